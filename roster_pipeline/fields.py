@@ -1,0 +1,30 @@
+"""The names of what is kept of a person, a membership and a contact: the columns that roster, plan and directory share."""
+
+from __future__ import annotations
+
+PERSON_FIELDS = (
+    "given_name",
+    "family_name",
+    "middle_name",
+    "preferred_given_name",
+    "preferred_family_name",
+    "email",
+    "phone",
+    "username",
+    "number",
+    "enabled",
+)
+"""What the sync keeps of a person; every one is text but `enabled`. `number` is of the kind `number_kind`."""
+
+MEMBERSHIP_FIELDS = ("role", "grade", "source_role", "source_grade")
+"""What the sync keeps of a membership."""
+
+CONTACT_FIELDS = (
+    "contact_sourced_id",
+    "contact_given_name",
+    "contact_family_name",
+    "contact_relationship",
+    "contact_email",
+    "contact_phone",
+)
+"""The primary contact in roster rows and plan changes; the table `contact` holds the same without the prefix."""

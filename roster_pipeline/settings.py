@@ -1,0 +1,205 @@
+"""What an owner can choose: connections, schools, what each role does, and the guards.
+
+Everything is validated on the way in; the messages are written for the person who fills in the form.
+Secrets are not here: a connection's Client Secret lives encrypted in its own column (`directory/secrets.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, time
+from enum import StrEnum
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+KEY_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Role(StrEnum):
+    """The four role groups that are rostered separately, in the order that decides a person's effective role."""
+
+    ADMIN = "admin"
+    TEACHER = "teacher"
+    STAFF = "staff"
+    STUDENT = "student"
+
+
+CONTACT = "contact"
+DEFAULT_ROLE_MAP: dict[str, str] = {
+    "student": Role.STUDENT,
+    "teacher": Role.TEACHER,
+    "aide": Role.STAFF,
+    "proctor": Role.STAFF,
+    "counselor": Role.STAFF,
+    "administrator": Role.ADMIN,
+    "siteadministrator": Role.ADMIN,
+    "districtadministrator": Role.ADMIN,
+    "principal": Role.ADMIN,
+    "systemadministrator": Role.ADMIN,
+    "parent": CONTACT,
+    "guardian": CONTACT,
+    "relative": CONTACT,
+}
+"""OneRoster's role, lower-cased, to our group. Extension roles only where a school maps them."""
+
+
+def _time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name} is no time zone; use a name such as America/Chicago or Europe/Berlin")
+    return name
+
+
+def _email(address: str) -> str:
+    try:
+        return validate_email(address, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError as problem:
+        raise ValueError("this is not an e-mail address") from problem
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+EmailAddress = Annotated[str, AfterValidator(_email)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, validate_default=True)
+
+
+class ConnectionSettings(_Settings):
+    """How one SIS endpoint is reached. One row of `connection`, without its secret."""
+
+    url: str
+    client_id: str = ""
+    sis: str = "other"
+    token_url: str | None = None
+    sign_in: Literal["auto", "oauth2", "oauth1", "bearer"] = "auto"
+    scopes: str | None = None
+    version: Literal["auto", "1.1", "1.2"] = "auto"
+    page_size: int = Field(default=1000, ge=1, le=100_000)
+    ca_bundle: str | None = None
+    student_number_from: str = "identifier"
+    staff_number_from: str = "identifier"
+    primary_contact_from: str | None = None
+    disabled_means_gone: bool = False
+    allow_private_addresses: bool = False
+    strategy: Literal["auto", "whole", "per_school"] = "auto"
+    delta: bool = False
+
+    @field_validator("url", "token_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        value = value.strip()
+        if not re.match(r"^(https?|file|sftp)://\S+$", value):
+            raise ValueError("give the full address, for example https://sis.example.org/ims/oneroster/rostering/v1p2")
+        return value
+
+    @field_validator("student_number_from", "staff_number_from")
+    @classmethod
+    def _number_source(cls, value: str) -> str:
+        if not re.match(r"^(identifier|sourcedId|username|userMasterIdentifier|userIds:.+|metadata:.+)$", value):
+            raise ValueError(
+                "say where the number is: identifier, sourcedId, username, userMasterIdentifier, "
+                "userIds:TYPE or metadata:KEY"
+            )
+        return value
+
+
+class RoleSettings(_Settings):
+    """One role group of one school: rostered or not; may the sync change people, may it archive them."""
+
+    rostered: bool = False
+    auto_update: bool = False
+    archive: bool = False
+
+
+class Window(_Settings):
+    """Dates (both inclusive, the school's own calendar) in which the sync may change nothing, or only add people."""
+
+    first: date
+    last: date
+    kind: Literal["blackout", "add_only"]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Window:
+        if self.last < self.first:
+            raise ValueError("the window ends before it begins")
+        return self
+
+
+class Guards(_Settings):
+    """The limits beyond which a risky kind of action is held for a person to look at. Shares are of 0 to 1."""
+
+    rekeyed_share: Share = 0.20
+    shrink_share: Share = 0.20
+    archive_share: Share = 0.10
+    archive_always_allowed: int = Field(default=5, ge=0)
+    archive_small_role: int = Field(default=50, ge=0)
+    archive_most: int = Field(default=500, ge=0)
+    create_share: Share = 0.25
+    update_share: Share = 0.75
+    update_key_share: Share = 0.05
+    rejected_share_archive: Share = 0.05
+    rejected_share_all: Share = 0.20
+    contradictions: int = Field(default=3, ge=0)
+    grace_syncs: int = Field(default=0, ge=0, le=60)
+    windows: list[Window] = []
+
+
+class QualityRule(_Settings):
+    """How a school tunes one rule of the quality suite."""
+
+    mostly: Share | None = None
+    severity: Literal["error", "warning", "off"] | None = None
+
+
+class SchoolSettings(_Settings):
+    """Everything an owner chooses for one school. One row of `school`."""
+
+    school_id: str = Field(min_length=1, max_length=255)
+    students: RoleSettings = RoleSettings()
+    teachers: RoleSettings = RoleSettings()
+    staff: RoleSettings = RoleSettings()
+    admins: RoleSettings = RoleSettings()
+    primary_contacts: bool = False
+    preferred_names: bool = False
+    role_map: dict[str, Literal["student", "teacher", "staff", "admin", "contact"]] = {}
+    report_to: list[EmailAddress] = []
+    report_when: Literal["every", "problems"] = "every"
+    automatic: bool = False
+    sync_time: time = time(20, 0)
+    time_zone: TimeZone = "UTC"
+    phone_region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "US"
+    first_sync: Literal["approve", "apply"] = "approve"
+    restore_archived_by_hand: bool = False
+    guards: Guards = Guards()
+    quality: dict[str, QualityRule] = {}
+
+    def role(self, role: str) -> RoleSettings:
+        """The switches of one role group; `role` is a `Role` value."""
+        return {
+            Role.STUDENT: self.students,
+            Role.TEACHER: self.teachers,
+            Role.STAFF: self.staff,
+            Role.ADMIN: self.admins,
+        }[Role(role)]
+
+    @property
+    def rostered(self) -> tuple[str, ...]:
+        """The rostered role groups, strongest first."""
+        return tuple(role.value for role in Role if self.role(role).rostered)
+
+    @property
+    def roles_by_source(self) -> dict[str, str]:
+        """OneRoster role (lower-case) to group, with the school's own mapping on top."""
+        return DEFAULT_ROLE_MAP | {source.lower(): group for source, group in self.role_map.items()}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The school's time zone."""
+        return ZoneInfo(self.time_zone)

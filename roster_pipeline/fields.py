@@ -1,4 +1,4 @@
-"""The names of what is kept of a person, a membership and a contact: the columns that roster, plan and directory share."""
+"""The names of what is kept of a person, a membership and a contact; roster, plan and directory share them."""
 
 from __future__ import annotations
 

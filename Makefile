@@ -1,0 +1,50 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo dev test lint format fuzz picture clean
+
+help:
+	@echo "make demo     three evenings of rostering against a simulated SIS, with a report at the end"
+	@echo "make dev      the Dagster UI, its daemon and the simulator on the same database"
+	@echo "make test     all tests, on an embedded PostgreSQL"
+	@echo "make lint     ruff, mypy and the layers of the house"
+	@echo "make fuzz     10,000 malformed payloads against the OneRoster client"
+	@echo "make picture  draw the picture of the Dagster UI for the README (needs Chromium)"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(INSTALLED)
+
+demo: $(INSTALLED)
+	@$(BIN)/roster demo
+
+dev: $(INSTALLED)
+	@$(BIN)/roster dev
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+fuzz: $(INSTALLED)
+	$(BIN)/python -m roster_pipeline_tests.oneroster.fuzz 10000
+
+picture: $(INSTALLED)
+	$(BIN)/python docs/picture.py
+
+clean:
+	rm -rf .roster .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,44 @@
+"""Applying: the part of the plan that its verdict lets through, in one transaction, with a ledger that can undo it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from roster_pipeline.assets.shell import GROUP, OWNERS, WHO_TAG, failing_clearly, lineage, schema
+from roster_pipeline.directory import tables
+from roster_pipeline.evening import apply_latest
+from roster_pipeline.partitions import schools
+from roster_pipeline.resources import DirectoryResource
+
+BY_ITSELF = "schedule"
+LINEAGE = lineage(
+    after={"roster_diff": ["changes", "action"]},
+    person_id={"roster_diff": ["person_id", "sourced_ids"]},
+)
+
+
+@dg.asset(
+    deps=["roster_diff"],
+    partitions_def=schools,
+    backfill_policy=dg.BackfillPolicy.multi_run(1),
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres"},
+    description="People, memberships and contacts as changed by this sync; every change stands in change_log.",
+)
+def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult[None]:
+    """Apply one school's plan as far as its stored verdict allows, and put the report into the outbox."""
+    database = directory.database()
+    who = context.run.tags.get(WHO_TAG, BY_ITSELF)
+    with failing_clearly(context, database, "apply"):
+        applied = apply_latest(database, context.partition_key, run_id=context.run_id, who=who)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": applied.changed,
+            "sync": applied.sync_id,
+            "outcome": applied.outcome,
+            **applied.by_action,
+            "dagster/column_schema": schema(tables.change_log),
+            "dagster/column_lineage": LINEAGE,
+        },
+    )

@@ -1,0 +1,50 @@
+"""Fetching: one complete snapshot of what the SIS says about one school. Three assets, one fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from roster_pipeline.assets.shell import GROUP, OWNERS, failing_clearly, night, schema
+from roster_pipeline.checks import completeness_result, completeness_specs
+from roster_pipeline.directory import tables
+from roster_pipeline.evening import fetch
+from roster_pipeline.partitions import schools
+from roster_pipeline.resources import DirectoryResource
+
+DESCRIPTIONS = {
+    "raw_orgs": "Orgs of the snapshot: the school, its district and its neighbours, as the SIS sent them.",
+    "raw_users": "User records of the school, normalised to one shape for OneRoster 1.1 and 1.2; nothing is judged yet.",
+    "raw_contacts": "Parents, guardians and relatives of the school's students; empty unless the school wants them.",
+}
+
+
+def _spec(name: str) -> dg.AssetSpec:
+    return dg.AssetSpec(name, description=DESCRIPTIONS[name], group_name=GROUP, owners=OWNERS, kinds={"postgres"})
+
+
+@dg.multi_asset(
+    name="raw",
+    specs=[_spec(name) for name in DESCRIPTIONS],
+    check_specs=completeness_specs(),
+    partitions_def=schools,
+    backfill_policy=dg.BackfillPolicy.multi_run(1),
+)
+def raw(
+    context: dg.AssetExecutionContext, directory: DirectoryResource
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Fetch one school's snapshot and its proof of completeness."""
+    database = directory.database()
+    with failing_clearly(context, database, "fetch"):
+        fetched = fetch(database, context.partition_key, batch=night(context), run_id=context.run_id)
+    for name in DESCRIPTIONS:
+        yield dg.MaterializeResult(
+            asset_key=name,
+            metadata={
+                "dagster/row_count": fetched.counts[name],
+                "snapshot": fetched.snapshot_id,
+                "dagster/column_schema": schema(tables.metadata.tables[name.removesuffix("s")]),
+            },
+        )
+    yield completeness_result(fetched.complete, fetched.problems, fetched.proof)

@@ -1,0 +1,47 @@
+"""Planning: what must change in the directory so that it matches the roster, and which of it may be applied."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from roster_pipeline.assets.shell import DRY_RUN_TAG, GROUP, OWNERS, failing_clearly, lineage, schema
+from roster_pipeline.checks import verdict_results, verdict_specs
+from roster_pipeline.directory import tables
+from roster_pipeline.evening import plan_latest
+from roster_pipeline.partitions import schools
+from roster_pipeline.resources import DirectoryResource
+
+LINEAGE = lineage(
+    sourced_ids={"cleaned_roster": ["sourced_id", "human"]},
+    role={"cleaned_roster": ["role"]},
+    changes={"cleaned_roster": ["given_name", "family_name", "email", "number", "grade", "contact_sourced_id"]},
+)
+
+
+@dg.asset(
+    deps=["cleaned_roster"],
+    check_specs=verdict_specs(),
+    partitions_def=schools,
+    backfill_policy=dg.BackfillPolicy.multi_run(1),
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"pandas", "postgres"},
+    description="The plan: one row per membership with action, reason and field changes; and the verdict on it.",
+)
+def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult[None]:
+    """Plan one school's sync and judge it; plan and verdict are written in one transaction."""
+    database = directory.database()
+    dry_run = context.run.tags.get(DRY_RUN_TAG) == "true"
+    with failing_clearly(context, database, "plan"):
+        planned = plan_latest(database, context.partition_key, run_id=context.run_id, dry_run=dry_run)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": planned.rows,
+            "plan": planned.plan_id,
+            **planned.by_action,
+            "held": planned.held,
+            "dagster/column_schema": schema(tables.plan_row),
+            "dagster/column_lineage": LINEAGE,
+        },
+        check_results=verdict_results(planned.verdict),
+    )

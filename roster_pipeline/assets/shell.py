@@ -1,0 +1,65 @@
+"""What every shell shares: which school, which night, how a failure is shown, what the tables look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import dagster as dg
+from sqlalchemy import Table
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline.evening import EveningError, explain
+from roster_pipeline.evening.failing import record_failure
+
+GROUP = "rostering"
+OWNERS = ["team:data-engineering"]
+NIGHT_TAG = "roster/night"
+DRY_RUN_TAG = "roster/dry_run"
+WHO_TAG = "roster/who"
+
+
+@contextmanager
+def failing_clearly(context: dg.AssetExecutionContext, database: Database, step: str) -> Iterator[None]:
+    """Any failure becomes one message without personal data, is stored, and fails the run without its traceback.
+
+    The original exception is left behind on purpose: its text and its frames may hold values of records.
+    """
+    problem: EveningError | None = None
+    try:
+        yield
+    except Exception as caught:
+        problem = explain(context.partition_key, caught)
+    if problem is not None:
+        record_failure(database, context.partition_key, step, problem, context.run_id)
+        raise dg.Failure(str(problem), allow_retries=problem.retryable) from None
+
+
+def night(context: dg.AssetExecutionContext) -> str:
+    """Runs of one night share one fetch per connection; a run by hand fetches for itself."""
+    return context.run.tags.get(NIGHT_TAG, context.run_id)
+
+
+def schema(table: Table, only: Sequence[str] | None = None) -> dg.TableSchema:
+    """Column names, types and descriptions of one of our tables; no values."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, str(column.type).lower(), description=column.comment)
+            for column in table.columns
+            if only is None or column.name in only
+        ]
+    )
+
+
+def lineage(**columns: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
+    """Column lineage: `name={"asset": ["column", ...]}`."""
+    return dg.TableColumnLineage(
+        {
+            name: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(asset), column_name=column)
+                for asset, sources in origins.items()
+                for column in sources
+            ]
+            for name, origins in columns.items()
+        }
+    )

@@ -1,0 +1,28 @@
+"""What Dagster loads. Building the definitions reads nothing and connects to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from roster_pipeline.assets import ASSETS
+from roster_pipeline.jobs import rostering
+from roster_pipeline.resources import DirectoryResource
+from roster_pipeline.schedules import nightly
+from roster_pipeline.sensors import partitions_follow_schools, send_mail
+
+
+def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+    """All assets, checks, jobs, schedules and sensors; tests hand in their own resources."""
+    return dg.Definitions(
+        assets=ASSETS,
+        jobs=[rostering],
+        schedules=[nightly],
+        sensors=[partitions_follow_schools, send_mail],
+        resources={"directory": DirectoryResource(), **(resource_overrides or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

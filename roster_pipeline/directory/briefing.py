@@ -1,0 +1,143 @@
+"""What a report says about one sync, read from the ledger: counts and ids of rules, never a value of a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from roster_pipeline.directory.tables import (
+    outbox,
+    plan,
+    plan_row,
+    quality_result,
+    rejected_record,
+    school,
+    snapshot,
+    sync,
+    verdict,
+)
+from roster_pipeline.settings import SchoolSettings
+
+
+@dataclass(frozen=True)
+class Brief:
+    """One sync for a reader.
+
+    actions: (role, action, reason, rows, rows applied by this sync). verdict: role, action, verdict, rows, findings.
+    quality: check_name, severity, passed, tested, failed. rejected: collection, field, rule, severity, rows.
+    previous: the snapshot's people by role of the sync before, and its time; None on a first one.
+    """
+
+    sync_id: int
+    kind: str
+    at: datetime
+    run_id: str | None
+    first_sync: bool
+    school_key: str
+    school_name: str
+    settings: SchoolSettings
+    actions: list[dict[str, Any]]
+    verdict: list[dict[str, Any]]
+    quality: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
+    snapshot_mode: str
+    complete: bool
+    proof: dict[str, Any]
+    roles: dict[str, int]
+    previous: tuple[datetime, dict[str, int]] | None
+
+
+def unreported(connection: Connection, school_key: str | None = None) -> list[int]:
+    """Syncs without a mail in the outbox, oldest first."""
+    found = (
+        select(sync.c.id)
+        .join(school, school.c.id == sync.c.school_id)
+        .outerjoin(outbox, outbox.c.sync_id == sync.c.id)
+        .where(outbox.c.id.is_(None), sync.c.report == func.jsonb_build_object())
+        .order_by(sync.c.id)
+    )
+    if school_key is not None:
+        found = found.where(school.c.key == school_key)
+    return list(connection.scalars(found))
+
+
+def mark_reported(connection: Connection, sync_id: int, report: dict[str, Any]) -> None:
+    """Keep the report as data beside its sync; a sync that has one is not reported again."""
+    connection.execute(sync.update().where(sync.c.id == sync_id).values(report=report))
+
+
+def brief(connection: Connection, sync_id: int) -> Brief:
+    """Everything a report on this sync says."""
+    head = connection.execute(
+        select(sync, school.c.key, school.c.name, school.c.settings)
+        .join(school, school.c.id == sync.c.school_id)
+        .where(sync.c.id == sync_id)
+    ).one()
+    shot = connection.execute(select(snapshot).where(snapshot.c.id == head.snapshot_id)).one_or_none()
+    before = connection.execute(
+        select(sync.c.at, snapshot.c.counts)
+        .join(snapshot, snapshot.c.id == sync.c.snapshot_id)
+        .where(sync.c.school_id == head.school_id, sync.c.id < sync_id, sync.c.kind == "sync")
+        .order_by(sync.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    first = connection.scalar(select(plan.c.first_sync).where(plan.c.id == head.plan_id))
+    return Brief(
+        sync_id=sync_id,
+        kind=head.kind,
+        at=head.at,
+        run_id=head.run_id,
+        first_sync=bool(first),
+        school_key=head.key,
+        school_name=head.name,
+        settings=SchoolSettings.model_validate(head.settings),
+        actions=_actions(connection, head.plan_id, sync_id),
+        verdict=_rows(connection, select(verdict).where(verdict.c.plan_id == head.plan_id)),
+        quality=_rows(connection, select(quality_result).where(quality_result.c.snapshot_id == head.snapshot_id)),
+        rejected=_rejected(connection, head.snapshot_id),
+        snapshot_mode=shot.mode if shot else "none",
+        complete=bool(shot and shot.complete),
+        proof=dict(shot.proof) if shot else {},
+        roles=dict(shot.counts.get("roles", {})) if shot else {},
+        previous=(before.at, dict(before.counts.get("roles", {}))) if before else None,
+    )
+
+
+def _rows(connection: Connection, query: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _actions(connection: Connection, plan_id: int | None, sync_id: int) -> list[dict[str, Any]]:
+    return _rows(
+        connection,
+        select(
+            plan_row.c.role,
+            plan_row.c.action,
+            plan_row.c.reason,
+            func.count().label("rows"),
+            func.count().filter(plan_row.c.sync_id == sync_id).label("applied"),
+            func.count().filter(plan_row.c.sync_id.is_not(None)).label("applied_ever"),
+        )
+        .where(plan_row.c.plan_id == plan_id)
+        .group_by(plan_row.c.role, plan_row.c.action, plan_row.c.reason)
+        .order_by(plan_row.c.role, plan_row.c.action, plan_row.c.reason),
+    )
+
+
+def _rejected(connection: Connection, snapshot_id: int | None) -> list[dict[str, Any]]:
+    columns = (
+        rejected_record.c.collection,
+        rejected_record.c.field,
+        rejected_record.c.rule,
+        rejected_record.c.severity,
+    )
+    return _rows(
+        connection,
+        select(*columns, func.count().label("rows"))
+        .where(rejected_record.c.snapshot_id == snapshot_id)
+        .group_by(*columns)
+        .order_by(*columns),
+    )

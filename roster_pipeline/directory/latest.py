@@ -1,0 +1,26 @@
+"""Which snapshot and which plan a step works on: its own run's, else the school's newest."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, case, select
+
+from roster_pipeline.directory.tables import plan, snapshot
+
+
+def latest_snapshot(connection: Connection, school_id: int, run_id: str | None = None) -> int | None:
+    """The newest snapshot of a school; one that this run took goes first."""
+    own = case((snapshot.c.run_id == run_id, 0), else_=1)
+    found = select(snapshot.c.id).where(snapshot.c.school_id == school_id).order_by(own, snapshot.c.id.desc()).limit(1)
+    return connection.scalar(found)
+
+
+def latest_plan(connection: Connection, school_id: int, run_id: str | None = None) -> int | None:
+    """The newest plan of a school that may be applied; one that this run made goes first. Dry runs are left out."""
+    own = case((plan.c.run_id == run_id, 0), else_=1)
+    found = (
+        select(plan.c.id)
+        .where(plan.c.school_id == school_id, plan.c.state == "planned", plan.c.dry_run.is_(False))
+        .order_by(own, plan.c.id.desc())
+        .limit(1)
+    )
+    return connection.scalar(found)

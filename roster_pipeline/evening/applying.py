@@ -1,0 +1,80 @@
+"""Apply: carry out what the stored verdict lets through; plan anew when the directory moved meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from roster_pipeline.directory import plans, tenants
+from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.latest import latest_plan
+from roster_pipeline.evening.errors import EveningError
+from roster_pipeline.evening.planning import CHANGING, plan_snapshot
+from roster_pipeline.evening.reporting import put_reports
+
+MOST_TRIES = 5
+"""Each try plans against the directory of that moment; more would mean that something else writes without pause."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One sync as numbers."""
+
+    sync_id: int
+    outcome: str
+    changed: int
+    by_action: Mapping[str, int]
+
+
+def apply_latest(database: Database, school_key: str, *, run_id: str | None, who: str) -> Applied:
+    """Apply the newest plan of a school, once per snapshot, and put its report into the outbox."""
+    with database.begin() as connection:
+        school = tenants.get_school(connection, school_key)
+        plan_id = latest_plan(connection, school.id, run_id)
+    if plan_id is None:
+        raise EveningError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
+    result = _apply_or_replan(database, school, plan_id, run_id, who, "sync")
+    put_reports(database, school_key)
+    return _numbers(result)
+
+
+def apply_approved(database: Database, school_key: str, plan_id: int, *, run_id: str | None, who: str) -> Applied:
+    """Apply the held rows of a plan that a person approved. A plan that moved meanwhile is refused, not replaced."""
+    try:
+        result = apply_plan(database, plan_id, who=who, run_id=run_id, kind="approval")
+    except PlanStale:
+        raise EveningError(
+            school_key,
+            "people of this plan were changed since it was made, so it was not applied",
+            f"Run: roster sync {school_key}, look at the new plan and approve that",
+        ) from None
+    put_reports(database, school_key)
+    return _numbers(result)
+
+
+def _apply_or_replan(
+    database: Database, school: tenants.SchoolRow, plan_id: int, run_id: str | None, who: str, kind: str
+) -> SyncResult:
+    for _ in range(MOST_TRIES):
+        try:
+            return apply_plan(database, plan_id, who=who, run_id=run_id, kind=kind)
+        except PlanStale:
+            with database.begin() as connection:
+                snapshot_id = plans.snapshot_of(connection, plan_id)
+            plan_id = plan_snapshot(database, school, snapshot_id, run_id=run_id).plan_id
+    raise EveningError(
+        school.key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True
+    )
+
+
+def _numbers(result: SyncResult) -> Applied:
+    by_action = {
+        action: sum(counts.get(action, 0) for counts in result.counts.values()) for action in (*CHANGING, "held")
+    }
+    return Applied(
+        sync_id=result.sync_id,
+        outcome=result.outcome,
+        changed=sum(by_action[action] for action in CHANGING),
+        by_action=by_action,
+    )

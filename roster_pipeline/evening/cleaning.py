@@ -1,0 +1,62 @@
+"""Clean: the newest snapshot of a school becomes a roster, a list of rejected records and quality results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from roster_pipeline.directory import rosters, snapshots, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.latest import latest_snapshot
+from roster_pipeline.evening.errors import EveningError
+from roster_pipeline.roster.cleaning import CleaningContext, clean
+from roster_pipeline.roster.frames import frame_of
+from roster_pipeline.roster.quality import run_suite
+
+
+@dataclass(frozen=True)
+class CleanedCounts:
+    """One cleaned snapshot as numbers. `quality`: rule, check_name, severity, passed, tested, failed per rule."""
+
+    snapshot_id: int
+    people: int
+    rejected: int
+    by_role: Mapping[str, int]
+    quality: list[dict[str, Any]]
+
+
+def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> CleanedCounts:
+    """Clean the school's newest snapshot and test its quality; roster and results are written in one transaction."""
+    with database.begin() as connection:
+        school = tenants.get_school(connection, school_key)
+        snapshot_id = latest_snapshot(connection, school.id, run_id)
+        if snapshot_id is None:
+            raise EveningError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
+        raw = snapshots.load(connection, snapshot_id)
+        sourced_id = str(snapshots.facts(connection, snapshot_id)["school_sourced_id"])
+    context = CleaningContext(
+        school_id=sourced_id,
+        settings=school.settings,
+        connection=school.connection.settings,
+        today=datetime.now(school.settings.zone).date(),
+    )
+    cleaned = clean(frame_of(raw.users), frame_of(raw.contacts), context)
+    rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
+    quality = run_suite(cleaned.roster, rejected, school.settings)
+    members = cleaned.roster[cleaned.roster["standing"] == "member"]
+    by_role = {str(role): int(count) for role, count in members["role"].value_counts().items()}
+    with database.begin() as connection:
+        rosters.write(connection, snapshot_id, cleaned.roster, rejected)
+        rosters.write_quality(connection, snapshot_id, quality.results)
+        rosters.set_counts(connection, snapshot_id, {"roles": by_role, "flags": cleaned.contact_flags})
+    return CleanedCounts(
+        snapshot_id=snapshot_id,
+        people=len(members),
+        rejected=int((rejected["severity"] == "error").sum()),
+        by_role=by_role,
+        quality=[{str(k): v for k, v in row.items()} for row in quality.results.to_dict("records")],
+    )

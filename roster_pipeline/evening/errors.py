@@ -1,0 +1,45 @@
+"""Errors as a person reads them: the school, the thing, the remedy. Never a value from a record."""
+
+from __future__ import annotations
+
+from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.oneroster import OneRosterError
+
+
+class EveningError(Exception):
+    """A step of one school's evening failed. `str()` is one message for people; `retryable` tells schedulers."""
+
+    def __init__(self, school: str, message: str, remedy: str, *, retryable: bool = False) -> None:
+        super().__init__(f"{school}: {message}\n{remedy}")
+        self.school = school
+        self.message = message
+        self.remedy = remedy
+        self.retryable = retryable
+
+
+def explain(school: str, problem: Exception) -> EveningError:
+    """Any failure as an `EveningError`. What we did not foresee is named by its type alone: its text may hold people."""
+    if isinstance(problem, EveningError):
+        return problem
+    if isinstance(problem, OneRosterError):
+        remedy = f"{problem.remedy} Then run: roster test-connection {school}"
+        return EveningError(school, problem.message, remedy, retryable=problem.retryable)
+    if isinstance(problem, DirectoryError):
+        return EveningError(school, str(problem), "Nothing was changed. Run: roster doctor", retryable=True)
+    where = _place(problem)
+    return EveningError(
+        school,
+        f"unexpected {type(problem).__name__} at {where}",
+        "Nothing was changed. Please report this line; it holds no personal data.",
+    )
+
+
+def _place(problem: Exception) -> str:
+    """The innermost of our own lines that the exception passed through."""
+    place, step = "an unknown line", problem.__traceback__
+    while step is not None:
+        name = step.tb_frame.f_globals.get("__name__", "")
+        if name.startswith("roster_pipeline"):
+            place = f"{name}:{step.tb_lineno}"
+        step = step.tb_next
+    return place

@@ -1,0 +1,117 @@
+"""Plan: compare the roster with the directory as it stands now, ask the second witness, judge, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from roster_pipeline.directory import frames, ledger, plans, rosters, snapshots, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.latest import latest_snapshot
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.connecting import client_of
+from roster_pipeline.evening.errors import EveningError
+from roster_pipeline.roster.guards import facts_of, judge
+from roster_pipeline.roster.plan import DirectoryFrames, Plan, SnapshotFacts, make_plan
+
+CHANGING = ("create", "update", "restore", "archive")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan as numbers. `verdict`: role, action, verdict, rows, findings per line."""
+
+    plan_id: int
+    rows: int
+    by_action: Mapping[str, int]
+    held: int
+    verdict: list[dict[str, Any]]
+
+
+def plan_latest(database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False) -> Planned:
+    """Plan the newest cleaned snapshot of a school."""
+    with database.begin() as connection:
+        school = tenants.get_school(connection, school_key)
+        snapshot_id = latest_snapshot(connection, school.id, run_id)
+    if snapshot_id is None:
+        raise EveningError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
+    return plan_snapshot(database, school, snapshot_id, run_id=run_id, dry_run=dry_run)
+
+
+def plan_snapshot(
+    database: Database, school: SchoolRow, snapshot_id: int, *, run_id: str | None, dry_run: bool = False
+) -> Planned:
+    """Plan and judge one snapshot against the directory of this moment."""
+    with database.begin() as connection:
+        facts = snapshots.facts(connection, snapshot_id)
+        roster, rejected = rosters.load(connection, snapshot_id)
+        loaded = frames.load_directory(connection, school, snapshot_id)
+        history = snapshots.role_history(connection, school.id)
+        first_sync = not ledger.has_synced(connection, school.id)
+        answers = plans.load_witnesses(connection, snapshot_id)
+    snapshot = SnapshotFacts(
+        complete=bool(facts["complete"]),
+        mode=facts["mode"],
+        problems=tuple(facts["proof"].get("problems", ())),
+        version=str(facts["proof"].get("version", "")),
+    )
+    directory = DirectoryFrames(
+        connection_id=school.connection.id, people=loaded.people, links=loaded.links, members=loaded.members
+    )
+    plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync)
+    served = True
+    if snapshot.complete and len(plan.absent):
+        answers, served = _second_witness(
+            database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers
+        )
+    plan = plan.witnessed(answers if served else None)
+    today = datetime.now(school.settings.zone).date()
+    judged = judge(plan, facts_of(plan, roster, rejected, directory, snapshot, history, today), school.settings.guards)
+    with database.begin() as connection:
+        plan_id = plans.write(
+            connection,
+            school,
+            snapshot_id,
+            plan.rows,
+            judged.rows,
+            hash_=plan.hash,
+            counts=plan.counts,
+            first_sync=first_sync,
+            position=loaded.position,
+            dry_run=dry_run,
+            run_id=run_id,
+        )
+    actions = plan.rows["action"].value_counts()
+    return Planned(
+        plan_id=plan_id,
+        rows=len(plan.rows),
+        by_action={str(action): int(count) for action, count in actions.items()},
+        held=int(judged.rows.loc[judged.rows["verdict"] == "hold", "rows"].sum()),
+        verdict=[{str(k): v for k, v in row.items()} for row in judged.rows.to_dict("records")],
+    )
+
+
+def _second_witness(
+    database: Database,
+    school: SchoolRow,
+    snapshot_id: int,
+    school_sourced_id: str,
+    plan: Plan,
+    roster: pd.DataFrame,
+    known: Mapping[str, str],
+) -> tuple[dict[str, str], bool]:
+    """Ask the SIS for each person the plan would archive, by id. The second value: does this server answer at all?"""
+    asked = sorted({record for records in plan.absent["sourced_ids"] for record in records} - set(known))
+    present = roster.loc[roster["standing"] == "member", "sourced_id"]
+    if not asked:
+        return dict(known), True
+    with client_of(school.connection) as client:
+        report = client.witness(asked, school_sourced_id, None if present.empty else str(present.min()))
+    answers = dict(known) | dict(report.answers)
+    with database.begin() as connection:
+        plans.write_witnesses(connection, snapshot_id, report.answers)
+    return answers, report.serves_single_users

@@ -1,0 +1,170 @@
+"""Reports: every sync gets one mail, written from the ledger into the outbox.
+
+Written after the apply and again by a sensor: a process that dies in between loses no mail, and the fixed Message-ID
+makes that no second one goes out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from roster_pipeline.directory import outbox
+from roster_pipeline.directory.briefing import Brief, brief, mark_reported, unreported
+from roster_pipeline.directory.database import Database
+from roster_pipeline.report import (
+    Comparison,
+    ConnectionFacts,
+    Finding,
+    Held,
+    LeftAlone,
+    QualityCheck,
+    Rejected,
+    RoleCounts,
+    RoleSize,
+    SyncReport,
+    render,
+    wants,
+)
+from roster_pipeline.roster.reasons import REASONS
+from roster_pipeline.settings import Role
+
+UI_ADDRESS = "ROSTER_UI_URL"
+"""Where owners reach the Dagster UI; without it a mail carries no link."""
+MAIL_DOMAIN = "roster-pipeline.invalid"
+CHANGING = ("create", "update", "restore", "archive")
+
+
+def put_reports(database: Database, school_key: str | None = None) -> int:
+    """Write the missing reports of one school, or of all, into the outbox. Returns how many mails were put."""
+    with database.begin() as connection:
+        waiting = unreported(connection, school_key)
+    return sum(_put(database, sync_id) for sync_id in waiting)
+
+
+def _put(database: Database, sync_id: int) -> int:
+    with database.begin() as connection:
+        known = brief(connection, sync_id)
+        report = report_of(known)
+        mark_reported(connection, sync_id, report.as_dict())
+        if not known.settings.report_to or not wants(report, known.settings.report_when):
+            return 0
+        mail = render(report)
+        outbox.put(
+            connection,
+            message_id=f"<sync-{sync_id}.{known.school_key}@{MAIL_DOMAIN}>",
+            kind="report",
+            school_key=known.school_key,
+            sync_id=sync_id,
+            recipients=known.settings.report_to,
+            subject=mail.subject,
+            text=mail.text,
+            html=mail.html,
+        )
+        return 1
+
+
+def run_url(run_id: str | None) -> str | None:
+    """The run's page in the Dagster UI, where its address is known."""
+    base = os.environ.get(UI_ADDRESS)
+    return f"{base.rstrip('/')}/runs/{run_id}" if base and run_id else None
+
+
+def report_of(known: Brief) -> SyncReport:
+    """One sync as a report: a pure function of what the ledger says."""
+    return SyncReport(
+        school_key=known.school_key,
+        school_name=known.school_name,
+        when=known.at,
+        time_zone=known.settings.time_zone,
+        kind=known.kind,  # type: ignore[arg-type]  # the table's words are SyncKind's
+        sync_id=known.sync_id,
+        first_sync=known.first_sync,
+        run_url=run_url(known.run_id),
+        roles=tuple(_role(role.value, known) for role in Role if _concerns(role.value, known)),
+        held=tuple(_held(known)),
+        left_alone=tuple(
+            LeftAlone(line["role"], line["rows"], line["reason"], REASONS.get(line["reason"], ""))
+            for line in known.actions
+            if line["action"] in ("skip", "conflict")
+        ),
+        checks=tuple(_checks(known.quality)),
+        rejected=tuple(
+            Rejected(line["collection"], line["field"], line["rule"], line["rows"], line["severity"])
+            for line in known.rejected
+        ),
+        connection=_connection(known),
+        comparison=_comparison(known),
+    )
+
+
+def _concerns(role: str, known: Brief) -> bool:
+    return known.settings.role(role).rostered or any(line["role"] == role for line in known.actions)
+
+
+def _role(role: str, known: Brief) -> RoleCounts:
+    planned: dict[str, int] = defaultdict(int)
+    held: dict[str, int] = defaultdict(int)
+    for line in known.actions:
+        if line["role"] == role:
+            planned[line["action"]] += line["rows"]
+            if line["action"] in CHANGING:
+                held[line["action"]] += line["rows"] - line["applied"]
+    return RoleCounts.of(role, planned, held)
+
+
+def _held(known: Brief) -> Iterable[Held]:
+    waiting: dict[tuple[str, str], int] = defaultdict(int)
+    for line in known.actions:
+        waiting[line["role"], line["action"]] += line["rows"] - line["applied_ever"]
+    for line in known.verdict:
+        rows = waiting.get((line["role"], line["action"]), 0)
+        if line["verdict"] == "hold" and rows:
+            findings = tuple(
+                Finding(found["guard"], found["message"], bool(found.get("overridable", True)))
+                for found in line["findings"]
+            )
+            yield Held(line["role"], line["action"], rows, findings)
+
+
+def _checks(quality: list[dict[str, Any]]) -> Iterable[QualityCheck]:
+    by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for rule in quality:
+        by_name[rule["check_name"]].append(rule)
+    for name, rules in by_name.items():
+        failed = [rule for rule in rules if not rule["passed"]]
+        yield QualityCheck(
+            name,
+            passed=not failed,
+            tested=max(rule["tested"] for rule in rules),
+            failed=sum(rule["failed"] for rule in failed),
+            severity="error" if any(rule["severity"] == "error" for rule in failed) else "warning",
+        )
+
+
+def _connection(known: Brief) -> ConnectionFacts | None:
+    if not known.proof:
+        return None
+    proof = known.proof
+    return ConnectionFacts(
+        strategy=str(proof.get("strategy", "")),
+        pages=int(proof.get("pages", 0)),
+        requests=int(proof.get("requests", 0)),
+        seconds=float(proof.get("seconds", 0.0)),
+        complete=known.complete,
+        problems=tuple(proof.get("problems", ())),
+        records=proof.get("records"),
+        retries=int(proof.get("retries", 0)),
+        version=proof.get("version"),
+        mode=known.snapshot_mode,
+    )
+
+
+def _comparison(known: Brief) -> Comparison | None:
+    if known.previous is None:
+        return None
+    when, before = known.previous
+    sizes = tuple(RoleSize(role, before.get(role, 0), known.roles.get(role, 0)) for role in known.settings.rostered)
+    return Comparison(when, sizes)

@@ -1,0 +1,41 @@
+"""Every evening at each school's own local time: a frequent tick asks which schools are due."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from roster_pipeline.assets.shell import NIGHT_TAG, WHO_TAG
+from roster_pipeline.evening.due import due_schools
+from roster_pipeline.jobs import rostering
+from roster_pipeline.resources import DirectoryResource
+
+PARTITION_TAG = "dagster/partition"
+"""Set as a plain tag: `partition_key=` would cost one query per school."""
+CONNECTION_TAG = "roster/connection"
+
+
+@dg.schedule(
+    job=rostering,
+    cron_schedule="*/15 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Starts every school whose evening has come and whose automatic rostering is on.",
+)
+def nightly(
+    context: dg.ScheduleEvaluationContext, directory: DirectoryResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One request per due school; the run key names school and night, so an evening is started once."""
+    due = due_schools(directory.database(), context.scheduled_execution_time)
+    if not due:
+        return dg.SkipReason("no school is due")
+    return [
+        dg.RunRequest(
+            run_key=f"{school.key}:{school.night}",
+            tags={
+                PARTITION_TAG: school.key,
+                NIGHT_TAG: school.night,
+                CONNECTION_TAG: school.connection_key,
+                WHO_TAG: "schedule",
+            },
+        )
+        for school in due
+    ]

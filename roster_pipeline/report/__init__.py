@@ -1,0 +1,58 @@
+"""The roster e-mail and the alerts: what they say, how they look, how they leave.
+
+`render(report)` makes a `Mail`; `mailer_from(os.environ, folder).send(...)` sends it. Nothing here reads the directory.
+"""
+
+from roster_pipeline.report.content import (
+    Comparison,
+    ConnectionFacts,
+    FailureAlert,
+    Finding,
+    Held,
+    LeftAlone,
+    QualityCheck,
+    Rejected,
+    RoleCounts,
+    RoleSize,
+    SyncReport,
+)
+from roster_pipeline.report.delivery import (
+    Delivery,
+    Mailer,
+    MailError,
+    MailSettingsError,
+    PermanentDeliveryError,
+    TemporaryDeliveryError,
+)
+from roster_pipeline.report.mail import Mail, message_id
+from roster_pipeline.report.mailer import mailer_from
+from roster_pipeline.report.outcome import outcome, subject, tone, wants
+from roster_pipeline.report.render import render
+
+__all__ = [
+    "Comparison",
+    "ConnectionFacts",
+    "Delivery",
+    "FailureAlert",
+    "Finding",
+    "Held",
+    "LeftAlone",
+    "Mail",
+    "MailError",
+    "MailSettingsError",
+    "Mailer",
+    "PermanentDeliveryError",
+    "QualityCheck",
+    "Rejected",
+    "RoleCounts",
+    "RoleSize",
+    "SyncReport",
+    "TemporaryDeliveryError",
+    "mailer_from",
+    "message_id",
+    "outcome",
+    "render",
+    "subject",
+    "tone",
+    "wants",
+]

@@ -1,0 +1,196 @@
+"""What a roster e-mail or an alert says, as data.
+
+Here: the facts, without a word of layout. They are stored as JSON next to the sync, so that a mail can be drawn again.
+There is no field for a name, an address or a number of a person, and none may be added: mails carry counts only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter
+
+Action = Literal["create", "update", "restore", "archive"]
+SyncKind = Literal["sync", "approval", "rollback"]
+Severity = Literal["error", "warning"]
+
+DONE: dict[Action, str] = {"create": "created", "update": "updated", "restore": "restored", "archive": "archived"}
+"""The actions that change the directory, and how a report says that they were done."""
+
+
+class _Stored:
+    """A dataclass that goes to JSON and back. Members of a later version are ignored on the way in."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form: only strings, numbers, booleans, lists and dicts."""
+        stored: dict[str, Any] = TypeAdapter(type(self)).dump_python(self, mode="json")
+        return stored
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """The reverse of `as_dict`; raises pydantic's ValidationError for what is no such report."""
+        return TypeAdapter(cls).validate_python(dict(stored))
+
+
+@dataclass(frozen=True)
+class RoleCounts:
+    """What happened to the people of one role group; every person of the plan is counted once."""
+
+    role: str
+    created: int = 0
+    updated: int = 0
+    restored: int = 0
+    archived: int = 0
+    held: int = 0
+    skipped: int = 0
+    conflicts: int = 0
+    unchanged: int = 0
+
+    @classmethod
+    def of(cls, role: str, planned: Mapping[str, int], held: Mapping[str, int] | None = None) -> Self:
+        """From a plan's counts by action (`create`, ..., `skip`, `conflict`, `unchanged`), and those of them held."""
+        held = held or {}
+        done = {name: planned.get(action, 0) - held.get(action, 0) for action, name in DONE.items()}
+        return cls(
+            role,
+            **done,
+            held=sum(held.values()),
+            skipped=planned.get("skip", 0),
+            conflicts=planned.get("conflict", 0),
+            unchanged=planned.get("unchanged", 0),
+        )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Why a guard stopped something."""
+
+    guard: str
+    message: str
+    overridable: bool = True
+
+
+@dataclass(frozen=True)
+class Held:
+    """One kind of change of one role that waits for a person. `rows` may be 0: held as such, though nobody was due."""
+
+    role: str
+    action: Action
+    rows: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def overridable(self) -> bool:
+        """Whether an approval can let it through."""
+        return all(finding.overridable for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class LeftAlone:
+    """People who were skipped or in conflict, by the plan's reason.
+
+    message: the reason as a sentence; not needed for the switches (`auto_update_off`, `archive_off`, `role_off`).
+    """
+
+    role: str
+    rows: int
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class QualityCheck:
+    """One named check of the roster's quality."""
+
+    name: str
+    passed: bool
+    tested: int
+    failed: int
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Records of the SIS that broke one rule in one field. An error left the record out, a warning only the field."""
+
+    collection: str
+    field: str
+    rule: str
+    rows: int
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True)
+class ConnectionFacts:
+    """How the roster was fetched, and whether all of it came."""
+
+    strategy: str
+    pages: int
+    requests: int
+    seconds: float
+    complete: bool
+    problems: tuple[str, ...] = ()
+    records: int | None = None
+    retries: int = 0
+    version: str | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True)
+class RoleSize:
+    """How many people of a role the roster had in the sync before, and has now."""
+
+    role: str
+    before: int
+    now: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The roster's size against the sync before it."""
+
+    previous: datetime
+    sizes: tuple[RoleSize, ...]
+
+
+@dataclass(frozen=True)
+class SyncReport(_Stored):
+    """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`."""
+
+    school_key: str
+    school_name: str
+    when: datetime
+    time_zone: str
+    roles: tuple[RoleCounts, ...]
+    kind: SyncKind = "sync"
+    sync_id: int | None = None
+    first_sync: bool = False
+    run_url: str | None = None
+    held: tuple[Held, ...] = ()
+    left_alone: tuple[LeftAlone, ...] = ()
+    checks: tuple[QualityCheck, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    connection: ConnectionFacts | None = None
+    comparison: Comparison | None = None
+
+    def total(self, count: str) -> int:
+        """One of `RoleCounts`' counts over all roles."""
+        return sum(getattr(role, count) for role in self.roles)
+
+
+@dataclass(frozen=True)
+class FailureAlert(_Stored):
+    """A sync that did not finish. `directory_unchanged` is False when it failed after its changes were committed."""
+
+    school_key: str
+    school_name: str
+    when: datetime
+    time_zone: str
+    step: str
+    message: str
+    remedy: str
+    run_url: str | None = None
+    directory_unchanged: bool = True

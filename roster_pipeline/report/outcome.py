@@ -1,0 +1,149 @@
+"""The words of a report: its outcome as a sentence, its subject, whether it is a problem, and who wants to read it.
+
+Pure functions of the report. Nothing here knows about HTML or SMTP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from roster_pipeline.report.content import DONE, Action, FailureAlert, SyncReport
+
+Tone = Literal["good", "attention", "failed"]
+
+SUBJECT_LENGTH = 150
+"""Longer subjects are cut by every mail client anyway."""
+
+ROLE_NAMES = {
+    "student": ("student", "students"),
+    "teacher": ("teacher", "teachers"),
+    "staff": ("staff member", "staff"),
+    "admin": ("admin", "admins"),
+    "contact": ("contact", "contacts"),
+}
+NOUNS: dict[Action, tuple[str, str]] = {
+    "create": ("creation", "creations"),
+    "update": ("update", "updates"),
+    "restore": ("restoration", "restorations"),
+    "archive": ("archival", "archivals"),
+}
+_LEAD: dict[str, str] = {"sync": "", "approval": "approved plan applied: ", "rollback": "sync undone: "}
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """`1 archival`, `1,200 archivals`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def role_name(role: str) -> str:
+    """The role group in the plural, as a sentence has it."""
+    return ROLE_NAMES.get(role, (role, role))[1]
+
+
+def people_of(role: str, number: int) -> str:
+    """`1 student`, `1,200 students`."""
+    return counted(number, *ROLE_NAMES.get(role, (role, role)))
+
+
+def held_by_action(report: SyncReport) -> list[str]:
+    """`["12 archivals", "1 update"]`: what is held, over all roles, without the kinds of which nobody was due."""
+    totals = {action: sum(held.rows for held in report.held if held.action == action) for action in NOUNS}
+    return [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
+
+
+def _done(report: SyncReport) -> list[str]:
+    return [f"{report.total(name):,} {name}" for name in DONE.values() if report.total(name)]
+
+
+def _waits_for_approval(report: SyncReport) -> bool:
+    return report.first_sync and bool(held_by_action(report)) and not _done(report)
+
+
+def _incomplete(report: SyncReport) -> bool:
+    return report.connection is not None and not report.connection.complete
+
+
+def failed_checks(report: SyncReport) -> int:
+    """Checks that failed as errors; warnings are shown, but do not make a night a bad one."""
+    return sum(not check.passed and check.severity == "error" for check in report.checks)
+
+
+def outcome(report: SyncReport) -> str:
+    """What happened, in one sentence (two when the roster came incomplete)."""
+    done, held = _done(report), held_by_action(report)
+    if _waits_for_approval(report):
+        said = f"the first sync of this school waits for approval: {joined(held)}"
+    elif held:
+        one = held == [held[0]] and held[0].startswith("1 ")
+        rest = f"; {joined(done)}" if done else "; nothing else had to change"
+        said = f"{joined(held)} {'is' if one else 'are'} held until someone decides{rest}"
+    elif done:
+        said = f"{joined(done)}"
+    else:
+        said = "nothing had to change: the directory already matches the roster"
+    conflicts = report.total("conflicts")
+    if conflicts:
+        said += f"; {counted(conflicts, 'person', 'people')} could not be matched safely and stayed as before"
+    sentence = _LEAD[report.kind] + said
+    sentence = sentence[0].upper() + sentence[1:] + "."
+    if _incomplete(report):
+        sentence += " The SIS did not deliver the whole roster, so nobody is archived on the strength of it."
+    return sentence
+
+
+def subject(mail: SyncReport | FailureAlert) -> str:
+    """The outcome behind the school's name, for a list of mails."""
+    words = _failure(mail) if isinstance(mail, FailureAlert) else _headline(mail)
+    line = " ".join(f"{mail.school_name}: {words}".split())
+    return line if len(line) <= SUBJECT_LENGTH else line[: SUBJECT_LENGTH - 1].rstrip() + "…"
+
+
+def _headline(report: SyncReport) -> str:
+    held = held_by_action(report)
+    if _waits_for_approval(report):
+        return f"first sync waits for approval ({', '.join(held)})"
+    parts = [f"{', '.join(held)} held"] if held else []
+    parts += [", ".join(_done(report))] if _done(report) else []
+    if report.total("conflicts"):
+        parts.append(counted(report.total("conflicts"), "conflict", "conflicts"))
+    if _incomplete(report):
+        parts.append("incomplete answer from the SIS")
+    if failed_checks(report):
+        parts.append(counted(failed_checks(report), "check failed", "checks failed"))
+    return _LEAD[report.kind] + ("; ".join(parts) or "no changes")
+
+
+def _failure(alert: FailureAlert) -> str:
+    return f"roster sync failed: {cause(alert)}"
+
+
+def cause(alert: FailureAlert) -> str:
+    """The first line of the message, without the school's key in front and the technical part in brackets behind."""
+    first = next(iter(alert.message.strip().splitlines()), "") or "unknown cause"
+    bare = first.removeprefix(f"{alert.school_key}: ").strip().rstrip(".")
+    return re.sub(r"\s*\([^()]*\)$", "", bare) or bare
+
+
+def tone(mail: SyncReport | FailureAlert) -> Tone:
+    """`failed`: no sync; `attention`: someone should look; `good`: nothing to do."""
+    if isinstance(mail, FailureAlert):
+        return "failed"
+    worrying = mail.held or mail.total("conflicts") or _incomplete(mail) or failed_checks(mail)
+    return "attention" if worrying else "good"
+
+
+def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems"]) -> bool:
+    """Whether an owner who asked for every report, or only for changes and problems, gets this one.
+
+    Switches that are off are the owner's own choice and no problem; a record that could not be used is one.
+    """
+    if when == "every" or tone(mail) != "good" or isinstance(mail, FailureAlert):
+        return True
+    return bool(_done(mail)) or any(rejected.severity == "error" and rejected.rows for rejected in mail.rejected)

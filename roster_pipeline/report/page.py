@@ -1,0 +1,191 @@
+"""What stands where in a mail: from a report or an alert to a page of blocks. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import fields
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from roster_pipeline.report.blocks import Block, Command, Facts, Page, Section, Sentence, Table
+from roster_pipeline.report.content import (
+    ConnectionFacts,
+    FailureAlert,
+    Held,
+    LeftAlone,
+    QualityCheck,
+    Rejected,
+    RoleCounts,
+    SyncReport,
+)
+from roster_pipeline.report.outcome import NOUNS, Tone, cause, counted, joined, outcome, people_of, role_name, tone
+
+BADGES: dict[Tone, str] = {"good": "Done", "attention": "Please look", "failed": "Failed"}
+COUNTS = tuple(field.name for field in fields(RoleCounts) if field.name != "role")
+FOOTER = "Counts only: this mail names nobody. Who gets it, and when, is one of the school's settings:"
+SWITCHED_OFF = {
+    "auto_update_off": "{people} would be updated: Auto update is off.",
+    "archive_off": "{people} would be archived: Archive is off.",
+    "role_off": "{people} not touched: the role they have in the SIS is not rostered.",
+}
+"""People who are left alone because the owner chose so."""
+
+_ADDRESS = re.compile(r"[^\s<>@\"'(),;:]+@[^\s<>@\"'(),;:]+")
+
+
+def page_of(mail: SyncReport | FailureAlert) -> Page:
+    """The page of a report or an alert."""
+    if isinstance(mail, FailureAlert):
+        headline, details, sections = f"The roster sync failed: {cause(mail)}.", [f"Step: {mail.step}"], _alert(mail)
+    else:
+        headline, details, sections = outcome(mail), _about(mail), _report(mail)
+    colour = tone(mail)
+    return Page(
+        school=mail.school_name,
+        tone=colour,
+        badge=BADGES[colour],
+        headline=without_addresses(headline),
+        details=(shown_time(mail.when, mail.time_zone), *details),
+        link=mail.run_url if re.match(r"https?://[^\s\"'<>]+$", mail.run_url or "") else None,
+        sections=tuple(section for section in sections if section.blocks),
+        footer=f"{FOOTER} roster school show {mail.school_key}",
+    )
+
+
+def without_addresses(text: str) -> str:
+    """Masks e-mail addresses: messages come from afar, and the mail must not repeat one."""
+    return _ADDRESS.sub("[address]", text)
+
+
+def shown_time(when: datetime, time_zone: str) -> str:
+    """`Tuesday 3 November 2026, 20:04 (America/Chicago)`: the school's own clock."""
+    local = when.astimezone(ZoneInfo(time_zone))
+    return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({time_zone})"
+
+
+def _about(report: SyncReport) -> list[str]:
+    kinds = {"sync": "Sync", "approval": "Approved plan, sync", "rollback": "Rollback, sync"}
+    return [f"{kinds[report.kind]} {report.sync_id}"] if report.sync_id is not None else []
+
+
+def _alert(alert: FailureAlert) -> list[Section]:
+    lines = (Sentence(without_addresses(line)) for line in alert.message.strip().splitlines())
+    remedy = (Sentence(without_addresses(line)) for line in alert.remedy.strip().splitlines())
+    unchanged = (Sentence("Nothing in the directory was changed.", "quiet"),) if alert.directory_unchanged else ()
+    return [
+        Section("What went wrong", (*lines, *unchanged), attention=True),
+        Section("What to do", (*remedy, Command(f"roster sync {alert.school_key}"))),
+    ]
+
+
+def _report(report: SyncReport) -> list[Section]:
+    return [
+        _held(report.held, report.school_key),
+        _people(report.roles),
+        Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
+        _comparison(report),
+        _checks(report.checks),
+        _rejected(report.rejected),
+        _connection(report.connection),
+    ]
+
+
+def _people(roles: tuple[RoleCounts, ...]) -> Section:
+    totalled = len(roles) > 1
+    headings = ("", *(role_name(role.role).capitalize() for role in roles), *(("Total",) if totalled else ()))
+    rows = []
+    for name in COUNTS:
+        numbers = [getattr(role, name) for role in roles]
+        numbers += [sum(numbers)] if totalled else []
+        rows.append((name.capitalize(), *(f"{number:,}" for number in numbers)))
+    return Section("People", (Table(headings, tuple(rows)),) if roles else ())
+
+
+def _held(held: Iterable[Held], key: str) -> Section:
+    """One paragraph per set of reasons, so that a guard which holds a whole school is explained once."""
+    by_reason: dict[tuple[str, ...], list[Held]] = {}
+    for item in held:
+        by_reason.setdefault(tuple(finding.message for finding in item.findings), []).append(item)
+    blocks: list[Block] = []
+    for messages, items in by_reason.items():
+        blocks.append(Sentence(_held_what(items), "strong"))
+        blocks += [Sentence(without_addresses(message)) for message in messages]
+    groups = [all(item.overridable for item in items) for items in by_reason.values()]
+    if any(groups):
+        blocks += [
+            Sentence("Look at the plan row by row, then approve it with a reason:", "quiet"),
+            Command(f"roster hold show {key}"),
+            Command(f'roster hold approve {key} --reason "..."'),
+        ]
+    if not all(groups):
+        other = "What an approval cannot lift" if any(groups) else "This cannot be approved: it"
+        blocks.append(Sentence(f"{other} clears by itself with the next sync that is in order.", "quiet"))
+    return Section("Held", tuple(blocks), attention=True)
+
+
+def _held_what(items: list[Held]) -> str:
+    due = [item for item in items if item.rows]
+    if due:
+        return joined([f"{counted(i.rows, *NOUNS[i.action])} of {role_name(i.role)}" for i in due])
+    nouns = joined(list(dict.fromkeys(NOUNS[item.action][1] for item in items)))
+    return f"{nouns.capitalize()} of {joined(list(dict.fromkeys(role_name(i.role) for i in items)))} (none were due)"
+
+
+def _left_alone(left: LeftAlone) -> str:
+    people = people_of(left.role, left.rows)
+    if left.reason in SWITCHED_OFF:
+        return SWITCHED_OFF[left.reason].format(people=people)
+    return f"{people}: {without_addresses(left.message or words(left.reason))}"
+
+
+def _comparison(report: SyncReport) -> Section:
+    compared = report.comparison
+    if compared is None:
+        return Section("", ())
+    rows = tuple(
+        (role_name(size.role).capitalize(), f"{size.before:,}", f"{size.now:,}", f"{size.now - size.before:+,}")
+        for size in compared.sizes
+    )
+    since = Sentence(f"In the roster, against the sync of {shown_time(compared.previous, report.time_zone)}.", "quiet")
+    return Section("Compared with the sync before", (since, Table(("", "Before", "Now", "Change"), rows)))
+
+
+def _checks(checks: tuple[QualityCheck, ...]) -> Section:
+    if not checks:
+        return Section("", ())
+    failing = [check for check in checks if not check.passed]
+    said = f"{len(checks) - len(failing)} of {len(checks)} checks passed." if failing else f"All {len(checks)} passed."
+    rows = tuple(
+        (f"{words(check.name)} ({check.severity})", f"{check.failed:,}", f"{check.tested:,}") for check in failing
+    )
+    table = (Table(("Check", "Failed", "Tested"), rows),) if rows else ()
+    return Section("Quality checks", (Sentence(said), *table))
+
+
+def _rejected(rejected: tuple[Rejected, ...]) -> Section:
+    rows = tuple(
+        (f"{words(r.collection)}: {r.field}, {words(r.rule)} ({r.severity})", f"{r.rows:,}") for r in rejected if r.rows
+    )
+    return Section("Records that could not be used as they are", (Table(("Rule", "Records"), rows),) if rows else ())
+
+
+def words(slug: str) -> str:
+    """A slug as it is read aloud: `several_matches` becomes `several matches`."""
+    return slug.replace("_", " ").replace("-", " ")
+
+
+def _connection(facts: ConnectionFacts | None) -> Section:
+    if facts is None:
+        return Section("", ())
+    pairs = [
+        ("Complete", "yes" if facts.complete else "no"),
+        ("Strategy", ", ".join(words(part) for part in (facts.strategy, facts.mode) if part)),
+        ("OneRoster", facts.version or ""),
+        ("Records", "" if facts.records is None else f"{facts.records:,}"),
+        ("Pages", f"{facts.pages:,}"),
+        ("Requests", f"{facts.requests:,}" + (f" ({facts.retries:,} repeated)" if facts.retries else "")),
+        ("Seconds", f"{facts.seconds:,.1f}"),
+    ]
+    pairs += [("Problem", without_addresses(problem)) for problem in facts.problems]
+    return Section("Connection", (Facts(tuple((name, value) for name, value in pairs if value)),))

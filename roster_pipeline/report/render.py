@@ -1,0 +1,76 @@
+"""From a report to a mail: the page of blocks, drawn twice by two small templates.
+
+Every value is escaped by Jinja2 in the HTML version and stripped of characters that can turn text around or break it.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from roster_pipeline.report.blocks import Table
+from roster_pipeline.report.content import FailureAlert, SyncReport
+from roster_pipeline.report.mail import Mail
+from roster_pipeline.report.outcome import subject
+from roster_pipeline.report.page import page_of, without_addresses
+
+TEXT_WIDTH = 76
+"""Columns of the text version: fits a terminal and a quoted reply."""
+
+_UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Controls (the line feed excepted), characters that change the direction of text, and half characters."""
+
+
+def render(report: SyncReport | FailureAlert) -> Mail:
+    """The mail: subject, text and HTML, with the same content in both."""
+    page = page_of(report)
+    line = without_addresses(subject(report))
+    text = _templates().get_template("mail.txt.j2").render(page=page)
+    html = _templates().get_template("mail.html.j2").render(page=page, subject=line)
+    return Mail(_UNPRINTABLE.sub("", line), text, html, report.school_key)
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("roster_pipeline.report"),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["wrapped"] = wrapped
+    environment.filters["aligned"] = aligned
+    return environment
+
+
+def _printable(value: object) -> object:
+    return _UNPRINTABLE.sub("", value) if isinstance(value, str) else value
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """One paragraph in lines of `TEXT_WIDTH`; addresses and long words stay whole."""
+    return textwrap.fill(
+        " ".join(text.split()),
+        TEXT_WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def aligned(table: Table) -> str:
+    """A table as lines: text to the left, numbers to the right, a heading underlined."""
+    lines = [table.headings, *table.rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headings))]
+    drawn = [
+        "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in pairs).rstrip()
+        for pairs in (list(enumerate(zip(line, widths, strict=True))) for line in lines)
+    ]
+    return "\n".join([drawn[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *drawn[1:]])

@@ -36,6 +36,7 @@ class Brief:
     at: datetime
     run_id: str | None
     first_sync: bool
+    school_id: int
     school_key: str
     school_name: str
     settings: SchoolSettings
@@ -91,6 +92,7 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         at=head.at,
         run_id=head.run_id,
         first_sync=bool(first),
+        school_id=head.school_id,
         school_key=head.key,
         school_name=head.name,
         settings=SchoolSettings.model_validate(head.settings),

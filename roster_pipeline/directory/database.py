@@ -1,0 +1,63 @@
+"""The door to PostgreSQL: one engine a process, transactions, and errors without anybody's data in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import DBAPIError
+
+from roster_pipeline.directory.errors import translated
+
+DRIVER = "postgresql+psycopg"
+POOL = 5
+"""Connections kept open by a process; a run uses one or two at a time, the console a few."""
+CONNECT_SECONDS = 10
+
+
+class Database:
+    """One database, from a URL as people write it (`postgres://`, `postgresql://` or with the driver spelled)."""
+
+    def __init__(self, url: str | URL) -> None:
+        self.engine: Engine = create_engine(
+            with_driver(url),
+            hide_parameters=True,
+            pool_size=POOL,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "roster"},
+        )
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """One transaction: committed at the end of the block, rolled back when it raises.
+
+        Raises DirectoryError in the place of the driver's errors, which quote the values of rows.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except (DBAPIError, psycopg.Error) as problem:
+            raise translated(problem) from None
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A connection outside of any transaction, each statement committed at once: for session locks."""
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                yield connection
+        except (DBAPIError, psycopg.Error) as problem:
+            raise translated(problem) from None
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def with_driver(url: str | URL) -> URL:
+    """The URL with psycopg 3 as its driver, whichever of PostgreSQL's spellings it came in."""
+    if isinstance(url, str) and url.startswith("postgres://"):
+        url = "postgresql://" + url.removeprefix("postgres://")
+    return make_url(url).set(drivername=DRIVER)

@@ -1,0 +1,48 @@
+"""Bringing a database to the schema this version needs. Alembic does it, called from here and not from a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.locks import lock_until_commit
+
+SCRIPTS = Path(__file__).parent / "migrations"
+
+RESTORED = "select exists (select from change_log where xid >= pg_current_xact_id()::text::bigint)"
+RESTAMP = "update change_log set xid = 0"
+"""Transaction ids start anew when a dump is restored into another server; the feed would wait for them for ever."""
+
+
+def upgrade(database: Database) -> None:
+    """Apply what is missing, in one transaction. Safe to call at every start, by several processes at once."""
+    with database.begin() as conn:
+        lock_until_commit(conn, "migrations")
+        command.upgrade(_config(conn), "head")
+        if conn.scalar(text(RESTORED)):
+            conn.execute(text(RESTAMP))
+
+
+def current(database: Database) -> str | None:
+    """The revision the database is at; None before the first migration."""
+    with database.begin() as conn:
+        return MigrationContext.configure(conn).get_current_revision()
+
+
+def head() -> str:
+    """The revision this version of the package needs."""
+    return ScriptDirectory.from_config(_config(None)).get_current_head() or ""
+
+
+def _config(conn: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = conn
+    return config

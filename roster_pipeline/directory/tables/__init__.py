@@ -1,0 +1,63 @@
+"""The tables, as SQLAlchemy Core sees them. The DDL that makes them, with triggers and views, is in `migrations/`.
+
+Every table that holds people carries `district_id` in its key and in its foreign keys, so the database itself refuses
+a row that reaches into another district.
+"""
+
+from __future__ import annotations
+
+from roster_pipeline.directory.tables.base import metadata
+from roster_pipeline.directory.tables.intake import (
+    cleaned_roster,
+    pull,
+    pulled_org,
+    pulled_reject,
+    pulled_user,
+    quality_failure,
+    quality_result,
+    raw_contact,
+    raw_org,
+    raw_reject,
+    raw_user,
+    rejected_record,
+    snapshot,
+    witness,
+)
+from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync
+from roster_pipeline.directory.tables.people import contact, link, membership, person
+from roster_pipeline.directory.tables.planning import approval, plan, plan_row, verdict
+from roster_pipeline.directory.tables.tenants import connection, district, school
+
+__all__ = [
+    "approval",
+    "audit",
+    "change_log",
+    "cleaned_roster",
+    "connection",
+    "contact",
+    "district",
+    "failure",
+    "link",
+    "membership",
+    "metadata",
+    "outbox",
+    "person",
+    "plan",
+    "plan_row",
+    "pull",
+    "pulled_org",
+    "pulled_reject",
+    "pulled_user",
+    "quality_failure",
+    "quality_result",
+    "raw_contact",
+    "raw_org",
+    "raw_reject",
+    "raw_user",
+    "rejected_record",
+    "school",
+    "snapshot",
+    "sync",
+    "verdict",
+    "witness",
+]

@@ -1,0 +1,201 @@
+"""What the SIS returned and what we made of it: pulls, snapshots, cleaned rosters, rejections, witnesses."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from roster_pipeline.directory.tables.base import (
+    field_columns,
+    flag,
+    identity,
+    mapping,
+    metadata,
+    moment,
+    now,
+    number,
+    words,
+)
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+pull = Table(
+    "pull",
+    metadata,
+    identity(),
+    number("district_id"),
+    number("connection_id"),
+    words("batch", comment="runs with the same batch (a night) share one pull"),
+    words("scope", comment="'' for the whole connection, else one School ID"),
+    now("started_at"),
+    moment("finished_at"),
+    flag("complete"),
+    Column("mode", Text, nullable=False, server_default=text("'full'::text"), comment="full, delta or school"),
+    mapping("proof"),
+    PrimaryKeyConstraint("id"),
+    ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),
+    Index("uq_pull_batch", "connection_id", "batch", "scope", unique=True),
+)
+
+
+def _of_pull() -> Column[int]:
+    return Column("pull_id", BigInteger, ForeignKey("pull.id", ondelete="CASCADE"), nullable=False)
+
+
+def _of_snapshot() -> Column[int]:
+    return Column("snapshot_id", BigInteger, ForeignKey("snapshot.id", ondelete="CASCADE"), nullable=False)
+
+
+pulled_org = Table(
+    "pulled_org",
+    metadata,
+    _of_pull(),
+    words("sourced_id"),
+    Column("payload", JSONB, nullable=False),
+    Index("ix_pulled_org_pull_id_sourced_id", "pull_id", "sourced_id"),
+)
+
+pulled_user = Table(
+    "pulled_user",
+    metadata,
+    _of_pull(),
+    words("sourced_id"),
+    Column("orgs", ARRAY(Text), nullable=False, comment="every org the record names"),
+    Column("agents", ARRAY(Text), nullable=False),
+    Column("payload", JSONB, nullable=False, comment="the normalised record"),
+    Index("ix_pulled_user_pull_id_sourced_id", "pull_id", "sourced_id"),
+    Index("ix_pulled_user_orgs", "orgs", postgresql_using="gin"),
+    Index("ix_pulled_user_agents", "agents", postgresql_using="gin"),
+)
+
+
+def _rejects(name: str, owner: Column[int]) -> Table:
+    return Table(
+        name,
+        metadata,
+        owner,
+        words("sourced_id", optional=True),
+        words("collection", comment="users, orgs or contacts"),
+        words("field"),
+        words("rule"),
+        words("severity", comment="error: record not used; warning: value dropped"),
+        Index(f"ix_{name}_{owner.name}", owner.name),
+    )
+
+
+pulled_reject = _rejects("pulled_reject", _of_pull())
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    identity(),
+    number("district_id"),
+    number("school_id"),
+    number("connection_id"),
+    Column("pull_id", BigInteger, ForeignKey("pull.id", ondelete="SET NULL")),
+    now("taken_at"),
+    Column("complete", Boolean, nullable=False),
+    words("mode"),
+    mapping("proof"),
+    mapping("counts", comment="people per role of the cleaned roster, and what else is counted"),
+    words("run_id", comment="the Dagster run", optional=True),
+    moment("pruned_at", comment="when its raw records were dropped; facts and counts stay"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("district_id", "school_id", "id"),
+    ForeignKeyConstraint(["district_id", "school_id"], ["school.district_id", "school.id"]),
+    ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),
+    Index("ix_snapshot_school_id_id", "school_id", "id"),
+    Index("ix_snapshot_pull_id", "pull_id"),
+)
+
+
+def _raw(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        _of_snapshot(),
+        words("sourced_id"),
+        Column("payload", JSONB, nullable=False),
+        Index(f"ix_{name}_snapshot_id", "snapshot_id"),
+    )
+
+
+raw_org = _raw("raw_org")
+raw_user = _raw("raw_user")
+raw_contact = _raw("raw_contact")
+raw_reject = _rejects("raw_reject", _of_snapshot())
+
+cleaned_roster = Table(
+    "cleaned_roster",
+    metadata,
+    _of_snapshot(),
+    words("sourced_id"),
+    words(
+        "standing",
+        comment="member, deleted, disabled, ended, not_begun, elsewhere, no_org, role_off, unmapped or rejected",
+    ),
+    Column("human", Integer, comment="records of one human share it, within the snapshot"),
+    words("conflict", comment="why this human cannot be told apart, or null", optional=True),
+    words("number_kind", comment="student or staff", optional=True),
+    *field_columns(PERSON_FIELDS),
+    *field_columns(MEMBERSHIP_FIELDS),
+    *field_columns(CONTACT_FIELDS),
+    PrimaryKeyConstraint("snapshot_id", "sourced_id"),
+)
+
+rejected_record = Table(
+    "rejected_record",
+    metadata,
+    _of_snapshot(),
+    words("collection", comment="users, orgs or contacts"),
+    words("sourced_id", optional=True),
+    words("field"),
+    words("rule"),
+    words("severity", comment="error: record not used; warning: value dropped"),
+    words("role", comment="role group, where it is known", optional=True),
+    Index("ix_rejected_record_snapshot_id", "snapshot_id"),
+)
+
+quality_result = Table(
+    "quality_result",
+    metadata,
+    _of_snapshot(),
+    words("rule"),
+    words("check_name"),
+    words("severity"),
+    Column("passed", Boolean, nullable=False),
+    Column("tested", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    PrimaryKeyConstraint("snapshot_id", "rule"),
+)
+
+quality_failure = Table(
+    "quality_failure",
+    metadata,
+    _of_snapshot(),
+    words("rule"),
+    words("sourced_id"),
+    Index("ix_quality_failure_snapshot_id", "snapshot_id"),
+)
+
+witness = Table(
+    "witness",
+    metadata,
+    _of_snapshot(),
+    words("sourced_id"),
+    words("answer", comment="gone, elsewhere, here or unanswered"),
+    PrimaryKeyConstraint("snapshot_id", "sourced_id"),
+)

@@ -1,0 +1,97 @@
+"""The directory itself: people, their links to SIS records, their memberships and primary contacts.
+
+Every table carries `district_id` in its key and in its foreign keys, so the database itself refuses a row that
+reaches into another district.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+from roster_pipeline.directory.tables.base import field_columns, flag, identity, metadata, moment, now, number, words
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+person = Table(
+    "person",
+    metadata,
+    identity(),
+    number("district_id"),
+    *field_columns(PERSON_FIELDS),
+    words("number_kind", comment="student or staff", optional=True),
+    number("number_connection_id", comment="a number means something within one connection", optional=True),
+    flag("excluded"),
+    Column("locked_fields", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    now("created_at"),
+    now("updated_at"),
+    PrimaryKeyConstraint("id", "district_id"),
+    ForeignKeyConstraint(["district_id"], ["district.id"]),
+    Index("ix_person_number", "district_id", "number_connection_id", "number_kind", "number"),
+    Index("ix_person_email", "district_id", text("lower(email)")),
+)
+
+link = Table(
+    "link",
+    metadata,
+    number("district_id"),
+    number("connection_id"),
+    words("sourced_id"),
+    number("person_id"),
+    flag("home", comment="whose record the fields follow"),
+    words("version", comment="of the standard, when the link was made", optional=True),
+    now("created_at"),
+    PrimaryKeyConstraint("connection_id", "sourced_id"),
+    ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),
+    ForeignKeyConstraint(["district_id", "person_id"], ["person.district_id", "person.id"]),
+    Index("ix_link_person_id", "person_id"),
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    number("district_id"),
+    number("school_id"),
+    number("person_id"),
+    *field_columns(MEMBERSHIP_FIELDS),
+    words("status", comment="active or archived"),
+    words("archived_by", comment="sync or hand", optional=True),
+    moment("archived_at"),
+    flag("managed", comment="the sync may archive it"),
+    Column("absent_syncs", Integer, nullable=False, server_default=text("0")),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    now("created_at"),
+    now("updated_at"),
+    PrimaryKeyConstraint("district_id", "school_id", "person_id"),
+    ForeignKeyConstraint(["district_id", "school_id"], ["school.district_id", "school.id"]),
+    ForeignKeyConstraint(["district_id", "person_id"], ["person.district_id", "person.id"]),
+    Index("ix_membership_person_id", "person_id"),
+    CheckConstraint("status in ('active', 'archived')", name="status"),
+    CheckConstraint("(status = 'active') = (archived_by is null)", name="archived_by"),
+)
+
+contact = Table(
+    "contact",
+    metadata,
+    number("district_id"),
+    number("school_id"),
+    number("person_id", comment="the student"),
+    *field_columns(tuple(name.removeprefix("contact_") for name in CONTACT_FIELDS)),
+    now("updated_at"),
+    PrimaryKeyConstraint("district_id", "school_id", "person_id"),
+    ForeignKeyConstraint(
+        ["district_id", "school_id", "person_id"],
+        ["membership.district_id", "membership.school_id", "membership.person_id"],
+        ondelete="CASCADE",
+    ),
+)

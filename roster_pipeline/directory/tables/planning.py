@@ -1,0 +1,116 @@
+"""Plans, their verdicts, and what people decided about the parts that were held."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from roster_pipeline.directory.tables.base import flag, identity, mapping, metadata, now, number, words
+
+plan = Table(
+    "plan",
+    metadata,
+    identity(),
+    number("district_id"),
+    number("school_id"),
+    number("snapshot_id"),
+    now("made_at"),
+    words("hash", comment="of the rows that change something; approvals are bound to it"),
+    number("position", comment="the change log's position when the directory was read for the plan"),
+    Column("first_sync", Boolean, nullable=False),
+    mapping("counts"),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default=text("'planned'::text"),
+        comment="planned, replaced (by a newer plan or a relink) or discarded",
+    ),
+    flag("dry_run"),
+    words("run_id", optional=True),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("district_id", "school_id", "id"),
+    ForeignKeyConstraint(
+        ["district_id", "school_id", "snapshot_id"],
+        ["snapshot.district_id", "snapshot.school_id", "snapshot.id"],
+        ondelete="CASCADE",
+    ),
+    Index("ix_plan_school_id_id", "school_id", "id"),
+    CheckConstraint("state in ('planned', 'replaced', 'discarded')", name="state"),
+)
+
+
+def _of_plan() -> Column[int]:
+    return Column("plan_id", BigInteger, ForeignKey("plan.id", ondelete="CASCADE"), nullable=False)
+
+
+plan_row = Table(
+    "plan_row",
+    metadata,
+    _of_plan(),
+    Column("row", Integer, nullable=False),
+    words("action", comment="create, update, restore, archive, unchanged, skip or conflict"),
+    words("reason"),
+    words("role"),
+    number("person_id", optional=True),
+    Column("sourced_ids", ARRAY(Text), nullable=False, comment="the human's records, the home record first"),
+    Column("new_links", ARRAY(Text), nullable=False),
+    words("matched_by", comment="link, number, email or null", optional=True),
+    Column("changes", JSONB, nullable=False, comment='{"field": [from, to]}'),
+    words("number_kind", optional=True),
+    Column("absent_syncs", Integer, comment="what membership.absent_syncs becomes; null leaves it"),
+    number("person_revision", optional=True),
+    number("membership_revision", optional=True),
+    words("witness", comment="of an archival: gone, elsewhere or unanswered", optional=True),
+    PrimaryKeyConstraint("plan_id", "row"),
+    CheckConstraint(
+        "action in ('create', 'update', 'restore', 'archive', 'unchanged', 'skip', 'conflict')", name="action"
+    ),
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    _of_plan(),
+    words("role"),
+    words("action", comment="create, update, restore or archive"),
+    words("verdict", comment="pass or hold"),
+    Column("rows", Integer, nullable=False),
+    Column("findings", JSONB, nullable=False, comment='[{"guard", "message", "value", "limit", "overridable"}]'),
+    number("sync_id", comment="the sync that applied these rows, set in its transaction", optional=True),
+    PrimaryKeyConstraint("plan_id", "role", "action"),
+    CheckConstraint("verdict in ('pass', 'hold')", name="verdict"),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    identity(),
+    _of_plan(),
+    words("plan_hash"),
+    words("decision", comment="approve or discard"),
+    words("who"),
+    words("reason"),
+    now("at"),
+    Column("lapses_at", DateTime(timezone=True), nullable=False),
+    number("used_by", comment="the sync that applied held rows because of it; it serves once", optional=True),
+    PrimaryKeyConstraint("id"),
+    Index("ix_approval_plan_id", "plan_id"),
+    CheckConstraint("decision in ('approve', 'discard')", name="decision"),
+)

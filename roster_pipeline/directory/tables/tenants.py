@@ -1,0 +1,54 @@
+"""Districts, connections and schools, with the settings that their owners choose."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ForeignKeyConstraint, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+
+from roster_pipeline.directory.tables.base import identity, mapping, metadata, now, number, words
+
+district = Table(
+    "district",
+    metadata,
+    identity(),
+    words("key"),
+    words("name"),
+    now("created_at"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("key"),
+)
+
+connection = Table(
+    "connection",
+    metadata,
+    identity(),
+    number("district_id"),
+    words("key"),
+    Column("settings", JSONB, nullable=False),
+    words("secret", comment="Fernet token, or env:NAME; never plain", optional=True),
+    mapping("learned", comment="what the SIS taught us: version, strategy, ..."),
+    now("created_at"),
+    now("updated_at"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("key"),
+    UniqueConstraint("district_id", "id"),
+    ForeignKeyConstraint(["district_id"], ["district.id"]),
+)
+
+school = Table(
+    "school",
+    metadata,
+    identity(),
+    number("district_id"),
+    number("connection_id"),
+    words("key", comment="the Dagster partition key"),
+    words("name"),
+    Column("settings", JSONB, nullable=False),
+    Column("test", JSONB, comment="the last Test Your Information: items, ok, at"),
+    now("created_at"),
+    now("updated_at"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("key"),
+    UniqueConstraint("district_id", "id"),
+    ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),
+)

@@ -1,0 +1,49 @@
+"""The schema: what the migrations make is what the code believes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from roster_pipeline.directory import migrate
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tables import metadata
+
+
+def _named(difference: Any) -> str:
+    return str(difference[0]) if isinstance(difference, tuple) else str([part[0] for part in difference])
+
+
+def test_the_migrated_schema_is_the_one_the_tables_describe(database: Database) -> None:
+    with database.begin() as conn:
+        context = MigrationContext.configure(conn, opts={"compare_type": True, "compare_server_default": True})
+        differences = [found for found in compare_metadata(context, metadata) if "comment" not in _named(found)]
+    assert differences == []
+
+
+def test_upgrading_again_changes_nothing(database: Database) -> None:
+    assert migrate.current(database) == migrate.head()
+    migrate.upgrade(database)
+    assert migrate.current(database) == migrate.head()
+
+
+def test_several_processes_may_upgrade_at_once(database: Database) -> None:
+    with database.begin() as conn:
+        conn.execute(text("drop schema roster_public cascade; drop schema public cascade; create schema public"))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: migrate.upgrade(database), range(4)))
+    assert migrate.current(database) == migrate.head()
+
+
+def test_a_ledger_restored_into_a_younger_server_is_shown_to_readers(database: Database) -> None:
+    with database.begin() as conn:
+        conn.execute(text("insert into district (key, name) values ('d', 'D')"))
+        conn.execute(text("insert into person (district_id) select id from district"))
+        conn.execute(text("update change_log set xid = 1::bigint << 60"))
+    migrate.upgrade(database)
+    with database.begin() as conn:
+        assert conn.scalar(text("select count(*) from roster_public.directory_change")) == 1

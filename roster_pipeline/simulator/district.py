@@ -1,0 +1,291 @@
+"""A simulated district: its generated people, and on top of them everybody who was changed since.
+
+Only people who differ from what the seed gives are held in memory. Every change raises `revision` and stamps the
+record with the clock, as a SIS would; `days.py` makes whole nights out of these verbs.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from roster_pipeline.simulator.days import DayReport, pass_night
+from roster_pipeline.simulator.layout import Layout
+from roster_pipeline.simulator.names import FAMILY_NAMES, FAMILY_SLUGS, GIVEN_NAMES, GIVEN_SLUGS
+from roster_pipeline.simulator.orgs import Org, generated_orgs
+from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, Person, Role
+from roster_pipeline.simulator.population import FIRST_ID, Population
+
+WAYS_OF_LEAVING = ("mark", "vanish", "lose_org", "end_date", "linger", "mark_then_vanish")
+"""How a SIS shows that somebody left: status `tobedeleted`; no record any more; the record without its org; roles
+that ended yesterday; nothing for some nights and then no record; the mark for some nights and then no record.
+"""
+
+Clock = Callable[[], datetime]
+
+
+def now_utc() -> datetime:
+    """The wall clock, the default clock of a district."""
+    return datetime.now(UTC)
+
+
+class District:
+    """One SIS's worth of people and orgs. Safe to change from one thread while another serves it."""
+
+    def __init__(
+        self,
+        seed: int,
+        layout: Layout,
+        *,
+        name: str = "Unified District",
+        start: date | None = None,
+        domain: str = "example.org",
+        clock: Clock = now_utc,
+    ) -> None:
+        self.seed = seed
+        self.layout = layout
+        self.name = name
+        self.domain = domain
+        self.clock = clock
+        self.start = start or clock().date()
+        self.population = Population(seed, layout, self.start, domain)
+        self.lock = threading.RLock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the first day: every change is forgotten."""
+        with self.lock:
+            self.orgs = generated_orgs(
+                self.name, self.layout.schools, f"{self.start - timedelta(days=60)}T00:00:00.000Z"
+            )
+            self.changed: dict[int, Person] = {}
+            self.gone: set[int] = set()
+            self.day = 0
+            self.revision = getattr(self, "revision", -1) + 1
+            self.next_index = self.layout.size
+            self._named: dict[str, int] = {}
+            self._before_leaving: dict[int, Person] = {}
+            self.scheduled: list[tuple[int, int]] = []
+
+    # looking people up
+
+    def __len__(self) -> int:
+        """Records that a complete listing would hold, those marked `tobedeleted` included."""
+        return self.next_index - len(self.gone)
+
+    @property
+    def schools(self) -> list[Org]:
+        """The orgs of type school."""
+        return [org for org in self.orgs if org.type == "school"]
+
+    def school(self, sourced_id: str) -> Org:
+        """One org by sourcedId; LookupError if there is none."""
+        for org in self.orgs:
+            if org.sourced_id == sourced_id:
+                return org
+        raise LookupError(f"the simulated district has no org {sourced_id!r}")
+
+    def index_of(self, sourced_id: str) -> int | None:
+        """The index of a person whether present or gone; None for an id this district never had."""
+        if (index := self._named.get(sourced_id)) is not None:
+            return index
+        if sourced_id.startswith("u-") and sourced_id[2:].isdecimal():
+            index = int(sourced_id[2:]) - FIRST_ID
+            if 0 <= index < self.layout.size and sourced_id == f"u-{FIRST_ID + index}":
+                return index
+        return None
+
+    def at(self, index: int) -> Person:
+        """The record at an index, changed or as generated; also of people who are gone."""
+        return self.changed.get(index) or self.population.person(index)
+
+    def at_first(self, index: int) -> Person:
+        """The record before its owner left, if they left; for generated people at least their first day."""
+        before = self._before_leaving.get(index)
+        return before or (self.population.person(index) if index < self.layout.size else self.at(index))
+
+    def person(self, sourced_id: str) -> Person:
+        """One record by sourcedId; LookupError if it is not there (any more)."""
+        index = self.index_of(sourced_id)
+        if index is None or index in self.gone:
+            raise LookupError(f"the simulated district has no person {sourced_id!r}")
+        return self.at(index)
+
+    def people(self) -> Iterator[Person]:
+        """Every record that is present, in the order of the index."""
+        for index in range(self.next_index):
+            if index not in self.gone:
+                yield self.at(index)
+
+    def people_of(self, school: str, role: str | None = None) -> list[Person]:
+        """Active people with a current role in this school, optionally of one (1.2) role."""
+        today = self.clock().date().isoformat()
+        return [person for person in self.people() if _is_current(person, school, role, today)]
+
+    # changing people
+
+    def stamp(self) -> str:
+        """The clock as `dateLastModified`."""
+        return self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+    def put(self, person: Person) -> Person:
+        """Write one record as it stands, stamped now."""
+        with self.lock:
+            person = person._replace(modified=self.stamp())
+            self.changed[person.row] = person
+            self.revision += 1
+            return person
+
+    def add(self, role: str = STUDENT, school: str | None = None, **fields: Any) -> Person:
+        """A new person of this role in this school (default: the first); every field of `Person` can be given.
+
+        A student gets a new contact, linked both ways, unless `agents` or `agent_ids` are given.
+        """
+        with self.lock:
+            org = self.school(school or self.schools[0].sourced_id).sourced_id
+            index = self.next_index
+            sourced_id = fields.pop("sourced_id", None) or f"u-{FIRST_ID + index}"
+            if self.index_of(sourced_id) is not None:
+                raise ValueError(f"the simulated district already has a person {sourced_id!r}")
+            person = self._newcomer(index, sourced_id, role, org)._replace(**fields)
+            self.next_index += 1
+            self._named[sourced_id] = index
+            person = self.put(person)
+            if role == STUDENT and self.layout.counts["contact"] and not {"agents", "agent_ids"} & fields.keys():
+                contact = self.add("parent", org, family_name=person.family_name, agents=(index,))
+                person = self.put(person._replace(agents=(contact.row,)))
+            return person
+
+    def remove(self, sourced_id: str, how: str = "vanish", nights: int = 2) -> None:
+        """Somebody leaves, in one of `WAYS_OF_LEAVING`; `nights` for those that take some."""
+        if how not in WAYS_OF_LEAVING:
+            raise ValueError(f"unknown way of leaving {how!r}; one of {', '.join(WAYS_OF_LEAVING)}")
+        with self.lock:
+            person = self.person(sourced_id)
+            self._before_leaving[person.row] = person
+            if how == "vanish":
+                self.vanish(person.row)
+            if how in ("mark", "mark_then_vanish"):
+                self.put(person._replace(status="tobedeleted"))
+            if how == "lose_org":
+                self.put(person._replace(roles=tuple(role._replace(org="") for role in person.roles)))
+            if how == "end_date":
+                ended = (self.clock().date() - timedelta(days=1)).isoformat()
+                self.put(person._replace(roles=tuple(role._replace(end=ended) for role in person.roles)))
+            if how in ("linger", "mark_then_vanish"):
+                self.scheduled.append((self.day + nights, person.row))
+
+    def vanish(self, index: int) -> None:
+        """The record is no longer delivered."""
+        with self.lock:
+            self.gone.add(index)
+            self.revision += 1
+
+    def restore(self, sourced_id: str) -> Person:
+        """Somebody who left comes back under the same sourcedId, as they were before leaving."""
+        with self.lock:
+            index = self.index_of(sourced_id)
+            if index is None:
+                raise LookupError(f"the simulated district never had a person {sourced_id!r}")
+            self.gone.discard(index)
+            self.scheduled = [entry for entry in self.scheduled if entry[1] != index]
+            before = self._before_leaving.pop(index) if index in self._before_leaving else self.at(index)
+            return self.put(before._replace(status="active"))
+
+    def left(self) -> list[str]:
+        """The sourcedIds of people who left by `remove` and did not come back."""
+        return [self.at(index).sourced_id for index in sorted(self._before_leaving)]
+
+    def before_leaving(self, sourced_id: str) -> Person:
+        """Somebody who left, as they were; LookupError for people who did not leave."""
+        index = self.index_of(sourced_id)
+        if index is None or index not in self._before_leaving:
+            raise LookupError(f"{sourced_id!r} did not leave the simulated district")
+        return self._before_leaving[index]
+
+    def edit(self, sourced_id: str, **fields: Any) -> Person:
+        """Change any fields of `Person`."""
+        return self.put(self.person(sourced_id)._replace(**fields))
+
+    def rename(self, sourced_id: str, **names: str) -> Person:
+        """Change names; without any, the family name is replaced by another one."""
+        person = self.person(sourced_id)
+        if not names:
+            place = (FAMILY_NAMES.index(person.family_name) + 17) if person.family_name in FAMILY_NAMES else 0
+            names = {"family_name": FAMILY_NAMES[place % len(FAMILY_NAMES)]}
+        return self.edit(sourced_id, **names)
+
+    def move(self, sourced_id: str, to: str) -> Person:
+        """Somebody changes to another school with all their school roles."""
+        school, schools = self.school(to).sourced_id, {org.sourced_id for org in self.schools}
+        roles = (
+            entry._replace(org=school) if entry.org in schools else entry for entry in self.person(sourced_id).roles
+        )
+        return self.edit(sourced_id, roles=tuple(dict.fromkeys(roles)))
+
+    def set_role(self, sourced_id: str, role: str, school: str | None = None) -> Person:
+        """Somebody now has exactly this one (1.2) role in their first org, or in the given one."""
+        person = self.person(sourced_id)
+        org = self.school(school).sourced_id if school else person.roles[0].org
+        return self.edit(sourced_id, roles=(Role(role, org),))
+
+    def set_roles(self, sourced_id: str, roles: Sequence[Role]) -> Person:
+        """Replace the whole list of roles."""
+        return self.edit(sourced_id, roles=tuple(roles))
+
+    def next_day(self, **changes: Any) -> DayReport:
+        """Let one night pass; the arguments are those of `days.pass_night`."""
+        return pass_night(self, **changes)
+
+    def _newcomer(self, index: int, sourced_id: str, role: str, org: str) -> Person:
+        chance = random.Random(f"{self.seed}/newcomer/{index}")  # noqa: S311 - invented people, no secret
+        given, family = chance.randrange(len(GIVEN_NAMES)), chance.randrange(len(FAMILY_NAMES))
+        login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{index}"
+        is_contact = role in CONTACT_ROLES
+        domain = "mail.example" if is_contact else f"{'pupils' if role == STUDENT else 'staff'}.{self.domain}"
+        return Person(
+            index,
+            sourced_id,
+            "active",
+            "",
+            GIVEN_NAMES[given],
+            FAMILY_NAMES[family],
+            (Role(role, org),),
+            username="" if is_contact else login,
+            email=f"{login}@{domain}",
+            sms=f"+1 202 555 01{chance.randrange(100):02d}" if is_contact else "",
+            identifier="" if is_contact else f"{900_000 + index}",
+            state_id="" if is_contact else f"{9_000_000_000 + index}",
+            enabled=not is_contact,
+            grades=(chance.choice(("06", "07", "08", "09", "10")),) if role == STUDENT else (),
+        )
+
+
+def _is_current(person: Person, school: str, role: str | None, today: str) -> bool:
+    return person.status == "active" and any(
+        entry.org == school
+        and (role is None or entry.role == role)
+        and (entry.begin is None or entry.begin <= today)
+        and (entry.end is None or entry.end > today)
+        for entry in person.roles
+    )
+
+
+def generate_district(
+    seed: int = 7,
+    schools: int = 3,
+    students_per_school: int = 120,
+    *,
+    contacts: bool = True,
+    name: str = "Unified District",
+    start: date | None = None,
+    domain: str = "example.org",
+    clock: Clock = now_utc,
+) -> District:
+    """A district by its sizes.
+
+    The same seed, sizes and start date (default: today) give the same district everywhere.
+    """
+    layout = Layout(schools, students_per_school, contacts)
+    return District(seed, layout, name=name, start=start, domain=domain, clock=clock)

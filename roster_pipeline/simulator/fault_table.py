@@ -1,0 +1,86 @@
+"""Every fault the simulator knows: name, what it does, its values, and the deviations of real servers it imitates.
+
+A value written in capitals is to be replaced: `N` by a number, `PATHS` by a comma list and so on. The first value is
+the default of a bare name where it is none of those. The numbers are those of the list of known deviations in
+`docs/oneroster.md`.
+"""
+
+from roster_pipeline.simulator.faults import Fault
+
+SIGN_IN = (
+    Fault("sign_in", "only this kind of sign-in is accepted", "oauth2|oauth1|bearer|api_key", (20, 21, 22)),
+    Fault("token_path", "the token endpoint stands at this path alone, below the host", "PATH", (1, 14)),
+    Fault("token_query", "the token endpoint wants this query parameter", "NAME", (1,)),
+    Fault("token_auth", "client id and secret only in the body, or only by Basic header", "body|basic", (8, 12)),
+    Fault("scope_required", "a token request without scope is refused", "", (9,)),
+    Fault("scope_granted", "only these scopes (last part of the URI) are granted, whatever is asked", "SCOPES", (9,)),
+    Fault("scope_omitted", "the token reply has no scope member", "", (10,)),
+    Fault("scope_spelling", "scopes are known in one spelling only", "https|http|short", (15,)),
+    Fault("scope_version_bound", "a scope of the other version gives 400 on the API", "", (15,)),
+    Fault("scopes_unknown", "scopes are neither checked nor known", "", (10,)),
+    Fault("token_bare_string", "the token reply is a JSON string instead of an object", "", (11,)),
+    Fault("secret_encoding", "the Basic header must be form-encoded, or must not", "raw|encoded", (13,)),
+    Fault("grant_type", "grant_type and scope are read from the query only, or not needed", "query|optional", (12, 16)),
+    Fault("token_form_only", "415 for a token request whose body is no form", "", (17,)),
+    Fault("session_cookie", "401 unless the cookie of the token endpoint comes back", "", (18,)),
+    Fault("oauth1_hash", "one hash only for OAuth 1.0a signatures", "sha1|sha256", (21,)),
+    Fault("clock_skew", "the server's clock is wrong by so many seconds (OAuth 1.0a)", "N", (21,)),
+    Fault("api_key", "every call needs the header X-API-Key as well", "", (22,)),
+    Fault("expires_in", "lifetime of tokens: seconds, or the member is text or missing", "N|text|missing", (23,)),
+    Fault("credentials_ended", "the client's credentials are no longer valid", "", (20, 23)),
+)
+
+PAGING = (
+    Fault("page_cap", "pages hold at most so many records, whatever limit says", "N", (29, 31, 34)),
+    Fault("page_cap_error", "400 for a limit above this", "N", (34,)),
+    Fault("limit_zero", "limit=0 gives an empty list and the total", "count", (30,)),
+    Fault("link_style", "how Link is written", "no_brackets|typographic|garbage", (32,)),
+    Fault("link_next", "what rel=next says", "always|repeat|back|off_by_one|exact_multiple|missing", (32, 37)),
+    Fault("link_target", "where Link leads", "localhost|other_host|http|relative|hostless|port|comma", (38,)),
+    Fault("link_drops_query", "Link carries limit and offset only", "", (38,)),
+    Fault("link", "no Link header at all", "off", (34,)),
+    Fault("offset_ignored", "every page is the first page", "", (33,)),
+    Fault(
+        "total_header", "X-Total-Count missing, on some collections only, or wrong",
+        "off|some|unfiltered|drifting|high|low|text", (34, 39, 82),
+    ),
+    Fault("shuffle_ties", "without sort=sourcedId every page has an order of its own", "", (35,)),
+    Fault("perm_rev", "x-perm-rev and x-count; with flip the revision changes on the third request", "steady|flip", (36,)),
+    Fault("offset_unit", "offset counts pages instead of records", "page", (40,)),
+    Fault("endless_pages", "behind the end comes the last page again, or ever new records", "repeat|fresh", (37,)),
+    Fault("record_missing", "one record is lost at each page boundary", "", (35, 36)),
+    Fault("record_doubled", "one record appears on both sides of each page boundary", "", (35, 36)),
+    Fault("duplicate_ids", "the last record of each page has the sourcedId of the first", "", (35,)),
+)  # fmt: skip
+
+FILTERING = (
+    Fault(
+        "filter_ignored",
+        "clauses on nested fields, on all, or on the named fields do not count",
+        "nested|all|FIELDS",
+        (41,),
+    ),
+    Fault(
+        "strict_query",
+        "400 for unknown parameters, other filter fields than status and dateLastModified, long values",
+        "",
+        (42,),
+    ),
+    Fault("filter_grouping", "many clauses, grouped left to right or AND before OR", "left_to_right|and_first", (43,)),
+    Fault("filter_unknown", "a filter that cannot be evaluated gives an empty list", "empty", (45,)),
+    Fault("filter_broken", "a filter with a syntax error gives everything", "everything", (46,)),
+    Fault("filter_refused", "every filter is answered with this status", "N", (42,)),
+    Fault("filter_empty", "every filter gives an empty list", "", (45,)),
+    Fault("sort_ignored", "sort does nothing", "", (35, 42)),
+    Fault("fields_ignored", "fields does nothing, not even when it is wrong", "", (45,)),
+    Fault("plus_literal", "a plus sign in the query is a plus sign, not a blank", ""),
+    Fault("no_match", "a filter that matches nothing gives 404", "404", (88,)),
+)
+
+ENVELOPES = (
+    Fault("envelope", "collections under their own name, null, or not there", "own_name|school|missing|null", (25, 26)),
+    Fault("lone_object", "a page with one record holds an object instead of a list", "", (47,)),
+    Fault("error_shape", "how errors are written", "errors|statusInfoSet|wrapped|bare|modern|plain", (89,)),
+)
+
+FAULTS: tuple[Fault, ...] = (*SIGN_IN, *PAGING, *FILTERING, *ENVELOPES)

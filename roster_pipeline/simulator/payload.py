@@ -1,0 +1,147 @@
+"""People and orgs as the standard spells them: the user and org objects of 1.1 and 1.2.
+
+One `Payload` per root URL. Absent optional members are left out. `id_of` turns an index into a sourcedId, so that a
+simulated id scheme reaches references too.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from roster_pipeline.simulator.orgs import Org
+from roster_pipeline.simulator.person import LEGACY_ROLES, Person
+
+Record = dict[str, Any]
+V11, V12 = "1.1", "1.2"
+ROOTS = {V11: "/ims/oneroster/v1p1", V12: "/ims/oneroster/rostering/v1p2"}
+"""Where each version stands below the host and any vendor prefix."""
+
+
+class Payload:
+    """Makes the JSON objects of one version under one root URL (`https://host/prefix/ims/...`)."""
+
+    def __init__(self, version: str, root: str, id_of: Callable[[int], str]) -> None:
+        self.version = version
+        self.root = root
+        self.id_of = id_of
+        self._users = f"{root}/users/"
+        self._org_refs: dict[str, Record] = {}
+
+    def ref(self, collection: str, kind: str, sourced_id: str) -> Record:
+        """A reference to any object."""
+        return {"href": f"{self.root}/{collection}/{quote(sourced_id, safe='')}", "sourcedId": sourced_id, "type": kind}
+
+    def org_ref(self, sourced_id: str) -> Record:
+        """A reference to an org; the same dictionary every time, not to be changed."""
+        ref = self._org_refs.get(sourced_id)
+        if ref is None:
+            ref = self._org_refs[sourced_id] = self.ref("orgs", "org", sourced_id)
+        return ref
+
+    def user_ref(self, sourced_id: str) -> Record:
+        """A reference to a person."""
+        return {"href": self._users + quote(sourced_id, safe=""), "sourcedId": sourced_id, "type": "user"}
+
+    def agents(self, person: Person) -> list[Record]:
+        """References to the people this one is related to."""
+        id_of = self.id_of
+        found = [self.user_ref(id_of(index)) for index in person.agents]
+        return found + [self.user_ref(sourced_id) for sourced_id in person.agent_ids]
+
+    def user(self, person: Person) -> Record:
+        """The user object of this version."""
+        return self._user_11(person) if self.version == V11 else self._user_12(person)
+
+    def _user_11(self, person: Person) -> Record:
+        role = person.roles[0].role if person.roles else "student"
+        record: Record = {
+            "sourcedId": person.sourced_id,
+            "status": person.status,
+            "dateLastModified": person.modified,
+            "username": person.username,
+            "enabledUser": "true" if person.enabled else "false",
+            "givenName": person.given_name,
+            "familyName": person.family_name,
+            "role": LEGACY_ROLES.get(role, role),
+            "orgs": [self.org_ref(org) for org in dict.fromkeys([e.org for e in person.roles]) if org],
+        }
+        self._optional(record, person)
+        if person.preferred_first_name or person.preferred_last_name:
+            extra = {"preferredFirstName": person.preferred_first_name, "preferredLastName": person.preferred_last_name}
+            record["metadata"] = {**record.get("metadata", {}), **{key: value for key, value in extra.items() if value}}
+        return record
+
+    def _user_12(self, person: Person) -> Record:
+        record: Record = {
+            "sourcedId": person.sourced_id,
+            "status": person.status,
+            "dateLastModified": person.modified,
+            "enabledUser": "true" if person.enabled else "false",
+            "givenName": person.given_name,
+            "familyName": person.family_name,
+            "roles": [self.role(entry) for entry in person.roles if entry.org],
+        }
+        if person.username:
+            record["username"] = person.username
+        self._optional(record, person)
+        if person.state_id:
+            record["userMasterIdentifier"] = f"urn:state:{person.state_id}"
+        if person.preferred_first_name:
+            record["preferredFirstName"] = person.preferred_first_name
+        if person.preferred_middle_name:
+            record["preferredMiddleName"] = person.preferred_middle_name
+        if person.preferred_last_name:
+            record["preferredLastName"] = person.preferred_last_name
+        if len(person.roles) > 1 and person.roles[0].org:
+            record["primaryOrg"] = self.org_ref(person.roles[0].org)
+        return record
+
+    def _optional(self, record: Record, person: Person) -> None:
+        """Members both versions share."""
+        if person.middle_name:
+            record["middleName"] = person.middle_name
+        if person.identifier:
+            record["identifier"] = person.identifier
+        if person.state_id:
+            record["userIds"] = [{"type": "stateID", "identifier": person.state_id}]
+        if person.email:
+            record["email"] = person.email
+        if person.sms:
+            record["sms"] = person.sms
+        if person.phone:
+            record["phone"] = person.phone
+        if person.agents or person.agent_ids:
+            record["agents"] = self.agents(person)
+        if person.grades:
+            record["grades"] = list(person.grades)
+        if person.metadata:
+            record["metadata"] = dict(person.metadata)
+
+    def role(self, entry: Any) -> Record:
+        """One entry of `roles` (1.2)."""
+        record: Record = {
+            "roleType": "primary" if entry.primary else "secondary",
+            "role": entry.role,
+            "org": self.org_ref(entry.org),
+        }
+        if entry.begin:
+            record["beginDate"] = entry.begin
+        if entry.end:
+            record["endDate"] = entry.end
+        return record
+
+    def org(self, org: Org, children: list[str]) -> Record:
+        """The org object, the same in both versions."""
+        record: Record = {
+            "sourcedId": org.sourced_id,
+            "status": org.status,
+            "dateLastModified": org.modified,
+            "name": org.name,
+            "type": org.type,
+            "identifier": org.identifier,
+        }
+        if org.parent:
+            record["parent"] = self.org_ref(org.parent)
+        if children:
+            record["children"] = [self.org_ref(child) for child in children]
+        return record

@@ -1,0 +1,225 @@
+"""The people a district is born with: each computed from the seed and the index, none of them stored.
+
+The same seed, layout and start date give the same people on every machine. What makes real districts hard is built
+in:
+
+- teacher 0 of each school (and every 40th) is a parent too, by a second record (contact 0) with the same name and
+  e-mail;
+- teacher 1 (and every 20th after) teaches in the next school as well; every 200th student has a second school;
+- teacher 2 (and every 40th after) is a siteAdministrator by a second role of the same record;
+- teacher 3 and siteAdministrator 0 are one human in two records with one number and one e-mail;
+- student numbers and staff numbers overlap: a number means nothing without its kind, and both have leading zeros;
+- some students have no contact, contacts often have no login and no e-mail, some logins are switched off.
+"""
+
+from datetime import date, timedelta
+
+from roster_pipeline.simulator.layout import CONTACTS_PER_BLOCK, FAMILY_BLOCK, Layout
+from roster_pipeline.simulator.names import FAMILY_NAMES, FAMILY_SLUGS, GIVEN_NAMES, GIVEN_SLUGS
+from roster_pipeline.simulator.person import Person, Role
+
+MASK = (1 << 64) - 1
+FIRST_ID = 1000
+"""The first person's sourcedId is `u-1000`."""
+AGES = 89
+"""Records were last changed 1 to 89 days before the district's start date."""
+
+GRADES_BY_LEVEL = (("09", "10", "11", "12"), ("06", "07", "08"), ("KG", "01", "02", "03", "04", "05"))
+"""High, middle and elementary school, in turn."""
+
+Family = tuple[tuple[tuple[int, ...], ...], tuple[str, ...], tuple[int, ...], tuple[int, ...]]
+
+
+def _family(contacts_of: tuple[tuple[int, ...], ...], roles: tuple[str, ...]) -> Family:
+    """Complete a pattern: the family each student and each contact belongs to (for the family name)."""
+    families: list[int] = []
+    for mine in contacts_of:
+        families.append(mine[0] if mine else CONTACTS_PER_BLOCK + len(families))
+    by_contact = [
+        min((min(mine) for mine in contacts_of if contact in mine), default=contact)
+        for contact in range(CONTACTS_PER_BLOCK)
+    ]
+    return contacts_of, roles, tuple(families), tuple(by_contact)
+
+
+FAMILY_PATTERNS: tuple[Family, ...] = (
+    _family(((0, 1), (0, 1), (2,), (3, 4)), ("parent", "parent", "guardian", "parent", "relative")),
+    _family(((0, 1), (2,), (3, 4), (3, 4)), ("parent", "parent", "parent", "parent", "parent")),
+    _family(((0, 1), (0, 1), (0, 1), (2, 3, 4)), ("guardian", "parent", "parent", "guardian", "relative")),
+    _family(((), (0, 1), (2, 3, 4), (2, 3)), ("parent", "guardian", "parent", "parent", "relative")),
+)
+"""For each of four students the contacts of the block, and the role of each of the five contacts."""
+
+_CHILDREN = tuple(
+    tuple(tuple(s for s in range(FAMILY_BLOCK) if c in pattern[0][s]) for c in range(CONTACTS_PER_BLOCK))
+    for pattern in FAMILY_PATTERNS
+)
+
+
+def mix(seed: int, value: int) -> int:
+    """64 well-mixed bits from two integers (the finaliser of SplitMix64)."""
+    z = (value * 0x9E3779B97F4A7C15 + seed) & MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+class Population:
+    """Computes the generated people. `start` is the day on which the district begins; nothing was changed after it."""
+
+    def __init__(self, seed: int, layout: Layout, start: date, domain: str) -> None:
+        self.layout = layout
+        self.domain = domain
+        self._bits = mix(0x51A5, seed)
+        self._family_bits = mix(0xFA71, seed)
+        self._district = "dis-1"
+        self.school_ids = [f"sch-{number + 1}" for number in range(layout.schools)]
+        self._stamps = [
+            f"{start - timedelta(days=age + 1)}T{age % 24:02d}:{age * 7 % 60:02d}:00.{age:03d}Z" for age in range(AGES)
+        ]
+        self._student_roles = [(Role("student", school),) for school in self.school_ids]
+        self._staff_per_school = layout.starts["contact"] - layout.starts["teacher"]
+
+    def sourced_id(self, index: int) -> str:
+        """The sourcedId of a generated person: opaque to the outside, computable here."""
+        return f"u-{FIRST_ID + index}"
+
+    def person(self, index: int) -> Person:
+        """The record at `index`, as it was on the start date."""
+        place = self.layout.place(index)
+        if place.kind == "student":
+            return self._student(index, place.school, place.ordinal)
+        if place.kind == "contact":
+            return self._contact(index, place.school, place.ordinal)
+        return self._staff(index, place.school, place.kind, place.ordinal)
+
+    def is_in_next_school(self, kind: str, ordinal: int) -> bool:
+        """Whether this student or teacher also belongs to the school after their own."""
+        if self.layout.schools < 2:
+            return False
+        return (kind == "teacher" and ordinal % 20 == 1) or (kind == "student" and ordinal % 200 == 5)
+
+    def _student(self, index: int, school: int, ordinal: int) -> Person:
+        bits = mix(self._bits, index)
+        layout = self.layout
+        blocks = layout.students_per_school // FAMILY_BLOCK
+        block, seat = divmod(ordinal, FAMILY_BLOCK)
+        agents: tuple[int, ...] = ()
+        if block < blocks:
+            pattern = FAMILY_PATTERNS[(block + school) & 3]
+            family_key = block * 16 + pattern[2][seat]
+            if layout.counts["contact"]:
+                first = layout.index(school, "contact", block * CONTACTS_PER_BLOCK)
+                agents = tuple([first + contact for contact in pattern[0][seat]])
+        else:
+            family_key = block * 16 + seat
+            if layout.counts["contact"]:
+                agents = (layout.index(school, "contact", blocks * CONTACTS_PER_BLOCK + seat),)
+        family = mix(self._family_bits, school * 1_000_003 + family_key) % len(FAMILY_NAMES)
+        given = bits % len(GIVEN_NAMES)
+        number = school * layout.students_per_school + ordinal + 1
+        grades = GRADES_BY_LEVEL[school % 3]
+        roles: tuple[Role, ...] = self._student_roles[school]
+        if ordinal % 200 == 5 and layout.schools > 1:
+            roles = (*roles, Role("student", self.school_ids[(school + 1) % layout.schools]))
+        login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{number}"
+        return Person(
+            index,
+            f"u-{FIRST_ID + index}",
+            "active",
+            self._stamps[(bits >> 16) % AGES],
+            GIVEN_NAMES[given],
+            FAMILY_NAMES[family],
+            roles,
+            GIVEN_NAMES[(bits >> 8) % len(GIVEN_NAMES)] if bits >> 60 < 5 else "",
+            GIVEN_NAMES[(bits >> 24) % len(GIVEN_NAMES)] if (bits >> 56) & 15 == 3 else "",
+            "",
+            "",
+            "" if (bits >> 40) % 100 == 0 else login,
+            f"{login}@pupils.{self.domain}" if (bits >> 32) % 50 else "",
+            "",
+            "",
+            f"{number:06d}",
+            f"{9_000_000_000 + index}",
+            (bits >> 48) % 50 != 0,
+            agents,
+            (),
+            (grades[(bits >> 36) % len(grades)],),
+            {"homeroom": f"{(bits >> 36) % 9 + 1}{'ABCD'[ordinal & 3]}"},
+        )
+
+    def _contact(self, index: int, school: int, ordinal: int) -> Person:
+        bits = mix(self._bits, index)
+        layout = self.layout
+        blocks = layout.students_per_school // FAMILY_BLOCK
+        block, seat = divmod(ordinal, CONTACTS_PER_BLOCK)
+        if ordinal < blocks * CONTACTS_PER_BLOCK:
+            which = (block + school) & 3
+            pattern = FAMILY_PATTERNS[which]
+            role, family_key = pattern[1][seat], block * 16 + pattern[3][seat]
+            first = layout.index(school, "student", block * FAMILY_BLOCK)
+            agents = tuple([first + child for child in _CHILDREN[which][seat]])
+        else:
+            seat = ordinal - blocks * CONTACTS_PER_BLOCK
+            role, family_key = "parent", blocks * 16 + seat
+            agents = (layout.index(school, "student", blocks * FAMILY_BLOCK + seat),)
+        if bits >> 61 == 0:
+            family_key += 8
+        family = mix(self._family_bits, school * 1_000_003 + family_key) % len(FAMILY_NAMES)
+        given = bits % len(GIVEN_NAMES)
+        given_name, family_name = GIVEN_NAMES[given], FAMILY_NAMES[family]
+        email = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{index}@mail.example" if (bits >> 8) % 10 else ""
+        if ordinal % 40 == 0 and ordinal < layout.counts["teacher"]:
+            twin = self.person(layout.index(school, "teacher", ordinal))
+            given_name, family_name, email = twin.given_name, twin.family_name, twin.email
+        return Person(
+            index,
+            f"u-{FIRST_ID + index}",
+            "active",
+            self._stamps[(bits >> 16) % AGES],
+            given_name,
+            family_name,
+            (Role(role, self.school_ids[school]),),
+            username=email if (bits >> 24) % 5 > 1 else "",
+            email=email,
+            sms=f"+1 202 555 01{(bits >> 32) % 100:02d}" if (bits >> 40) % 10 else "",
+            phone=f"+1 303 555 01{(bits >> 44) % 100:02d}" if (bits >> 52) % 3 == 0 else "",
+            enabled=(bits >> 24) % 5 > 1,
+            agents=agents,
+        )
+
+    def _staff(self, index: int, school: int, kind: str, ordinal: int) -> Person:
+        layout = self.layout
+        human = index
+        if kind == "siteAdministrator" and ordinal == 0:
+            human = layout.index(school, "teacher", 3)
+        bits = mix(self._bits, human)
+        given, family = bits % len(GIVEN_NAMES), (bits >> 20) % len(FAMILY_NAMES)
+        if school < 0:
+            roles: tuple[Role, ...] = (Role(kind, self._district),)
+            number = index + 1
+        else:
+            roles = (Role(kind, self.school_ids[school]),)
+            number = layout.office + school * self._staff_per_school
+            number += human - layout.index(school, "teacher", 0) + 1
+        if kind == "teacher":
+            if ordinal % 20 == 1 and layout.schools > 1:
+                roles = (*roles, Role(kind, self.school_ids[(school + 1) % layout.schools]))
+            if ordinal % 40 == 2:
+                roles = (*roles, Role("siteAdministrator", self.school_ids[school], primary=False))
+        login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{number}"
+        return Person(
+            index,
+            f"u-{FIRST_ID + index}",
+            "active",
+            self._stamps[(bits >> 16) % AGES],
+            GIVEN_NAMES[given],
+            FAMILY_NAMES[family],
+            roles,
+            middle_name=GIVEN_NAMES[(bits >> 8) % len(GIVEN_NAMES)] if bits >> 60 < 4 else "",
+            username=login,
+            email=f"{login}@staff.{self.domain}",
+            phone=f"+1 404 555 01{(bits >> 44) % 100:02d}" if (bits >> 52) % 2 else "",
+            identifier=f"{number:06d}",
+            state_id=f"{9_000_000_000 + human}",
+        )

@@ -1,0 +1,81 @@
+"""Serving the simulator: blocking for the command, or in a thread on an own loopback port for tests."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+
+import uvicorn
+from starlette.applications import Starlette
+
+LOOPBACK = "127.0.0.1"
+STOP_PATIENCE = 10.0
+"""Seconds to wait for the server thread to end."""
+
+
+def _config(app: Starlette, **options: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=1,
+        **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+class SimulatorThread:
+    """A running server in a thread; `base_url` is where it listens. Stop it with `stop()`."""
+
+    def __init__(
+        self, app: Starlette, host: str = LOOPBACK, port: int = 0, tls: Mapping[str, str] | None = None
+    ) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, port))
+        self.app = app
+        self.base_url = f"{'https' if tls else 'http'}://{host}:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(_config(app, **(tls or {})))
+        self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
+
+    def start(self) -> "SimulatorThread":
+        """Listen; requests that arrive at once wait in the socket's queue until the server is up."""
+        self._socket.listen(128)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End the server and its thread, closing what is still open."""
+        self._server.should_exit = True
+        self._thread.join(STOP_PATIENCE)
+        self._socket.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+
+@contextlib.contextmanager
+def running(app: Starlette, **tls: str) -> Iterator[str]:
+    """Serve `app` on an ephemeral loopback port for the time of a `with` block; yields the base URL without a
+    trailing slash.
+
+    tls: `ssl_certfile` and `ssl_keyfile` for HTTPS.
+    """
+    thread = SimulatorThread(app, tls=tls).start()
+    try:
+        yield thread.base_url
+    finally:
+        thread.stop()
+
+
+def serve(app: Starlette, *, host: str = LOOPBACK, port: int = 8600, ready: str = "") -> None:
+    """Serve until interrupted; prints `ready` once the port answers."""
+
+    async def go() -> None:
+        server = uvicorn.Server(_config(app, host=host, port=port))
+        serving = asyncio.ensure_future(server.serve())
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if server.started and ready:
+            print(ready, flush=True)  # noqa: T201 - the line that a parent process waits for
+        await serving
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(go())

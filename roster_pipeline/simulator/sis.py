@@ -1,0 +1,145 @@
+"""One simulated SIS: a district behind a prefix, with its credentials, faults, tokens and request log."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from roster_pipeline.simulator.access import Access
+from roster_pipeline.simulator.call import Call, Reply
+from roster_pipeline.simulator.catalog import CORE, DEMOGRAPHICS, FULL, ROUTES, Listing
+from roster_pipeline.simulator.district import District
+from roster_pipeline.simulator.errors import RequestError, error_payload
+from roster_pipeline.simulator.fault_table import FAULTS
+from roster_pipeline.simulator.faults import Faults, table
+from roster_pipeline.simulator.listing import select
+from roster_pipeline.simulator.membership import Indexes
+from roster_pipeline.simulator.pages import collection_reply
+from roster_pipeline.simulator.payload import ROOTS, V12, Record
+from roster_pipeline.simulator.query import Query, read_fields
+from roster_pipeline.simulator.request_log import RequestLog
+from roster_pipeline.simulator.tokens import Tokens
+from roster_pipeline.simulator.view import View
+
+DEMO_CREDENTIALS: Mapping[str, str] = {"demo-client": "demo-secret"}
+TOKEN_PATHS = ("/oauth/token", "/token", "/oauth/access_token", "/oauth2/token")
+"""Where the token endpoint answers below the prefix; below each root at `/token` too."""
+SINGLE_SCOPES = (CORE, DEMOGRAPHICS)
+"""Scopes of the collections under which single objects can be read."""
+
+
+def new_faults(*specs: str) -> Faults:
+    """A fresh switchboard with every known fault, some of them on from the start."""
+    return Faults(table(FAULTS), *specs)
+
+
+class RevisionCache:
+    """Keeps arrays for one state of district and faults, drops them when either changes."""
+
+    def __init__(self, district: District, faults: Faults) -> None:
+        self._district, self._faults = district, faults
+        self._state = (-1, -1)
+        self._held: dict[tuple[object, ...], Indexes] = {}
+        self._lock = threading.RLock()
+
+    def get(self, key: tuple[object, ...], make: Callable[[], Indexes]) -> Indexes:
+        """The stored value, made on the first call."""
+        with self._lock:
+            state = (self._district.revision, self._faults.revision)
+            if state != self._state:
+                self._held, self._state = {}, state
+            if key not in self._held:
+                self._held[key] = make()
+            return self._held[key]
+
+
+class Sis:
+    """Everything one mounted SIS needs. `prefix` is what stands between host and `/ims/...`."""
+
+    def __init__(
+        self,
+        district: District,
+        *,
+        prefix: str = "",
+        credentials: Mapping[str, str] = DEMO_CREDENTIALS,
+        faults: Faults | None = None,
+        versions: Sequence[str] = tuple(ROOTS),
+        control: bool = True,
+    ) -> None:
+        self.district = district
+        self.prefix = prefix.rstrip("/")
+        self.faults = faults or new_faults()
+        self.versions = tuple(versions)
+        self.control = control
+        self.tokens = Tokens(credentials, self.faults)
+        self.access = Access(self.tokens, self.faults)
+        self.cache = RevisionCache(district, self.faults)
+        self.log = RequestLog()
+
+    def reset(self) -> None:
+        """The first day again: no changes, no faults, no tokens, no log."""
+        self.district.reset()
+        self.faults.clear()
+        self.tokens.revoke_all()
+        self.log.clear()
+
+    def is_token_path(self, path: str) -> bool:
+        """Whether a path below the prefix is a token endpoint."""
+        if self.faults.on("token_path"):
+            return path == self.faults.text("token_path")
+        return path in TOKEN_PATHS or any(path == f"{root}/token" for root in ROOTS.values())
+
+    def token(self, call: Call) -> Reply:
+        """Answer a POST to the token endpoint."""
+        answer = self.tokens.answer(call.headers, call.query_string, call.body)
+        return Reply(answer.status, answer.body, answer.headers)
+
+    def read(self, call: Call) -> Reply:
+        """Answer one GET of the rostering service."""
+        try:
+            with self.district.lock:
+                return self._read(call)
+        except RequestError as fault:
+            shape = self.faults.text("error_shape") or "standard"
+            if shape == "plain":
+                return Reply(fault.status, fault.description.encode(), fault.headers, "text/plain")
+            payload = error_payload(call.version, fault.code_minor, fault.description, shape)
+            return Reply(fault.status, payload, fault.headers)
+
+    def _read(self, call: Call) -> Reply:
+        self._locate(call)
+        route = ROUTES.get(call.names)
+        if route is None:
+            raise RequestError(404, "no such path")
+        if call.method != "GET":
+            raise RequestError(405, "rostering is read-only", headers={"Allow": "GET"})
+        single = len(call.ids) == len(call.names)
+        if single and (len(call.names) != 1 or route.scope == FULL):
+            raise RequestError(404, "no such path")
+        self.access.require(call, route.scope)
+        view = View(self.district, call.version, call.root, self.faults, self.cache)
+        listing = route.make(view, call.ids)
+        if not single:
+            return collection_reply(view, call, listing)
+        return self._single(call, listing)
+
+    def _locate(self, call: Call) -> None:
+        """Find version and root in the path."""
+        for version in self.versions:
+            root = ROOTS[version]
+            below = call.path.removeprefix(self.prefix)
+            if below == root or below.startswith(f"{root}/"):
+                call.version, call.root = version, f"{call.origin}{self.prefix}{root}"
+                call.split(below.removeprefix(root))
+                return
+        call.version = V12
+        raise RequestError(404, "no such path")
+
+    def _single(self, call: Call, listing: Listing) -> Reply:
+        position = listing.find(call.ids[-1])
+        if position is None:
+            raise RequestError(404, f"no {listing.single} with this sourcedId")
+        parameters = dict(call.parameters())
+        query = Query()
+        if "fields" in parameters:
+            read_fields(query, parameters["fields"], listing.plural, call.version)
+        record: Record = select(listing.render(position), query.fields)
+        return Reply(200, {listing.single: record})

@@ -1,0 +1,180 @@
+"""Sessions, courses, classes, enrollments and demographics: small, and computed from who is in the school.
+
+One class per teacher of a school; every student is in two of them (fewer where the school is tiny), every teacher
+teaches one. People who lost their org or whose roles ended keep their enrollments, ended yesterday, as real systems
+do.
+"""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from roster_pipeline.simulator.district import District
+from roster_pipeline.simulator.payload import Payload, Record
+from roster_pipeline.simulator.person import STUDENT, TEACHER, Person
+
+GRADES = ("KG", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")
+SUBJECTS = ("Mathematics", "Language", "Science", "History", "Art", "Music")
+SLOTS = 2
+"""Enrollment positions per person: a student's two classes, a teacher's one."""
+
+
+class Studies:
+    """What a district teaches.
+
+    Positions are small integers: session and course numbers, school * classes + class, index * SLOTS + slot.
+    """
+
+    def __init__(self, district: District, payload: Payload) -> None:
+        self.district = district
+        self.payload = payload
+        self.per_school = district.layout.counts["teacher"]
+        self.stamp = f"{district.start - timedelta(days=60)}T00:00:00.000Z"
+        first = district.start.year if district.start.month >= 8 else district.start.year - 1
+        self.year = first + 1
+        self.sessions = (
+            ("ses-year", "schoolYear", f"{first}-{self.year}", date(first, 8, 1), date(first + 1, 7, 1), ""),
+            ("ses-t1", "term", "First term", date(first, 8, 1), date(first + 1, 1, 15), "ses-year"),
+            ("ses-t2", "term", "Second term", date(first + 1, 1, 15), date(first + 1, 7, 1), "ses-year"),
+            ("ses-g1", "gradingPeriod", "Quarter 1", date(first, 8, 1), date(first, 10, 20), "ses-t1"),
+            ("ses-g2", "gradingPeriod", "Quarter 2", date(first, 10, 20), date(first + 1, 1, 15), "ses-t1"),
+            ("ses-g3", "gradingPeriod", "Quarter 3", date(first + 1, 1, 15), date(first + 1, 4, 1), "ses-t2"),
+            ("ses-g4", "gradingPeriod", "Quarter 4", date(first + 1, 4, 1), date(first + 1, 7, 1), "ses-t2"),
+        )
+
+    def _base(self, sourced_id: str) -> Record:
+        return {"sourcedId": sourced_id, "status": "active", "dateLastModified": self.stamp}
+
+    # sessions and courses
+
+    def session_positions(self, kind: str | None = None, parent: str | None = None) -> list[int]:
+        """Session numbers of one type, or below one session."""
+        return [
+            number
+            for number, session in enumerate(self.sessions)
+            if kind in (None, session[1]) and parent in (None, session[5])
+        ]
+
+    def session(self, number: int) -> Record:
+        """An academicSession object."""
+        sourced_id, kind, title, start, end, parent = self.sessions[number]
+        record = self._base(sourced_id) | {"title": title, "startDate": start.isoformat(), "endDate": end.isoformat()}
+        record |= {"type": kind, "schoolYear": str(self.year)}
+        if parent:
+            record["parent"] = self.payload.ref("academicSessions", "academicSession", parent)
+        return record
+
+    def find_session(self, sourced_id: str) -> int | None:
+        """The number of a session."""
+        return next((n for n, session in enumerate(self.sessions) if session[0] == sourced_id), None)
+
+    def course(self, number: int) -> Record:
+        """A course object: one course per grade."""
+        grade = GRADES[number]
+        return self._base(f"crs-{grade}") | {
+            "title": f"Grade {grade}",
+            "courseCode": f"G{grade}",
+            "grades": [grade],
+            "org": self.payload.org_ref("dis-1"),
+            "schoolYear": self.payload.ref("academicSessions", "academicSession", "ses-year"),
+        }
+
+    def find_course(self, sourced_id: str) -> int | None:
+        """The number of a course."""
+        return next((n for n, grade in enumerate(GRADES) if sourced_id == f"crs-{grade}"), None)
+
+    # classes
+
+    def class_positions(self, school: str | None = None, course: int | None = None) -> list[int]:
+        """Classes of a school (or of all), optionally of one course."""
+        schools = self.district.population.school_ids
+        chosen: Iterable[int] = (
+            range(len(schools)) if school is None else [schools.index(school)] if school in schools else []
+        )
+        found = [n * self.per_school + k for n in chosen for k in range(self.per_school)]
+        return [p for p in found if course is None or p % len(GRADES) == course]
+
+    def class_id(self, position: int) -> str:
+        """The sourcedId of a class."""
+        return f"cls-{position // self.per_school + 1}-{position % self.per_school + 1}"
+
+    def a_class(self, position: int) -> Record:
+        """A class object."""
+        school, number = divmod(position, self.per_school)
+        return self._base(self.class_id(position)) | {
+            "title": f"{SUBJECTS[number % len(SUBJECTS)]} {number + 1}",
+            "classCode": f"C{number + 1:03d}",
+            "classType": "scheduled",
+            "course": self.payload.ref("courses", "course", f"crs-{GRADES[position % len(GRADES)]}"),
+            "school": self.payload.org_ref(self.district.population.school_ids[school]),
+            "terms": [self.payload.ref("academicSessions", "academicSession", "ses-t1")],
+        }
+
+    def find_class(self, sourced_id: str) -> int | None:
+        """The position of a class."""
+        parts = sourced_id.split("-")
+        if len(parts) != 3 or parts[0] != "cls" or not (parts[1].isdecimal() and parts[2].isdecimal()):
+            return None
+        position = (int(parts[1]) - 1) * self.per_school + int(parts[2]) - 1
+        fits = 0 <= position < self.district.layout.schools * self.per_school
+        return position if fits and self.class_id(position) == sourced_id else None
+
+    # enrollments
+
+    def classes_of(self, person: Person) -> list[int]:
+        """The classes of a student or teacher, by their first school; also after they left it."""
+        if not person.roles or person.roles[0].role not in (STUDENT, TEACHER):
+            return []
+        school = person.roles[0].org or self.district.at_first(person.row).roles[0].org
+        if school not in self.district.population.school_ids:
+            return []
+        first = self.district.population.school_ids.index(school) * self.per_school
+        own = first + person.row % self.per_school
+        if person.roles[0].role == TEACHER:
+            return [own]
+        return list(dict.fromkeys((own, first + (person.row * 7 + 3) % self.per_school)))
+
+    def enrollment_positions(self, indexes: Iterable[int]) -> list[int]:
+        """Positions of the enrollments of these people."""
+        at = self.district.at
+        return [index * SLOTS + slot for index in indexes for slot in range(len(self.classes_of(at(index))))]
+
+    def enrollment(self, position: int) -> Record:
+        """An enrollment object."""
+        index, slot = divmod(position, SLOTS)
+        person = self.district.at(index)
+        where = self.classes_of(person)[slot]
+        first = person.roles[0]
+        school = self.district.population.school_ids[where // self.per_school]
+        record = self._base(f"enr-{index}-{slot}") | {
+            "user": self.payload.user_ref(self.payload.id_of(index)),
+            "class": self.payload.ref("classes", "class", self.class_id(where)),
+            "school": self.payload.org_ref(school),
+            "role": first.role,
+            "beginDate": self.sessions[0][3].isoformat(),
+        }
+        if first.role == TEACHER:
+            record["primary"] = "true"
+        if not first.org or first.end:
+            record["endDate"] = first.end or person.modified[:10]
+        return record
+
+    def enrollment_class(self, position: int) -> int:
+        """The class of an enrollment."""
+        index, slot = divmod(position, SLOTS)
+        return self.classes_of(self.district.at(index))[slot]
+
+    def find_enrollment(self, sourced_id: str) -> int | None:
+        """The position of an enrollment of somebody who is present."""
+        parts = sourced_id.split("-")
+        if len(parts) != 3 or parts[0] != "enr" or not (parts[1].isdecimal() and parts[2].isdecimal()):
+            return None
+        index, slot = int(parts[1]), int(parts[2])
+        if index >= self.district.next_index or index in self.district.gone:
+            return None
+        return index * SLOTS + slot if slot < len(self.classes_of(self.district.at(index))) else None
+
+    def demographic(self, index: int) -> Record:
+        """A demographics object; its sourcedId is the person's."""
+        born = date(self.year - 17 + index % 12, 1 + index % 12, 1 + index % 28)
+        sexes = ("male", "female")
+        return self._base(self.payload.id_of(index)) | {"birthDate": born.isoformat(), "sex": sexes[index % 2]}

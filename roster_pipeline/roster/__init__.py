@@ -1,0 +1,5 @@
+"""What happens to people: cleaning, matching, planning, judging. Pure functions over pandas frames, no I/O.
+
+Nothing here reads a network, a database or a clock; whatever decides comes in as an argument. Exception texts and
+findings carry counts and names of rules, never a value of a record.
+"""

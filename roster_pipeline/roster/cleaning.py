@@ -1,0 +1,250 @@
+"""Cleaning: the records of one snapshot become a typed roster and a list of what could not be used.
+
+A required value that is bad rejects the record; an optional one is dropped and noted. A record that is not used
+stays in the roster with its standing, because "we could not read it" must never look like "it is gone".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.fields import CONTACT_FIELDS
+from roster_pipeline.roster import rejections as rejected_records
+from roster_pipeline.roster.absent import present
+from roster_pipeline.roster.contacts import GONE, choose_contacts, no_contacts
+from roster_pipeline.roster.duplicates import one_per_sourced_id
+from roster_pipeline.roster.emails import clean_emails
+from roster_pipeline.roster.frames import (
+    ROSTER_COLUMNS,
+    TEXT,
+    USER_LISTS,
+    Array,
+    Flags,
+    Ints,
+    blanks,
+    column_of,
+    filled,
+    lists,
+    sorted_by,
+    strings,
+    truth,
+)
+from roster_pipeline.roster.grades import clean_grades
+from roster_pipeline.roster.merging import NUMBER_SHARED, merge_humans
+from roster_pipeline.roster.names import clean_names, too_long
+from roster_pipeline.roster.numbers import STAFF, STUDENT, numbers_from
+from roster_pipeline.roster.phones import clean_phones
+from roster_pipeline.roster.rejections import Rejections
+from roster_pipeline.roster.roles import GROUPS, PLACE, STANDINGS, STRENGTH, Entries, read_roles
+from roster_pipeline.settings import CONTACT, ConnectionSettings, Role, SchoolSettings
+
+_ACTIVE = ("active", "")
+"""A record without a status is a record; the standard wants the member, some servers leave it out."""
+_NAMES = {
+    "given_name": "givenName",
+    "family_name": "familyName",
+    "middle_name": "middleName",
+    "preferred_given_name": "preferredFirstName",
+    "preferred_family_name": "preferredLastName",
+}
+_ALIVE = [PLACE[name] for name in ("member", "role_off", "unmapped", "rejected", "elsewhere", "not_begun")]
+
+
+@dataclass(frozen=True)
+class CleaningContext:
+    """What cleaning needs to know. school_id: the resolved sourcedId of the org. today: in the school's time zone."""
+
+    school_id: str
+    settings: SchoolSettings
+    connection: ConnectionSettings
+    today: date
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """roster: `ROSTER_COLUMNS`. rejected: `REJECTED_COLUMNS`, all collections. contact_flags: counts only."""
+
+    roster: pd.DataFrame
+    rejected: pd.DataFrame
+    contact_flags: dict[str, int]
+
+
+def clean(
+    users: pd.DataFrame, contacts: pd.DataFrame, context: CleaningContext, door: pd.DataFrame | None = None
+) -> Cleaned:
+    """Clean the user records of a school.
+
+    users: records that name this school, or that are linked to one of its members. contacts: their contacts.
+    door: records that were turned away before they became records (`REJECTED_COLUMNS` less role); those with a
+    sourcedId stand in the roster as rejected, so that their people are not taken for gone.
+    """
+    notes = Rejections("users")
+    users = one_per_sourced_id(users, notes)
+    entries = read_roles(
+        lists(users["roles"], USER_LISTS["roles"]), context.school_id, context.settings, context.today
+    )
+    ids = strings(users["sourcedId"])
+    fields, values = _fields(users, entries, context)
+    standing = _standing(users, fields, entries, context, ids, notes)
+    _note_values(standing, values, ids, _groups(entries), notes)
+    _blank_contacts(entries, fields)
+
+    merged = merge_humans({**fields, "number_kind": _kinds(entries.group)}, np.isin(standing, _ALIVE))
+    member = standing == PLACE["member"]
+    notes.note(merged.shared_email & member, ids, "email", "shared_email", "warning", _groups(entries))
+    notes.note(merged.conflict & member, ids, "number", NUMBER_SHARED, "warning", _groups(entries))
+    chosen, flags, noted = _contacts(users, contacts, entries, member, context)
+
+    roster = {
+        "sourced_id": ids,
+        "standing": pa.array(STANDINGS, TEXT).take(pa.array(standing)),
+        "conflict": pc.if_else(pa.array(merged.conflict), pa.scalar(NUMBER_SHARED, TEXT), pa.scalar(None, TEXT)),
+        "number_kind": _kinds(entries.group),
+        "role": _groups(entries),
+        "source_role": entries.source_role,
+        **fields,
+        **chosen,
+    }
+    frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
+    frame["human"] = pd.array(merged.human, dtype="Int64")
+    frame["enabled"] = users["enabledUser"].array.astype("boolean")  # type: ignore[call-overload]
+    frame = _with_door(frame[list(ROSTER_COLUMNS)], door)
+    return Cleaned(frame, rejected_records.together([notes.frame(), noted]), flags)
+
+
+def _fields(
+    users: pd.DataFrame, entries: Entries, context: CleaningContext
+) -> tuple[dict[str, Array], dict[tuple[str, str], Flags]]:
+    """Every text field, and by (field, rule) where a value was dropped."""
+    region = context.settings.phone_region
+    fields = {name: clean_names(strings(users[source])) for name, source in _NAMES.items()}
+    if not context.settings.preferred_names:
+        fields |= {name: blanks(len(users)) for name in ("preferred_given_name", "preferred_family_name")}
+    fields["email"], bad_email = clean_emails(strings(users["email"]))
+    phone, bad_phone = clean_phones(strings(users["phone"]), region)
+    mobile, bad_mobile = clean_phones(strings(users["sms"]), region)
+    fields["phone"] = pc.coalesce(phone, mobile)
+    fields["username"] = present(strings(users["username"]))
+    fields["number"] = _numbers(users, entries, context.connection)
+    grade, source_grade, bad_grade = clean_grades(lists(users["grades"], USER_LISTS["grades"]))
+    student = pa.array(entries.group == STRENGTH[Role.STUDENT])
+    fields["grade"] = pc.if_else(student, grade, None)
+    fields["source_grade"] = pc.if_else(student, source_grade, None)
+    dropped = {
+        ("email", "invalid_email"): bad_email,
+        ("phone", "invalid_phone"): (bad_phone | bad_mobile) & ~filled(fields["phone"]),
+        ("grades", "unknown_grade"): bad_grade & (entries.group == STRENGTH[Role.STUDENT]),
+    }
+    return fields, dropped
+
+
+def _numbers(users: pd.DataFrame, entries: Entries, connection: ConnectionSettings) -> Array:
+    of_students = numbers_from(users, connection.student_number_from)
+    of_staff = (
+        of_students
+        if connection.staff_number_from == connection.student_number_from
+        else numbers_from(users, connection.staff_number_from)
+    )
+    number = pc.if_else(pa.array(entries.group == STRENGTH[Role.STUDENT]), of_students, of_staff)
+    return pc.if_else(pa.array(entries.group < STRENGTH[CONTACT]), number, None)
+
+
+def _standing(
+    users: pd.DataFrame,
+    fields: dict[str, Array],
+    entries: Entries,
+    context: CleaningContext,
+    ids: Array,
+    notes: Rejections,
+) -> Ints:
+    """The standing of each record: status first, then the school, the role, the login, and the required values."""
+    groups = _groups(entries)
+    status = pc.fill_null(pc.utf8_trim_whitespace(pc.utf8_lower(strings(users["status"]))), "")
+    deleted = truth(pc.is_in(status, value_set=pa.array(GONE, TEXT)))
+    unknown = ~deleted & ~truth(pc.is_in(status, value_set=pa.array(_ACTIVE, TEXT)))
+    disabled = ~users["enabledUser"].astype("boolean").fillna(True).to_numpy(dtype=bool)
+
+    standing = entries.standing.copy()
+    member = standing == PLACE["member"]
+    if context.connection.disabled_means_gone:
+        standing[member & disabled] = PLACE["disabled"]
+        member &= ~disabled
+    standing[deleted] = PLACE["deleted"]
+    member &= ~deleted & ~unknown
+    given, family = filled(fields["given_name"]), filled(fields["family_name"])
+    nameless = member & ~given & ~family
+    long = member & (too_long(fields["given_name"]) | too_long(fields["family_name"]))
+    standing[unknown | nameless | long] = PLACE["rejected"]
+
+    notes.note(unknown, ids, "status", "unknown_status", "error", groups)
+    notes.note(standing == PLACE["unmapped"], ids, "role", "unmapped_role", "error")
+    notes.note(nameless, ids, "familyName", "missing_name", "error", groups)
+    notes.note(long, ids, "familyName", "name_too_long", "error", groups)
+    notes.note(member & (given ^ family), ids, "familyName", "single_name", "warning", groups)
+    return standing
+
+
+def _note_values(
+    standing: Ints, values: dict[tuple[str, str], Flags], ids: Array, groups: Array, notes: Rejections
+) -> None:
+    for (field, rule), bad in values.items():
+        notes.note(bad & (standing == PLACE["member"]), ids, field, rule, "warning", groups)
+
+
+def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
+    """Parents who stand in the list of users are nobody's business here: only id, standing and role stay."""
+    theirs = entries.group == STRENGTH[CONTACT]
+    if theirs.any():
+        keep = pa.array(~theirs)
+        for name, array in fields.items():
+            fields[name] = pc.if_else(keep, array, None)
+
+
+def _contacts(
+    users: pd.DataFrame, contacts: pd.DataFrame, entries: Entries, member: Flags, context: CleaningContext
+) -> tuple[dict[str, Array], dict[str, int], pd.DataFrame]:
+    chosen, noted = no_contacts(len(users)), rejected_records.together([])
+    if not context.settings.primary_contacts:
+        return chosen, {}, noted
+    students = np.flatnonzero(member & (entries.group == STRENGTH[Role.STUDENT]))
+    found = choose_contacts(
+        users.take(students).reset_index(drop=True),
+        pd.concat([users, contacts], ignore_index=True) if len(contacts) else users,
+        context.settings,
+        context.connection.primary_contact_from,
+        context.today,
+    )
+    places = np.full(len(users), -1, dtype=np.int64)
+    places[students] = np.arange(len(students))
+    where = pa.array(places, mask=places < 0)
+    return {name: found.fields[name].take(where) for name in CONTACT_FIELDS}, found.flags, found.rejected
+
+
+def _groups(entries: Entries) -> Array:
+    return pa.array(GROUPS, TEXT).take(pa.array(entries.group))
+
+
+def _kinds(group: Ints) -> Array:
+    kinds: list[Any] = [STUDENT if name == Role.STUDENT else None if name in (CONTACT, None) else STAFF for name in GROUPS]
+    return pa.array(kinds, TEXT).take(pa.array(group))
+
+
+def _with_door(roster: pd.DataFrame, door: pd.DataFrame | None) -> pd.DataFrame:
+    """The roster with the records that were turned away at the door, as rejected ones without values."""
+    if door is None or not len(door):
+        return roster
+    wanted = door[(door["collection"] == "users") & (door["severity"] == "error") & door["sourced_id"].notna()]
+    turned_away = sorted(set(wanted["sourced_id"].astype(str)) - set(roster["sourced_id"]))
+    if not turned_away:
+        return roster
+    rows = pd.DataFrame({"sourced_id": pd.Series(turned_away, dtype="str"), "standing": "rejected"})
+    rows["human"] = pd.array(range(len(roster), len(roster) + len(rows)), dtype="Int64")
+    rows = rows.reindex(columns=list(ROSTER_COLUMNS)).astype(roster.dtypes.to_dict())
+    return sorted_by(pd.concat([roster, rows], ignore_index=True), "sourced_id")

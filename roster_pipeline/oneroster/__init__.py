@@ -1,0 +1,68 @@
+"""A OneRoster 1.1 and 1.2 REST consumer. It knows the standard and its servers, and nothing of what we do with people.
+
+with Client(Endpoint("https://sis.example.org", client_id, client_secret)) as client:
+    school = client.find_org("0300")
+    people = pull(client, Wanted(contacts=True))
+    for batch in people: ...
+    people.proof.complete
+"""
+
+from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.clock import Clock
+from roster_pipeline.oneroster.endpoint import Endpoint, Limits
+from roster_pipeline.oneroster.errors import (
+    AddressNotAllowed,
+    Busy,
+    Malformed,
+    NotOffered,
+    NotOneRoster,
+    OneRosterError,
+    PagingBroken,
+    Redirected,
+    Refused,
+    RequestRefused,
+    SchoolNotFound,
+    ServerFailed,
+    SignInRefused,
+    TlsFailed,
+    TooLarge,
+    TooSlow,
+    Unreachable,
+    WrongAddress,
+)
+from roster_pipeline.oneroster.proof import Proof
+from roster_pipeline.oneroster.pull import Pull, pull
+from roster_pipeline.oneroster.reading import Batch, Wanted
+from roster_pipeline.oneroster.witness import Answer, WitnessReport
+
+__all__ = [
+    "AddressNotAllowed",
+    "Answer",
+    "Batch",
+    "Busy",
+    "Client",
+    "Clock",
+    "Endpoint",
+    "Limits",
+    "Malformed",
+    "NotOffered",
+    "NotOneRoster",
+    "OneRosterError",
+    "PagingBroken",
+    "Proof",
+    "Pull",
+    "Redirected",
+    "Refused",
+    "RequestRefused",
+    "SchoolNotFound",
+    "ServerFailed",
+    "SignInRefused",
+    "TlsFailed",
+    "TooLarge",
+    "TooSlow",
+    "Unreachable",
+    "Wanted",
+    "WitnessReport",
+    "WrongAddress",
+    "pull",
+]

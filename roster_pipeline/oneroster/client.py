@@ -1,0 +1,239 @@
+"""One session with one SIS: connected when first needed, closed by `with`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from types import TracebackType
+from typing import Any
+
+from roster_pipeline.oneroster.address import segment, with_query
+from roster_pipeline.oneroster.clock import Clock
+from roster_pipeline.oneroster.connected import Connected, recalled
+from roster_pipeline.oneroster.discovery import Discovery
+from roster_pipeline.oneroster.endpoint import Endpoint
+from roster_pipeline.oneroster.envelope import single_record
+from roster_pipeline.oneroster.errors import (
+    NotOffered,
+    NotOneRoster,
+    OneRosterError,
+    Refused,
+    RequestRefused,
+    SchoolNotFound,
+    ServerFailed,
+    SignInRefused,
+)
+from roster_pipeline.oneroster.exchange import Exchange
+from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
+from roster_pipeline.oneroster.org_records import is_school, one_org, orgs_of
+from roster_pipeline.oneroster.page import Collection, PagingHabits
+from roster_pipeline.oneroster.paging import Listing, Revision
+from roster_pipeline.oneroster.user_records import UserReader
+from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
+
+STALE_MEMORY = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
+"""Errors after which what an earlier session learned is doubted and found out anew, once."""
+MOST_PADDED_IDS = 50_000
+
+
+class Client:
+    """Reads one SIS. Synchronous; its own threads fetch pages and single users at the same time.
+
+    `learned` is what a caller may persist and hand back in `Endpoint.learned`: root, version, form of the sign-in,
+    paging habits. It holds no secret.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Clock | None = None) -> None:
+        self.endpoint = endpoint
+        self.clock = clock or Clock()
+        self.exchange = Exchange(endpoint, self.clock)
+        self.learned: dict[str, Any] = dict(endpoint.learned)
+        self.habits = PagingHabits.recalled(endpoint.page_size, endpoint.learned.get("paging") or {})
+        self.executor = ThreadPoolExecutor(max_workers=max(1, endpoint.parallel), thread_name_prefix="oneroster")
+        self._connected: Connected | None = None
+        self._padded: dict[str, str] = {}
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.executor.shutdown(wait=True, cancel_futures=True)
+        self.exchange.close()
+
+    def connect(self) -> Connected:
+        """Find out, or recall, how this SIS wants to be spoken to."""
+        with self._lock:
+            if self._connected is None:
+                self._connected = recalled(self.exchange) or Discovery(self.exchange).find()
+                self.exchange.sign_in = self._connected.sign_in
+                self.learned.update(self._connected.learned())
+            return self._connected
+
+    def doubt_memory(self) -> bool:
+        """Forget what was recalled, if it was; True if it makes sense to try again."""
+        with self._lock:
+            if self._connected is None or not self._connected.remembered:
+                return False
+            self._connected = Discovery(self.exchange).find()
+            self.exchange.sign_in = self._connected.sign_in
+            self.learned.update(self._connected.learned())
+            return True
+
+    @property
+    def version(self) -> str:
+        """ "1.1" or "1.2"."""
+        return self.connect().version
+
+    @property
+    def root_url(self) -> str:
+        """Where the collections live: what was understood of the pasted address."""
+        return self.connect().root
+
+    @property
+    def granted_scopes(self) -> str | None:
+        """The scopes the token reply says were granted; None where it does not say."""
+        sign_in = self.connect().sign_in
+        return sign_in.granted if isinstance(sign_in, OAuth2SignIn) else None
+
+    def collection(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Collection:
+        """A collection under the root. label: the path without ids."""
+        connected = self.connect()
+        return Collection(
+            self.exchange, connected.root, path, key, label or path, query_filter, connected.address.query
+        )
+
+    def listing(self, collection: Collection, revision: Revision | None = None, *, strict: bool = False) -> Listing:
+        """One reading of a collection with what is known of this server's paging."""
+        return Listing(collection, self.habits, self.executor, revision, strict=strict)
+
+    def note_paging(self) -> None:
+        """Remember how paging worked out."""
+        self.learned["paging"] = self.habits.as_dict()
+
+    def orgs(self) -> Iterator[dict[str, Any]]:
+        """All orgs that can be listed: `/orgs`, or `/schools` where that is refused."""
+        for page in self.org_listing().pages():
+            yield from orgs_of(page)[0]
+        self.note_paging()
+
+    def org_listing(self, revision: Revision | None = None, *, strict: bool = False) -> Listing:
+        """The listing of `/orgs`, or of `/schools` where the first page of `/orgs` is refused."""
+        for attempt in (1, 2):
+            try:
+                return self._first_readable((("/orgs", "orgs"), ("/schools", "orgs")), revision, strict)
+            except STALE_MEMORY:
+                if attempt == 2 or not self.doubt_memory():
+                    raise
+        raise AssertionError
+
+    def _first_readable(self, choices: Sequence[tuple[str, str]], revision: Revision | None, strict: bool) -> Listing:
+        refusal: OneRosterError | None = None
+        for path, key in choices:
+            listing = self.listing(self.collection(path, key), revision, strict=strict)
+            try:
+                listing.open()
+            except (NotOffered, Refused) as problem:
+                refusal = refusal or problem
+            else:
+                return listing
+        assert refusal is not None  # noqa: S101 -- the loop ran, and every way out of it sets one
+        raise refusal
+
+    def find_org(self, school_id: str) -> dict[str, Any] | None:
+        """The org a School ID means: by sourcedId, else by an identifier that only one org has. None if there is none.
+
+        The org says which under "foundBy". Raises SchoolNotFound where the identifier is not unique.
+        """
+        wanted = school_id.strip()
+        for path in ("/orgs/", "/schools/"):
+            record = self._single(path + segment(wanted), "orgs", path + "{id}", wanted)
+            org = one_org(record, []) if record is not None else None
+            if org is not None and org["sourcedId"] == wanted:
+                return {**org, "foundBy": "sourcedId"}
+        named: list[dict[str, Any]] = []
+        for org in self.orgs():
+            if org["sourcedId"] == wanted:
+                return {**org, "foundBy": "sourcedId"}
+            if org["identifier"] == wanted:
+                named.append(org)
+        schools = [org for org in named if is_school(org)] or named
+        if len(schools) > 1:
+            raise SchoolNotFound(
+                f"{len(schools)} orgs of the SIS have this School ID as their identifier.",
+                "Enter the sourcedId of the school instead; the SIS shows it, or list the orgs to find it.",
+            )
+        return {**schools[0], "foundBy": "identifier"} if schools else None
+
+    def user(self, sourced_id: str) -> dict[str, Any] | None:
+        """One normalised user; None where the SIS answers 404. Raises where it does not answer properly."""
+        record = self.raw_user(sourced_id)
+        return None if record is None else UserReader(self.endpoint.metadata_keys).one(record, [])
+
+    def raw_user(self, sourced_id: str) -> dict[str, Any] | None:
+        """One user as it came; None for 404."""
+        asked = self._padded.get(sourced_id, sourced_id)
+        return self._single("/users/" + segment(asked), "users", "/users/{id}", asked, optional=False)
+
+    def user_answers(self, sourced_ids: Sequence[str]) -> dict[str, Answer]:
+        """What the SIS says of each id, asked one by one, several at a time within the host's limit."""
+        self.connect()
+        reader = UserReader(self.endpoint.metadata_keys)
+
+        def ask(sourced_id: str) -> Answer:
+            try:
+                record = self.raw_user(sourced_id)
+            except OneRosterError as problem:
+                return Answer("unanswered", None, type(problem).__name__)
+            if record is None:
+                padded = self.learned.get("padded_ids") and sourced_id not in self._padded
+                return Answer("unanswered", None, "padded-ids") if padded else Answer("missing", None)
+            user = reader.one(record, [])
+            if user is None or user["sourcedId"] != sourced_id:
+                return Answer("unanswered", None, "another-record")
+            return Answer("found", user)
+
+        unique = list(dict.fromkeys(sourced_ids))
+        return dict(zip(unique, self.executor.map(ask, unique), strict=True))
+
+    def witness(
+        self, sourced_ids: Sequence[str], school_id: str, present_id: str | None, today: date | None = None
+    ) -> WitnessReport:
+        """Ask for each person by id, after somebody present has proved that single users are served at all.
+
+        present_id: a person known to be in the school. today: the school's date, for roles that begin and end.
+        """
+        return ask_witness(self, sourced_ids, school_id, present_id, today or self.clock.now().date())
+
+    def remember_padded(self, raw: str) -> None:
+        """Keep the id as the server spells it, where it has outer blanks: requests need exactly that."""
+        self.learned["padded_ids"] = True
+        if len(self._padded) < MOST_PADDED_IDS:
+            self._padded[raw.strip()] = raw
+
+    def _single(
+        self, path: str, key: str, label: str, sourced_id: str, *, optional: bool = True
+    ) -> dict[str, Any] | None:
+        """One object; None for 404, and for an answer with no single object in it."""
+        for attempt in (1, 2):
+            connected = self.connect()
+            try:
+                reply = self.exchange.get(with_query(connected.root + path, [], connected.address.query), label)
+                return single_record(reply, key, label, sourced_id)
+            except SignInRefused:
+                if attempt == 2 or not self.doubt_memory():
+                    raise
+            except NotOffered:
+                return None
+            except (Refused, RequestRefused, ServerFailed, NotOneRoster):
+                if optional:
+                    return None
+                raise
+        raise AssertionError

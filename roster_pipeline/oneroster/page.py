@@ -1,0 +1,133 @@
+"""One page of a collection: its request in the form this server accepts, and what came back with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from roster_pipeline.oneroster.address import with_query
+from roster_pipeline.oneroster.envelope import records_of
+from roster_pipeline.oneroster.errors import Busy, OneRosterError, ServerFailed, TooLarge
+from roster_pipeline.oneroster.exchange import Exchange, Reply
+from roster_pipeline.oneroster.outcomes import failure_of
+
+STANDARD_LIMIT = 100
+"""The standard's default page: the size to fall back to where a larger one is refused."""
+REVISION_HEADERS = ("x-perm-rev",)
+TRIES_BEFORE_SHRINKING = 2
+
+_NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
+
+
+@dataclass
+class PagingHabits:
+    """What is known about how this server pages. limit None: it takes no paging parameters at all."""
+
+    limit: int | None
+    sort: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"limit": self.limit, "sort": self.sort}
+
+    @classmethod
+    def recalled(cls, page_size: int, learned: Mapping[str, Any]) -> PagingHabits:
+        """The owner's page size, made smaller by what an earlier session had to learn."""
+        limit = learned.get("limit", page_size)
+        limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
+        return cls(limit, bool(learned.get("sort", True)))
+
+    def alternatives(self) -> list[PagingHabits]:
+        """Other ways to ask, for a server that answers 400: without sort, with the standard's page size, bare."""
+        smaller = min(self.limit or STANDARD_LIMIT, STANDARD_LIMIT)
+        ways = [
+            PagingHabits(self.limit, False),
+            PagingHabits(smaller, True),
+            PagingHabits(smaller, False),
+            PagingHabits(None, False),
+        ]
+        return [way for number, way in enumerate(ways) if way != self and way not in ways[:number]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """records: raw, as they came. asked: the limit that was sent. total: stated by header or body, None if not."""
+
+    records: list[Any]
+    asked: int | None
+    total: int | None
+    has_next: bool
+    revision: str | None
+
+
+@dataclass
+class Collection:
+    """A collection of one root: what to ask for, whatever the page."""
+
+    exchange: Exchange
+    root: str
+    path: str
+    key: str
+    label: str
+    filter: str | None = None
+    base_query: str = ""
+
+    def url(self, habits: PagingHabits, offset: int, limit: int | None) -> str:
+        """The finished URL of one page; only parameters of the standard, because others are answered with 400."""
+        parameters: list[tuple[str, str]] = []
+        if limit is not None:
+            parameters += [("limit", str(limit)), ("offset", str(offset))]
+        if habits.sort:
+            parameters += [("sort", "sourcedId"), ("orderBy", "asc")]
+        if self.filter is not None:
+            parameters.append(("filter", self.filter))
+        return with_query(self.root + self.path, parameters, self.base_query)
+
+    def page(self, habits: PagingHabits, offset: int, limit: int | None = None) -> Page:
+        """Fetch one page; where the server fails on a large one, a smaller one from the same offset.
+
+        `limit` caps the page, for a gap that is to be filled. Raises what is left after retries and shrinking.
+        """
+        most = habits.limit if limit is None or habits.limit is None else min(limit, habits.limit)
+        smallest = self.exchange.endpoint.limits.smallest_page
+        while True:
+            shrinkable = most is not None and most > smallest
+            try:
+                page = self._ask(habits, offset, most, TRIES_BEFORE_SHRINKING if shrinkable else None)
+            except (ServerFailed, TooLarge) as problem:
+                if not shrinkable or most is None or isinstance(problem, Busy):
+                    raise
+                most = max(smallest, most // 2)
+                continue
+            if most is not None and habits.limit is not None and limit is None:
+                habits.limit = min(habits.limit, most)
+            return page
+
+    def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None) -> Page:
+        found: list[tuple[list[Any], int | None]] = []
+
+        def judge(reply: Reply, label: str) -> OneRosterError | None:
+            failure = failure_of(reply, label)
+            if failure is None:
+                try:
+                    found.append(records_of(reply, self.key, label))
+                except OneRosterError as problem:
+                    return problem
+            return failure
+
+        reply = self.exchange.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
+        records, in_body = found[-1]
+        total = _total(reply)
+        revision = next((reply.headers[name] for name in REVISION_HEADERS if name in reply.headers), None)
+        link = reply.headers.get("Link", "")
+        return Page(records, limit, in_body if total is None else total, bool(_NEXT.search(link)), revision)
+
+
+def _total(reply: Reply) -> int | None:
+    """X-Total-Count as a number; repeated headers must agree."""
+    stated = {part.strip() for part in reply.headers.get("X-Total-Count", "").split(",")}
+    if len(stated) != 1:
+        return None
+    text = stated.pop()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None

@@ -1,0 +1,307 @@
+"""Reading a collection to its end, and proving it.
+
+The offset moves by what arrived, never by what was asked for: servers cap pages silently. `Link` is only a hint that
+more exists. A total, where there is one that can be believed, says when to stop and lets pages be fetched at the same
+time; without one, only an empty page is the end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused
+from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
+from roster_pipeline.oneroster.proof import ListingProof
+from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
+
+ROUND_CAP = 10
+"""Caps are round numbers: a single page of such a size is followed up even where the total says that it is all."""
+
+
+class Moved(Exception):  # noqa: N818 -- control flow: the data changed while being read; read again
+    """The data moved under the reading; `reason` is a problem slug."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Revision:
+    """The revision of the data set that some hubs send with every answer; it must not change within a pull."""
+
+    def __init__(self) -> None:
+        self.value: str | None = None
+
+    def changed(self, page: Page) -> bool:
+        if page.revision is None or page.revision == self.value:
+            return False
+        first = self.value is None
+        self.value = page.revision
+        return not first
+
+
+class Listing:
+    """One reading of one collection. strict: raise Moved as soon as the data move; else go on and note it."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        habits: PagingHabits,
+        executor: Executor,
+        revision: Revision | None = None,
+        *,
+        strict: bool = True,
+    ) -> None:
+        self.proof = ListingProof(collection.path)
+        self.repeated: list[Any] = []
+        """The records of the page just given that had come before, for the caller to record."""
+        self._collection = collection
+        self._habits = habits
+        self._executor = executor
+        self._revision = revision or Revision()
+        self._strict = strict
+        self._seen = SeenIds()
+        self._total: int | None = None
+        self._counts_pages = True
+        self._offset = 0
+        self._last: Page | None = None
+        self._fresh = False
+        self._opened: Page | None = None
+
+    def open(self) -> list[Any]:
+        """Fetch the first page now, to see whether the collection can be read and what its records look like."""
+        if self._opened is None:
+            self._opened = self._first()
+        return self._opened.records
+
+    @property
+    def seen(self) -> SeenIds:
+        """The ids of everything given so far."""
+        return self._seen
+
+    def pages(self) -> Iterator[list[Any]]:
+        """The records page by page, each record once."""
+        self.open()
+        page, self._opened = self._opened, None
+        if page is None:
+            return
+        yield self._take(page)
+        while page.records:
+            if self._total is not None and self._offset < self._total and self._may_run_ahead(page):
+                before = self._offset
+                yield from self._run_ahead(len(page.records))
+                if self._offset > before:
+                    continue
+            elif self._total is not None and self._offset >= self._total and not self._may_hide_more():
+                self.proof.ended_by = "total"
+                break
+            following = self._next()
+            if following is None:
+                break
+            page = following
+            if page.records:
+                first, reached = self.proof.pages == 1, self._reached()
+                distinct = self._take(page)
+                if not self._fresh:
+                    self._nothing_new(page, first, reached)
+                    break
+                if reached:
+                    self._total_was_wrong()
+                yield distinct
+            else:
+                self._see(page)
+                self.proof.ended_by = "total" if self._reached() else "empty"
+        if not page.records and not self.proof.ended_by:
+            self.proof.ended_by = "empty"
+        self._close()
+
+    def _first(self) -> Page:
+        """Page one, in the first form of the request that the server does not call a bad request."""
+        try:
+            return self._collection.page(self._habits, 0)
+        except RequestRefused as refusal:
+            if self._collection.filter is not None:
+                raise
+            for way in self._habits.alternatives():
+                try:
+                    page = self._collection.page(way, 0)
+                except RequestRefused:
+                    continue
+                self._habits.limit, self._habits.sort = way.limit, way.sort
+                return page
+            raise refusal from None
+
+    def _next(self) -> Page | None:
+        """The page at the current offset; None where the list has provably ended without an empty page."""
+        if self._habits.limit is None:
+            self.proof.ended_by = "total" if self._reached() else "unpaged"
+            return None
+        try:
+            return self._collection.page(self._habits, self._offset)
+        except (NotOffered, RequestRefused):
+            if self._total is not None and self._offset < self._total:
+                raise
+            if not self._last_record_is_last():
+                raise
+            self.proof.ended_by = "total" if self._reached() else "past-end"
+            return None
+
+    def _take(self, page: Page) -> list[Any]:
+        """Count a page in and give its records that are new."""
+        self._see(page)
+        if self.proof.pages > self._collection.exchange.endpoint.limits.pages:
+            raise self._broken("does not end")
+        new = self._seen.add(hashes(page.records))
+        fresh = int(new.sum())
+        self._fresh = fresh > 0
+        self._last = page
+        self._offset += len(page.records)
+        if self._offset > self._collection.exchange.endpoint.limits.records:
+            raise self._broken("does not end")
+        self.repeated = []
+        if not self._fresh and self.proof.pages > 1:
+            return []
+        self.proof.received += len(page.records)
+        self.proof.records += fresh
+        self.proof.duplicates += len(page.records) - fresh
+        if fresh == len(page.records):
+            return page.records
+        self.repeated = [record for record, is_new in zip(page.records, new, strict=True) if not is_new]
+        return [record for record, is_new in zip(page.records, new, strict=True) if is_new]
+
+    def _see(self, page: Page) -> None:
+        """Follow total and revision from page to page."""
+        proof = self.proof
+        proof.pages += 1
+        if self._revision.changed(page):
+            self._moved("revision-changed")
+        self._counts_pages = self._counts_pages and page.total in (len(page.records), None)
+        if proof.pages == 1:
+            proof.total_start = self._total = page.total
+            if page.total is not None and page.total < len(page.records):
+                self._total = None
+                proof.note("total-disagrees")
+        elif page.total != proof.total_end and self._total is not None:
+            if self._counts_pages:
+                self._total = proof.total_start = None
+            elif page.total is not None:
+                self._total = page.total
+                self._moved("total-drifted")
+        proof.total_end = page.total if proof.total_start is not None else None
+
+    def _moved(self, reason: str) -> None:
+        if self._strict:
+            raise Moved(reason)
+        self.proof.note(reason)
+
+    def _reached(self) -> bool:
+        return self._total is not None and self._offset >= self._total
+
+    def _may_hide_more(self) -> bool:
+        """Whether the total may be lower than the truth: the last page was full, or claims a next one."""
+        page = self._last
+        if page is None or self._habits.limit is None:
+            return False
+        size = len(page.records)
+        full = page.asked is not None and size >= page.asked
+        return full or page.has_next or (self.proof.pages == 1 and size > 0 and size % ROUND_CAP == 0)
+
+    def _total_was_wrong(self) -> None:
+        """Records came beyond the total: a total that counts each page is none, any other is a contradiction."""
+        if self._counts_pages:
+            self.proof.total_start = self.proof.total_end = None
+        else:
+            self.proof.note("total-disagrees")
+        self._total = None
+
+    def _nothing_new(self, page: Page, first: bool, reached: bool) -> None:
+        """A page without a new id: the end of a server that repeats its last page, or an offset that is ignored."""
+        self._offset -= len(page.records)
+        if reached:
+            self.proof.ended_by = "total"
+            return
+        if self._total is not None:
+            raise self._broken("brings the same records again before its total is reached")
+        if not first:
+            self.proof.ended_by = "repeat"
+            self.proof.note("last-page-repeats")
+            return
+        probe = self._collection.page(self._habits, 1, 1).records
+        if len(page.records) == 1 or len(probe) == len(page.records):
+            self.proof.ended_by = "unpaged"
+            self.proof.note("paging-ignored")
+        elif len(probe) == 1 and hashes(probe)[0] == hashes(page.records)[1]:
+            self.proof.ended_by = "repeat"
+            self.proof.note("last-page-repeats")
+        else:
+            raise self._broken("ignores the offset: every page is the first page")
+
+    def _last_record_is_last(self) -> bool:
+        """For servers that answer an offset past the end with an error: the record before it must still be there."""
+        last = self._last
+        if last is None or not last.records:
+            return False
+        try:
+            again = self._collection.page(self._habits, self._offset - 1, 1)
+        except (NotOffered, RequestRefused):
+            return False
+        return len(again.records) == 1 and bool(hashes(again.records)[0] == hashes(last.records[-1:])[0])
+
+    def _may_run_ahead(self, page: Page) -> bool:
+        left = (self._total or 0) - self._offset
+        parallel = self._collection.exchange.parallel > 1 and self._collection.filter is None
+        return parallel and self._habits.limit is not None and left > len(page.records) > 1
+
+    def _run_ahead(self, step: int) -> Iterator[list[Any]]:
+        """Fetch the pages up to the total several at a time, give them in order, and fill what a page left out."""
+        planned: deque[tuple[int, Future[Page]]] = deque()
+        total = self._total or 0
+        ahead = self._offset
+        try:
+            while self._offset < total:
+                while ahead < total and len(planned) < self._collection.exchange.parallel:
+                    planned.append(
+                        (ahead + step, self._executor.submit(self._collection.page, self._habits, ahead, step))
+                    )
+                    ahead += step
+                end, future = planned.popleft()
+                page = future.result()
+                end = min(end, total)
+                while True:
+                    if not page.records:
+                        self._see(page)
+                        return
+                    distinct = self._take(page)
+                    if not self._fresh:
+                        raise self._broken("brings the same records again before its total is reached")
+                    yield distinct
+                    if self._offset >= end:
+                        break
+                    page = self._collection.page(self._habits, self._offset, end - self._offset)
+                if self._offset != end or self._total != total:
+                    return
+        finally:
+            for _, future in planned:
+                future.cancel()
+
+    def _close(self) -> None:
+        """The verdict on this reading. An unfiltered total must have been met exactly."""
+        proof = self.proof
+        if self._total is not None and self._collection.filter is None:
+            if proof.received < self._total:
+                self.proof.note("total-not-reached")
+            elif proof.received > self._total:
+                proof.note("total-disagrees")
+        if proof.duplicates:
+            proof.note("duplicates")
+        if proof.ended_by == "unpaged" and not self._reached():
+            proof.note("paging-ignored")
+
+    def _broken(self, how: str) -> PagingBroken:
+        return PagingBroken(
+            f"The listing {self._collection.label} of the SIS {how}.",
+            "Nothing can be read completely this way. Tell the SIS's vendor; a page size larger than the school helps.",
+        )

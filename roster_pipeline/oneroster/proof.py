@@ -1,0 +1,79 @@
+"""The proof of completeness: what was counted while reading, and why a snapshot may not be the whole truth.
+
+Only a complete snapshot lets anybody conclude from somebody's absence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class ListingProof:
+    """One collection read to its end.
+
+    total_start and total_end: the total of the first and of the last page, None where the server sends none.
+    received: records on all pages; records: distinct ones. ended_by: how we know that nothing more comes.
+    """
+
+    path: str
+    pages: int = 0
+    received: int = 0
+    records: int = 0
+    duplicates: int = 0
+    total_start: int | None = None
+    total_end: int | None = None
+    ended_by: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    def note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a pull is worth. Totals, pages and records are of the people's collections together, not of orgs.
+
+    mode: "full" (the whole connection), "school" (per-school lists), "delta" (changes only; absence means nothing).
+    complete: everything agrees. problems: why not, as short slugs. notes: what was found out and is no problem.
+    unread_roles: role groups ("student", "teacher", "staff", "admin", "contact") that could not be read; absence in
+    them means nothing either. readings: how often the data had to be read because they moved.
+    server_time: the server's clock when the pull began (ISO 8601): where the next delta starts.
+    """
+
+    strategy: str
+    mode: str
+    version: str
+    complete: bool
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    unread_roles: tuple[str, ...]
+    pages: int
+    records: int
+    rejected: int
+    duplicates: int
+    total_start: int | None
+    total_end: int | None
+    requests: int
+    retries: int
+    bytes: int
+    seconds: float
+    readings: int
+    revision: str | None
+    server_time: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, JSON-serialisable."""
+        return asdict(self) | {
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+            "unread_roles": list(self.unread_roles),
+        }
+
+
+def total_of(proofs: list[ListingProof], name: str) -> int | None:
+    """The sum of a total over several listings, None if any of them has none."""
+    totals = [getattr(proof, name) for proof in proofs]
+    return None if not totals or any(total is None for total in totals) else sum(totals)

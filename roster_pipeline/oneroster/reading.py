@@ -1,0 +1,195 @@
+"""One reading of a connection: what is wanted, what has been seen, and the way from raw pages to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.errors import TooSlow
+from roster_pipeline.oneroster.paging import Listing, Revision
+from roster_pipeline.oneroster.proof import ListingProof
+from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
+from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
+from roster_pipeline.oneroster.user_records import UserReader, reject
+
+GROUPS = ("student", "teacher", "staff", "admin")
+"""Role groups; guardians are a group of their own, wanted by `Wanted.contacts`."""
+ROLES_OF = {
+    "student": ("student",),
+    "teacher": ("teacher",),
+    "staff": ("aide", "proctor", "counselor"),
+    "admin": ("administrator", "siteAdministrator", "districtAdministrator", "principal", "systemAdministrator"),
+    "contact": ("guardian", "parent", "relative"),
+}
+
+Fill = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a pull is for.
+
+    school_ids: None pulls the whole connection; else per-school lists are used where they can be trusted. contacts:
+    guardians are needed. since: only what changed after this instant (with a time zone), if the server's filter proves
+    to work. roles: the role groups that are rostered; None means all, and only what is wanted can make a snapshot
+    incomplete by being unreadable.
+    """
+
+    school_ids: tuple[str, ...] | None = None
+    contacts: bool = False
+    since: datetime | None = None
+    roles: frozenset[str] | None = None
+
+    def wants(self, group: str) -> bool:
+        return self.contacts if group == "contact" else self.roles is None or group in self.roles
+
+
+@dataclass(frozen=True)
+class Batch:
+    """kind "org" or "user": normalised records and rejects of one page. kind "restart": forget all batches so far."""
+
+    kind: Literal["org", "user", "restart"]
+    records: list[dict[str, Any]]
+    rejects: list[dict[str, Any]]
+
+
+class Reading:
+    """State of one reading; strategies fill it, the proof is made of it."""
+
+    def __init__(self, client: Client, wanted: Wanted, *, strict: bool, deadline: float) -> None:
+        self.client = client
+        self.wanted = wanted
+        self.strict = strict
+        self.strategy = ""
+        self.mode = "full" if wanted.school_ids is None else "school"
+        self.revision = Revision()
+        self.people: list[ListingProof] = []
+        self.others: list[ListingProof] = []
+        self.notes: list[str] = []
+        self.unread: set[str] = set()
+        self.own_problems: list[str] = []
+        self.records = 0
+        self.rejected = 0
+        self.roles_seen: set[str | None] = set()
+        self.orgs_told = False
+        self.schools: list[str] = []
+        self.agents: set[str] = set()
+        self._seen: list[SeenIds] = []
+        self._reader = UserReader(client.endpoint.metadata_keys)
+        self._started = deadline
+
+    def listing(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Listing:
+        """A listing of this reading, under one revision of the data."""
+        collection = self.client.collection(path, key, label, query_filter)
+        return self.client.listing(collection, self.revision, strict=self.strict)
+
+    def users(self, listing: Listing, fill: Fill | None = None) -> Iterator[Batch]:
+        """A listing of users as batches: normalised, each person once over all listings of this reading.
+
+        fill: completes a user in place, with what is known from elsewhere, before anybody judges it.
+        """
+        self.people.append(listing.proof)
+        several = bool(self._seen)
+        for page in listing.pages():
+            self._in_time()
+            records = self._unseen(page) if several else page
+            users, rejects = self._reader.page(records)
+            self._note_padded(records, users)
+            self.records += len(records)
+            self.rejected += len(records) - len(users)
+            rejects += [_repeated(record) for record in listing.repeated]
+            if fill is not None:
+                for user in users:
+                    fill(user)
+            users = self._of_wanted_schools(users)
+            self._observe(users)
+            yield Batch("user", users, rejects)
+        self._seen.append(listing.seen)
+
+    def extra_users(self, users: list[dict[str, Any]]) -> Batch:
+        """Users that were fetched one by one."""
+        self.records += len(users)
+        self._observe(users)
+        return Batch("user", users, [])
+
+    def has_seen(self, sourced_ids: list[str]) -> list[bool]:
+        """For each id whether a listing of this reading brought it."""
+        values = hashes([{"sourcedId": one} for one in sourced_ids])
+        found = np.zeros(len(values), dtype=np.bool_)
+        for seen in self._seen:
+            found |= seen.has(values)
+        return [bool(one) for one in found]
+
+    def problems(self) -> list[str]:
+        """Why this reading is not the whole truth, if it is not."""
+        of_listings = [problem for proof in self.people + self.others for problem in proof.problems]
+        unread = [f"unread:{group}" for group in sorted(self.unread) if group != "contact" and self.wanted.wants(group)]
+        return of_listings + self.own_problems + unread
+
+    def outcome(self) -> list[Any]:
+        """What two readings of data at rest have in common."""
+        return [(p.path, p.received, p.records, p.duplicates, p.total_end) for p in self.people + self.others]
+
+    def _unseen(self, page: list[Any]) -> list[Any]:
+        values = hashes(page)
+        known = np.zeros(len(values), dtype=np.bool_)
+        for seen in self._seen:
+            known |= seen.has(values)
+        return [record for record, is_known in zip(page, known, strict=True) if not is_known]
+
+    def _of_wanted_schools(self, users: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """In a pull for some schools: their people, and all guardians, because a pupil's link decides about those."""
+        schools = self.wanted.school_ids
+        if schools is None:
+            return users
+        return [
+            user
+            for user in users
+            if any(
+                entry["org"] in schools or (self.wanted.contacts and entry["role"] in CONTACT_ROLES)
+                for entry in user["roles"]
+            )
+        ]
+
+    def _observe(self, users: list[dict[str, Any]]) -> None:
+        for user in users:
+            for entry in user["roles"]:
+                self.roles_seen.add(entry["role"])
+                if entry["org"] is not None:
+                    self.orgs_told = True
+        if self.wanted.contacts and not CONTACT_ROLES.intersection(map(str, self.roles_seen)):
+            most = self.client.endpoint.limits.single_users
+            for user in users:
+                if len(self.agents) <= most:
+                    self.agents.update(user["agents"])
+        else:
+            self.agents.clear()
+
+    def _note_padded(self, records: list[Any], users: list[dict[str, Any]]) -> None:
+        try:
+            if len(records) == len(users) and [r["sourcedId"] for r in records] == [u["sourcedId"] for u in users]:
+                return
+        except (KeyError, TypeError):
+            pass
+        for record in records:
+            raw = record.get("sourcedId") if isinstance(record, dict) else None
+            if isinstance(raw, str) and raw != raw.strip():
+                self.client.remember_padded(raw)
+
+    def _in_time(self) -> None:
+        most = self.client.endpoint.limits.pull_seconds
+        if self.client.clock.monotonic() - self._started > most:
+            raise TooSlow(
+                f"The pull was not complete after {most / 3600:.1f} hours.",
+                "Choose a larger page size, or ask the SIS.",
+            )
+
+
+def _repeated(record: Any) -> dict[str, Any]:
+    found = record.get("sourcedId") if isinstance(record, dict) else None
+    return reject(found.strip() if isinstance(found, str) else None, "users", "sourcedId", "repeated", "warning")

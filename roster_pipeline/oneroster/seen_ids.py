@@ -1,0 +1,67 @@
+"""Which ids a listing has brought so far, in eight bytes each: a million users are 8 MB, not a set of a million texts.
+
+Ids are kept as 64-bit hashes in sorted runs that are merged as they grow. Two different ids of a million share a hash
+about once in thirty million listings; the second would count as a duplicate, which makes the snapshot incomplete and
+nothing worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from roster_pipeline.oneroster.envelope import raw_id
+
+Hashes = npt.NDArray[np.int64]
+
+
+def hashes(records: Sequence[Any]) -> Hashes:
+    """One hash per record: of its id without outer blanks, or of the whole record where it has no usable id."""
+    try:
+        values = [hash(record["sourcedId"].strip()) for record in records]
+    except (TypeError, KeyError, AttributeError):
+        values = [_hash(record) for record in records]
+    return np.array(values, dtype=np.int64)
+
+
+def _hash(record: Any) -> int:
+    found = raw_id(record) if isinstance(record, dict) else None
+    if isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip():
+        return hash(str(found).strip())
+    return hash(repr(record))
+
+
+class SeenIds:
+    """Grows page by page."""
+
+    def __init__(self) -> None:
+        self._runs: list[Hashes] = []
+
+    def add(self, page: Hashes) -> npt.NDArray[np.bool_]:
+        """Take a page's hashes in; answer for each whether it is new, the first of a repetition counting as new."""
+        unique, first = np.unique(page, return_index=True)
+        new_unique = ~self.has(unique)
+        new = np.zeros(len(page), dtype=np.bool_)
+        new[first[new_unique]] = True
+        self._merge(unique[new_unique])
+        return new
+
+    def has(self, values: Hashes) -> npt.NDArray[np.bool_]:
+        """For each value whether it was seen."""
+        found = np.zeros(len(values), dtype=np.bool_)
+        for run in self._runs:
+            at = np.minimum(np.searchsorted(run, values), len(run) - 1)
+            found |= run[at] == values
+        return found
+
+    def __len__(self) -> int:
+        return sum(len(run) for run in self._runs)
+
+    def _merge(self, run: Hashes) -> None:
+        while self._runs and len(self._runs[-1]) <= len(run) * 2:
+            run = np.sort(np.concatenate((self._runs.pop(), run)), kind="stable")
+        if len(run):
+            self._runs.append(run)

@@ -1,0 +1,211 @@
+"""Users of either version, in any state of repair, as one kind of record.
+
+A well-formed record takes the short way through; every repair is on the long way. What was repaired with certainty is
+silent, a field that had to be dropped is a warning, and a record whose person, status or school cannot be told is an
+error: rejected with its rule, so that nobody mistakes it for a person who has gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from roster_pipeline.oneroster.role_entries import Rejection, role_entries
+from roster_pipeline.oneroster.status_info import folded
+from roster_pipeline.oneroster.values import (
+    ID_NULLS,
+    NO_TEXTS,
+    NULL_TEXTS,
+    UNREADABLE,
+    boolean,
+    listed,
+    reference,
+    text,
+    texts,
+)
+
+UNREADABLE_STATUS = "unreadable"
+"""Stands for a status that is no text. It is no status of the standard, so nobody takes it for active."""
+
+_NAME_NULLS = frozenset(("NULL", "null", "N/A", "n/a", "(null)"))
+TEXT_FIELDS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("dateLastModified", NULL_TEXTS),
+    ("username", NULL_TEXTS),
+    ("identifier", NULL_TEXTS),
+    ("userMasterIdentifier", NULL_TEXTS),
+    ("givenName", NO_TEXTS),
+    ("familyName", NO_TEXTS),
+    ("middleName", _NAME_NULLS),
+    ("preferredFirstName", _NAME_NULLS),
+    ("preferredMiddleName", _NAME_NULLS),
+    ("preferredLastName", _NAME_NULLS),
+    ("email", NULL_TEXTS),
+    ("sms", NULL_TEXTS),
+    ("phone", NULL_TEXTS),
+)
+"""Plain text fields, and the texts that mean "nothing" in each: somebody may be called None or Null."""
+
+_OTHER_FIELDS = (
+    *("sourcedId", "status", "enabledUser", "userIds", "roles", "role", "orgs", "agents", "grades", "metadata"),
+    "primaryOrg",
+)
+_ALIASES = {
+    "preferredgivenname": "preferredFirstName",
+    "preferredfamilyname": "preferredLastName",
+    "grade": "grades",
+    "org": "orgs",
+    "agent": "agents",
+    "userid": "userIds",
+} | {folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)}
+"""Folded member name to the standard's, for servers that spell names in their own case."""
+_STANDARD = frozenset((*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS))
+_MOST_FOREIGN_NAMES = 1000
+
+
+class UserReader:
+    """Normalises the users of one pull. metadata_keys: the members of `metadata` that are wanted."""
+
+    def __init__(self, metadata_keys: Sequence[str] = ()) -> None:
+        self._metadata_keys = tuple(metadata_keys)
+        self._known = set(_STANDARD)
+
+    def page(self, records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Normalised users and rejects of one page. Every record is in one of the two, or in both with a warning."""
+        users: list[dict[str, Any]] = []
+        rejects: list[dict[str, Any]] = []
+        for record in records:
+            user = self.one(record, rejects)
+            if user is not None:
+                users.append(user)
+        return users, rejects
+
+    def one(self, record: Any, rejects: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """One normalised user, or None and one reject of severity error."""
+        if type(record) is not dict:
+            rejects.append(reject(None, "users", "record", "not-an-object"))
+            return None
+        if not record.keys() <= self._known:
+            record = self._in_standard_names(record)
+        get = record.get
+        sourced_id = text(get("sourcedId"), ID_NULLS)
+        if type(sourced_id) is not str:
+            rule = "sourced-id-missing" if sourced_id is None else "sourced-id-unreadable"
+            rejects.append(reject(None, "users", "sourcedId", rule))
+            return None
+        user: dict[str, Any] = {"sourcedId": sourced_id, "status": status_text(get("status"))}
+        for name, nulls in TEXT_FIELDS:
+            value = get(name)
+            if value is not None:
+                if type(value) is str and value.isprintable():
+                    value = value.strip()
+                    if not value or value in nulls:
+                        value = None
+                else:
+                    value = text(value, nulls)
+                    if value is UNREADABLE:
+                        rejects.append(reject(sourced_id, "users", name, "not-a-text", "warning"))
+                        value = None
+            user[name] = value
+        enabled = boolean(get("enabledUser"))
+        if enabled is UNREADABLE:
+            rejects.append(reject(sourced_id, "users", "enabledUser", "not-a-boolean", "warning"))
+            enabled = None
+        user["enabledUser"] = enabled
+        try:
+            user["roles"], dropped = role_entries(record)
+        except Rejection as problem:
+            rejects.append(reject(sourced_id, "users", problem.field, problem.rule))
+            return None
+        for field, rule in dropped:
+            rejects.append(reject(sourced_id, "users", field, rule, "warning"))
+        value = get("grades")
+        user["grades"], whole = texts(value) if value else ([], True)
+        if not whole:
+            rejects.append(reject(sourced_id, "users", "grades", "not-a-text", "warning"))
+        value = get("agents")
+        user["agents"] = _agents(value, sourced_id, rejects) if value else []
+        value = get("userIds")
+        user["userIds"] = _user_ids(value, sourced_id, rejects) if value else []
+        user["metadata"] = self._metadata(get("metadata")) if self._metadata_keys else {}
+        return user
+
+    def _in_standard_names(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record with foreign spellings of known members renamed, where the right one is not there as well."""
+        foreign = record.keys() - self._known
+        renamed: dict[str, Any] | None = None
+        for name in foreign:
+            standard = _ALIASES.get(folded(name))
+            if standard is None:
+                if len(self._known) < _MOST_FOREIGN_NAMES:
+                    self._known.add(name)
+            elif record.get(standard) is None and record[name] is not None:
+                renamed = renamed or dict(record)
+                renamed[standard] = record[name]
+        return renamed or record
+
+    def _metadata(self, metadata: Any) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for key in self._metadata_keys:
+            value = _at(metadata, key)
+            if isinstance(value, list):
+                value = [entry for entry in map(text, value) if isinstance(entry, str)]
+            elif value is not None and not isinstance(value, bool):
+                value = text(value)
+            if value is not None and value is not UNREADABLE:
+                kept[key] = value
+        return kept
+
+
+def reject(sourced_id: str | None, collection: str, field: str, rule: str, severity: str = "error") -> dict[str, Any]:
+    """One rejection: which record, which field, which rule; never the value."""
+    return {"sourcedId": sourced_id, "collection": collection, "field": field, "rule": rule, "severity": severity}
+
+
+def status_text(value: Any) -> str | None:
+    """Status in lower case; None where it is absent, which the standard's bulk import allows and means active."""
+    if value == "active":
+        return "active"
+    read = text(value, NO_TEXTS if isinstance(value, bool) else NULL_TEXTS)
+    if read is UNREADABLE:
+        return UNREADABLE_STATUS
+    return read.lower() if isinstance(read, str) else None
+
+
+def _agents(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[str]:
+    agents: list[str] = []
+    for entry in listed(value):
+        agent = reference(entry)
+        if agent is UNREADABLE:
+            rejects.append(reject(sourced_id, "users", "agents", "reference-unreadable", "warning"))
+        elif agent is not None and agent not in agents:
+            agents.append(agent)
+    return agents
+
+
+def _user_ids(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[dict[str, str | None]]:
+    """userIds as {"type", "identifier"}; the CSV spelling `{type:identifier}` is understood as well."""
+    found: list[dict[str, str | None]] = []
+    for entry in listed(value):
+        if isinstance(entry, dict):
+            members = entry if "identifier" in entry else {folded(name): member for name, member in entry.items()}
+            kind, identifier = text(members.get("type")), text(members.get("identifier"))
+        else:
+            kind, identifier = None, text(entry)
+            if isinstance(identifier, str) and identifier[:1] == "{" and ":" in identifier:
+                kind, identifier = (part.strip() or None for part in identifier.strip("{}").split(":", 1))
+        if identifier is UNREADABLE or kind is UNREADABLE:
+            rejects.append(reject(sourced_id, "users", "userIds", "not-a-text", "warning"))
+        elif identifier is not None:
+            found.append({"type": kind, "identifier": identifier})
+    return found
+
+
+def _at(metadata: Any, key: str) -> Any:
+    if not isinstance(metadata, Mapping):
+        return None
+    if key in metadata:
+        return metadata[key]
+    value: Any = metadata
+    for step in key.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value

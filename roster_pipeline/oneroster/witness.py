@@ -1,0 +1,90 @@
+"""The second witness: before somebody is archived for being absent, the SIS is asked for that one person.
+
+Lists of real servers leave people out while their totals agree. Only a clear answer counts; whatever else happens, the
+answer is "unanswered", and nobody goes for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
+
+if TYPE_CHECKING:
+    from roster_pipeline.oneroster.client import Client
+
+GONE_STATUSES = frozenset(("tobedeleted", "inactive"))
+ACTIVE_STATUSES = frozenset(("active", None))
+
+Verdict = Literal["gone", "here", "elsewhere", "unanswered"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """state: "found" (with the normalised user), "missing" (404), "unanswered" (why: an error's name or a slug)."""
+
+    state: Literal["found", "missing", "unanswered"]
+    user: dict[str, Any] | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class WitnessReport:
+    """What the SIS says of each person asked for.
+
+    gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, without one.
+    serves_single_users: somebody present could be fetched by id; without that, a 404 means nothing and every answer is
+    "unanswered".
+    """
+
+    answers: dict[str, Verdict]
+    serves_single_users: bool
+
+
+def ask_witness(
+    client: Client, sourced_ids: Sequence[str], school_id: str, present_id: str | None, today: date
+) -> WitnessReport:
+    """See `Client.witness`."""
+    unanswered: dict[str, Verdict] = dict.fromkeys(sourced_ids, "unanswered")
+    if present_id is None:
+        return WitnessReport(unanswered, False)
+    present = client.user_answers([present_id])[present_id].user
+    if present is None:
+        return WitnessReport(unanswered, False)
+    orgs_are_told = any(entry["org"] for entry in present["roles"])
+    answers = client.user_answers(sourced_ids)
+    verdicts = {one: _verdict(answer, school_id, today, orgs_are_told) for one, answer in answers.items()}
+    return WitnessReport(unanswered | verdicts, True)
+
+
+def _verdict(answer: Answer, school_id: str, today: date, orgs_are_told: bool) -> Verdict:
+    if answer.state == "missing":
+        return "gone"
+    if answer.user is None:
+        return "unanswered"
+    status = answer.user["status"]
+    if status in GONE_STATUSES:
+        return "gone"
+    if status not in ACTIVE_STATUSES:
+        return "unanswered"
+    if in_school(answer.user, school_id, today):
+        return "here"
+    return "elsewhere" if orgs_are_told else "unanswered"
+
+
+def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:
+    """Whether a user has a current role in the school; family of a pupil is no role in it."""
+    return any(
+        entry["org"] == school_id and entry["role"] not in CONTACT_ROLES and current(entry, today)
+        for entry in user["roles"]
+    )
+
+
+def current(entry: dict[str, Any], today: date) -> bool:
+    """Whether a role entry holds on that day: from beginDate on, and before endDate."""
+    day = today.isoformat()
+    begins, ends = entry["beginDate"], entry["endDate"]
+    return (begins is None or begins <= day) and (ends is None or day < ends)

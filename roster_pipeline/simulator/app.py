@@ -1,21 +1,21 @@
 """The Starlette application: one or several simulated SISs, told apart by their prefixes."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.simulator.call import Call, Reply
+from roster_pipeline.simulator.call import Call
 from roster_pipeline.simulator.control import control_reply
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.payload import ROOTS
 from roster_pipeline.simulator.request_log import Entry
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
-from roster_pipeline.simulator.transport import respond
+from roster_pipeline.simulator.transport import delay_seconds, respond
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 CONTROL = "/simulator/"
@@ -47,12 +47,23 @@ def create_site(sises: Sequence[Sis]) -> Starlette:
         sis = next((s for prefix, s in by_prefix.items() if _is_below(call.path, prefix, s)), None)
         if sis is None:
             return Response("no simulated SIS stands here\n", 404)
-        sis.log.begin()
+        below = call.path.removeprefix(sis.prefix)
+        if below.startswith(CONTROL):
+            reply = control_reply(sis, call, below.removeprefix(CONTROL))
+            return Response(reply.content(), reply.status, reply.headers, reply.media_type)
+        at_once = sis.log.begin()
         status = 0
         try:
-            reply = await run_in_threadpool(_dispatch, sis, call) if sis.faults.on("latency") else _dispatch(sis, call)
+            if delay := delay_seconds(sis, call, at_once):
+                await asyncio.sleep(delay)
+            if call.method == "POST" and (sis.is_token_path(call.path) or sis.is_token_path(below)):
+                reply = sis.token(call)
+                response = Response(reply.content(), reply.status, reply.headers, reply.media_type)
+            else:
+                reply = sis.read(call, at_once)
+                response = respond(sis, call, reply)
             status = reply.status
-            return await respond(sis, call, reply)
+            return response
         finally:
             sis.log.end(Entry(call.method, call.resource or call.path, call.path, call.query_string, status))
 
@@ -63,15 +74,6 @@ def create_site(sises: Sequence[Sis]) -> Starlette:
 
 def _is_below(path: str, prefix: str, sis: Sis) -> bool:
     return path == prefix or path.startswith(f"{prefix}/") or path == sis.faults.text("token_path")
-
-
-def _dispatch(sis: Sis, call: Call) -> Reply:
-    below = call.path.removeprefix(sis.prefix)
-    if below.startswith(CONTROL):
-        return control_reply(sis, call, below.removeprefix(CONTROL))
-    if call.method == "POST" and (sis.is_token_path(call.path) or sis.is_token_path(below)):
-        return sis.token(call)
-    return sis.read(call)
 
 
 async def _read_call(request: Request) -> Call:

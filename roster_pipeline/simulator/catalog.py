@@ -35,7 +35,7 @@ class Route(NamedTuple):
 
 def _users(view: View, role: str | None = None, school: str | None = None) -> Listing:
     find = view.finder(role)
-    return Listing("users", "user", view.indexes(role, school), view.user, find)
+    return Listing("users", "user", view.positions(role, school), view.user, find)
 
 
 def _orgs(view: View, of_type: str | None = None) -> Listing:
@@ -71,9 +71,11 @@ def _all_enrollments(view: View) -> Listing:
 
 
 def _demographics(view: View) -> Listing:
-    return Listing(
-        "demographics", "demographics", view.indexes(STUDENT), view.studies.demographic, view.finder(STUDENT)
-    )
+    def find(sourced_id: str) -> int | None:
+        position = view.finder(STUDENT)(sourced_id)
+        return None if position is None else view.row(position)
+
+    return Listing("demographics", "demographics", view.rows(STUDENT), view.studies.demographic, find)
 
 
 def _school(view: View, ids: Sequence[str]) -> str:
@@ -89,7 +91,7 @@ def _class(view: View, sourced_id: str, school: str | None = None) -> int:
 
 def _in_class(view: View, role: str | None, position: int) -> list[int]:
     school = view.district.population.school_ids[position // view.studies.per_school]
-    members = [*view.indexes(STUDENT, school), *view.indexes(TEACHER, school)]
+    members = [*view.rows(STUDENT, school), *view.rows(TEACHER, school)]
     studies, at = view.studies, view.district.at
     return [
         index
@@ -101,7 +103,8 @@ def _in_class(view: View, role: str | None, position: int) -> list[int]:
 def _class_people(role: str) -> Callable[[View, Sequence[str]], Listing]:
     def make(view: View, ids: Sequence[str]) -> Listing:
         where = _class(view, ids[-1], _school(view, ids) if len(ids) > 1 else None)
-        return Listing("users", "user", _in_class(view, role, where), view.user, view.finder(role))
+        people = view.positions_of(_in_class(view, role, where), role)
+        return Listing("users", "user", people, view.user, view.finder(role))
 
     return make
 
@@ -114,7 +117,7 @@ def _class_enrollments(view: View, ids: Sequence[str]) -> Listing:
 
 def _school_enrollments(view: View, ids: Sequence[str]) -> Listing:
     school = _school(view, ids)
-    members = sorted({*view.indexes(STUDENT, school), *view.indexes(TEACHER, school)})
+    members = sorted({*view.rows(STUDENT, school), *view.rows(TEACHER, school)})
     ours = set(view.studies.class_positions(school))
     positions = view.studies.enrollment_positions(members)
     return _enrollments(view, [p for p in positions if view.studies.enrollment_class(p) in ours])

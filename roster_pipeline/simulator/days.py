@@ -103,7 +103,7 @@ class _Night:
         for _ in range(count * TRIES_PER_PICK):
             if len(picked) == count:
                 break
-            index = self.chance.randrange(self.district.next_index)
+            index = self.chance.randrange(self.district.next_row)
             if index in self.district.gone or index in self.chosen:
                 continue
             person = self.district.at(index)
@@ -133,7 +133,7 @@ class _Night:
             if self.school is None or district.before_leaving(sourced_id).is_in(self.school)
         ]
         chosen = self.chance.sample(candidates, min(count, len(candidates)))
-        self.chosen.update(index for s in chosen if (index := district.index_of(s)) is not None)
+        self.chosen.update(index for s in chosen if (index := district.row_of(s)) is not None)
         return chosen
 
     def other_school(self, person: Person) -> str:

@@ -63,7 +63,7 @@ class District:
             self.gone: set[int] = set()
             self.day = 0
             self.revision = getattr(self, "revision", -1) + 1
-            self.next_index = self.layout.size
+            self.next_row = self.layout.size
             self._named: dict[str, int] = {}
             self._before_leaving: dict[int, Person] = {}
             self.scheduled: list[tuple[int, int]] = []
@@ -72,7 +72,7 @@ class District:
 
     def __len__(self) -> int:
         """Records that a complete listing would hold, those marked `tobedeleted` included."""
-        return self.next_index - len(self.gone)
+        return self.next_row - len(self.gone)
 
     @property
     def schools(self) -> list[Org]:
@@ -86,7 +86,7 @@ class District:
                 return org
         raise LookupError(f"the simulated district has no org {sourced_id!r}")
 
-    def index_of(self, sourced_id: str) -> int | None:
+    def row_of(self, sourced_id: str) -> int | None:
         """The index of a person whether present or gone; None for an id this district never had."""
         if (index := self._named.get(sourced_id)) is not None:
             return index
@@ -107,14 +107,14 @@ class District:
 
     def person(self, sourced_id: str) -> Person:
         """One record by sourcedId; LookupError if it is not there (any more)."""
-        index = self.index_of(sourced_id)
+        index = self.row_of(sourced_id)
         if index is None or index in self.gone:
             raise LookupError(f"the simulated district has no person {sourced_id!r}")
         return self.at(index)
 
     def people(self) -> Iterator[Person]:
         """Every record that is present, in the order of the index."""
-        for index in range(self.next_index):
+        for index in range(self.next_row):
             if index not in self.gone:
                 yield self.at(index)
 
@@ -144,12 +144,12 @@ class District:
         """
         with self.lock:
             org = self.school(school or self.schools[0].sourced_id).sourced_id
-            index = self.next_index
+            index = self.next_row
             sourced_id = fields.pop("sourced_id", None) or f"u-{FIRST_ID + index}"
-            if self.index_of(sourced_id) is not None:
+            if self.row_of(sourced_id) is not None:
                 raise ValueError(f"the simulated district already has a person {sourced_id!r}")
             person = self._newcomer(index, sourced_id, role, org)._replace(**fields)
-            self.next_index += 1
+            self.next_row += 1
             self._named[sourced_id] = index
             person = self.put(person)
             if role == STUDENT and self.layout.counts["contact"] and not {"agents", "agent_ids"} & fields.keys():
@@ -185,7 +185,7 @@ class District:
     def restore(self, sourced_id: str) -> Person:
         """Somebody who left comes back under the same sourcedId, as they were before leaving."""
         with self.lock:
-            index = self.index_of(sourced_id)
+            index = self.row_of(sourced_id)
             if index is None:
                 raise LookupError(f"the simulated district never had a person {sourced_id!r}")
             self.gone.discard(index)
@@ -199,7 +199,7 @@ class District:
 
     def before_leaving(self, sourced_id: str) -> Person:
         """Somebody who left, as they were; LookupError for people who did not leave."""
-        index = self.index_of(sourced_id)
+        index = self.row_of(sourced_id)
         if index is None or index not in self._before_leaving:
             raise LookupError(f"{sourced_id!r} did not leave the simulated district")
         return self._before_leaving[index]

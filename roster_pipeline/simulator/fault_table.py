@@ -5,6 +5,8 @@ the default of a bare name where it is none of those. The numbers are those of t
 `docs/oneroster.md`.
 """
 
+from roster_pipeline.simulator.fault_table_people import PEOPLE_FAULTS
+from roster_pipeline.simulator.fault_table_wire import WIRE_FAULTS
 from roster_pipeline.simulator.faults import Fault
 
 SIGN_IN = (
@@ -26,6 +28,7 @@ SIGN_IN = (
     Fault("oauth1_hash", "one hash only for OAuth 1.0a signatures", "sha1|sha256", (21,)),
     Fault("clock_skew", "the server's clock is wrong by so many seconds (OAuth 1.0a)", "N", (21,)),
     Fault("api_key", "every call needs the header X-API-Key as well", "", (22,)),
+    Fault("token_error", "the token endpoint gives this status with an HTML page", "N", (93,)),
     Fault("expires_in", "lifetime of tokens: seconds, or the member is text or missing", "N|text|missing", (23,)),
     Fault("credentials_ended", "the client's credentials are no longer valid", "", (20, 23)),
 )
@@ -45,7 +48,7 @@ PAGING = (
         "off|some|unfiltered|drifting|high|low|text", (34, 39, 82),
     ),
     Fault("shuffle_ties", "without sort=sourcedId every page has an order of its own", "", (35,)),
-    Fault("perm_rev", "x-perm-rev and x-count; with flip the revision changes on the third request", "steady|flip", (36,)),
+    Fault("perm_rev", "x-perm-rev and x-count; flip: the revision changes on the third request", "steady|flip", (36,)),
     Fault("offset_unit", "offset counts pages instead of records", "page", (40,)),
     Fault("endless_pages", "behind the end comes the last page again, or ever new records", "repeat|fresh", (37,)),
     Fault("record_missing", "one record is lost at each page boundary", "", (35, 36)),
@@ -74,13 +77,17 @@ FILTERING = (
     Fault("sort_ignored", "sort does nothing", "", (35, 42)),
     Fault("fields_ignored", "fields does nothing, not even when it is wrong", "", (45,)),
     Fault("plus_literal", "a plus sign in the query is a plus sign, not a blank", ""),
+    Fault("dates_compared", "dateLastModified is compared as text", "as_text", (61,)),
     Fault("no_match", "a filter that matches nothing gives 404", "404", (88,)),
 )
 
 ENVELOPES = (
+    Fault("junk_entries", "every so-many-th entry of a list is no object", "N"),
     Fault("envelope", "collections under their own name, null, or not there", "own_name|school|missing|null", (25, 26)),
+    Fault("user_single_as_list", "a single user comes as a list under users", "", (50,)),
     Fault("lone_object", "a page with one record holds an object instead of a list", "", (47,)),
     Fault("error_shape", "how errors are written", "errors|statusInfoSet|wrapped|bare|modern|plain", (89,)),
 )
 
-FAULTS: tuple[Fault, ...] = (*SIGN_IN, *PAGING, *FILTERING, *ENVELOPES)
+FAULTS: tuple[Fault, ...] = (*SIGN_IN, *PAGING, *FILTERING, *ENVELOPES, *PEOPLE_FAULTS, *WIRE_FAULTS)
+"""Every fault there is."""

@@ -31,9 +31,14 @@ class Fault(NamedTuple):
         for choice in self.values.split("|"):
             if choice == "N" and isinstance(value, int | float) and not isinstance(value, bool):
                 return True
-            if choice == str(value) or (choice != "N" and choice.isupper() and isinstance(value, str) and value != ""):
+            if choice == str(value) or (_is_placeholder(choice) and not isinstance(value, bool) and value != ""):
                 return True
         return False
+
+
+def _is_placeholder(choice: str) -> bool:
+    """Whether any text may stand here: a word in capitals longer than the `N` of a number (`GD` is a value)."""
+    return choice.isalpha() and choice.isupper() and choice not in ("N", "GD")
 
 
 class UnknownFaultError(ValueError):
@@ -122,7 +127,7 @@ class Faults:
         if not separator:
             fault = self.known.get(name)
             choices = fault.values.split("|") if fault and fault.values else []
-            return name, (choices[0] if choices and choices[0] != "N" and not choices[0].isupper() else True)
+            return name, (choices[0] if choices and choices[0] != "N" and not _is_placeholder(choices[0]) else True)
         if text in ("off", "on") and not self._lists(name, text):
             return name, text == "on"
         return name, int(text) if text.lstrip("-").isdecimal() and not self._lists(name, text) else _number_or_text(

@@ -20,7 +20,7 @@ def listed_indexes(district: District, version: str, role: str | None = None, sc
     `tobedeleted` are listed.
     """
     with district.lock:
-        belongs = _rule(version, role, school)
+        belongs = belongs_rule(version, role, school)
         touched = sorted(district.gone | district.changed.keys())
         kept = [i for i in touched if i not in district.gone and belongs(district.changed.get(i) or district.at(i))]
         runs = [(index, index + 1) for index in kept]
@@ -53,7 +53,9 @@ def may_have_role(district: District, role: str) -> Indexes:
         return found
 
 
-def _rule(version: str, role: str | None, school: str | None) -> Callable[[Person], bool]:
+def belongs_rule(version: str, role: str | None, school: str | None) -> Callable[[Person], bool]:
+    """A test of one person for a role and a school, as the version sees it."""
+
     def belongs(person: Person) -> bool:
         entries = person.roles[:1] if version == "1.1" and role else person.roles
         if role is not None and not any(entry.role == role for entry in entries):

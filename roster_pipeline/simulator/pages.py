@@ -19,6 +19,9 @@ from roster_pipeline.simulator.view import View
 COUNTED_BY_SOME = ("orgs", "students")
 """The collections that have a total with `total_header=some`."""
 
+JUNK: tuple[Any, ...] = (None, "u-1", 17, [], {}, {"sourcedId": None}, {"sourcedId": 17})
+"""What stands in a list with `junk_entries`."""
+
 
 class Window(NamedTuple):
     """Where a page begins and how long it may be."""
@@ -93,6 +96,10 @@ def _envelope(faults: Faults, call: Call, listing: Listing, query: Query, record
     body: dict[str, Any] = {key: content}
     if faults.on("envelope", "null"):
         body[key] = None
+    if faults.on("junk_entries"):
+        body[key] = [
+            JUNK[n % len(JUNK)] if n % faults.number("junk_entries") == 0 else r for n, r in enumerate(content)
+        ]
     if faults.on("lone_object") and len(records) == 1:
         body[key] = records[0]
     if query.warnings and call.version == "1.1":

@@ -2,16 +2,17 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from roster_pipeline.simulator.access import Access
 from roster_pipeline.simulator.call import Call, Reply
-from roster_pipeline.simulator.catalog import CORE, DEMOGRAPHICS, FULL, ROUTES, Listing
+from roster_pipeline.simulator.catalog import FULL, ROUTES, Listing
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.errors import RequestError, error_payload
 from roster_pipeline.simulator.fault_table import FAULTS
 from roster_pipeline.simulator.faults import Faults, table
+from roster_pipeline.simulator.gate import early_reply
 from roster_pipeline.simulator.listing import select
-from roster_pipeline.simulator.membership import Indexes
 from roster_pipeline.simulator.pages import collection_reply
 from roster_pipeline.simulator.payload import ROOTS, V12, Record
 from roster_pipeline.simulator.query import Query, read_fields
@@ -22,8 +23,8 @@ from roster_pipeline.simulator.view import View
 DEMO_CREDENTIALS: Mapping[str, str] = {"demo-client": "demo-secret"}
 TOKEN_PATHS = ("/oauth/token", "/token", "/oauth/access_token", "/oauth2/token")
 """Where the token endpoint answers below the prefix; below each root at `/token` too."""
-SINGLE_SCOPES = (CORE, DEMOGRAPHICS)
-"""Scopes of the collections under which single objects can be read."""
+PLAIN_V1P2 = "/ims/oneroster/v1p2"
+"""Where some products put 1.2, against the standard."""
 
 
 def new_faults(*specs: str) -> Faults:
@@ -32,15 +33,15 @@ def new_faults(*specs: str) -> Faults:
 
 
 class RevisionCache:
-    """Keeps arrays for one state of district and faults, drops them when either changes."""
+    """Keeps what is expensive for one state of district and faults, drops them when either changes."""
 
     def __init__(self, district: District, faults: Faults) -> None:
         self._district, self._faults = district, faults
         self._state = (-1, -1)
-        self._held: dict[tuple[object, ...], Indexes] = {}
+        self._held: dict[tuple[object, ...], Any] = {}
         self._lock = threading.RLock()
 
-    def get(self, key: tuple[object, ...], make: Callable[[], Indexes]) -> Indexes:
+    def get(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
         """The stored value, made on the first call."""
         with self._lock:
             state = (self._district.revision, self._faults.revision)
@@ -73,6 +74,7 @@ class Sis:
         self.access = Access(self.tokens, self.faults)
         self.cache = RevisionCache(district, self.faults)
         self.log = RequestLog()
+        self.recent: list[float] = []
 
     def reset(self) -> None:
         """The first day again: no changes, no faults, no tokens, no log."""
@@ -89,14 +91,17 @@ class Sis:
 
     def token(self, call: Call) -> Reply:
         """Answer a POST to the token endpoint."""
+        if self.faults.on("token_error"):
+            return Reply(self.faults.number("token_error"), b"<html>error</html>", media_type="text/html")
         answer = self.tokens.answer(call.headers, call.query_string, call.body)
         return Reply(answer.status, answer.body, answer.headers)
 
-    def read(self, call: Call) -> Reply:
+    def read(self, call: Call, at_once: int = 1) -> Reply:
         """Answer one GET of the rostering service."""
         try:
             with self.district.lock:
-                return self._read(call)
+                self._locate(call)
+                return early_reply(self, call, at_once) or self._read(call)
         except RequestError as fault:
             shape = self.faults.text("error_shape") or "standard"
             if shape == "plain":
@@ -105,7 +110,6 @@ class Sis:
             return Reply(fault.status, payload, fault.headers)
 
     def _read(self, call: Call) -> Reply:
-        self._locate(call)
         route = ROUTES.get(call.names)
         if route is None:
             raise RequestError(404, "no such path")
@@ -124,14 +128,21 @@ class Sis:
     def _locate(self, call: Call) -> None:
         """Find version and root in the path."""
         for version in self.versions:
-            root = ROOTS[version]
             below = call.path.removeprefix(self.prefix)
-            if below == root or below.startswith(f"{root}/"):
-                call.version, call.root = version, f"{call.origin}{self.prefix}{root}"
-                call.split(below.removeprefix(root))
-                return
+            for root in self._roots(version):
+                if below == root or below.startswith(f"{root}/"):
+                    call.version, call.root = version, f"{call.origin}{self.prefix}{root}"
+                    call.split(below.removeprefix(root))
+                    return
         call.version = V12
         raise RequestError(404, "no such path")
+
+    def _roots(self, version: str) -> list[str]:
+        """Where a version stands below the prefix at the moment."""
+        roots = [ROOTS[version]]
+        if version == V12 and self.faults.on("plain_v1p2"):
+            roots = [PLAIN_V1P2] if self.faults.on("plain_v1p2", "only") else [*roots, PLAIN_V1P2]
+        return [f"{root}{self.faults.text('root_suffix')}" for root in roots]
 
     def _single(self, call: Call, listing: Listing) -> Reply:
         position = listing.find(call.ids[-1])
@@ -142,4 +153,7 @@ class Sis:
         if "fields" in parameters:
             read_fields(query, parameters["fields"], listing.plural, call.version)
         record: Record = select(listing.render(position), query.fields)
-        return Reply(200, {listing.single: record})
+        key = "school" if listing.single == "org" and self.faults.on("envelope", "school") else listing.single
+        if listing.plural == "users" and self.faults.on("user_single_as_list"):
+            return Reply(200, {listing.plural: [record]})
+        return Reply(200, {key: record})

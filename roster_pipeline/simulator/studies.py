@@ -169,7 +169,7 @@ class Studies:
         if len(parts) != 3 or parts[0] != "enr" or not (parts[1].isdecimal() and parts[2].isdecimal()):
             return None
         index, slot = int(parts[1]), int(parts[2])
-        if index >= self.district.next_index or index in self.district.gone:
+        if index >= self.district.next_row or index in self.district.gone:
             return None
         return index * SLOTS + slot if slot < len(self.classes_of(self.district.at(index))) else None
 

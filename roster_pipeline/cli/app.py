@@ -1,0 +1,64 @@
+"""The command tree: which commands there are, in the order the help shows them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from roster_pipeline.cli.audits import audit
+from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.connections import connection
+from roster_pipeline.cli.demo import demo
+from roster_pipeline.cli.dev import dev
+from roster_pipeline.cli.districts import district
+from roster_pipeline.cli.keys import secrets
+from roster_pipeline.cli.schools import school
+from roster_pipeline.cli.setup import init
+from roster_pipeline.cli.simulator import HANDS_ON, simulator
+from roster_pipeline.cli.sync import sync
+from roster_pipeline.cli.testing import check_connection
+
+SETTING_UP = "Setting up"
+EVENINGS = "Evenings"
+PEOPLE = "People"
+TRYING = "Trying it out"
+
+
+def build_app() -> typer.Typer:
+    """Every command of `roster`."""
+    app = group("Roster sync for schools: OneRoster in, a people directory out, nobody archived by mistake.", top=True)
+    app.callback()(top)
+    one = app.command
+    one("init", rich_help_panel=SETTING_UP)(init)
+    for tree, name in ((district, "district"), (connection, "connection"), (school, "school")):
+        app.add_typer(tree, name=name, rich_help_panel=SETTING_UP)
+    one("test-connection", rich_help_panel=SETTING_UP, epilog=examples("roster test-connection oak"))(check_connection)
+    app.add_typer(secrets, name="secrets", rich_help_panel=SETTING_UP)
+    one(
+        "sync",
+        rich_help_panel=EVENINGS,
+        epilog=examples("roster sync oak --dry-run", "roster sync oak --json > outcome.json"),
+    )(sync)
+    one("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(audit)
+    one("demo", rich_help_panel=TRYING)(demo)
+    one("dev", rich_help_panel=TRYING, epilog=examples("roster dev --port 3001"))(dev)
+    one("simulator", rich_help_panel=TRYING, context_settings=HANDS_ON)(simulator)
+    return app
+
+
+def print_version(wanted: bool) -> None:
+    """`roster --version`."""
+    if wanted:
+        typer.echo(version("roster-pipeline"))
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and leave.")
+]
+
+
+def top(wanted: Version = False) -> None:
+    """Roster sync for schools: OneRoster in, a people directory out, nobody archived by mistake."""

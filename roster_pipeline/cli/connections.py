@@ -1,0 +1,158 @@
+"""`roster connection`: how a SIS is reached. Secrets go in and never come out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roster_pipeline.cli.commands import ManyOptions, examples, group
+from roster_pipeline.cli.connection_options import CONNECTION_OPTIONS
+from roster_pipeline.cli.districts import valid_key
+from roster_pipeline.cli.options import merged, with_options
+from roster_pipeline.cli.printing import note, print_facts, print_json, print_table
+from roster_pipeline.cli.secret_input import ClientSecret, ClientSecretEnv, read_secret
+from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
+
+if TYPE_CHECKING:
+    from roster_pipeline.directory.tenants import ConnectionRow
+
+connection = group("Connections: one SIS endpoint with its credentials; several schools may share one.")
+ConnectionKey = Annotated[str, typer.Argument(metavar="CONNECTION", help="The key of a connection.")]
+FILES = ("file://", "sftp://")
+"""Sources that may need no secret."""
+
+
+@connection.command(
+    "add",
+    cls=ManyOptions,
+    epilog=examples(
+        "roster connection add powerschool --district springfield --url https://sis.example.org --client-id abc",
+        "pass show sis | roster connection add sis --district springfield --url URL --client-id abc --client-secret -",
+    ),
+)
+@with_options(CONNECTION_OPTIONS)
+def add(
+    key: Annotated[str, typer.Argument(metavar="CONNECTION", help="A short key for the connection.")],
+    district: Annotated[str, typer.Option("--district", help="The district it belongs to.")],
+    client_secret: ClientSecret = None,
+    client_secret_env: ClientSecretEnv = None,
+    who: Who = None,
+    **chosen: Any,
+) -> None:
+    """Add a connection. The Client Secret is asked for unless you say where it comes from."""
+    from roster_pipeline.directory import audit, secrets, tenants
+    from roster_pipeline.settings import ConnectionSettings
+
+    if not chosen["url"]:
+        raise typer.BadParameter("give the address of the SIS: --url")
+    settings = ConnectionSettings.model_validate(merged({}, CONNECTION_OPTIONS, chosen))
+    secret = read_secret(client_secret, client_secret_env, ask=not settings.url.startswith(FILES))
+    with open_directory() as database, database.begin() as opened:
+        row = tenants.add_connection(
+            opened, district, valid_key(key), settings, secrets.seal(secret) if secret else None
+        )
+        audit.record(
+            opened, who=who_asks(who), what="connection added", district_id=row.district_id, details={"connection": key}
+        )
+    note(f"Connection {key} added. Next: roster school add KEY --connection {key} --school-id ID --name NAME")
+
+
+@connection.command(
+    "set", cls=ManyOptions, epilog=examples("roster connection set sis --page-size 200 --client-secret ask")
+)
+@with_options(CONNECTION_OPTIONS)
+def set_(
+    key: ConnectionKey,
+    client_secret: ClientSecret = None,
+    client_secret_env: ClientSecretEnv = None,
+    who: Who = None,
+    **chosen: Any,
+) -> None:
+    """Change a connection; what is not given stays."""
+    from roster_pipeline.directory import audit, secrets, tenants
+    from roster_pipeline.settings import ConnectionSettings
+
+    secret = read_secret(client_secret, client_secret_env, ask=False)
+    with open_directory() as database, database.begin() as opened:
+        before = tenants.get_connection(opened, key)
+        plain = before.settings.model_dump(mode="json")
+        settings = ConnectionSettings.model_validate(merged(plain, CONNECTION_OPTIONS, chosen))
+        sealed = secrets.seal(secret) if secret else None
+        tenants.set_connection(opened, key, settings=settings, secret_sealed=sealed)
+        changed = changed_names(plain, settings.model_dump(mode="json")) + (["client_secret"] if secret else [])
+        audit.record(
+            opened,
+            who=who_asks(who),
+            what="connection changed",
+            district_id=before.district_id,
+            details={"connection": key, "changed": changed},
+        )
+    note(f"Connection {key}: {', '.join(changed) or 'nothing'} changed.")
+
+
+@connection.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the connections."""
+    from roster_pipeline.directory import tenants
+
+    with open_directory() as database, database.begin() as opened:
+        rows = tenants.list_connections(opened)
+    if as_json:
+        print_json([as_data(row) for row in rows])
+        return
+    print_table(
+        ["connection", "district", "SIS", "address", "version", "secret"],
+        [
+            (row.key, row.district_key, row.settings.sis, row.settings.url, row.settings.version, secret_kind(row))
+            for row in rows
+        ],
+    )
+
+
+@connection.command("show", epilog=examples("roster connection show sis --json"))
+def show(key: ConnectionKey, as_json: AsJson = False) -> None:
+    """Show a connection's settings and what was found out about its SIS."""
+    from roster_pipeline.directory import tenants
+
+    with open_directory() as database, database.begin() as opened:
+        row = tenants.get_connection(opened, key)
+    data = as_data(row)
+    if as_json:
+        print_json(data)
+        return
+    facts = {name.replace("_", " "): value for name, value in data["settings"].items()}
+    print_facts({"connection": row.key, "district": row.district_key, "client secret": data["secret"]} | facts)
+    if data["learned"]:
+        note("Found out about this SIS:")
+        print_facts(data["learned"])
+
+
+def as_data(row: ConnectionRow) -> dict[str, Any]:
+    """A connection as plain data; of the secret only whether there is one."""
+    return {
+        "key": row.key,
+        "district": row.district_key,
+        "settings": row.settings.model_dump(mode="json"),
+        "secret": secret_kind(row),
+        "learned": dict(row.learned),
+    }
+
+
+def secret_kind(row: ConnectionRow) -> str:
+    """none, stored, or the variable that holds it. Never the secret, nor its encrypted form."""
+    if not row.secret:
+        return "none"
+    return row.secret if row.secret.startswith("env:") else "stored"
+
+
+def changed_names(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The names of settings that differ; of nested ones the whole path."""
+    names: list[str] = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            names += [f"{name}.{inner}" for inner in changed_names(old, new)]
+        elif old != new:
+            names.append(name)
+    return names

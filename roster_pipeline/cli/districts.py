@@ -1,0 +1,52 @@
+"""`roster district`: the tenants. Nothing is matched, read or changed across districts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
+
+district = group("Districts: each owns its connections, schools and people.")
+
+
+@district.command("add", epilog=examples("roster district add springfield --name 'Springfield Public Schools'"))
+def add(
+    key: Annotated[str, typer.Argument(help="A short key: lower-case letters, digits and hyphens.")],
+    name: Annotated[str, typer.Option("--name", help="The district's full name.")],
+    who: Who = None,
+) -> None:
+    """Add a district."""
+    from roster_pipeline.directory import audit, tenants
+
+    with open_directory() as database, database.begin() as connection:
+        row = tenants.add_district(connection, valid_key(key), name)
+        audit.record(connection, who=who_asks(who), what="district added", district_id=row.id)
+    note(f"District {key} added. Next: roster connection add KEY --district {key} --url URL --client-id ID")
+
+
+@district.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the districts."""
+    from roster_pipeline.directory import tenants
+
+    with open_directory() as database, database.begin() as connection:
+        rows = tenants.list_districts(connection)
+    if as_json:
+        print_json([{"key": row.key, "name": row.name} for row in rows])
+    else:
+        print_table(["district", "name"], [(row.key, row.name) for row in rows])
+
+
+def valid_key(key: str) -> str:
+    """The key, if it can be one: it names partitions, files and links."""
+    import re
+
+    from roster_pipeline.settings import KEY_PATTERN
+
+    if not re.match(KEY_PATTERN, key):
+        raise typer.BadParameter(f"{key}: a key has lower-case letters, digits and hyphens only, at most 64")
+    return key

@@ -1,0 +1,63 @@
+"""How a command ends: the exit codes, and one clear message instead of a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from roster_pipeline.cli.printing import note
+
+DONE = 0
+FAILED = 1
+WRONG_USAGE = 2
+HELD = 3
+INTERRUPTED = 130
+OURS = "roster_pipeline."
+
+
+class CommandError(Exception):
+    """A command cannot go on. `str()` is what was wrong, a line break, and what to do."""
+
+
+class ClearlyFailing(TyperGroup):
+    """The top of the command tree: whatever a command raises becomes one message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; wrong usage and deliberate exits pass, everything else is explained."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as problem:
+            if hasattr(problem, "exit_code"):  # the parser's own errors print themselves
+                raise
+            text, code = explained(problem)
+        note(text, style="red")
+        raise typer.Exit(code)
+
+
+def explained(problem: Exception) -> tuple[str, int]:
+    """A message for people and the exit code. Errors of ours are written for people; of others only the type is told.
+
+    The text of a foreign error may hold values of records, so it stays inside.
+    """
+    from pydantic import ValidationError
+
+    if isinstance(problem, ValidationError):
+        return _wrong_settings(problem), WRONG_USAGE
+    if type(problem).__module__.startswith(OURS) or isinstance(problem, OSError):
+        return str(problem), FAILED
+    from roster_pipeline.evening.errors import explain
+
+    return str(explain("roster", problem)), FAILED
+
+
+def _wrong_settings(problem: Any) -> str:
+    """One line per wrong setting: which, and what would be right. The value given is not repeated."""
+    lines = []
+    for error in problem.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(str(part) for part in error["loc"]) or "settings"
+        lines.append(f"{name}: {error['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)

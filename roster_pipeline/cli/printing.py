@@ -1,0 +1,96 @@
+"""What the commands write: tables for people, JSON for programs on stdout, notes for people on stderr.
+
+Everything shown may come from a SIS, so control characters are taken out: a name must not steer a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_OF_A_FILE = 160
+"""Columns when the output goes to a file or a pipe; a terminal tells its own width."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on the stream of this moment. stderr is for notes and progress, stdout for what was asked for."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH_OF_A_FILE
+    return Console(stderr=stderr, width=width, highlight=False, markup=False)
+
+
+def note(text: str, style: str = "") -> None:
+    """A line for people beside the output."""
+    console(stderr=True).print(Text(safe(text), style=style), soft_wrap=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """A line of output."""
+    console().print(Text(safe(text), style=style), soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """Pure JSON on stdout. Values that JSON does not know become text."""
+    sys.stdout.write(orjson.dumps(data, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+    sys.stdout.write("\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """A table for people. A cell is any value, or a `Text` that brings its own style."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, Text) else Text(shown(value)) for value in row))
+    console().print(table)
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Two columns: a name and its value."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(name), value if isinstance(value, Text) else Text(shown(value)))
+    console().print(table)
+
+
+def shown(value: Any) -> str:
+    """One value as a person reads it."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, list | tuple | set):
+        return ", ".join(shown(one) for one in value) or "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={shown(one)}" for name, one in value.items()) or "-"
+    return safe(str(value))
+
+
+def safe(text: str) -> str:
+    """The text without control characters; line breaks stay."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if isinstance(value, date | Path):
+        return str(value)
+    return str(value)

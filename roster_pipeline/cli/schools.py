@@ -1,0 +1,168 @@
+"""`roster school`: the schools that are rostered, and everything an owner chooses for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roster_pipeline.cli.commands import ManyOptions, examples, group
+from roster_pipeline.cli.connections import changed_names
+from roster_pipeline.cli.districts import valid_key
+from roster_pipeline.cli.options import merged, with_options
+from roster_pipeline.cli.printing import note, print_facts, print_json, print_table
+from roster_pipeline.cli.school_options import ROLES, SCHOOL_OPTIONS
+from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
+
+if TYPE_CHECKING:
+    from roster_pipeline.directory.tenants import SchoolRow
+    from roster_pipeline.settings import RoleSettings, SchoolSettings
+
+school = group("Schools: which roles are rostered, what a sync may do, when it runs and who hears of it.")
+
+
+@school.command(
+    "add",
+    cls=ManyOptions,
+    epilog=examples(
+        "roster school add lincoln-high --connection sis --school-id 4711 --name 'Lincoln High' --students --teachers",
+        "roster school add oak --connection sis --school-id 12 --name Oak --students --students-auto-update "
+        "--students-archive --automatic --time-zone America/Chicago --report-to it@example.org",
+    ),
+)
+@with_options(SCHOOL_OPTIONS)
+def add(
+    key: Annotated[str, typer.Argument(metavar="SCHOOL", help="A short key: lower-case letters, digits, hyphens.")],
+    connection: Annotated[str, typer.Option("--connection", help="The connection its SIS is reached by.")],
+    name: Annotated[str, typer.Option("--name", help="The school's name, for reports.")],
+    who: Who = None,
+    **chosen: Any,
+) -> None:
+    """Add a school. Nothing is fetched before the first sync."""
+    from roster_pipeline.directory import audit, tenants
+
+    if not chosen["school_id"]:
+        raise typer.BadParameter("give the School ID, the sourcedId of the school's org in the SIS: --school-id")
+    settings = _settings({}, chosen)
+    with open_directory() as database, database.begin() as opened:
+        row = tenants.add_school(opened, connection, valid_key(key), name, settings)
+        audit.record(opened, who=who_asks(who), what="school added", district_id=row.district_id, school_id=row.id)
+    if not settings.rostered:
+        note("No role is rostered yet; for example: roster school set " + key + " --students --teachers")
+    note(f"School {key} added. Next: roster test-connection {key}")
+
+
+@school.command(
+    "set",
+    cls=ManyOptions,
+    epilog=examples(
+        "roster school set oak --students-archive --guard archive_share=0.2",
+        "roster school set oak --blackout 2027-06-20:2027-08-10 --map ext:officeStaff=staff",
+    ),
+)
+@with_options(SCHOOL_OPTIONS)
+def set_(
+    key: SchoolKey,
+    name: Annotated[str | None, typer.Option("--name", help="The school's name, for reports.")] = None,
+    who: Who = None,
+    **chosen: Any,
+) -> None:
+    """Change a school's settings; what is not given stays."""
+    from roster_pipeline.directory import audit, tenants
+
+    with open_directory() as database, database.begin() as opened:
+        before = tenants.get_school(opened, key)
+        plain = before.settings.model_dump(mode="json")
+        settings = _settings(plain, chosen)
+        tenants.set_school(opened, key, settings=settings, name=name)
+        changed = changed_names(plain, settings.model_dump(mode="json")) + (["name"] if name else [])
+        audit.record(
+            opened,
+            who=who_asks(who),
+            what="school changed",
+            district_id=before.district_id,
+            school_id=before.id,
+            details={"changed": changed},
+        )
+    note(f"School {key}: {', '.join(changed) or 'nothing'} changed.")
+
+
+@school.command("list")
+def list_(
+    district: Annotated[str | None, typer.Option("--district", help="Only the schools of this district.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the schools and what is switched on."""
+    from roster_pipeline.directory import tenants
+
+    with open_directory() as database, database.begin() as opened:
+        rows = tenants.list_schools(opened, district)
+    if as_json:
+        print_json([as_data(row) for row in rows])
+        return
+    print_table(
+        ["school", "name", "district", "connection", "rostered", "evening", "report"],
+        [
+            (
+                row.key,
+                row.name,
+                row.district_key,
+                row.connection.key,
+                [role for role in ROLES if getattr(row.settings, role).rostered],
+                f"{row.settings.sync_time:%H:%M} {row.settings.time_zone}" if row.settings.automatic else "by hand",
+                row.settings.report_to,
+            )
+            for row in rows
+        ],
+    )
+
+
+@school.command("show", epilog=examples("roster school show oak --json"))
+def show(key: SchoolKey, as_json: AsJson = False) -> None:
+    """Show every setting of a school."""
+    from roster_pipeline.directory import tenants
+
+    with open_directory() as database, database.begin() as opened:
+        row = tenants.get_school(opened, key)
+    if as_json:
+        print_json(as_data(row))
+        return
+    plain = row.settings.model_dump(mode="json")
+    facts = {"school": row.key, "name": row.name, "district": row.district_key, "connection": row.connection.key}
+    roles = {role: switches(getattr(row.settings, role)) for role in ROLES}
+    rest = {name.replace("_", " "): value for name, value in plain.items() if name not in (*ROLES, "guards")}
+    print_facts(facts | roles | rest | {f"guard {name}": value for name, value in plain["guards"].items()})
+
+
+def as_data(row: SchoolRow) -> dict[str, Any]:
+    """A school as plain data."""
+    return {
+        "key": row.key,
+        "name": row.name,
+        "district": row.district_key,
+        "connection": row.connection.key,
+        "settings": row.settings.model_dump(mode="json"),
+        "test": row.test,
+    }
+
+
+def switches(role: RoleSettings) -> str:
+    """What is switched on for one role, in words."""
+    if not role.rostered:
+        return "not rostered"
+    return ", ".join(["rostered"] + ["auto update"] * role.auto_update + ["archive"] * role.archive)
+
+
+def _settings(plain: dict[str, Any], chosen: dict[str, Any]) -> SchoolSettings:
+    from roster_pipeline.cli.pairs import with_pairs
+    from roster_pipeline.settings import SchoolSettings
+
+    return SchoolSettings.model_validate(with_pairs(merged(plain, SCHOOL_OPTIONS, _lists(chosen)), chosen))
+
+
+def _lists(chosen: dict[str, Any]) -> dict[str, Any]:
+    """An option that may be repeated and was not given is left alone; one given empty empties its list."""
+    plain = {name: value for name, value in chosen.items() if value != []}
+    if plain.get("report_to") == [""]:
+        plain["report_to"] = []
+    return plain

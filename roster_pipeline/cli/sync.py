@@ -1,0 +1,85 @@
+"""`roster sync`: one school's evening, now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roster_pipeline.cli.failing import DONE, HELD, CommandError
+from roster_pipeline.cli.outcomes import print_findings, print_plan_counts, print_report
+from roster_pipeline.cli.printing import console, note, print_json
+from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
+
+if TYPE_CHECKING:
+    from roster_pipeline.directory.database import Database
+
+
+def sync(
+    key: SchoolKey,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Fetch, clean and plan; apply nothing.")] = False,
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one school's evening now, as a Dagster run, and show its outcome."""
+    from roster_pipeline.directory import tenants
+
+    with open_directory() as database:
+        with database.begin() as opened:
+            tenants.get_school(opened, key)  # before a run is started in its name
+        from roster_pipeline.running import run_school
+
+        with _progress(key) as tell:
+            ran = run_school(key, who=who_asks(who), dry_run=dry_run, on_step=tell)
+        if ran.problem:
+            raise CommandError(ran.problem)
+        code = _show_plan(database, key, ran.run_id, as_json) if dry_run else _show_sync(database, key, as_json)
+    raise typer.Exit(code)
+
+
+def _show_sync(database: Database, key: str, as_json: bool) -> int:
+    from roster_pipeline.directory.briefing import brief, latest_sync
+    from roster_pipeline.evening.reporting import report_of
+    from roster_pipeline.report import outcome
+
+    with database.begin() as opened:
+        sync_id = latest_sync(opened, key)
+        if sync_id is None:
+            raise CommandError(f"{key}: the run ended without a sync.\nLook at the run in the UI: roster dev")
+        report = report_of(brief(opened, sync_id))
+    waiting = sum(held.rows for held in report.held)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        print_report(report)
+    note(f"{key}, sync {sync_id}: {outcome(report)}", style="yellow" if waiting else "green")
+    if waiting:
+        note(f"Look at it: roster hold show {key}")
+    return HELD if waiting else DONE
+
+
+def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
+    from roster_pipeline.cli.plan_summary import summary_of_run
+
+    with database.begin() as opened:
+        summary = summary_of_run(opened, key, run_id)
+    if as_json:
+        print_json(summary.as_dict())
+    else:
+        print_plan_counts(summary.counts)
+        print_findings(summary.held)
+    note(f"{key}: nothing was applied. Every row: roster plan show {key}", style="green")
+    return HELD if summary.held_rows else DONE
+
+
+@contextmanager
+def _progress(key: str) -> Iterator[Callable[[str], None] | None]:
+    """On a terminal, tell which step runs; elsewhere be still."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield None
+        return
+    with screen.status(f"{key}: starting") as status:
+        yield lambda step: status.update(f"{key}: {step}")

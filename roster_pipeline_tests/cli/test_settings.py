@@ -1,0 +1,153 @@
+"""Districts, connections and schools from the command line: what goes in is kept, what is wrong is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roster_pipeline.cli.connection_options import CONNECTION_OPTIONS
+from roster_pipeline.cli.pairs import guard_names
+from roster_pipeline.cli.school_options import SCHOOL_OPTIONS
+from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline_tests.cli.conftest import Roster
+
+BY_PAIRS = {"role_map", "guards", "quality"}
+
+SCHOOL_CHOICES: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
+    (("--students",), ("students", "rostered"), True),
+    (("--students", "--students-auto-update", "--students-archive"), ("students", "archive"), True),
+    (("--teachers-auto-update",), ("teachers", "auto_update"), True),
+    (("--staff", "--staff-archive"), ("staff", "archive"), True),
+    (("--admins", "--no-admins-archive"), ("admins", "rostered"), True),
+    (("--contacts",), ("primary_contacts",), True),
+    (("--preferred-names",), ("preferred_names",), True),
+    (
+        ("--report-to", "a@example.org", "--report-to", "b@example.org"),
+        ("report_to",),
+        ["a@example.org", "b@example.org"],
+    ),
+    (("--report-when", "problems"), ("report_when",), "problems"),
+    (("--automatic",), ("automatic",), True),
+    (("--sync-time", "18:15"), ("sync_time",), "18:15:00"),
+    (("--time-zone", "Europe/Berlin"), ("time_zone",), "Europe/Berlin"),
+    (("--phone-region", "DE"), ("phone_region",), "DE"),
+    (("--first-sync", "apply"), ("first_sync",), "apply"),
+    (("--restore-archived-by-hand",), ("restore_archived_by_hand",), True),
+    (("--map", "ext:officeStaff=staff"), ("role_map",), {"ext:officeStaff": "staff"}),
+    (("--guard", "archive_share=0.2"), ("guards", "archive_share"), 0.2),
+    (("--guard", "grace_syncs=3"), ("guards", "grace_syncs"), 3),
+    (
+        ("--blackout", "2027-06-20:2027-08-10"),
+        ("guards", "windows"),
+        [{"first": "2027-06-20", "last": "2027-08-10", "kind": "blackout"}],
+    ),
+    (
+        ("--add-only", "2027-08-11:2027-08-31"),
+        ("guards", "windows"),
+        [{"first": "2027-08-11", "last": "2027-08-31", "kind": "add_only"}],
+    ),
+    (("--school-id", "sch-9"), ("school_id",), "sch-9"),
+]
+
+WRONG = [
+    (("--report-to", "nobody"), "e-mail address"),
+    (("--time-zone", "Mars/Olympus"), "no time zone"),
+    (("--sync-time", "25:99"), "sync_time"),
+    (("--guard", "archive_share=2"), "guards.archive_share"),
+    (("--guard", "nonsense=1"), "no guard nonsense"),
+    (("--guard", "archive_share"), "NAME=VALUE"),
+    (("--blackout", "2027-06-20"), "two dates"),
+    (("--blackout", "2027-06-20:2027-06-01"), "ends before it begins"),
+    (("--map", "ext:x=wizard"), "role_map"),
+    (("--unmap", "ext:x"), "not mapped"),
+    (("--first-sync", "perhaps"), "first_sync"),
+]
+
+
+def test_every_setting_of_a_school_can_be_chosen() -> None:
+    paths = {option.path[0] for option in SCHOOL_OPTIONS if option.path}
+    assert paths | BY_PAIRS == set(SchoolSettings.model_fields)
+    for role in ("students", "teachers", "staff", "admins"):
+        switches = {option.path[1] for option in SCHOOL_OPTIONS if option.path[:1] == (role,)}
+        assert switches == {"rostered", "auto_update", "archive"}
+
+
+def test_every_setting_of_a_connection_can_be_chosen() -> None:
+    assert {option.path[0] for option in CONNECTION_OPTIONS} == set(ConnectionSettings.model_fields)
+
+
+@pytest.mark.parametrize(("arguments", "path", "expected"), SCHOOL_CHOICES)
+def test_a_chosen_setting_is_kept(
+    school: Roster, arguments: tuple[str, ...], path: tuple[str, ...], expected: Any
+) -> None:
+    assert school("school", "set", "oak", *arguments).code == 0
+    found = school("school", "show", "oak", "--json").data["settings"]
+    for step in path:
+        found = found[step]
+    assert found == expected
+
+
+def test_what_is_not_given_stays(school: Roster) -> None:
+    school("school", "set", "oak", "--students", "--guard", "archive_share=0.3", "--report-to", "a@example.org")
+    school("school", "set", "oak", "--teachers")
+    settings = school("school", "show", "oak", "--json").data["settings"]
+    assert settings["students"]["rostered"]
+    assert settings["guards"]["archive_share"] == 0.3
+    assert settings["report_to"] == ["a@example.org"]
+
+
+def test_settings_go_back(school: Roster) -> None:
+    school("school", "set", "oak", "--students", "--guard", "archive_share=0.3", "--blackout", "2027-06-20:2027-08-10")
+    school("school", "set", "oak", "--quality", "valid_email=off", "--report-to", "a@example.org")
+    school("school", "set", "oak", "--no-students", "--guard", "archive_share=default", "--no-windows")
+    school("school", "set", "oak", "--quality", "valid_email=default", "--report-to", "")
+    settings = school("school", "show", "oak", "--json").data["settings"]
+    assert settings == SchoolSettings(school_id="sch-1").model_dump(mode="json")
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_a_wrong_setting_is_refused_and_changes_nothing(
+    school: Roster, arguments: tuple[str, ...], message: str
+) -> None:
+    before = school("school", "show", "oak", "--json").data
+    answer = school("school", "set", "oak", *arguments)
+    assert answer.code == 2
+    assert message in " ".join(answer.err.replace("│", " ").split())
+    assert "Traceback" not in answer.err
+    assert school("school", "show", "oak", "--json").data == before
+
+
+def test_the_guards_of_the_help_are_those_of_the_settings(school: Roster) -> None:
+    shown = school("school", "show", "oak").out
+    for name in guard_names():
+        assert f"guard {name}" in shown
+
+
+def test_unknown_and_taken_keys_are_told_with_the_remedy(school: Roster) -> None:
+    unknown = school("school", "show", "elm")
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "no school elm" in unknown.err
+    assert "roster school list" in unknown.err
+    taken = school("school", "add", "oak", "--connection", "sis", "--school-id", "1", "--name", "Oak")
+    assert taken.code == 1
+    assert "already a school oak" in taken.err
+
+
+def test_a_key_that_could_be_no_partition_is_wrong_usage(school: Roster) -> None:
+    assert school("district", "add", "Spring Hill", "--name", "x").code == 2
+
+
+def test_changes_of_settings_stand_in_the_audit_by_name_and_without_values(school: Roster) -> None:
+    school("school", "set", "oak", "--students", "--report-to", "a@example.org", "--who", "Ada")
+    newest = school("audit", "--json", "--school", "oak").data[0]
+    assert newest["who"] == "Ada"
+    assert newest["details"]["changed"] == ["report_to", "students.rostered"]
+
+
+def test_lists_show_what_was_added(school: Roster) -> None:
+    assert [row["key"] for row in school("district", "list", "--json").data] == ["spring"]
+    assert [row["key"] for row in school("connection", "list", "--json").data] == ["sis"]
+    assert [row["key"] for row in school("school", "list", "--json", "--district", "spring").data] == ["oak"]
+    for kind in ("district", "connection", "school"):
+        assert school(kind, "list").code == 0

@@ -13,6 +13,7 @@ from roster_pipeline.oneroster.endpoint import Endpoint, Limits
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,
     Busy,
+    DataMoved,
     Malformed,
     NotOffered,
     NotOneRoster,
@@ -42,6 +43,7 @@ __all__ = [
     "Busy",
     "Client",
     "Clock",
+    "DataMoved",
     "Endpoint",
     "Limits",
     "Malformed",

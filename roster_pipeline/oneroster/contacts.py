@@ -16,7 +16,7 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
 
     An agent that does not resolve is counted in a note; it is no error, and no reason to remove a contact.
     """
-    if not reading.wanted.contacts or CONTACT_ROLES.intersection(map(str, reading.roles_seen)):
+    if not reading.wanted.contacts or not CONTACT_ROLES.isdisjoint(reading.roles_seen):
         return
     agents = sorted(reading.agents)
     most = reading.client.endpoint.limits.single_users

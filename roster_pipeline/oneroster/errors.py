@@ -88,6 +88,12 @@ class Malformed(ServerFailed):
     """An answer under a good status that is not the JSON the standard promises."""
 
 
+class DataMoved(OneRosterError):
+    """The SIS changed its data while they were read; what was read so far is to be thrown away and read again."""
+
+    retryable = True
+
+
 class TooLarge(OneRosterError):
     """An answer was larger than allowed."""
 

@@ -40,6 +40,7 @@ class Proof:
     complete: everything agrees. problems: why not, as short slugs. notes: what was found out and is no problem.
     unread_roles: role groups ("student", "teacher", "staff", "admin", "contact") that could not be read; absence in
     them means nothing either. readings: how often the data had to be read because they moved.
+    left_out: records of other schools than those wanted, and guardians where none are wanted.
     server_time: the server's clock when the pull began (ISO 8601): where the next delta starts.
     """
 
@@ -53,6 +54,7 @@ class Proof:
     pages: int
     records: int
     rejected: int
+    left_out: int
     duplicates: int
     total_start: int | None
     total_end: int | None

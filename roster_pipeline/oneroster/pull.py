@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.errors import DataMoved
 from roster_pipeline.oneroster.paging import Moved
 from roster_pipeline.oneroster.people import read_people
 from roster_pipeline.oneroster.proof import Proof, total_of
 from roster_pipeline.oneroster.reading import Batch, Reading, Wanted
+
+Stored = TypeVar("Stored")
 
 REREAD_FOR = frozenset(("total-not-reached", "total-disagrees", "duplicates"))
 """Problems that reading again may cure, because data that moved cause them too."""
 
 
 class Pull:
-    """Iterate over it once; then `.proof` is there.
+    """Iterate over it for batches, orgs first; after the last one, `.proof` is there. Memory is bounded by pages.
 
-    Batches of kind "org" come first, then "user". A batch of kind "restart" is empty and says: the data moved while
-    they were read, throw away every batch of this pull so far, everything comes again. Memory is bounded by pages.
+    When the data move while they are read, iterating raises DataMoved: everything taken so far is void, and iterating
+    once more reads again. That happens a bounded number of times; the last reading goes to its end, and is incomplete
+    if the data still move. `into` does all that for a function that stores the batches.
     """
 
     def __init__(self, client: Client, wanted: Wanted) -> None:
         self._client = client
         self._wanted = wanted
         self._proof: Proof | None = None
+        self._readings = 0
+        self._moved: list[str] = []
+        self._outcome: list[Any] | None = None
+        self._started = client.clock.monotonic()
+        self._begun = client.clock.now()
+        counters = client.exchange.counters
+        self._before = (counters.requests, counters.retries, counters.bytes)
 
     @property
     def proof(self) -> Proof:
@@ -35,68 +46,69 @@ class Pull:
             raise RuntimeError("the pull has not been read to its end")
         return self._proof
 
+    def into(self, store: Callable[[Iterable[Batch]], Stored]) -> Stored:
+        """Hand the batches to `store`, and again from the start where the data moved.
+
+        `store` must undo what it has done when iterating raises: one transaction that is rolled back does.
+        """
+        while True:
+            try:
+                return store(self)
+            except DataMoved:
+                continue
+
     def __iter__(self) -> Iterator[Batch]:
         client = self._client
-        started, begun = client.clock.monotonic(), client.clock.now()
-        counters = client.exchange.counters
-        before = (counters.requests, counters.retries, counters.bytes)
-        readings = client.endpoint.limits.readings
-        previous: list[Any] | None = None
-        moved: list[str] = []
-        number = 0
-        while True:
-            number += 1
-            reading = Reading(client, self._wanted, strict=number < readings, deadline=started)
-            try:
-                yield from read_people(reading)
-            except Moved as reason:
-                moved.append(reason.reason)
-                yield Batch("restart", [], [])
-                continue
-            outcome = reading.outcome()
-            if number < readings and outcome != previous and REREAD_FOR.intersection(reading.problems()):
-                previous = outcome
-                yield Batch("restart", [], [])
-                continue
-            break
+        self._readings += 1
+        again = self._readings < client.endpoint.limits.readings
+        reading = Reading(client, self._wanted, strict=again, started=self._started)
+        try:
+            yield from read_people(reading)
+        except Moved as moved:
+            raise self._data_moved(moved.reason) from None
+        curable = REREAD_FOR.intersection(reading.problems())
+        outcome = reading.outcome()
+        if again and curable and outcome != self._outcome:
+            self._outcome = outcome
+            raise self._data_moved(min(curable))
         client.note_paging()
-        skew = client.exchange.skew_seconds
-        server_time = None if skew is None else (begun + timedelta(seconds=skew)).isoformat()
-        self._proof = self._judge(reading, number, moved, before, client.clock.monotonic() - started, server_time)
+        self._proof = self._judge(reading)
 
-    def _judge(
-        self,
-        reading: Reading,
-        readings: int,
-        moved: list[str],
-        before: tuple[int, int, int],
-        seconds: float,
-        server_time: str | None,
-    ) -> Proof:
-        counters = self._client.exchange.counters
+    def _data_moved(self, reason: str) -> DataMoved:
+        self._moved.append(reason)
+        return DataMoved(
+            f"The data of the SIS changed while they were read ({reason}).",
+            "They are read again; nothing has to be done.",
+        )
+
+    def _judge(self, reading: Reading) -> Proof:
+        client = self._client
+        skew = client.exchange.skew_seconds
+        counters = client.exchange.counters
         problems = tuple(dict.fromkeys(reading.problems()))
         people = reading.people
         return Proof(
             strategy=reading.strategy,
             mode=reading.mode,
-            version=self._client.version,
+            version=client.version,
             complete=not problems,
             problems=problems,
-            notes=tuple(dict.fromkeys(reading.notes + [f"read-again:{reason}" for reason in moved])),
+            notes=tuple(dict.fromkeys(reading.notes + [f"read-again:{reason}" for reason in self._moved])),
             unread_roles=tuple(sorted(reading.unread)),
             pages=sum(proof.pages for proof in people),
             records=reading.records,
             rejected=reading.rejected,
+            left_out=reading.left_out,
             duplicates=sum(proof.duplicates for proof in people),
             total_start=total_of(people, "total_start"),
             total_end=total_of(people, "total_end"),
-            requests=counters.requests - before[0],
-            retries=counters.retries - before[1],
-            bytes=counters.bytes - before[2],
-            seconds=round(seconds, 3),
-            readings=readings,
+            requests=counters.requests - self._before[0],
+            retries=counters.retries - self._before[1],
+            bytes=counters.bytes - self._before[2],
+            seconds=round(client.clock.monotonic() - self._started, 3),
+            readings=self._readings,
             revision=reading.revision.value,
-            server_time=server_time,
+            server_time=None if skew is None else (self._begun + timedelta(seconds=skew)).isoformat(),
         )
 
 

@@ -51,9 +51,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Batch:
-    """kind "org" or "user": normalised records and rejects of one page. kind "restart": forget all batches so far."""
+    """Normalised records and rejects of one page."""
 
-    kind: Literal["org", "user", "restart"]
+    kind: Literal["org", "user"]
     records: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
 
@@ -61,7 +61,7 @@ class Batch:
 class Reading:
     """State of one reading; strategies fill it, the proof is made of it."""
 
-    def __init__(self, client: Client, wanted: Wanted, *, strict: bool, deadline: float) -> None:
+    def __init__(self, client: Client, wanted: Wanted, *, strict: bool, started: float) -> None:
         self.client = client
         self.wanted = wanted
         self.strict = strict
@@ -75,13 +75,14 @@ class Reading:
         self.own_problems: list[str] = []
         self.records = 0
         self.rejected = 0
+        self.left_out = 0
         self.roles_seen: set[str | None] = set()
         self.orgs_told = False
         self.schools: list[str] = []
         self.agents: set[str] = set()
         self._seen: list[SeenIds] = []
         self._reader = UserReader(client.endpoint.metadata_keys)
-        self._started = deadline
+        self._started = started
 
     def listing(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Listing:
         """A listing of this reading, under one revision of the data."""
@@ -106,15 +107,16 @@ class Reading:
             if fill is not None:
                 for user in users:
                     fill(user)
-            users = self._of_wanted_schools(users)
-            self._observe(users)
+            self._note_roles(users)
+            users = self._kept(users)
+            self._note_agents(users)
             yield Batch("user", users, rejects)
         self._seen.append(listing.seen)
 
     def extra_users(self, users: list[dict[str, Any]]) -> Batch:
         """Users that were fetched one by one."""
         self.records += len(users)
-        self._observe(users)
+        self._note_roles(users)
         return Batch("user", users, [])
 
     def has_seen(self, sourced_ids: list[str]) -> list[bool]:
@@ -142,33 +144,45 @@ class Reading:
             known |= seen.has(values)
         return [record for record, is_known in zip(page, known, strict=True) if not is_known]
 
-    def _of_wanted_schools(self, users: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """In a pull for some schools: their people, and all guardians, because a pupil's link decides about those."""
-        schools = self.wanted.school_ids
-        if schools is None:
-            return users
-        return [
-            user
-            for user in users
-            if any(
-                entry["org"] in schools or (self.wanted.contacts and entry["role"] in CONTACT_ROLES)
-                for entry in user["roles"]
-            )
-        ]
+    def _kept(self, users: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Without guardians where none are needed; and in a pull for some schools, their people only.
 
-    def _observe(self, users: list[dict[str, Any]]) -> None:
+        Guardians are never asked for their school, because a pupil's link decides about them.
+        """
+        schools, contacts = self.wanted.school_ids, self.wanted.contacts
+        kept = users
+        if schools is not None:
+            kept = [
+                user
+                for user in users
+                if any(entry["org"] in schools or entry["role"] in CONTACT_ROLES for entry in user["roles"])
+            ]
+        if not contacts:
+            kept = [
+                user
+                for user in kept
+                if not user["roles"] or any(entry["role"] not in CONTACT_ROLES for entry in user["roles"])
+            ]
+        self.left_out += len(users) - len(kept)
+        return kept
+
+    def _note_roles(self, users: list[dict[str, Any]]) -> None:
+        seen = self.roles_seen
         for user in users:
             for entry in user["roles"]:
-                self.roles_seen.add(entry["role"])
-                if entry["org"] is not None:
-                    self.orgs_told = True
-        if self.wanted.contacts and not CONTACT_ROLES.intersection(map(str, self.roles_seen)):
-            most = self.client.endpoint.limits.single_users
-            for user in users:
-                if len(self.agents) <= most:
-                    self.agents.update(user["agents"])
-        else:
+                seen.add(entry["role"])
+        if not self.orgs_told:
+            self.orgs_told = any(entry["org"] is not None for user in users for entry in user["roles"])
+
+    def _note_agents(self, users: list[dict[str, Any]]) -> None:
+        """Remember whose guardians may have to be fetched one by one, as long as no listing has brought any."""
+        if not self.wanted.contacts or not CONTACT_ROLES.isdisjoint(self.roles_seen):
             self.agents.clear()
+            return
+        most = self.client.endpoint.limits.single_users
+        for user in users:
+            if len(self.agents) <= most:
+                self.agents.update(user["agents"])
 
     def _note_padded(self, records: list[Any], users: list[dict[str, Any]]) -> None:
         try:

@@ -20,9 +20,7 @@ CONNECTION_TAG = "roster/connection"
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Starts every school whose evening has come and whose automatic rostering is on.",
 )
-def nightly(
-    context: dg.ScheduleEvaluationContext, directory: DirectoryResource
-) -> list[dg.RunRequest] | dg.SkipReason:
+def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource) -> list[dg.RunRequest] | dg.SkipReason:
     """One request per due school; the run key names school and night, so an evening is started once."""
     due = due_schools(directory.database(), context.scheduled_execution_time)
     if not due:

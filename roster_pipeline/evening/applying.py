@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from roster_pipeline.directory import plans, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_plan
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.evening.planning import CHANGING, plan_snapshot
-from roster_pipeline.evening.reporting import put_reports
+from roster_pipeline.evening.reporting import put_report
 
 MOST_TRIES = 5
 """Each try plans against the directory of that moment; more would mean that something else writes without pause."""
@@ -34,31 +36,29 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
         plan_id = latest_plan(connection, school.id, run_id)
     if plan_id is None:
         raise EveningError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
-    result = _apply_or_replan(database, school, plan_id, run_id, who, "sync")
-    put_reports(database, school_key)
+    result = _apply_or_replan(database, school, plan_id, run_id, who)
     return _numbers(result)
 
 
 def apply_approved(database: Database, school_key: str, plan_id: int, *, run_id: str | None, who: str) -> Applied:
     """Apply the held rows of a plan that a person approved. A plan that moved meanwhile is refused, not replaced."""
     try:
-        result = apply_plan(database, plan_id, who=who, run_id=run_id, kind="approval")
+        result = apply_plan(database, plan_id, who=who, run_id=run_id, kind="approval", also=_report)
     except PlanStale:
         raise EveningError(
             school_key,
             "people of this plan were changed since it was made, so it was not applied",
             f"Run: roster sync {school_key}, look at the new plan and approve that",
         ) from None
-    put_reports(database, school_key)
     return _numbers(result)
 
 
 def _apply_or_replan(
-    database: Database, school: tenants.SchoolRow, plan_id: int, run_id: str | None, who: str, kind: str
+    database: Database, school: tenants.SchoolRow, plan_id: int, run_id: str | None, who: str
 ) -> SyncResult:
     for _ in range(MOST_TRIES):
         try:
-            return apply_plan(database, plan_id, who=who, run_id=run_id, kind=kind)
+            return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=_report)
         except PlanStale:
             with database.begin() as connection:
                 snapshot_id = plans.snapshot_of(connection, plan_id)
@@ -66,6 +66,10 @@ def _apply_or_replan(
     raise EveningError(
         school.key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True
     )
+
+
+def _report(connection: Connection, result: SyncResult) -> None:
+    put_report(connection, result.sync_id)
 
 
 def _numbers(result: SyncResult) -> Applied:

@@ -26,6 +26,7 @@ def endpoint_of(connection: ConnectionRow) -> Endpoint:
         ca_bundle=chosen.ca_bundle,
         allow_private=chosen.allow_private_addresses,
         metadata_keys=wanted,
+        learned=connection.learned,
     )
 
 

@@ -25,9 +25,7 @@ class DueSchool:
 def evening_of(settings: SchoolSettings, now: datetime) -> datetime:
     """The last moment at which this school's sync time passed, as UTC; daylight saving follows the zone."""
     local = now.astimezone(settings.zone)
-    at = local.replace(
-        hour=settings.sync_time.hour, minute=settings.sync_time.minute, second=0, microsecond=0, fold=0
-    )
+    at = local.replace(hour=settings.sync_time.hour, minute=settings.sync_time.minute, second=0, microsecond=0, fold=0)
     if at.astimezone(UTC) > now.astimezone(UTC):
         at = (at.replace(tzinfo=None) - timedelta(days=1)).replace(tzinfo=settings.zone)
     return at.astimezone(UTC)

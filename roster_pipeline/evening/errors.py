@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.oneroster import OneRosterError
 
 
@@ -25,7 +25,7 @@ def explain(school: str, problem: Exception) -> EveningError:
         remedy = f"{problem.remedy} Then run: roster test-connection {school}"
         return EveningError(school, problem.message, remedy, retryable=problem.retryable)
     if isinstance(problem, DirectoryError):
-        return EveningError(school, str(problem), "Nothing was changed. Run: roster doctor", retryable=True)
+        return EveningError(school, problem.message, problem.remedy, retryable=problem.retryable)
     where = _place(problem)
     return EveningError(
         school,

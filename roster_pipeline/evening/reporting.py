@@ -1,7 +1,6 @@
-"""Reports: every sync gets one mail, written from the ledger into the outbox.
+"""Reports: every sync gets one mail, written from the ledger into the outbox, in the transaction of the sync itself.
 
-Written after the apply and again by a sensor: a process that dies in between loses no mail, and the fixed Message-ID
-makes that no second one goes out.
+So a process that dies in between loses no mail and makes no second one; a sensor writes what a rollback left to do.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
+
+from sqlalchemy import Connection
 
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.briefing import Brief, brief, mark_reported, unreported
@@ -28,12 +29,13 @@ from roster_pipeline.report import (
     render,
     wants,
 )
+from roster_pipeline.report import message_id as stable_message_id
+from roster_pipeline.report.delivery import FOLDER_SENDER, MAIL_FROM
 from roster_pipeline.roster.reasons import REASONS
 from roster_pipeline.settings import Role
 
 UI_ADDRESS = "ROSTER_UI_URL"
 """Where owners reach the Dagster UI; without it a mail carries no link."""
-MAIL_DOMAIN = "roster-pipeline.invalid"
 CHANGING = ("create", "update", "restore", "archive")
 
 
@@ -41,29 +43,34 @@ def put_reports(database: Database, school_key: str | None = None) -> int:
     """Write the missing reports of one school, or of all, into the outbox. Returns how many mails were put."""
     with database.begin() as connection:
         waiting = unreported(connection, school_key)
-    return sum(_put(database, sync_id) for sync_id in waiting)
+        return sum(put_report(connection, sync_id) for sync_id in waiting)
 
 
-def _put(database: Database, sync_id: int) -> int:
-    with database.begin() as connection:
-        known = brief(connection, sync_id)
-        report = report_of(known)
-        mark_reported(connection, sync_id, report.as_dict())
-        if not known.settings.report_to or not wants(report, known.settings.report_when):
-            return 0
-        mail = render(report)
-        outbox.put(
-            connection,
-            message_id=f"<sync-{sync_id}.{known.school_key}@{MAIL_DOMAIN}>",
-            kind="report",
-            school_key=known.school_key,
-            sync_id=sync_id,
-            recipients=known.settings.report_to,
-            subject=mail.subject,
-            text=mail.text,
-            html=mail.html,
-        )
-        return 1
+def put_report(connection: Connection, sync_id: int) -> int:
+    """Write one sync's report beside it, and its mail into the outbox where the school wants one (then 1, else 0).
+
+    In the caller's transaction: a sync and its mail are committed together.
+    """
+    known = brief(connection, sync_id)
+    report = report_of(known)
+    mark_reported(connection, sync_id, report.as_dict())
+    if not known.settings.report_to or not wants(report, known.settings.report_when):
+        return 0
+    outbox.put(
+        connection,
+        message_id=message_id("sync", known.school_key, sync_id, known.at.isoformat()),
+        kind="report",
+        school_id=known.school_id,
+        sync_id=sync_id,
+        recipients=known.settings.report_to,
+        mail=render(report),
+    )
+    return 1
+
+
+def message_id(*parts: object) -> str:
+    """The Message-ID of one event of this installation: the same, however often its mail is written."""
+    return stable_message_id(*parts, sender=os.environ.get(MAIL_FROM) or FOLDER_SENDER)
 
 
 def run_url(run_id: str | None) -> str | None:

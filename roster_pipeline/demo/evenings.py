@@ -1,0 +1,100 @@
+"""The demo itself: set everything up, run three evenings through Dagster, say what happened and where to look."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from roster_pipeline.demo import story
+from roster_pipeline.demo.setup import fresh_databases, register
+from roster_pipeline.demo.sis import simulated
+from roster_pipeline.demo.summary import Line, table_of
+from roster_pipeline.simulator.district import District
+from roster_pipeline.simulator.sis import Sis
+
+BAD_NIGHT = 3
+BAD_CONNECTION = "southside-sis"
+BAD_ANSWER = "record_missing"
+"""On the third night this SIS leaves people out of its pages while its total still counts them."""
+
+
+def run_demo(console: Console) -> int:
+    """Run the demo; returns the exit code. Everything it starts ends with it."""
+    began = time.monotonic()
+    people = story.districts()
+    with console.status("starting PostgreSQL"):
+        database = fresh_databases()
+    lines: list[Line] = []
+    try:
+        with simulated(people) as (base_url, served):
+            register(database, base_url)
+            with _progress(console) as progress:
+                task = progress.add_task("", total=len(story.NIGHTS) * len(story.SCHOOLS))
+                for night, title in enumerate(story.NIGHTS, start=1):
+                    _prepare(night, people, served)
+                    for school in story.SCHOOLS:
+                        progress.update(task, description=f"night {night} ({title}): {school.name}")
+                        lines.append(_evening(night, school))
+                        progress.advance(task)
+        sent = _send(database)
+    finally:
+        database.close()
+    console.print(table_of(lines, story.NIGHTS))
+    _say_where(console, sent, time.monotonic() - began)
+    failed = [line for line in lines if line.problem]
+    for line in failed:
+        console.print(f"[red]{escape(line.problem or '')}[/red]")
+    return 1 if failed else 0
+
+
+def _prepare(night: int, people: dict[str, District], served: dict[str, Sis]) -> None:
+    story.pass_night(people, night)
+    if night == BAD_NIGHT:
+        served[BAD_CONNECTION].faults.set(BAD_ANSWER)
+
+
+def _evening(night: int, school: story.DemoSchool) -> Line:
+    from roster_pipeline.evening.outcome import latest_outcome
+    from roster_pipeline.resources import DirectoryResource
+    from roster_pipeline.running import run_school
+
+    began = time.monotonic()
+    ran = run_school(school.key, who="demo", night=f"demo-{night}")
+    seconds = time.monotonic() - began
+    if ran.problem:
+        return Line(night, school.name, {}, seconds, ran.problem)
+    counts = latest_outcome(DirectoryResource().database(), school.key)
+    return Line(night, school.name, counts, seconds)
+
+
+def _send(database: object) -> int:
+    from roster_pipeline.evening.mailing import send_due
+    from roster_pipeline.resources import DirectoryResource
+
+    return send_due(DirectoryResource().database()).sent
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _say_where(console: Console, mails: int, seconds: float) -> None:
+    outbox = os.path.relpath(os.path.join(os.environ["ROSTER_HOME"], "outbox"))  # noqa: PTH118
+    console.print(
+        f"\n{mails} report e-mails lie in [bold]{outbox}/*.eml[/bold]; open them with any mail program.\n"
+        "What is held, and why:     [bold]roster hold show lincoln-high[/bold]\n"
+        "The people as they stand:  [bold]roster people lincoln-high[/bold]\n"
+        "The Dagster UI on all this: [bold]make dev[/bold], then http://127.0.0.1:3000\n"
+        f"(roster is .venv/bin/roster.) Done in {seconds:.0f} s."
+    )

@@ -1,0 +1,104 @@
+"""What happens at the demo's schools: who is there, and what changes from one night to the next.
+
+The story is the same in every run, so a simulator that is started later can be brought to the same night.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.simulator.district import District, generate_district
+
+DISTRICT = "riverbend"
+DISTRICT_NAME = "Riverbend Schools (demo)"
+CLIENT_ID = "demo-client"
+CLIENT_SECRET = "demo-secret"  # noqa: S105 - of the simulated SIS
+REPORT_TO = "it@riverbend.example"
+NIGHTS = (
+    "a first night",
+    "joiners, renames, a leaver and a returner",
+    "one SIS leaves people out: archivals are held",
+)
+
+
+@dataclass(frozen=True)
+class DemoSchool:
+    """A school of the demo and where its SIS keeps it."""
+
+    key: str
+    name: str
+    connection: str
+    school_id: str
+
+
+SCHOOLS = (
+    DemoSchool("cedar-elementary", "Cedar Elementary", "northside-sis", "sch-1"),
+    DemoSchool("harbour-middle", "Harbour Middle School", "northside-sis", "sch-2"),
+    DemoSchool("lincoln-high", "Lincoln High", "southside-sis", "sch-1"),
+)
+CONNECTIONS = {"northside-sis": ("/northside", "1.2"), "southside-sis": ("/southside", "1.1")}
+"""Connection key to the prefix and the version of its simulated SIS."""
+
+
+def districts() -> dict[str, District]:
+    """The people of the two SISs before the first night, by connection key."""
+    return {
+        "northside-sis": generate_district(7, schools=2, students_per_school=240, name="Riverbend North"),
+        "southside-sis": generate_district(11, schools=1, students_per_school=420, name="Riverbend South"),
+    }
+
+
+def pass_night(people: dict[str, District], night: int) -> None:
+    """Bring both SISs to the given night (1, 2 or 3) from the night before."""
+    north, south = people["northside-sis"], people["southside-sis"]
+    if night == 1:
+        north.next_day(leavers=2, how="mark")
+        south.next_day(leavers=1, how="mark")
+        return
+    if night == 2:
+        north.next_day(joiners=6, renames=4, returners=1, role_moves=1, school_moves=2)
+        south.next_day(joiners=5, renames=3, returners=1)
+        north.next_day(leavers=1, how="mark")
+        south.next_day(leavers=1, how="vanish")
+        return
+    north.next_day(joiners=1, renames=2)
+    south.next_day(renames=1, leavers=3, how="vanish")
+
+
+def bring_to(night: int) -> dict[str, District]:
+    """Both SISs as they stand after the given night; 0 is before the first."""
+    people = districts()
+    for passed in range(1, night + 1):
+        pass_night(people, passed)
+    return people
+
+
+def connection_settings(key: str, base_url: str) -> ConnectionSettings:
+    """How the demo reaches one of its SISs. `base_url` is the simulator's, without a path."""
+    prefix, version = CONNECTIONS[key]
+    path = "/ims/oneroster/rostering/v1p2" if version == "1.2" else "/ims/oneroster/v1p1"
+    return ConnectionSettings(
+        url=f"{base_url}{prefix}{path}",
+        client_id=CLIENT_ID,
+        token_url=f"{base_url}{prefix}/oauth/token",
+        allow_private_addresses=True,
+        page_size=200,
+    )
+
+
+def school_settings(school: DemoSchool) -> SchoolSettings:
+    """Everything on, so that there is something to see; a real school starts with auto update and archive off."""
+    everything = RoleSettings(rostered=True, auto_update=True, archive=True)
+    return SchoolSettings(
+        school_id=school.school_id,
+        students=everything,
+        teachers=everything,
+        staff=everything,
+        admins=everything,
+        primary_contacts=True,
+        report_to=[REPORT_TO],
+        time_zone="America/Chicago",
+        automatic=True,
+        first_sync="apply",
+    )

@@ -1,0 +1,51 @@
+"""Mail leaves: what is due in the outbox is sent, and what failed waits longer each time."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from roster_pipeline.directory import outbox
+from roster_pipeline.directory.database import Database
+from roster_pipeline.embedded import home
+from roster_pipeline.report import Mail, PermanentDeliveryError, TemporaryDeliveryError, mailer_from
+
+MOST_AT_ONCE = 200
+"""Mails of one look; the rest waits for the next, so that a tick stays short."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How many mails left, were put off, and were given up."""
+
+    sent: int = 0
+    failed: int = 0
+    dead: int = 0
+
+
+def send_due(database: Database) -> Sent:
+    """Send what is due, by SMTP or into the folder `outbox` of the home folder. Raises MailSettingsError."""
+    mailer = mailer_from(os.environ, home() / "outbox")
+    sent = failed = dead = 0
+    for _ in range(MOST_AT_ONCE):
+        with database.begin() as connection:
+            waiting = outbox.due(connection, limit=1)
+            if not waiting:
+                break
+            letter = waiting[0]
+            mail = Mail(letter.subject, letter.text, letter.html)
+            try:
+                delivery = mailer.send(letter.message_id, letter.recipients, mail, at=letter.created_at)
+            except TemporaryDeliveryError as problem:
+                alive = outbox.failed(connection, letter.id, problem.message)
+                failed, dead = failed + alive, dead + (not alive)
+            except PermanentDeliveryError as problem:
+                outbox.failed(connection, letter.id, problem.message, permanent=True)
+                dead += 1
+            else:
+                sent += 1
+                if delivery.later:
+                    outbox.failed(connection, letter.id, "some recipients were put off", recipients=delivery.later)
+                else:
+                    outbox.sent(connection, letter.id)
+    return Sent(sent, failed, dead)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from roster_pipeline.directory.tables import (
     outbox,
@@ -65,6 +65,12 @@ def unreported(connection: Connection, school_key: str | None = None) -> list[in
     return list(connection.scalars(found))
 
 
+def latest_sync(connection: Connection, school_key: str) -> int | None:
+    """The newest sync of a school."""
+    found = select(func.max(sync.c.id)).join(school, school.c.id == sync.c.school_id).where(school.c.key == school_key)
+    return connection.scalar(found)
+
+
 def mark_reported(connection: Connection, sync_id: int, report: dict[str, Any]) -> None:
     """Keep the report as data beside its sync; a sync that has one is not reported again."""
     connection.execute(sync.update().where(sync.c.id == sync_id).values(report=report))
@@ -113,6 +119,7 @@ def _rows(connection: Connection, query: Any) -> list[dict[str, Any]]:
 
 
 def _actions(connection: Connection, plan_id: int | None, sync_id: int) -> list[dict[str, Any]]:
+    stood = plan_row.c.witness.is_distinct_from("here")
     return _rows(
         connection,
         select(
@@ -120,9 +127,10 @@ def _actions(connection: Connection, plan_id: int | None, sync_id: int) -> list[
             plan_row.c.action,
             plan_row.c.reason,
             func.count().label("rows"),
-            func.count().filter(plan_row.c.sync_id == sync_id).label("applied"),
-            func.count().filter(plan_row.c.sync_id.is_not(None)).label("applied_ever"),
+            func.count().filter(verdict.c.sync_id == sync_id, stood).label("applied"),
+            func.count().filter(verdict.c.sync_id.is_not(None), stood).label("applied_ever"),
         )
+        .outerjoin(verdict, and_(*(verdict.c[name] == plan_row.c[name] for name in ("plan_id", "role", "action"))))
         .where(plan_row.c.plan_id == plan_id)
         .group_by(plan_row.c.role, plan_row.c.action, plan_row.c.reason)
         .order_by(plan_row.c.role, plan_row.c.action, plan_row.c.reason),

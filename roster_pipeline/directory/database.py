@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
-from roster_pipeline.directory.errors import translated
+from roster_pipeline.directory.errors import DirectoryError, translated
 
 DRIVER = "postgresql+psycopg"
 POOL = 5
@@ -61,3 +61,6 @@ def with_driver(url: str | URL) -> URL:
     if isinstance(url, str) and url.startswith("postgres://"):
         url = "postgresql://" + url.removeprefix("postgres://")
     return make_url(url).set(drivername=DRIVER)
+
+
+__all__ = ["Database", "DirectoryError", "with_driver"]

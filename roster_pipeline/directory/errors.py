@@ -68,7 +68,7 @@ def translated(problem: DBAPIError | psycopg.Error) -> DirectoryError:
     state = origin.sqlstate
     if state in BUSY:
         return DatabaseBusy(f"Another change of the directory was in the way (SQLSTATE {state}).", "Run it again.")
-    if state is None and isinstance(origin, psycopg.OperationalError) or (state or "").startswith(UNREACHABLE):
+    if (state is None and isinstance(origin, psycopg.OperationalError)) or (state or "").startswith(UNREACHABLE):
         return DatabaseUnreachable(
             f"The database cannot be reached, or broke off (SQLSTATE {state or 'none'}).",
             "Check ROSTER_DATABASE_URL and that the server runs.",

@@ -106,6 +106,7 @@ snapshot = Table(
     number("school_id"),
     number("connection_id"),
     Column("pull_id", BigInteger, ForeignKey("pull.id", ondelete="SET NULL")),
+    words("school_sourced_id", comment="the org that the School ID meant that night"),
     now("taken_at"),
     Column("complete", Boolean, nullable=False),
     words("mode"),

@@ -105,6 +105,7 @@ create table snapshot (
     school_id bigint not null,
     connection_id bigint not null,
     pull_id bigint,
+    school_sourced_id text not null,
     taken_at timestamptz default now() not null,
     complete boolean not null,
     mode text not null,

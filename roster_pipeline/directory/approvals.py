@@ -1,0 +1,160 @@
+"""Approvals: a person's word, with a reason, that the held rows of one plan may be applied.
+
+An approval is bound to the plan's hash. It covers a later plan of the school that has the same hash (a re-run of the
+same night), serves one sync, and lapses after 72 hours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, text, update
+
+from roster_pipeline.directory import audit, plans
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.tables import approval, plan
+
+LAPSES_AFTER = timedelta(hours=72)
+"""Longer than a weekend; after that, somebody should look again."""
+
+HELD = """
+select p.id as plan_id, p.school_id, s.key as school, s.name as school_name, p.made_at, p.hash, p.first_sync,
+       v.role, v.action, v.rows, v.findings
+from plan p
+join school s on s.id = p.school_id
+join verdict v on v.plan_id = p.id
+where p.state = 'planned' and not p.dry_run and v.verdict = 'hold' and v.rows > 0 and v.sync_id is null
+  and p.district_id = coalesce(cast(:district as bigint), p.district_id)
+  and p.school_id = coalesce(cast(:school as bigint), p.school_id)
+  and p.id = coalesce(cast(:plan as bigint), p.id)
+order by s.key, v.role, v.action
+"""
+
+COVERING = """
+select a.id from approval a join plan p on p.id = a.plan_id
+where p.school_id = :school and a.plan_hash = :hash and a.decision = 'approve' and a.used_by is null
+  and a.lapses_at > :now and a.at <= :now
+order by a.id desc limit 1
+"""
+
+
+class NothingHeld(DirectoryError):
+    """No row of the plan waits for anybody."""
+
+    def __init__(self, plan_id: int) -> None:
+        super().__init__(f"Nothing of plan {plan_id} is held.", "See what is held: roster hold list")
+
+
+class PlanChanged(DirectoryError):
+    """The plan that was looked at is not the school's plan any more."""
+
+    def __init__(self, plan_id: int) -> None:
+        super().__init__(
+            f"Plan {plan_id} was replaced by a newer one, or discarded.", "Look at the new plan: roster hold list"
+        )
+
+
+class NotOverridable(DirectoryError):
+    """What is held stays held, whoever asks: an incomplete snapshot proves nobody's absence."""
+
+    def __init__(self, plan_id: int) -> None:
+        super().__init__(
+            f"What is held of plan {plan_id} cannot be approved: the snapshot does not prove it.",
+            "Fetch again, and look at the new plan: roster sync SCHOOL",
+        )
+
+
+@dataclass(frozen=True)
+class Hold:
+    """One kind of action of one role that waits. `overridable`: a person may let it through."""
+
+    plan_id: int
+    school_id: int
+    school: str
+    school_name: str
+    made_at: datetime
+    hash: str
+    first_sync: bool
+    role: str
+    action: str
+    rows: int
+    findings: list[dict[str, Any]]
+
+    @property
+    def overridable(self) -> bool:
+        """Whether an approval can let it through: every finding must allow it."""
+        return all(finding.get("overridable", False) for finding in self.findings)
+
+
+def held(
+    conn: Connection, *, district_id: int | None = None, school_id: int | None = None, plan_id: int | None = None
+) -> list[Hold]:
+    """What waits for a person now, by school, role and action."""
+    rows = conn.execute(text(HELD), {"district": district_id, "school": school_id, "plan": plan_id})
+    return [Hold(**row) for row in rows.mappings()]
+
+
+def approve(
+    conn: Connection, plan_id: int, who: str, reason: str, now: datetime, *, plan_hash: str | None = None
+) -> int:
+    """Approve what is held and overridable; then `apply_plan(..., kind="approval")` applies it. Returns its id.
+
+    plan_hash: of the plan the person looked at. Raises PlanChanged, NothingHeld, NotOverridable, UnknownPlan.
+    """
+    waiting = _waiting(conn, plan_id, plan_hash)
+    if not any(hold.overridable for hold in waiting):
+        raise NotOverridable(plan_id)
+    return _decide(conn, plan_id, "approve", who, reason, now)
+
+
+def discard(
+    conn: Connection, plan_id: int, who: str, reason: str, now: datetime, *, plan_hash: str | None = None
+) -> None:
+    """Take a held plan from the list: it will never be applied. The next sync makes a new one."""
+    _waiting(conn, plan_id, plan_hash)
+    _decide(conn, plan_id, "discard", who, reason, now)
+    conn.execute(update(plan).where(plan.c.id == plan_id).values(state="discarded"))
+
+
+def covering(conn: Connection, school_id: int, plan_hash: str, now: datetime) -> int | None:
+    """The approval that covers a plan of this school with this hash now."""
+    return conn.scalar(text(COVERING), {"school": school_id, "hash": plan_hash, "now": now})  # type: ignore[no-any-return]
+
+
+def _waiting(conn: Connection, plan_id: int, plan_hash: str | None) -> list[Hold]:
+    found = plans.get(conn, plan_id)
+    lock_district(conn, found.district_id)
+    found = plans.get(conn, plan_id)
+    if found.state != "planned" or found.dry_run or plan_hash not in (None, found.hash):
+        raise PlanChanged(plan_id)
+    waiting = held(conn, plan_id=plan_id)
+    if not waiting:
+        raise NothingHeld(plan_id)
+    return waiting
+
+
+def _decide(conn: Connection, plan_id: int, decision: str, who: str, reason: str, now: datetime) -> int:
+    found = plans.get(conn, plan_id)
+    row = insert(approval).values(
+        plan_id=plan_id,
+        plan_hash=found.hash,
+        decision=decision,
+        who=who,
+        reason=reason,
+        at=now,
+        lapses_at=now + LAPSES_AFTER,
+    )
+    approval_id = int(conn.execute(row.returning(approval.c.id)).scalar_one())
+    audit.record(
+        conn,
+        who=who,
+        what="hold approved" if decision == "approve" else "hold discarded",
+        district_id=found.district_id,
+        school_id=found.school_id,
+        reason=reason,
+        details={"plan": plan_id, "hash": found.hash},
+    )
+    return approval_id

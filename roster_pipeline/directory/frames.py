@@ -1,0 +1,125 @@
+"""The directory as the core wants it: three frames with everyone the roster of one snapshot could mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory.copying import Kind, read_frame
+from roster_pipeline.directory.locks import lock_district_for_reading
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+CANDIDATES = """
+create temporary table candidate on commit drop as
+    select person_id from membership where district_id = :district and school_id = :school
+    union
+    select l.person_id from cleaned_roster c
+    join link l on l.connection_id = :connection and l.sourced_id = c.sourced_id
+    where c.snapshot_id = :snapshot
+    union
+    select p.id from cleaned_roster c
+    join person p on p.district_id = :district and p.number_connection_id = :connection
+        and p.number_kind = c.number_kind and p.number = c.number
+    where c.snapshot_id = :snapshot
+    union
+    select p.id from cleaned_roster c
+    join person p on p.district_id = :district and lower(p.email) = lower(c.email)
+    where c.snapshot_id = :snapshot
+"""
+
+_KINDS: dict[str, Kind] = {"enabled": "bool"}
+PEOPLE: dict[str, Kind] = {
+    "person_id": "int",
+    **{name: _KINDS.get(name, "text") for name in PERSON_FIELDS},
+    "number_kind": "text",
+    "number_connection_id": "int",
+    "excluded": "bool",
+    "locked_fields": "json",
+    "revision": "int",
+}
+LINKS: dict[str, Kind] = {
+    "connection_id": "int",
+    "sourced_id": "text",
+    "person_id": "int",
+    "home": "bool",
+    "version": "text",
+}
+MEMBERS: dict[str, Kind] = {
+    "person_id": "int",
+    **dict.fromkeys(MEMBERSHIP_FIELDS, "text"),
+    "status": "text",
+    "archived_by": "text",
+    "managed": "bool",
+    "absent_syncs": "int",
+    "revision": "int",
+    **dict.fromkeys(CONTACT_FIELDS, "text"),
+}
+
+
+@dataclass(frozen=True)
+class LoadedDirectory:
+    """people and members are indexed by person_id. `position`: the change log's, at the moment of reading."""
+
+    people: pd.DataFrame
+    links: pd.DataFrame
+    members: pd.DataFrame
+    position: int
+
+
+def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> LoadedDirectory:
+    """Members of the school, and whoever shares a link, a number or an e-mail with the snapshot's roster.
+
+    Waits for changes of the district that are under way, so that `position` is behind everything that was read and
+    before everything that was not.
+    """
+    lock_district_for_reading(conn, school.district_id)
+    given = {
+        "district": school.district_id,
+        "school": school.id,
+        "connection": school.connection.id,
+        "snapshot": snapshot_id,
+    }
+    conn.execute(text("drop table if exists candidate"))
+    conn.execute(text(CANDIDATES), given)
+    conn.execute(text("analyze candidate"))
+    people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
+    links = read_frame(conn, _links(), LINKS, district=school.district_id)
+    members = read_frame(conn, _members(), MEMBERS, district=school.district_id, school=school.id)
+    position = conn.scalar(text("select coalesce(max(position), 0) from change_log"))
+    return LoadedDirectory(
+        people=people.set_index("person_id"),
+        links=links,
+        members=members.set_index("person_id"),
+        position=int(position or 0),
+    )
+
+
+def _people() -> str:
+    columns = ", ".join(f"p.{name}" for name in PEOPLE if name not in ("person_id", "locked_fields"))
+    fields = columns.replace("p.revision", "array_to_json(p.locked_fields), p.revision")
+    return (
+        f"select p.id, {fields} from candidate c "  # noqa: S608
+        "join person p on p.id = c.person_id and p.district_id = {district} order by p.id"
+    )
+
+
+def _links() -> str:
+    columns = ", ".join(f"l.{name}" for name in LINKS)
+    return (
+        f"select {columns} from candidate c "  # noqa: S608
+        "join link l on l.person_id = c.person_id and l.district_id = {district} "
+        "order by l.person_id, l.connection_id, l.sourced_id"
+    )
+
+
+def _members() -> str:
+    own = ", ".join(f"m.{name}" for name in MEMBERS if name not in CONTACT_FIELDS)
+    contact = ", ".join(f"c.{name.removeprefix('contact_')}" for name in CONTACT_FIELDS)
+    return (
+        f"select {own}, {contact} from membership m "  # noqa: S608
+        "left join contact c using (district_id, school_id, person_id) "
+        "where m.district_id = {district} and m.school_id = {school} order by m.person_id"
+    )

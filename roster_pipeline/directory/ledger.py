@@ -1,0 +1,118 @@
+"""The ledger: which syncs there were, and what each changed in whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select, text
+
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.tables import change_log, school, sync
+
+
+class UnknownSync(DirectoryError):
+    """There is no sync with this number."""
+
+    def __init__(self, sync_id: int) -> None:
+        super().__init__(f"There is no sync {sync_id}.", "See which there were: roster history")
+
+
+@dataclass(frozen=True)
+class SyncRow:
+    """One line of the ledger. kind: sync, approval, relink or rollback; counts and held: role to action to rows."""
+
+    id: int
+    district_id: int
+    school_id: int
+    school: str
+    kind: str
+    plan_id: int | None
+    snapshot_id: int | None
+    undoes: int | None
+    outcome: str
+    counts: dict[str, dict[str, int]]
+    held: dict[str, dict[str, int]]
+    who: str
+    at: datetime
+    run_id: str | None
+    undone_by: int | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row of the change log; `before` and `after` are whole rows, so they hold a person's data."""
+
+    position: int
+    at: datetime
+    sync_id: int | None
+    entity: str
+    operation: str
+    person_id: int
+    school: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+def history(
+    conn: Connection, *, school_id: int | None = None, district_id: int | None = None, limit: int = 50
+) -> list[SyncRow]:
+    """Syncs, newest first."""
+    query = _syncs().order_by(sync.c.id.desc()).limit(limit)
+    if school_id is not None:
+        query = query.where(sync.c.school_id == school_id)
+    if district_id is not None:
+        query = query.where(sync.c.district_id == district_id)
+    return [SyncRow(**row) for row in conn.execute(query).mappings()]
+
+
+def get_sync(conn: Connection, sync_id: int) -> SyncRow:
+    """One sync. Raises UnknownSync."""
+    found = conn.execute(_syncs().where(sync.c.id == sync_id)).mappings().first()
+    if found is None:
+        raise UnknownSync(sync_id)
+    return SyncRow(**found)
+
+
+def changes_of(conn: Connection, sync_id: int, limit: int | None = None) -> list[Change]:
+    """What one sync wrote, in order."""
+    query = _changes().where(change_log.c.sync_id == sync_id).order_by(change_log.c.position).limit(limit)
+    return [Change(**row) for row in conn.execute(query).mappings()]
+
+
+def changes_of_person(conn: Connection, district_id: int, person_id: int) -> list[Change]:
+    """What ever happened to one person, in order; by syncs and by hand."""
+    query = _changes().where(change_log.c.district_id == district_id, change_log.c.person_id == person_id)
+    return [Change(**row) for row in conn.execute(query.order_by(change_log.c.position)).mappings()]
+
+
+def has_synced(conn: Connection, school_id: int) -> bool:
+    """Whether anything of this school was ever applied. A first sync that waits for approval has not."""
+    query = text(
+        "select exists (select from sync where school_id = :school and kind <> 'rollback' "
+        "and (outcome <> 'held' or exists (select from change_log l where l.sync_id = sync.id)))"
+    )
+    return bool(conn.scalar(query, {"school": school_id}))
+
+
+def last_sync_times(conn: Connection) -> dict[int, datetime]:
+    """School id to the time of its last sync of kind sync."""
+    query = select(sync.c.school_id, func.max(sync.c.at)).where(sync.c.kind == "sync").group_by(sync.c.school_id)
+    return dict(conn.execute(query).all())
+
+
+def _syncs() -> Select[Any]:
+    later = sync.alias("later")
+    undone = select(func.max(later.c.id)).where(later.c.undoes == sync.c.id).scalar_subquery()
+    shown = [column for column in sync.c if column.name != "report"]
+    return select(*shown, school.c.key.label("school"), undone.label("undone_by")).join(
+        school, school.c.id == sync.c.school_id
+    )
+
+
+def _changes() -> Select[Any]:
+    shown = ("position", "at", "sync_id", "entity", "operation", "person_id", "before", "after")
+    return select(*(change_log.c[name] for name in shown), school.c.key.label("school")).outerjoin(
+        school, school.c.id == change_log.c.school_id
+    )

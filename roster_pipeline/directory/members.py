@@ -1,0 +1,128 @@
+"""The directory as it stands, for people to look at: members of a school, one person with everything, a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+MOST_FOUND = 50
+
+MEMBERS = f"""
+select m.person_id, {", ".join(f"p.{name}" for name in PERSON_FIELDS)}, p.number_kind, p.excluded, p.locked_fields,
+       {", ".join(f"m.{name}" for name in MEMBERSHIP_FIELDS)}, m.status, m.archived_by, m.archived_at, m.managed,
+       {", ".join(f"c.{name.removeprefix('contact_')} as {name}" for name in CONTACT_FIELDS)}
+from membership m
+join person p on p.id = m.person_id and p.district_id = m.district_id
+left join contact c using (district_id, school_id, person_id)
+where m.district_id = :district and m.school_id = :school
+  and m.status = coalesce(cast(:status as text), m.status) and m.role = coalesce(cast(:role as text), m.role)
+order by p.family_name, p.given_name, p.id limit :limit
+"""  # noqa: S608 - our own column names
+
+FIND = """
+select p.id from person p where p.district_id = :district and p.id = :id
+union
+select l.person_id from link l where l.district_id = :district and l.sourced_id = :words
+union
+select p.id from person p where p.district_id = :district and (
+    p.number = :words or lower(p.email) = lower(:words) or lower(p.username) = lower(:words)
+    or position(lower(:words) in lower(concat_ws(' ', p.given_name, p.family_name))) > 0
+    or position(lower(:words) in lower(concat_ws(' ', p.preferred_given_name, p.preferred_family_name))) > 0
+)
+limit :limit
+"""
+
+
+class UnknownPerson(DirectoryError):
+    """There is no such person in this district."""
+
+    def __init__(self, person_id: int) -> None:
+        super().__init__(f"There is no person {person_id}.", "Search for the person: roster person find WORDS")
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person with everything the directory holds of them."""
+
+    id: int
+    district_id: int
+    fields: dict[str, Any]
+    number_kind: str | None
+    excluded: bool
+    locked_fields: list[str]
+    created_at: datetime
+    updated_at: datetime
+    memberships: list[dict[str, Any]]
+    links: list[dict[str, Any]]
+    contacts: list[dict[str, Any]]
+
+
+def list_members(
+    conn: Connection,
+    district_id: int,
+    school_id: int,
+    *,
+    status: str | None = "active",
+    role: str | None = None,
+    limit: int = 100_000,
+) -> list[dict[str, Any]]:
+    """Members of a school by name, with person, membership and contact fields; `status` None for all."""
+    given = {"district": district_id, "school": school_id, "status": status, "role": role, "limit": limit}
+    return [dict(row) for row in conn.execute(text(MEMBERS), given).mappings()]
+
+
+def find(conn: Connection, district_id: int, words: str, limit: int = MOST_FOUND) -> list[Person]:
+    """People of a district by part of a name, or by exact e-mail, username, number, sourcedId or our own id."""
+    words = words.strip()
+    given = {
+        "district": district_id,
+        "words": words,
+        "id": int(words) if words.isdecimal() and len(words) < 19 else None,
+        "limit": limit,
+    }
+    ids = list(conn.scalars(text(FIND), given)) if words else []
+    return [get_person(conn, district_id, person_id) for person_id in sorted(ids)]
+
+
+def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
+    """One person. Raises UnknownPerson."""
+    given = {"district": district_id, "person": person_id}
+    row = conn.execute(text("select * from person where district_id = :district and id = :person"), given).mappings()
+    found = row.first()
+    if found is None:
+        raise UnknownPerson(person_id)
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        return [dict(each) for each in conn.execute(text(query), given).mappings()]
+
+    return Person(
+        id=found["id"],
+        district_id=found["district_id"],
+        fields={name: found[name] for name in PERSON_FIELDS},
+        number_kind=found["number_kind"],
+        excluded=found["excluded"],
+        locked_fields=list(found["locked_fields"]),
+        created_at=found["created_at"],
+        updated_at=found["updated_at"],
+        memberships=rows(
+            "select s.key as school, m.role, m.grade, m.source_role, m.source_grade, m.status, m.archived_by, "
+            "m.archived_at, m.managed, m.absent_syncs from membership m join school s on s.id = m.school_id "
+            "where m.district_id = :district and m.person_id = :person order by s.key"
+        ),
+        links=rows(
+            "select c.key as connection, l.sourced_id, l.home, l.version from link l "
+            "join connection c on c.id = l.connection_id "
+            "where l.district_id = :district and l.person_id = :person order by l.home desc, c.key, l.sourced_id"
+        ),
+        contacts=rows(
+            "select s.key as school, c.given_name, c.family_name, c.relationship, c.email, c.phone from contact c "
+            "join school s on s.id = c.school_id "
+            "where c.district_id = :district and c.person_id = :person order by s.key"
+        ),
+    )

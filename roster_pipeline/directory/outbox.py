@@ -1,0 +1,140 @@
+"""Mail that is to go out: written in the transaction of what it tells, sent by somebody else, later.
+
+`due` locks what it hands out (SKIP LOCKED), so several senders never send one message twice, and a sender that dies
+leaves its messages to the next one. Message-IDs are fixed, so a mail that was sent just before a crash is recognised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from roster_pipeline.directory.tables import outbox
+
+FIRST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(hours=6)
+MOST_ATTEMPTS = 12
+"""With the doubling waits about a day and a half: longer than most outages of a mail server."""
+
+
+class Mail(Protocol):
+    """What is sent."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def html(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One message of the outbox."""
+
+    id: int
+    message_id: str
+    kind: str
+    school_id: int | None
+    sync_id: int | None
+    recipients: list[str]
+    subject: str
+    text: str
+    html: str
+    created_at: datetime
+    due_at: datetime
+    attempts: int
+    error: str | None
+    sent_at: datetime | None
+    dead_at: datetime | None
+
+
+def put(
+    conn: Connection,
+    *,
+    message_id: str,
+    kind: str,
+    school_id: int | None,
+    sync_id: int | None,
+    recipients: Sequence[str],
+    mail: Mail,
+) -> bool:
+    """Add a message. False, and nothing added, if there was one with this Message-ID."""
+    row = insert(outbox).values(
+        message_id=message_id,
+        kind=kind,
+        school_id=school_id,
+        sync_id=sync_id,
+        recipients=list(recipients),
+        subject=mail.subject,
+        text=mail.text,
+        html=mail.html,
+    )
+    return bool(conn.execute(row.on_conflict_do_nothing(index_elements=["message_id"])).rowcount)
+
+
+def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[Letter]:
+    """Messages to send now, oldest first, locked until the transaction ends: send, then `sent` or `failed`, in it."""
+    query = (
+        select(outbox)
+        .where(outbox.c.sent_at.is_(None), outbox.c.dead_at.is_(None), outbox.c.due_at <= (now or datetime.now(UTC)))
+        .order_by(outbox.c.due_at, outbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [Letter(**row) for row in conn.execute(query).mappings()]
+
+
+def sent(conn: Connection, letter_id: int) -> None:
+    """The message has gone out."""
+    conn.execute(
+        update(outbox)
+        .where(outbox.c.id == letter_id)
+        .values(sent_at=func.now(), attempts=outbox.c.attempts + 1, error=None)
+    )
+
+
+def failed(
+    conn: Connection,
+    letter_id: int,
+    error: str,
+    *,
+    permanent: bool = False,
+    recipients: Sequence[str] | None = None,
+    now: datetime | None = None,
+) -> bool:
+    """The message did not get through; tried again after a doubling wait. False: it is dead and stays for a person.
+
+    recipients: only these are tried again; the others have it.
+    """
+    at = now or datetime.now(UTC)
+    attempts = 1 + (conn.scalar(select(outbox.c.attempts).where(outbox.c.id == letter_id)) or 0)
+    dead = permanent or attempts >= MOST_ATTEMPTS
+    values = {
+        "attempts": attempts,
+        "error": error,
+        "due_at": at + min(FIRST_WAIT * 2 ** (attempts - 1), LONGEST_WAIT),
+        "dead_at": at if dead else None,
+    }
+    if recipients is not None:
+        values["recipients"] = list(recipients)
+    conn.execute(update(outbox).where(outbox.c.id == letter_id).values(values))
+    return not dead
+
+
+def dead(conn: Connection, limit: int = 100) -> list[Letter]:
+    """Messages that were given up, newest first."""
+    query = select(outbox).where(outbox.c.dead_at.is_not(None)).order_by(outbox.c.dead_at.desc()).limit(limit)
+    return [Letter(**row) for row in conn.execute(query).mappings()]
+
+
+def revive(conn: Connection, letter_id: int) -> bool:
+    """Try a dead message again, from the start. False if it is not dead."""
+    values = {"dead_at": None, "attempts": 0, "due_at": func.now()}
+    query = update(outbox).where(outbox.c.id == letter_id, outbox.c.dead_at.is_not(None))
+    return bool(conn.execute(query.values(values)).rowcount)

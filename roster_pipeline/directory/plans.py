@@ -1,0 +1,169 @@
+"""Plans as data: their rows, their verdict, and the second witnesses that were heard for them.
+
+A plan and its verdict are written in one transaction, so there is never one without the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, insert, select, text, update
+
+from roster_pipeline.directory.copying import Kind, copy_frame, read_frame
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.tables import plan, plan_row, verdict, witness
+from roster_pipeline.directory.tenants import SchoolRow
+
+ROWS: dict[str, Kind] = {
+    "row": "int",
+    "action": "text",
+    "reason": "text",
+    "role": "text",
+    "person_id": "int",
+    "sourced_ids": "json",
+    "new_links": "json",
+    "matched_by": "text",
+    "changes": "json",
+    "number_kind": "text",
+    "absent_syncs": "int",
+    "person_revision": "int",
+    "membership_revision": "int",
+    "witness": "text",
+    "sync_id": "int",
+}
+
+LOAD_ROWS = """
+select r.row, r.action, r.reason, r.role, r.person_id, array_to_json(r.sourced_ids), array_to_json(r.new_links),
+       r.matched_by, r.changes, r.number_kind, r.absent_syncs, r.person_revision, r.membership_revision, r.witness,
+       case when r.witness is distinct from 'here' then v.sync_id end
+from plan_row r left join verdict v using (plan_id, role, action)
+where r.plan_id = {plan} order by r.row
+"""
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One plan, without its rows. `state`: planned, replaced or discarded."""
+
+    id: int
+    district_id: int
+    school_id: int
+    snapshot_id: int
+    made_at: datetime
+    hash: str
+    position: int
+    first_sync: bool
+    counts: dict[str, Any]
+    state: str
+    dry_run: bool
+    run_id: str | None
+
+
+class UnknownPlan(DirectoryError):
+    """There is no plan with this number."""
+
+    def __init__(self, plan_id: int) -> None:
+        super().__init__(f"There is no plan {plan_id}.", "See what is held: roster hold list")
+
+
+def write(
+    conn: Connection,
+    school: SchoolRow,
+    snapshot_id: int,
+    rows: pd.DataFrame,
+    verdict_rows: pd.DataFrame,
+    *,
+    hash_: str,
+    counts: Mapping[str, Any],
+    first_sync: bool,
+    position: int,
+    dry_run: bool,
+    run_id: str | None,
+) -> int:
+    """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run.
+
+    rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, verdict, rows, findings.
+    """
+    if not dry_run:
+        earlier = (plan.c.school_id == school.id, plan.c.state == "planned", plan.c.dry_run.is_(False))
+        conn.execute(update(plan).where(*earlier).values(state="replaced"))
+    head = insert(plan).values(
+        district_id=school.district_id,
+        school_id=school.id,
+        snapshot_id=snapshot_id,
+        hash=hash_,
+        position=position,
+        first_sync=first_sync,
+        counts=dict(counts),
+        dry_run=dry_run,
+        run_id=run_id,
+    )
+    plan_id = int(conn.execute(head.returning(plan.c.id)).scalar_one())
+    copy_frame(conn, plan_row, rows.drop(columns=["sync_id"], errors="ignore"), {"plan_id": plan_id})
+    copy_frame(conn, verdict, verdict_rows, {"plan_id": plan_id})
+    return plan_id
+
+
+def get(conn: Connection, plan_id: int) -> PlanRow:
+    """One plan, without its rows. Raises UnknownPlan."""
+    found = conn.execute(select(plan).where(plan.c.id == plan_id)).mappings().first()
+    if found is None:
+        raise UnknownPlan(plan_id)
+    return PlanRow(**found)
+
+
+def latest(conn: Connection, school_id: int, *, dry_run: bool = False) -> PlanRow | None:
+    """The school's newest plan; with `dry_run`, the newest of any kind."""
+    query = select(plan).where(plan.c.school_id == school_id).order_by(plan.c.id.desc()).limit(1)
+    if not dry_run:
+        query = query.where(plan.c.dry_run.is_(False))
+    found = conn.execute(query).mappings().first()
+    return None if found is None else PlanRow(**found)
+
+
+def snapshot_of(conn: Connection, plan_id: int) -> int:
+    """The snapshot a plan was made from. Raises UnknownPlan."""
+    return get(conn, plan_id).snapshot_id
+
+
+def load_rows(conn: Connection, plan_id: int) -> pd.DataFrame:
+    """The rows as `write` took them, and `sync_id`: which sync applied the row, null if none did."""
+    return read_frame(conn, LOAD_ROWS, ROWS, plan=plan_id)
+
+
+def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
+    """role, action, verdict, rows, findings, sync_id."""
+    columns: dict[str, Kind] = {
+        "role": "text",
+        "action": "text",
+        "verdict": "text",
+        "rows": "int",
+        "findings": "json",
+        "sync_id": "int",
+    }
+    query = f"select {', '.join(columns)} from verdict where plan_id = {{plan}} order by role, action"  # noqa: S608
+    return read_frame(conn, query, columns, plan=plan_id)
+
+
+def write_witnesses(conn: Connection, snapshot_id: int, answers: Mapping[str, str]) -> None:
+    """Keep what the SIS said of single people: sourcedId to gone, elsewhere, here or unanswered. Newer words count."""
+    if not answers:
+        return
+    conn.execute(
+        text(
+            "insert into witness (snapshot_id, sourced_id, answer) "
+            "select :snapshot, * from unnest(cast(:ids as text[]), cast(:answers as text[])) "
+            "on conflict (snapshot_id, sourced_id) do update set answer = excluded.answer"
+        ),
+        {"snapshot": snapshot_id, "ids": list(answers.keys()), "answers": list(answers.values())},
+    )
+
+
+def load_witnesses(conn: Connection, snapshot_id: int) -> dict[str, str]:
+    """sourcedId to answer."""
+    query = select(witness.c.sourced_id, witness.c.answer).where(witness.c.snapshot_id == snapshot_id)
+    return dict(conn.execute(query).all())

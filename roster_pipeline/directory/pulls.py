@@ -1,0 +1,158 @@
+"""Pulls: everything one connection answered in one night, shared by its schools.
+
+A pull is stored in one transaction, streamed by COPY while its pages come in, so memory is bounded by a page and a
+pull that broke off leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from roster_pipeline.directory.copying import array_literal, copy_lines, escaped, json_bytes
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.locks import session_lock
+from roster_pipeline.directory.tables import pull, snapshot
+from roster_pipeline.directory.tenants import ConnectionRow
+
+KEPT_PULLS = 2
+"""Per connection: tonight's, and the one before for whoever looks into a difference. Snapshots hold the rest."""
+
+REJECT_COLUMNS = ("sourcedId", "collection", "field", "rule", "severity")
+
+
+class Batch(Protocol):
+    """One page: `kind` is "org" or "user", the records are normalised."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def records(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def rejects(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+class PullGone(DirectoryError):
+    """The pull was never finished, or is pruned."""
+
+    def __init__(self, pull_id: int) -> None:
+        super().__init__(f"The pull {pull_id} is not there, or was not finished.", "Fetch again: roster sync SCHOOL")
+
+
+@contextmanager
+def pull_lock(database: Database, connection_id: int, batch: str) -> Iterator[None]:
+    """Held by the one run that fetches for a batch; the others wait here and then find the pull finished."""
+    with session_lock(database, f"pull {connection_id} {batch}"):
+        yield
+
+
+def claim(conn: Connection, connection: ConnectionRow, batch: str, scope: str = "") -> tuple[int, bool]:
+    """The batch's pull and whether it must be fetched now. Call it under `pull_lock`.
+
+    One that was begun and never finished is removed: its run died.
+    """
+    same = (pull.c.connection_id == connection.id, pull.c.batch == batch, pull.c.scope == scope)
+    finished = conn.scalar(select(pull.c.id).where(*same, pull.c.finished_at.is_not(None)))
+    if finished is not None:
+        return int(finished), False
+    conn.execute(delete(pull).where(*same))
+    begun = insert(pull).values(
+        district_id=connection.district_id, connection_id=connection.id, batch=batch, scope=scope
+    )
+    return int(conn.execute(begun.returning(pull.c.id)).scalar_one()), True
+
+
+def store(database: Database, pull_id: int, batches: Iterable[Batch]) -> None:
+    """Store every page of a pull in one transaction. What iterating over `batches` raises passes through."""
+    orgs: list[Mapping[str, Any]] = []
+    rejects: list[bytes] = []
+    with database.begin() as conn:
+        users = _user_chunks(pull_id, batches, orgs, rejects)
+        copy_lines(conn, "pulled_user", ("pull_id", "sourced_id", "orgs", "agents", "payload"), users)
+        lines = (_line(str(pull_id), escaped(org["sourcedId"]), _document(org)) for org in orgs)
+        copy_lines(conn, "pulled_org", ("pull_id", "sourced_id", "payload"), lines)
+        columns = ("pull_id", "sourced_id", "collection", "field", "rule", "severity")
+        copy_lines(conn, "pulled_reject", columns, rejects)
+
+
+def finish(conn: Connection, pull_id: int, proof: Mapping[str, Any]) -> None:
+    """Say that a pull is whole as far as it goes; `proof` says how far. Older pulls of the connection are dropped."""
+    done = (
+        update(pull)
+        .where(pull.c.id == pull_id)
+        .values(finished_at=func.now(), complete=bool(proof["complete"]), mode=str(proof["mode"]), proof=dict(proof))
+        .returning(pull.c.connection_id, pull.c.scope)
+    )
+    owner = conn.execute(done).first()
+    if owner is None:
+        raise PullGone(pull_id)
+    kept = (
+        select(pull.c.id)
+        .where(pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope)
+        .order_by(pull.c.id.desc())
+        .limit(KEPT_PULLS)
+    )
+    conn.execute(
+        delete(pull).where(
+            pull.c.connection_id == owner.connection_id,
+            pull.c.scope == owner.scope,
+            pull.c.id < pull_id,
+            pull.c.finished_at.is_not(None),
+            pull.c.id.not_in(kept),
+        )
+    )
+
+
+def last_finished(conn: Connection, connection_id: int, scope: str = "") -> dict[str, Any] | None:
+    """The proof of the newest complete pull, for a delta to start from; with `age_hours`."""
+    query = (
+        select(pull.c.proof, (func.extract("epoch", func.now() - pull.c.finished_at) / 3600).label("age_hours"))
+        .where(pull.c.connection_id == connection_id, pull.c.scope == scope, pull.c.complete)
+        .order_by(pull.c.id.desc())
+        .limit(1)
+    )
+    found = conn.execute(query).first()
+    return None if found is None else dict(found.proof) | {"age_hours": float(found.age_hours)}
+
+
+def snapshots_of(conn: Connection, pull_id: int) -> list[int]:
+    """The snapshots that were taken from a pull."""
+    return list(conn.scalars(select(snapshot.c.id).where(snapshot.c.pull_id == pull_id).order_by(snapshot.c.id)))
+
+
+def _user_chunks(
+    pull_id: int, batches: Iterable[Batch], orgs: list[Mapping[str, Any]], rejects: list[bytes]
+) -> Iterator[bytes]:
+    own = str(pull_id)
+    for batch in batches:
+        for reject in batch.rejects:
+            values = (reject.get(name) for name in REJECT_COLUMNS)
+            rejects.append(_line(own, *("\\N" if value is None else escaped(str(value)) for value in values)))
+        if batch.kind == "org":
+            orgs.extend(batch.records)
+        elif batch.records:
+            yield b"".join([_user_line(own, user) for user in batch.records])
+
+
+def _user_line(pull_id: str, user: Mapping[str, Any]) -> bytes:
+    orgs = dict.fromkeys(role["org"] for role in user["roles"] if role.get("org"))
+    agents = user.get("agents") or ()
+    return _line(
+        pull_id,
+        escaped(user["sourcedId"]),
+        escaped(array_literal(orgs)),
+        escaped(array_literal(agents)) if agents else "{}",
+        _document(user),
+    )
+
+
+def _line(*fields: str) -> bytes:
+    return ("\t".join(fields) + "\n").encode()
+
+
+def _document(record: Mapping[str, Any]) -> str:
+    return json_bytes(record).replace(b"\\", b"\\\\").decode()

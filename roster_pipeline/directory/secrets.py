@@ -1,0 +1,102 @@
+"""Client Secrets at rest: a Fernet token, or a reference to an environment variable. Never plain in the database.
+
+The key is `ROSTER_SECRET_KEY`. Several keys, separated by commas, may stand there while they are exchanged: the first
+one seals, all of them open.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from sqlalchemy import Connection, select, update
+
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.tables import connection
+
+SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
+REFERENCE = "env:"
+
+
+class MissingKey(DirectoryError):
+    """There is no key to seal or open secrets with, or it is not one."""
+
+
+class WrongKey(DirectoryError):
+    """The key at hand is not the one that sealed this secret."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The stored Client Secret was sealed with another key.",
+            f"Set {SECRET_KEY} to the key that was used, or enter the secret again: roster connection set",
+        )
+
+
+class MissingVariable(DirectoryError):
+    """A secret is kept in an environment variable that is not set here."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The Client Secret is kept in the environment variable {name}, which is not set.",
+            f"Set {name} where the pipeline runs, or enter the secret itself: roster connection set",
+        )
+
+
+def new_key() -> str:
+    """A fresh key."""
+    return Fernet.generate_key().decode()
+
+
+def seal(plain: str, key_file: Path | None = None) -> str:
+    """What may be stored of a secret; a reference `env:NAME` is stored as it is. Raises MissingKey."""
+    if plain.startswith(REFERENCE):
+        return plain
+    return _fernet(_key(key_file)).encrypt(plain.encode()).decode()
+
+
+def unseal(sealed: str, key_file: Path | None = None) -> str:
+    """The secret itself. Raises MissingKey, WrongKey, MissingVariable."""
+    if sealed.startswith(REFERENCE):
+        name = sealed.removeprefix(REFERENCE)
+        if not os.environ.get(name):
+            raise MissingVariable(name)
+        return os.environ[name]
+    return _opened(sealed, _fernet(_key(key_file)))
+
+
+def rotate(conn: Connection, old: str, new: str) -> int:
+    """Seal every stored secret anew. Returns how many. Raises WrongKey and changes nothing if one cannot be opened."""
+    before, after = _fernet(old), _fernet(new)
+    rows = conn.execute(select(connection.c.id, connection.c.secret).with_for_update()).all()
+    sealed = [(id_, secret) for id_, secret in rows if secret and not secret.startswith(REFERENCE)]
+    for id_, secret in sealed:
+        fresh = after.encrypt(_opened(secret, before).encode()).decode()
+        conn.execute(update(connection).where(connection.c.id == id_).values(secret=fresh))
+    return len(sealed)
+
+
+def _key(key_file: Path | None) -> str:
+    given = os.environ.get(SECRET_KEY)
+    if given:
+        return given
+    if key_file is not None and key_file.exists():
+        return key_file.read_text()
+    raise MissingKey(
+        "There is no key to keep Client Secrets with.",
+        f"Set {SECRET_KEY} (make one with: roster secret-key), or keep the secret in a variable and give env:NAME.",
+    )
+
+
+def _fernet(keys: str) -> MultiFernet:
+    try:
+        return MultiFernet([Fernet(key.strip()) for key in keys.split(",") if key.strip()])
+    except ValueError:
+        raise MissingKey(f"{SECRET_KEY} is not a key.", "Make one with: roster secret-key") from None
+
+
+def _opened(sealed: str, fernet: MultiFernet) -> str:
+    try:
+        return fernet.decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        raise WrongKey from None

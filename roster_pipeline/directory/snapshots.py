@@ -1,0 +1,213 @@
+"""Snapshots: what one fetch returned for one school, cut out of the connection's pull by the database itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pandas as pd
+from psycopg import sql
+from sqlalchemy import Connection, insert, select, text
+
+from roster_pipeline.directory.copying import driver, read_frame
+from roster_pipeline.directory.pulls import PullGone
+from roster_pipeline.directory.tables import pull, snapshot
+from roster_pipeline.directory.tenants import SchoolRow
+
+HISTORY = 7
+"""Good snapshots whose median says how large a role usually is."""
+KEPT_SNAPSHOTS = 14
+"""Good syncs of a school whose raw records, rosters and plan rows are kept."""
+
+ORGS = """
+with recursive family as (
+    select sourced_id, payload from pulled_org where pull_id = :pull and sourced_id = :org
+    union
+    select o.sourced_id, o.payload from family f join pulled_org o
+        on o.pull_id = :pull and o.sourced_id = f.payload ->> 'parent'
+)
+insert into raw_org select :snapshot, sourced_id, payload from family
+"""
+"""The school and what it belongs to. `union` ends a parent that is its own ancestor."""
+
+USERS = """
+with found as (
+    select ctid as place from pulled_user where pull_id = :pull and orgs @> array[:org]
+    union
+    select u.ctid from membership m
+    join link l on l.person_id = m.person_id and l.connection_id = :connection
+    join pulled_user u on u.pull_id = :pull and u.sourced_id = l.sourced_id
+    where m.district_id = :district and m.school_id = :school and m.status = 'active'
+)
+insert into raw_user select :snapshot, u.sourced_id, u.payload from found join pulled_user u on u.ctid = found.place
+"""
+"""The school's users, and the records of its members wherever they are now: a record that moved has not vanished."""
+
+CONTACTS = """
+with student as (
+    select sourced_id, payload from raw_user
+    where snapshot_id = :snapshot and payload -> 'roles' @> '[{"role": "student"}]'
+), found as (
+    select u.ctid as place from student s
+    cross join lateral jsonb_array_elements_text(s.payload -> 'agents') agent
+    join pulled_user u on u.pull_id = :pull and u.sourced_id = agent
+    union
+    select u.ctid from student s
+    cross join lateral (select ctid from pulled_user where pull_id = :pull and agents @> array[s.sourced_id]) u
+)
+insert into raw_contact select :snapshot, u.sourced_id, u.payload from found join pulled_user u on u.ctid = found.place
+"""
+"""Whom students name as their agents, and who names a student: some servers fill one side only."""
+
+REJECTS = """
+insert into raw_reject select :snapshot, r.sourced_id, r.collection, r.field, r.rule, r.severity
+from pulled_reject r where r.pull_id = :pull and (
+    exists (select from raw_user u where u.snapshot_id = :snapshot and u.sourced_id = r.sourced_id)
+    or exists (select from raw_contact u where u.snapshot_id = :snapshot and u.sourced_id = r.sourced_id)
+    or exists (select from raw_org o where o.snapshot_id = :snapshot and o.sourced_id = r.sourced_id)
+    or exists (
+        select from link l join membership m on m.person_id = l.person_id
+        where l.connection_id = :connection and l.sourced_id = r.sourced_id and m.school_id = :school
+    )
+    or (r.severity = 'error' and r.collection = 'users' and not exists (
+        select from link l where l.connection_id = :connection and l.sourced_id = r.sourced_id
+    ))
+)
+"""
+"""Rejects of this school's records, and of records that no one can place: they might have been this school's."""
+
+FIND_SCHOOL = """
+select sourced_id from pulled_org
+where pull_id = :pull and (sourced_id = :given or payload ->> 'identifier' = :given)
+order by sourced_id <> :given limit 2
+"""
+
+ROLE_HISTORY = """
+select s.counts -> 'roles' from snapshot s
+where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
+  and exists (select from sync y where y.school_id = s.school_id and y.snapshot_id = s.id and y.outcome <> 'held')
+order by s.id desc limit :n
+"""
+"""A snapshot is good once a sync that held nothing back was made from it."""
+
+PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness", "quality_failure")
+OLD = """
+with good as (
+    select snapshot_id from sync where school_id = :school and kind = 'sync' and snapshot_id is not null
+    order by snapshot_id desc limit :keep
+)
+select id from snapshot where school_id = :school and pruned_at is null
+  and id < (select min(snapshot_id) from good having count(*) >= :keep)
+"""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One snapshot's normalised records, by sourcedId, and what the client refused."""
+
+    users: list[dict[str, Any]]
+    contacts: list[dict[str, Any]]
+    orgs: list[dict[str, Any]]
+    rejected: pd.DataFrame
+
+
+def find_school(conn: Connection, pull_id: int, school_id: str) -> str | None:
+    """The sourcedId of the org that a School ID means: a sourcedId, else an identifier that one org alone has."""
+    found = list(conn.scalars(text(FIND_SCHOOL), {"pull": pull_id, "given": school_id}))
+    if not found or (found[0] != school_id and len(found) > 1):
+        return None
+    return str(found[0])
+
+
+def take(
+    conn: Connection, school: SchoolRow, school_sourced_id: str, pull_id: int, *, contacts: bool, run_id: str | None
+) -> int:
+    """Cut one school's snapshot out of a finished pull and return its id.
+
+    Writes snapshot, raw_org, raw_user, raw_contact (if contacts are wanted) and raw_reject, in the caller's
+    transaction. Raises PullGone.
+    """
+    source = conn.execute(select(pull).where(pull.c.id == pull_id, pull.c.finished_at.is_not(None))).first()
+    if source is None:
+        raise PullGone(pull_id)
+    row = insert(snapshot).values(
+        district_id=school.district_id,
+        school_id=school.id,
+        connection_id=school.connection.id,
+        pull_id=pull_id,
+        school_sourced_id=school_sourced_id,
+        complete=source.complete,
+        mode=source.mode,
+        proof=source.proof,
+        run_id=run_id,
+    )
+    snapshot_id = int(conn.execute(row.returning(snapshot.c.id)).scalar_one())
+    given = {
+        "snapshot": snapshot_id,
+        "pull": pull_id,
+        "org": school_sourced_id,
+        "district": school.district_id,
+        "school": school.id,
+        "connection": school.connection.id,
+    }
+    counts = {
+        "raw_orgs": conn.execute(text(ORGS), given).rowcount,
+        "raw_users": conn.execute(text(USERS), given).rowcount,
+    }
+    counts["raw_contacts"] = conn.execute(text(CONTACTS), given).rowcount if contacts else 0
+    counts["rejects"] = conn.execute(text(REJECTS), given).rowcount
+    conn.execute(snapshot.update().where(snapshot.c.id == snapshot_id).values(counts=counts))
+    return snapshot_id
+
+
+def load(conn: Connection, snapshot_id: int) -> Raw:
+    """A snapshot's records. Empty lists when there is nothing, or no longer."""
+    columns = {"collection": "text", "sourced_id": "text", "field": "text", "rule": "text", "severity": "text"}
+    query = f"select {', '.join(columns)} from raw_reject where snapshot_id = {{snapshot}} order by 1, 2, 3, 4"  # noqa: S608
+    rejected = read_frame(conn, query, columns, snapshot=snapshot_id)  # type: ignore[arg-type]
+    rejected["role"] = pd.Series(None, index=rejected.index, dtype="str")
+    return Raw(
+        users=_documents(conn, "raw_user", snapshot_id),
+        contacts=_documents(conn, "raw_contact", snapshot_id),
+        orgs=_documents(conn, "raw_org", snapshot_id),
+        rejected=rejected,
+    )
+
+
+def facts(conn: Connection, snapshot_id: int) -> dict[str, Any]:
+    """What is known of a snapshot: its row (complete, mode, proof, counts, school_sourced_id, ...)."""
+    return dict(conn.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).mappings().one())
+
+
+def role_history(conn: Connection, school_id: int, n: int = HISTORY) -> pd.DataFrame:
+    """People per role of the last good snapshots, newest last: one row each, one column per role."""
+    rows = list(conn.scalars(text(ROLE_HISTORY), {"school": school_id, "n": n}))
+    return pd.DataFrame(rows[::-1]).fillna(0)
+
+
+def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
+    """Drop the records of snapshots older than the last `keep` synced ones; facts, counts and ledger stay."""
+    old = list(conn.scalars(text(OLD), {"school": school_id, "keep": keep}))
+    if old:
+        for table in PRUNED:
+            conn.execute(text(f"delete from {table} where snapshot_id = any(:old)"), {"old": old})  # noqa: S608
+        conn.execute(
+            text("delete from plan_row r using plan p where p.id = r.plan_id and p.snapshot_id = any(:old)"),
+            {"old": old},
+        )
+        conn.execute(text("update snapshot set pruned_at = now() where id = any(:old)"), {"old": old})
+    return len(old)
+
+
+def _documents(conn: Connection, table: str, snapshot_id: int) -> list[dict[str, Any]]:
+    """All payloads of a snapshot in one piece of JSON: one parse, and no Python object per row on the way."""
+    query = sql.SQL("copy (select payload from {} where snapshot_id = {} order by sourced_id) to stdout").format(
+        sql.Identifier(table), sql.Literal(snapshot_id)
+    )
+    with driver(conn).cursor() as cursor, cursor.copy(query) as copy:
+        lines = b"".join(copy)
+    found: list[dict[str, Any]] = orjson.loads(
+        b"[" + lines.rstrip(b"\n").replace(b"\\\\", b"\\").replace(b"\n", b",") + b"]"
+    )
+    return found

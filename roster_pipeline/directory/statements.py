@@ -1,0 +1,225 @@
+"""The SQL of one apply: staging, the checks that nothing moved, and one statement per kind of change.
+
+Parameters throughout: district, school, connection, plan, snapshot, and what is said at each statement. Values come out
+of `changes`, a JSON object {field: [from, to]}, so a plan row is never taken apart in Python.
+"""
+
+# ruff: noqa: S608 - what is put together here are our own column names
+
+from __future__ import annotations
+
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+_BOOLEANS = ("enabled",)
+
+
+def _to(field: str) -> str:
+    value = f"(a.changes -> '{field}' ->> 1)"
+    return f"{value}::boolean" if field in _BOOLEANS else value
+
+
+def _changed(field: str, current: str) -> str:
+    return f"case when a.changes ? '{field}' then {_to(field)} else {current} end"
+
+
+def _listed(fields: tuple[str, ...]) -> str:
+    return ", ".join(fields)
+
+
+def _any_of(fields: tuple[str, ...]) -> str:
+    return "r.changes ?| array[" + ", ".join(f"'{field}'" for field in fields) + "]"
+
+
+def _same(fields: tuple[str, ...], alias: str) -> str:
+    return ", ".join(f"{field} = {_changed(field, f'{alias}.{field}')}" for field in fields)
+
+
+STAGE = f"""
+create temporary table applying on commit drop as
+select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.new_links, r.changes, r.number_kind,
+       coalesce(r.person_id, nextval(pg_get_serial_sequence('person', 'id'))) as person_id,
+       r.person_revision, r.membership_revision,
+       r.person_id is not null and {_any_of(PERSON_FIELDS)} as of_person,
+       {_any_of(MEMBERSHIP_FIELDS)} as of_membership,
+       {_any_of(CONTACT_FIELDS)} as of_contact
+from plan_row r
+where r.plan_id = :plan
+  and (r.role, r.action) in (select * from unnest(cast(:roles as text[]), cast(:actions as text[])))
+  and (r.action <> 'archive' or (r.person_id is not null and r.witness is distinct from 'here' and not exists (
+      select from witness w
+      where w.snapshot_id = :snapshot and w.answer = 'here' and w.sourced_id = any(r.sourced_ids))))
+"""
+"""The rows that may be applied: roles and actions are parallel arrays of what passed. New people get their ids here."""
+
+STAGE_LINKS = """
+create temporary table linking on commit drop as
+select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as home
+from applying a
+cross join lateral unnest(case when a.fresh then a.sourced_ids else a.new_links end)
+    with ordinality l(sourced_id, place)
+where a.action <> 'archive'
+union all
+select r.person_id, false, l.sourced_id, false
+from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
+where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is not null and r.new_links <> '{}'
+  and r.role = any(:linking_roles)
+"""
+"""Links of applied rows, and of people who only got a new sourcedId; those follow the verdict on updates."""
+
+STALE_PEOPLE = """
+select exists (
+    select from applying a left join person p on p.id = a.person_id and p.district_id = :district
+    where not a.fresh and (p.id is null or p.revision <> a.person_revision)
+) or exists (
+    select from applying a
+    left join membership m
+        on m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
+    where not a.fresh and case a.action
+        when 'create' then m.person_id is not null
+        else m.person_id is null or m.revision <> a.membership_revision
+             or (m.status = 'active') <> (a.action in ('update', 'archive'))
+    end
+)
+"""
+STALE_LINKS = """
+select exists (
+    select from linking n join link l on l.connection_id = :connection and l.sourced_id = n.sourced_id
+    where n.fresh or l.person_id <> n.person_id
+)
+"""
+STALE_KEYS = """
+with twin as (
+    select p.id from applying a join person p on p.district_id = :district and p.number_connection_id = :connection
+        and p.number_kind = a.number_kind and p.number = a.changes -> 'number' ->> 1
+    where a.fresh and a.changes ? 'number'
+    union
+    select p.id from applying a
+    join person p on p.district_id = :district and lower(p.email) = lower(a.changes -> 'email' ->> 1)
+    where a.fresh and a.changes ? 'email'
+)
+select exists (
+    select from twin t join change_log l on l.person_id = t.id
+    where l.district_id = :district and l.entity = 'person' and l.position > :position
+)
+"""
+"""A person to be created whose number or e-mail somebody got after the plan was made: they may be the same human."""
+
+INSERT_PEOPLE = f"""
+insert into person (id, district_id, {_listed(PERSON_FIELDS)}, number_kind, number_connection_id)
+select a.person_id, :district, {", ".join(_to(field) for field in PERSON_FIELDS)},
+       case when a.changes -> 'number' ->> 1 is not null then a.number_kind end,
+       case when a.changes -> 'number' ->> 1 is not null then :connection end
+from applying a where a.fresh order by a.row
+"""
+UPDATE_PEOPLE = f"""
+update person p set {_same(PERSON_FIELDS, "p")},
+    number_kind = case when not a.changes ? 'number' then p.number_kind
+                       when a.changes -> 'number' ->> 1 is not null then a.number_kind end,
+    number_connection_id = case when not a.changes ? 'number' then p.number_connection_id
+                                when a.changes -> 'number' ->> 1 is not null then :connection end,
+    revision = p.revision + 1, updated_at = now()
+from applying a
+where a.of_person and a.action <> 'archive' and p.id = a.person_id and p.district_id = :district
+"""
+INSERT_LINKS = """
+insert into link (district_id, connection_id, sourced_id, person_id, home, version)
+select :district, :connection, n.sourced_id, n.person_id, n.home, :version
+from linking n
+where n.fresh or not exists (
+    select from link l where l.connection_id = :connection and l.sourced_id = n.sourced_id
+)
+"""
+MOVE_HOME = """
+with listed as (
+    select person_id, sourced_ids[1] as first from applying
+    where action in ('create', 'update', 'restore') and not fresh
+    union all
+    select person_id, sourced_ids[1] from plan_row
+    where plan_id = :plan and action = 'unchanged' and person_id is not null and role = any(:linking_roles)
+), moved as (
+    select n.person_id, n.first from listed n
+    join link f on f.connection_id = :connection and f.sourced_id = n.first and f.person_id = n.person_id
+    where not f.home and not exists (
+        select from link h where h.person_id = n.person_id and h.home and h.connection_id <> :connection
+    )
+)
+update link l set home = (l.connection_id = :connection and l.sourced_id = m.first)
+from moved m
+where l.person_id = m.person_id and l.district_id = :district
+  and l.home <> (l.connection_id = :connection and l.sourced_id = m.first)
+"""
+"""The first record listed is the home; a home in another connection is not ours to take away."""
+
+INSERT_MEMBERSHIPS = f"""
+insert into membership (district_id, school_id, person_id, {_listed(MEMBERSHIP_FIELDS)}, status, managed)
+select :district, :school, a.person_id, coalesce({_to("role")}, a.role),
+       {", ".join(_to(field) for field in MEMBERSHIP_FIELDS if field != "role")}, 'active', true
+from applying a where a.action = 'create' order by a.row
+"""
+UPDATE_MEMBERSHIPS = f"""
+update membership m set {_same(MEMBERSHIP_FIELDS, "m")}, status = 'active', archived_by = null, archived_at = null,
+    managed = true, absent_syncs = 0, revision = m.revision + 1, updated_at = now()
+from applying a
+where (a.action = 'restore' or (a.action = 'update' and a.of_membership))
+  and m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
+"""
+ARCHIVE_MEMBERSHIPS = """
+update membership m set status = 'archived', archived_by = 'sync', archived_at = now(),
+    revision = m.revision + 1, updated_at = now()
+from applying a
+where a.action = 'archive' and m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
+  and m.managed
+"""
+MANAGE_MEMBERSHIPS = """
+update membership m set managed = true, revision = m.revision + 1, updated_at = now()
+from plan_row r
+where r.plan_id = :plan and r.action in ('unchanged', 'update') and r.role = any(:linking_roles)
+  and r.person_id = m.person_id and m.district_id = :district and m.school_id = :school
+  and not m.managed and m.status = 'active'
+"""
+"""Somebody entered by hand whom the SIS turns out to know is the sync's from now on."""
+
+COUNT_ABSENCES = """
+update membership m set absent_syncs = r.absent_syncs
+from plan_row r
+where r.plan_id = :plan and r.absent_syncs <> m.absent_syncs
+  and (r.absent_syncs = 0 or r.role = any(:archiving_roles))
+  and r.person_id = m.person_id and m.district_id = :district and m.school_id = :school
+"""
+
+_OWN = {field: field.removeprefix("contact_") for field in CONTACT_FIELDS}
+_CONTACT = f"""
+with wanted as (
+    select a.person_id, {", ".join(f"{_changed(field, f'c.{own}')} as {own}" for field, own in _OWN.items())}
+    from applying a
+    left join contact c on c.district_id = :district and c.school_id = :school and c.person_id = a.person_id
+    where a.of_contact and a.action <> 'archive'
+)
+"""
+_NO_CONTACT = f"num_nonnulls({', '.join(f'w.{own}' for own in _OWN.values())}) = 0"
+WRITE_CONTACTS = f"""{_CONTACT}
+insert into contact (district_id, school_id, person_id, {", ".join(_OWN.values())})
+select :district, :school, w.person_id, {", ".join(f"w.{own}" for own in _OWN.values())} from wanted w
+where not {_NO_CONTACT}
+on conflict (district_id, school_id, person_id) do update
+set {", ".join(f"{own} = excluded.{own}" for own in _OWN.values())}, updated_at = now()
+"""
+DELETE_CONTACTS = f"""{_CONTACT}
+delete from contact c using wanted w
+where {_NO_CONTACT} and c.district_id = :district and c.school_id = :school and c.person_id = w.person_id
+"""
+
+CHANGES = (
+    INSERT_PEOPLE,
+    UPDATE_PEOPLE,
+    INSERT_LINKS,
+    MOVE_HOME,
+    INSERT_MEMBERSHIPS,
+    UPDATE_MEMBERSHIPS,
+    ARCHIVE_MEMBERSHIPS,
+    MANAGE_MEMBERSHIPS,
+    COUNT_ABSENCES,
+    DELETE_CONTACTS,
+    WRITE_CONTACTS,
+)
+"""In this order: people before what points to them."""

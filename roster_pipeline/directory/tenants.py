@@ -1,0 +1,235 @@
+"""Districts, connections and schools: who is rostered, from where, with which settings.
+
+Changing a setting is the caller's to put into the audit, with the name of whoever asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, cast, func, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.tables import connection, district, school
+from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+
+
+class UnknownKey(DirectoryError):
+    """There is no district, connection or school with this key."""
+
+    def __init__(self, kind: str, key: str) -> None:
+        super().__init__(f"There is no {kind} {key}.", f"See which there are: roster {kind} list")
+        self.kind = kind
+        self.key = key
+
+
+class KeyTaken(DirectoryError):
+    """The key of a new district, connection or school is in use. Keys are unique over all districts."""
+
+    def __init__(self, kind: str, key: str) -> None:
+        super().__init__(f"There is already a {kind} {key}.", f"Choose another key, or: roster {kind} set {key}")
+        self.kind = kind
+        self.key = key
+
+
+@dataclass(frozen=True)
+class DistrictRow:
+    """A tenant."""
+
+    id: int
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ConnectionRow:
+    """One SIS endpoint. `secret` is sealed; `learned` is what earlier pulls found out about this server."""
+
+    id: int
+    key: str
+    district_id: int
+    district_key: str
+    settings: ConnectionSettings
+    secret: str | None
+    learned: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SchoolRow:
+    """One school with its connection. `test` is the last Test Your Information: {"at", "items"}."""
+
+    id: int
+    key: str
+    name: str
+    district_id: int
+    district_key: str
+    connection: ConnectionRow
+    settings: SchoolSettings
+    test: dict[str, Any] | None
+
+
+def add_district(conn: Connection, key: str, name: str) -> DistrictRow:
+    """Make a district. Raises KeyTaken."""
+    return DistrictRow(_added(conn, district, "district", key, name=name), key, name)
+
+
+def add_connection(
+    conn: Connection, district_key: str, key: str, settings: ConnectionSettings, secret_sealed: str | None
+) -> ConnectionRow:
+    """Make a connection in a district; the secret comes sealed. Raises UnknownKey, KeyTaken."""
+    owner = get_district(conn, district_key)
+    document = settings.model_dump(mode="json")
+    _added(conn, connection, "connection", key, district_id=owner.id, settings=document, secret=secret_sealed)
+    return get_connection(conn, key)
+
+
+def set_connection(
+    conn: Connection, key: str, settings: ConnectionSettings | None = None, secret_sealed: str | None = None
+) -> None:
+    """Replace a connection's settings, its secret, or both. What was learned of the server is forgotten."""
+    values: dict[str, Any] = {"updated_at": func.now(), "learned": {}}
+    if settings is not None:
+        values["settings"] = settings.model_dump(mode="json")
+    if secret_sealed is not None:
+        values["secret"] = secret_sealed
+    if not conn.execute(update(connection).where(connection.c.key == key).values(values)).rowcount:
+        raise UnknownKey("connection", key)
+
+
+def add_school(conn: Connection, connection_key: str, key: str, name: str, settings: SchoolSettings) -> SchoolRow:
+    """Make a school of a connection. Raises UnknownKey, KeyTaken."""
+    source = get_connection(conn, connection_key)
+    document = settings.model_dump(mode="json")
+    _added(
+        conn,
+        school,
+        "school",
+        key,
+        district_id=source.district_id,
+        connection_id=source.id,
+        name=name,
+        settings=document,
+    )
+    return get_school(conn, key)
+
+
+def set_school(conn: Connection, key: str, settings: SchoolSettings | None = None, name: str | None = None) -> None:
+    """Replace a school's settings, its name, or both. Raises UnknownKey."""
+    values: dict[str, Any] = {"updated_at": func.now()}
+    if settings is not None:
+        values["settings"] = settings.model_dump(mode="json")
+    if name is not None:
+        values["name"] = name
+    if not conn.execute(update(school).where(school.c.key == key).values(values)).rowcount:
+        raise UnknownKey("school", key)
+
+
+def get_district(conn: Connection, key: str) -> DistrictRow:
+    """One district. Raises UnknownKey."""
+    found = conn.execute(select(district.c.id, district.c.key, district.c.name).where(district.c.key == key)).first()
+    if found is None:
+        raise UnknownKey("district", key)
+    return DistrictRow(*found)
+
+
+def get_connection(conn: Connection, key: str) -> ConnectionRow:
+    """One connection. Raises UnknownKey."""
+    found = conn.execute(_connections().where(connection.c.key == key)).mappings().first()
+    if found is None:
+        raise UnknownKey("connection", key)
+    return _connection(found)
+
+
+def get_school(conn: Connection, key: str) -> SchoolRow:
+    """One school with its connection. Raises UnknownKey."""
+    found = conn.execute(_schools().where(school.c.key == key)).mappings().first()
+    if found is None:
+        raise UnknownKey("school", key)
+    return _school(found)
+
+
+def list_districts(conn: Connection) -> list[DistrictRow]:
+    """All districts by key."""
+    rows = conn.execute(select(district.c.id, district.c.key, district.c.name).order_by(district.c.key))
+    return [DistrictRow(*row) for row in rows]
+
+
+def list_connections(conn: Connection, district_key: str | None = None) -> list[ConnectionRow]:
+    """Connections by key; of one district, or of all."""
+    query = _connections().order_by(connection.c.key)
+    if district_key is not None:
+        query = query.where(district.c.key == get_district(conn, district_key).key)
+    return [_connection(row) for row in conn.execute(query).mappings()]
+
+
+def list_schools(conn: Connection, district: str | None = None) -> list[SchoolRow]:
+    """Schools by key, with their connections; of one district (its key), or of all. One query."""
+    query = _schools().order_by(school.c.key)
+    if district is not None:
+        query = query.where(school.c.district_id == get_district(conn, district).id)
+    return [_school(row) for row in conn.execute(query).mappings()]
+
+
+def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -> None:
+    """Add what a pull found out about the server to what is known."""
+    merged = connection.c.learned.op("||")(cast(dict(learned), JSONB))
+    conn.execute(update(connection).where(connection.c.id == connection_id).values(learned=merged))
+
+
+def save_test(conn: Connection, school_id: int, items: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the outcome of Test Your Information, for the next time someone looks."""
+    test = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "items": [dict(item) for item in items]}
+    conn.execute(update(school).where(school.c.id == school_id).values(test=test))
+
+
+def _added(conn: Connection, table: Table, kind: str, key: str, **values: object) -> int:
+    if conn.scalar(select(table.c.id).where(table.c.key == key)) is not None:
+        raise KeyTaken(kind, key)
+    return int(conn.execute(insert(table).values(key=key, **values).returning(table.c.id)).scalar_one())
+
+
+def _connections() -> Select[Any]:
+    return select(connection, district.c.key.label("district_key")).join(
+        district, district.c.id == connection.c.district_id
+    )
+
+
+def _schools() -> Select[Any]:
+    return (
+        select(
+            *(column.label(f"school_{column.name}") for column in school.c),
+            connection,
+            district.c.key.label("district_key"),
+        )
+        .join(connection, connection.c.id == school.c.connection_id)
+        .join(district, district.c.id == school.c.district_id)
+    )
+
+
+def _connection(row: Mapping[Any, Any]) -> ConnectionRow:
+    return ConnectionRow(
+        id=row["id"],
+        key=row["key"],
+        district_id=row["district_id"],
+        district_key=row["district_key"],
+        settings=ConnectionSettings.model_validate(row["settings"]),
+        secret=row["secret"],
+        learned=row["learned"],
+    )
+
+
+def _school(row: Mapping[Any, Any]) -> SchoolRow:
+    return SchoolRow(
+        id=row["school_id"],
+        key=row["school_key"],
+        name=row["school_name"],
+        district_id=row["school_district_id"],
+        district_key=row["district_key"],
+        connection=_connection(row),
+        settings=SchoolSettings.model_validate(row["school_settings"]),
+        test=row["school_test"],
+    )

@@ -44,6 +44,7 @@ fuzz: $(INSTALLED)
 	$(BIN)/python -m roster_pipeline_tests.oneroster.fuzz 10000
 
 picture: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	$(BIN)/python docs/picture.py
 
 clean:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.fields import CONTACT_FIELDS
 from roster_pipeline.roster import rejections as rejected_records
-from roster_pipeline.roster.absent import present
+from roster_pipeline.roster.empty_cells import present
 from roster_pipeline.roster.contacts import GONE, choose_contacts, no_contacts
 from roster_pipeline.roster.duplicates import one_per_sourced_id
 from roster_pipeline.roster.emails import clean_emails

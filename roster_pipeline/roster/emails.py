@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from email_validator import EmailNotValidError, validate_email
 
-from roster_pipeline.roster.absent import present
+from roster_pipeline.roster.empty_cells import present
 from roster_pipeline.roster.frames import TEXT, Array, Flags, filled, on_distinct
 
 LONGEST_ADDRESS = 254

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.roster.absent import present
+from roster_pipeline.roster.empty_cells import present
 from roster_pipeline.roster.frames import TEXT, USER_LISTS, Array, blanks, lists, on_distinct, strings
 
 STUDENT, STAFF = "student", "staff"

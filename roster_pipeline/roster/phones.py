@@ -8,7 +8,7 @@ import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.roster.absent import present
+from roster_pipeline.roster.empty_cells import present
 from roster_pipeline.roster.frames import TEXT, Array, Flags, filled, on_distinct
 
 _FILLERS = r"^[0\s().+-]*$"

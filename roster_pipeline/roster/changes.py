@@ -1,0 +1,126 @@
+"""Which fields of a person, a membership and a contact differ between roster and directory, and from what to what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.roster.directory_frames import DirectoryFrames
+from roster_pipeline.roster.frames import Array, Flags, Ints, filled, strings, truth
+
+HOME = "home"
+"""The change of a row that moves the home link: from the sourcedId it leaves (or null) to the one it goes to."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Roster and directory side by side: places in the roster, in `people` and in `members`, -1 where there is none.
+
+    lead: the record that gives the membership. fields: the record the person's fields follow, or -1: another SIS's.
+    """
+
+    lead: Ints
+    fields: Ints
+    person: Ints
+    member: Ints
+
+    def __len__(self) -> int:
+        return len(self.lead)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Per field the two sides and where they differ."""
+
+    have: dict[str, Array]
+    want: dict[str, Array]
+    differ: dict[str, Flags]
+
+    def any_of(self, names: Iterable[str]) -> Flags:
+        """Where at least one of these fields differs."""
+        flags: Flags = np.logical_or.reduce([self.differ[name] for name in names])
+        return flags
+
+    def changes(self, rows: Flags, names: Iterable[str], into: dict[int, dict[str, list[Any]]]) -> None:
+        """Add {field: [from, to]} of the given rows to `into`, by row."""
+        for name in names:
+            places = np.flatnonzero(self.differ[name] & rows)
+            if not len(places):
+                continue
+            taken = pa.array(places)
+            sides = zip(self.have[name].take(taken).to_pylist(), self.want[name].take(taken).to_pylist(), strict=True)
+            for place, (old, new) in zip(places.tolist(), sides, strict=True):
+                into.setdefault(place, {})[name] = [old, new]
+
+
+def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: Sides) -> Differences:
+    """Compare every field of every row, switches and locks aside."""
+    found = Differences({}, {}, {})
+    people, members = directory.people, directory.members
+    for names, wanted, frame, place in (
+        (PERSON_FIELDS, sides.fields, people, sides.person),
+        (MEMBERSHIP_FIELDS, sides.lead, members, sides.member),
+        (CONTACT_FIELDS, sides.lead, members, sides.member),
+    ):
+        want_at, have_at = _places(wanted), _places(place)
+        for name in names:
+            want, have = _column(roster[name]).take(want_at), _column(frame[name]).take(have_at)
+            found.want[name], found.have[name] = want, have
+            found.differ[name] = _differ(want, have)
+        if names is PERSON_FIELDS:
+            found.differ["number"] |= _other_kind(roster, directory, sides)
+            for name in names:
+                found.differ[name] &= wanted >= 0
+    found.differ["enabled"] &= filled(found.want["enabled"])
+    _keep_locked(found, people, sides.person)
+    return found
+
+
+def suppress(found: Differences, rows: Flags, names: Iterable[str]) -> None:
+    """Take these fields of these rows as equal."""
+    for name in names:
+        found.differ[name] &= ~rows
+
+
+def _places(places: Ints) -> Array:
+    return pa.array(places, mask=places < 0)
+
+
+def _column(column: pd.Series[Any]) -> Array:
+    if column.name == "enabled":
+        return pa.array(column.astype("boolean"), from_pandas=True)
+    return strings(column)
+
+
+def _differ(want: Array, have: Array) -> Flags:
+    same = truth(pc.equal(want, have))
+    if want.null_count and have.null_count:
+        same |= ~filled(want) & ~filled(have)
+    return ~same
+
+
+def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: Sides) -> Flags:
+    """Where the same number means another thing: of another kind, or of another connection."""
+    people, place = directory.people, _places(sides.person)
+    kind = strings(people["number_kind"]).take(place)
+    of = np.append((people["number_connection_id"] == directory.connection_id).fillna(False).to_numpy(bool), False)
+    wanted = strings(roster["number_kind"]).take(_places(sides.fields))
+    has = filled(strings(roster["number"]).take(_places(sides.fields)))
+    return has & (_differ(wanted, kind) | ~of[sides.person])
+
+
+def _keep_locked(found: Differences, people: pd.DataFrame, person: Ints) -> None:
+    """A locked field keeps what people wrote; it never differs."""
+    locked = [set(names) if isinstance(names, list | tuple | np.ndarray) else set() for names in people["locked_fields"]]
+    if not any(locked):
+        return
+    for name in set().union(*locked) & set(found.differ):
+        holds = np.append(np.array([name in names for names in locked], dtype=bool), False)
+        found.differ[name] &= ~holds[person]

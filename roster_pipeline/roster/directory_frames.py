@@ -1,0 +1,59 @@
+"""What the core knows of the directory, and what it knows of the snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from roster_pipeline.roster.frames import Flags
+
+
+@dataclass(frozen=True)
+class DirectoryFrames:
+    """The directory as it stands.
+
+    people: index person_id; PERSON_FIELDS, number_kind, number_connection_id, excluded, locked_fields (lists),
+      revision: every person of the district that could match, by link, number or e-mail, or is a member here.
+    links: connection_id, sourced_id, person_id, home, version: all links of those people, any connection.
+    members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, CONTACT_FIELDS
+      of this school.
+    """
+
+    connection_id: int
+    people: pd.DataFrame
+    links: pd.DataFrame
+    members: pd.DataFrame
+
+    @property
+    def own_links(self) -> pd.DataFrame:
+        """The links of this connection, in order of sourcedId."""
+        own = self.links[self.links["connection_id"] == self.connection_id]
+        return own.sort_values("sourced_id", ignore_index=True)
+
+    @property
+    def active(self) -> Flags:
+        """Which of `members` are active."""
+        return flags_of(self.members["status"] == "active")
+
+    @property
+    def managed(self) -> pd.DataFrame:
+        """The active members that the sync looks after."""
+        return self.members[self.active & flags_of(self.members["managed"])]
+
+
+@dataclass(frozen=True)
+class SnapshotFacts:
+    """How the snapshot came about. problems: why it is not complete. version: of the standard."""
+
+    complete: bool
+    mode: Literal["full", "delta", "school"] = "full"
+    problems: tuple[str, ...] = ()
+    version: str = ""
+
+
+def flags_of(column: pd.Series[Any]) -> Flags:
+    """A column of booleans, of whatever make, as flags; missing is false."""
+    flags: Flags = column.astype("boolean").fillna(False).to_numpy(dtype=bool)
+    return flags

@@ -1,0 +1,120 @@
+"""The numbers that the guards judge by. No value of a record is among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.roster.plan import Plan
+
+UNKNOWN = "unknown"
+"""Rejected records whose role nobody knows."""
+_NOT_COUNTED = ("unmapped_role",)
+"""A role that the school does not map is its choice, not the snapshot's fault, where nobody known comes with it."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Per role group where it says so; only the rostered ones.
+
+    history: one row per good snapshot, newest last, a column per role. counts: humans in the roster tonight. managed:
+    active members the sync looks after. records: records of the role, used or not. rejected: of those, not used.
+    contradictions: people the SIS still answers for. unwitnessed: archivals for which nobody was asked. rekeyed:
+    (known people found under a new id, known people found). without_org: known people who came without any org.
+    """
+
+    snapshot: SnapshotFacts
+    history: pd.DataFrame
+    counts: dict[str, int]
+    managed: dict[str, int]
+    records: dict[str, int]
+    rejected: dict[str, int]
+    contradictions: int
+    witness_available: bool
+    today: date
+    first_sync: bool
+    rekeyed: dict[str, tuple[int, int]]
+    unwitnessed: int = 0
+    awaits_approval: bool = False
+    without_org: dict[str, int] = field(default_factory=dict)
+
+
+def facts_of(
+    plan: Plan,
+    roster: pd.DataFrame,
+    rejected: pd.DataFrame,
+    directory: DirectoryFrames,
+    snapshot: SnapshotFacts,
+    history: pd.DataFrame,
+    today: date,
+) -> Facts:
+    """Collect the facts of one plan, after its witnesses were heard."""
+    known_roles = _known_roles(directory)
+    roles = plan.rostered
+    members = roster[roster["standing"] == "member"]
+    people = members.drop_duplicates("human")["role"].value_counts()
+    managed = directory.managed["role"].value_counts()
+    standing = roster.assign(role=_role_or_known(roster, known_roles))
+    records = standing[standing["standing"].isin(["member", "rejected", "unmapped"])]["role"]
+    rows = plan.rows
+    archives = rows[rows["action"] == "archive"]
+    return Facts(
+        snapshot=snapshot,
+        history=history,
+        counts={role: int(people.get(role, 0)) for role in roles},
+        managed={role: int(managed.get(role, 0)) for role in roles},
+        records=_counted(records, roles),
+        rejected=_counted(_rejected_roles(rejected, known_roles), roles),
+        contradictions=int((rows["reason"] == "sis_still_answers").sum()),
+        witness_available=bool((archives["witness"] != "unanswered").all()),
+        today=today,
+        first_sync=plan.first_sync,
+        rekeyed=_rekeyed(plan, directory),
+        unwitnessed=int(archives["witness"].isna().sum()),
+        awaits_approval=plan.awaits_approval,
+        without_org=_counted(standing.loc[standing["standing"] == "no_org", "role"], roles),
+    )
+
+
+def _known_roles(directory: DirectoryFrames) -> pd.Series[str]:
+    """The role here of each sourcedId of this connection that an active member has."""
+    links = directory.own_links
+    role = directory.members["role"].where(directory.active)
+    known = links["person_id"].map(role)
+    return pd.Series(known.to_numpy(dtype=object), index=links["sourced_id"].astype(str)).dropna()
+
+
+def _role_or_known(frame: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
+    told = frame["role"].astype(object)
+    return told.where(told.notna(), frame["sourced_id"].map(known)).fillna(UNKNOWN)
+
+
+def _rejected_roles(rejected: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
+    errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
+    errors = errors[~errors.duplicated("sourced_id") | errors["sourced_id"].isna()]
+    if "role" not in errors:
+        errors = errors.assign(role=None)
+    role = _role_or_known(errors, known)
+    return role[~((role == UNKNOWN) & errors["rule"].isin(_NOT_COUNTED))]
+
+
+def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]:
+    counts = roles.value_counts()
+    return {role: int(counts.get(role, 0)) for role in (*rostered, UNKNOWN)}
+
+
+def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
+    """Of the people of each role that this SIS was known by before: how many came under a new id only."""
+    before = directory.own_links["person_id"].to_numpy(dtype=np.int64)
+    found = plan.rows[plan.rows["matched_by"].notna()]
+    found = found[np.isin(found["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1), before)]
+    new = found["matched_by"] != "link"
+    told: dict[str, tuple[int, int]] = {}
+    for role in plan.rostered:
+        of = found["role"] == role
+        told[role] = (int((of & new).sum()), int(of.sum()))
+    return told

@@ -1,0 +1,38 @@
+"""What a guard found: which guard, in words for the owner, the number and its limit, and whether it can be approved."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+CREATE, UPDATE, RESTORE, ARCHIVE = "create", "update", "restore", "archive"
+EVERYTHING = (CREATE, UPDATE, RESTORE, ARCHIVE)
+"""The kinds of action that are judged."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason to hold. value and limit: counts, or shares from 0 to 1. roles: None means every role."""
+
+    guard: str
+    message: str
+    value: float
+    limit: float
+    actions: tuple[str, ...] = EVERYTHING
+    roles: tuple[str, ...] | None = None
+    overridable: bool = True
+
+    def concerns(self, role: str, action: str) -> bool:
+        """Does this finding hold that action of that role?"""
+        return action in self.actions and (self.roles is None or role in self.roles)
+
+    def as_dict(self) -> dict[str, Any]:
+        """guard, message, value, limit, overridable."""
+        return {
+            name: value for name, value in asdict(self).items() if name not in ("actions", "roles")
+        }
+
+
+def percent(share: float) -> str:
+    """A share for people: 0.123 is 12 %, and a small one keeps a digit."""
+    return f"{share * 100:.0f} %" if share >= 0.1 or share == 0 else f"{share * 100:.1f} %"

@@ -1,0 +1,190 @@
+"""The guards: what looks dangerous in a plan is held for a person to look at, and only that.
+
+A finding holds kinds of action of roles; the rest of the plan goes on. The verdict is data: it is stored with the plan
+and read again where the plan is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
+from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, UPDATE, Finding, percent
+from roster_pipeline.roster.plan import Plan
+from roster_pipeline.settings import Guards, Role
+
+TOO_FEW = 2
+"""One or two people are no share of anything: a school's third administrator must not need an approval."""
+GOOD_SNAPSHOTS = 7
+"""A role's usual size is the median of so many snapshots."""
+_KEY_FIELDS = ("email", "number")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """rows: role, action, verdict (pass or hold), rows, findings (list of dicts): every role and judged action."""
+
+    rows: pd.DataFrame
+
+    @property
+    def held(self) -> list[dict[str, Any]]:
+        """What is held and would have done something."""
+        held = self.rows[(self.rows["verdict"] == "hold") & (self.rows["rows"] > 0)]
+        return [{str(name): value for name, value in row.items()} for row in held.to_dict("records")]
+
+    def allows(self, role: str, action: str) -> bool:
+        """May this kind of action of this role be applied? What has no verdict may not."""
+        of = self.rows[(self.rows["role"] == role) & (self.rows["action"] == action)]
+        return len(of) == 1 and bool((of["verdict"] == "pass").all())
+
+
+def judge(plan: Plan, facts: Facts, guards: Guards) -> Verdict:
+    """Judge every kind of action of every role."""
+    planned = plan.counts
+    found = [
+        *_snapshot(facts),
+        *_witnesses(facts, guards),
+        *_sizes(facts, guards),
+        *_rejections(facts, guards),
+        *_shares(plan, facts, guards),
+        *_calendar(facts, guards),
+    ]
+    lines = []
+    for role in (role.value for role in Role):
+        for action in EVERYTHING:
+            concerned = [finding.as_dict() for finding in found if finding.concerns(role, action)]
+            rows = planned.get(role, {}).get(action, 0)
+            lines.append((role, action, "hold" if concerned else "pass", rows, concerned))
+    return Verdict(pd.DataFrame(lines, columns=["role", "action", "verdict", "rows", "findings"]))
+
+
+def _snapshot(facts: Facts) -> Iterator[Finding]:
+    if not facts.snapshot.complete:
+        why = "; ".join(facts.snapshot.problems) or "no proof that everything was fetched"
+        message = f"The snapshot is not complete: {why}. Nobody is archived by it."
+        yield Finding("incomplete_snapshot", message, 1, 0, (ARCHIVE,), overridable=False)
+    if facts.awaits_approval:
+        yield Finding("first_sync", "This is the school's first sync; look at its plan and approve it.", 1, 0)
+
+
+def _witnesses(facts: Facts, guards: Guards) -> Iterator[Finding]:
+    if facts.contradictions > guards.contradictions:
+        message = (
+            f"The list left out {facts.contradictions} people for whom the SIS still answers one by one; "
+            f"{guards.contradictions} are tolerated. Its lists cannot be trusted tonight."
+        )
+        yield Finding(
+            "witness", message, facts.contradictions, guards.contradictions, (ARCHIVE,), overridable=False
+        )
+    if facts.unwitnessed:
+        message = f"The SIS was not asked for {facts.unwitnessed} people one by one."
+        yield Finding("no_witness", message, facts.unwitnessed, 0, (ARCHIVE,), overridable=False)
+
+
+def _sizes(facts: Facts, guards: Guards) -> Iterator[Finding]:
+    """Guards over the snapshot as a whole: each holds every change of the school."""
+    for role, (new, known) in facts.rekeyed.items():
+        if new > TOO_FEW and new > guards.rekeyed_share * known:
+            message = (
+                f"{new} of {known} known {role} records came with a new id while number or e-mail still match. "
+                "If the SIS changed its ids, approve to link the new ones."
+            )
+            yield Finding("rekeyed", message, new / known, guards.rekeyed_share)
+    if facts.snapshot.mode == "delta":
+        return
+    for role, people in facts.counts.items():
+        there = facts.managed.get(role, 0)
+        if not people and there:
+            message = f"No {role} came, the directory has {there}. A cause may be what the SIS shares with us."
+            yield Finding("empty_role", message, 0, there)
+            if facts.without_org.get(role, 0):
+                message = f"All {facts.without_org[role]} known {role} records came without any school."
+                yield Finding("no_orgs", message, facts.without_org[role], 0)
+        yield from _shrunk(role, people, facts, guards)
+
+
+def _shrunk(role: str, people: int, facts: Facts, guards: Guards) -> Iterator[Finding]:
+    if role not in facts.history:
+        return
+    usual = float(facts.history[role].dropna().astype(float).tail(GOOD_SNAPSHOTS).median())
+    lost = usual - people
+    few = usual < guards.archive_small_role and lost <= guards.archive_always_allowed
+    if usual > 0 and lost > guards.shrink_share * usual and not few:
+        message = f"{people} {role} records came, {usual:.0f} are usual: {percent(lost / usual)} fewer."
+        yield Finding("shrunk_role", message, lost / usual, guards.shrink_share)
+
+
+def _rejections(facts: Facts, guards: Guards) -> Iterator[Finding]:
+    everyone = sum(facts.records.values())
+    for role, bad in facts.rejected.items():
+        records = max(everyone if role == UNKNOWN else facts.records.get(role, 0), bad)
+        of = "of unknown role" if role == UNKNOWN else role
+        if bad <= TOO_FEW:
+            continue
+        message = f"{bad} records {of} could not be used, of {records}: {percent(bad / records)}."
+        if bad > guards.rejected_share_all * records:
+            yield Finding("rejected", message, bad / records, guards.rejected_share_all)
+        elif bad > guards.rejected_share_archive * records:
+            roles = None if role == UNKNOWN else (role,)
+            yield Finding("rejected", message, bad / records, guards.rejected_share_archive, (ARCHIVE,), roles)
+
+
+def _shares(plan: Plan, facts: Facts, guards: Guards) -> Iterator[Finding]:
+    keyed = _key_updates(plan)
+    for role, actions in plan.counts.items():
+        there = facts.managed.get(role, 0)
+        if ARCHIVE in actions:
+            yield from _archivals(role, actions[ARCHIVE], there, guards)
+        if there and not facts.first_sync:
+            new = actions.get(CREATE, 0)
+            yield from _share("creations", role, CREATE, new, there, guards.create_share, "would be created")
+        changed = actions.get(UPDATE, 0)
+        yield from _share("updates", role, UPDATE, changed, there, guards.update_share, "would change")
+        yield from _share(
+            "key_updates", role, UPDATE, keyed.get(role, 0), there, guards.update_key_share,
+            "would get another e-mail or number",
+        )  # fmt: skip
+
+
+def _archivals(role: str, going: int, there: int, guards: Guards) -> Iterator[Finding]:
+    if going > guards.archive_most:
+        message = f"{going} {role} people would be archived; never more than {guards.archive_most} in one sync."
+        yield Finding("archive_most", message, going, guards.archive_most, (ARCHIVE,), (role,))
+    if there < guards.archive_small_role and going <= guards.archive_always_allowed:
+        return
+    if going > guards.archive_share * there:
+        share = going / max(there, 1)
+        message = f"{going} of {there} {role} people would be archived: {percent(share)}."
+        yield Finding("archivals", message, share, guards.archive_share, (ARCHIVE,), (role,))
+
+
+def _share(
+    guard: str, role: str, action: str, rows: int, there: int, limit: float, would: str
+) -> Iterator[Finding]:
+    if there and rows > TOO_FEW and rows > limit * there:
+        message = f"{rows} {role} people {would}, with {there} in the directory: {percent(rows / there)}."
+        yield Finding(guard, message, rows / there, limit, (action,), (role,))
+
+
+def _key_updates(plan: Plan) -> dict[str, int]:
+    updates = plan.rows[plan.rows["action"] == UPDATE]
+    keyed = [any(name in changes for name in _KEY_FIELDS) for changes in updates["changes"]]
+    return {str(role): int(count) for role, count in updates["role"][keyed].value_counts().items()}
+
+
+def _calendar(facts: Facts, guards: Guards) -> Iterator[Finding]:
+    for window in guards.windows:
+        if window.first <= facts.today <= window.last:
+            if window.kind == "blackout":
+                yield Finding("blackout", f"Nothing is changed until {window.last}, by the school's calendar.", 1, 0)
+            else:
+                actions = tuple(action for action in EVERYTHING if action != CREATE)
+                message = f"People are only added until {window.last}, by the school's calendar."
+                yield Finding("add_only", message, 1, 0, actions)
+
+
+__all__ = ["Facts", "Finding", "Verdict", "facts_of", "judge"]

@@ -1,0 +1,125 @@
+"""The plan: one row per membership, with an action, a reason and the field changes.
+
+A row may move the home link of a person who exists: its changes then hold `home`: [the sourcedId it leaves or null,
+the one it goes to]. An update without field changes writes a link, or takes over a membership that was entered by
+hand. Every create, update and restore leaves the membership managed by the sync.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from roster_pipeline.roster.absences import absent_rows
+from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.roster.frames import PLAN_COLUMNS
+from roster_pipeline.roster.matching import match
+from roster_pipeline.roster.present import Scene, present_rows
+from roster_pipeline.roster.units import units_of
+from roster_pipeline.settings import SchoolSettings
+
+CHANGING = ("create", "update", "restore", "archive")
+ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
+
+GONE, HERE, ELSEWHERE, UNANSWERED = "gone", "here", "elsewhere", "unanswered"
+_OWN_WORD = "disabled"
+"""Who is gone by a disabled account is still answered for as active; that is no contradiction."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """rows: `PLAN_COLUMNS`. rostered: the school's rostered roles. awaits_approval: a first sync that must be seen."""
+
+    rows: pd.DataFrame
+    first_sync: bool
+    awaits_approval: bool
+    rostered: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """Of what the plan would change; the order of rows, and of what came in, does not count."""
+        doing = self.rows[self.rows["action"].isin(CHANGING)]
+        names = ("action", "role", "person_id", "sourced_ids", "new_links", "changes", "number_kind")
+        columns = [doing[name].astype(object).where(doing[name].notna(), None).tolist() for name in names]
+        said = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in zip(*columns, strict=True))
+        return hashlib.sha256(b"\n".join(said)).hexdigest()
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many rows, by role and action."""
+        told: dict[str, dict[str, int]] = {}
+        for (role, action), count in self.rows.groupby(["role", "action"]).size().items():  # type: ignore[misc]
+            told.setdefault(str(role), {})[str(action)] = int(count)
+        return told
+
+    @property
+    def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
+        """How many rows, by role, action and reason."""
+        told: dict[str, dict[str, dict[str, int]]] = {}
+        for (role, action, reason), count in self.rows.groupby(["role", "action", "reason"]).size().items():  # type: ignore[misc]
+            told.setdefault(str(role), {}).setdefault(str(action), {})[str(reason)] = int(count)
+        return told
+
+    @property
+    def absent(self) -> pd.DataFrame:
+        """The rows that archive somebody: those for whom the second witness is asked."""
+        return self.rows[self.rows["action"] == "archive"]
+
+    def witnessed(self, answers: Mapping[str, str] | None) -> Plan:
+        """The plan after the SIS was asked for every single person it would archive.
+
+        answers: sourcedId to gone, elsewhere, here or unanswered. None: this server answers for no single users, so
+        there is no second witness to be had. An archival stays only where every record of the person is gone.
+        Without any answer nobody was asked: the archivals stay unwitnessed, and the guards hold them.
+        """
+        if answers is not None and not answers:
+            return self
+        rows = self.rows.copy()
+        for place in np.flatnonzero(rows["action"] == "archive").tolist():
+            said = {UNANSWERED} if answers is None else {answers.get(i, UNANSWERED) for i in rows["sourced_ids"].iat[place]}
+            _hear(rows, place, said, asked=answers is not None)
+        return replace(self, rows=rows)
+
+
+def make_plan(
+    roster: pd.DataFrame,
+    directory: DirectoryFrames,
+    school: SchoolSettings,
+    snapshot: SnapshotFacts,
+    *,
+    first_sync: bool | None = None,
+) -> Plan:
+    """Compare a cleaned roster (`ROSTER_COLUMNS`) with the directory and say what must change.
+
+    first_sync: whether nothing was ever applied to this school; unless told, that the sync looks after nobody here.
+    """
+    units = units_of(roster, directory)
+    scene = Scene(units, match(units, directory), directory, school, snapshot)
+    present, absent = present_rows(scene), absent_rows(scene)
+    rows = pd.concat([present, absent], ignore_index=True) if len(absent) else present
+    for name in ("action", "reason", "role"):
+        rows[name] = rows[name].astype("str")
+    rows.insert(0, "row", np.arange(len(rows)))
+    first = directory.managed.empty if first_sync is None else first_sync
+    return Plan(rows[list(PLAN_COLUMNS)], first, first and school.first_sync == "approve", school.rostered)
+
+
+def _hear(rows: pd.DataFrame, place: int, said: set[str], *, asked: bool) -> None:
+    action, reason, witness = (rows.columns.get_loc(name) for name in ("action", "reason", "witness"))
+    if HERE in said and rows.iat[place, reason] != _OWN_WORD:
+        rows.iloc[place, [action, reason, witness]] = ["skip", "sis_still_answers", HERE]
+    elif asked and UNANSWERED in said:
+        rows.iloc[place, [action, reason, witness]] = ["skip", "not_confirmed", UNANSWERED]
+    else:
+        rows.iat[place, witness] = UNANSWERED if said & {UNANSWERED, HERE} else ELSEWHERE if ELSEWHERE in said else GONE
+        if ELSEWHERE in said and rows.iat[place, reason] == "left":
+            rows.iat[place, reason] = "moved_school"
+
+
+__all__ = ["ACTIONS", "CHANGING", "DirectoryFrames", "Plan", "SnapshotFacts", "make_plan"]

@@ -1,0 +1,233 @@
+"""The rows of a plan for the people who are in the roster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.roster.changes import HOME, Differences, Sides, compare, suppress
+from roster_pipeline.roster.decisions import Situation, Words, decide
+from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
+from roster_pipeline.roster.frames import Flags, Ints, filled, strings
+from roster_pipeline.roster.homes import Homes, homes_of
+from roster_pipeline.roster.matching import Matched
+from roster_pipeline.roster.roles import GROUPS, PLACE, STRENGTH
+from roster_pipeline.roster.units import OFF, PROTECTED, Units
+from roster_pipeline.settings import CONTACT, Role, SchoolSettings
+
+WRITES = ("create", "update", "restore")
+ALL_FIELDS = (*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *CONTACT_FIELDS)
+_LINKABLE = [PLACE[name] for name in ("member", "role_off", "elsewhere", "not_begun")]
+"""A record that is gone or could not be used is not worth a link."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What planning knows: the snapshot's units, who they are, the directory, and what the school wants."""
+
+    units: Units
+    matched: Matched
+    directory: DirectoryFrames
+    school: SchoolSettings
+    snapshot: SnapshotFacts
+
+    @cached_property
+    def unit(self) -> Ints:
+        """The units that are not gone."""
+        units: Ints = np.flatnonzero(self.units.standing[self.units.lead] <= PROTECTED)
+        return units
+
+    @cached_property
+    def lead(self) -> Ints:
+        """The strongest record of each."""
+        return self.units.lead[self.unit]
+
+    @cached_property
+    def person(self) -> Ints:
+        """The person of each, or -1."""
+        return self.matched.person[self.unit]
+
+    @cached_property
+    def at_person(self) -> Ints:
+        """The place of each in `directory.people`, or -1."""
+        return _places(self.directory.people, self.person)
+
+    @cached_property
+    def at_member(self) -> Ints:
+        """The place of each in `directory.members`, or -1."""
+        return _places(self.directory.members, self.person)
+
+    @cached_property
+    def linkable(self) -> Flags:
+        """The rows of the roster that deserve a link and have none. A parent's record is never linked."""
+        units = self.units
+        new = np.isin(units.standing, _LINKABLE) & (units.person < 0) & (units.strength != STRENGTH[CONTACT])
+        return new
+
+    def of_member(self, column: str, wanted: Any = True) -> Flags:
+        """Where the membership has this value."""
+        values = self.directory.members[column]
+        flags = flags_of(values) if wanted is True else flags_of(values == wanted)
+        return np.append(flags, False)[self.at_member]
+
+
+def present_rows(scene: Scene) -> pd.DataFrame:
+    """Plan rows (less `row`) of every human of the roster of whom there is something to say."""
+    by_link = scene.matched.by[scene.unit] == 1
+    homes = homes_of(scene.units, scene.unit, scene.person, by_link, scene.directory, scene.snapshot)
+    sides = Sides(scene.lead, homes.fields, scene.at_person, scene.at_member)
+    found = compare(scene.units.roster, scene.directory, sides)
+    _suppress_unknown(found, scene)
+    situation = _situation(scene, found, homes)
+    action, reason = decide(situation)
+    for place in np.flatnonzero(action == "conflict").tolist():
+        reason[place] = scene.matched.conflict[int(scene.unit[place])]
+    changes = _changes(found, action, reason, situation.auto_update)
+    _move_homes(changes, scene, homes, action)
+    return _frame(scene, homes, action, reason, changes)
+
+
+def _suppress_unknown(found: Differences, scene: Scene) -> None:
+    """What the snapshot does not tell is not a difference: a contact withheld, a role that half a delta gives."""
+    if scene.school.primary_contacts:
+        want = found.want
+        named = filled(want["contact_given_name"]) | filled(want["contact_family_name"])
+        withheld = filled(want["contact_sourced_id"]) & ~named
+        suppress(found, withheld if named.any() else np.ones_like(withheld), CONTACT_FIELDS)
+    if scene.snapshot.mode == "delta":
+        links = scene.directory.own_links
+        listed = np.isin(links["sourced_id"].to_numpy(), scene.units.roster["sourced_id"].to_numpy())
+        partly = np.isin(scene.person, links.loc[~listed, "person_id"].to_numpy(dtype=np.int64))
+        suppress(found, partly & (scene.at_member >= 0), MEMBERSHIP_FIELDS)
+
+
+def _situation(scene: Scene, found: Differences, homes: Homes) -> Situation:
+    units, school = scene.units, scene.school
+    standing = units.standing[scene.lead]
+    active = scene.of_member("status", "active")
+    rostered = flags_of(scene.directory.members["role"].isin(list(school.rostered)))
+    excluded = np.append(flags_of(scene.directory.people["excluded"]), False)
+    auto = np.array([name in list(Role) and school.role(str(name)).auto_update for name in GROUPS])
+    count = len(scene.unit)
+    new = np.zeros(len(units), dtype=bool)
+    new[units.unit[scene.linkable]] = True
+    moved = new[scene.unit] | homes.moves
+    known_here = np.isin(scene.person, scene.directory.own_links["person_id"].to_numpy(dtype=np.int64))
+    contact = found.any_of(CONTACT_FIELDS)
+    return Situation(
+        conflict=np.isin(scene.unit, list(scene.matched.conflict)),
+        role_off=standing == OFF,
+        unreadable=(standing > OFF) & (standing <= PROTECTED),
+        known=scene.person >= 0,
+        excluded=excluded[scene.at_person],
+        member=scene.at_member >= 0,
+        active=active,
+        archived_by_hand=scene.of_member("archived_by", "hand"),
+        member_role_off=~np.append(rostered, True)[scene.at_member],
+        auto_update=auto[units.strength[scene.lead]],
+        differs=found.any_of(ALL_FIELDS),
+        links=moved | ~scene.of_member("managed"),
+        relinks=moved & known_here,
+        contacts_off=contact if not school.primary_contacts else np.zeros(count, dtype=bool),
+        restores_by_hand=np.full(count, school.restore_archived_by_hand),
+    )
+
+
+def _changes(found: Differences, action: Words, reason: Words, auto: Flags) -> dict[int, dict[str, list[Any]]]:
+    """The field changes of each row that has some; of a skipped row those it would have."""
+    changes: dict[int, dict[str, list[Any]]] = {}
+    follows = (action == "create") | ((action == "restore") & auto) | (reason == "changed")
+    follows |= reason == "auto_update_off"
+    person = follows & ((reason != "joined_school") | auto)
+    found.changes(person, PERSON_FIELDS, changes)
+    found.changes(follows, MEMBERSHIP_FIELDS, changes)
+    found.changes(follows | (reason == "contacts_off"), CONTACT_FIELDS, changes)
+    return changes
+
+
+def _move_homes(changes: dict[int, dict[str, list[Any]]], scene: Scene, homes: Homes, action: Words) -> None:
+    places = np.flatnonzero(homes.moves & np.isin(action, WRITES))
+    goes = scene.units.sourced_ids.take(pa.array(homes.fields[places])).to_pylist()
+    for place, sourced_id in zip(places.tolist(), goes, strict=True):
+        changes.setdefault(place, {})[HOME] = [homes.left[place], sourced_id]
+
+
+def _frame(
+    scene: Scene, homes: Homes, action: Words, reason: Words, changes: dict[int, dict[str, list[Any]]]
+) -> pd.DataFrame:
+    rows = np.flatnonzero(action != None)  # noqa: E711  # elementwise
+    unit, at_member = scene.unit[rows], scene.at_member[rows]
+    units, directory = scene.units, scene.directory
+    own = [role or "" for role in strings(units.roster["role"]).take(pa.array(scene.lead[rows])).to_pylist()]
+    theirs = np.append(directory.members["role"].to_numpy(dtype=object), None)[at_member]
+    no_role = units.standing[scene.lead[rows]] > 0
+    member_absent = np.append(directory.members["absent_syncs"].to_numpy(dtype=np.int64), 0)[at_member]
+    kinds = strings(units.roster["number_kind"])
+    writes = np.isin(action[rows], WRITES)
+    fields = homes.fields[rows]
+    return pd.DataFrame(
+        {
+            "action": action[rows],
+            "reason": reason[rows],
+            "role": np.where(no_role, theirs, np.array(own, dtype=object)),
+            "person_id": _nullable(scene.person[rows], scene.person[rows] >= 0),
+            "sourced_ids": _sourced_ids(units, unit, fields),
+            "new_links": _new_links(scene, unit, fields, writes),
+            "matched_by": np.array([None, "link", "number", "email"], dtype=object)[scene.matched.by[unit]],
+            "changes": pd.Series([changes.get(place) or {} for place in rows.tolist()], dtype=object),
+            "number_kind": np.array(kinds.take(pa.array(fields, mask=fields < 0)).to_pylist(), dtype=object),
+            "absent_syncs": _nullable(np.zeros(len(rows), dtype=np.int64), member_absent > 0),
+            "person_revision": _revisions(directory.people, scene.at_person[rows]),
+            "membership_revision": _revisions(directory.members, at_member),
+            "witness": np.full(len(rows), None, dtype=object),
+        }
+    )
+
+
+def _sourced_ids(units: Units, unit: Ints, home: Ints) -> pd.Series[Any]:
+    """The records of each unit, the home record first."""
+    ids = [[sourced_id] for sourced_id in units.sourced_ids.take(pa.array(units.lead[unit])).to_pylist()]
+    for place in np.flatnonzero(np.diff(units.starts)[unit] > 1).tolist():
+        rows = units.rows(int(unit[place]))
+        rows = rows[np.argsort(rows != home[place], kind="stable")]
+        ids[place] = units.sourced_ids.take(pa.array(rows)).to_pylist()
+    return pd.Series(ids, dtype=object)
+
+
+def _new_links(scene: Scene, unit: Ints, home: Ints, writes: Flags) -> pd.Series[Any]:
+    """The records of each unit that get a link, the home record first; only where the row writes something."""
+    units = scene.units
+    links: list[list[str]] = [[] for _ in range(len(unit))]
+    new = np.flatnonzero(scene.linkable)
+    at = np.full(len(units), -1, dtype=np.int64)
+    at[unit[writes]] = np.flatnonzero(writes)
+    places = at[units.unit[new]]
+    new, places = new[places >= 0], places[places >= 0]
+    order = np.argsort(new != home[places], kind="stable")
+    for place, sourced_id in zip(
+        places[order].tolist(), units.sourced_ids.take(pa.array(new[order])).to_pylist(), strict=True
+    ):
+        links[place].append(sourced_id)
+    return pd.Series(links, dtype=object)
+
+
+def _places(frame: pd.DataFrame, person: Ints) -> Ints:
+    index = pd.Index(frame.index.to_numpy(dtype=np.int64))
+    places: Ints = index.get_indexer(pd.Index(person)).astype(np.int64)
+    return places
+
+
+def _revisions(frame: pd.DataFrame, places: Ints) -> Any:
+    return _nullable(np.append(frame["revision"].to_numpy(dtype=np.int64), 0)[places], places >= 0)
+
+
+def _nullable(values: Ints, known: Flags) -> Any:
+    return pd.arrays.IntegerArray(values.astype(np.int64, copy=True), ~known)
+
+

@@ -1,0 +1,43 @@
+"""Why a row of a plan is what it is: one slug each, and the sentence a person reads."""
+
+from __future__ import annotations
+
+REASONS: dict[str, str] = {
+    # create
+    "joined": "New in the SIS.",
+    "joined_school": "Known in the district, new in this school.",
+    # update
+    "changed": "The SIS has other values.",
+    "linked": "Found in the directory and linked to the SIS record for the first time.",
+    "relinked": "The SIS gave this person a new id; the link follows.",
+    "contacts_off": "Parent contacts were switched off; the stored contact is removed.",
+    # restore
+    "returned": "Back in the SIS after a sync had archived them.",
+    "returned_by_hand": "Back in the SIS; archived by hand, and the school lets the sync restore that.",
+    # archive
+    "left": "No longer in this school's roster.",
+    "moved_school": "The SIS now has them in another school.",
+    "no_org": "The SIS has them in no school any more.",
+    "tobedeleted": "The SIS marks the record as deleted.",
+    "role_ended": "Their role in this school has ended.",
+    "role_not_begun": "Their role in this school has not begun yet.",
+    "disabled": "Their account is disabled, which means gone on this connection.",
+    # unchanged
+    "equal": "Nothing differs.",
+    # skip
+    "auto_update_off": "Would change, but auto update is off for this role.",
+    "archive_off": "Gone from the roster, but archiving is off for this role.",
+    "role_off": "Their role is not rostered.",
+    "archived_by_hand": "In the SIS, but archived by hand.",
+    "excluded": "Excluded from the sync.",
+    "grace": "Gone from the roster, still within the school's grace.",
+    "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
+    "not_confirmed": "Not in the list, but the SIS gave no answer when asked for this one person.",
+    "rejected_record": "Their record could not be used, which does not mean that they are gone.",
+    "not_linked": "Gone from the roster, but linked to no record of this SIS.",
+    "in_conflict": "A record of the snapshot may be theirs; nothing is done until that is clear.",
+    # conflict
+    "several_matches": "Fits more than one person of the directory.",
+    "match_taken": "Fits a person who already belongs to another record of this snapshot.",
+    "number_shared": "Shares a number with people who agree in nothing else.",
+}

@@ -1,0 +1,128 @@
+"""The humans of a snapshot as planning sees them: records merged by cleaning, or linked to one person by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.roster.directory_frames import DirectoryFrames
+from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, codes, filled, positions, sorted_by, strings
+from roster_pipeline.roster.merging import Parts
+from roster_pipeline.roster.roles import PLACE, STANDINGS, STRENGTH
+
+NOBODY = -1
+OFF, PROTECTED = PLACE["role_off"], PLACE["rejected"]
+"""A human whose strongest record stands up to here is not gone: a member (0), in a role that is off, or unreadable."""
+_ALIVE = PLACE["elsewhere"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Humans, numbered from 0 in order of their first record.
+
+    roster: sorted by sourcedId. order, starts: rows of unit u are order[starts[u]:starts[u + 1]], strongest first.
+    unit: the unit of each row. standing, strength: places in `STANDINGS` and `GROUPS`. person: of each row's link, or -1.
+    """
+
+    roster: pd.DataFrame
+    sourced_ids: Array
+    standing: Ints
+    strength: Ints
+    unit: Ints
+    order: Ints
+    starts: Ints
+    person: Ints
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lead(self) -> Ints:
+        """The row of each unit's strongest record: by standing, then by role, then by sourcedId."""
+        return self.order[self.starts[:-1]]
+
+    def rows(self, unit: int) -> Ints:
+        """The rows of one unit, strongest first."""
+        return self.order[self.starts[unit] : self.starts[unit + 1]]
+
+    def linked(self) -> tuple[Ints, Flags]:
+        """The person that each unit's links name, or -1; and where they name more than one."""
+        if not len(self):
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
+        of_rows = self.person[self.order]
+        highest = np.maximum.reduceat(of_rows, self.starts[:-1])
+        lowest = np.minimum.reduceat(np.where(of_rows < 0, np.iinfo(np.int64).max, of_rows), self.starts[:-1])
+        return highest, (highest >= 0) & (lowest != highest)
+
+
+def units_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Units:
+    """The units of a roster (`ROSTER_COLUMNS`, any order of rows)."""
+    roster = sorted_by(roster, "sourced_id")
+    sourced_ids = strings(roster["sourced_id"])
+    links = directory.own_links
+    found = positions(sourced_ids, strings(links["sourced_id"]))
+    person = np.append(links["person_id"].to_numpy(dtype=np.int64), NOBODY)[found]
+
+    standing = _places(strings(roster["standing"]), PLACE, PLACE["rejected"])
+    strength = _places(strings(roster["role"]), STRENGTH, STRENGTH[None])
+    unit = _joined(_humans(roster), person)
+    key = (unit * len(STANDINGS) + standing) * len(STRENGTH) + strength
+    order = np.argsort(key, kind="stable")
+    starts = np.append(np.flatnonzero(np.diff(unit[order], prepend=-1)), len(unit))
+    return Units(roster, sourced_ids, standing, strength, unit, order, starts, person)
+
+
+def number_conflicts(units: Units) -> Flags:
+    """Units that cannot be told apart: cleaning found a conflict, and no link by hand has settled it since."""
+    found = np.zeros(len(units), dtype=bool)
+    rows = np.flatnonzero(filled(strings(units.roster["conflict"])) & (units.standing <= _ALIVE))
+    if not len(rows):
+        return found
+    some = units.roster.iloc[rows]
+    numbers, _ = codes(pc.binary_join_element_wise(strings(some["number_kind"]), strings(some["number"]), pa.scalar("/", TEXT)))
+    pairs = pd.DataFrame({"number": numbers, "unit": units.unit[rows]}).drop_duplicates()
+    shared = pairs[(pairs["number"] >= 0) & pairs.duplicated("number", keep=False)]
+    found[shared["unit"].to_numpy(dtype=np.int64)] = True
+    return found
+
+
+def _humans(roster: pd.DataFrame) -> Ints:
+    human = pd.array(roster["human"], dtype="Int64")
+    lonely = np.arange(len(roster)) + len(roster) + int(np.max(human.to_numpy(dtype="int64", na_value=0), initial=0))
+    told: Ints = np.where(human.isna(), lonely, human.to_numpy(dtype="int64", na_value=0))
+    return told
+
+
+def _joined(human: Ints, person: Ints) -> Ints:
+    """Numbers from 0 for the humans; humans that are linked to one person are one."""
+    first_rows, unit = np.unique(human, return_inverse=True)
+    linked = np.flatnonzero(person >= 0)
+    _, inverse, often = np.unique(person[linked], return_inverse=True, return_counts=True)
+    again = linked[often[inverse] > 1]
+    if len(again):
+        parts = Parts(len(first_rows))
+        for rows in pd.Series(again).groupby(person[again]).agg(list):
+            parts.join(unit[rows].tolist())
+        unit = np.unique(parts.settled(np.unique(unit[again]).tolist())[unit], return_inverse=True)[1]
+    return _by_first_row(unit)
+
+
+def _by_first_row(unit: Ints) -> Ints:
+    if len(unit) < 2 or bool((np.diff(unit) > 0).all()):
+        return unit.astype(np.int64)
+    _, first, inverse = np.unique(unit, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    renumbered: Ints = rank[inverse]
+    return renumbered
+
+
+def _places(column: Array, known: dict[str, int] | dict[str | None, int], otherwise: int) -> Ints:
+    names = column.dictionary_encode().dictionary.to_pylist()
+    numbers, _ = codes(column)
+    places: Ints = np.array([*(known.get(name, otherwise) for name in names), otherwise], dtype=np.int64)[numbers]
+    return places

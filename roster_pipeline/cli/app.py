@@ -13,7 +13,11 @@ from roster_pipeline.cli.connections import connection
 from roster_pipeline.cli.demo import demo
 from roster_pipeline.cli.dev import dev
 from roster_pipeline.cli.districts import district
+from roster_pipeline.cli.history import history
+from roster_pipeline.cli.holds import hold
 from roster_pipeline.cli.keys import secrets
+from roster_pipeline.cli.people import people
+from roster_pipeline.cli.plans import plan
 from roster_pipeline.cli.schools import school
 from roster_pipeline.cli.setup import init
 from roster_pipeline.cli.simulator import HANDS_ON, simulator
@@ -41,6 +45,10 @@ def build_app() -> typer.Typer:
         rich_help_panel=EVENINGS,
         epilog=examples("roster sync oak --dry-run", "roster sync oak --json > outcome.json"),
     )(sync)
+    one("history", rich_help_panel=EVENINGS, epilog=examples("roster history oak --limit 5"))(history)
+    app.add_typer(plan, name="plan", rich_help_panel=EVENINGS)
+    app.add_typer(hold, name="hold", rich_help_panel=EVENINGS)
+    one("people", rich_help_panel=PEOPLE, epilog=examples("roster people oak --role teacher --search miller"))(people)
     one("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(audit)
     one("demo", rich_help_panel=TRYING)(demo)
     one("dev", rich_help_panel=TRYING, epilog=examples("roster dev --port 3001"))(dev)

@@ -1,0 +1,137 @@
+"""`roster hold`: what a guard stopped, and a person's decision on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.failing import HELD, CommandError
+from roster_pipeline.cli.outcomes import print_findings, print_report
+from roster_pipeline.cli.plans import print_lines, rows_of
+from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.session import AsJson, MaybeSchoolKey, Reason, SchoolKey, Who, open_directory, who_asks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from roster_pipeline.directory.approvals import Hold
+
+hold = group("Holds: what a guard stopped waits here until a person approves or discards it.")
+PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looked at; see: roster hold show SCHOOL")]
+
+
+@hold.command("list")
+def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
+    """What waits for a decision, in one school or in all."""
+    with open_directory() as database, database.begin() as opened:
+        holds = _held(opened, key)
+    if as_json:
+        print_json([as_data(one) for one in holds])
+        return
+    print_table(
+        ["school", "plan", "made", "role", "action", "rows", "why", "can be approved"],
+        [
+            (one.school, one.plan_id, one.made_at, one.role, one.action, one.rows, _messages(one), one.overridable)
+            for one in holds
+        ],
+    )
+    note("Every row of one: roster hold show SCHOOL" if holds else "Nothing is held.")
+
+
+@hold.command("show", epilog=examples("roster hold show oak"))
+def show(key: SchoolKey, as_json: AsJson = False) -> None:
+    """The held rows of a school's plan, one by one, with the guards that stopped them."""
+    from roster_pipeline.directory import plans, tenants
+
+    with open_directory() as database, database.begin() as opened:
+        holds = _held(opened, key)
+        lines = []
+        if holds:
+            waiting = {(one.role, one.action) for one in holds}
+            rows = rows_of(opened, tenants.get_school(opened, key), plans.get(opened, holds[0].plan_id))
+            lines = [line for line in rows if (line.role, line.action) in waiting]
+    if as_json:
+        print_json({"school": key, "holds": [as_data(o) for o in holds], "rows": [line.as_dict() for line in lines]})
+        return
+    if not holds:
+        note(f"{key}: nothing is held.")
+        return
+    print_lines(lines)
+    print_findings((one.role, one.action, one.rows, _findings(one)) for one in holds)
+    if any(one.overridable for one in holds):
+        note(f"\nApply it: roster hold approve {key} --plan {holds[0].plan_id} --reason WHY")
+    note(f"Drop it:  roster hold discard {key} --plan {holds[0].plan_id} --reason WHY")
+
+
+@hold.command(
+    "approve", epilog=examples("roster hold approve oak --plan 17 --reason 'two classes left, the office confirmed'")
+)
+def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, as_json: AsJson = False) -> None:
+    """Let the held rows of this one plan through, and apply them now."""
+    from roster_pipeline.directory import approvals
+    from roster_pipeline.directory.briefing import brief
+    from roster_pipeline.evening.applying import apply_approved
+    from roster_pipeline.evening.reporting import report_of
+    from roster_pipeline.report import outcome
+
+    name = who_asks(who)
+    with open_directory() as database:
+        with database.begin() as opened:
+            _must_belong(opened, key, plan)
+            approvals.approve(opened, plan, name, _given(reason), datetime.now(UTC))
+        applied = apply_approved(database, key, plan, run_id=None, who=name)
+        with database.begin() as opened:
+            report = report_of(brief(opened, applied.sync_id))
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        print_report(report)
+    note(f"{key}, sync {applied.sync_id}: {outcome(report)}")
+    if any(one.rows for one in report.held):
+        raise typer.Exit(HELD)
+
+
+@hold.command("discard", epilog=examples("roster hold discard oak --plan 17 --reason 'the SIS was half empty'"))
+def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
+    """Drop this plan; nothing of what is held is applied. The next sync makes a new one."""
+    from roster_pipeline.directory import approvals
+
+    with open_directory() as database, database.begin() as opened:
+        _must_belong(opened, key, plan)
+        approvals.discard(opened, plan, who_asks(who), _given(reason), datetime.now(UTC))
+    note(f"{key}: plan {plan} discarded.")
+
+
+def as_data(one: Hold) -> dict[str, Any]:
+    """A hold as plain data."""
+    return {**vars(one), "overridable": one.overridable}
+
+
+def _held(opened: Connection, key: str | None) -> list[Hold]:
+    from roster_pipeline.directory import approvals, tenants
+
+    return approvals.held(opened, school_id=tenants.get_school(opened, key).id if key else None)
+
+
+def _must_belong(opened: Connection, key: str, plan: int) -> None:
+    from roster_pipeline.directory import plans, tenants
+
+    if plans.get(opened, plan).school_id != tenants.get_school(opened, key).id:
+        raise CommandError(f"Plan {plan} is not one of {key}.\nSee what is held: roster hold list {key}")
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise typer.BadParameter("--reason: say why; it is kept in the audit")
+    return reason.strip()
+
+
+def _findings(one: Hold) -> list[tuple[str, bool]]:
+    return [(found["message"], bool(found.get("overridable", False))) for found in one.findings]
+
+
+def _messages(one: Hold) -> str:
+    return "\n".join(message for message, _ in _findings(one))

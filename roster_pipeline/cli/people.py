@@ -1,0 +1,68 @@
+"""`roster people`: the directory as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
+
+ROLES = ("student", "teacher", "staff", "admin")
+STATUSES = ("active", "archived", "all")
+SEARCHED = ("given_name", "family_name", "preferred_given_name", "preferred_family_name", "email", "username", "number")
+COLUMNS = ("person", "name", "role", "grade", "number", "e-mail", "status", "notes")
+
+
+def people(
+    key: SchoolKey,
+    role: Annotated[str | None, typer.Option("--role", help=f"Only {', '.join(ROLES)}.", metavar="ROLE")] = None,
+    status: Annotated[str, typer.Option("--status", help="active, archived or all.", metavar="STATUS")] = "active",
+    search: Annotated[str | None, typer.Option("--search", help="Part of a name, e-mail, username or number.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The people of a school as the directory has them now."""
+    from roster_pipeline.directory import members, tenants
+
+    if role is not None and role not in ROLES:
+        raise typer.BadParameter(f"--role: one of {', '.join(ROLES)}")
+    if status not in STATUSES:
+        raise typer.BadParameter(f"--status: one of {', '.join(STATUSES)}")
+    with open_directory() as database, database.begin() as opened:
+        school = tenants.get_school(opened, key)
+        rows = members.list_members(
+            opened, school.district_id, school.id, status=None if status == "all" else status, role=role
+        )
+    if search:
+        rows = [row for row in rows if matches(row, search)]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(COLUMNS, [_cells(row) for row in rows])
+    note(f"{len(rows)} people")
+
+
+def matches(row: Mapping[str, Any], words: str) -> bool:
+    """Whether every one of the words is somewhere in what a person is searched by."""
+    text = " ".join(str(row[field]) for field in SEARCHED if row[field]).casefold()
+    return all(word in text for word in words.casefold().split())
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    notes = ["excluded"] * bool(row["excluded"]) + ["by hand"] * (not row["managed"])
+    notes += [f"locked: {', '.join(row['locked_fields'])}"] if row["locked_fields"] else []
+    if row["archived_by"]:
+        notes.append(f"archived by {row['archived_by']}")
+    name = " ".join(part for part in (row["given_name"], row["family_name"]) if part)
+    return (
+        row["person_id"],
+        name,
+        row["role"],
+        row["grade"],
+        row["number"],
+        row["email"],
+        row["status"],
+        "; ".join(notes),
+    )

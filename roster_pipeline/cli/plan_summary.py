@@ -1,0 +1,75 @@
+"""A plan as numbers: rows by role and action, and what of it is held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from roster_pipeline.cli.failing import CommandError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from roster_pipeline.directory.plans import PlanRow
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """counts: role to action to rows. verdict: role, action, verdict, rows, findings per line."""
+
+    plan: PlanRow
+    counts: dict[str, dict[str, int]]
+    verdict: list[dict[str, Any]]
+
+    @property
+    def held(self) -> list[tuple[str, str, int, list[tuple[str, bool]]]]:
+        """Role, action, rows, and per finding its message and whether an approval can let it through."""
+        return [
+            (
+                line["role"],
+                line["action"],
+                int(line["rows"]),
+                [(found["message"], bool(found.get("overridable", False))) for found in line["findings"]],
+            )
+            for line in self.verdict
+            if line["verdict"] == "hold" and line["rows"]
+        ]
+
+    @property
+    def held_rows(self) -> int:
+        """How many rows wait for a person."""
+        return sum(rows for _, _, rows, _ in self.held)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "plan": self.plan.id,
+            "made_at": self.plan.made_at,
+            "hash": self.plan.hash,
+            "dry_run": self.plan.dry_run,
+            "first_sync": self.plan.first_sync,
+            "state": self.plan.state,
+            "counts": self.counts,
+            "held": self.held_rows,
+            "verdict": self.verdict,
+        }
+
+
+def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
+    """The plan that one run made. Raises CommandError when it made none."""
+    from roster_pipeline.directory import plans, tenants
+
+    plan = plans.latest(opened, tenants.get_school(opened, key).id, dry_run=True)
+    if plan is None or plan.run_id != run_id:
+        raise CommandError(f"{key}: the run ended without a plan.\nLook at the run in the UI: roster dev")
+    return summary_of(opened, plan)
+
+
+def summary_of(opened: Connection, plan: PlanRow) -> PlanSummary:
+    """Counts and verdict of a stored plan."""
+    from roster_pipeline.directory import plans
+
+    judged = plans.load_verdict(opened, plan.id)[["role", "action", "verdict", "rows", "findings"]]
+    lines = [{str(name): value for name, value in row.items()} for row in judged.to_dict("records")]
+    counts = {role: dict(of) for role, of in plan.counts.items() if isinstance(of, dict)}
+    return PlanSummary(plan, counts, lines)

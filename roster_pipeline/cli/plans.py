@@ -1,0 +1,95 @@
+"""`roster plan`: every row of a plan, before or after it is applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.failing import CommandError
+from roster_pipeline.cli.outcomes import print_findings, print_plan_counts
+from roster_pipeline.cli.plan_rows import Line, changes_text, lines_of, write_csv
+from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from roster_pipeline.cli.plan_summary import PlanSummary
+    from roster_pipeline.directory.plans import PlanRow
+    from roster_pipeline.directory.tenants import SchoolRow
+
+plan = group("Plans: who would be created, updated, restored, archived or left alone, and why.")
+QUIET = "unchanged"
+COLUMNS = ("row", "action", "role", "who", "why", "fields")
+
+
+@plan.command(
+    "show",
+    epilog=examples(
+        "roster plan show oak", "roster plan show oak --action archive", "roster plan show oak --csv plan.csv"
+    ),
+)
+def show(
+    key: SchoolKey,
+    number: Annotated[int | None, typer.Option("--plan", help="A plan's number. Default: the newest one.")] = None,
+    action: Annotated[str | None, typer.Option("--action", help="Only rows with this action.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show the unchanged rows too.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write every row to this file, for a spreadsheet.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a school's newest plan, also that of a dry run: who, what, which fields from what to what, why."""
+    from roster_pipeline.cli.plan_summary import summary_of
+    from roster_pipeline.directory import plans, tenants
+
+    with open_directory() as database, database.begin() as opened:
+        school = tenants.get_school(opened, key)
+        found = plans.latest(opened, school.id, dry_run=True) if number is None else plans.get(opened, number)
+        if found is None or found.school_id != school.id:
+            raise CommandError(f"{key}: there is no such plan.\nMake one: roster sync {key} --dry-run")
+        summary = summary_of(opened, found)
+        lines = rows_of(opened, school, found)
+    if action is not None:
+        lines = [line for line in lines if line.action == action]
+    if csv is not None:
+        note(f"{write_csv(csv, lines)} lines written to {csv}. It names people: delete it when done.")
+        return
+    if as_json:
+        print_json(summary.as_dict() | {"rows": [line.as_dict() for line in lines]})
+        return
+    print_lines([line for line in lines if everything or action or line.action != QUIET])
+    _print_summary(summary)
+
+
+def rows_of(opened: Connection, school: SchoolRow, found: PlanRow) -> list[Line]:
+    """A plan's rows with the names that the directory has for its people."""
+    from roster_pipeline.directory import frames, plans
+    from roster_pipeline.roster.reasons import REASONS
+
+    people = frames.load_directory(opened, school, found.snapshot_id).people
+    names = {
+        int(str(person_id)): " ".join(part for part in (given, family) if isinstance(part, str))
+        for person_id, given, family in zip(people.index, people["given_name"], people["family_name"], strict=True)
+    }
+    return lines_of(plans.load_rows(opened, found.id), names, REASONS)
+
+
+def print_lines(lines: list[Line]) -> None:
+    """Plan rows as a table."""
+    print_table(
+        COLUMNS,
+        [
+            (line.row, line.action, line.role, line.name or ", ".join(line.sourced_ids), line.why, changes_text(line))
+            for line in lines
+        ],
+    )
+
+
+def _print_summary(summary: PlanSummary) -> None:
+    made = summary.plan
+    state = "a dry run" if made.dry_run else made.state
+    note(f"\nPlan {made.id} of {made.made_at.astimezone():%Y-%m-%d %H:%M}, {state}:")
+    print_plan_counts(summary.counts)
+    print_findings(summary.held)

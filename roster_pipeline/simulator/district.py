@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from roster_pipeline.simulator.days import DayReport, pass_night
+from roster_pipeline.simulator.days import DayReport, pass_night, turn_year
 from roster_pipeline.simulator.layout import Layout
 from roster_pipeline.simulator.names import FAMILY_NAMES, FAMILY_SLUGS, GIVEN_NAMES, GIVEN_SLUGS
 from roster_pipeline.simulator.orgs import Org, generated_orgs
@@ -237,6 +237,10 @@ class District:
     def next_day(self, **changes: Any) -> DayReport:
         """Let one night pass; the arguments are those of `days.pass_night`."""
         return pass_night(self, **changes)
+
+    def roll_over(self, how: str = "vanish") -> tuple[str, ...]:
+        """The school year turns; returns who graduated (see `days.turn_year`)."""
+        return turn_year(self, how)
 
     def _newcomer(self, index: int, sourced_id: str, role: str, org: str) -> Person:
         chance = random.Random(f"{self.seed}/newcomer/{index}")  # noqa: S311 - invented people, no secret

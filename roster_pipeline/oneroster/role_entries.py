@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from roster_pipeline.oneroster.status_info import folded
-from roster_pipeline.oneroster.values import UNREADABLE, day, listed, reference, text
+from roster_pipeline.oneroster.values import ID_NULLS, UNREADABLE, day, listed, reference, text
 
 ROLES = {
     role.lower(): role
@@ -21,6 +21,7 @@ ROLES = {
 }
 """Lower-cased role to the standard's spelling, both versions."""
 CONTACT_ROLES = frozenset(("guardian", "parent", "relative"))
+NOT_IDS = ID_NULLS | {""}
 _SPELLED = frozenset(ROLES.values())
 
 Entry = dict[str, str | None]
@@ -43,16 +44,20 @@ def role_entries(record: dict[str, Any]) -> tuple[list[Entry], Dropped]:
     if type(stated) is str:
         entries: list[Entry] = [_entry(role_name(stated))]
     else:
-        entries = [entry for item in listed(stated) if (entry := _read(item, dropped)) is not None]
-    if entries and all(entry["org"] is not None for entry in entries):
-        return entries, dropped
+        entries = []
+        everywhere = True
+        for item in stated if type(stated) is list else listed(stated):
+            entry = _read(item, dropped)
+            if entry is not None:
+                entries.append(entry)
+                everywhere = everywhere and entry["org"] is not None
+        if entries and everywhere:
+            return entries, dropped
     return _with_orgs(record, entries, dropped), dropped
 
 
 def role_name(value: Any) -> Any:
     """A role in the standard's spelling; others (extensions, vendors' own) as they are; None, or UNREADABLE."""
-    if value in _SPELLED if type(value) is str else False:
-        return value
     read = text(value)
     if not isinstance(read, str):
         return read
@@ -72,13 +77,14 @@ def _read(item: Any, dropped: Dropped) -> Entry | None:
             return None
         return _entry(role) if role is not None else None
     get = item.get
-    role = role_name(get("role"))
+    role = get("role")
+    if type(role) is not str or role not in _SPELLED:
+        role = role_name(role)
     if role is UNREADABLE:
         raise Rejection("roles", "role-unreadable")
     org_stated = get("org")
-    if type(org_stated) is dict and type(org_stated.get("sourcedId")) is str:
-        org = reference(org_stated)
-    else:
+    org = org_stated.get("sourcedId") if type(org_stated) is dict else None
+    if type(org) is not str or not org.isprintable() or org.strip() != org or org in NOT_IDS:
         org = reference(org_stated if org_stated is not None else get("orgSourcedId"))
     if org is UNREADABLE:
         if role not in CONTACT_ROLES:

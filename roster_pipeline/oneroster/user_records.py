@@ -8,7 +8,7 @@ error: rejected with its rule, so that nobody mistakes it for a person who has g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from roster_pipeline.oneroster.role_entries import Rejection, role_entries
 from roster_pipeline.oneroster.status_info import folded
@@ -59,6 +59,8 @@ _ALIASES = {
 } | {folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)}
 """Folded member name to the standard's, for servers that spell names in their own case."""
 _STANDARD = frozenset((*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS))
+_TEXT_NAMES = tuple(name for name, _ in TEXT_FIELDS)
+_SPELLED_BOOLEANS = frozenset(("true", "false"))
 _MOST_FOREIGN_NAMES = 1000
 
 
@@ -87,30 +89,23 @@ class UserReader:
         if not record.keys() <= self._known:
             record = self._in_standard_names(record)
         get = record.get
-        sourced_id = text(get("sourcedId"), ID_NULLS)
+        sourced_id = get("sourcedId")
+        if type(sourced_id) is not str or not _plain(sourced_id):
+            sourced_id = text(sourced_id, ID_NULLS)
         if type(sourced_id) is not str:
             rule = "sourced-id-missing" if sourced_id is None else "sourced-id-unreadable"
             rejects.append(reject(None, "users", "sourcedId", rule))
             return None
         user: dict[str, Any] = {"sourcedId": sourced_id, "status": status_text(get("status"))}
-        for name, nulls in TEXT_FIELDS:
-            value = get(name)
-            if value is not None:
-                if type(value) is str and value.isprintable():
-                    value = value.strip()
-                    if not value or value in nulls:
-                        value = None
-                else:
-                    value = text(value, nulls)
-                    if value is UNREADABLE:
-                        rejects.append(reject(sourced_id, "users", name, "not-a-text", "warning"))
-                        value = None
-            user[name] = value
-        enabled = boolean(get("enabledUser"))
-        if enabled is UNREADABLE:
-            rejects.append(reject(sourced_id, "users", "enabledUser", "not-a-boolean", "warning"))
-            enabled = None
-        user["enabledUser"] = enabled
+        values = [get(name) for name in _TEXT_NAMES]
+        if not _all_plain(values):
+            values = _repaired_texts(values, sourced_id, rejects)
+        user.update(zip(_TEXT_NAMES, values))  # noqa: B905 -- of one length; this is the innermost loop
+        enabled = get("enabledUser")
+        if enabled in _SPELLED_BOOLEANS if type(enabled) is str else type(enabled) is bool:
+            user["enabledUser"] = enabled is True or enabled == "true"
+        else:
+            user["enabledUser"] = _enabled(enabled, sourced_id, rejects)
         try:
             user["roles"], dropped = role_entries(record)
         except Rejection as problem:
@@ -119,9 +114,7 @@ class UserReader:
         for field, rule in dropped:
             rejects.append(reject(sourced_id, "users", field, rule, "warning"))
         value = get("grades")
-        user["grades"], whole = texts(value) if value else ([], True)
-        if not whole:
-            rejects.append(reject(sourced_id, "users", "grades", "not-a-text", "warning"))
+        user["grades"] = _grades(value, sourced_id, rejects) if value else []
         value = get("agents")
         user["agents"] = _agents(value, sourced_id, rejects) if value else []
         value = get("userIds")
@@ -165,16 +158,65 @@ def status_text(value: Any) -> str | None:
     """Status in lower case; None where it is absent, which the standard's bulk import allows and means active."""
     if value == "active":
         return "active"
+    if value is None:
+        return None
     read = text(value, NO_TEXTS if isinstance(value, bool) else NULL_TEXTS)
     if read is UNREADABLE:
         return UNREADABLE_STATUS
     return read.lower() if isinstance(read, str) else None
 
 
+def _plain(value: str) -> bool:
+    """Whether a text needs no repair at all."""
+    return value.isprintable() and value.strip() == value != "" and value not in NULL_TEXTS
+
+
+def _all_plain(values: list[Any]) -> bool:
+    """Whether every value is a text that needs no repair, or absent: the short way, with few steps per record."""
+    try:
+        joined = f" {' '.join([value for value in values if value is not None])} "
+    except TypeError:
+        return False
+    return "  " not in joined and joined.isprintable() and NULL_TEXTS.isdisjoint(values)
+
+
+def _repaired_texts(values: list[Any], sourced_id: str, rejects: list[dict[str, Any]]) -> list[Any]:
+    repaired: list[Any] = []
+    for (name, nulls), value in zip(TEXT_FIELDS, values, strict=True):
+        if value is None or (type(value) is str and value.isprintable() and value.strip() == value not in nulls):
+            repaired.append(value or None)
+            continue
+        read = text(value, nulls)
+        if read is UNREADABLE:
+            rejects.append(reject(sourced_id, "users", name, "not-a-text", "warning"))
+            read = None
+        repaired.append(read)
+    return repaired
+
+
+def _enabled(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> bool | None:
+    enabled: Any = boolean(value)
+    if enabled is UNREADABLE:
+        rejects.append(reject(sourced_id, "users", "enabledUser", "not-a-boolean", "warning"))
+        return None
+    return cast("bool | None", enabled)
+
+
+def _grades(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[str]:
+    if type(value) is list and len(value) == 1 and type(value[0]) is str and _plain(value[0]) and "," not in value[0]:
+        return value
+    grades, whole = texts(value)
+    if not whole:
+        rejects.append(reject(sourced_id, "users", "grades", "not-a-text", "warning"))
+    return grades
+
+
 def _agents(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[str]:
     agents: list[str] = []
-    for entry in listed(value):
-        agent = reference(entry)
+    for entry in value if type(value) is list else listed(value):
+        agent = entry.get("sourcedId") if type(entry) is dict else None
+        if type(agent) is not str or not _plain(agent):
+            agent = reference(entry)
         if agent is UNREADABLE:
             rejects.append(reject(sourced_id, "users", "agents", "reference-unreadable", "warning"))
         elif agent is not None and agent not in agents:
@@ -186,7 +228,11 @@ def _user_ids(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> lis
     """userIds as {"type", "identifier"}; the CSV spelling `{type:identifier}` is understood as well."""
     found: list[dict[str, str | None]] = []
     for entry in listed(value):
-        if isinstance(entry, dict):
+        if type(entry) is dict:
+            kind, identifier = entry.get("type"), entry.get("identifier")
+            if type(kind) is str and type(identifier) is str and _plain(kind) and _plain(identifier):
+                found.append({"type": kind, "identifier": identifier})
+                continue
             members = entry if "identifier" in entry else {folded(name): member for name, member in entry.items()}
             kind, identifier = text(members.get("type")), text(members.get("identifier"))
         else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final
 
 UNREADABLE: Final = object()
@@ -65,9 +66,20 @@ def boolean(value: Any) -> Any:
 
 def day(value: Any) -> Any:
     """A calendar date as YYYY-MM-DD; a time behind it is dropped. Other spellings are UNREADABLE, not guessed."""
+    return _day(value) if type(value) is str else _other_day(value)
+
+
+def _other_day(value: Any) -> Any:
     read = text(value)
-    if not isinstance(read, str):
-        return read
+    return _day(read) if isinstance(read, str) else read
+
+
+@lru_cache(maxsize=4096)
+def _day(written: str) -> Any:
+    """The few dates of a school year come back for every person."""
+    read = text(written)
+    if read is None:
+        return None
     match = _ISO_DATE.match(read)
     if not match:
         return UNREADABLE

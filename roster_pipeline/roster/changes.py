@@ -113,12 +113,15 @@ def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: Sides) 
     of = np.append((people["number_connection_id"] == directory.connection_id).fillna(False).to_numpy(bool), False)
     wanted = strings(roster["number_kind"]).take(_places(sides.fields))
     has = filled(strings(roster["number"]).take(_places(sides.fields)))
-    return has & (_differ(wanted, kind) | ~of[sides.person])
+    other: Flags = has & (_differ(wanted, kind) | ~of[sides.person])
+    return other
 
 
 def _keep_locked(found: Differences, people: pd.DataFrame, person: Ints) -> None:
     """A locked field keeps what people wrote; it never differs."""
-    locked = [set(names) if isinstance(names, list | tuple | np.ndarray) else set() for names in people["locked_fields"]]
+    locked = [
+        set(names) if isinstance(names, list | tuple | np.ndarray) else set() for names in people["locked_fields"]
+    ]
     if not any(locked):
         return
     for name in set().union(*locked) & set(found.differ):

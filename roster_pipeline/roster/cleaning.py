@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from roster_pipeline.fields import CONTACT_FIELDS
 from roster_pipeline.roster import rejections as rejected_records
-from roster_pipeline.roster.empty_cells import present
 from roster_pipeline.roster.contacts import GONE, choose_contacts, no_contacts
 from roster_pipeline.roster.duplicates import one_per_sourced_id
 from roster_pipeline.roster.emails import clean_emails
+from roster_pipeline.roster.empty_cells import present
 from roster_pipeline.roster.frames import (
     ROSTER_COLUMNS,
     TEXT,
@@ -87,9 +87,7 @@ def clean(
     """
     notes = Rejections("users")
     users = one_per_sourced_id(users, notes)
-    entries = read_roles(
-        lists(users["roles"], USER_LISTS["roles"]), context.school_id, context.settings, context.today
-    )
+    entries = read_roles(lists(users["roles"], USER_LISTS["roles"]), context.school_id, context.settings, context.today)
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
     standing = _standing(users, fields, entries, context, ids, notes)
@@ -114,7 +112,7 @@ def clean(
     }
     frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
     frame["human"] = pd.array(merged.human, dtype="Int64")
-    frame["enabled"] = users["enabledUser"].array.astype("boolean")  # type: ignore[call-overload]
+    frame["enabled"] = users["enabledUser"].array.astype("boolean")
     frame = _with_door(frame[list(ROSTER_COLUMNS)], door)
     return Cleaned(frame, rejected_records.together([notes.frame(), noted]), flags)
 
@@ -232,7 +230,9 @@ def _groups(entries: Entries) -> Array:
 
 
 def _kinds(group: Ints) -> Array:
-    kinds: list[Any] = [STUDENT if name == Role.STUDENT else None if name in (CONTACT, None) else STAFF for name in GROUPS]
+    kinds: list[Any] = [
+        STUDENT if name == Role.STUDENT else None if name in (CONTACT, None) else STAFF for name in GROUPS
+    ]
     return pa.array(kinds, TEXT).take(pa.array(group))
 
 

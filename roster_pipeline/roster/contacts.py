@@ -115,9 +115,7 @@ def _clipped(people: pd.DataFrame) -> pd.DataFrame:
     return people.assign(sourcedId=pd.Series(trimmed, dtype="str", index=people.index))
 
 
-def _contacts(
-    people: pd.DataFrame, settings: SchoolSettings, today: date, notes: Rejections
-) -> tuple[Flags, Ints]:
+def _contacts(people: pd.DataFrame, settings: SchoolSettings, today: date, notes: Rejections) -> tuple[Flags, Ints]:
     """Who may be a contact: not gone, with a name, and in a contact's role today; and which kind, best first."""
     named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
     gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(GONE, TEXT)))
@@ -149,7 +147,9 @@ def _pairs(students: pd.DataFrame, people: pd.DataFrame, student_ids: Array, ids
     forward = pd.DataFrame({"student": owner, "contact": positions(agent, ids), "place": place, "agent": agent})
     owner, agent, place = _agents(people)
     back = positions(agent, trimmed)
-    backward = pd.DataFrame({"student": back, "contact": owner, "place": len(place) + 1, "agent": ids.take(pa.array(owner))})
+    backward = pd.DataFrame(
+        {"student": back, "contact": owner, "place": len(place) + 1, "agent": ids.take(pa.array(owner))}
+    )
     pairs = pd.concat([forward, backward[back >= 0]], ignore_index=True)
     return pairs.drop_duplicates(["student", "agent"], ignore_index=True)
 
@@ -160,11 +160,9 @@ def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:
     return owner, pc.utf8_trim_whitespace(pc.list_flatten(agents)).cast(TEXT), np.arange(len(owner))
 
 
-def _marks(
-    known: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None
-) -> Ints:
+def _marks(known: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:
     """The rank a vendor gives each pair: 0 named by the student, n ranked n on the contact, else no mark."""
-    ranks = np.full(len(known), _NO_MARK, dtype=np.int64)
+    ranks: Ints = np.full(len(known), _NO_MARK, dtype=np.int64)
     if not mark or not len(known):
         return ranks
     key = mark.removeprefix("metadata:")

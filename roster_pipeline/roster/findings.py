@@ -28,9 +28,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """guard, message, value, limit, overridable."""
-        return {
-            name: value for name, value in asdict(self).items() if name not in ("actions", "roles")
-        }
+        return {name: value for name, value in asdict(self).items() if name not in ("actions", "roles")}
 
 
 def percent(share: float) -> str:

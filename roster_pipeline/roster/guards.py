@@ -77,9 +77,7 @@ def _witnesses(facts: Facts, guards: Guards) -> Iterator[Finding]:
             f"The list left out {facts.contradictions} people for whom the SIS still answers one by one; "
             f"{guards.contradictions} are tolerated. Its lists cannot be trusted tonight."
         )
-        yield Finding(
-            "witness", message, facts.contradictions, guards.contradictions, (ARCHIVE,), overridable=False
-        )
+        yield Finding("witness", message, facts.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
     if facts.unwitnessed:
         message = f"The SIS was not asked for {facts.unwitnessed} people one by one."
         yield Finding("no_witness", message, facts.unwitnessed, 0, (ARCHIVE,), overridable=False)
@@ -162,9 +160,7 @@ def _archivals(role: str, going: int, there: int, guards: Guards) -> Iterator[Fi
         yield Finding("archivals", message, share, guards.archive_share, (ARCHIVE,), (role,))
 
 
-def _share(
-    guard: str, role: str, action: str, rows: int, there: int, limit: float, would: str
-) -> Iterator[Finding]:
+def _share(guard: str, role: str, action: str, rows: int, there: int, limit: float, would: str) -> Iterator[Finding]:
     if there and rows > TOO_FEW and rows > limit * there:
         message = f"{rows} {role} people {would}, with {there} in the directory: {percent(rows / there)}."
         yield Finding(guard, message, rows / there, limit, (action,), (role,))

@@ -68,7 +68,9 @@ def match(units: Units, directory: DirectoryFrames) -> Matched:
     by = np.where(person >= 0, _LINK, _NONE)
     conflict = dict.fromkeys(np.flatnonzero(number_conflicts(units)).tolist(), NUMBER_SHARED)
     conflict |= dict.fromkeys(np.flatnonzero(several).tolist(), "several_matches")
-    doubtful = {int(who) for unit in np.flatnonzero(several) for who in units.person[units.rows(unit)] if who >= 0}
+    doubtful = {
+        int(who) for unit in np.flatnonzero(several).tolist() for who in units.person[units.rows(unit)] if who >= 0
+    }
 
     here = units.standing[units.lead] <= PROTECTED
     open_units = here & (person < 0)
@@ -193,5 +195,3 @@ def _contradict(one: str | None, other: str | None) -> bool:
     if one is None or other is None:
         return False
     return one != other and one.split("\x1f")[0] == other.split("\x1f")[0]
-
-

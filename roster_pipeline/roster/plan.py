@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import orjson
@@ -54,15 +53,16 @@ class Plan:
     def counts(self) -> dict[str, dict[str, int]]:
         """How many rows, by role and action."""
         told: dict[str, dict[str, int]] = {}
-        for (role, action), count in self.rows.groupby(["role", "action"]).size().items():  # type: ignore[misc]
-            told.setdefault(str(role), {})[str(action)] = int(count)
+        for role, actions in self.reasons.items():
+            told[role] = {action: sum(by_reason.values()) for action, by_reason in actions.items()}
         return told
 
     @property
     def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
         """How many rows, by role, action and reason."""
         told: dict[str, dict[str, dict[str, int]]] = {}
-        for (role, action, reason), count in self.rows.groupby(["role", "action", "reason"]).size().items():  # type: ignore[misc]
+        sizes = self.rows.groupby(["role", "action", "reason"]).size().reset_index(name="size")
+        for role, action, reason, count in sizes.itertuples(index=False):
             told.setdefault(str(role), {}).setdefault(str(action), {})[str(reason)] = int(count)
         return told
 
@@ -80,11 +80,13 @@ class Plan:
         """
         if answers is not None and not answers:
             return self
-        rows = self.rows.copy()
-        for place in np.flatnonzero(rows["action"] == "archive").tolist():
-            said = {UNANSWERED} if answers is None else {answers.get(i, UNANSWERED) for i in rows["sourced_ids"].iat[place]}
-            _hear(rows, place, said, asked=answers is not None)
-        return replace(self, rows=rows)
+        archives = np.flatnonzero((self.rows["action"] == "archive").to_numpy(dtype=bool))
+        words = self.rows[["action", "reason", "witness"]].astype(object).to_numpy()
+        for place, sourced_ids in zip(archives.tolist(), self.absent["sourced_ids"].tolist(), strict=True):
+            said = {UNANSWERED} if answers is None else {answers.get(i, UNANSWERED) for i in sourced_ids}
+            words[place] = _heard(str(words[place][1]), said, asked=answers is not None)
+        rows = self.rows.assign(action=words[:, 0], reason=words[:, 1], witness=words[:, 2])
+        return replace(self, rows=rows.astype({"action": "str", "reason": "str"}))
 
 
 def make_plan(
@@ -110,16 +112,17 @@ def make_plan(
     return Plan(rows[list(PLAN_COLUMNS)], first, first and school.first_sync == "approve", school.rostered)
 
 
-def _hear(rows: pd.DataFrame, place: int, said: set[str], *, asked: bool) -> None:
-    action, reason, witness = (rows.columns.get_loc(name) for name in ("action", "reason", "witness"))
-    if HERE in said and rows.iat[place, reason] != _OWN_WORD:
-        rows.iloc[place, [action, reason, witness]] = ["skip", "sis_still_answers", HERE]
-    elif asked and UNANSWERED in said:
-        rows.iloc[place, [action, reason, witness]] = ["skip", "not_confirmed", UNANSWERED]
-    else:
-        rows.iat[place, witness] = UNANSWERED if said & {UNANSWERED, HERE} else ELSEWHERE if ELSEWHERE in said else GONE
-        if ELSEWHERE in said and rows.iat[place, reason] == "left":
-            rows.iat[place, reason] = "moved_school"
+def _heard(reason: str, said: set[str], *, asked: bool) -> tuple[str, str, str]:
+    """Action, reason and witness of an archival, after what was said of the person's records."""
+    if HERE in said and reason != _OWN_WORD:
+        return "skip", "sis_still_answers", HERE
+    if asked and UNANSWERED in said:
+        return "skip", "not_confirmed", UNANSWERED
+    if said & {UNANSWERED, HERE}:
+        return "archive", reason, UNANSWERED
+    if ELSEWHERE in said:
+        return "archive", "moved_school" if reason == "left" else reason, ELSEWHERE
+    return "archive", reason, GONE
 
 
 __all__ = ["ACTIONS", "CHANGING", "DirectoryFrames", "Plan", "SnapshotFacts", "make_plan"]

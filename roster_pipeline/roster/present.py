@@ -67,8 +67,9 @@ class Scene:
     def linkable(self) -> Flags:
         """The rows of the roster that deserve a link and have none. A parent's record is never linked."""
         units = self.units
-        new = np.isin(units.standing, _LINKABLE) & (units.person < 0) & (units.strength != STRENGTH[CONTACT])
-        return new
+        linkable: Flags = np.isin(units.standing, _LINKABLE)
+        linkable &= (units.person < 0) & (units.strength != STRENGTH[CONTACT])
+        return linkable
 
     def of_member(self, column: str, wanted: Any = True) -> Flags:
         """Where the membership has this value."""
@@ -165,7 +166,7 @@ def _frame(
     unit, at_member = scene.unit[rows], scene.at_member[rows]
     units, directory = scene.units, scene.directory
     own = [role or "" for role in strings(units.roster["role"]).take(pa.array(scene.lead[rows])).to_pylist()]
-    theirs = np.append(directory.members["role"].to_numpy(dtype=object), None)[at_member]
+    theirs = np.array([*directory.members["role"], None], dtype=object)[at_member]
     no_role = units.standing[scene.lead[rows]] > 0
     member_absent = np.append(directory.members["absent_syncs"].to_numpy(dtype=np.int64), 0)[at_member]
     kinds = strings(units.roster["number_kind"])
@@ -229,5 +230,3 @@ def _revisions(frame: pd.DataFrame, places: Ints) -> Any:
 
 def _nullable(values: Ints, known: Flags) -> Any:
     return pd.arrays.IntegerArray(values.astype(np.int64, copy=True), ~known)
-
-

@@ -25,7 +25,7 @@ class Units:
     """Humans, numbered from 0 in order of their first record.
 
     roster: sorted by sourcedId. order, starts: rows of unit u are order[starts[u]:starts[u + 1]], strongest first.
-    unit: the unit of each row. standing, strength: places in `STANDINGS` and `GROUPS`. person: of each row's link, or -1.
+    unit: of each row. standing, strength: places in `STANDINGS` and `GROUPS`. person: of each row's link, or -1.
     """
 
     roster: pd.DataFrame
@@ -83,7 +83,9 @@ def number_conflicts(units: Units) -> Flags:
     if not len(rows):
         return found
     some = units.roster.iloc[rows]
-    numbers, _ = codes(pc.binary_join_element_wise(strings(some["number_kind"]), strings(some["number"]), pa.scalar("/", TEXT)))
+    numbers, _ = codes(
+        pc.binary_join_element_wise(strings(some["number_kind"]), strings(some["number"]), pa.scalar("/", TEXT))
+    )
     pairs = pd.DataFrame({"number": numbers, "unit": units.unit[rows]}).drop_duplicates()
     shared = pairs[(pairs["number"] >= 0) & pairs.duplicated("number", keep=False)]
     found[shared["unit"].to_numpy(dtype=np.int64)] = True
@@ -91,7 +93,7 @@ def number_conflicts(units: Units) -> Flags:
 
 
 def _humans(roster: pd.DataFrame) -> Ints:
-    human = pd.array(roster["human"], dtype="Int64")
+    human = pd.Series(roster["human"]).astype("Int64").array
     lonely = np.arange(len(roster)) + len(roster) + int(np.max(human.to_numpy(dtype="int64", na_value=0), initial=0))
     told: Ints = np.where(human.isna(), lonely, human.to_numpy(dtype="int64", na_value=0))
     return told

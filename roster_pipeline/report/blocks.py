@@ -66,6 +66,7 @@ class Page:
     tone: Tone
     badge: str
     headline: str
+    remarks: tuple[str, ...]
     details: tuple[str, ...]
     link: str | None
     sections: tuple[Section, ...]

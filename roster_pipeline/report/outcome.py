@@ -15,6 +15,8 @@ Tone = Literal["good", "attention", "failed"]
 
 SUBJECT_LENGTH = 150
 """Longer subjects are cut by every mail client anyway."""
+NAME_LENGTH = 60
+"""Of the school in the subject, so that the longest name leaves room for the outcome."""
 
 ROLE_NAMES = {
     "student": ("student", "students"),
@@ -24,11 +26,12 @@ ROLE_NAMES = {
     "contact": ("contact", "contacts"),
 }
 NOUNS: dict[Action, tuple[str, str]] = {
+    "archive": ("archival", "archivals"),
     "create": ("creation", "creations"),
     "update": ("update", "updates"),
     "restore": ("restoration", "restorations"),
-    "archive": ("archival", "archivals"),
 }
+"""The riskiest first: the order in which held changes are named."""
 _LEAD: dict[str, str] = {"sync": "", "approval": "approved plan applied: ", "rollback": "sync undone: "}
 
 
@@ -76,33 +79,43 @@ def failed_checks(report: SyncReport) -> int:
 
 
 def outcome(report: SyncReport) -> str:
-    """What happened, in one sentence (two when the roster came incomplete)."""
+    """What happened, in one sentence."""
     done, held = _done(report), held_by_action(report)
     if _waits_for_approval(report):
         said = f"the first sync of this school waits for approval: {joined(held)}"
     elif held:
-        one = held == [held[0]] and held[0].startswith("1 ")
-        rest = f"; {joined(done)}" if done else "; nothing else had to change"
-        said = f"{joined(held)} {'is' if one else 'are'} held until someone decides{rest}"
+        verb = "is" if len(held) == 1 and held[0].startswith("1 ") else "are"
+        rest = joined(done) if done else "nothing else had to change"
+        said = f"{joined(held)} {verb} held until someone decides; {rest}"
     elif done:
-        said = f"{joined(done)}"
+        said = joined(done)
     else:
         said = "nothing had to change: the directory already matches the roster"
+    sentence = _LEAD[report.kind] + said
+    return sentence[0].upper() + sentence[1:] + "."
+
+
+def remarks(report: SyncReport) -> list[str]:
+    """What must not be overlooked besides the outcome, each as a sentence."""
+    said = []
     conflicts = report.total("conflicts")
     if conflicts:
-        said += f"; {counted(conflicts, 'person', 'people')} could not be matched safely and stayed as before"
-    sentence = _LEAD[report.kind] + said
-    sentence = sentence[0].upper() + sentence[1:] + "."
+        people = counted(conflicts, "person", "people")
+        said.append(f"{people} could not be matched safely and {'was' if conflicts == 1 else 'were'} left alone.")
     if _incomplete(report):
-        sentence += " The SIS did not deliver the whole roster, so nobody is archived on the strength of it."
-    return sentence
+        said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
+    return said
 
 
 def subject(mail: SyncReport | FailureAlert) -> str:
     """The outcome behind the school's name, for a list of mails."""
     words = _failure(mail) if isinstance(mail, FailureAlert) else _headline(mail)
-    line = " ".join(f"{mail.school_name}: {words}".split())
-    return line if len(line) <= SUBJECT_LENGTH else line[: SUBJECT_LENGTH - 1].rstrip() + "…"
+    return _cut(f"{_cut(mail.school_name, NAME_LENGTH)}: {words}", SUBJECT_LENGTH)
+
+
+def _cut(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
 def _headline(report: SyncReport) -> str:
@@ -124,11 +137,17 @@ def _failure(alert: FailureAlert) -> str:
     return f"roster sync failed: {cause(alert)}"
 
 
+def message_lines(alert: FailureAlert) -> list[str]:
+    """The message without the school's key in front: the mail says elsewhere which school it is."""
+    lines = [line.removeprefix(f"{alert.school_key}: ").strip() for line in alert.message.strip().splitlines()]
+    return [line[0].upper() + line[1:] for line in lines if line]
+
+
 def cause(alert: FailureAlert) -> str:
-    """The first line of the message, without the school's key in front and the technical part in brackets behind."""
-    first = next(iter(alert.message.strip().splitlines()), "") or "unknown cause"
-    bare = first.removeprefix(f"{alert.school_key}: ").strip().rstrip(".")
-    return re.sub(r"\s*\([^()]*\)$", "", bare) or bare
+    """The first line of the message as half a sentence, without the technical part in brackets at its end."""
+    first = next(iter(alert.message.strip().splitlines()), "").removeprefix(f"{alert.school_key}: ").strip()
+    bare = first.rstrip(".")
+    return re.sub(r"\s*\([^()]*\)$", "", bare) or bare or "no cause was given"
 
 
 def tone(mail: SyncReport | FailureAlert) -> Tone:

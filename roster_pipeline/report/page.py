@@ -17,9 +17,22 @@ from roster_pipeline.report.content import (
     QualityCheck,
     Rejected,
     RoleCounts,
+    RoleSize,
     SyncReport,
 )
-from roster_pipeline.report.outcome import NOUNS, Tone, cause, counted, joined, outcome, people_of, role_name, tone
+from roster_pipeline.report.outcome import (
+    NOUNS,
+    Tone,
+    cause,
+    counted,
+    joined,
+    message_lines,
+    outcome,
+    people_of,
+    remarks,
+    role_name,
+    tone,
+)
 
 BADGES: dict[Tone, str] = {"good": "Done", "attention": "Please look", "failed": "Failed"}
 COUNTS = tuple(field.name for field in fields(RoleCounts) if field.name != "role")
@@ -30,8 +43,6 @@ SWITCHED_OFF = {
     "role_off": "{people} not touched: the role they have in the SIS is not rostered.",
 }
 """People who are left alone because the owner chose so."""
-
-_ADDRESS = re.compile(r"[^\s<>@\"'(),;:]+@[^\s<>@\"'(),;:]+")
 
 
 def page_of(mail: SyncReport | FailureAlert) -> Page:
@@ -45,17 +56,13 @@ def page_of(mail: SyncReport | FailureAlert) -> Page:
         school=mail.school_name,
         tone=colour,
         badge=BADGES[colour],
-        headline=without_addresses(headline),
+        headline=headline,
+        remarks=tuple(remarks(mail)) if isinstance(mail, SyncReport) else (),
         details=(shown_time(mail.when, mail.time_zone), *details),
         link=mail.run_url if re.match(r"https?://[^\s\"'<>]+$", mail.run_url or "") else None,
         sections=tuple(section for section in sections if section.blocks),
         footer=f"{FOOTER} roster school show {mail.school_key}",
     )
-
-
-def without_addresses(text: str) -> str:
-    """Masks e-mail addresses: messages come from afar, and the mail must not repeat one."""
-    return _ADDRESS.sub("[address]", text)
 
 
 def shown_time(when: datetime, time_zone: str) -> str:
@@ -70,12 +77,13 @@ def _about(report: SyncReport) -> list[str]:
 
 
 def _alert(alert: FailureAlert) -> list[Section]:
-    lines = (Sentence(without_addresses(line)) for line in alert.message.strip().splitlines())
-    remedy = (Sentence(without_addresses(line)) for line in alert.remedy.strip().splitlines())
+    lines = (Sentence(line) for line in message_lines(alert))
+    remedy = (Sentence(line) for line in alert.remedy.strip().splitlines())
+    again = f"roster sync {alert.school_key}"
     unchanged = (Sentence("Nothing in the directory was changed.", "quiet"),) if alert.directory_unchanged else ()
     return [
         Section("What went wrong", (*lines, *unchanged), attention=True),
-        Section("What to do", (*remedy, Command(f"roster sync {alert.school_key}"))),
+        Section("What to do", (*remedy, Sentence("Then sync the school again:", "quiet"), Command(again))),
     ]
 
 
@@ -110,7 +118,7 @@ def _held(held: Iterable[Held], key: str) -> Section:
     blocks: list[Block] = []
     for messages, items in by_reason.items():
         blocks.append(Sentence(_held_what(items), "strong"))
-        blocks += [Sentence(without_addresses(message)) for message in messages]
+        blocks += [Sentence(message) for message in messages]
     groups = [all(item.overridable for item in items) for items in by_reason.values()]
     if any(groups):
         blocks += [
@@ -136,7 +144,7 @@ def _left_alone(left: LeftAlone) -> str:
     people = people_of(left.role, left.rows)
     if left.reason in SWITCHED_OFF:
         return SWITCHED_OFF[left.reason].format(people=people)
-    return f"{people}: {without_addresses(left.message or words(left.reason))}"
+    return f"{people}: {left.message or words(left.reason)}"
 
 
 def _comparison(report: SyncReport) -> Section:
@@ -144,23 +152,29 @@ def _comparison(report: SyncReport) -> Section:
     if compared is None:
         return Section("", ())
     rows = tuple(
-        (role_name(size.role).capitalize(), f"{size.before:,}", f"{size.now:,}", f"{size.now - size.before:+,}")
+        (role_name(size.role).capitalize(), f"{size.before:,}", f"{size.now:,}", _change(size))
         for size in compared.sizes
     )
     since = Sentence(f"In the roster, against the sync of {shown_time(compared.previous, report.time_zone)}.", "quiet")
     return Section("Compared with the sync before", (since, Table(("", "Before", "Now", "Change"), rows)))
 
 
+def _change(size: RoleSize) -> str:
+    return f"{size.now - size.before:+,}" if size.now != size.before else "0"
+
+
 def _checks(checks: tuple[QualityCheck, ...]) -> Section:
     if not checks:
         return Section("", ())
     failing = [check for check in checks if not check.passed]
-    said = f"{len(checks) - len(failing)} of {len(checks)} checks passed." if failing else f"All {len(checks)} passed."
-    rows = tuple(
-        (f"{words(check.name)} ({check.severity})", f"{check.failed:,}", f"{check.tested:,}") for check in failing
-    )
+    said = f"{len(checks) - len(failing)} of {counted(len(checks), 'check', 'checks')} passed."
+    rows = tuple((_check_name(check), f"{check.failed:,}", f"{check.tested:,}") for check in failing)
     table = (Table(("Check", "Failed", "Tested"), rows),) if rows else ()
     return Section("Quality checks", (Sentence(said), *table))
+
+
+def _check_name(check: QualityCheck) -> str:
+    return f"{words(check.name).capitalize()} ({check.severity})"
 
 
 def _rejected(rejected: tuple[Rejected, ...]) -> Section:
@@ -187,5 +201,5 @@ def _connection(facts: ConnectionFacts | None) -> Section:
         ("Requests", f"{facts.requests:,}" + (f" ({facts.retries:,} repeated)" if facts.retries else "")),
         ("Seconds", f"{facts.seconds:,.1f}"),
     ]
-    pairs += [("Problem", without_addresses(problem)) for problem in facts.problems]
+    pairs += [("Problem", problem) for problem in facts.problems]
     return Section("Connection", (Facts(tuple((name, value) for name, value in pairs if value)),))

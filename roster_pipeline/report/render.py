@@ -1,6 +1,6 @@
 """From a report to a mail: the page of blocks, drawn twice by two small templates.
 
-Every value is escaped by Jinja2 in the HTML version and stripped of characters that can turn text around or break it.
+Every value passes `harmless` on its way into either version, and is escaped by Jinja2 in the HTML one.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from roster_pipeline.report.blocks import Table
 from roster_pipeline.report.content import FailureAlert, SyncReport
 from roster_pipeline.report.mail import Mail
 from roster_pipeline.report.outcome import subject
-from roster_pipeline.report.page import page_of, without_addresses
+from roster_pipeline.report.page import page_of
 
 TEXT_WIDTH = 76
 """Columns of the text version: fits a terminal and a quoted reply."""
 
 _UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """Controls (the line feed excepted), characters that change the direction of text, and half characters."""
+_ADDRESS = re.compile(r"[^\s<>@\"'(),;:]+@[^\s<>@\"'(),;:]*[^\s<>@\"'(),;:.]")
 
 
 def render(report: SyncReport | FailureAlert) -> Mail:
     """The mail: subject, text and HTML, with the same content in both."""
     page = page_of(report)
-    line = without_addresses(subject(report))
+    line = harmless(subject(report))
     text = _templates().get_template("mail.txt.j2").render(page=page)
     html = _templates().get_template("mail.html.j2").render(page=page, subject=line)
-    return Mail(_UNPRINTABLE.sub("", line), text, html, report.school_key)
+    return Mail(line, text, html, report.school_key)
 
 
 @cache
@@ -39,7 +40,7 @@ def _templates() -> Environment:
         loader=PackageLoader("roster_pipeline.report"),
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=StrictUndefined,
-        finalize=_printable,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -49,8 +50,13 @@ def _templates() -> Environment:
     return environment
 
 
-def _printable(value: object) -> object:
-    return _UNPRINTABLE.sub("", value) if isinstance(value, str) else value
+def harmless(text: str) -> str:
+    """Without unprintable characters, and with e-mail addresses masked: messages may come from afar and repeat one."""
+    return _ADDRESS.sub("[address]", _UNPRINTABLE.sub("", text))
+
+
+def _finalize(value: object) -> object:
+    return harmless(value) if isinstance(value, str) else value
 
 
 def wrapped(text: str, indent: str = "") -> str:

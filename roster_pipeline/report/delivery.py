@@ -16,6 +16,8 @@ from roster_pipeline.report.mail import Mail
 
 SMTP_URL = "ROSTER_SMTP_URL"
 MAIL_FROM = "ROSTER_MAIL_FROM"
+FOLDER_SENDER = "Roster <roster@localhost>"
+"""The From of mails that go to a folder, where nobody has set one."""
 
 
 class MailError(Exception):

@@ -31,10 +31,15 @@ def message_id(*parts: object, sender: str) -> str:
     """A Message-ID that is the same whenever the same parts are given, in the domain of the sender.
 
     `message_id("sync", database_id, 17, sender="Roster <roster@example.org>")`. The parts are hashed, so they may hold
-    anything; include what tells two installations apart, or their mails look like copies of each other.
+    anything; include what tells two installations apart, or their mails look like copies of each other. A sender that
+    is no address does not fail here, in the middle of a sync, but when the mail is sent.
     """
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
-    return f"<{digest}@{address_of(sender).domain}>"
+    try:
+        domain = address_of(sender).domain
+    except ValueError:
+        domain = "roster.invalid"
+    return f"<{digest}@{domain}>"
 
 
 def address_of(written: str) -> Address:

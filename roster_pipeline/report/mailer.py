@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from roster_pipeline.report.delivery import MAIL_FROM, SMTP_URL, Mailer, MailSettingsError
+from roster_pipeline.report.delivery import FOLDER_SENDER, MAIL_FROM, SMTP_URL, Mailer, MailSettingsError
 from roster_pipeline.report.folder import FolderMailer
 from roster_pipeline.report.smtp import SmtpMailer
-
-FOLDER_SENDER = "Roster <roster@localhost>"
-"""The From of mails that go to a folder, where nobody has set one."""
 
 
 def mailer_from(environment: Mapping[str, str], folder: Path) -> Mailer:

@@ -90,9 +90,19 @@ def outcome(report: SyncReport) -> str:
     elif done:
         said = joined(done)
     else:
-        said = "nothing had to change: the directory already matches the roster"
+        said = _nothing(report)
     sentence = _LEAD[report.kind] + said
     return sentence[0].upper() + sentence[1:] + "."
+
+
+def _nothing(report: SyncReport) -> str:
+    """Why nothing was changed; only a whole roster with nobody left over shows that the directory matches it."""
+    left = report.total("skipped") + report.total("conflicts")
+    if left:
+        return f"nothing was changed; {counted(left, 'person was', 'people were')} left alone"
+    if report.held or _incomplete(report):
+        return "nothing was changed"
+    return "nothing had to change: the directory already matches the roster"
 
 
 def remarks(report: SyncReport) -> list[str]:
@@ -101,7 +111,7 @@ def remarks(report: SyncReport) -> list[str]:
     conflicts = report.total("conflicts")
     if conflicts:
         people = counted(conflicts, "person", "people")
-        said.append(f"{people} could not be matched safely and {'was' if conflicts == 1 else 'were'} left alone.")
+        said.append(f"{people} could not be matched safely.")
     if _incomplete(report):
         said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
     return said

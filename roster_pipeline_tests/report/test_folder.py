@@ -77,6 +77,7 @@ def test_recipients_are_asked_for(mailer: FolderMailer) -> None:
 def test_a_message_id_is_fixed_by_its_parts_and_of_the_senders_domain() -> None:
     assert message_id("sync", 1841, sender=SENDER) == IDENTITY
     assert message_id("sync", 1842, sender=SENDER) != IDENTITY
+    assert message_id("sync", 1841, sender="no address").endswith("@roster.invalid>")
     assert message_id("x", "1\r\n<>", sender="a@b.example").endswith("@b.example>")
 
 

@@ -75,6 +75,9 @@ SENTENCES = [
         night(RoleCounts("student", held=1), held=(Held("student", "archive", 1),)),
         "1 archival is held until someone decides; nothing else had to change.",
     ),
+    (night(RoleCounts("student", skipped=30)), "Nothing was changed; 30 people were left alone."),
+    (night(RoleCounts("student", conflicts=1)), "Nothing was changed; 1 person was left alone."),
+    (night(held=(Held("student", "archive", 0),)), "Nothing was changed."),
     (FIRST, "The first sync of this school waits for approval: 1,302 creations."),
     (replace(QUIET, kind="rollback"), "Sync undone: nothing had to change: the directory already matches the roster."),
 ]

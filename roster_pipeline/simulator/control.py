@@ -79,4 +79,9 @@ def _edit(sis: Sis, body: dict[str, Any]) -> Any:
         if name in body:
             body[name] = tuple(body[name])
     changed = getattr(sis.district, verb)(**body)
-    return changed._asdict() if isinstance(changed, Person) else {}
+    return _shown(changed) if isinstance(changed, Person) else {}
+
+
+def _shown(person: Person) -> dict[str, Any]:
+    """A person as JSON."""
+    return person._asdict() | {"roles": [entry._asdict() for entry in person.roles]}

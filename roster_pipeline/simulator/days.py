@@ -85,7 +85,8 @@ def pass_night(
 
 
 def turn_year(district: "District", how: str = "vanish") -> tuple[str, ...]:
-    """The school year turns: students go up a grade, those in their school's highest grade leave (their sourcedIds are returned)."""
+    """The school year turns: students go up a grade, those in their school's highest grade leave (their sourcedIds
+    are returned)."""
     graduated = []
     with district.lock:
         for person in list(district.people()):

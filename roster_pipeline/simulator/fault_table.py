@@ -91,3 +91,24 @@ ENVELOPES = (
 
 FAULTS: tuple[Fault, ...] = (*SIGN_IN, *PAGING, *FILTERING, *ENVELOPES, *PEOPLE_FAULTS, *WIRE_FAULTS)
 """Every fault there is."""
+
+WITHOUT_FAULT: dict[int, str] = {
+    1: "serve below `prefix=/campus/api`, with `token_path` and `token_query`",
+    2: "serve below a prefix such as `/aeries`",
+    14: "serve the same application on a second port",
+    19: "`tls.private_authority` and `running(app, ssl_certfile=..., ssl_keyfile=...)`",
+    44: "`District.remove(how='vanish')` shows nothing in a pull by date",
+    57: "students with contacts of the roles guardian, relative and parent are generated",
+    60: "`District.set_role`",
+    74: "`District.roll_over`, with `between_terms` before it",
+    75: "`District.remove(how='lose_org')`",
+    76: "`District.remove(how='linger')`",
+    77: "`District.remove(how='end_date')`; `District.edit(status=..., roles=...)`",
+    78: "`District.remove` and `District.restore`",
+    80: "`District.remove(how=...)` for each person",
+    96: "`csv_bundle.Deviation`",
+    97: "`write_csv_bundle(mode=...)`, `Deviation.no_manifest`",
+    98: "`Deviation.roles_in_users`, `Deviation.no_roles_file`",
+    99: "`Deviation.below_folder`, `Deviation.extra_files`",
+}
+"""Deviations that are no switch but a way of serving, a verb of the district or an option of the CSV export."""

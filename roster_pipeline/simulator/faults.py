@@ -89,7 +89,7 @@ class Faults:
 
     def on(self, name: str, value: Value | None = None) -> bool:
         """Whether the fault is on, or on with just this value."""
-        return name in self._on and (value is None or self._on[name] == value)
+        return name in self._on and (value is None or str(self._on[name]) == str(value))
 
     def value(self, name: str) -> Value | None:
         """The value of the fault, None if it is off."""
@@ -128,11 +128,9 @@ class Faults:
             fault = self.known.get(name)
             choices = fault.values.split("|") if fault and fault.values else []
             return name, (choices[0] if choices and choices[0] != "N" and not _is_placeholder(choices[0]) else True)
-        if text in ("off", "on") and not self._lists(name, text):
-            return name, text == "on"
-        return name, int(text) if text.lstrip("-").isdecimal() and not self._lists(name, text) else _number_or_text(
-            text
-        )
+        if self._lists(name, text):
+            return name, text
+        return name, text == "on" if text in ("on", "off") else _number_or_text(text)
 
     def _lists(self, name: str, choice: str) -> bool:
         fault = self.known.get(name)
@@ -150,10 +148,7 @@ class Faults:
 
 
 def _number_or_text(text: str) -> Value:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return int(text) if text.lstrip("-").isdecimal() else text
 
 
 def table(faults: Iterable[Fault]) -> dict[str, Fault]:

@@ -79,4 +79,4 @@ def _filter_as_served(view: View, text: str, plural: str) -> Filter | None:
         kept = [c for c in expression.clauses if ignored != "all" and c.field.split(".")[0] not in names]
         if len(kept) < len(expression.clauses):
             return Filter(tuple(kept), expression.operators[: max(0, len(kept) - 1)])
-    return expression if grouping else None
+    return expression if grouping or faults.on("dates_compared") else None

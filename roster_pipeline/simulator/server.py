@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,19 @@ STOP_PATIENCE = 10.0
 """Seconds to wait for the server thread to end."""
 
 
+class _MeantToBreak(logging.Filter):
+    """Keeps the connections that a fault cuts out of the server's error log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop the report of an aborted connection."""
+        return record.exc_info is None or not isinstance(record.exc_info[1], ConnectionAbortedError)
+
+
+MEANT_TO_BREAK = _MeantToBreak()
+
+
 def _config(app: Starlette, **options: object) -> uvicorn.Config:
+    logging.getLogger("uvicorn.error").addFilter(MEANT_TO_BREAK)
     return uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=1,
         **options,  # type: ignore[arg-type]

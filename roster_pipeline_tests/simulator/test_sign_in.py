@@ -151,6 +151,9 @@ def test_faults_of_the_token_endpoint(api: Api, sis: Sis) -> None:
     one("scope_version_bound")
     api.sign_in(SCOPES + "roster.readonly")
     assert (api.get("/users", "1.1").status_code, api.get("/users", "1.2").status_code) == (400, 200)
+    one("scopes_unknown")
+    assert api.sign_in("https://elsewhere.example/scope").status_code == 200
+    assert api.get("/demographics").status_code == 200
     one("token_bare_string")
     assert isinstance(post().json(), str)
     one("grant_type=query")

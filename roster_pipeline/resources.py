@@ -1,7 +1,5 @@
 """What the assets get handed. Plain objects that know nothing of Dagster come out of here."""
 
-from __future__ import annotations
-
 import os
 from functools import lru_cache
 

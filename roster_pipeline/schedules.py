@@ -1,7 +1,5 @@
 """Every evening at each school's own local time: a frequent tick asks which schools are due."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from roster_pipeline.assets.shell import NIGHT_TAG, WHO_TAG

@@ -1,7 +1,5 @@
 """What reacts: partitions follow the schools, and the outbox is sent."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from roster_pipeline.directory import tenants

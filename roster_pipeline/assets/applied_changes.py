@@ -1,7 +1,5 @@
 """Applying: the part of the plan that its verdict lets through, in one transaction, with a ledger that can undo it."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from roster_pipeline.assets.shell import GROUP, OWNERS, WHO_TAG, failing_clearly, lineage, schema
@@ -26,7 +24,7 @@ LINEAGE = lineage(
     kinds={"postgres"},
     description="People, memberships and contacts as changed by this sync; every change stands in change_log.",
 )
-def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult[None]:
+def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:
     """Apply one school's plan as far as its stored verdict allows, and put the report into the outbox."""
     database = directory.database()
     who = context.run.tags.get(WHO_TAG, BY_ITSELF)

@@ -1,7 +1,5 @@
 """Cleaning: from the SIS's records to a typed roster, with every record that could not be used and why."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from roster_pipeline.assets.shell import GROUP, OWNERS, failing_clearly, lineage, schema
@@ -33,7 +31,7 @@ LINEAGE = lineage(
     kinds={"pandas", "postgres"},
     description="The cleaned people of one snapshot, one row per record; what could not be used is in rejected_record.",
 )
-def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult[None]:
+def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:
     """Clean one school's snapshot and test its quality."""
     database = directory.database()
     with failing_clearly(context, database, "clean"):

@@ -1,7 +1,5 @@
 """Fetching: one complete snapshot of what the SIS says about one school. Three assets, one fetch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg
@@ -15,7 +13,7 @@ from roster_pipeline.resources import DirectoryResource
 
 DESCRIPTIONS = {
     "raw_orgs": "Orgs of the snapshot: the school, its district and its neighbours, as the SIS sent them.",
-    "raw_users": "User records of the school, normalised to one shape for OneRoster 1.1 and 1.2; nothing is judged yet.",
+    "raw_users": "User records of the school, in one shape for OneRoster 1.1 and 1.2; nothing is judged yet.",
     "raw_contacts": "Parents, guardians and relatives of the school's students; empty unless the school wants them.",
 }
 
@@ -33,7 +31,7 @@ def _spec(name: str) -> dg.AssetSpec:
 )
 def raw(
     context: dg.AssetExecutionContext, directory: DirectoryResource
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Fetch one school's snapshot and its proof of completeness."""
     database = directory.database()
     with failing_clearly(context, database, "fetch"):

@@ -1,7 +1,5 @@
 """Planning: what must change in the directory so that it matches the roster, and which of it may be applied."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from roster_pipeline.assets.shell import DRY_RUN_TAG, GROUP, OWNERS, failing_clearly, lineage, schema
@@ -28,7 +26,7 @@ LINEAGE = lineage(
     kinds={"pandas", "postgres"},
     description="The plan: one row per membership with action, reason and field changes; and the verdict on it.",
 )
-def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult[None]:
+def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:
     """Plan one school's sync and judge it; plan and verdict are written in one transaction."""
     database = directory.database()
     dry_run = context.run.tags.get(DRY_RUN_TAG) == "true"

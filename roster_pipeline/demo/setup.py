@@ -54,7 +54,7 @@ def _recreate(found: Addresses) -> None:
                 server.execute(psycopg.sql.SQL("drop database {}").format(name))
             except psycopg.errors.ObjectInUse:
                 raise DemoRefusedError(
-                    "Another process works on the demo's databases.\nStop it first (make dev?), then run the demo again."
+                    "Another process works on the demo's databases.\nStop it first (make dev?) and run the demo again."
                 ) from None
             server.execute(psycopg.sql.SQL("create database {}").format(name))
 

@@ -20,7 +20,7 @@ PORT = 8601
 
 @contextmanager
 def simulated(people: dict[str, District], port: int = PORT) -> Iterator[tuple[str, dict[str, Sis]]]:
-    """Serve both SISs; gives the base URL and the SISs by connection key. Any port, where the preferred one is taken."""
+    """Serve both SISs: the base URL, and the SISs by connection key. Any port where the preferred one is taken."""
     served = {
         key: Sis(
             people[key],

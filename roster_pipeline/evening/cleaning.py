@@ -44,14 +44,14 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
         connection=school.connection.settings,
         today=datetime.now(school.settings.zone).date(),
     )
-    cleaned = clean(frame_of(raw.users), frame_of(raw.contacts), context)
+    cleaned = clean(frame_of(raw.users), frame_of(raw.contacts), context, door=raw.rejected)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
     quality = run_suite(cleaned.roster, rejected, school.settings)
     members = cleaned.roster[cleaned.roster["standing"] == "member"]
     by_role = {str(role): int(count) for role, count in members["role"].value_counts().items()}
     with database.begin() as connection:
         rosters.write(connection, snapshot_id, cleaned.roster, rejected)
-        rosters.write_quality(connection, snapshot_id, quality.results)
+        rosters.write_quality(connection, snapshot_id, quality.results, quality.failing)
         rosters.set_counts(connection, snapshot_id, {"roles": by_role, "flags": cleaned.contact_flags})
     return CleanedCounts(
         snapshot_id=snapshot_id,

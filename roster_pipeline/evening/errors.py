@@ -18,7 +18,7 @@ class EveningError(Exception):
 
 
 def explain(school: str, problem: Exception) -> EveningError:
-    """Any failure as an `EveningError`. What we did not foresee is named by its type alone: its text may hold people."""
+    """Any failure as an `EveningError`. The unforeseen is named by its type alone: its text may hold people."""
     if isinstance(problem, EveningError):
         return problem
     if isinstance(problem, OneRosterError):

@@ -1,0 +1,98 @@
+"""Bad input: one clear message that names the school, the thing and the remedy; nothing in the directory changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline_tests.scenarios.conftest import SECRET, Town
+
+
+def _state(town: Town) -> list[object]:
+    with town.database.begin() as conn:
+        tables = ("person", "link", "membership", "contact", "change_log")
+        return [conn.scalar(text(f"select md5(string_agg(t::text, '|' order by t::text)) from {name} t")) for name in tables]
+
+
+def _wrong_secret(town: Town) -> None:
+    town.set_connection(secret="not the secret")
+
+
+def _wrong_school(town: Town) -> None:
+    town.set_school("lincoln", school_id="sch-99")
+
+
+def _wrong_url(town: Town) -> None:
+    town.set_connection(url=f"{town.base_url}/nowhere", token_url=None)
+
+
+def _down(town: Town) -> None:
+    town.set_connection(url="http://127.0.0.1:9/ims/oneroster/v1p1", token_url="http://127.0.0.1:9/token")
+
+
+def _fault(spec: str) -> Callable[[Town], None]:
+    return lambda town: town.sis.faults.set(spec)
+
+
+BAD = [
+    pytest.param(_wrong_secret, ("sign-in",), id="wrong secret"),
+    pytest.param(_wrong_school, ("sch-99", "School ID"), id="wrong School ID"),
+    pytest.param(_wrong_url, ("OneRoster",), id="wrong URL"),
+    pytest.param(_down, ("",), id="SIS down"),
+    pytest.param(_fault("html_with_200"), ("OneRoster",), id="not JSON"),
+    pytest.param(_fault("unauthorized_after=4"), ("",), id="401 in the middle"),
+    pytest.param(_fault("endless_pages=repeat"), ("",), id="a page that never ends"),
+    pytest.param(_fault("page_fails=2"), ("",), id="a page that fails for good"),
+    pytest.param(_fault("hide_school=sch-1"), ("School ID",), id="a school that is not shared any more"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "words"), BAD)
+def test_bad_input_fails_or_holds_with_one_clear_message_and_changes_nobody(
+    town: Town, spoil: Callable[[Town], None], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roster_pipeline.oneroster.endpoint.Limits.first_wait", 0.01, raising=False)
+    town.add_school()
+    town.evening()
+    assert not town.problems
+    leaver = town.people.people_of("sch-1", "student")[0]
+    before = _state(town)
+    town.people.remove(leaver.sourced_id)
+    spoil(town)
+    night = town.evening()
+    assert _state(town) == before
+    if town.problems:
+        message = town.problems[0]
+        assert message.startswith("lincoln: ")
+        assert len(message.splitlines()) >= 2, "a message and its remedy"
+        assert all(word in message for word in words)
+        assert SECRET not in message
+        assert "Traceback" not in message
+    else:
+        assert night["archived"] == 0
+        assert night["held"] >= 1
+
+
+def test_an_empty_answer_holds_everything(town: Town) -> None:
+    town.add_school()
+    town.evening()
+    before = _state(town)
+    town.sis.faults.set("no_share")
+    town.evening()
+    assert _state(town) == before
+
+
+def test_a_failure_is_alerted_once_and_again_only_after_a_good_night(town: Town) -> None:
+    town.add_school(report_to=["it@school.example"])
+    town.sis.faults.set("html_with_200")
+    town.evening()
+    town.evening()
+    assert town.count("outbox", "kind = 'alert'") == 1
+    assert town.count("failure") == 2
+    town.sis.faults.clear()
+    town.evening()
+    town.sis.faults.set("html_with_200")
+    town.evening()
+    assert town.count("outbox", "kind = 'alert'") == 2

@@ -7,6 +7,7 @@ with Client(Endpoint("https://sis.example.org", client_id, client_secret)) as cl
     people.proof.complete
 """
 
+from roster_pipeline.oneroster.check import CheckItem, check
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.clock import Clock
 from roster_pipeline.oneroster.endpoint import Endpoint, Limits
@@ -41,6 +42,7 @@ __all__ = [
     "Answer",
     "Batch",
     "Busy",
+    "CheckItem",
     "Client",
     "Clock",
     "DataMoved",
@@ -66,5 +68,6 @@ __all__ = [
     "Wanted",
     "WitnessReport",
     "WrongAddress",
+    "check",
     "pull",
 ]

@@ -1,0 +1,89 @@
+"""Counting one school's people while they stream by: what "Test Your Information" shows, without keeping anybody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from roster_pipeline.oneroster.reading import ROLES_OF
+from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
+from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
+from roster_pipeline.oneroster.witness import ACTIVE_STATUSES, current
+
+GROUP_OF = {role: group for group, roles in ROLES_OF.items() for role in roles}
+NUMBER_FIELDS = ("identifier", "userMasterIdentifier", "username")
+
+
+class Census:
+    """Counts of one school. Memory grows with the school's guardians' ids, not with the district."""
+
+    def __init__(self, school: str, today: date) -> None:
+        self._school = school
+        self._today = today
+        self.start()
+
+    def start(self) -> None:
+        """Count from nothing, also where data that moved are read again."""
+        self.people: Counter[str] = Counter()
+        """Active people with a current role in the school, by role group; vendors' own roles under their name."""
+        self.disabled: Counter[str] = Counter()
+        self.numbers: dict[str, Counter[str]] = {"student": Counter(), "staff": Counter()}
+        """How many have a number, by kind of person and by where it stands."""
+        self.numbered: Counter[str] = Counter()
+        self.guardians = 0
+        self.students_with_agents = 0
+        self.present: str | None = None
+        self._agents: set[str] = set()
+        self._contacts = SeenIds()
+
+    def count(self, users: Sequence[dict[str, Any]]) -> None:
+        """Take one batch in."""
+        contacts: list[dict[str, Any]] = []
+        for user in users:
+            if user["status"] not in ACTIVE_STATUSES:
+                continue
+            here = {
+                entry["role"] for entry in user["roles"] if entry["org"] == self._school and current(entry, self._today)
+            }
+            if not CONTACT_ROLES.isdisjoint(entry["role"] for entry in user["roles"]):
+                self.guardians += 1
+                contacts.append(user)
+            groups = {GROUP_OF.get(str(role), str(role)) for role in here} - {"contact"}
+            for group in groups:
+                self._one(user, group)
+        if contacts:
+            self._contacts.add(hashes(contacts))
+
+    @property
+    def agents(self) -> int:
+        """How many people the school's students name as agents."""
+        return len(self._agents)
+
+    @property
+    def agents_found(self) -> int:
+        """How many of them are guardians that were delivered."""
+        if not self._agents:
+            return 0
+        return int(self._contacts.has(hashes([{"sourcedId": agent} for agent in self._agents])).sum())
+
+    def shares(self, kind: str) -> dict[str, float]:
+        """Where the number stands, as shares of the people of a kind ("student" or "staff"), the most common first."""
+        total = self.numbered[kind]
+        return {source: count / total for source, count in self.numbers[kind].most_common()} if total else {}
+
+    def _one(self, user: dict[str, Any], group: str) -> None:
+        self.people[group] += 1
+        self.present = self.present or user["sourcedId"]
+        if user["enabledUser"] is False:
+            self.disabled[group] += 1
+        if group == "student" and user["agents"]:
+            self.students_with_agents += 1
+            self._agents.update(user["agents"])
+        kind = "student" if group == "student" else "staff"
+        self.numbered[kind] += 1
+        sources = [field for field in NUMBER_FIELDS if user[field]]
+        sources += [f"metadata:{key}" for key in user["metadata"]]
+        sources += {f"userIds:{entry['type']}" for entry in user["userIds"] if entry["type"]}
+        self.numbers[kind].update(sources)

@@ -1,0 +1,284 @@
+"""Test Your Information: item by item what works, what does not, and what to do about it. Counts only, no people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from roster_pipeline.oneroster.census import Census
+from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.delta import filter_works
+from roster_pipeline.oneroster.errors import OneRosterError, PagingBroken, Refused, TlsFailed, Unreachable
+from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
+from roster_pipeline.oneroster.proof import Proof
+from roster_pipeline.oneroster.pull import pull
+from roster_pipeline.oneroster.reading import GROUPS, Batch, Reading, Wanted
+from roster_pipeline.oneroster.seen_ids import hashes
+from roster_pipeline.oneroster.witness import GONE_STATUSES
+
+MOST_SKEW = 300.0
+"""Seconds between the clocks beyond which signed requests are refused."""
+MANY_DISABLED = 0.5
+
+ROLE_NAMES = {"student": "Students", "teacher": "Teachers", "staff": "Staff", "admin": "Admins"}
+
+
+@dataclass(frozen=True)
+class CheckItem:
+    """One line. ok: True green, False red, None for what is only information. remedy is empty where none is needed."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "ok": self.ok, "detail": self.detail, "remedy": self.remedy}
+
+
+def check(
+    client: Client,
+    school_id: str,
+    roles: Iterable[str] = GROUPS,
+    *,
+    contacts: bool = False,
+    per_school: bool = False,
+) -> list[CheckItem]:
+    """Try everything a sync needs. roles: the role groups that are rostered. Never raises for what a server does.
+
+    per_school: read the school's own lists, where the connection is set to; else the whole connection is read once.
+    """
+    items: list[CheckItem] = []
+    try:
+        items += _connection(client)
+        school = client.find_org(school_id)
+    except OneRosterError as problem:
+        return [*items, _failed(_name_of(problem, items), problem)]
+    items.append(_school(school))
+    if school is None:
+        return items
+    wanted = Wanted((school["sourcedId"],) if per_school else None, contacts, None, frozenset(roles))
+    census = Census(school["sourcedId"], client.clock.now().date())
+    try:
+        items += _people(client, wanted, census)
+    except OneRosterError as problem:
+        items.append(_failed("People", problem))
+        if isinstance(problem, PagingBroken):
+            items += _offset_unit(client)
+    items.append(_delta(client, wanted))
+    items.append(_clock(client))
+    return items
+
+
+def _connection(client: Client) -> list[CheckItem]:
+    connected = client.connect()
+    sign_in = connected.sign_in.learned()
+    kind = {"oauth2": "OAuth 2.0", "oauth1": "OAuth 1.0a", "bearer": "static bearer", "open": "none needed"}[
+        sign_in["kind"]
+    ]
+    if isinstance(connected.sign_in, OAuth2SignIn):
+        connected.sign_in.renew(connected.sign_in.authorise()[1])
+        kind += f", token from {sign_in['token_url'].split('?')[0]}"
+    if sign_in["kind"] == "oauth1":
+        kind += f" ({sign_in['method'].upper()})"
+    encrypted = urlsplit(connected.root).scheme == "https"
+    items = [
+        CheckItem("Address", True, f"understood as {connected.root}"),
+        CheckItem(
+            "Encryption",
+            True if encrypted else None,
+            "certificate verified" if encrypted else "none; this machine only",
+        ),
+        CheckItem("Sign-in", True, kind),
+    ]
+    missing = _missing_scopes(client)
+    if missing:
+        items.append(
+            CheckItem(
+                "Scopes", None, f"not granted: {', '.join(missing)}", "Grant them in the SIS if a role is missing."
+            )
+        )
+    return [*items, CheckItem("Version", True, f"OneRoster {connected.version}")]
+
+
+def _missing_scopes(client: Client) -> list[str]:
+    granted, sign_in = client.granted_scopes, client.connect().sign_in
+    if granted is None or not isinstance(sign_in, OAuth2SignIn):
+        return []
+    return [scope.rsplit("/", 1)[-1] for scope in sign_in.form.scope.split() if scope not in granted.split()]
+
+
+def _school(school: dict[str, Any] | None) -> CheckItem:
+    if school is None:
+        return CheckItem(
+            "School",
+            False,
+            "no org of the SIS has this School ID",
+            "Enter the school's sourcedId, or its identifier; and share the school with this application in the SIS.",
+        )
+    if school["status"] in GONE_STATUSES:
+        return CheckItem("School", False, "marked as deleted in the SIS", "Choose the school that took its place.")
+    found = f"found by {school['foundBy']}, type {school['type'] or 'unknown'}"
+    return CheckItem("School", True, found, "" if school["foundBy"] == "sourcedId" else "Its sourcedId is stored.")
+
+
+def _people(client: Client, wanted: Wanted, census: Census) -> list[CheckItem]:
+    def count(batches: Iterable[Batch]) -> None:
+        census.start()
+        for batch in batches:
+            if batch.kind == "user":
+                census.count(batch.records)
+
+    pulled = pull(client, wanted)
+    pulled.into(count)
+    proof = pulled.proof
+    items = [_role(census, proof, group) for group in GROUPS if wanted.wants(group)]
+    own = {role: count for role, count in census.people.items() if role not in GROUPS}
+    if own:
+        told = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
+        items.append(CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered."))
+    if wanted.contacts:
+        items.append(_guardians(census, proof))
+    if proof.strategy.endswith("enrollments"):
+        items.append(CheckItem("Membership", None, "users name no school; it is taken from enrollments"))
+    items += [_disabled(census), *_numbers(census), _completeness(proof)]
+    if "total-not-reached" in proof.problems:
+        items += _offset_unit(client)
+    items.append(_page_size(client))
+    items.append(_single_users(client, census))
+    return items
+
+
+def _role(census: Census, proof: Proof, group: str) -> CheckItem:
+    name = ROLE_NAMES[group]
+    if group in proof.unread_roles:
+        return CheckItem(
+            name, False, "the SIS does not let us read them", "Grant users, or this role, to the application."
+        )
+    found = census.people[group]
+    if not found:
+        return CheckItem(
+            name, False, "0 in this school", "Check the share and the permissions in the SIS, or switch this role off."
+        )
+    return CheckItem(name, True, f"{found} in this school")
+
+
+def _guardians(census: Census, proof: Proof) -> CheckItem:
+    name = "Guardians"
+    if not census.agents:
+        return CheckItem(
+            name, False, "no student names a guardian", "Let the SIS publish guardians and their links to students."
+        )
+    found = census.agents_found
+    detail = f"{found} of {census.agents} named by {census.students_with_agents} students are delivered"
+    if not found or "contact" in proof.unread_roles:
+        return CheckItem(name, False, detail, "Let the SIS publish guardians to this application, too.")
+    return CheckItem(name, True, detail)
+
+
+def _disabled(census: Census) -> CheckItem:
+    total, disabled = sum(census.people.values()), sum(census.disabled.values())
+    share = disabled / total if total else 0.0
+    many = (
+        'Leave "disabled means gone" off: here it says nothing about who is at school.' if share > MANY_DISABLED else ""
+    )
+    return CheckItem("Disabled accounts", None, f"{disabled} of {total} ({share:.0%})", many)
+
+
+def _numbers(census: Census) -> list[CheckItem]:
+    items = []
+    for kind, name in (("student", "Student number"), ("staff", "Staff number")):
+        shares = census.shares(kind)
+        if census.numbered[kind]:
+            told = ", ".join(f"{source} {share:.0%}" for source, share in shares.items()) or "none found"
+            remedy = "" if shares.get("identifier", 0) > MANY_DISABLED else "Choose where the number comes from."
+            items.append(CheckItem(name, None, told, remedy))
+    return items
+
+
+def _completeness(proof: Proof) -> CheckItem:
+    told = f"{proof.records} records on {proof.pages} pages by {proof.strategy}, {proof.rejected} unusable"
+    if proof.complete:
+        proved = "total" if proof.total_end is not None else "an empty last page"
+        return CheckItem("Completeness", True, f"{told}; proved by {proved}")
+    return CheckItem(
+        "Completeness",
+        False,
+        f"{told}; {', '.join(proof.problems)}",
+        "Nobody is archived from such a reading. Try again later; if it stays, show this to the SIS's vendor.",
+    )
+
+
+def _page_size(client: Client) -> CheckItem:
+    asked, used = client.endpoint.page_size, client.habits.limit
+    sort = "" if client.habits.sort else "; the SIS does not sort"
+    if used is None:
+        return CheckItem("Page size", None, "the SIS takes no paging parameters" + sort)
+    return CheckItem("Page size", True, (f"{used}" if used == asked else f"{used} instead of {asked}") + sort)
+
+
+def _single_users(client: Client, census: Census) -> CheckItem:
+    name = "Second witness"
+    if census.present is None:
+        return CheckItem(name, None, "nobody there to ask for")
+    if client.user_answers([census.present])[census.present].user is not None:
+        return CheckItem(name, True, "single users can be asked for")
+    return CheckItem(
+        name,
+        None,
+        "single users cannot be asked for",
+        "Archivals rest on the lists alone; grant reading of single users.",
+    )
+
+
+def _delta(client: Client, wanted: Wanted) -> CheckItem:
+    reading = Reading(client, wanted, strict=False, started=client.clock.monotonic())
+    try:
+        works = filter_works(reading)
+    except OneRosterError:
+        works = False
+    return CheckItem("Changes only", works or None, "honoured" if works else "not honoured; full pulls are used")
+
+
+def _clock(client: Client) -> CheckItem:
+    skew = client.exchange.skew_seconds
+    if skew is None:
+        return CheckItem("Clock", None, "the SIS does not tell its time")
+    if abs(skew) > MOST_SKEW:
+        return CheckItem("Clock", False, f"{skew:+.0f} s apart", "Set the clock of the SIS, or of this machine.")
+    return CheckItem("Clock", True, f"{abs(skew):.0f} s apart")
+
+
+def _offset_unit(client: Client) -> list[CheckItem]:
+    """Whether `offset` counts pages here: then the second page is at offset 1. Tried in this test only."""
+    users = client.collection("/users", "users")
+    try:
+        first = users.page(client.habits, 0).records
+        second = users.page(client.habits, 1).records
+    except OneRosterError:
+        return []
+    if not second or set(hashes(first).tolist()) & set(hashes(second).tolist()):
+        return []
+    return [
+        CheckItem("Paging", False, "offset counts pages, not records", "Tell the vendor; the standard counts records.")
+    ]
+
+
+def _name_of(problem: OneRosterError, done: list[CheckItem]) -> str:
+    if isinstance(problem, TlsFailed):
+        return "Encryption"
+    if done:
+        return "School"
+    if isinstance(problem, Unreachable):
+        return "Address"
+    return (
+        "Sign-in"
+        if type(problem).__name__ in ("SignInRefused", "TokenRefused") or isinstance(problem, Refused)
+        else "Address"
+    )
+
+
+def _failed(name: str, problem: OneRosterError) -> CheckItem:
+    return CheckItem(name, False, problem.message, problem.remedy)

@@ -66,6 +66,35 @@ where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is
 """
 """Links of applied rows, and of people who only got a new sourcedId; those follow the verdict on updates."""
 
+STAGE_HOMES = """
+create temporary table moving on commit drop as
+with listed as (
+    select person_id, sourced_ids[1] as first from applying
+    where action in ('create', 'update', 'restore') and not fresh
+    union all
+    select person_id, sourced_ids[1] from plan_row
+    where plan_id = :plan and action = 'unchanged' and person_id is not null and role = any(:linking_roles)
+)
+select n.person_id, n.first from listed n
+left join link f on f.connection_id = :connection and f.sourced_id = n.first
+where f.home is distinct from true and n.first is not null and not exists (
+    select from link h where h.person_id = n.person_id and h.home and h.connection_id <> :connection
+)
+"""
+"""People whose first record is not their home yet. A home in another connection is not ours to take away."""
+
+STAGE_REST = """
+create temporary table counting on commit drop as
+select m.person_id,
+       case when r.absent_syncs = 0 or r.role = any(:archiving_roles) then r.absent_syncs end as absent_syncs,
+       not m.managed and m.status = 'active' and r.action in ('unchanged', 'update') and r.role = any(:linking_roles)
+           as joins
+from plan_row r
+join membership m on m.district_id = :district and m.school_id = :school and m.person_id = r.person_id
+where r.plan_id = :plan and (r.absent_syncs <> m.absent_syncs or not m.managed)
+"""
+"""Members whose count of absences changes, and those entered by hand whom the SIS turns out to know."""
+
 STALE_PEOPLE = """
 select exists (
     select from applying a left join person p on p.id = a.person_id and p.district_id = :district
@@ -129,26 +158,16 @@ where n.fresh or not exists (
     select from link l where l.connection_id = :connection and l.sourced_id = n.sourced_id
 )
 """
-MOVE_HOME = """
-with listed as (
-    select person_id, sourced_ids[1] as first from applying
-    where action in ('create', 'update', 'restore') and not fresh
-    union all
-    select person_id, sourced_ids[1] from plan_row
-    where plan_id = :plan and action = 'unchanged' and person_id is not null and role = any(:linking_roles)
-), moved as (
-    select n.person_id, n.first from listed n
-    join link f on f.connection_id = :connection and f.sourced_id = n.first and f.person_id = n.person_id
-    where not f.home and not exists (
-        select from link h where h.person_id = n.person_id and h.home and h.connection_id <> :connection
-    )
-)
+MOVE_HOMES = """
 update link l set home = (l.connection_id = :connection and l.sourced_id = m.first)
-from moved m
+from moving m
 where l.person_id = m.person_id and l.district_id = :district
   and l.home <> (l.connection_id = :connection and l.sourced_id = m.first)
+  and exists (
+      select from link f
+      where f.connection_id = :connection and f.sourced_id = m.first and f.person_id = m.person_id
+  )
 """
-"""The first record listed is the home; a home in another connection is not ours to take away."""
 
 INSERT_MEMBERSHIPS = f"""
 insert into membership (district_id, school_id, person_id, {_listed(MEMBERSHIP_FIELDS)}, status, managed)
@@ -172,19 +191,15 @@ where a.action = 'archive' and m.district_id = :district and m.school_id = :scho
 """
 MANAGE_MEMBERSHIPS = """
 update membership m set managed = true, revision = m.revision + 1, updated_at = now()
-from plan_row r
-where r.plan_id = :plan and r.action in ('unchanged', 'update') and r.role = any(:linking_roles)
-  and r.person_id = m.person_id and m.district_id = :district and m.school_id = :school
-  and not m.managed and m.status = 'active'
+from counting c
+where c.joins and not m.managed
+  and m.district_id = :district and m.school_id = :school and m.person_id = c.person_id
 """
-"""Somebody entered by hand whom the SIS turns out to know is the sync's from now on."""
-
 COUNT_ABSENCES = """
-update membership m set absent_syncs = r.absent_syncs
-from plan_row r
-where r.plan_id = :plan and r.absent_syncs <> m.absent_syncs
-  and (r.absent_syncs = 0 or r.role = any(:archiving_roles))
-  and r.person_id = m.person_id and m.district_id = :district and m.school_id = :school
+update membership m set absent_syncs = c.absent_syncs
+from counting c
+where c.absent_syncs <> m.absent_syncs
+  and m.district_id = :district and m.school_id = :school and m.person_id = c.person_id
 """
 
 _OWN = {field: field.removeprefix("contact_") for field in CONTACT_FIELDS}
@@ -209,17 +224,25 @@ delete from contact c using wanted w
 where {_NO_CONTACT} and c.district_id = :district and c.school_id = :school and c.person_id = w.person_id
 """
 
+STAGES = {
+    "applying": STAGE,
+    "linking": STAGE_LINKS,
+    "moving": STAGE_HOMES,
+    "counting": STAGE_REST,
+}
+"""Temporary table to the statement that fills it; each may read the ones before it."""
+
 CHANGES = (
-    INSERT_PEOPLE,
-    UPDATE_PEOPLE,
-    INSERT_LINKS,
-    MOVE_HOME,
-    INSERT_MEMBERSHIPS,
-    UPDATE_MEMBERSHIPS,
-    ARCHIVE_MEMBERSHIPS,
-    MANAGE_MEMBERSHIPS,
-    COUNT_ABSENCES,
-    DELETE_CONTACTS,
-    WRITE_CONTACTS,
+    (INSERT_PEOPLE, "select from applying where fresh"),
+    (UPDATE_PEOPLE, "select from applying where of_person and action <> 'archive'"),
+    (INSERT_LINKS, "select from linking"),
+    (MOVE_HOMES, "select from moving"),
+    (INSERT_MEMBERSHIPS, "select from applying where action = 'create'"),
+    (UPDATE_MEMBERSHIPS, "select from applying where action = 'restore' or (action = 'update' and of_membership)"),
+    (ARCHIVE_MEMBERSHIPS, "select from applying where action = 'archive'"),
+    (MANAGE_MEMBERSHIPS, "select from counting where joins"),
+    (COUNT_ABSENCES, "select from counting where absent_syncs is not null"),
+    (DELETE_CONTACTS, "select from applying where of_contact"),
+    (WRITE_CONTACTS, "select from applying where of_contact"),
 )
-"""In this order: people before what points to them."""
+"""Statement, and what must be staged for it to have work; people before what points to them."""

@@ -3,12 +3,10 @@
 import dagster as dg
 
 from roster_pipeline.assets import ASSETS
-from roster_pipeline.partitions import schools
 
 rostering = dg.define_asset_job(
     "rostering",
     selection=dg.AssetSelection.assets(*ASSETS),
-    partitions_def=schools,
     executor_def=dg.in_process_executor,
     description="One school's evening: fetch, clean, plan, apply, report.",
 )

@@ -29,7 +29,7 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
     database = directory.database()
     who = context.run.tags.get(WHO_TAG, BY_ITSELF)
     with failing_clearly(context, database, "apply"):
-        applied = apply_latest(database, context.partition_key, run_id=context.run_id, who=who)
+        applied = apply_latest(database, context.partition_key, run_id=context.run.run_id, who=who)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": applied.changed,

@@ -35,7 +35,7 @@ def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResour
     """Clean one school's snapshot and test its quality."""
     database = directory.database()
     with failing_clearly(context, database, "clean"):
-        cleaned = clean_latest(database, context.partition_key, run_id=context.run_id)
+        cleaned = clean_latest(database, context.partition_key, run_id=context.run.run_id)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": cleaned.people,

@@ -35,7 +35,7 @@ def raw(
     """Fetch one school's snapshot and its proof of completeness."""
     database = directory.database()
     with failing_clearly(context, database, "fetch"):
-        fetched = fetch(database, context.partition_key, batch=night(context), run_id=context.run_id)
+        fetched = fetch(database, context.partition_key, batch=night(context), run_id=context.run.run_id)
     for name in DESCRIPTIONS:
         yield dg.MaterializeResult(
             asset_key=name,

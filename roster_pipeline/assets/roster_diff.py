@@ -31,7 +31,7 @@ def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource)
     database = directory.database()
     dry_run = context.run.tags.get(DRY_RUN_TAG) == "true"
     with failing_clearly(context, database, "plan"):
-        planned = plan_latest(database, context.partition_key, run_id=context.run_id, dry_run=dry_run)
+        planned = plan_latest(database, context.partition_key, run_id=context.run.run_id, dry_run=dry_run)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": planned.rows,

@@ -31,13 +31,13 @@ def failing_clearly(context: dg.AssetExecutionContext, database: Database, step:
     except Exception as caught:
         problem = explain(context.partition_key, caught)
     if problem is not None:
-        record_failure(database, context.partition_key, step, problem, context.run_id)
+        record_failure(database, context.partition_key, step, problem, context.run.run_id)
         raise dg.Failure(str(problem), allow_retries=problem.retryable) from None
 
 
 def night(context: dg.AssetExecutionContext) -> str:
     """Runs of one night share one fetch per connection; a run by hand fetches for itself."""
-    return context.run.tags.get(NIGHT_TAG, context.run_id)
+    return context.run.tags.get(NIGHT_TAG, context.run.run_id)
 
 
 def schema(table: Table, only: Sequence[str] | None = None) -> dg.TableSchema:

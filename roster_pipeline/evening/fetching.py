@@ -65,7 +65,7 @@ def _shared_pull(database: Database, school: SchoolRow, batch: str) -> int:
         if fresh:
             with client_of(school.connection) as client:
                 pulled = pull(client, Wanted(school_ids=None, contacts=contacts, since=None))
-                pulls.store(database, pull_id, pulled)
+                pulled.into(lambda batches: pulls.store(database, pull_id, batches))
                 with database.begin() as connection:
                     pulls.finish(connection, pull_id, pulled.proof.as_dict())
                     tenants.remember(connection, school.connection.id, dict(client.learned))

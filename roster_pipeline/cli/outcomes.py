@@ -29,11 +29,12 @@ def print_report(report: SyncReport) -> None:
         print_table(["records", "field", "rule", "severity", "count"], rejected, title="\nRejected")
 
 
-def print_plan_counts(counts: Mapping[str, Mapping[str, int]]) -> None:
+def print_plan_counts(counts: Mapping[str, Mapping[str, int]], title: str | None = None) -> None:
     """A plan: role to action to number of rows."""
     print_table(
         ["role", *ACTIONS],
         [(role, *(str(of.get(action, 0) or "") or "·" for action in ACTIONS)) for role, of in counts.items()],
+        title=title,
     )
 
 

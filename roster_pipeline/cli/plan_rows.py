@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from roster_pipeline.cli.plan_summary import plain
 from roster_pipeline.cli.printing import shown
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +21,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 BOM = "utf-8-sig"
 """Without the mark, spreadsheets read a CSV in the computer's own encoding and spoil every accent."""
 DELTA = " -> "
+TELLING = ("email", "number", "grade")
+ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *CONTACT_FIELDS))}
+"""Fields in the order people expect; the database keeps them in none."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,9 @@ def lines_of(rows: pd.DataFrame, names: Mapping[int, str], reasons: Mapping[str,
 
 
 def _line(row: Mapping[Any, Any], names: Mapping[int, str], reasons: Mapping[str, str]) -> Line:
-    changes = {str(field): (pair[0], pair[1]) for field, pair in (row["changes"] or {}).items()}
-    person_id = _integer(row["person_id"])
+    pairs = sorted((row["changes"] or {}).items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), pair[0]))
+    changes = {str(field): (both[0], both[1]) for field, both in pairs}
+    person_id = plain(row["person_id"])
     known = names.get(person_id) if person_id is not None else None
     return Line(
         row=int(row["row"]),
@@ -61,7 +67,7 @@ def _line(row: Mapping[Any, Any], names: Mapping[int, str], reasons: Mapping[str
         person_id=person_id,
         name=known or _new_name(changes),
         sourced_ids=tuple(row["sourced_ids"]),
-        matched_by=_text(row["matched_by"]),
+        matched_by=plain(row["matched_by"]),
         reason=str(row["reason"]),
         why=reasons.get(str(row["reason"]), str(row["reason"])),
         changes=changes,
@@ -72,18 +78,11 @@ def _new_name(changes: Mapping[str, tuple[Any, Any]]) -> str:
     return " ".join(str(changes[field][1]) for field in ("given_name", "family_name") if field in changes)
 
 
-def _integer(value: Any) -> int | None:
-    return None if value is None or value != value else int(value)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or value != value else str(value)
-
-
 def changes_text(line: Line) -> str:
-    """The field changes on one line each; of a new person only what it gets."""
+    """The field changes, one a line; of a new person only what tells who it is (JSON and CSV have all of it)."""
     if line.action == "create":
-        return "\n".join(f"{field}: {shown(new)}" for field, (_, new) in line.changes.items() if new is not None)
+        known = {field: new for field, (_, new) in line.changes.items() if new is not None}
+        return ", ".join(f"{field} {shown(known[field])}" for field in TELLING if field in known)
     return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.changes.items())
 
 

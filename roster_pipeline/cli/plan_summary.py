@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from roster_pipeline.directory.plans import PlanRow
 
 
+NOTHING = ("nan", "<NA>", "NaT")
+
+
 @dataclass(frozen=True)
 class PlanSummary:
-    """counts: role to action to rows. verdict: role, action, verdict, rows, findings per line."""
+    """counts: role to action to rows. verdict: role, action, verdict, rows, findings, sync_id (who applied it)."""
 
     plan: PlanRow
     counts: dict[str, dict[str, int]]
@@ -32,13 +35,21 @@ class PlanSummary:
                 [(found["message"], bool(found.get("overridable", False))) for found in line["findings"]],
             )
             for line in self.verdict
-            if line["verdict"] == "hold" and line["rows"]
+            if line["verdict"] == "hold" and line["rows"] and line["sync_id"] is None
         ]
 
     @property
     def held_rows(self) -> int:
         """How many rows wait for a person."""
         return sum(rows for _, _, rows, _ in self.held)
+
+    @property
+    def state(self) -> str:
+        """What became of the plan, in words."""
+        if self.plan.dry_run:
+            return "a dry run"
+        syncs = sorted({line["sync_id"] for line in self.verdict if line["sync_id"] is not None})
+        return f"applied by sync {', '.join(map(str, syncs))}" if syncs else self.plan.state
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -48,11 +59,18 @@ class PlanSummary:
             "hash": self.plan.hash,
             "dry_run": self.plan.dry_run,
             "first_sync": self.plan.first_sync,
-            "state": self.plan.state,
+            "state": self.state,
             "counts": self.counts,
             "held": self.held_rows,
             "verdict": self.verdict,
         }
+
+
+def plain(value: Any) -> Any:
+    """A cell of a frame without the frame's words for nothing, and numbers as Python has them."""
+    if isinstance(value, list | dict | str):
+        return value
+    return None if value is None or str(value) in NOTHING else int(value)
 
 
 def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
@@ -69,7 +87,7 @@ def summary_of(opened: Connection, plan: PlanRow) -> PlanSummary:
     """Counts and verdict of a stored plan."""
     from roster_pipeline.directory import plans
 
-    judged = plans.load_verdict(opened, plan.id)[["role", "action", "verdict", "rows", "findings"]]
-    lines = [{str(name): value for name, value in row.items()} for row in judged.to_dict("records")]
+    judged = plans.load_verdict(opened, plan.id).to_dict("records")
+    lines = [{str(name): plain(value) for name, value in row.items()} for row in judged]
     counts = {role: dict(of) for role, of in plan.counts.items() if isinstance(of, dict)}
     return PlanSummary(plan, counts, lines)

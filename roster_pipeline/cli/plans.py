@@ -11,7 +11,7 @@ from roster_pipeline.cli.commands import examples, group
 from roster_pipeline.cli.failing import CommandError
 from roster_pipeline.cli.outcomes import print_findings, print_plan_counts
 from roster_pipeline.cli.plan_rows import Line, changes_text, lines_of, write_csv
-from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.printing import note, print_json, print_table, shown
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
 
 if TYPE_CHECKING:
@@ -89,7 +89,6 @@ def print_lines(lines: list[Line]) -> None:
 
 def _print_summary(summary: PlanSummary) -> None:
     made = summary.plan
-    state = "a dry run" if made.dry_run else made.state
-    note(f"\nPlan {made.id} of {made.made_at.astimezone():%Y-%m-%d %H:%M}, {state}:")
-    print_plan_counts(summary.counts)
+    title = f"\nPlan {made.id} of {shown(made.made_at)}, {summary.state}"
+    print_plan_counts(summary.counts, title=title)
     print_findings(summary.held)

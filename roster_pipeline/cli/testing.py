@@ -13,7 +13,8 @@ from roster_pipeline.cli.printing import note, print_json, print_table, safe
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
 
 if TYPE_CHECKING:
-    from roster_pipeline.oneroster import CheckItem
+    from roster_pipeline.directory.tenants import SchoolRow
+    from roster_pipeline.oneroster.check import CheckItem
 
 MARKS = {True: ("green", "ok"), False: ("red", "failed"), None: ("yellow", "note")}
 
@@ -39,12 +40,19 @@ def check_connection(key: SchoolKey, as_json: AsJson = False) -> None:
     note(f"{key}: everything works. Next: roster sync {key} --dry-run", style="green")
 
 
-def _checked(school: Any) -> list[CheckItem]:
+def _checked(school: SchoolRow) -> list[CheckItem]:
     from roster_pipeline.evening.connecting import client_of
-    from roster_pipeline.oneroster import check
+    from roster_pipeline.oneroster.check import check
 
+    chosen = school.settings
     with client_of(school.connection) as client:
-        return list(check(client, school.settings.school_id, roles=school.settings.rostered))
+        return check(
+            client,
+            chosen.school_id,
+            chosen.rostered,
+            contacts=chosen.primary_contacts,
+            per_school=school.connection.settings.strategy == "per_school",
+        )
 
 
 def _plain(item: CheckItem) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Written from the standard; it shares no code with the client it is used to test.
 """
 
 from roster_pipeline.simulator.app import create_app, create_site
+from roster_pipeline.simulator.csv_bundle import Deviation, write_csv_bundle
 from roster_pipeline.simulator.days import DayReport
 from roster_pipeline.simulator.district import WAYS_OF_LEAVING, District, generate_district
 from roster_pipeline.simulator.fault_table import FAULTS
@@ -12,9 +13,29 @@ from roster_pipeline.simulator.orgs import Org
 from roster_pipeline.simulator.person import Person, Role
 from roster_pipeline.simulator.server import SimulatorThread, running, serve
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis, new_faults
+from roster_pipeline.simulator.tls import private_authority
 
 __all__ = [
-    "DEMO_CREDENTIALS", "FAULTS", "WAYS_OF_LEAVING", "DayReport", "District", "Fault", "Faults", "Org", "Person",
-    "Role", "SimulatorThread", "Sis", "UnknownFaultError", "create_app", "create_site", "generate_district",
-    "new_faults", "running", "serve",
+    "DEMO_CREDENTIALS",
+    "FAULTS",
+    "WAYS_OF_LEAVING",
+    "DayReport",
+    "Deviation",
+    "District",
+    "Fault",
+    "Faults",
+    "Org",
+    "Person",
+    "Role",
+    "SimulatorThread",
+    "Sis",
+    "UnknownFaultError",
+    "create_app",
+    "create_site",
+    "generate_district",
+    "new_faults",
+    "private_authority",
+    "running",
+    "serve",
+    "write_csv_bundle",
 ]  # fmt: skip

@@ -68,7 +68,7 @@ def create_site(sises: Sequence[Sis]) -> Starlette:
             sis.log.end(Entry(call.method, call.resource or call.path, call.path, call.query_string, status))
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=METHODS)])
-    app.state.sis, app.state.sises = sises[0], by_prefix
+    app.state.sis, app.state.sises, app.state.prefixes = sises[0], by_prefix, [sis.prefix for sis in sises]
     return app
 
 

@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--versions", default=",".join(ROOTS), help="1.1, 1.2 or both")
     options.add_argument("--client-id", default=next(iter(DEMO_CREDENTIALS)))
     options.add_argument("--client-secret", default=next(iter(DEMO_CREDENTIALS.values())))
+    options.add_argument(
+        "--page-cache", type=int, default=0, metavar="MEGABYTES", help="serve repeated pages from memory"
+    )
     options.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]", help="may be repeated")
     options.add_argument("--list-faults", action="store_true")
     options.add_argument(
@@ -76,7 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         versions = site.get("versions", given.versions).replace("+", ",").split(",")
         credentials = {given.client_id: given.client_secret}
         faults = new_faults(*given.fault)
-        sises.append(Sis(district, prefix=site["prefix"], credentials=credentials, faults=faults, versions=versions))
-    base = f"http://{given.host}:{given.port}"
-    places = " ".join(f"{base}{sis.prefix}" for sis in sises)
-    serve(create_site(sises), host=given.host, port=given.port, ready=f"simulator ready at {places}")
+        sis = Sis(
+            district, prefix=site["prefix"], credentials=credentials, faults=faults, versions=versions,
+            page_cache_megabytes=given.page_cache,
+        )  # fmt: skip
+        sises.append(sis)
+    serve(create_site(sises), host=given.host, port=given.port)

@@ -9,12 +9,17 @@ from typing import Any
 from urllib.parse import quote
 
 from roster_pipeline.simulator.orgs import Org
-from roster_pipeline.simulator.person import LEGACY_ROLES, Person
+from roster_pipeline.simulator.person import LEGACY_ROLES, Person, Role
 
 Record = dict[str, Any]
 V11, V12 = "1.1", "1.2"
 ROOTS = {V11: "/ims/oneroster/v1p1", V12: "/ims/oneroster/rostering/v1p2"}
 """Where each version stands below the host and any vendor prefix."""
+
+
+def _segment(sourced_id: str) -> str:
+    """An id as one segment of a path. Generated ids (`u-1000`) are as they are; quoting each would cost more than the rest."""
+    return sourced_id if sourced_id[2:].isdigit() and sourced_id[:2] == "u-" else quote(sourced_id, safe="")
 
 
 class Payload:
@@ -26,6 +31,7 @@ class Payload:
         self.id_of = id_of
         self._users = f"{root}/users/"
         self._org_refs: dict[str, Record] = {}
+        self._role_entries: dict[Role, Record] = {}
 
     def ref(self, collection: str, kind: str, sourced_id: str) -> Record:
         """A reference to any object."""
@@ -40,13 +46,14 @@ class Payload:
 
     def user_ref(self, sourced_id: str) -> Record:
         """A reference to a person."""
-        return {"href": self._users + quote(sourced_id, safe=""), "sourcedId": sourced_id, "type": "user"}
+        return {"href": self._users + _segment(sourced_id), "sourcedId": sourced_id, "type": "user"}
 
     def agents(self, person: Person) -> list[Record]:
         """References to the people this one is related to."""
-        id_of = self.id_of
-        found = [self.user_ref(id_of(index)) for index in person.agents]
-        return found + [self.user_ref(sourced_id) for sourced_id in person.agent_ids]
+        found = [self.user_ref(self.id_of(row)) for row in person.agents]
+        if person.agent_ids:
+            found += [self.user_ref(sourced_id) for sourced_id in person.agent_ids]
+        return found
 
     def user(self, person: Person) -> Record:
         """The user object of this version."""
@@ -63,13 +70,18 @@ class Payload:
             "givenName": person.given_name,
             "familyName": person.family_name,
             "role": LEGACY_ROLES.get(role, role),
-            "orgs": [self.org_ref(org) for org in dict.fromkeys([e.org for e in person.roles]) if org],
+            "orgs": self._orgs(person),
         }
         self._optional(record, person)
         if person.preferred_first_name or person.preferred_last_name:
             extra = {"preferredFirstName": person.preferred_first_name, "preferredLastName": person.preferred_last_name}
             record["metadata"] = {**record.get("metadata", {}), **{key: value for key, value in extra.items() if value}}
         return record
+
+    def _orgs(self, person: Person) -> list[Record]:
+        if len(person.roles) == 1 and (only := person.roles[0].org):
+            return [self.org_ref(only)]
+        return [self.org_ref(org) for org in dict.fromkeys([entry.org for entry in person.roles]) if org]
 
     def _user_12(self, person: Person) -> Record:
         record: Record = {
@@ -117,8 +129,14 @@ class Payload:
         if person.metadata:
             record["metadata"] = dict(person.metadata)
 
-    def role(self, entry: Any) -> Record:
-        """One entry of `roles` (1.2)."""
+    def role(self, entry: Role) -> Record:
+        """One entry of `roles` (1.2); the same dictionary every time, not to be changed."""
+        found = self._role_entries.get(entry)
+        if found is None:
+            found = self._role_entries[entry] = self._new_role(entry)
+        return found
+
+    def _new_role(self, entry: Role) -> Record:
         record: Record = {
             "roleType": "primary" if entry.primary else "secondary",
             "role": entry.role,

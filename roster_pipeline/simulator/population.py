@@ -78,6 +78,9 @@ class Population:
             f"{start - timedelta(days=age + 1)}T{age % 24:02d}:{age * 7 % 60:02d}:00.{age:03d}Z" for age in range(AGES)
         ]
         self._student_roles = [(Role("student", school),) for school in self.school_ids]
+        self._first_contact = layout.starts["contact"]
+        self._has_contacts = layout.counts["contact"] > 0
+        self._blocks = layout.students_per_school // FAMILY_BLOCK
         self._staff_per_school = layout.starts["contact"] - layout.starts["teacher"]
 
     def sourced_id(self, index: int) -> str:
@@ -86,11 +89,12 @@ class Population:
 
     def person(self, index: int) -> Person:
         """The record at `index`, as it was on the start date."""
+        school, rest = divmod(index - self.layout.office, self.layout.block)
+        if school >= 0 and rest < self.layout.students_per_school:
+            return self._student(index, school, rest)
+        if school >= 0 and rest >= self._first_contact:
+            return self._contact(index, school, rest - self._first_contact)
         place = self.layout.place(index)
-        if place.kind == "student":
-            return self._student(index, place.school, place.ordinal)
-        if place.kind == "contact":
-            return self._contact(index, place.school, place.ordinal)
         return self._staff(index, place.school, place.kind, place.ordinal)
 
     def is_in_next_school(self, kind: str, ordinal: int) -> bool:
@@ -102,19 +106,18 @@ class Population:
     def _student(self, index: int, school: int, ordinal: int) -> Person:
         bits = mix(self._bits, index)
         layout = self.layout
-        blocks = layout.students_per_school // FAMILY_BLOCK
         block, seat = divmod(ordinal, FAMILY_BLOCK)
+        first = index - ordinal + self._first_contact + block * CONTACTS_PER_BLOCK
         agents: tuple[int, ...] = ()
-        if block < blocks:
+        if block < self._blocks:
             pattern = FAMILY_PATTERNS[(block + school) & 3]
             family_key = block * 16 + pattern[2][seat]
-            if layout.counts["contact"]:
-                first = layout.index(school, "contact", block * CONTACTS_PER_BLOCK)
+            if self._has_contacts:
                 agents = tuple([first + contact for contact in pattern[0][seat]])
         else:
             family_key = block * 16 + seat
-            if layout.counts["contact"]:
-                agents = (layout.index(school, "contact", blocks * CONTACTS_PER_BLOCK + seat),)
+            if self._has_contacts:
+                agents = (first + seat,)
         family = mix(self._family_bits, school * 1_000_003 + family_key) % len(FAMILY_NAMES)
         given = bits % len(GIVEN_NAMES)
         number = school * layout.students_per_school + ordinal + 1
@@ -151,18 +154,19 @@ class Population:
     def _contact(self, index: int, school: int, ordinal: int) -> Person:
         bits = mix(self._bits, index)
         layout = self.layout
-        blocks = layout.students_per_school // FAMILY_BLOCK
+        blocks = self._blocks
         block, seat = divmod(ordinal, CONTACTS_PER_BLOCK)
+        students = index - ordinal - self._first_contact
         if ordinal < blocks * CONTACTS_PER_BLOCK:
             which = (block + school) & 3
             pattern = FAMILY_PATTERNS[which]
             role, family_key = pattern[1][seat], block * 16 + pattern[3][seat]
-            first = layout.index(school, "student", block * FAMILY_BLOCK)
+            first = students + block * FAMILY_BLOCK
             agents = tuple([first + child for child in _CHILDREN[which][seat]])
         else:
             seat = ordinal - blocks * CONTACTS_PER_BLOCK
             role, family_key = "parent", blocks * 16 + seat
-            agents = (layout.index(school, "student", blocks * FAMILY_BLOCK + seat),)
+            agents = (students + blocks * FAMILY_BLOCK + seat,)
         if bits >> 61 == 0:
             family_key += 8
         family = mix(self._family_bits, school * 1_000_003 + family_key) % len(FAMILY_NAMES)

@@ -11,6 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 LOOPBACK = "127.0.0.1"
+BACKLOG = 128
 STOP_PATIENCE = 10.0
 """Seconds to wait for the server thread to end."""
 
@@ -34,18 +35,28 @@ def _config(app: Starlette, **options: object) -> uvicorn.Config:
     )  # fmt: skip
 
 
-class SimulatorThread:
-    """A running server in a thread; `base_url` is where it listens. Stop it with `stop()`.
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, not yet listening.
 
-    The socket names its protocol: asyncio switches Nagle's delay off only then, and each answer would cost 40 ms more.
+    It names its protocol: asyncio switches Nagle's delay off only then, and each answer would cost 40 ms more.
     """
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class SimulatorThread:
+    """A running server in a thread; `base_url` is where it listens. Stop it with `stop()`."""
 
     def __init__(
         self, app: Starlette, host: str = LOOPBACK, port: int = 0, tls: Mapping[str, str] | None = None
     ) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((host, port))
+        self._socket = _bound(host, port)
         self.app = app
         self.base_url = f"{'https' if tls else 'http'}://{host}:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(_config(app, **(tls or {})))
@@ -53,7 +64,7 @@ class SimulatorThread:
 
     def start(self) -> "SimulatorThread":
         """Listen; requests that arrive at once wait in the socket's queue until the server is up."""
-        self._socket.listen(128)
+        self._socket.listen(BACKLOG)
         self._thread.start()
         return self
 
@@ -69,10 +80,9 @@ class SimulatorThread:
 
 @contextlib.contextmanager
 def running(app: Starlette, **tls: str) -> Iterator[str]:
-    """Serve `app` on an ephemeral loopback port for the time of a `with` block; yields the base URL without a
-    trailing slash.
+    """Serve `app` on an ephemeral loopback port for the time of a `with` block; yields the base URL.
 
-    tls: `ssl_certfile` and `ssl_keyfile` for HTTPS.
+    The base URL has no trailing slash. tls: `ssl_certfile` and `ssl_keyfile` for HTTPS.
     """
     thread = SimulatorThread(app, tls=tls).start()
     try:
@@ -81,17 +91,15 @@ def running(app: Starlette, **tls: str) -> Iterator[str]:
         thread.stop()
 
 
-def serve(app: Starlette, *, host: str = LOOPBACK, port: int = 8600, ready: str = "") -> None:
-    """Serve until interrupted; prints `ready` once the port answers."""
+def serve(app: Starlette, *, host: str = LOOPBACK, port: int = 8600, announce: bool = True) -> None:
+    """Serve until interrupted. With `announce` one line, `simulator ready at URL ...`, says that the port answers.
 
-    async def go() -> None:
-        server = uvicorn.Server(_config(app, host=host, port=port))
-        serving = asyncio.ensure_future(server.serve())
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if server.started and ready:
-            print(ready, flush=True)  # noqa: T201 - the line that a parent process waits for
-        await serving
-
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(go())
+    The line holds one URL per SIS of the site, with its prefix. port 0: one that is free.
+    """
+    with contextlib.closing(_bound(host, port)) as bound, contextlib.suppress(KeyboardInterrupt):
+        bound.listen(BACKLOG)
+        if announce:
+            base = f"http://{host}:{bound.getsockname()[1]}"
+            places = " ".join(f"{base}{prefix}" for prefix in app.state.prefixes)
+            print(f"simulator ready at {places}", flush=True)  # noqa: T201 - the line a parent process waits for
+        asyncio.run(uvicorn.Server(_config(app)).serve(sockets=[bound]))

@@ -13,6 +13,7 @@ from roster_pipeline.simulator.fault_table import FAULTS
 from roster_pipeline.simulator.faults import Faults, table
 from roster_pipeline.simulator.gate import early_reply
 from roster_pipeline.simulator.listing import select
+from roster_pipeline.simulator.page_cache import PageCache
 from roster_pipeline.simulator.pages import collection_reply
 from roster_pipeline.simulator.payload import ROOTS, V12, Record
 from roster_pipeline.simulator.query import Query, read_fields
@@ -53,7 +54,10 @@ class RevisionCache:
 
 
 class Sis:
-    """Everything one mounted SIS needs. `prefix` is what stands between host and `/ims/...`."""
+    """Everything one mounted SIS needs. `prefix` is what stands between host and `/ims/...`.
+
+    page_cache_megabytes: room for finished pages that are served again while nothing changes; for benchmarks.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Sis:
         faults: Faults | None = None,
         versions: Sequence[str] = tuple(ROOTS),
         control: bool = True,
+        page_cache_megabytes: int = 0,
     ) -> None:
         self.district = district
         self.prefix = prefix.rstrip("/")
@@ -74,6 +79,7 @@ class Sis:
         self.access = Access(self.tokens, self.faults)
         self.cache = RevisionCache(district, self.faults)
         self.log = RequestLog()
+        self.pages = PageCache(page_cache_megabytes)
         self.recent: list[float] = []
 
     def reset(self) -> None:
@@ -120,10 +126,15 @@ class Sis:
             raise RequestError(404, "no such path")
         self.access.require(call, route.scope)
         view = View(self.district, call.version, call.root, self.faults, self.cache)
-        listing = route.make(view, call.ids)
-        if not single:
-            return collection_reply(view, call, listing)
-        return self._single(call, listing)
+        if single:
+            return self._single(call, route.make(view, call.ids))
+
+        def make() -> Reply:
+            return collection_reply(view, call, route.make(view, call.ids))
+
+        if self.faults.active():
+            return make()
+        return self.pages.get((self.district.revision, self.faults.revision), call, make)
 
     def _locate(self, call: Call) -> None:
         """Find version and root in the path."""

@@ -186,9 +186,9 @@ def test_time_can_be_wasted(api: Api, sis: Sis) -> None:
     assert seconds("latency=150") > 0.14
     assert seconds("latency_per_record=200", limit=1000) > 0.19
     assert seconds("slow_bytes=4000") > 0.1
+    sis.faults.clear()
+    sis.faults.set("hangs=1")
     with pytest.raises(httpx.ReadTimeout):
-        sis.faults.clear()
-        sis.faults.set("hangs=1")
         httpx.get(
             f"{str(api.http.base_url).rstrip(chr(47))}/ims/oneroster/v1p1/users",
             headers={"Authorization": f"Bearer {api.token}"},

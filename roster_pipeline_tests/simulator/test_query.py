@@ -86,7 +86,8 @@ def test_a_filter_finds_what_changed_since(api: Api, sis: Sis) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["shoeSize='9'", "roles.shoe='x'", "role='a", "role=student", "role = 'x'", "nonsense", "status='a' and status='b'",
+    "text", ["shoeSize='9'", "roles.shoe='x'", "role='a", "role=student", "role = 'x'", "nonsense",
+             "status='a' and status='b'",
              "status='a' AND status='b' AND status='c'", "(status='a')", "dateLastModified>'yesterday'", ""],
 )  # fmt: skip
 @pytest.mark.parametrize("version", ["1.1", "1.2"])

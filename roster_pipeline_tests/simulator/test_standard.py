@@ -8,10 +8,12 @@ from roster_pipeline_tests.simulator.conftest import Api
 VERSIONS = ("1.1", "1.2")
 COLLECTIONS = {
     "/orgs": "orgs", "/schools": "orgs", "/users": "users", "/students": "users", "/teachers": "users",
-    "/classes": "classes", "/courses": "courses", "/enrollments": "enrollments", "/academicSessions": "academicSessions",
+    "/classes": "classes", "/courses": "courses", "/enrollments": "enrollments",
+    "/academicSessions": "academicSessions",
     "/terms": "academicSessions", "/gradingPeriods": "academicSessions", "/demographics": "demographics",
     "/schools/sch-1/students": "users", "/schools/sch-1/teachers": "users", "/schools/sch-1/enrollments": "enrollments",
-    "/schools/sch-1/classes": "classes", "/schools/sch-1/courses": "courses", "/schools/sch-1/terms": "academicSessions",
+    "/schools/sch-1/classes": "classes", "/schools/sch-1/courses": "courses",
+    "/schools/sch-1/terms": "academicSessions",
     "/schools/sch-1/classes/cls-1-1/students": "users", "/schools/sch-1/classes/cls-1-1/teachers": "users",
     "/schools/sch-1/classes/cls-1-1/enrollments": "enrollments", "/classes/cls-1-1/students": "users",
     "/classes/cls-1-1/teachers": "users", "/courses/crs-KG/classes": "classes", "/terms/ses-t1/classes": "classes",
@@ -52,7 +54,8 @@ def test_a_single_object_answers_under_its_envelope(api: Api, version: str, path
     "path",
     [
         "/users/nobody", "/students/u-1000", "/teachers/u-1003", "/schools/dis-1", "/orgs/sch-9", "/terms/ses-year",
-        "/schools/sch-9/students", "/schools/dis-1/students", "/classes/cls-9-9/students", "/guardians", "/orgs/sch-1/users",
+        "/schools/sch-9/students", "/schools/dis-1/students", "/classes/cls-9-9/students", "/guardians",
+        "/orgs/sch-1/users",
         "/schools/sch-2/classes/cls-1-1/students", "/students/u-1000/classes", "/schools/sch-1/students/u-1003",
     ],
 )  # fmt: skip

@@ -1,0 +1,164 @@
+"""A district as a OneRoster CSV bundle, bulk or delta, as a zip or a folder, with the deviations of real exports on
+demand."""
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from roster_pipeline.simulator.csv_columns import OTHER_FILES_11, OTHER_FILES_12, columns_of
+from roster_pipeline.simulator.csv_rows import ROOT, Row, rows_of
+from roster_pipeline.simulator.district import District
+from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.payload import ROOTS, V11, V12
+from roster_pipeline.simulator.sis import RevisionCache, new_faults
+from roster_pipeline.simulator.view import View
+
+BULK, DELTA = "bulk", "delta"
+ORDER = ("academicSessions", "orgs", "courses", "classes", "users", "roles", "enrollments", "demographics")
+LISTS = ("orgSourcedIds", "agentSourcedIds", "grades", "termSourcedIds", "userIds")
+PADDED_EMPTY = ("email", "sms", "phone")
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How an export differs from the binding; everything off is the binding itself."""
+
+    header_case: bool = False
+    """`SourcedID` instead of `sourcedId`, and the like."""
+    bom: bool = False
+    extra_column: bool = False
+    """A column of the vendor's own at the right."""
+    blanks_in_lists: bool = False
+    """`"1, 2 ,3"`, and a lone blank for an empty e-mail."""
+    shuffled_columns: bool = False
+    encoding: str = "utf-8"
+    """`cp1252` for the files of old Windows systems; letters it lacks become question marks."""
+    no_manifest: bool = False
+    no_roles_file: bool = False
+    """1.2 without roles.csv: nobody has a role or a school."""
+    roles_in_users: bool = False
+    """1.2's manifest, but role and orgSourcedIds in users.csv as in 1.1."""
+    below_folder: str = ""
+    """Files below this folder in the zip, e.g. `export/`."""
+    extra_files: bool = False
+    """A readme and a vendor's file beside the standard's."""
+    missing: tuple[str, ...] = ()
+    """Files left out although the manifest names them (`users`)."""
+    renamed: Mapping[str, str] | None = None
+    """File -> other name (`{"users": "Users_export"}`)."""
+    wrong_header: tuple[str, ...] = ()
+    """Files whose first column is called `id`."""
+    status_filled: bool = False
+    """Bulk with `active` in the status column."""
+    no_data_rows: tuple[str, ...] = ()
+    """Files with a header only."""
+
+
+STANDARD = Deviation()
+
+
+def write_csv_bundle(
+    district: District,
+    path: Path,
+    *,
+    version: str = V12,
+    mode: str = BULK,
+    since: datetime | None = None,
+    deviation: Deviation = STANDARD,
+    faults: Faults | None = None,
+) -> Path:
+    """Write the bundle to `path`: a zip if it ends in `.zip`, else a folder, which is made. Returns `path`.
+
+    since: the instant from which changes count, for `mode="delta"` (default: the start of the district). In a delta,
+    people who vanished do not appear: only marks (`tobedeleted`) do. faults: those on people and ids apply here too
+    (`id_field`, `id_scheme`).
+    """
+    if mode not in (BULK, DELTA):
+        raise ValueError("mode is bulk or delta")
+    if mode == DELTA and since is None:
+        since = datetime.fromisoformat(f"{district.start}T00:00:00+00:00")
+    files = bundle_files(district, version, since if mode == DELTA else None, deviation, faults or new_faults())
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
+            for name, content in files.items():
+                package.writestr(name, content)
+        return path
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    return path
+
+
+def bundle_files(
+    district: District, version: str, since: datetime | None, deviation: Deviation, faults: Faults
+) -> dict[str, bytes]:
+    """The files of a bundle by name."""
+    with district.lock:
+        cache = RevisionCache(district, faults)
+        view = View(district, version, ROOT + ROOTS[version], faults, cache)
+        columns = dict(columns_of(version))
+        tables = {name: list(rows_of(view, name, since)) for name in ORDER if name in columns}
+        if deviation.roles_in_users and version == V12:
+            legacy = View(district, V11, ROOT + ROOTS[V11], faults, cache)
+            tables["users"], columns["users"] = list(rows_of(legacy, "users", since)), columns_of(V11)["users"]
+    if deviation.no_roles_file or deviation.roles_in_users:
+        tables.pop("roles", None)
+    if deviation.status_filled and since is None:
+        tables = {name: [row | {"status": "active"} for row in rows] for name, rows in tables.items()}
+    for name in deviation.no_data_rows:
+        tables[name] = []
+    written = {name: rows for name, rows in tables.items() if rows or name in deviation.no_data_rows}
+    files = {} if deviation.no_manifest else {"manifest.csv": _manifest(version, since, written, deviation)}
+    for name, rows in written.items():
+        if name not in deviation.missing:
+            files[f"{(deviation.renamed or {}).get(name, name)}.csv"] = _table(name, columns[name], rows, deviation)
+    if deviation.extra_files:
+        files |= {"README.txt": b"Exported by the SIS.\n", "vendor_notes.csv": b"a,b\r\n1,2\r\n"}
+    return {f"{deviation.below_folder}{name}": content for name, content in files.items()}
+
+
+def _manifest(version: str, since: datetime | None, written: Iterable[str], deviation: Deviation) -> bytes:
+    others = OTHER_FILES_11 if version == V11 else (*OTHER_FILES_12, "roles")
+    state = BULK if since is None else DELTA
+    named = dict.fromkeys((*columns_of(V11), *others), "absent") | dict.fromkeys(written, state)
+    rows = [("manifest.version", "1.0"), ("oneroster.version", version)]
+    rows += [(f"file.{name}", named[name]) for name in sorted(named)]
+    rows += [("source.systemName", "Simulated SIS"), ("source.systemCode", "sim")]
+    return _encoded([("propertyName", "value"), *rows], deviation)
+
+
+def _table(name: str, columns: Sequence[str], rows: list[Row], deviation: Deviation) -> bytes:
+    names = list(columns)
+    if deviation.shuffled_columns:
+        names = [*names[3:], *names[:3]]
+    header = [_cased(column) if deviation.header_case else column for column in names]
+    if name in deviation.wrong_header:
+        header = ["id" if column.lower() == "sourcedid" else column for column in header]
+    lines = [tuple(_cell(column, row.get(column, ""), deviation) for column in names) for row in rows]
+    if deviation.extra_column:
+        header.append("metadata.vendorNote")
+        lines = [(*line, "x") for line in lines]
+    return _encoded([tuple(header), *lines], deviation)
+
+
+def _cell(column: str, text: str, deviation: Deviation) -> str:
+    if not deviation.blanks_in_lists:
+        return text
+    if column in LISTS:
+        return text.replace(",", " , ")
+    return text or (" " if column in PADDED_EMPTY else "")
+
+
+def _cased(column: str) -> str:
+    return (column[0].upper() + column[1:]).replace("Id", "ID")
+
+
+def _encoded(lines: Iterable[Sequence[str]], deviation: Deviation) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(lines)
+    content = text.getvalue().encode(deviation.encoding, "replace")
+    return b"\xef\xbb\xbf" + content if deviation.bom else content

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from roster_pipeline.roster.directory_frames import flags_of
-from roster_pipeline.roster.frames import Flags, Ints
+from roster_pipeline.roster.frames import Flags, Ints, blanks, column_of, strings
 from roster_pipeline.roster.present import Scene
 from roster_pipeline.roster.roles import PLACE
 from roster_pipeline.roster.units import PROTECTED
@@ -55,19 +55,19 @@ def absent_rows(scene: Scene) -> pd.DataFrame:
     grace = (np.select(conditions, slugs, default="") == "grace") & scene.snapshot.complete
     rows = pd.DataFrame(
         {
-            "action": np.where(skip, "skip", "archive").astype(object),
-            "reason": np.where(skip, np.select(conditions, slugs, default=""), reason).astype(object),
-            "role": members["role"].to_numpy(dtype=object),
+            "action": pd.Series(np.where(skip, "skip", "archive"), dtype="str"),
+            "reason": pd.Series(np.where(skip, np.select(conditions, slugs, default=""), reason), dtype="str"),
+            "role": column_of(strings(members["role"])),
             "person_id": pd.array(who, dtype="Int64"),
             "sourced_ids": pd.Series([links.get(int(person), []) for person in who], dtype=object),
             "new_links": pd.Series([[] for _ in who], dtype=object),
-            "matched_by": np.full(len(who), None, dtype=object),
+            "matched_by": column_of(blanks(len(who))),
             "changes": pd.Series([{} for _ in who], dtype=object),
-            "number_kind": np.full(len(who), None, dtype=object),
+            "number_kind": column_of(blanks(len(who))),
             "absent_syncs": pd.array(counted + 1, dtype="Int64"),
             "person_revision": pd.array(_of_people(scene, who, "revision"), dtype="Int64"),
             "membership_revision": pd.array(members["revision"].to_numpy(dtype=np.int64), dtype="Int64"),
-            "witness": np.full(len(who), None, dtype=object),
+            "witness": column_of(blanks(len(who))),
         }
     )
     rows.loc[~grace, "absent_syncs"] = pd.NA

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
-from roster_pipeline.roster.directory_frames import DirectoryFrames
-from roster_pipeline.roster.frames import Array, Flags, Ints, filled, strings, truth
+from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.roster.frames import Array, Flags, Ints, filled, strings, taken, truth
 
 HOME = "home"
 """The change of a row that moves the home link: from the sourcedId it leaves (or null) to the one it goes to."""
@@ -54,8 +54,8 @@ class Differences:
             places = np.flatnonzero(self.differ[name] & rows)
             if not len(places):
                 continue
-            taken = pa.array(places)
-            sides = zip(self.have[name].take(taken).to_pylist(), self.want[name].take(taken).to_pylist(), strict=True)
+            at = pa.array(places)
+            sides = zip(self.have[name].take(at).to_pylist(), self.want[name].take(at).to_pylist(), strict=True)
             for place, (old, new) in zip(places.tolist(), sides, strict=True):
                 into.setdefault(place, {})[name] = [old, new]
 
@@ -69,9 +69,8 @@ def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: Sides) -> D
         (MEMBERSHIP_FIELDS, sides.lead, members, sides.member),
         (CONTACT_FIELDS, sides.lead, members, sides.member),
     ):
-        want_at, have_at = _places(wanted), _places(place)
         for name in names:
-            want, have = _column(roster[name]).take(want_at), _column(frame[name]).take(have_at)
+            want, have = taken(_column(roster[name]), wanted), taken(_column(frame[name]), place)
             found.want[name], found.have[name] = want, have
             found.differ[name] = _differ(want, have)
         if names is PERSON_FIELDS:
@@ -89,10 +88,6 @@ def suppress(found: Differences, rows: Flags, names: Iterable[str]) -> None:
         found.differ[name] &= ~rows
 
 
-def _places(places: Ints) -> Array:
-    return pa.array(places, mask=places < 0)
-
-
 def _column(column: pd.Series[Any]) -> Array:
     if column.name == "enabled":
         return pa.array(column.astype("boolean"), from_pandas=True)
@@ -108,22 +103,20 @@ def _differ(want: Array, have: Array) -> Flags:
 
 def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: Sides) -> Flags:
     """Where the same number means another thing: of another kind, or of another connection."""
-    people, place = directory.people, _places(sides.person)
-    kind = strings(people["number_kind"]).take(place)
-    of = np.append((people["number_connection_id"] == directory.connection_id).fillna(False).to_numpy(bool), False)
-    wanted = strings(roster["number_kind"]).take(_places(sides.fields))
-    has = filled(strings(roster["number"]).take(_places(sides.fields)))
+    people = directory.people
+    kind = taken(strings(people["number_kind"]), sides.person)
+    of = np.append(flags_of(people["number_connection_id"] == directory.connection_id), False)
+    wanted = taken(strings(roster["number_kind"]), sides.fields)
+    has = filled(taken(strings(roster["number"]), sides.fields))
     other: Flags = has & (_differ(wanted, kind) | ~of[sides.person])
     return other
 
 
 def _keep_locked(found: Differences, people: pd.DataFrame, person: Ints) -> None:
     """A locked field keeps what people wrote; it never differs."""
-    locked = [
-        set(names) if isinstance(names, list | tuple | np.ndarray) else set() for names in people["locked_fields"]
-    ]
-    if not any(locked):
-        return
-    for name in set().union(*locked) & set(found.differ):
-        holds = np.append(np.array([name in names for names in locked], dtype=bool), False)
+    locks = people["locked_fields"].tolist()
+    holders = np.flatnonzero(np.fromiter(map(len, locks), dtype=np.int64, count=len(locks))).tolist()
+    for name in {name for place in holders for name in locks[place]} & set(found.differ):
+        holds = np.zeros(len(locks) + 1, dtype=bool)
+        holds[[place for place in holders if name in locks[place]]] = True
         found.differ[name] &= ~holds[person]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
@@ -26,18 +27,17 @@ class DirectoryFrames:
     links: pd.DataFrame
     members: pd.DataFrame
 
-    @property
+    @cached_property
     def own_links(self) -> pd.DataFrame:
-        """The links of this connection, in order of sourcedId."""
-        own = self.links[self.links["connection_id"] == self.connection_id]
-        return own.sort_values("sourced_id", ignore_index=True)
+        """The links of this connection."""
+        return self.links[flags_of(self.links["connection_id"] == self.connection_id)].reset_index(drop=True)
 
-    @property
+    @cached_property
     def active(self) -> Flags:
         """Which of `members` are active."""
         return flags_of(self.members["status"] == "active")
 
-    @property
+    @cached_property
     def managed(self) -> pd.DataFrame:
         """The active members that the sync looks after."""
         return self.members[self.active & flags_of(self.members["managed"])]
@@ -55,5 +55,7 @@ class SnapshotFacts:
 
 def flags_of(column: pd.Series[Any]) -> Flags:
     """A column of booleans, of whatever make, as flags; missing is false."""
+    if column.dtype == bool:
+        return column.to_numpy(dtype=bool)
     flags: Flags = column.astype("boolean").fillna(False).to_numpy(dtype=bool)
     return flags

@@ -5,7 +5,9 @@ Text is handled as Arrow's large strings, the storage pandas itself uses for `st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 TEXT = pa.large_string()
+_STR = pd.StringDtype(na_value=np.nan)
 _ROLE = pa.struct([(name, TEXT) for name in ("role", "roleType", "org", "beginDate", "endDate")])
 _USER_ID = pa.struct([(name, TEXT) for name in ("type", "identifier")])
 
@@ -121,7 +124,28 @@ def lists(column: pd.Series[Any], kind: Any) -> Array:
 
 def column_of(array: Array) -> pd.Series[Any]:
     """An Arrow array of strings as a pandas `str` column, without a copy."""
-    return pd.Series(array, dtype="str")
+    return pd.Series(pd.arrays.ArrowStringArray(array, dtype=_STR))  # type: ignore[call-arg]  # the stubs lag behind
+
+
+def taken(array: Array, places: Ints) -> Array:
+    """The values at these places; at -1 none. In order, and of a column without values, nothing is copied."""
+    if array.null_count == len(array):
+        return pa.nulls(len(places), array.type)
+    if not len(places) or (len(places) == len(array) and places[0] == 0 and (np.diff(places) == 1).all()):
+        return array[: len(places)]
+    return array.take(pa.array(places, mask=places < 0) if (places < 0).any() else pa.array(places))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector: a million small lists at once set it off again and again, and none is garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def blanks(length: int) -> Array:

@@ -11,16 +11,16 @@ brother or a sister far more often than the same human.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.roster.directory_frames import DirectoryFrames
-from roster_pipeline.roster.frames import TEXT, Array, Ints, filled, strings, truth
+from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, column_of, repeated, strings, truth
 from roster_pipeline.roster.merging import NUMBER_SHARED
 from roster_pipeline.roster.names import name_key
 from roster_pipeline.roster.units import PROTECTED, Units, number_conflicts
@@ -90,7 +90,7 @@ def match(units: Units, directory: DirectoryFrames) -> Matched:
     return Matched(person, by, conflict, frozenset(doubtful))
 
 
-def _taken(person: Ints, by: Ints, here: Any) -> dict[int, str]:
+def _taken(person: Ints, by: Ints, here: Flags) -> dict[int, str]:
     """Units whose person another unit of this snapshot holds: a link holds best, and of two equals none."""
     held = np.flatnonzero(here & (person >= 0))
     order = held[np.argsort(person[held], kind="stable")]
@@ -106,79 +106,96 @@ def _taken(person: Ints, by: Ints, here: Any) -> dict[int, str]:
 class _Search:
     """The number and the e-mail tier, over the units that no link names."""
 
-    def __init__(self, units: Units, directory: DirectoryFrames, open_units: Any) -> None:
-        self._units, self._directory = units, directory
-        people = directory.people
-        self._ids = people.index.to_numpy(dtype=np.int64)
-        own = pa.array((people["number_connection_id"] == directory.connection_id).fillna(False).to_numpy(dtype=bool))
-        self._numbers = pc.if_else(own, _numbered(people), None)
-        self._emails = pc.utf8_lower(strings(people["email"]))
+    def __init__(self, units: Units, directory: DirectoryFrames, open_units: Flags) -> None:
+        self._units, self._people = units, directory.people
+        self._ids = directory.people.index.to_numpy(dtype=np.int64)
+        self._own = flags_of(directory.people["number_connection_id"] == directory.connection_id)
         self._rows = np.flatnonzero(open_units[units.unit])
         self._unit = units.unit[self._rows]
-        self._linked = set(directory.own_links["person_id"].tolist())
+        self._linked = directory.own_links["person_id"].to_numpy(dtype=np.int64)
 
     def found(self) -> list[tuple[int, int, list[int]]]:
         """(way, unit, persons) of every unit that matches somebody, in order of units."""
         some = self._units.roster.iloc[self._rows]
-        numbers, emails = _numbered(some), strings(some["email"])
+        records = _Named(some, _numbered(some), strings(some["email"]))
         told: dict[int, tuple[int, int, list[int]]] = {}
-        for unit, who in self._agreeing(some, numbers, self._numbers, numbers, "confirms_number").items():
+        for unit, who in self._by_number(records).items():
             told[unit] = (_NUMBER, unit, who)
-        alone = pc.if_else(pa.array(self._alone(emails)), emails, None)
-        single = pc.if_else(pa.array(~pd.Series(self._emails).duplicated(keep=False).to_numpy()), self._emails, None)
-        for unit, who in self._agreeing(some, alone, single, numbers, "confirms_email").items():
+        for unit, who in self._by_email(records).items():
             told.setdefault(unit, (_EMAIL, unit, who))
         return [told[unit] for unit in sorted(told)]
 
-    def _alone(self, emails: Array) -> Any:
-        """Where an e-mail belongs to one human of the whole snapshot, as far as its people are not gone."""
-        units = self._units
-        here = units.standing <= PROTECTED
-        every = pd.DataFrame({"email": strings(units.roster["email"][here]).to_pandas(), "unit": units.unit[here]})
-        holders = every.dropna().drop_duplicates()
+    def _by_number(self, records: _Named) -> dict[int, list[int]]:
+        plain = strings(self._people["number"])
+        near = self._own & truth(pc.is_in(plain, value_set=strings(records.frame["number"]), skip_nulls=True))
+        persons = self._named(np.flatnonzero(near))
+        return self._agreeing(records, records.numbers, persons, persons.numbers, _Traits.confirms_number)
+
+    def _by_email(self, records: _Named) -> dict[int, list[int]]:
+        """By an e-mail that one person and one human of the whole snapshot have, as far as they are not gone."""
+        emails = pc.utf8_lower(strings(self._people["email"]))
+        persons = self._named(np.flatnonzero(truth(pc.is_in(emails, value_set=records.emails, skip_nulls=True))))
+        units, everyone = self._units, strings(self._units.roster["email"])
+        near = truth(pc.is_in(everyone, value_set=records.emails, skip_nulls=True)) & (units.standing <= PROTECTED)
+        holders = pd.DataFrame({"email": column_of(everyone.filter(pa.array(near))), "unit": units.unit[near]})
+        holders = holders.drop_duplicates()
         shared = strings(holders.loc[holders.duplicated("email"), "email"])
-        return ~truth(pc.is_in(emails, value_set=shared))
+        alone = pc.if_else(pc.is_in(records.emails, value_set=shared), None, records.emails)
+        single = pc.if_else(pa.array(repeated(persons.emails)), None, persons.emails)
+        return self._agreeing(records, alone, persons, single, _Traits.confirms_email)
 
     def _agreeing(
-        self, some: pd.DataFrame, wanted: Array, among: Array, numbers: Array, rule: str
+        self,
+        records: _Named,
+        wanted: Array,
+        persons: _Named,
+        among: Array,
+        confirms: Callable[[_Traits, _Traits], bool],
     ) -> dict[int, list[int]]:
         """Unit to the persons who have the wanted value and are confirmed by the rule."""
-        hits = np.flatnonzero(truth(pc.and_(pc.is_in(wanted, value_set=among, skip_nulls=True), pc.is_valid(wanted))))
-        if not len(hits):
-            return {}
-        taken = pa.array(hits)
-        values = wanted.take(taken)
-        near = np.flatnonzero(truth(pc.is_in(among, value_set=values, skip_nulls=True)) & filled(among))
         holders: dict[str, list[int]] = defaultdict(list)
-        for value, place in zip(among.take(pa.array(near)).to_pylist(), near.tolist(), strict=True):
-            holders[value].append(place)
-        persons = dict(zip(near.tolist(), self._persons(near), strict=True))
+        for place, value in enumerate(among.to_pylist()):
+            if value is not None:
+                holders[value].append(place)
+        hits = np.flatnonzero(truth(pc.is_in(wanted, value_set=among, skip_nulls=True)))
+        traits = persons.traits(np.arange(len(among)))
         confirmed: dict[int, set[int]] = defaultdict(set)
-        records = _traits(some.iloc[hits], strings(some["email"]).take(taken), numbers.take(taken))
-        for unit, value, record in zip(self._unit[hits].tolist(), values.to_pylist(), records, strict=True):
+        for unit, value, record in zip(
+            self._unit[hits].tolist(), wanted.take(pa.array(hits)).to_pylist(), records.traits(hits), strict=True
+        ):
             for place in holders[value]:
-                if getattr(record, rule)(persons[place]):
-                    confirmed[unit].add(int(self._ids[place]))
+                if confirms(record, traits[place]):
+                    confirmed[unit].add(int(persons.ids[place]))
         return {unit: sorted(who) for unit, who in confirmed.items()}
 
-    def _persons(self, places: Ints) -> list[_Traits]:
-        some, taken = self._directory.people.iloc[places], pa.array(places)
-        traits = _traits(some, self._emails.take(taken), self._numbers.take(taken))
-        who = self._ids[places].tolist()
-        return [
-            _Traits(t.given, t.family, t.email, t.number, linked=person in self._linked)
-            for t, person in zip(traits, who, strict=True)
-        ]
+    def _named(self, places: Ints) -> _Named:
+        some = self._people.iloc[places]
+        ids = self._ids[places]
+        numbers = pc.if_else(pa.array(self._own[places]), _numbered(some), None)
+        return _Named(some, numbers, pc.utf8_lower(strings(some["email"])), ids, np.isin(ids, self._linked))
 
 
-def _traits(frame: pd.DataFrame, emails: Array, numbers: Array) -> list[_Traits]:
-    given, family, preferred_given, preferred_family = (strings(frame[name]).to_pylist() for name in _KEYS)
-    return [
-        _Traits(_keys(one, two), _keys(three, four), email, number)
-        for one, two, three, four, email, number in zip(
-            given, preferred_given, family, preferred_family, emails.to_pylist(), numbers.to_pylist(), strict=True
-        )
-    ]
+@dataclass(frozen=True)
+class _Named:
+    """Records or persons, with what they can be found by."""
+
+    frame: pd.DataFrame
+    numbers: Array
+    emails: Array
+    ids: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    linked: Flags | None = None
+
+    def traits(self, places: Ints) -> list[_Traits]:
+        """The traits of those at these places."""
+        some, at = self.frame.iloc[places], pa.array(places)
+        given, family, preferred_given, preferred_family = (strings(some[name]).to_pylist() for name in _KEYS)
+        linked = [False] * len(places) if self.linked is None else self.linked[places].tolist()
+        told = zip(
+            given, preferred_given, family, preferred_family,
+            self.emails.take(at).to_pylist(), self.numbers.take(at).to_pylist(), linked,
+            strict=True,
+        )  # fmt: skip
+        return [_Traits(_keys(a, b), _keys(c, d), email, number, known) for a, b, c, d, email, number, known in told]
 
 
 def _keys(*names: str | None) -> frozenset[str]:

@@ -86,7 +86,7 @@ class Plan:
             said = {UNANSWERED} if answers is None else {answers.get(i, UNANSWERED) for i in sourced_ids}
             words[place] = _heard(str(words[place][1]), said, asked=answers is not None)
         rows = self.rows.assign(action=words[:, 0], reason=words[:, 1], witness=words[:, 2])
-        return replace(self, rows=rows.astype({"action": "str", "reason": "str"}))
+        return replace(self, rows=rows.astype({"action": "str", "reason": "str", "witness": "str"}))
 
 
 def make_plan(
@@ -105,8 +105,6 @@ def make_plan(
     scene = Scene(units, match(units, directory), directory, school, snapshot)
     present, absent = present_rows(scene), absent_rows(scene)
     rows = pd.concat([present, absent], ignore_index=True) if len(absent) else present
-    for name in ("action", "reason", "role"):
-        rows[name] = rows[name].astype("str")
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
     return Plan(rows[list(PLAN_COLUMNS)], first, first and school.first_sync == "approve", school.rostered)

@@ -9,20 +9,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 from roster_pipeline.roster.changes import HOME, Differences, Sides, compare, suppress
 from roster_pipeline.roster.decisions import Situation, Words, decide
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
-from roster_pipeline.roster.frames import Flags, Ints, filled, strings
+from roster_pipeline.roster.frames import TEXT, Flags, Ints, blanks, column_of, filled, strings, taken, uncollected
 from roster_pipeline.roster.homes import Homes, homes_of
-from roster_pipeline.roster.matching import Matched
+from roster_pipeline.roster.matching import BY, Matched
 from roster_pipeline.roster.roles import GROUPS, PLACE, STRENGTH
 from roster_pipeline.roster.units import OFF, PROTECTED, Units
 from roster_pipeline.settings import CONTACT, Role, SchoolSettings
 
 WRITES = ("create", "update", "restore")
 ALL_FIELDS = (*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *CONTACT_FIELDS)
+_NONE: list[str] = []
+_SAME: dict[str, list[Any]] = {}
+"""Rows without a link or a change share these; a plan is not written to."""
 _LINKABLE = [PLACE[name] for name in ("member", "role_off", "elsewhere", "not_begun")]
 """A record that is gone or could not be used is not worth a link."""
 
@@ -165,35 +169,36 @@ def _frame(
     rows = np.flatnonzero(action != None)  # noqa: E711  # elementwise
     unit, at_member = scene.unit[rows], scene.at_member[rows]
     units, directory = scene.units, scene.directory
-    own = [role or "" for role in strings(units.roster["role"]).take(pa.array(scene.lead[rows])).to_pylist()]
-    theirs = np.array([*directory.members["role"], None], dtype=object)[at_member]
     no_role = units.standing[scene.lead[rows]] > 0
+    theirs = taken(strings(directory.members["role"]), at_member)
+    own = taken(strings(units.roster["role"]), scene.lead[rows])
     member_absent = np.append(directory.members["absent_syncs"].to_numpy(dtype=np.int64), 0)[at_member]
     kinds = strings(units.roster["number_kind"])
     writes = np.isin(action[rows], WRITES)
     fields = homes.fields[rows]
     return pd.DataFrame(
         {
-            "action": action[rows],
-            "reason": reason[rows],
-            "role": np.where(no_role, theirs, np.array(own, dtype=object)),
+            "action": column_of(pa.array(action[rows], TEXT)),
+            "reason": column_of(pa.array(reason[rows], TEXT)),
+            "role": column_of(pc.if_else(pa.array(no_role), theirs, own)),
             "person_id": _nullable(scene.person[rows], scene.person[rows] >= 0),
             "sourced_ids": _sourced_ids(units, unit, fields),
             "new_links": _new_links(scene, unit, fields, writes),
-            "matched_by": np.array([None, "link", "number", "email"], dtype=object)[scene.matched.by[unit]],
-            "changes": pd.Series([changes.get(place) or {} for place in rows.tolist()], dtype=object),
-            "number_kind": np.array(kinds.take(pa.array(fields, mask=fields < 0)).to_pylist(), dtype=object),
+            "matched_by": column_of(pa.array(BY, TEXT).take(pa.array(scene.matched.by[unit]))),
+            "changes": _changes_column(rows, changes),
+            "number_kind": column_of(taken(kinds, fields)),
             "absent_syncs": _nullable(np.zeros(len(rows), dtype=np.int64), member_absent > 0),
             "person_revision": _revisions(directory.people, scene.at_person[rows]),
             "membership_revision": _revisions(directory.members, at_member),
-            "witness": np.full(len(rows), None, dtype=object),
+            "witness": column_of(blanks(len(rows))),
         }
     )
 
 
 def _sourced_ids(units: Units, unit: Ints, home: Ints) -> pd.Series[Any]:
     """The records of each unit, the home record first."""
-    ids = [[sourced_id] for sourced_id in units.sourced_ids.take(pa.array(units.lead[unit])).to_pylist()]
+    with uncollected():
+        ids = list(map(list, zip(taken(units.sourced_ids, units.lead[unit]).to_pylist(), strict=True)))
     for place in np.flatnonzero(np.diff(units.starts)[unit] > 1).tolist():
         rows = units.rows(int(unit[place]))
         rows = rows[np.argsort(rows != home[place], kind="stable")]
@@ -204,7 +209,7 @@ def _sourced_ids(units: Units, unit: Ints, home: Ints) -> pd.Series[Any]:
 def _new_links(scene: Scene, unit: Ints, home: Ints, writes: Flags) -> pd.Series[Any]:
     """The records of each unit that get a link, the home record first; only where the row writes something."""
     units = scene.units
-    links: list[list[str]] = [[] for _ in range(len(unit))]
+    links: list[list[str]] = [_NONE] * len(unit)
     new = np.flatnonzero(scene.linkable)
     at = np.full(len(units), -1, dtype=np.int64)
     at[unit[writes]] = np.flatnonzero(writes)
@@ -214,8 +219,18 @@ def _new_links(scene: Scene, unit: Ints, home: Ints, writes: Flags) -> pd.Series
     for place, sourced_id in zip(
         places[order].tolist(), units.sourced_ids.take(pa.array(new[order])).to_pylist(), strict=True
     ):
-        links[place].append(sourced_id)
+        links[place] = [*links[place], sourced_id]
     return pd.Series(links, dtype=object)
+
+
+def _changes_column(rows: Ints, changes: dict[int, dict[str, list[Any]]]) -> pd.Series[Any]:
+    column = [_SAME] * len(rows)
+    having = np.fromiter(changes, dtype=np.int64, count=len(changes))
+    at = np.searchsorted(rows, having)
+    for place, where in zip(having.tolist(), at.tolist(), strict=True):
+        if where < len(rows) and rows[where] == place:
+            column[where] = changes[place]
+    return pd.Series(column, dtype=object)
 
 
 def _places(frame: pd.DataFrame, person: Ints) -> Ints:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from roster_pipeline.roster.frames import REJECTED_COLUMNS, TEXT, Array, Flags, blanks, strings
+from roster_pipeline.roster.frames import REJECTED_COLUMNS, Array, Flags, blanks, column_of, strings
 
 Severity = Literal["error", "warning"]
 """error: the record is not used. warning: the value is dropped or noted, the record is used."""
@@ -52,11 +52,11 @@ class Rejections:
             pd.DataFrame(
                 {
                     "collection": self._collection,
-                    "sourced_id": _column(ids),
+                    "sourced_id": column_of(ids),
                     "field": field,
                     "rule": rule,
                     "severity": severity,
-                    "role": _column(blanks(len(ids)) if roles is None else roles.filter(mask)),
+                    "role": column_of(blanks(len(ids)) if roles is None else roles.filter(mask)),
                 }
             )
         )
@@ -72,14 +72,10 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
     if not filled:
         return pd.DataFrame({name: pd.Series([], dtype="str") for name in REJECTED_COLUMNS})
     merged = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
-    text = {name: _column(strings(merged[name])) for name in REJECTED_COLUMNS}
+    text = {name: column_of(strings(merged[name])) for name in REJECTED_COLUMNS}
     return pd.DataFrame(text).sort_values(["collection", "sourced_id", "field", "rule"], ignore_index=True)
 
 
 def nowhere(length: int) -> Flags:
     """No record at all."""
     return np.zeros(length, dtype=bool)
-
-
-def _column(array: Array) -> pd.Series[Any]:
-    return pd.Series(array.cast(TEXT), dtype="str")

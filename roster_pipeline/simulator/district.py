@@ -4,7 +4,6 @@ Only people who differ from what the seed gives are held in memory. Every change
 record with the clock, as a SIS would; `days.py` makes whole nights out of these verbs.
 """
 
-import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -12,9 +11,10 @@ from typing import Any
 
 from roster_pipeline.simulator.days import DayReport, pass_night, turn_year
 from roster_pipeline.simulator.layout import Layout
-from roster_pipeline.simulator.names import FAMILY_NAMES, FAMILY_SLUGS, GIVEN_NAMES, GIVEN_SLUGS
+from roster_pipeline.simulator.names import FAMILY_NAMES
+from roster_pipeline.simulator.newcomers import newcomer
 from roster_pipeline.simulator.orgs import Org, generated_orgs
-from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, Person, Role
+from roster_pipeline.simulator.person import STUDENT, Person, Role
 from roster_pipeline.simulator.population import FIRST_ID, Population
 
 WAYS_OF_LEAVING = ("mark", "vanish", "lose_org", "end_date", "linger", "mark_then_vanish")
@@ -121,7 +121,17 @@ class District:
     def people_of(self, school: str, role: str | None = None) -> list[Person]:
         """Active people with a current role in this school, optionally of one (1.2) role."""
         today = self.clock().date().isoformat()
-        return [person for person in self.people() if _is_current(person, school, role, today)]
+        rows = sorted(self._rows_near(school) - self.gone)
+        return [person for row in rows if _is_current(person := self.at(row), school, role, today)]
+
+    def _rows_near(self, school: str) -> set[int]:
+        """Everybody who may be in a school: its own people, those of the school before it, all who were changed."""
+        rows = set(self.changed)
+        if school in self.population.school_ids:
+            number, layout = self.population.school_ids.index(school), self.layout
+            for block in {number, (number - 1) % layout.schools}:
+                rows.update(range(layout.office + block * layout.block, layout.office + (block + 1) * layout.block))
+        return rows if school in self.population.school_ids else rows | set(range(self.layout.office))
 
     # changing people
 
@@ -148,7 +158,7 @@ class District:
             sourced_id = fields.pop("sourced_id", None) or f"u-{FIRST_ID + index}"
             if self.row_of(sourced_id) is not None:
                 raise ValueError(f"the simulated district already has a person {sourced_id!r}")
-            person = self._newcomer(index, sourced_id, role, org)._replace(**fields)
+            person = newcomer(self.seed, self.domain, index, sourced_id, role, org)._replace(**fields)
             self.next_row += 1
             self._named[sourced_id] = index
             person = self.put(person)
@@ -241,29 +251,6 @@ class District:
     def roll_over(self, how: str = "vanish") -> tuple[str, ...]:
         """The school year turns; returns who graduated (see `days.turn_year`)."""
         return turn_year(self, how)
-
-    def _newcomer(self, index: int, sourced_id: str, role: str, org: str) -> Person:
-        chance = random.Random(f"{self.seed}/newcomer/{index}")  # noqa: S311 - invented people, no secret
-        given, family = chance.randrange(len(GIVEN_NAMES)), chance.randrange(len(FAMILY_NAMES))
-        login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{index}"
-        is_contact = role in CONTACT_ROLES
-        domain = "mail.example" if is_contact else f"{'pupils' if role == STUDENT else 'staff'}.{self.domain}"
-        return Person(
-            index,
-            sourced_id,
-            "active",
-            "",
-            GIVEN_NAMES[given],
-            FAMILY_NAMES[family],
-            (Role(role, org),),
-            username="" if is_contact else login,
-            email=f"{login}@{domain}",
-            sms=f"+1 202 555 01{chance.randrange(100):02d}" if is_contact else "",
-            identifier="" if is_contact else f"{900_000 + index}",
-            state_id="" if is_contact else f"{9_000_000_000 + index}",
-            enabled=not is_contact,
-            grades=(chance.choice(("06", "07", "08", "09", "10")),) if role == STUDENT else (),
-        )
 
 
 def _is_current(person: Person, school: str, role: str | None, today: str) -> bool:

@@ -6,6 +6,7 @@ ADDRESSES = (
     Fault("root_suffix", "the API stands below the root at this path, e.g. /school", "PATH", (12,)),
     Fault("plain_v1p2", "1.2 stands (also, or only) at /ims/oneroster/v1p2", "also|only", (7,)),
     Fault("foreign_api", "every path answers a bare list of another API's members", "", (6,)),
+    Fault("discovery", "1.2 has no discovery document", "off"),
     Fault("nested", "paths below a single object give 404", "off", (24,)),
     Fault("not_found", "these paths give 404 (`/teachers`, `/schools/{id}/classes`)", "PATHS", (24,)),
     Fault("forbidden", "these paths give 403", "PATHS", (27,)),

@@ -18,7 +18,7 @@ ROOTS = {V11: "/ims/oneroster/v1p1", V12: "/ims/oneroster/rostering/v1p2"}
 
 
 def _segment(sourced_id: str) -> str:
-    """An id as one segment of a path. Generated ids (`u-1000`) are as they are; quoting each would cost more than the rest."""
+    """An id as one segment of a path. Generated ids (`u-1000`) stay: quoting each costs more than the rest."""
     return sourced_id if sourced_id[2:].isdigit() and sourced_id[:2] == "u-" else quote(sourced_id, safe="")
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from roster_pipeline.simulator import discovery
 from roster_pipeline.simulator.access import Access
 from roster_pipeline.simulator.call import Call, Reply
 from roster_pipeline.simulator.catalog import FULL, ROUTES, Listing
@@ -116,6 +117,11 @@ class Sis:
             return Reply(fault.status, payload, fault.headers)
 
     def _read(self, call: Call) -> Reply:
+        if call.version == V12 and call.names == ("discovery",) and call.ids and call.ids[0] in discovery.FILES:
+            if self.faults.on("discovery", "off"):
+                raise RequestError(404, "no such path")
+            token_path = self.faults.text("token_path") or f"{self.prefix}{TOKEN_PATHS[0]}"
+            return Reply(200, discovery.discovery_document(call.root, call.origin + token_path))
         route = ROUTES.get(call.names)
         if route is None:
             raise RequestError(404, "no such path")

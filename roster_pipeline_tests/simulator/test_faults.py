@@ -14,6 +14,7 @@ from roster_pipeline.simulator.fault_table import WITHOUT_FAULT
 from roster_pipeline_tests.simulator.conftest import ROOTS, Api
 
 QUIRKS = range(1, 100)
+DISCOVERY = f"{ROOTS['1.2']}/discovery/onerosterv1p2rostersservice_openapi3_v1p0.json"
 
 
 def student(api: Api, version: str = "1.2") -> dict[str, Any]:
@@ -232,6 +233,8 @@ def test_faults_of_addresses(api: Api, sis: Sis, served: Callable[[Sis], Api]) -
     sis.faults.set("foreign_api")
     assert "SchoolId" in api.get("/users").json()[0]
     sis.faults.clear()
+    sis.faults.set("discovery=off")
+    assert api.http.get(DISCOVERY).status_code == 404
     sis.faults.set("nested=off", "not_found=/teachers", "forbidden=/students,/users/{id}")
     found = [
         api.get(p).status_code for p in ("/schools/sch-1/students", "/teachers", "/students", "/users/u-1003", "/users")

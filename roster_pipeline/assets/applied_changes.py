@@ -24,7 +24,7 @@ LINEAGE = lineage(
     kinds={"postgres"},
     description="People, memberships and contacts as changed by this sync; every change stands in change_log.",
 )
-def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:
+def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Apply one school's plan as far as its stored verdict allows, and put the report into the outbox."""
     database = directory.database()
     who = context.run.tags.get(WHO_TAG, BY_ITSELF)

@@ -31,7 +31,7 @@ LINEAGE = lineage(
     kinds={"pandas", "postgres"},
     description="The cleaned people of one snapshot, one row per record; what could not be used is in rejected_record.",
 )
-def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:
+def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Clean one school's snapshot and test its quality."""
     database = directory.database()
     with failing_clearly(context, database, "clean"):

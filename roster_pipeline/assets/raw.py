@@ -31,7 +31,7 @@ def _spec(name: str) -> dg.AssetSpec:
 )
 def raw(
     context: dg.AssetExecutionContext, directory: DirectoryResource
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Fetch one school's snapshot and its proof of completeness."""
     database = directory.database()
     with failing_clearly(context, database, "fetch"):

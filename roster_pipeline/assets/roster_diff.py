@@ -26,7 +26,7 @@ LINEAGE = lineage(
     kinds={"pandas", "postgres"},
     description="The plan: one row per membership with action, reason and field changes; and the verdict on it.",
 )
-def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:
+def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Plan one school's sync and judge it; plan and verdict are written in one transaction."""
     database = directory.database()
     dry_run = context.run.tags.get(DRY_RUN_TAG) == "true"

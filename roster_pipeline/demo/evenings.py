@@ -16,6 +16,7 @@ from roster_pipeline.demo.summary import Line, table_of
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.sis import Sis
 
+NOON = f"{story.SCHOOLS[0].name} (at noon, by hand)"
 BAD_NIGHT = 3
 BAD_CONNECTION = "southside-sis"
 BAD_ANSWER = "record_missing"
@@ -33,12 +34,17 @@ def run_demo(console: Console) -> int:
         with simulated(people) as (base_url, served):
             register(database, base_url)
             with _progress(console) as progress:
-                task = progress.add_task("", total=len(story.NIGHTS) * len(story.SCHOOLS))
+                task = progress.add_task("", total=len(story.NIGHTS) * len(story.SCHOOLS) + 1)
                 for night, title in enumerate(story.NIGHTS, start=1):
+                    if night == story.NOON_BEFORE:
+                        story.pass_noon(people)
+                        progress.update(task, description=f"noon, by hand: {story.SCHOOLS[0].name}")
+                        lines.append(_sync(night, story.SCHOOLS[0], NOON, None))
+                        progress.advance(task)
                     _prepare(night, people, served)
                     for school in story.SCHOOLS:
                         progress.update(task, description=f"night {night} ({title}): {school.name}")
-                        lines.append(_evening(night, school))
+                        lines.append(_sync(night, school, school.name, f"demo-{night}"))
                         progress.advance(task)
         sent = _send(database)
     finally:
@@ -57,18 +63,19 @@ def _prepare(night: int, people: dict[str, District], served: dict[str, Sis]) ->
         served[BAD_CONNECTION].faults.set(BAD_ANSWER)
 
 
-def _evening(night: int, school: story.DemoSchool) -> Line:
+def _sync(night: int, school: story.DemoSchool, shown: str, batch: str | None) -> Line:
+    """One run. `batch`: what the schools of one connection share a pull by; None for a run by hand."""
     from roster_pipeline.evening.outcome import latest_outcome
     from roster_pipeline.resources import DirectoryResource
     from roster_pipeline.running import run_school
 
     began = time.monotonic()
-    ran = run_school(school.key, who="demo", night=f"demo-{night}")
+    ran = run_school(school.key, who="demo", night=batch)
     seconds = time.monotonic() - began
     if ran.problem:
-        return Line(night, school.name, {}, seconds, ran.problem)
+        return Line(night, shown, {}, seconds, ran.problem)
     counts = latest_outcome(DirectoryResource().database(), school.key)
-    return Line(night, school.name, counts, seconds)
+    return Line(night, shown, counts, seconds)
 
 
 def _send(database: object) -> int:

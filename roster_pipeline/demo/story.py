@@ -15,6 +15,8 @@ DISTRICT_NAME = "Riverbend Schools (demo)"
 CLIENT_ID = "demo-client"
 CLIENT_SECRET = "demo-secret"  # noqa: S105 - of the simulated SIS
 REPORT_TO = "it@riverbend.example"
+NOON_BEFORE = 2
+"""The night before which a school is synced by hand as well."""
 NIGHTS = (
     "a first night",
     "joiners, renames, a leaver and a returner",
@@ -49,16 +51,20 @@ def districts() -> dict[str, District]:
     }
 
 
+def pass_noon(people: dict[str, District]) -> None:
+    """The second day at noon: a pupil was signed out at the office by mistake, and somebody syncs that school."""
+    people["northside-sis"].remove(_signed_out(people), how="mark")
+
+
 def pass_night(people: dict[str, District], night: int) -> None:
-    """Bring both SISs to the given night (1, 2 or 3) from the night before."""
+    """Bring both SISs to the given night (1, 2 or 3) from the noon or the night before."""
     north, south = people["northside-sis"], people["southside-sis"]
     if night == 1:
-        north.next_day(leavers=2, how="mark")
-        south.next_day(leavers=1, how="mark")
         return
     if night == 2:
-        north.next_day(joiners=6, renames=4, returners=1, role_moves=1, school_moves=2)
-        south.next_day(joiners=5, renames=3, returners=1)
+        north.restore(_signed_out(people))
+        north.next_day(joiners=6, renames=4, role_moves=1, school_moves=2)
+        south.next_day(joiners=5, renames=3)
         north.next_day(leavers=1, how="mark")
         south.next_day(leavers=1, how="vanish")
         return
@@ -70,8 +76,17 @@ def bring_to(night: int) -> dict[str, District]:
     """Both SISs as they stand after the given night; 0 is before the first."""
     people = districts()
     for passed in range(1, night + 1):
+        if passed == NOON_BEFORE:
+            pass_noon(people)
         pass_night(people, passed)
     return people
+
+
+def _signed_out(people: dict[str, District]) -> str:
+    """The pupil of the noon; the same before and after leaving."""
+    north = people["northside-sis"]
+    school = SCHOOLS[0].school_id
+    return next(iter(north.left()), None) or north.people_of(school, "student")[7].sourced_id
 
 
 def connection_settings(key: str, base_url: str) -> ConnectionSettings:

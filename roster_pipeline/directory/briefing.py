@@ -68,7 +68,8 @@ def unreported(connection: Connection, school_key: str | None = None) -> list[in
 def latest_sync(connection: Connection, school_key: str) -> int | None:
     """The newest sync of a school."""
     found = select(func.max(sync.c.id)).join(school, school.c.id == sync.c.school_id).where(school.c.key == school_key)
-    return connection.scalar(found)
+    newest: int | None = connection.scalar(found)
+    return newest
 
 
 def mark_reported(connection: Connection, sync_id: int, report: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ from roster_pipeline.report import (
     wants,
 )
 from roster_pipeline.report import message_id as stable_message_id
-from roster_pipeline.report.mailer import FOLDER_SENDER, MAIL_FROM
+from roster_pipeline.report.delivery import FOLDER_SENDER, MAIL_FROM
 from roster_pipeline.roster.reasons import REASONS
 from roster_pipeline.settings import Role
 

@@ -42,7 +42,7 @@ class Town:
 
     def add_school(self, key: str = "lincoln", school_id: str = "sch-1", **settings: Any) -> str:
         """A school that rosters everything, unless told otherwise."""
-        chosen: dict[str, Any] = {role: EVERYTHING for role in ROLES} | {"first_sync": "apply"} | settings
+        chosen: dict[str, Any] = dict.fromkeys(ROLES, EVERYTHING) | {"first_sync": "apply"} | settings
         with self.database.begin() as conn:
             tenants.add_school(conn, "sis", key, key.title(), SchoolSettings(school_id=school_id, **chosen))
         return key

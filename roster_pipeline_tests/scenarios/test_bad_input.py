@@ -13,7 +13,9 @@ from roster_pipeline_tests.scenarios.conftest import SECRET, Town
 def _state(town: Town) -> list[object]:
     with town.database.begin() as conn:
         tables = ("person", "link", "membership", "contact", "change_log")
-        return [conn.scalar(text(f"select md5(string_agg(t::text, '|' order by t::text)) from {name} t")) for name in tables]
+        return [
+            conn.scalar(text(f"select md5(string_agg(t::text, '|' order by t::text)) from {name} t")) for name in tables
+        ]
 
 
 def _wrong_secret(town: Town) -> None:

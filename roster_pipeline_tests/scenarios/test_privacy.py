@@ -14,6 +14,9 @@ from roster_pipeline_tests.scenarios.conftest import Town
 POISON = ("Zyxpoison", "qqleak", "5550199777", "99887766")
 
 
+FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "record_missing", "failure_with_200")
+
+
 def _poison(town: Town) -> None:
     for place, person in enumerate(town.people.people_of("sch-1")):
         town.people.edit(
@@ -46,13 +49,14 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
     _poison(town)
     town.evening()
     assert town.count("person", "given_name like 'Zyxpoison%'") > 40
-    for fault in ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "record_missing", "failure_with_200"):
+    for fault in FAULTS:
         town.sis.faults.set(fault)
         town.people.rename(town.people.people_of("sch-1", "student")[0].sourced_id)
         town.evening()
         town.sis.faults.clear()
     with town.database.begin() as conn:
-        conn.execute(text("alter table person add constraint refuse check (given_name not like 'Zyxpoison%') not valid"))
+        refuse = "alter table person add constraint refuse check (given_name not like 'Zyxpoison%') not valid"
+        conn.execute(text(refuse))
     town.people.rename(town.people.people_of("sch-1", "teacher")[0].sourced_id, given_name="Zyxpoison-new")
     town.evening()
     assert town.problems, "the database refused the row"

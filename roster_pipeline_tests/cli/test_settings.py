@@ -43,7 +43,7 @@ SCHOOL_CHOICES: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
         [{"first": "2027-06-20", "last": "2027-08-10", "kind": "blackout"}],
     ),
     (
-        ("--add-only", "2027-08-11:2027-08-31"),
+        ("--no-windows", "--add-only", "2027-08-11:2027-08-31"),
         ("guards", "windows"),
         [{"first": "2027-08-11", "last": "2027-08-31", "kind": "add_only"}],
     ),
@@ -79,19 +79,19 @@ def test_every_setting_of_a_connection_can_be_chosen() -> None:
 
 @pytest.mark.parametrize(("arguments", "path", "expected"), SCHOOL_CHOICES)
 def test_a_chosen_setting_is_kept(
-    school: Roster, arguments: tuple[str, ...], path: tuple[str, ...], expected: Any
+    shared_school: Roster, arguments: tuple[str, ...], path: tuple[str, ...], expected: Any
 ) -> None:
-    assert school("school", "set", "oak", *arguments).code == 0
-    found = school("school", "show", "oak", "--json").data["settings"]
+    assert shared_school("school", "set", "oak", *arguments).code == 0
+    found = shared_school("school", "show", "oak", "--json").data["settings"]
     for step in path:
         found = found[step]
     assert found == expected
 
 
-def test_what_is_not_given_stays(school: Roster) -> None:
-    school("school", "set", "oak", "--students", "--guard", "archive_share=0.3", "--report-to", "a@example.org")
-    school("school", "set", "oak", "--teachers")
-    settings = school("school", "show", "oak", "--json").data["settings"]
+def test_what_is_not_given_stays(shared_school: Roster) -> None:
+    shared_school("school", "set", "oak", "--students", "--guard", "archive_share=0.3", "--report-to", "a@example.org")
+    shared_school("school", "set", "oak", "--teachers")
+    settings = shared_school("school", "show", "oak", "--json").data["settings"]
     assert settings["students"]["rostered"]
     assert settings["guards"]["archive_share"] == 0.3
     assert settings["report_to"] == ["a@example.org"]
@@ -108,34 +108,34 @@ def test_settings_go_back(school: Roster) -> None:
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG)
 def test_a_wrong_setting_is_refused_and_changes_nothing(
-    school: Roster, arguments: tuple[str, ...], message: str
+    shared_school: Roster, arguments: tuple[str, ...], message: str
 ) -> None:
-    before = school("school", "show", "oak", "--json").data
-    answer = school("school", "set", "oak", *arguments)
+    before = shared_school("school", "show", "oak", "--json").data
+    answer = shared_school("school", "set", "oak", *arguments)
     assert answer.code == 2
     assert message in " ".join(answer.err.replace("│", " ").split())
     assert "Traceback" not in answer.err
-    assert school("school", "show", "oak", "--json").data == before
+    assert shared_school("school", "show", "oak", "--json").data == before
 
 
-def test_the_guards_of_the_help_are_those_of_the_settings(school: Roster) -> None:
-    shown = school("school", "show", "oak").out
+def test_the_guards_of_the_help_are_those_of_the_settings(shared_school: Roster) -> None:
+    shown = shared_school("school", "show", "oak").out
     for name in guard_names():
         assert f"guard {name}" in shown
 
 
-def test_unknown_and_taken_keys_are_told_with_the_remedy(school: Roster) -> None:
-    unknown = school("school", "show", "elm")
+def test_unknown_and_taken_keys_are_told_with_the_remedy(shared_school: Roster) -> None:
+    unknown = shared_school("school", "show", "elm")
     assert (unknown.code, unknown.out) == (1, "")
     assert "no school elm" in unknown.err
     assert "roster school list" in unknown.err
-    taken = school("school", "add", "oak", "--connection", "sis", "--school-id", "1", "--name", "Oak")
+    taken = shared_school("school", "add", "oak", "--connection", "sis", "--school-id", "1", "--name", "Oak")
     assert taken.code == 1
     assert "already a school oak" in taken.err
 
 
-def test_a_key_that_could_be_no_partition_is_wrong_usage(school: Roster) -> None:
-    assert school("district", "add", "Spring Hill", "--name", "x").code == 2
+def test_a_key_that_could_be_no_partition_is_wrong_usage(shared_school: Roster) -> None:
+    assert shared_school("district", "add", "Spring Hill", "--name", "x").code == 2
 
 
 def test_changes_of_settings_stand_in_the_audit_by_name_and_without_values(school: Roster) -> None:
@@ -145,9 +145,9 @@ def test_changes_of_settings_stand_in_the_audit_by_name_and_without_values(schoo
     assert newest["details"]["changed"] == ["report_to", "students.rostered"]
 
 
-def test_lists_show_what_was_added(school: Roster) -> None:
-    assert [row["key"] for row in school("district", "list", "--json").data] == ["spring"]
-    assert [row["key"] for row in school("connection", "list", "--json").data] == ["sis"]
-    assert [row["key"] for row in school("school", "list", "--json", "--district", "spring").data] == ["oak"]
+def test_lists_show_what_was_added(shared_school: Roster) -> None:
+    assert [row["key"] for row in shared_school("district", "list", "--json").data] == ["spring"]
+    assert [row["key"] for row in shared_school("connection", "list", "--json").data] == ["sis"]
+    assert [row["key"] for row in shared_school("school", "list", "--json", "--district", "spring").data] == ["oak"]
     for kind in ("district", "connection", "school"):
-        assert school(kind, "list").code == 0
+        assert shared_school(kind, "list").code == 0

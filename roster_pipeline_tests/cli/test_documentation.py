@@ -1,0 +1,95 @@
+"""Every command and every option is documented, has a help line, and the help comes at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from roster_pipeline.cli import app
+from roster_pipeline.cli.pairs import guard_names
+
+PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+OF_EVERY_COMMAND = {"--help", "-h"}
+SLOW = ("dagster", "pandas", "great_expectations", "sqlalchemy", "pydantic", "httpx")
+SECOND = 1.0
+PRINT_DATA = {"init", "test-connection", "sync", "history", "people", "audit"}
+PRINTING_WORDS = ("list", "show")
+
+
+def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command below `roster`, with the words that call it."""
+    command = command or typer.main.get_command(app)
+    below = getattr(command, "commands", {})
+    if path:
+        yield path, command
+    for name, child in below.items():
+        yield from commands(child, (*path, name))
+
+
+COMMANDS = list(commands())
+LEAVES = [(path, command) for path, command in COMMANDS if not getattr(command, "commands", {})]
+
+
+def section_of(path: tuple[str, ...]) -> str:
+    """The section of the page that speaks of a command. A heading may name several: `roster hold list`, `show`."""
+    for part in PAGE.split("\n### ")[1:]:
+        first, *more = part.splitlines()[0].split("`")[1::2]
+        names = {first, *(f"{first.rsplit(maxsplit=1)[0]} {name.removeprefix('roster ')}" for name in more), *more}
+        if " ".join(("roster", *path)) in names:
+            return part
+    raise AssertionError(f"docs/cli.md has no section on roster {' '.join(path)}")
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), LEAVES, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_every_command_and_option_is_documented(path: tuple[str, ...], command: Any) -> None:
+    section = section_of(path)
+    options = {flag for one in command.params for flag in (*one.opts, *one.secondary_opts) if flag.startswith("-")}
+    missing = {flag for flag in options - OF_EVERY_COMMAND if f"{flag}`" not in section and f"{flag} " not in section}
+    missing -= {flag for flag in missing if flag in ("--who", "--json") and f"`{flag}`" in PAGE}
+    assert not missing, f"docs/cli.md says nothing of {', '.join(sorted(missing))} of roster {' '.join(path)}"
+
+
+def test_every_command_of_the_page_exists() -> None:
+    known = {" ".join(("roster", *path)) for path, _ in COMMANDS}
+    for title in PAGE.split("\n### ")[1:]:
+        called = title.split("`")[1]
+        assert called in known, f"{called} is documented, but there is no such command"
+
+
+@pytest.mark.parametrize("name", guard_names())
+def test_every_guard_is_documented(name: str) -> None:
+    assert f"| `{name}` |" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), COMMANDS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_every_command_has_a_help_line_and_every_option_too(path: tuple[str, ...], command: Any) -> None:
+    assert command.help
+    assert len(command.help.splitlines()[0]) < 120
+    for one in command.params:
+        if one.opts[0].startswith("--"):
+            assert one.help, f"{one.opts[0]} of roster {' '.join(path)} has no help"
+
+
+def test_every_command_that_prints_data_prints_json_too() -> None:
+    for path, command in LEAVES:
+        if path[0] in PRINT_DATA or path[-1] in PRINTING_WORDS:
+            assert any("--json" in one.opts for one in command.params), path
+
+
+def test_help_comes_at_once_and_imports_nothing_slow() -> None:
+    code = f"import sys; import roster_pipeline.cli; print([name for name in {SLOW!r} if name in sys.modules])"
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < SECOND * 2, "twice the aim: tests share the machine"
+    assert done.stdout.strip() == "[]"

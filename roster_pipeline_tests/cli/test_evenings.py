@@ -1,0 +1,172 @@
+"""Evenings from the command line: real databases, Dagster's own storage, a simulated SIS over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from unittest import mock
+
+import dagster as dg
+import pytest
+from sqlalchemy.engine import URL
+
+from roster_pipeline.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline.simulator import Sis, create_site, generate_district, running
+from roster_pipeline_tests.cli.conftest import SECRET, Answer, drop, run
+
+CLIENT = "client"
+STUDENTS = 20
+NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Town:
+    """A folder after `roster init`, with one connection to a SIS whose schools each test takes one of."""
+
+    base_url: str
+
+    def school(self, *options: str) -> str:
+        """A school of its own for one test; students are rostered."""
+        number = next(NUMBERS)
+        key = f"school-{number}"
+        arguments = ("--connection", "sis", "--school-id", f"sch-{number}", "--name", f"School {number}", "--students")
+        added(run("school", "add", key, *arguments, *options))
+        return key
+
+
+def added(answer: Answer) -> None:
+    assert answer.code == 0, answer.err
+
+
+@pytest.fixture(scope="module")
+def town(postgres_server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Set up by the commands themselves, once: Dagster's storage takes seconds to make."""
+    name = f"roster_cli_{secrets.token_hex(4)}"
+    url = postgres_server.set(database=name).render_as_string(hide_password=False)
+    environment = {DATABASE_URL: url, HOME: str(tmp_path_factory.mktemp("home"))}
+    level = logging.getLogger("dagster").level
+    sis = Sis(generate_district(3, schools=8, students_per_school=STUDENTS), credentials={CLIENT: SECRET})
+    with mock.patch.dict(os.environ, environment), running(create_site([sis])) as base_url:
+        for variable in (DAGSTER_URL, SECRET_KEY, "ROSTER_WHO"):
+            os.environ.pop(variable, None)
+        added(run("init"))
+        added(run("district", "add", "spring", "--name", "Spring Schools"))
+        where = ("--url", f"{base_url}/ims/oneroster/rostering/v1p2", "--allow-private-addresses")
+        who = ("--client-id", CLIENT, "--client-secret", "-")
+        added(run("connection", "add", "sis", "--district", "spring", *where, *who, stdin=SECRET))
+        yield Town(base_url)
+    logging.getLogger("dagster").setLevel(level)
+    drop(postgres_server, name, f"{name}_dagster")
+
+
+def test_a_first_sync_waits_and_an_approval_with_a_reason_applies_it(town: Town) -> None:
+    key = town.school()
+    held = run("sync", key)
+    assert held.code == 3
+    assert "waits for approval" in held.err
+    assert run("people", key, "--json").data == []
+    (waiting,) = run("hold", "list", key, "--json").data
+    assert (waiting["action"], waiting["overridable"]) == ("create", True)
+    shown = run("hold", "show", key, "--json").data
+    assert len(shown["rows"]) == waiting["rows"]
+    plan = waiting["plan_id"]
+    assert run("hold", "approve", key, "--plan", plan).code == 2, "a reason is required"
+    assert run("hold", "approve", key, "--plan", plan, "--reason", " ").code == 2
+    approved = run("hold", "approve", key, "--plan", plan, "--reason", "looked at it", "--who", "Ada", "--json")
+    assert approved.code == 0, approved.err
+    assert approved.data["kind"] == "approval"
+    assert len(run("people", key, "--role", "student", "--json").data) == waiting["rows"]
+    assert [line["kind"] for line in run("history", key, "--json").data] == ["approval", "sync"]
+    newest = run("audit", "--school", key, "--json").data[0]
+    assert (newest["who"], newest["what"], newest["reason"]) == ("Ada", "hold approved", "looked at it")
+    again = run("hold", "approve", key, "--plan", plan, "--reason", "once more")
+    assert again.code == 1
+    assert "Nothing of plan" in again.err
+
+
+def test_a_sync_is_a_dagster_run_that_the_ui_shows(town: Town) -> None:
+    key = town.school("--first-sync", "apply")
+    answer = run("sync", key, "--who", "Ada", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.data["school_key"] == key
+    assert "DEBUG" not in answer.err
+    with dg.DagsterInstance.get() as instance:
+        assert key in instance.get_dynamic_partitions("schools")
+        (found,) = instance.get_runs(filters=dg.RunsFilter(tags={"dagster/partition": key}))
+    assert found.status == dg.DagsterRunStatus.SUCCESS
+    assert found.tags["roster/who"] == "Ada"
+    line = run("history", key, "--json").data[0]
+    assert (line["who"], line["run_id"], line["outcome"]) == ("Ada", found.run_id, "applied")
+    for arguments in (("people", key), ("history", key), ("plan", "show", key), ("hold", "show", key)):
+        assert run(*arguments).code == 0
+
+
+def test_a_dry_run_applies_nothing_and_its_plan_can_be_read_row_by_row(town: Town, tmp_path: Path) -> None:
+    key = town.school("--first-sync", "apply")
+    answer = run("sync", key, "--dry-run", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.data["dry_run"]
+    planned = sum(answer.data["counts"]["student"].values())
+    assert run("people", key, "--json").data == run("history", key, "--json").data == []
+    rows = run("plan", "show", key, "--json").data["rows"]
+    assert len(rows) == planned
+    assert all(row["name"] and row["why"] and row["changes"] for row in rows)
+    path = tmp_path / "plan.csv"
+    assert run("plan", "show", key, "--csv", path).code == 0
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert run("plan", "show", key, "--action", "archive", "--json").data["rows"] == []
+
+
+def test_a_discarded_plan_is_never_applied(town: Town) -> None:
+    key = town.school()
+    run("sync", key)
+    plan = run("hold", "list", key, "--json").data[0]["plan_id"]
+    assert run("hold", "discard", key, "--plan", plan, "--reason", "wrong term").code == 0
+    assert run("hold", "list", key, "--json").data == []
+    assert run("hold", "approve", key, "--plan", plan, "--reason", "after all").code == 1
+    assert run("people", key, "--json").data == []
+
+
+def test_a_plan_of_another_school_is_not_approved(town: Town) -> None:
+    one, other = town.school(), town.school()
+    run("sync", one)
+    plan = run("hold", "list", one, "--json").data[0]["plan_id"]
+    answer = run("hold", "approve", other, "--plan", plan, "--reason", "x")
+    assert answer.code == 1
+    assert "is not one of" in answer.err
+
+
+def test_a_wrong_school_id_is_one_message_and_changes_nothing(town: Town) -> None:
+    key = town.school()
+    run("school", "set", key, "--school-id", "nowhere")
+    answer = run("sync", key)
+    assert answer.code == 1
+    assert answer.err.startswith(f"{key}: ")
+    assert "Check the School ID" in answer.err
+    assert "Traceback" not in answer.out + answer.err
+    assert run("history", key, "--json").data == []
+    red = run("test-connection", key, "--json")
+    assert red.code == 1
+    assert not red.data["ok"]
+
+
+def test_the_outcome_of_test_your_information_is_kept(town: Town) -> None:
+    key = town.school()
+    answer = run("test-connection", key)
+    assert answer.code == 0, answer.out + answer.err
+    assert "Sign-in" in answer.out
+    kept = run("school", "show", key, "--json").data["test"]
+    assert {item["name"] for item in kept["items"]} >= {"Address", "Sign-in", "School"}
+
+
+def test_an_unknown_school_starts_no_run(town: Town) -> None:
+    answer = run("sync", "nowhere")
+    assert (answer.code, answer.out) == (1, "")
+    assert "no school nowhere" in answer.err
+    with dg.DagsterInstance.get() as instance:
+        assert not instance.has_dynamic_partition("schools", "nowhere")

@@ -1,0 +1,103 @@
+"""`roster dev` and what it starts: everything ends together, whoever asks, and whoever ends first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.cli import processes
+from roster_pipeline.cli.processes import ProcessGroup
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); time.sleep(60)"
+DEV = """
+import sys
+from roster_pipeline.cli import dev, main
+python = sys.executable
+dev._commands = lambda workspace, port, simulator_port: {{
+    "Dagster UI": [python, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
+    "Dagster daemon": [python, "-c", "import time; time.sleep({seconds})"],
+}}
+sys.argv = ["roster", "dev", "--no-simulator", "--port", sys.argv[1]]
+main()
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def members(group: int) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [row.split(maxsplit=2) for row in listed.splitlines()]
+    return [row[2] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
+
+
+def test_grandchildren_that_will_not_stop_are_killed_with_their_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "POLITE_SECONDS", 1.0)
+    with ProcessGroup() as group:
+        group.start("parent", [sys.executable, "-c", PARENT])
+        deadline = time.monotonic() + 10
+        while len(members(group._group)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(members(group._group)) == 2
+        leader = group._group
+    assert members(leader) == []
+
+
+def dev(environment: dict[str, str], port: int, seconds: int = 60) -> subprocess.Popen[str]:
+    code = DEV.format(seconds=seconds)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.fixture
+def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+    given = {"ROSTER_DATABASE_URL": database_url, "ROSTER_DAGSTER_DATABASE_URL": database_url}
+    return os.environ | given | {"ROSTER_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_dev_says_where_the_ui_is_and_a_signal_ends_everything(environment: dict[str, str], number: int) -> None:
+    port = free_port()
+    started = dev(environment, port)
+    assert started.stdout is not None
+    seen = ""
+    while "The Dagster UI is at" not in seen:
+        line = started.stdout.readline()
+        assert line, seen
+        seen += line
+    started.send_signal(number)
+    assert started.wait(20) == 0
+    started.stdout.close()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_dev_ends_with_the_first_child_that_ends(environment: dict[str, str]) -> None:
+    out, _ = dev(environment, free_port(), seconds=0).communicate(timeout=30)
+    assert "The Dagster daemon ended by itself" in out
+
+
+def test_a_port_in_use_is_told_before_anything_starts(environment: dict[str, str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        started = dev(environment, taken.getsockname()[1])
+        out, _ = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert "is in use" in out

@@ -17,6 +17,7 @@ from roster_pipeline.cli.history import history
 from roster_pipeline.cli.holds import hold
 from roster_pipeline.cli.keys import secrets
 from roster_pipeline.cli.people import people
+from roster_pipeline.cli.persons import person
 from roster_pipeline.cli.plans import plan
 from roster_pipeline.cli.schools import school
 from roster_pipeline.cli.setup import init
@@ -49,6 +50,7 @@ def build_app() -> typer.Typer:
     app.add_typer(plan, name="plan", rich_help_panel=EVENINGS)
     app.add_typer(hold, name="hold", rich_help_panel=EVENINGS)
     one("people", rich_help_panel=PEOPLE, epilog=examples("roster people oak --role teacher --search miller"))(people)
+    app.add_typer(person, name="person", rich_help_panel=PEOPLE)
     one("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(audit)
     one("demo", rich_help_panel=TRYING)(demo)
     one("dev", rich_help_panel=TRYING, epilog=examples("roster dev --port 3001"))(dev)

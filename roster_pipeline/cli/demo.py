@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from roster_pipeline.cli.printing import console
+import typer
+from rich.console import Console
 
 
 def demo() -> None:
     """Three evenings of three simulated schools through Dagster, and what came of them."""
     from roster_pipeline.demo import run_demo
 
-    run_demo(console())
+    code = run_demo(Console())
+    if code:
+        raise typer.Exit(code)

@@ -164,6 +164,19 @@ def test_the_outcome_of_test_your_information_is_kept(town: Town) -> None:
     assert {item["name"] for item in kept["items"]} >= {"Address", "Sign-in", "School"}
 
 
+def test_a_person_is_found_and_shown_with_all_that_ever_happened(town: Town) -> None:
+    key = town.school("--first-sync", "apply")
+    assert run("sync", key).code == 0
+    someone = run("plan", "show", key, "--json").data["rows"][0]
+    found = run("person", "find", someone["changes"]["email"]["to"], "--json").data
+    (one,) = [person for person in found if person["memberships"][0]["school"] == key]
+    shown = run("person", "show", one["id"], "--history", "--json").data
+    assert shown["fields"]["given_name"] == someone["changes"]["given_name"]["to"]
+    assert {change["entity"] for change in shown["history"]} >= {"person", "link", "membership"}
+    assert run("person", "show", one["id"], "--history").code == run("person", "find", someone["name"]).code == 0
+    assert run("person", "show", 10**9).code == 1
+
+
 def test_an_unknown_school_starts_no_run(town: Town) -> None:
     answer = run("sync", "nowhere")
     assert (answer.code, answer.out) == (1, "")

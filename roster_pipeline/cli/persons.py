@@ -1,0 +1,109 @@
+"""`roster person`: one human of a district, with memberships, links and history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.failing import CommandError
+from roster_pipeline.cli.printing import note, print_facts, print_json, print_table, shown
+from roster_pipeline.cli.session import AsJson, open_directory
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from roster_pipeline.directory.ledger import Change
+    from roster_pipeline.directory.members import Person
+    from roster_pipeline.directory.tenants import DistrictRow
+
+person = group("One person: what the directory has, what it is linked to, and what ever happened to it.")
+OURS = {"revision", "updated_at"}
+"""What changes with every change, and tells nothing."""
+Number = Annotated[int, typer.Argument(metavar="PERSON", help="The person's number; see: roster person find WORDS")]
+District = Annotated[
+    str | None, typer.Option("--district", help="The person's district; not needed where there is only one.")
+]
+
+
+@person.command("find", epilog=examples("roster person find 'ada byron'", "roster person find ada@example.org"))
+def find(
+    words: Annotated[str, typer.Argument(help="Part of a name; or an e-mail, username, number, sourcedId.")],
+    district: District = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search a district for people, archived ones too."""
+    from roster_pipeline.directory import members
+
+    with open_directory() as database, database.begin() as opened:
+        found = members.find(opened, district_of(opened, district).id, words)
+    if as_json:
+        print_json([vars(one) for one in found])
+        return
+    print_table(
+        ["person", "name", "e-mail", "number", "memberships"],
+        [
+            (one.id, name_of(one), one.fields["email"], one.fields["number"], [_membership(m) for m in one.memberships])
+            for one in found
+        ],
+    )
+    note(f"{len(found)} people" if found else "Nobody found.")
+
+
+@person.command("show", epilog=examples("roster person show 42", "roster person show 42 --history"))
+def show(
+    number: Number,
+    history: Annotated[bool, typer.Option("--history", help="Every change there ever was, too.")] = False,
+    district: District = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything the directory holds of one person."""
+    from roster_pipeline.directory import ledger, members
+
+    with open_directory() as database, database.begin() as opened:
+        owner = district_of(opened, district)
+        found = members.get_person(opened, owner.id, number)
+        changes = ledger.changes_of_person(opened, owner.id, number) if history else []
+    if as_json:
+        print_json(vars(found) | ({"history": [vars(change) for change in changes]} if history else {}))
+        return
+    facts = {field.replace("_", " "): value for field, value in found.fields.items()}
+    by_hand = {"excluded": found.excluded, "locked fields": found.locked_fields}
+    print_facts({"person": found.id, "district": owner.key} | facts | by_hand)
+    for title, rows in (("Memberships", found.memberships), ("Links", found.links), ("Contacts", found.contacts)):
+        if rows:
+            print_table(list(rows[0]), [list(row.values()) for row in rows], title=f"\n{title}")
+    if changes:
+        columns = ["when", "sync", "school", "entity", "operation", "changes"]
+        print_table(columns, [_change(change) for change in changes], title="\nHistory")
+
+
+def district_of(opened: Connection, key: str | None) -> DistrictRow:
+    """The district asked for, or the only one. Raises CommandError where it must be said which."""
+    from roster_pipeline.directory import tenants
+
+    if key is not None:
+        return tenants.get_district(opened, key)
+    rows = tenants.list_districts(opened)
+    if len(rows) != 1:
+        raise CommandError(
+            "There is not exactly one district, so say which: --district\nSee which there are: roster district list"
+        )
+    return rows[0]
+
+
+def name_of(one: Person) -> str:
+    """Given and family name."""
+    return " ".join(part for part in (one.fields["given_name"], one.fields["family_name"]) if part)
+
+
+def _membership(membership: dict[str, Any]) -> str:
+    return f"{membership['school']}: {membership['role']}, {membership['status']}"
+
+
+def _change(change: Change) -> tuple[Any, ...]:
+    before, after = change.before or {}, change.after or {}
+    moved = sorted(name for name in before.keys() & after.keys() - OURS if before[name] != after[name])
+    text = "\n".join(f"{name}: {shown(before[name])} -> {shown(after[name])}" for name in moved)
+    return (change.at, change.sync_id or "by hand", change.school, change.entity, change.operation, text)

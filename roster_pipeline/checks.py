@@ -92,10 +92,10 @@ def _verdict_result(name: str, lines: Sequence[Mapping[str, Any]]) -> dg.AssetCh
         check_name=name,
         asset_key="roster_diff",
         passed=not held,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR,
         metadata={
             f"{line['role']} {line['action']}": dg.MetadataValue.text(
-                f"{line['rows']} held: " + "; ".join(finding["message"] for finding in line["findings"])
+                f"{line['rows']} held: " + " ".join(finding["message"] for finding in line["findings"])
             )
             for line in held
         },

@@ -1,0 +1,50 @@
+"""OneRoster CSV bundles as a source beside the API: same batches, same kind of proof.
+
+source = source_of("sftp://sis.example.org/exports", "user", "password", host_key="SHA256:...")
+people = pull_bundle(source, Wanted(contacts=True))
+for batch in people: ...
+people.proof.mode  # "full", or "delta" where absence means nothing
+"""
+
+from roster_pipeline.oneroster.bundle.address import is_bundle_url, source_of
+from roster_pipeline.oneroster.bundle.check import check_bundle
+from roster_pipeline.oneroster.bundle.errors import (
+    BundleBroken,
+    BundleError,
+    BundleMoving,
+    BundleNotFound,
+    BundleTooLarge,
+    BundleUnsafe,
+    HostKeyRefused,
+    MissingFile,
+    WrongEncoding,
+    WrongHeader,
+    WrongManifest,
+)
+from roster_pipeline.oneroster.bundle.limits import BundleLimits
+from roster_pipeline.oneroster.bundle.pull import BundlePull, pull_bundle
+from roster_pipeline.oneroster.bundle.sftp import SftpSource
+from roster_pipeline.oneroster.bundle.source import BundleSource, LocalSource
+
+__all__ = [
+    "BundleBroken",
+    "BundleError",
+    "BundleLimits",
+    "BundleMoving",
+    "BundleNotFound",
+    "BundlePull",
+    "BundleSource",
+    "BundleTooLarge",
+    "BundleUnsafe",
+    "HostKeyRefused",
+    "LocalSource",
+    "MissingFile",
+    "SftpSource",
+    "WrongEncoding",
+    "WrongHeader",
+    "WrongManifest",
+    "check_bundle",
+    "is_bundle_url",
+    "pull_bundle",
+    "source_of",
+]

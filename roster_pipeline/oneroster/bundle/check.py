@@ -1,0 +1,140 @@
+"""Test Your Information for a bundle: item by item what was found, green or red. Counts only, no people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from roster_pipeline.oneroster.bundle.errors import HostKeyRefused, WrongHeader, WrongManifest
+from roster_pipeline.oneroster.bundle.pull import pull_bundle
+from roster_pipeline.oneroster.bundle.source import BundleSource
+from roster_pipeline.oneroster.census import Census
+from roster_pipeline.oneroster.check import ROLE_NAMES, CheckItem
+from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
+from roster_pipeline.oneroster.org_records import is_school
+from roster_pipeline.oneroster.proof import Proof
+from roster_pipeline.oneroster.reading import GROUPS, Wanted
+from roster_pipeline.oneroster.witness import GONE_STATUSES
+
+OLD_DAYS = 7
+"""Age from which a bundle looks like an export that has stopped."""
+_NAMES: tuple[tuple[type[OneRosterError], str], ...] = (
+    (HostKeyRefused, "Host key"),
+    (SignInRefused, "Sign-in"),
+    (WrongManifest, "Manifest"),
+    (WrongHeader, "Columns"),
+)
+
+
+def check_bundle(
+    source: BundleSource,
+    school_id: str,
+    roles: Iterable[str] = GROUPS,
+    *,
+    contacts: bool = False,
+    now: datetime | None = None,
+) -> list[CheckItem]:
+    """Read the whole bundle as a sync would. roles: the role groups that are rostered. Never raises for a bundle."""
+    now = now or datetime.now(UTC)
+    pulled = pull_bundle(source, Wanted(contacts=contacts, roles=frozenset(roles)))
+    school: dict[str, Any] | None = None
+    census: Census | None = None
+    orgs: list[dict[str, Any]] = []
+    try:
+        for batch in pulled:
+            if batch.kind == "org":
+                orgs += batch.records
+                continue
+            if census is None:
+                school = found_school(orgs, school_id)
+                census = Census(school["sourcedId"] if school else school_id.strip(), now.date())
+            census.count(batch.records)
+    except OneRosterError as problem:
+        name = next((name for kind, name in _NAMES if isinstance(problem, kind)), "Bundle")
+        return [CheckItem(name, False, problem.message, problem.remedy)]
+    proof = pulled.proof
+    school = school or found_school(orgs, school_id)
+    items = [_bundle(source, proof), _age(proof, now), _mode(proof), _school(school, proof)]
+    if census is not None and (school is not None or not orgs):
+        items += [_role(census, proof, group) for group in GROUPS if group in set(roles)]
+        if contacts:
+            items.append(_guardians(census))
+    items.append(_completeness(proof))
+    return [*items, _witness()]
+
+
+def found_school(orgs: list[dict[str, Any]], school_id: str) -> dict[str, Any] | None:
+    """The org a School ID means: by sourcedId, else by an identifier that one school alone has."""
+    wanted = school_id.strip()
+    for org in orgs:
+        if org["sourcedId"] == wanted:
+            return {**org, "foundBy": "sourcedId"}
+    named = [org for org in orgs if org["identifier"] == wanted]
+    named = [org for org in named if is_school(org)] or named
+    return {**named[0], "foundBy": "identifier"} if len(named) == 1 else None
+
+
+def _bundle(source: BundleSource, proof: Proof) -> CheckItem:
+    return CheckItem("Bundle", True, f"OneRoster {proof.version}, {proof.bytes:,} bytes from {source.shown}")
+
+
+def _age(proof: Proof, now: datetime) -> CheckItem:
+    days = (now - datetime.fromisoformat(proof.server_time or now.isoformat())).days
+    old = days >= OLD_DAYS
+    return CheckItem(
+        "Age", not old, f"written {days} days ago", "Check whether the export still runs every night." if old else ""
+    )
+
+
+def _mode(proof: Proof) -> CheckItem:
+    name = "Bulk or delta"
+    if proof.mode == "full":
+        return CheckItem(name, True, "bulk: who is not in it is gone")
+    if "no-manifest" in proof.problems:
+        detail = "no manifest.csv, so it is taken for a delta: nobody is archived for not being in it"
+        return CheckItem(name, None, detail, "Let the export include its manifest.")
+    detail = "delta: only what it marks as deleted is archived"
+    return CheckItem(name, None, detail, "A bulk export is safer: a delta that was missed is never made up for.")
+
+
+def _school(school: dict[str, Any] | None, proof: Proof) -> CheckItem:
+    if school is None:
+        known = "orgs-unchanged" in proof.notes or "no-changes-of-people" in proof.notes
+        detail = "this bundle brings no orgs" if known else "no org of the bundle has this School ID"
+        remedy = "" if known else "Enter the sourcedId (or identifier) that orgs.csv gives the school."
+        return CheckItem("School", None if known else False, detail, remedy)
+    if school["status"] in GONE_STATUSES:
+        return CheckItem("School", False, "marked as deleted in the bundle", "Choose the school that took its place.")
+    return CheckItem("School", True, f"found by {school['foundBy']}, type {school['type'] or 'unknown'}")
+
+
+def _role(census: Census, proof: Proof, group: str) -> CheckItem:
+    found = census.people[group]
+    if found or proof.mode == "delta":
+        return CheckItem(ROLE_NAMES[group], True if found else None, f"{found} in this school")
+    remedy = "Check what the export includes, or switch this role off."
+    return CheckItem(ROLE_NAMES[group], False, "0 in this school", remedy)
+
+
+def _guardians(census: Census) -> CheckItem:
+    detail = f"{census.agents_found} of {census.agents} named by {census.students_with_agents} students are there"
+    ok = census.agents_found > 0
+    return CheckItem("Guardians", ok, detail, "" if ok else "Let the export include guardians and agentSourcedIds.")
+
+
+def _completeness(proof: Proof) -> CheckItem:
+    told = f"{proof.records} rows of people read to the end, {proof.rejected} unusable"
+    if proof.complete:
+        return CheckItem("Completeness", True, told)
+    remedy = "Nobody is archived from such a bundle. Show this to whoever runs the export."
+    return CheckItem("Completeness", False, f"{told}; {', '.join(proof.problems)}", remedy)
+
+
+def _witness() -> CheckItem:
+    return CheckItem(
+        "Second witness",
+        None,
+        "a bundle cannot be asked for single people",
+        "Archivals rest on the bundle alone; keep the guards as they are.",
+    )

@@ -1,0 +1,203 @@
+"""One reading of a bundle's files: orgs, roles, people; normalised by the client's own readers, counted for the proof.
+
+Rows are streamed a page at a time. What is kept beyond a page: which ids came (8 bytes each), and in 1.2 who has which
+role (16 bytes each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from roster_pipeline.oneroster.bundle.contents import Contents, File
+from roster_pipeline.oneroster.bundle.limits import BundleLimits
+from roster_pipeline.oneroster.bundle.role_book import RoleBook
+from roster_pipeline.oneroster.bundle.rows import id_of, record_maker, unreadable_rejects
+from roster_pipeline.oneroster.bundle.table import Page, Table
+from roster_pipeline.oneroster.org_records import orgs_of
+from roster_pipeline.oneroster.reading import Batch, Wanted
+from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
+from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
+from roster_pipeline.oneroster.user_records import UserReader, reject
+from roster_pipeline.oneroster.witness import GONE_STATUSES
+
+STRAY_ROLES = 0.01
+"""Share of roles whose user is not in a bulk bundle, beyond which users.csv must be taken for cut."""
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Tally:
+    """What was counted of people. problems, notes: slugs, each once."""
+
+    pages: int = 0
+    records: int = 0
+    rejected: int = 0
+    left_out: int = 0
+    duplicates: int = 0
+    orgs_told: bool = False
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def problem(self, slug: str) -> None:
+        if slug not in self.problems:
+            self.problems.append(slug)
+
+
+class BundleReading:
+    """Reads the files of one opened bundle; `tally` is whole after the last batch."""
+
+    def __init__(
+        self, contents: Contents, wanted: Wanted, limits: BundleLimits, metadata_keys: tuple[str, ...] = ()
+    ) -> None:
+        self.tally = Tally()
+        self._contents = contents
+        self._wanted = wanted
+        self._limits = limits
+        self._reader = UserReader(metadata_keys)
+
+    def batches(self) -> Iterator[Batch]:
+        """Orgs, then people."""
+        files = self._contents.files
+        if "orgs" in files:
+            yield from self._orgs(files["orgs"])
+        book = self._roles(files["roles"]) if "roles" in files else None
+        if "users" in files:
+            yield from self._users(files["users"], book)
+
+    def _orgs(self, file: File) -> Iterator[Batch]:
+        make = record_maker(file.layout)
+        seen = SeenIds()
+        for page in self._pages("orgs", file):
+            records = [record for row in page.rows if (record := make(row))]
+            rejects, nameless = unreadable_rejects(page.unreadable, "orgs", file.layout)
+            records, repeated = _once(records, seen)
+            if nameless or repeated:
+                self.tally.problem("unreadable-rows:orgs" if nameless else "duplicates:orgs")
+            orgs, more = orgs_of(records)
+            yield Batch("org", orgs, rejects + more)
+
+    def _roles(self, file: File) -> RoleBook:
+        """All roles that are not ended by their status. A row that cannot be read would cost somebody a school."""
+        book = RoleBook()
+        names = ("role", "roleType", "org", "beginDate", "endDate")
+        make = record_maker(file.layout)
+        for page in self._pages("roles", file):
+            if page.unreadable:
+                self.tally.problem("unreadable-rows:roles")
+            for row in page.rows:
+                record = make(row)
+                user = id_of(record, "user")
+                if user and str(record.get("status", "")).strip().lower() not in GONE_STATUSES:
+                    book.add(user, tuple([record.get(name, "").strip() for name in names]))
+                elif record and not user:
+                    self.tally.problem("unreadable-rows:roles")
+        book.seal()
+        return book
+
+    def _users(self, file: File, book: RoleBook | None) -> Iterator[Batch]:
+        make = record_maker(file.layout)
+        partial = (
+            self._contents.files["roles"].mode == "delta" if book is not None else "role" not in file.layout.positions
+        )
+        seen = SeenIds()
+        tally = self.tally
+        for page in self._pages("users", file):
+            records = [record for row in page.rows if (record := make(row))]
+            rejects, nameless = unreadable_rejects(page.unreadable, "users", file.layout)
+            if nameless:
+                tally.problem("unreadable-rows:users")
+            tally.pages += 1
+            tally.records += len(records) + len(rejects)
+            tally.rejected += len(rejects)
+            records, repeated = _once(records, seen)
+            tally.duplicates += len(repeated)
+            rejects += [reject(id_of(one) or None, "users", "sourcedId", "repeated", "warning") for one in repeated]
+            if book is not None:
+                _give_roles(records, book)
+            users, more = self._reader.page(records)
+            tally.rejected += len(records) - len(users)
+            if partial:
+                users, unknown = _with_known_roles(users)
+                tally.rejected += len(unknown)
+                more += unknown
+            yield Batch("user", self._kept(users), rejects + more)
+        self._judge(book, partial)
+
+    def _judge(self, book: RoleBook | None, partial: bool) -> None:
+        """What only the whole file can tell."""
+        tally = self.tally
+        if tally.duplicates:
+            tally.problem("duplicates")
+        if self._contents.whole and tally.records > tally.rejected and not tally.orgs_told:
+            tally.problem("no-orgs")
+        if book is not None and self._contents.whole and (stray := book.unasked()):
+            if stray > STRAY_ROLES * len(book):
+                tally.problem("roles-name-absent-users")
+            else:
+                tally.notes.append("roles-name-absent-users")
+        if partial:
+            tally.notes.append("roles-in-part")
+
+    def _pages(self, name: str, file: File) -> Iterator[Page]:
+        with Table(file.member, file.seen, self._limits) as table:
+            yield from table.pages()
+            if table.cut_short:
+                self.tally.problem(f"ends-inside-a-row:{name}")
+
+    def _kept(self, users: list[Record]) -> list[Record]:
+        """Without guardians where none are needed, and for some schools their people only; as the API's pull does."""
+        schools, contacts = self._wanted.school_ids, self._wanted.contacts
+        tally = self.tally
+        if not tally.orgs_told:
+            tally.orgs_told = any(entry["org"] is not None for user in users for entry in user["roles"])
+        kept = users
+        if schools is not None:
+            kept = [
+                user
+                for user in users
+                if user["status"] in GONE_STATUSES
+                or any(entry["org"] in schools or entry["role"] in CONTACT_ROLES for entry in user["roles"])
+            ]
+        if not contacts:
+            kept = [
+                user
+                for user in kept
+                if not user["roles"] or any(entry["role"] not in CONTACT_ROLES for entry in user["roles"])
+            ]
+        tally.left_out += len(users) - len(kept)
+        return kept
+
+
+def _once(records: list[Record], seen: SeenIds) -> tuple[list[Record], list[Record]]:
+    """Records whose id is new, and those whose id came before."""
+    if not records:
+        return [], []
+    new = seen.add(hashes(records)).tolist()
+    if all(new):
+        return records, []
+    first = [record for record, is_new in zip(records, new, strict=True) if is_new]
+    return first, [record for record, is_new in zip(records, new, strict=True) if not is_new]
+
+
+def _give_roles(records: list[Record], book: RoleBook) -> None:
+    """Roles from roles.csv replace whatever users.csv says of them."""
+    for record, roles in zip(records, book.of([id_of(record) for record in records]), strict=True):
+        record.pop("role", None)
+        record.pop("orgs", None)
+        record["roles"] = roles
+
+
+def _with_known_roles(users: list[Record]) -> tuple[list[Record], list[Record]]:
+    """In a delta whose roles are only those that changed: people without any role in it are rejected, unless gone.
+
+    Their roles are unknown, which must not look like none.
+    """
+    known = [user for user in users if user["status"] in GONE_STATUSES or any(e["role"] for e in user["roles"])]
+    if len(known) == len(users):
+        return users, []
+    ids = {user["sourcedId"] for user in known}
+    unknown = [user["sourcedId"] for user in users if user["sourcedId"] not in ids]
+    return known, [reject(one, "users", "roles", "roles-not-in-delta") for one in unknown]

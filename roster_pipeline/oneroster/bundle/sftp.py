@@ -1,0 +1,54 @@
+"""A bundle on an SFTP server as a source: fetched into a private folder, which is gone when the pull is over."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from roster_pipeline.oneroster.bundle.package import Package
+from roster_pipeline.oneroster.bundle.sftp_download import download
+from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, run
+from roster_pipeline.oneroster.bundle.source import BundleSource, opened_path
+
+DEFAULT_PORT = 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftpSource(BundleSource):
+    """A zip, a folder of zips, a pattern, or a folder of CSV files on a server. See `Place` for the fields."""
+
+    host: str
+    path: str
+    user: str
+    secret: str = field(repr=False)
+    port: int = DEFAULT_PORT
+    host_key: str | None = None
+    allow_private: bool = False
+
+    @property
+    def shown(self) -> str:
+        port = "" if self.port == DEFAULT_PORT else f":{self.port}"
+        return f"sftp://{self.host}{port}{self.path if self.path.startswith('/') else f'/~/{self.path}'}"
+
+    def opened(self) -> AbstractContextManager[Package]:
+        return self._opened()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Package]:
+        place = Place(
+            host=self.host,
+            port=self.port,
+            path=self.path,
+            user=self.user,
+            secret=self.secret,
+            host_key=self.host_key,
+            allow_private=self.allow_private,
+            limits=self.limits,
+        )
+        with tempfile.TemporaryDirectory(prefix="roster-bundle-") as folder:
+            path, files = run(download(place, Path(folder)))
+            with opened_path(path, self.limits) as package:
+                yield replace(package, requests=files)

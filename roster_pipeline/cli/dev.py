@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -37,6 +38,7 @@ def dev(
     from roster_pipeline.directory import migrate
     from roster_pipeline.directory.database import Database
     from roster_pipeline.embedded import prepare_environment, project_root
+    from roster_pipeline.evening.reporting import UI_ADDRESS
 
     for wanted in [port] + [simulator_port] * simulator:
         _must_be_free(wanted)
@@ -44,6 +46,7 @@ def dev(
     for number in ENDING:
         signal.signal(number, lambda _number, _frame: stop.set())
     database = Database(prepare_environment().roster)
+    os.environ.setdefault(UI_ADDRESS, f"http://{LOOPBACK}:{port}")
     migrate.upgrade(database)
     database.close()
     workspace = project_root() / "workspace.yaml"

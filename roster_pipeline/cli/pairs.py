@@ -22,6 +22,13 @@ def guard_names() -> tuple[str, ...]:
     return tuple(name for name in Guards.model_fields if name != WINDOWS)
 
 
+def rule_names() -> tuple[str, ...]:
+    """The quality rules that a school can tune."""
+    from roster_pipeline.roster.quality import SUITE  # brings pandas, which only this option needs
+
+    return tuple(rule.rule for rule in SUITE)
+
+
 def with_pairs(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a school's settings with the chosen pairs put in. Raises BadParameter for a pair that is none."""
     return {
@@ -66,6 +73,8 @@ def _role_map(role_map: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[st
 def _quality(rules: Mapping[str, Mapping[str, Any]], texts: Sequence[str]) -> dict[str, Any]:
     result: dict[str, Any] = {name: dict(rule) for name, rule in rules.items()}
     for name, value in _split(texts, "--quality"):
+        if name not in rule_names():
+            raise typer.BadParameter(f"there is no quality rule {name}; the rules are {', '.join(rule_names())}")
         if value == BACK:
             result.pop(name, None)
         elif value in SEVERITIES:

@@ -13,7 +13,7 @@ import pytest
 import typer.main
 
 from roster_pipeline.cli import app
-from roster_pipeline.cli.pairs import guard_names
+from roster_pipeline.cli.pairs import guard_names, rule_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 OF_EVERY_COMMAND = {"--help", "-h"}
@@ -65,8 +65,8 @@ def test_every_command_of_the_page_exists() -> None:
         assert called in known, f"{called} is documented, but there is no such command"
 
 
-@pytest.mark.parametrize("name", guard_names())
-def test_every_guard_is_documented(name: str) -> None:
+@pytest.mark.parametrize("name", [*guard_names(), *rule_names()])
+def test_every_guard_and_quality_rule_is_documented(name: str) -> None:
     assert f"| `{name}` |" in PAGE
 
 

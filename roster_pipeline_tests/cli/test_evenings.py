@@ -50,7 +50,7 @@ def town(postgres_server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iter
     url = postgres_server.set(database=name).render_as_string(hide_password=False)
     environment = {DATABASE_URL: url, HOME: str(tmp_path_factory.mktemp("home"))}
     level = logging.getLogger("dagster").level
-    sis = Sis(generate_district(3, schools=8, students_per_school=STUDENTS), credentials={CLIENT: SECRET})
+    sis = Sis(generate_district(3, schools=12, students_per_school=STUDENTS), credentials={CLIENT: SECRET})
     with mock.patch.dict(os.environ, environment), running(create_site([sis])) as base_url:
         for variable in (DAGSTER_URL, SECRET_KEY, "ROSTER_WHO"):
             os.environ.pop(variable, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 
 from roster_pipeline.cli import processes
 from roster_pipeline.cli.processes import ProcessGroup
+from roster_pipeline.demo.sis import PORT
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); time.sleep(60)"
@@ -63,6 +65,10 @@ def dev(environment: dict[str, str], port: int, seconds: int = 60) -> subprocess
         text=True,
         env=environment,
     )
+
+
+def test_dev_serves_the_sis_where_the_demo_left_its_connections() -> None:
+    assert importlib.import_module("roster_pipeline.cli.dev").SIMULATOR_PORT == PORT
 
 
 @pytest.fixture

@@ -59,6 +59,8 @@ WRONG = [
     (("--guard", "archive_share"), "NAME=VALUE"),
     (("--blackout", "2027-06-20"), "two dates"),
     (("--blackout", "2027-06-20:2027-06-01"), "ends before it begins"),
+    (("--quality", "nonsense=off"), "no quality rule nonsense"),
+    (("--quality", "email_valid=2"), "quality.email_valid"),
     (("--map", "ext:x=wizard"), "role_map"),
     (("--unmap", "ext:x"), "not mapped"),
     (("--first-sync", "perhaps"), "first_sync"),
@@ -99,9 +101,9 @@ def test_what_is_not_given_stays(shared_school: Roster) -> None:
 
 def test_settings_go_back(school: Roster) -> None:
     school("school", "set", "oak", "--students", "--guard", "archive_share=0.3", "--blackout", "2027-06-20:2027-08-10")
-    school("school", "set", "oak", "--quality", "valid_email=off", "--report-to", "a@example.org")
+    school("school", "set", "oak", "--quality", "email_valid=off", "--report-to", "a@example.org")
     school("school", "set", "oak", "--no-students", "--guard", "archive_share=default", "--no-windows")
-    school("school", "set", "oak", "--quality", "valid_email=default", "--report-to", "")
+    school("school", "set", "oak", "--quality", "email_valid=default", "--report-to", "")
     settings = school("school", "show", "oak", "--json").data["settings"]
     assert settings == SchoolSettings(school_id="sch-1").model_dump(mode="json")
 

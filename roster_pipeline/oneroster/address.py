@@ -86,7 +86,7 @@ def roots(address: Address, version: str) -> list[Root]:
     if stated is not None:
         found.append(Root(address.origin + path, stated))
     prefix = _before_the_root(path)
-    for suffix, suffix_version in ((ROOT_1_2, "1.2"), (ROOT_1_1, "1.1"), (ROOT_1_2_SHORT, "1.2")):
+    for suffix, suffix_version in ((ROOT_1_2, "1.2"), (ROOT_1_2_SHORT, "1.2"), (ROOT_1_1, "1.1")):
         found.append(Root(address.origin + prefix + suffix, suffix_version))
     if stated is None:
         found.append(Root(address.origin + path, None))

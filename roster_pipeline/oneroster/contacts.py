@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from roster_pipeline.oneroster.reading import Batch, Reading
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 
-AT_ONCE = 200
-"""Ids asked for before their records are handed on."""
+AT_ONCE = 50
+"""Ids asked for before their records are handed on; if none of the first lot resolves, the SIS publishes none."""
 
 
 def single_guardians(reading: Reading) -> Iterator[Batch]:
@@ -38,7 +38,7 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
         found += len(users)
         if users:
             yield reading.extra_users(users)
-        if unanswered >= AT_ONCE // 2 and not found:
+        if not found:
             break
     reading.strategy += "+agents" if found else ""
     if not found or unanswered:

@@ -15,7 +15,6 @@ from roster_pipeline.oneroster.decoding import decoded
 from roster_pipeline.oneroster.endpoint import Endpoint
 from roster_pipeline.oneroster.envelope import records_of
 from roster_pipeline.oneroster.errors import (
-    Malformed,
     NotOffered,
     NotOneRoster,
     OneRosterError,
@@ -27,10 +26,13 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.exchange import Exchange, NoSignIn
 from roster_pipeline.oneroster.oauth1 import METHODS, OAuth1SignIn
-from roster_pipeline.oneroster.oauth2 import BearerSignIn
+from roster_pipeline.oneroster.oauth2 import BearerSignIn, TokenRefused
+from roster_pipeline.oneroster.outcomes import transient
 from roster_pipeline.oneroster.token_search import find_form, scope_choices
 
-LOOK_TRIES = 2
+ANSWERED, TOKEN, SIGNED, LOOKED = range(4)
+"""Where a refusal came from, the most telling first: from the API after a sign-in that it took, from a token address,
+from an API that did not take the sign-in, from an unsigned look."""
 DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
 """Two names circulate for the file in which a 1.2 provider describes itself."""
 
@@ -42,51 +44,44 @@ class Discovery:
         self._exchange = exchange
         self._endpoint: Endpoint = exchange.endpoint
         self._address = understand(self._endpoint.base_url)
-        self._refusals: list[OneRosterError] = []
+        self._refusals: list[tuple[int, OneRosterError]] = []
+        self._signed_in = False
         self._no_token_there: set[str] = set()
 
     def find(self) -> Connected:
+        """The first root and sign-in that answer. A failure that will pass is raised, because what it hides might be
+        the better choice: a version found on a bad night would rename everybody."""
         looked = self._look_around()
         for sign_in, root in self._ways(looked):
             self._exchange.sign_in = sign_in
             if self._answers(root):
-                version = self._version(root)
-                return Connected(self._address, root.url, version, sign_in)
+                return Connected(self._address, root.url, self._version(root), sign_in)
         self._exchange.sign_in = NoSignIn()
         raise self._verdict()
 
     def _look_around(self) -> list[Root]:
         """The possible roots, those that exist first. Raises what no other root of the same host can cure."""
         candidates = roots(self._address, self._endpoint.version)
-        there: list[Root] = []
         unsure: list[Root] = []
-        absent: list[Root] = []
         self._exchange.sign_in = NoSignIn()
-        for root in candidates:
+        for place, root in enumerate(candidates):
             try:
                 self._first_records(root, "/orgs")
-                there.append(root)
             except (SignInRefused, Refused, RequestRefused):
-                there.append(root)
-            except ServerFailed as problem:
-                if isinstance(problem, Malformed):
-                    absent.append(root)
-                else:
-                    unsure.append(root)
-                self._refusals.append(problem)
-            except (NotOffered, NotOneRoster, Redirected) as problem:
-                absent.append(root)
-                self._refusals.append(problem)
-            if there:
-                break
-        rest = [root for root in candidates if root not in there + unsure + absent]
-        return there + unsure + absent + rest if not there else there + unsure + rest
+                pass
+            except (NotOffered, NotOneRoster, Redirected, ServerFailed) as problem:
+                if transient(problem):
+                    raise
+                self._refusals.append((LOOKED, problem))
+                unsure += [root] if isinstance(problem, ServerFailed) else []
+                continue
+            return [root, *unsure, *candidates[place + 1 :]]
+        return candidates
 
     def _ways(self, found: list[Root]) -> Iterator[tuple[Remembered, Root]]:
         """Sign-ins and the root to try each at, best first."""
         endpoint, kind = self._endpoint, self._endpoint.sign_in
-        nothing = not endpoint.client_id and not endpoint.client_secret
-        if nothing and kind == "auto":
+        if kind == "auto" and not endpoint.client_id and not endpoint.client_secret:
             yield from ((OpenSignIn(), root) for root in found)
             return
         if kind == "bearer" or (kind == "auto" and not endpoint.client_id):
@@ -97,9 +92,9 @@ class Discovery:
             yield from self._signatures(signed)
             return
         yield from self._tokens(found)
-        if kind == "auto" and endpoint.token_url is None:
-            yield from self._signatures(signed)
-            yield from ((BearerSignIn(endpoint.client_secret), root) for root in found)
+        if kind == "auto" and endpoint.token_url is None and not self._signed_in:
+            yield from self._signatures([root for root in signed if root.version != "1.2"])
+            yield from ((BearerSignIn(endpoint.client_secret), root) for root in found[:1])
 
     def _signatures(self, found: list[Root]) -> Iterator[tuple[Remembered, Root]]:
         for root in found:
@@ -117,11 +112,13 @@ class Discovery:
                 except NotOffered as problem:
                     self._no_token_there.add(url)
                     if certain:
-                        self._refusals.append(problem)
+                        self._refusals.append((TOKEN, problem))
                     continue
-                except SignInRefused as problem:
-                    self._refusals.append(problem)
-                    if getattr(problem, "code", ""):
+                except TokenRefused as problem:
+                    self._refusals.append((TOKEN if problem.code else SIGNED, problem))
+                    if problem.code == "invalid_client":
+                        return
+                    if problem.code:
                         certain = url
                         break
                     continue
@@ -151,29 +148,34 @@ class Discovery:
 
     def _answers(self, root: Root) -> bool:
         """Whether the root speaks OneRoster to the sign-in just set."""
-        refusals: list[OneRosterError] = []
         for path in ("/orgs", "/schools", "/users"):
             try:
                 self._first_records(root, path)
             except SignInRefused as problem:
-                refusals.append(problem)
-                break
-            except (NotOffered, Refused, RequestRefused, NotOneRoster, ServerFailed, Redirected) as problem:
-                refusals.append(problem)
-                if isinstance(problem, NotOneRoster | ServerFailed | Redirected):
-                    break
+                self._refusals.append((SIGNED, problem))
+                return False
+            except NotOffered as problem:
+                self._refusals.append((LOOKED, problem))
+            except (Refused, RequestRefused) as problem:
+                self._signed_in = True
+                self._refusals.append((ANSWERED, problem))
+            except (NotOneRoster, ServerFailed, Redirected) as problem:
+                if transient(problem):
+                    raise
+                self._signed_in = True
+                self._refusals.append((ANSWERED, problem))
+                return False
             else:
                 return True
-        self._refusals += refusals
         return False
 
     def _first_records(self, root: Root, path: str) -> list[Any]:
         """One record of a collection, in the plain form of the request where the server takes no limit."""
         url = with_query(root.url + path, [("limit", "1")], self._address.query)
         try:
-            reply = self._exchange.get(url, path, LOOK_TRIES)
+            reply = self._exchange.get(url, path)
         except RequestRefused:
-            reply = self._exchange.get(with_query(root.url + path, [], self._address.query), path, LOOK_TRIES)
+            reply = self._exchange.get(with_query(root.url + path, [], self._address.query), path)
         return records_of(reply, path.strip("/") if path != "/schools" else "orgs", path)[0]
 
     def _version(self, root: Root) -> str:
@@ -183,7 +185,9 @@ class Discovery:
         for path in ("/users", "/students", "/teachers"):
             try:
                 records = self._first_records(root, path)
-            except OneRosterError:
+            except (NotOffered, Refused, RequestRefused, NotOneRoster, ServerFailed) as problem:
+                if transient(problem):
+                    raise
                 continue
             shown = version_of(records)
             if shown is not None:
@@ -192,25 +196,23 @@ class Discovery:
         return root.version or "1.1"
 
     def _verdict(self) -> OneRosterError:
-        """The most telling of all refusals: credentials before permissions before failures before absence."""
-
-        def weight(problem: OneRosterError) -> int:
-            if isinstance(problem, SignInRefused):
-                return 0 if getattr(problem, "code", "") else 1
-            order = (Refused, ServerFailed, RequestRefused, Redirected, NotOneRoster, NotOffered)
-            return 2 + next((place for place, kind in enumerate(order) if isinstance(problem, kind)), len(order))
-
-        best = min(self._refusals, key=weight, default=None)
-        if isinstance(best, NotOffered) or best is None:
+        """The most telling of all refusals: what answered to a sign-in, then the sign-in, then what was looked at."""
+        rank, best = min(self._refusals, key=lambda refusal: (refusal[0], _weight(refusal[1])), default=(LOOKED, None))
+        if best is None or isinstance(best, NotOffered):
             return NotOneRoster(
                 f"No OneRoster API was found at {host_of(self._address.base)}{self._address.path}.",
                 "Check the URL; enter the address of the OneRoster API as the SIS shows it, and its token URL.",
             )
-        if isinstance(best, SignInRefused) and not getattr(best, "code", "") and self._endpoint.token_url is None:
+        if rank == SIGNED and self._endpoint.token_url is None and isinstance(best, SignInRefused):
             return SignInRefused(
                 best.message, best.remedy + " If the SIS shows a token URL, enter it: it could not be found out."
             )
         return best
+
+
+def _weight(problem: OneRosterError) -> int:
+    order = (Refused, ServerFailed, RequestRefused, Redirected, NotOneRoster, NotOffered)
+    return next((place for place, kind in enumerate(order) if isinstance(problem, kind)), -1)
 
 
 def version_of(records: list[Any]) -> str | None:

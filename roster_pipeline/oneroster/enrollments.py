@@ -45,7 +45,7 @@ class Memberships:
 
     def fill(self, user: dict[str, Any]) -> None:
         """Give a user without orgs the schools of its enrollments; its own role stays where it has one."""
-        if any(entry["org"] is not None for entry in user["roles"]):
+        if any(entry["org"] is not None and entry["role"] is not None for entry in user["roles"]):
             return
         spans = self._of.get(user["sourcedId"])
         if not spans:

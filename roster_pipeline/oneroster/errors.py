@@ -14,6 +14,8 @@ class OneRosterError(Exception):
     """Base of all errors of this package. `str(error)` is the message, a line break, and the remedy."""
 
     retryable = False
+    status: int | None = None
+    """The HTTP status behind it, where there was one."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message, remedy)
@@ -82,6 +84,12 @@ class Busy(ServerFailed):
 
 class TooSlow(ServerFailed):
     """An answer was not complete within the time allowed."""
+
+
+class Dribbling(TooSlow):
+    """Bytes kept coming, but so slowly that the whole time allowed for an answer passed. Not worth another try."""
+
+    retryable = False
 
 
 class Malformed(ServerFailed):

@@ -22,6 +22,7 @@ from roster_pipeline.oneroster.clock import Clock
 from roster_pipeline.oneroster.endpoint import Endpoint
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,
+    Dribbling,
     OneRosterError,
     Redirected,
     SignInRefused,
@@ -34,6 +35,8 @@ from roster_pipeline.oneroster.slots import HostSlots
 
 REDIRECTS = 3
 LEAST_PARALLEL = 1
+TRIES_WHEN_SLOW = 2
+"""A time-out costs minutes; what it took counts against the budget of waiting."""
 
 
 class SignedIn(Protocol):
@@ -116,6 +119,7 @@ class Exchange:
             sign_in = self.sign_in
             auth, generation = sign_in.authorise()
             wait: float | None = None
+            asked_at = time.monotonic()
             try:
                 reply = self._follow(url, label, auth)
                 failure = judge(reply, label)
@@ -130,6 +134,9 @@ class Exchange:
             except OneRosterError as problem:
                 failure = problem
             tried += 1
+            if isinstance(failure, TooSlow):
+                tries = min(tries, TRIES_WHEN_SLOW)
+                self.counters.waited += time.monotonic() - asked_at
             if not failure.retryable or tried >= tries:
                 raise failure
             self.wait(tried, wait, failure)
@@ -198,13 +205,12 @@ class Exchange:
                             "Choose a smaller page size; if it is small already, ask the SIS's vendor.",
                         )
                     if time.monotonic() > deadline:
-                        raise TooSlow(
-                            f"The answer to {label} was not complete after {limits.response_seconds:.0f} s.",
-                            "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
-                        )
+                        raise self._dribbled(label)
             finally:
                 response.close()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
+            if time.monotonic() >= deadline:
+                raise self._dribbled(label) from None
             raise network_failure(problem, host_of(str(request.url)), label) from None
         finally:
             set_deadline(None)
@@ -213,6 +219,12 @@ class Exchange:
         reply = Reply(response.status_code, response.headers, b"".join(parts), str(request.url))
         self._note_clock(reply)
         return reply
+
+    def _dribbled(self, label: str) -> Dribbling:
+        return Dribbling(
+            f"The answer to {label} was not complete after {self.endpoint.limits.response_seconds:.0f} s.",
+            "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
+        )
 
     def _note_clock(self, reply: Reply) -> None:
         theirs = reply.server_time

@@ -53,6 +53,17 @@ def status_of(reply: Reply) -> StatusInfo:
 
 def error_for(http_status: int, status: StatusInfo, label: str, challenge: str = "") -> OneRosterError:
     """The typed error for a status code; `challenge` is the scheme the server asked for in WWW-Authenticate."""
+    error = _error(http_status, status, label, challenge)
+    error.status = http_status
+    return error
+
+
+def transient(problem: OneRosterError) -> bool:
+    """Whether a failure says nothing about the address: too busy, too slow, cut off. What it hides is not decided."""
+    return isinstance(problem, Busy | TooSlow | Unreachable) or problem.status == 503
+
+
+def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> OneRosterError:
     said = f"{http_status} {status.code}" if status.code else str(http_status)
     if http_status == 401:
         if challenge in ("negotiate", "ntlm"):

@@ -9,12 +9,13 @@ from typing import Any
 
 from roster_pipeline.oneroster.address import with_query
 from roster_pipeline.oneroster.envelope import records_of
-from roster_pipeline.oneroster.errors import Busy, OneRosterError, ServerFailed, TooLarge
+from roster_pipeline.oneroster.errors import Busy, Dribbling, OneRosterError, ServerFailed, TooLarge
 from roster_pipeline.oneroster.exchange import Exchange, Reply
 from roster_pipeline.oneroster.outcomes import failure_of
 
 STANDARD_LIMIT = 100
 """The standard's default page: the size to fall back to where a larger one is refused."""
+SMALL_LIMITS = (25, 10)
 REVISION_HEADERS = ("x-perm-rev",)
 TRIES_BEFORE_SHRINKING = 2
 
@@ -23,7 +24,7 @@ _NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
 
 @dataclass
 class PagingHabits:
-    """What is known about how this server pages. limit None: it takes no paging parameters at all."""
+    """What is known about how this server pages. limit None: it refuses every limit, and chooses itself."""
 
     limit: int | None
     sort: bool = True
@@ -41,12 +42,9 @@ class PagingHabits:
     def alternatives(self) -> list[PagingHabits]:
         """Other ways to ask, for a server that answers 400: without sort, with the standard's page size, bare."""
         smaller = min(self.limit or STANDARD_LIMIT, STANDARD_LIMIT)
-        ways = [
-            PagingHabits(self.limit, False),
-            PagingHabits(smaller, True),
-            PagingHabits(smaller, False),
-            PagingHabits(None, False),
-        ]
+        ways = [PagingHabits(self.limit, False), PagingHabits(smaller, True)]
+        ways += [PagingHabits(min(smaller, limit), False) for limit in (STANDARD_LIMIT, *SMALL_LIMITS)]
+        ways.append(PagingHabits(None, False))
         return [way for number, way in enumerate(ways) if way != self and way not in ways[:number]]
 
 
@@ -77,7 +75,9 @@ class Collection:
         """The finished URL of one page; only parameters of the standard, because others are answered with 400."""
         parameters: list[tuple[str, str]] = []
         if limit is not None:
-            parameters += [("limit", str(limit)), ("offset", str(offset))]
+            parameters.append(("limit", str(limit)))
+        if limit is not None or offset:
+            parameters.append(("offset", str(offset)))
         if habits.sort:
             parameters += [("sort", "sourcedId"), ("orderBy", "asc")]
         if self.filter is not None:
@@ -96,7 +96,7 @@ class Collection:
             try:
                 page = self._ask(habits, offset, most, TRIES_BEFORE_SHRINKING if shrinkable else None)
             except (ServerFailed, TooLarge) as problem:
-                if not shrinkable or most is None or isinstance(problem, Busy):
+                if not shrinkable or most is None or isinstance(problem, Busy | Dribbling):
                     raise
                 most = max(smallest, most // 2)
                 continue

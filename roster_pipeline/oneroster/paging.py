@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import numpy as np
+
 from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused
 from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
 from roster_pipeline.oneroster.proof import ListingProof
-from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
+from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
 
 ROUND_CAP = 10
 """Caps are round numbers: a single page of such a size is followed up even where the total says that it is all."""
@@ -136,12 +138,12 @@ class Listing:
 
     def _next(self) -> Page | None:
         """The page at the current offset; None where the list has provably ended without an empty page."""
-        if self._habits.limit is None:
-            self.proof.ended_by = "total" if self._reached() else "unpaged"
-            return None
         try:
             return self._collection.page(self._habits, self._offset)
         except (NotOffered, RequestRefused):
+            if self._habits.limit is None:
+                self.proof.ended_by = "unpaged"
+                return None
             if self._total is not None and self._offset < self._total:
                 raise
             if not self._last_record_is_last():
@@ -154,8 +156,11 @@ class Listing:
         self._see(page)
         if self.proof.pages > self._collection.exchange.endpoint.limits.pages:
             raise self._broken("does not end")
-        new = self._seen.add(hashes(page.records))
-        fresh = int(new.sum())
+        values, named = hashes_and_names(page.records)
+        new = np.ones(len(page.records), dtype=np.bool_)
+        new[named] = self._seen.add(values[named])
+        fresh = int(new[named].sum())
+        repeated = int(named.sum()) - fresh
         self._fresh = fresh > 0
         self._last = page
         self._offset += len(page.records)
@@ -165,9 +170,9 @@ class Listing:
         if not self._fresh and self.proof.pages > 1:
             return []
         self.proof.received += len(page.records)
-        self.proof.records += fresh
-        self.proof.duplicates += len(page.records) - fresh
-        if fresh == len(page.records):
+        self.proof.records += len(page.records) - repeated
+        self.proof.duplicates += repeated
+        if not repeated:
             return page.records
         self.repeated = [record for record, is_new in zip(page.records, new, strict=True) if not is_new]
         return [record for record, is_new in zip(page.records, new, strict=True) if is_new]

@@ -24,6 +24,8 @@ from roster_pipeline.oneroster.witness import GONE_STATUSES
 NOT_READABLE = (NotOffered, Refused, RequestRefused)
 LISTED = {"student": "/students", "teacher": "/teachers"}
 """Role groups that have a collection of their own; all others are only in `/users`."""
+FEW_ORGS = 0.1
+"""Up to this share of pupils and teachers may name an org where the server does not really deliver orgs."""
 TRUSTED_SHARE = 0.5
 """A per-school list in which more people than this name other schools only is not of this school."""
 
@@ -54,6 +56,11 @@ def read_people(reading: Reading) -> Iterator[Batch]:
         else:
             reading.notes.append("users-empty")
             yield from _without_users(reading, None)
+    for group in LISTED:
+        if group in reading.roles_seen and group not in reading.roles_with_org:
+            reading.own_problems.append(f"no-orgs:{group}")
+    if not reading.records:
+        reading.own_problems.append("no-people")
     yield from single_guardians(reading)
 
 
@@ -63,7 +70,10 @@ def _orgs(reading: Reading) -> Iterator[Batch]:
     for page in listing.pages():
         orgs, rejects = orgs_of(page)
         reading.schools += [org["sourcedId"] for org in orgs if is_school(org) and org["status"] not in GONE_STATUSES]
+        reading.orgs += len(orgs)
         yield Batch("org", orgs, rejects)
+    if not reading.orgs:
+        reading.own_problems.append("no-orgs")
 
 
 def _whole(reading: Reading, listing: Listing, first: list[Any]) -> Iterator[Batch]:
@@ -81,8 +91,8 @@ def _whole(reading: Reading, listing: Listing, first: list[Any]) -> Iterator[Bat
                 continue
             reading.strategy += f"+{path[1:]}"
             yield from reading.users(extra, fill)
-    if reading.records > reading.rejected and not reading.orgs_told and reading.mode == "full":
-        reading.own_problems.append("no-orgs")
+            if not reading.roles_seen.intersection(ROLES_OF[group]):
+                reading.own_problems.append(f"no-role:{group}")
 
 
 def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator[Batch]:
@@ -208,7 +218,8 @@ def _missing_orgs(reading: Reading, first: list[Any]) -> Fill | None:
                 sample += _sample(reading.listing(path, "users").open())
             except NOT_READABLE:
                 continue
-    if not sample or any(entry["org"] is not None for entries in sample for entry in entries):
+    told = sum(any(entry["org"] is not None for entry in entries) for entries in sample)
+    if not sample or told > len(sample) * FEW_ORGS:
         return None
     memberships: Memberships | None = read_memberships(reading)
     if memberships is not None:
@@ -221,7 +232,7 @@ def _missing_orgs(reading: Reading, first: list[Any]) -> Fill | None:
 
 
 def _sample(records: list[Any]) -> list[list[dict[str, str | None]]]:
-    """Role entries of the active students and teachers among raw records."""
+    """Role entries of active records that are, or may be, students and teachers."""
     found: list[list[dict[str, str | None]]] = []
     for record in records:
         if not isinstance(record, dict) or str(record.get("status") or "active").lower() in GONE_STATUSES:
@@ -230,7 +241,7 @@ def _sample(records: list[Any]) -> list[list[dict[str, str | None]]]:
             entries, _ = role_entries(record)
         except Rejection:
             continue
-        if any(entry["role"] in LISTED for entry in entries):
+        if not entries or any(entry["role"] in LISTED or entry["role"] is None for entry in entries):
             found.append(entries)
     return found
 

@@ -77,7 +77,8 @@ class Reading:
         self.rejected = 0
         self.left_out = 0
         self.roles_seen: set[str | None] = set()
-        self.orgs_told = False
+        self.roles_with_org: set[str | None] = set()
+        self.orgs = 0
         self.schools: list[str] = []
         self.agents: set[str] = set()
         self._seen: list[SeenIds] = []
@@ -167,12 +168,12 @@ class Reading:
         return kept
 
     def _note_roles(self, users: list[dict[str, Any]]) -> None:
-        seen = self.roles_seen
+        seen, placed = self.roles_seen, self.roles_with_org
         for user in users:
             for entry in user["roles"]:
                 seen.add(entry["role"])
-        if not self.orgs_told:
-            self.orgs_told = any(entry["org"] is not None for user in users for entry in user["roles"])
+                if entry["org"] is not None:
+                    placed.add(entry["role"])
 
     def _note_agents(self, users: list[dict[str, Any]]) -> None:
         """Remember whose guardians may have to be fetched one by one, as long as no listing has brought any."""

@@ -20,18 +20,25 @@ Hashes = npt.NDArray[np.int64]
 
 def hashes(records: Sequence[Any]) -> Hashes:
     """One hash per record: of its id without outer blanks, or of the whole record where it has no usable id."""
+    return hashes_and_names(records)[0]
+
+
+def hashes_and_names(records: Sequence[Any]) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+    """Hashes, and for each record whether it has an id: one without cannot be recognised when it comes again."""
     try:
         values = [hash(record["sourcedId"].strip()) for record in records]
     except (TypeError, KeyError, AttributeError):
-        values = [_hash(record) for record in records]
-    return np.array(values, dtype=np.int64)
+        pairs = [_hash(record) for record in records]
+        named = np.array([has_id for _, has_id in pairs], dtype=np.bool_)
+        return np.array([value for value, _ in pairs], dtype=np.int64), named
+    return np.array(values, dtype=np.int64), np.ones(len(values), dtype=np.bool_)
 
 
-def _hash(record: Any) -> int:
+def _hash(record: Any) -> tuple[int, bool]:
     found = raw_id(record) if isinstance(record, dict) else None
     if isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip():
-        return hash(str(found).strip())
-    return hash(repr(record))
+        return hash(str(found).strip()), True
+    return hash(repr(record)), False
 
 
 class SeenIds:

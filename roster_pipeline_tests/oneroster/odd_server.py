@@ -1,0 +1,59 @@
+"""A tiny server for answers that no sane SIS gives: a function from a request's path and query to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from roster_pipeline.oneroster import Client, Endpoint
+from roster_pipeline.simulator import running
+from roster_pipeline_tests.oneroster.reading_aloud import QUICK, TestClock
+
+Answer = Response | Mapping[str, Any] | list[Any] | None
+Answers = Callable[[str, Mapping[str, str]], Answer]
+SCHOOL = {"sourcedId": "sch-1", "status": "active", "name": "Harbour", "type": "school", "identifier": "0300"}
+
+
+def person(sourced_id: str, role: str = "student", **members: Any) -> dict[str, Any]:
+    """A well-formed 1.2 user of the one school."""
+    roles = [{"roleType": "primary", "role": role, "org": {"href": "", "sourcedId": "sch-1", "type": "org"}}]
+    names = {"givenName": "Mira", "familyName": "Oduya", "username": "mira", "identifier": "1042"}
+    return {"sourcedId": sourced_id, "status": "active", "enabledUser": "true", "roles": roles, **names, **members}
+
+
+def page(records: list[Any], query: Mapping[str, str], key: str = "users", *, total: bool = True) -> Response:
+    """One page as the standard has it."""
+    limit, offset = int(query.get("limit", 100)), int(query.get("offset", 0))
+    headers = {"X-Total-Count": str(len(records))} if total else {}
+    return JSONResponse({key: records[offset : offset + limit]}, headers=headers)
+
+
+@contextmanager
+def odd(answers: Answers, *, open_door: bool = True, **settings: Any) -> Iterator[Client]:
+    """A client of a server below the 1.2 root. What `answers` leaves open: one school, nobody, and 404 for the rest."""
+    root = "/ims/oneroster/rostering/v1p2"
+
+    async def reply(request: Request) -> Response:
+        path = request.scope["path"]
+        if not path.startswith(root):
+            return Response(status_code=404)
+        found = answers(path.removeprefix(root), request.query_params)
+        if found is None and path == root + "/orgs":
+            found = page([SCHOOL], request.query_params, "orgs")
+        if found is None:
+            return Response(status_code=404)
+        return found if isinstance(found, Response) else JSONResponse(found)
+
+    app = Starlette(routes=[Route("/{path:path}", reply, methods=["GET", "POST"])])
+    with running(app) as base:
+        settings = {"page_size": 50, "limits": QUICK, "allow_private": True} | settings
+        if not open_door:
+            settings |= {"client_id": "id", "client_secret": "secret"}
+        with Client(Endpoint(base, **settings), TestClock().clock) as client:
+            yield client

@@ -88,7 +88,7 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     members = read_frame(conn, _members(), MEMBERS, district=school.district_id, school=school.id)
-    position = conn.scalar(text("select coalesce(max(position), 0) from change_log"))
+    position = conn.scalar(text("select case when is_called then last_value else 0 end from change_log_position_seq"))
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,

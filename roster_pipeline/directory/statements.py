@@ -37,7 +37,7 @@ def _same(fields: tuple[str, ...], alias: str) -> str:
 STAGE = f"""
 create temporary table applying on commit drop as
 select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.new_links, r.changes, r.number_kind,
-       coalesce(r.person_id, nextval(pg_get_serial_sequence('person', 'id'))) as person_id,
+       coalesce(r.person_id, nextval('person_id_seq')) as person_id,
        r.person_revision, r.membership_revision,
        r.person_id is not null and {_any_of(PERSON_FIELDS)} as of_person,
        {_any_of(MEMBERSHIP_FIELDS)} as of_membership,

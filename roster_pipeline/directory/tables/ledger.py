@@ -53,7 +53,6 @@ change_log = Table(
         "xid",
         BigInteger,
         nullable=False,
-        server_default=text("((pg_current_xact_id())::text)::bigint"),
         comment="the transaction (64 bits, never wraps): bounds the change feed by the snapshot horizon",
     ),
     number("sync_id", comment="null: by hand", optional=True),
@@ -65,10 +64,9 @@ change_log = Table(
     Column("before", JSONB),
     Column("after", JSONB),
     now("at"),
-    PrimaryKeyConstraint("position"),
+    PrimaryKeyConstraint("xid", "position"),
     Index("ix_change_log_sync_id", "sync_id", postgresql_using="brin"),
     Index("ix_change_log_person_id", "person_id"),
-    Index("ix_change_log_xid_position", "xid", "position"),
 )
 
 outbox = Table(

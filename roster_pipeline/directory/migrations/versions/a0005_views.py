@@ -44,7 +44,7 @@ create view roster_public.directory_change as
 select l.xid as transaction, l.position, l.at, d.key as district, s.key as school, l.person_id, l.entity, l.operation,
        case when l.operation = 'update' then array(
            select a.key from jsonb_each(l.after) a
-           where a.value is distinct from l.before -> a.key and a.key not in ('revision', 'updated_at', 'absent_syncs')
+           where a.value is distinct from l.before -> a.key and a.key not in ('revision', 'absent_syncs')
            order by a.key
        ) end as changed,
        l.sync_id

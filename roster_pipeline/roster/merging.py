@@ -92,7 +92,7 @@ def merge_humans(columns: dict[str, Array], alive: Flags) -> Merged:
     human = parts.settled(doubtful.tolist())
     conflict, shared = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
     for group, flags in [*((g, conflict) for g in by_number), *((g, shared) for g in by_email)]:
-        rows = np.array([record.row for record in group if alive[record.row]])
+        rows = np.array([record.row for record in group if alive[record.row]], dtype=np.int64)
         if len(np.unique(human[rows])) > 1:
             flags[rows] = True
     if conflict.any():

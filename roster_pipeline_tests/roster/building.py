@@ -1,0 +1,215 @@
+"""Records, rosters and a directory in memory, for the tests of the core.
+
+`Directory` stands for PostgreSQL: it hands out the frames that planning reads, and carries out a plan the way the
+apply step does, so that a night can be followed by the next one.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.roster.cleaning import Cleaned, CleaningContext, clean
+from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.roster.frames import frame_of
+from roster_pipeline.roster.plan import Plan, make_plan
+from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
+
+TODAY = date(2026, 3, 2)
+HERE = "s1"
+CONNECTION = 1
+COMPLETE = SnapshotFacts(complete=True, mode="full", version="1.2")
+SIS = ConnectionSettings(url="https://sis.example.org")
+_PERSON = (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields", "revision")
+_MEMBER = (*MEMBERSHIP_FIELDS, *CONTACT_FIELDS, "status", "archived_by", "managed", "absent_syncs", "revision")
+ON = RoleSettings(rostered=True, auto_update=True, archive=True)
+
+
+def school(**wishes: Any) -> SchoolSettings:
+    """A school that rosters and changes everybody, unless told otherwise."""
+    return SchoolSettings(
+        **(
+            {"school_id": HERE, "students": ON, "teachers": ON, "staff": ON, "admins": ON, "first_sync": "apply"}
+            | wishes
+        )
+    )
+
+
+def entry(role: str | None = "student", org: str | None = HERE, **dates: str) -> dict[str, Any]:
+    """One role of a record."""
+    return {
+        "role": role,
+        "roleType": "primary",
+        "org": org,
+        "beginDate": dates.get("begin"),
+        "endDate": dates.get("end"),
+    }
+
+
+def user(sourced_id: str, role: str | None = "student", **members: Any) -> dict[str, Any]:
+    """One normalised user record of this school, with a name and a number of its own."""
+    record: dict[str, Any] = {
+        "sourcedId": sourced_id,
+        "status": "active",
+        "enabledUser": True,
+        "givenName": f"Given{sourced_id}",
+        "familyName": f"Family{sourced_id}",
+        "identifier": f"N-{sourced_id}",
+        "userIds": [],
+        "roles": [entry(role)],
+        "agents": [],
+        "grades": [],
+        "metadata": {},
+    }
+    return record | members
+
+
+def cleaned(
+    users: list[dict[str, Any]],
+    settings: SchoolSettings | None = None,
+    contacts: list[dict[str, Any]] | None = None,
+    connection: ConnectionSettings = SIS,
+    door: pd.DataFrame | None = None,
+) -> Cleaned:
+    """The records, cleaned."""
+    context = CleaningContext(HERE, settings or school(), connection, TODAY)
+    return clean(frame_of(users), frame_of(contacts or []), context, door)
+
+
+def row_of(frame: pd.DataFrame, sourced_id: str) -> dict[str, Any]:
+    """One line of a roster; missing is None."""
+    lines = frame[frame["sourced_id"] == sourced_id].astype(object)
+    lines = lines.where(lines.notna(), None)
+    assert len(lines) == 1
+    return {str(name): value for name, value in lines.iloc[0].items()}
+
+
+class Directory:
+    """People, links and the memberships of one school."""
+
+    def __init__(self) -> None:
+        self.people: dict[int, dict[str, Any]] = {}
+        self.links: list[dict[str, Any]] = []
+        self.members: dict[int, dict[str, Any]] = {}
+
+    def person(self, sourced_id: str | None = None, *, number: str | None = None, **fields: Any) -> int:
+        """Somebody, linked if a sourcedId is given. Names and number are those of `user` unless told otherwise."""
+        who = len(self.people) + 1
+        known = {"given_name": f"Given{sourced_id}", "family_name": f"Family{sourced_id}", "enabled": True}
+        self.people[who] = {
+            **dict.fromkeys(PERSON_FIELDS),
+            **known,
+            "number": number if number is not None else (f"N-{sourced_id}" if sourced_id else None),
+            "number_kind": "student",
+            "number_connection_id": CONNECTION,
+            "excluded": False,
+            "locked_fields": [],
+            "revision": 1,
+            **fields,
+        }
+        if sourced_id:
+            self.link(who, sourced_id)
+        return who
+
+    def link(self, who: int, sourced_id: str, connection: int = CONNECTION) -> None:
+        """One more record of a person; the first is the home record."""
+        home = not any(link["person_id"] == who and link["home"] for link in self.links)
+        self.links.append(
+            {"connection_id": connection, "sourced_id": sourced_id, "person_id": who, "home": home, "version": "1.2"}
+        )
+
+    def member(self, who: int, role: str = "student", status: str = "active", **fields: Any) -> int:
+        """Their membership of this school, looked after by the sync unless told otherwise."""
+        self.members[who] = {
+            **dict.fromkeys((*MEMBERSHIP_FIELDS, *CONTACT_FIELDS)),
+            "role": role,
+            "source_role": role,
+            "status": status,
+            "archived_by": "sync" if status == "archived" else None,
+            "managed": True,
+            "absent_syncs": 0,
+            "revision": 1,
+            **fields,
+        }
+        return who
+
+    def frames(self) -> DirectoryFrames:
+        """As planning reads it."""
+        return DirectoryFrames(
+            connection_id=CONNECTION,
+            people=_frame(self.people, _PERSON),
+            links=pd.DataFrame(self.links, columns=["connection_id", "sourced_id", "person_id", "home", "version"]),
+            members=_frame(self.members, _MEMBER),
+        )
+
+    def plan(
+        self, users: list[dict[str, Any]], settings: SchoolSettings | None = None, snapshot: SnapshotFacts = COMPLETE
+    ) -> Plan:
+        """Tonight's plan for these records."""
+        settings = settings or school()
+        return make_plan(cleaned(users, settings).roster, self.frames(), settings, snapshot)
+
+    def apply(self, plan: Plan) -> None:
+        """Carry the whole plan out."""
+        for row in plan.rows.to_dict("records"):
+            if not pd.isna(row["absent_syncs"]):
+                self.members[int(row["person_id"])]["absent_syncs"] = int(row["absent_syncs"])
+            if row["action"] == "archive":
+                gone = self.members[int(row["person_id"])]
+                gone.update(status="archived", archived_by="sync", revision=gone["revision"] + 1)
+            elif row["action"] in ("create", "update", "restore"):
+                self._write(row)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        changes = dict(row["changes"])
+        who = len(self.people) + 1 if pd.isna(row["person_id"]) else int(row["person_id"])
+        person = self.people.setdefault(
+            who,
+            dict.fromkeys(PERSON_FIELDS)
+            | {
+                "number_kind": None,
+                "number_connection_id": None,
+                "excluded": False,
+                "locked_fields": [],
+                "revision": 0,
+            },
+        )
+        for sourced_id in row["new_links"]:
+            self.link(who, sourced_id)
+        if "home" in changes:
+            _, to = changes.pop("home")
+            for link in self.links:
+                if link["person_id"] == who:
+                    link["home"] = link["sourced_id"] == to and link["connection_id"] == CONNECTION
+        if "number" in changes:
+            person.update(number_kind=row["number_kind"], number_connection_id=CONNECTION)
+        if who not in self.members:
+            self.member(who, source_role=None, role=None)
+        member = self.members[who]
+        for name, (before, after) in changes.items():
+            held = person if name in PERSON_FIELDS else member
+            assert _same(held[name], before), f"{name} was not as the plan said"
+            held[name] = after
+        member.update(status="active", archived_by=None, managed=True)
+
+
+def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        deepcopy(list(rows.values())), columns=list(columns), index=pd.Index(list(rows), dtype="int64")
+    )
+    for name in columns:
+        if name in ("enabled", "excluded", "managed"):
+            frame[name] = frame[name].astype("boolean")
+        elif name in ("revision", "absent_syncs", "number_connection_id"):
+            frame[name] = frame[name].astype("Int64")
+        elif name != "locked_fields":
+            frame[name] = frame[name].astype("str")
+    return frame
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other or (pd.isna(one) and pd.isna(other)))

@@ -6,20 +6,24 @@ role (16 bytes each).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from roster_pipeline.oneroster.bundle.contents import Contents, File
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.role_book import RoleBook
-from roster_pipeline.oneroster.bundle.rows import id_of, record_maker, unreadable_rejects
-from roster_pipeline.oneroster.bundle.table import Page, Table
+from roster_pipeline.oneroster.bundle.role_book import ENTRY_NAMES, RoleBook
+from roster_pipeline.oneroster.bundle.rows import cell_picker, record_maker, unreadable_rejects
+from roster_pipeline.oneroster.bundle.table import Page, Row, Table
+from roster_pipeline.oneroster.bundle.user_rows import UserRows
 from roster_pipeline.oneroster.org_records import orgs_of
 from roster_pipeline.oneroster.reading import Batch, Wanted
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
-from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
-from roster_pipeline.oneroster.user_records import UserReader, reject
+from roster_pipeline.oneroster.seen_ids import SeenIds
+from roster_pipeline.oneroster.user_records import reject
+from roster_pipeline.oneroster.values import ID_NULLS
 from roster_pipeline.oneroster.witness import GONE_STATUSES
 
 STRAY_ROLES = 0.01
@@ -56,7 +60,7 @@ class BundleReading:
         self._contents = contents
         self._wanted = wanted
         self._limits = limits
-        self._reader = UserReader(metadata_keys)
+        self._metadata_keys = metadata_keys
 
     def batches(self) -> Iterator[Batch]:
         """Orgs, then people."""
@@ -69,56 +73,60 @@ class BundleReading:
 
     def _orgs(self, file: File) -> Iterator[Batch]:
         make = record_maker(file.layout)
+        at = file.layout.positions["sourcedId"]
         seen = SeenIds()
         for page in self._pages("orgs", file):
-            records = [record for row in page.rows if (record := make(row))]
             rejects, nameless = unreadable_rejects(page.unreadable, "orgs", file.layout)
-            records, repeated = _once(records, seen)
-            if nameless or repeated:
-                self.tally.problem("unreadable-rows:orgs" if nameless else "duplicates:orgs")
-            orgs, more = orgs_of(records)
+            rows, repeated = _once(page.rows, [row[at].strip() for row in page.rows], seen)
+            if nameless:
+                self.tally.problem("unreadable-rows:orgs")
+            if repeated:
+                self.tally.problem("duplicates:orgs")
+            orgs, more = orgs_of([record for row in rows if (record := make(row))])
             yield Batch("org", orgs, rejects + more)
 
     def _roles(self, file: File) -> RoleBook:
         """All roles that are not ended by their status. A row that cannot be read would cost somebody a school."""
         book = RoleBook()
-        names = ("role", "roleType", "org", "beginDate", "endDate")
-        make = record_maker(file.layout)
+        cells = cell_picker(file.layout, ENTRY_NAMES)
+        head = cell_picker(file.layout, ("user", "status"))
         for page in self._pages("roles", file):
             if page.unreadable:
                 self.tally.problem("unreadable-rows:roles")
             for row in page.rows:
-                record = make(row)
-                user = id_of(record, "user")
-                if user and str(record.get("status", "")).strip().lower() not in GONE_STATUSES:
-                    book.add(user, tuple([record.get(name, "").strip() for name in names]))
-                elif record and not user:
-                    self.tally.problem("unreadable-rows:roles")
+                user, status = head(row)
+                user = user.strip()
+                if not user or user in ID_NULLS:
+                    if any(row):
+                        self.tally.problem("unreadable-rows:roles")
+                elif not status or status.strip().lower() not in GONE_STATUSES:
+                    book.add(user, cells(row))
         book.seal()
         return book
 
     def _users(self, file: File, book: RoleBook | None) -> Iterator[Batch]:
-        make = record_maker(file.layout)
+        reader = UserRows(file.layout, self._metadata_keys, book)
         partial = (
             self._contents.files["roles"].mode == "delta" if book is not None else "role" not in file.layout.positions
         )
         seen = SeenIds()
         tally = self.tally
         for page in self._pages("users", file):
-            records = [record for row in page.rows if (record := make(row))]
             rejects, nameless = unreadable_rejects(page.unreadable, "users", file.layout)
             if nameless:
                 tally.problem("unreadable-rows:users")
+            rows = [row for row in page.rows if any(row)]
             tally.pages += 1
-            tally.records += len(records) + len(rejects)
+            tally.records += len(rows) + len(rejects)
             tally.rejected += len(rejects)
-            records, repeated = _once(records, seen)
-            tally.duplicates += len(repeated)
-            rejects += [reject(id_of(one) or None, "users", "sourcedId", "repeated", "warning") for one in repeated]
-            if book is not None:
-                _give_roles(records, book)
-            users, more = self._reader.page(records)
-            tally.rejected += len(records) - len(users)
+            ids = reader.ids(rows)
+            rows, repeated = _once(rows, ids, seen)
+            if repeated:
+                tally.duplicates += len(repeated)
+                rejects += [reject(one, "users", "sourcedId", "repeated", "warning") for one in repeated]
+                ids = reader.ids(rows)
+            users, more = reader.users(rows, ids)
+            tally.rejected += len(rows) - len(users)
             if partial:
                 users, unknown = _with_known_roles(users)
                 tally.rejected += len(unknown)
@@ -171,23 +179,15 @@ class BundleReading:
         return kept
 
 
-def _once(records: list[Record], seen: SeenIds) -> tuple[list[Record], list[Record]]:
-    """Records whose id is new, and those whose id came before."""
-    if not records:
-        return [], []
-    new = seen.add(hashes(records)).tolist()
+def _once(rows: list[Row], ids: Sequence[str], seen: SeenIds) -> tuple[list[Row], list[str]]:
+    """Rows whose id is new, or that have none; and the ids that came before."""
+    if not rows:
+        return rows, []
+    new = seen.add(np.fromiter(map(hash, ids), np.int64, len(ids))).tolist()
     if all(new):
-        return records, []
-    first = [record for record, is_new in zip(records, new, strict=True) if is_new]
-    return first, [record for record, is_new in zip(records, new, strict=True) if not is_new]
-
-
-def _give_roles(records: list[Record], book: RoleBook) -> None:
-    """Roles from roles.csv replace whatever users.csv says of them."""
-    for record, roles in zip(records, book.of([id_of(record) for record in records]), strict=True):
-        record.pop("role", None)
-        record.pop("orgs", None)
-        record["roles"] = roles
+        return rows, []
+    kept = [row for row, one, is_new in zip(rows, ids, new, strict=True) if is_new or not one]
+    return kept, [one for one, is_new in zip(ids, new, strict=True) if one and not is_new]
 
 
 def _with_known_roles(users: list[Record]) -> tuple[list[Record], list[Record]]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Entry = dict[str, str]
-_NAMES = ("role", "roleType", "org", "beginDate", "endDate")
+Codes = tuple[int, ...]
+"""Which entries somebody has, each once, in the order of the file."""
+ENTRY_NAMES = ("role", "roleType", "org", "beginDate", "endDate")
 
 
 class RoleBook:
@@ -35,12 +37,13 @@ class RoleBook:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, user: str, entry: tuple[str, ...]) -> None:
-        """One role of a user: role, roleType, org, beginDate, endDate; empty texts for nothing."""
-        number = self._numbers.get(entry)
+    def add(self, user: str, cells: tuple[str, ...]) -> None:
+        """One role of a user: the cells of ENTRY_NAMES; empty texts for nothing."""
+        number = self._numbers.get(cells)
         if number is None:
-            number = self._numbers[entry] = len(self._entries)
-            self._entries.append({name: value for name, value in zip(_NAMES, entry, strict=True) if value})
+            number = self._numbers[cells] = len(self._entries)
+            filled = {name: cell.strip() for name, cell in zip(ENTRY_NAMES, cells, strict=True)}
+            self._entries.append({name: cell for name, cell in filled.items() if cell})
         self._keys.append(hash(user))
         self._checks.append(_check(user))
         self._codes.append(number)
@@ -55,26 +58,44 @@ class RoleBook:
         self._asked = np.zeros(len(order), np.bool_)
         self._numbers.clear()
 
-    def of(self, users: Sequence[str]) -> list[list[Entry]]:
-        """The entries of each user, each entry once; an empty list for somebody without any. Entries are shared."""
+    def of(self, users: Sequence[str]) -> list[Codes]:
+        """The roles of each user; empty for somebody without any."""
+        if not len(self._users):
+            return [()] * len(users)
         keys = np.fromiter(map(hash, users), np.int64, len(users))
-        firsts = np.searchsorted(self._users, keys, "left").tolist()
-        ends = np.searchsorted(self._users, keys, "right").tolist()
+        checks = np.fromiter(map(_check, users), np.uint32, len(users))
+        firsts = np.searchsorted(self._users, keys, "left")
+        ends = np.searchsorted(self._users, keys, "right")
+        at = np.minimum(firsts, len(self._users) - 1)
+        single = (ends - firsts == 1) & (self._proofs[at] == checks)
+        self._asked[at[single]] = True
         return [
-            [self._entries[code] for code in dict.fromkeys(self._codes_of(user, first, end))]
-            for user, first, end in zip(users, firsts, ends, strict=True)
+            (code,) if alone else self._several(check, first, end)
+            for code, alone, check, first, end in zip(
+                self._held[at].tolist(),
+                single.tolist(),
+                checks.tolist(),
+                firsts.tolist(),
+                ends.tolist(),
+                strict=True,
+            )
         ]
+
+    def entries(self, codes: Codes) -> list[Entry]:
+        """The entries themselves; they are shared, so they must not be changed."""
+        return [self._entries[code] for code in codes]
 
     def unasked(self) -> int:
         """Rows whose user nobody has asked for."""
         return int(len(self._asked) - self._asked.sum())
 
-    def _codes_of(self, user: str, first: int, end: int) -> Iterable[int]:
-        proof = _check(user) if end > first else 0
+    def _several(self, check: int, first: int, end: int) -> Codes:
+        found: dict[int, None] = {}
         for at in range(first, end):
-            if self._proofs[at] == proof:
+            if self._proofs[at] == check:
                 self._asked[at] = True
-                yield int(self._held[at])
+                found[int(self._held[at])] = None
+        return tuple(found)
 
 
 def _check(user: str) -> int:

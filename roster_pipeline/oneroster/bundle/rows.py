@@ -8,9 +8,8 @@ from operator import itemgetter
 from typing import Any
 
 from roster_pipeline.oneroster.bundle.columns import Layout
-from roster_pipeline.oneroster.bundle.table import Row, Unreadable
+from roster_pipeline.oneroster.bundle.table import EMPTY_CELL, Row, Unreadable
 from roster_pipeline.oneroster.user_records import reject
-from roster_pipeline.oneroster.values import ID_NULLS
 
 _LISTS = ("orgs", "agents")
 _BRACED = re.compile(r"\{[^{}]*\}")
@@ -22,7 +21,7 @@ def record_maker(layout: Layout) -> Callable[[Row], dict[str, Any]]:
     A row without a single filled cell becomes an empty record.
     """
     names = tuple(layout.positions)
-    cells = _getter(tuple(layout.positions.values()))
+    cells = cell_picker(layout, names)
     lists = tuple(name for name in _LISTS if name in layout.positions)
     metadata = tuple(layout.metadata.items())
 
@@ -57,17 +56,9 @@ def unreadable_rejects(
     return rejects, nameless
 
 
-def id_of(record: dict[str, Any], member: str = "sourcedId") -> str:
-    """An id without outer blanks; empty where there is none."""
-    found = str(record.get(member, "")).strip()
-    return "" if found in ID_NULLS else found
-
-
-def _getter(places: tuple[int, ...]) -> Callable[[Row], tuple[str, ...]]:
-    if len(places) == 1:
-        only = places[0]
-        return lambda row: (row[only],)
-    return itemgetter(*places)
+def cell_picker(layout: Layout, names: Sequence[str]) -> Callable[[Row], tuple[str, ...]]:
+    """A function from a row to its cells of these names (two or more); empty texts for columns that are not there."""
+    return itemgetter(*[layout.positions.get(name, EMPTY_CELL) for name in names])
 
 
 def _list(cell: str) -> list[str]:

@@ -13,6 +13,8 @@ from roster_pipeline.oneroster.bundle.package import Member
 from roster_pipeline.oneroster.bundle.survey import REPLACEMENT, Survey
 
 Row = list[str]
+EMPTY_CELL = -1
+"""Every row ends in one empty cell more than the header names: it stands for the columns that are not there."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Unreadable:
 
 @dataclass
 class Page:
-    """Rows of exactly the header's width, and the unreadable ones met on the way."""
+    """Rows of exactly the header's width (and EMPTY_CELL), and the unreadable ones met on the way."""
 
     rows: list[Row] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Table:
             try:
                 for row in self._reader:
                     if len(row) == width and trusted:
+                        row.append("")
                         page.rows.append(row)
                         last_is_odd = False
                     elif row:
@@ -123,5 +126,5 @@ def _take_odd(row: Row, width: int, page: Page) -> bool:
     if any(REPLACEMENT in cell for cell in row):
         page.unreadable.append(Unreadable("letters-unreadable", None if REPLACEMENT in row[0] else row[0]))
     else:
-        page.rows.append(row)
+        page.rows.append([*row, ""])
     return False

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from roster_pipeline.oneroster.address import Root, host_of, roots, token_urls, understand, with_query
+from roster_pipeline.oneroster.address import Root, host_of, roots, same_origin, token_urls, understand, with_query
 from roster_pipeline.oneroster.connected import Connected, OpenSignIn, Remembered
 from roster_pipeline.oneroster.decoding import decoded
 from roster_pipeline.oneroster.endpoint import Endpoint
 from roster_pipeline.oneroster.envelope import records_of
 from roster_pipeline.oneroster.errors import (
+    AddressNotAllowed,
     NotOffered,
     NotOneRoster,
     OneRosterError,
@@ -23,6 +24,8 @@ from roster_pipeline.oneroster.errors import (
     RequestRefused,
     ServerFailed,
     SignInRefused,
+    TlsFailed,
+    Unreachable,
 )
 from roster_pipeline.oneroster.exchange import Exchange, NoSignIn
 from roster_pipeline.oneroster.oauth1 import METHODS, OAuth1SignIn
@@ -113,6 +116,11 @@ class Discovery:
                     self._no_token_there.add(url)
                     if certain:
                         self._refusals.append((TOKEN, problem))
+                    continue
+                except (Unreachable, TlsFailed, AddressNotAllowed):
+                    if certain or same_origin(url, self._address.base):
+                        raise
+                    self._no_token_there.add(url)  # a description that names an address nobody can reach
                     continue
                 except TokenRefused as problem:
                     self._refusals.append((TOKEN if problem.code else SIGNED, problem))

@@ -1,0 +1,225 @@
+"""Quirks 29 to 40 and 82: to the end, and provably."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse
+
+from roster_pipeline.oneroster import DataMoved, PagingBroken, Wanted, pull
+from roster_pipeline_tests.oneroster.odd_server import odd, page, person
+from roster_pipeline_tests.oneroster.reading_aloud import Served, Told, told_by
+
+Start = Callable[..., Served]
+PEOPLE = [person(f"p-{number:04}") for number in range(230)]
+
+
+def everybody(served: Served) -> int:
+    return len(served.sis.district)
+
+
+def users_only(answer: Callable[[Mapping[str, str]], Any]) -> Callable[[str, Mapping[str, str]], Any]:
+    return lambda path, query: answer(query) if path == "/users" else None
+
+
+def whole(told: Told, count: int) -> bool:
+    return told.complete and len(told.ids) == count == len(told.users)
+
+
+def test_q29_the_page_cap_of_the_administrator_is_lived_with(sis: Start) -> None:
+    served = sis("page_cap=17")
+    assert whole(served.told(page_size=1000), everybody(served))
+
+
+def test_q30_limit_zero_is_never_sent(sis: Start) -> None:
+    served = sis("limit_zero=count")
+    assert served.told().complete
+    assert not [entry for entry in served.requests if "limit=0" in entry.query]
+
+
+@pytest.mark.parametrize("total", ["total_header=off", "total_header=text"])
+def test_q31_a_page_shorter_than_asked_for_is_not_the_end(sis: Start, total: str) -> None:
+    served = sis("page_cap=20", "link=off", total)
+    assert whole(served.told(page_size=1000), everybody(served))
+
+
+@pytest.mark.parametrize("style", ["no_brackets", "typographic", "garbage"])
+def test_q32_a_link_header_is_only_a_hint(sis: Start, style: str) -> None:
+    served = sis(f"link_style={style}", "link_next=off_by_one", "total_header=off")
+    assert whole(served.told(), everybody(served))
+
+
+def test_q33_an_ignored_offset_is_an_error(sis: Start) -> None:
+    for more in ((), ("total_header=off", "link=off")):
+        with sis("offset_ignored", *more).client() as client, pytest.raises(PagingBroken):
+            told_by(client)
+
+
+@pytest.mark.parametrize("total", ["off", "some"])
+def test_q34_without_a_total_an_empty_page_is_the_proof(sis: Start, total: str) -> None:
+    served = sis(f"total_header={total}", "link=off", "page_cap=40")
+    told = served.told()
+    assert whole(told, everybody(served))
+    assert told.proof is not None
+    assert told.proof.total_end is None
+
+
+def test_q34_a_limit_that_is_refused_is_made_smaller_and_remembered(sis: Start) -> None:
+    served = sis("page_cap_error=40")
+    with served.client(page_size=1000) as client:
+        assert whole(told_by(client), everybody(served))
+        assert client.learned["paging"]["limit"] <= 40
+
+
+def test_q35_the_order_is_asked_for_and_ties_do_not_matter(sis: Start) -> None:
+    served = sis("shuffle_ties")
+    assert whole(served.told(), everybody(served))
+    assert all("sort=sourcedId&orderBy=asc" in entry.query for entry in served.asked("/users")[1:])
+
+
+def test_q35_shuffled_pages_are_noticed(sis: Start) -> None:
+    told = sis("shuffle_ties", "sort_ignored").told()
+    assert not told.complete
+    assert "duplicates" in told.problems
+
+
+@pytest.mark.parametrize("fault", ["record_missing", "record_doubled", "duplicate_ids"])
+def test_q36_a_record_lost_or_doubled_between_pages_makes_it_incomplete(sis: Start, fault: str) -> None:
+    told = sis(fault).told()
+    assert not told.complete
+    assert len(told.ids) == len(told.users)
+
+
+def test_q36_a_new_revision_of_the_data_restarts_the_pull(sis: Start) -> None:
+    served = sis()
+    with served.client() as client:
+        client.connect()
+        served.sis.faults.set("perm_rev=flip")
+        told = told_by(client)
+    assert whole(told, everybody(served))
+    assert told.proof is not None
+    assert told.proof.readings == 2
+    assert told.proof.revision is not None
+
+
+def test_q36_a_revision_that_never_holds_still_ends_and_is_incomplete() -> None:
+    calls = iter(range(10_000))
+
+    def answer(query: Mapping[str, str]) -> Any:
+        found = page(PEOPLE, query)
+        found.headers["x-perm-rev"] = str(next(calls))
+        return found
+
+    with odd(users_only(answer)) as client:
+        told = told_by(client)
+    assert told.problems == ("revision-changed",)
+    assert told.proof is not None
+    assert told.proof.readings == 3
+    assert len(told.ids) == len(PEOPLE)
+
+
+@pytest.mark.parametrize("link", ["always", "repeat", "back", "exact_multiple", "missing"])
+def test_q37_a_next_link_proves_nothing(sis: Start, link: str) -> None:
+    served = sis(f"link_next={link}")
+    assert whole(served.told(page_size=97), everybody(served))
+
+
+def test_q37_pages_that_never_end_are_an_error_within_bounds(sis: Start) -> None:
+    served = sis("endless_pages=fresh", "total_header=off")
+    with served.client(page_size=200) as client, pytest.raises(PagingBroken, match="does not end"):
+        told_by(client)
+
+
+def test_q37_a_last_page_that_comes_again_ends_it_without_proof(sis: Start) -> None:
+    served = sis("endless_pages=repeat", "total_header=off")
+    told = served.told()
+    assert len(told.ids) == everybody(served)
+    assert told.problems == ("last-page-repeats",)
+
+
+@pytest.mark.parametrize("target", ["localhost", "other_host", "http", "relative", "hostless", "port", "comma"])
+def test_q38_links_are_never_followed(sis: Start, target: str) -> None:
+    served = sis(f"link_target={target}", "link_drops_query", "total_header=off")
+    assert whole(served.told(), everybody(served))
+
+
+def test_q39_a_total_that_counts_everybody_is_no_proof_on_filtered_pulls(sis: Start) -> None:
+    served = sis("total_header=unfiltered", "forbidden=/teachers")
+    told = served.told(Wanted(("sch-1",), roles=frozenset({"student"})))
+    assert told.complete
+    assert {entry["org"] for user in told.users for entry in user["roles"]} >= {"sch-1"}
+
+
+def test_q40_an_offset_that_counts_pages_is_noticed(sis: Start) -> None:
+    told = sis("offset_unit=page").told()
+    assert "total-not-reached" in told.problems
+
+
+def test_q82_data_that_change_while_they_are_read_are_read_again(sis: Start) -> None:
+    served = sis("data_moves=2")
+    told = served.told()
+    assert whole(told, everybody(served))
+    assert told.proof is not None
+    assert told.proof.readings == 2
+
+
+def test_q82_the_store_is_told_to_start_over(sis: Start) -> None:
+    with sis("data_moves=2").client() as client:
+        pulled = pull(client, Wanted())
+        with pytest.raises(DataMoved):
+            list(pulled)
+        assert sum(len(batch.records) for batch in pulled if batch.kind == "user") > 0
+        assert pulled.proof.complete
+
+
+@pytest.mark.parametrize(
+    ("total", "problem"), [("drifting", "total-drifted"), ("high", "total-not-reached"), ("low", "total-disagrees")]
+)
+def test_a_total_that_lies_makes_it_incomplete_but_nobody_is_lost(sis: Start, total: str, problem: str) -> None:
+    served = sis(f"total_header={total}")
+    told = served.told()
+    assert len(told.ids) == everybody(served)
+    assert problem in told.problems
+
+
+def test_a_total_that_counts_each_page_is_no_total() -> None:
+    def counting(query: Mapping[str, str]) -> Any:
+        offset = int(query.get("offset", 0))
+        records = PEOPLE[offset : offset + 40]
+        return JSONResponse({"users": records}, headers={"X-Total-Count": str(len(records))})
+
+    with odd(users_only(counting)) as client:
+        assert whole(told_by(client), len(PEOPLE))
+
+
+def test_a_server_that_does_not_page_at_all_is_read_without_proof() -> None:
+    with odd(users_only(lambda query: {"users": PEOPLE})) as client:
+        told = told_by(client)
+    assert len(told.ids) == len(PEOPLE)
+    assert told.problems == ("paging-ignored",)
+
+
+def test_a_server_that_answers_404_behind_the_end_has_ended() -> None:
+    def answer(query: Mapping[str, str]) -> Any:
+        return None if int(query.get("offset", 0)) >= len(PEOPLE) else page(PEOPLE, query, total=False)
+
+    with odd(users_only(answer)) as client:
+        assert whole(told_by(client), len(PEOPLE))
+
+
+def test_pages_of_changing_size_leave_nobody_out() -> None:
+    def answer(query: Mapping[str, str]) -> Any:
+        offset, limit = int(query.get("offset", 0)), int(query.get("limit", 100))
+        size = min(limit, 50 if offset % 3 else 31)
+        return JSONResponse({"users": PEOPLE[offset : offset + size]}, headers={"X-Total-Count": str(len(PEOPLE))})
+
+    with odd(users_only(answer)) as client:
+        assert whole(told_by(client), len(PEOPLE))
+
+
+def test_pages_are_fetched_at_the_same_time_but_never_more_than_allowed(sis: Start) -> None:
+    served = sis("latency=30")
+    served.told(page_size=20, parallel=3)
+    assert 2 <= served.sis.log.most_at_once <= 3

@@ -1,0 +1,262 @@
+"""Quirks 8 to 23: signing in, in every way that servers want it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from roster_pipeline.oneroster import NotOneRoster, SignInRefused
+from roster_pipeline.simulator import District
+from roster_pipeline.simulator.access import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
+from roster_pipeline_tests.oneroster.odd_server import odd
+from roster_pipeline_tests.oneroster.reading_aloud import Served, serve, told_by
+
+Start = Callable[..., Served]
+
+
+def tokens_asked(served: Served) -> int:
+    return sum(1 for entry in served.requests if entry.method == "POST")
+
+
+def test_q08_credentials_in_the_form_body(sis: Start) -> None:
+    served = sis("token_auth=body")
+    with served.client() as client:
+        assert told_by(client).complete
+        assert client.learned["sign_in"]["form"]["placement"] == "body"
+
+
+def test_q09_scopes_are_always_sent_and_missing_ones_are_told(sis: Start) -> None:
+    served = sis("scope_required", "scope_granted=roster-core.readonly")
+    with served.client() as client:
+        assert told_by(client).complete
+        assert client.granted_scopes is not None
+        assert client.granted_scopes.endswith("roster-core.readonly")
+
+
+@pytest.mark.parametrize("fault", ["scope_omitted", "scopes_unknown"])
+def test_q10_a_token_reply_without_scope_grants_what_was_asked(sis: Start, fault: str) -> None:
+    assert sis(fault).told().complete
+
+
+def test_q11_a_token_reply_that_is_no_object_gets_a_clear_message(sis: Start) -> None:
+    served = sis("token_bare_string")
+    with served.client(token_url=served.url + "/token") as client, pytest.raises(NotOneRoster) as problem:
+        client.connect()
+    assert "token URL" in str(problem.value)
+
+
+def test_q12_a_bar_in_the_client_id_and_a_base_with_a_tail(small_district: District) -> None:
+    served = serve(
+        small_district,
+        ["token_auth=basic", "root_suffix=/school"],
+        versions=("1.1",),
+        credentials={"rp|1234567": "s:+ x"},
+    )
+    try:
+        told = served.told(
+            base_url=served.url + "/ims/oneroster/v1p1/school",
+            token_url=served.url + "/token",
+            client_id="rp|1234567",
+            client_secret="s:+ x",
+        )
+    finally:
+        served.stop()
+    assert told.complete
+
+
+@pytest.mark.parametrize("encoding", ["raw", "encoded"])
+def test_q13_a_secret_is_sent_raw_and_then_percent_encoded(small_district: District, encoding: str) -> None:
+    secret = "a+b/c=d%e"
+    served = serve(
+        small_district, [f"secret_encoding={encoding}", "token_auth=basic"], credentials={"demo-client": secret}
+    )
+    try:
+        assert served.told(client_secret=secret).complete
+    finally:
+        served.stop()
+
+
+def test_q14_a_token_from_another_host_than_the_api(sis: Start) -> None:
+    tokens = sis()
+    api = sis()
+    api.sis.access.tokens = tokens.sis.tokens
+    told = api.told(token_url=tokens.url + "/token")
+    assert told.complete
+    assert tokens_asked(api) == 0
+
+
+@pytest.mark.parametrize("fault", ["scope_spelling=http", "scope_spelling=short", "scope_version_bound"])
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_q15_scopes_in_the_spelling_this_server_knows(sis: Start, fault: str, version: str) -> None:
+    assert sis(fault, versions=(version,)).told().complete
+
+
+def test_q15_chosen_scopes_are_sent_as_they_are(sis: Start) -> None:
+    served = sis()
+    with served.client(scopes="https://purl.imsglobal.org/spec/or/v1p2/scope/roster.readonly") as client:
+        client.connect()
+        assert client.learned["sign_in"]["form"]["scope"].endswith("scope/roster.readonly")
+
+
+def test_q16_parameters_in_the_query(sis: Start) -> None:
+    with sis("grant_type=query").client() as client:
+        assert told_by(client).complete
+        assert client.learned["sign_in"]["form"]["parameters"] == "query"
+
+
+def test_q17_the_token_request_is_a_form(sis: Start) -> None:
+    assert sis("token_form_only").told().complete
+
+
+def test_q18_the_cookie_of_the_token_endpoint_comes_back(sis: Start) -> None:
+    assert sis("session_cookie").told().complete
+
+
+def test_q20_a_static_bearer_and_what_is_said_when_it_is_replaced(sis: Start) -> None:
+    served = sis("sign_in=bearer")
+    key = {"client_id": "", "client_secret": FIXED_BEARER}
+    assert served.told(**key).complete
+    served.sis.faults.set("credentials_ended")
+    with served.client(sign_in="bearer", **key) as client, pytest.raises(SignInRefused) as problem:
+        client.connect()
+    assert "replaced" in str(problem.value)
+
+
+@pytest.mark.parametrize("method", ["sha256", "sha1"])
+def test_q21_signed_requests_by_either_hash(sis: Start, method: str) -> None:
+    served = sis("sign_in=oauth1", f"oauth1_hash={method}", versions=("1.1",))
+    with served.client(sign_in="oauth1") as client:
+        assert told_by(client).complete
+        assert client.learned["sign_in"] == {"kind": "oauth1", "method": method}
+
+
+def test_q21_signing_is_found_out_where_nothing_was_chosen(sis: Start) -> None:
+    served = sis("sign_in=oauth1", versions=("1.1",))
+    with served.client() as client:
+        assert client.version == "1.1"
+        assert client.learned["sign_in"]["kind"] == "oauth1"
+
+
+def test_q21_a_retry_is_signed_anew_with_a_filter_in_the_query(sis: Start) -> None:
+    served = sis("sign_in=oauth1", "not_found=/teachers", versions=("1.1",))
+    with served.client(sign_in="oauth1") as client:
+        client.connect()
+        served.sis.faults.set("fails_first=2")
+        answer = client.collection("/users", "users", query_filter="role='a b'").page(client.habits, 0)
+    assert answer.records == []
+
+
+def test_q22_a_fixed_header_beside_the_sign_in(sis: Start) -> None:
+    assert sis("api_key").told(fixed_header=(API_KEY_HEADER, FIXED_API_KEY)).complete
+
+
+def test_q22_a_fixed_header_instead_of_the_sign_in(sis: Start) -> None:
+    served = sis("api_key", "sign_in=api_key")
+    assert served.told(fixed_header=(API_KEY_HEADER, FIXED_API_KEY), client_id="", client_secret="").complete
+
+
+@pytest.mark.parametrize("lifetime", ["missing", "text"])
+def test_q23_a_lifetime_that_is_missing_or_text(sis: Start, lifetime: str) -> None:
+    served = sis(f"expires_in={lifetime}")
+    assert served.told().complete
+    assert tokens_asked(served) == 1
+
+
+def test_q23_a_token_is_renewed_in_the_middle_of_a_listing(sis: Start) -> None:
+    served = sis()
+    with served.client() as client:
+        client.connect()
+        served.sis.faults.set("unauthorized_midway=3")
+        assert told_by(client).complete
+    assert tokens_asked(served) == 2
+
+
+def test_q23_a_token_that_has_run_out_by_its_own_word_is_renewed_before_it_is_used(sis: Start) -> None:
+    served = sis("expires_in=100")
+    with served.client() as client:
+        client.connect()
+        served.time.sleep(95)
+        assert told_by(client).complete
+    assert tokens_asked(served) == 2
+    assert not [entry for entry in served.requests[3:] if entry.status == 401]
+
+
+def test_q23_credentials_that_ended_are_no_empty_roster(sis: Start) -> None:
+    served = sis()
+    with served.client() as client:
+        client.connect()
+        learned = dict(client.learned)
+    served.sis.faults.set("credentials_ended")
+    served.sis.tokens.revoke_all()
+    with served.client(learned=learned) as client, pytest.raises(SignInRefused) as problem:
+        told_by(client)
+    assert "expired" in str(problem.value)
+    assert "demo-secret" not in str(problem.value)
+
+
+def test_a_wrong_secret_is_tried_in_few_forms_only(sis: Start) -> None:
+    served = sis()
+    with served.client(client_secret="wrong") as client, pytest.raises(SignInRefused, match="invalid_client"):
+        client.connect()
+    assert tokens_asked(served) <= 4
+
+
+def test_what_was_learned_saves_every_question(sis: Start) -> None:
+    served = sis("token_auth=body")
+    with served.client() as client:
+        told_by(client)
+        learned = client.learned
+    served.sis.log.clear()
+    with served.client(learned=learned) as client:
+        assert told_by(client).complete
+    assert tokens_asked(served) == 1
+    assert len(served.requests) == 1 + len(served.asked("/orgs")) + len(served.asked("/users"))
+    assert {entry.status for entry in served.requests} == {200}
+
+
+def test_what_was_learned_and_is_no_longer_true_is_found_out_anew(sis: Start) -> None:
+    served = sis("token_auth=body")
+    with served.client() as client:
+        client.connect()
+        learned = client.learned
+    served.sis.faults.clear()
+    served.sis.faults.set("token_auth=basic")
+    assert served.told(learned=learned).complete
+
+
+def test_the_token_address_of_a_discovery_document_is_used() -> None:
+    asked: list[str] = []
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        asked.append(path)
+        if path.startswith("/discovery/onerosterv1p2"):
+            flow = {"clientCredentials": {"tokenUrl": "http://127.0.0.1:1/never", "scopes": {}}}
+            return {"components": {"securitySchemes": {"OAuth2": {"flows": flow}}}}
+        return Response(status_code=401)
+
+    with odd(answers, open_door=False) as client, pytest.raises(SignInRefused):
+        client.connect()
+    assert any(path.startswith("/discovery/") for path in asked)
+
+
+def test_a_client_without_anything_to_sign_in_with_reads_an_open_server() -> None:
+    with odd(lambda path, query: JSONResponse({"users": []}) if path == "/users" else None) as client:
+        assert client.find_org("0300") == {
+            "sourcedId": "sch-1",
+            "status": "active",
+            "name": "Harbour",
+            "type": "school",
+            "identifier": "0300",
+            "dateLastModified": None,
+            "parent": None,
+            "foundBy": "identifier",
+        }
+
+
+def test_secrets_are_in_no_text_of_an_endpoint(sis: Start) -> None:
+    endpoint = sis().endpoint(fixed_header=("X-Key", "demo-key"))
+    assert "demo-secret" not in repr(endpoint)
+    assert "demo-key" not in repr(endpoint)

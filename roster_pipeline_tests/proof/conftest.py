@@ -1,0 +1,37 @@
+"""What the proofs share: a running site, and a database for all examples of one proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from zoneinfo import available_timezones
+
+import pytest
+from cryptography.fernet import Fernet
+
+from roster_pipeline import settings
+from roster_pipeline.evening import cleaning
+from roster_pipeline_tests.proof.town import Site, no_quality, running_site
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A key for secrets and a home folder of the test's own."""
+    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
+    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def site(home: Path) -> Iterator[Site]:
+    """The simulator with two SISes."""
+    with running_site() as running:
+        yield running
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what decides nothing and takes long: the quality suite, and reading the list of time zones anew."""
+    monkeypatch.setattr(cleaning, "run_suite", no_quality)
+    monkeypatch.setattr(settings, "available_timezones", cache(available_timezones))

@@ -1,0 +1,99 @@
+"""One district three times over: the truth, the model and the pipeline; and how they are held against each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.proof.model import Membership, Model, Person
+from roster_pipeline_tests.proof.rules import SchoolRules
+from roster_pipeline_tests.proof.town import Place, Site
+from roster_pipeline_tests.proof.world import World
+
+PEOPLE = """
+select p.id, p.given_name as given, p.family_name as family, p.email, p.number, p.number_kind as kind, p.excluded,
+       (select array_agg(l.sourced_id order by l.sourced_id) from link l where l.person_id = p.id) as links,
+       (select array_agg(l.sourced_id) from link l where l.person_id = p.id and l.home) as homes,
+       (select jsonb_object_agg(s.key, jsonb_build_array(m.role, m.status, m.archived_by, m.absent_syncs))
+        from membership m join school s on s.id = m.school_id where m.person_id = p.id) as members
+from person p where p.district_id = :district order by p.id
+"""
+
+UNJUSTIFIED = """
+select count(*) as found from change_log l
+join sync y on y.id = l.sync_id
+left join verdict v on v.plan_id = y.plan_id and v.role = l.after ->> 'role' and v.action = 'archive'
+left join approval a on a.used_by = y.id and a.decision = 'approve'
+where l.district_id = :district and l.entity = 'membership' and l.operation = 'update' and y.kind <> 'rollback'
+  and l.before ->> 'status' = 'active' and l.after ->> 'status' = 'archived'
+  and not coalesce(v.verdict = 'pass', false) and a.id is null
+"""
+"""Archivals by a sync that have neither a stored pass nor an approval."""
+
+Shown = dict[tuple[str, ...], dict[str, Any]]
+
+
+class DistrictUnderProof:
+    """A district with its schools; `schools` are the keys, in the order of the SIS's orgs."""
+
+    def __init__(self, database: Database, site: Site, place: int, rules: list[SchoolRules]) -> None:
+        self.place = Place(database, site, place)
+        self.world = World(site.sises[place], tuple(rule.school_id for rule in rules))
+        self.schools = [self.place.add_school(rule) for rule in rules]
+        self.model = Model({rule.school_id: rule for rule in rules})
+        self.ids = dict(zip(self.schools, self.world.schools, strict=True))
+
+    def pipeline(self) -> Shown:
+        """What the database holds, by links."""
+        return {
+            tuple(row["links"] or ("nobody", str(row["id"]))): {
+                **{name: row[name] for name in ("given", "family", "email", "number", "kind", "excluded")},
+                "home": row["homes"],
+                "members": {self.ids[key]: tuple(value) for key, value in (row["members"] or {}).items()},
+            }
+            for row in self.place.rows(PEOPLE)
+        }
+
+    def expected(self) -> Shown:
+        """What the model holds, in the same shape."""
+        return {
+            tuple(sorted(person.links)): {
+                **person.fields,
+                "excluded": person.excluded,
+                "home": [person.home],
+                "members": {s: (m.role, m.status, m.by, m.absent) for s, m in person.members.items()},
+            }
+            for person in self.model.people
+        }
+
+    def adopt(self) -> None:
+        """Take the directory as it is: after a night whose faults nobody can foretell in full."""
+        self.model.people = [
+            Person(
+                {name: shown[name] for name in ("given", "family", "email", "number", "kind")},
+                shown["home"][0] if shown["home"] else None,
+                set(links),
+                {school: Membership(*told) for school, told in shown["members"].items()},
+                shown["excluded"],
+            )
+            for links, shown in self.pipeline().items()
+        ]
+
+    def check(self) -> None:
+        """The pipeline did what the model did, and nothing that the truth forbids."""
+        shown, expected = self.pipeline(), self.expected()
+        for links in shown.keys() | expected.keys():
+            assert shown.get(links) == expected.get(links), f"people of {links}"
+        self.check_truth(shown)
+
+    def check_truth(self, shown: Shown) -> None:
+        """Two humans are never one person, and nobody was archived without a stored pass or an approval."""
+        for links in shown:
+            humans = {self.world.records[link].human for link in links if link in self.world.records}
+            assert len(humans) <= 1, f"{links} are one person and {len(humans)} humans"
+        assert self.place.rows(UNJUSTIFIED) == [{"found": 0}]
+
+    def truly_here(self, school: str, links: tuple[str, ...]) -> bool:
+        """Whether the SIS has somebody in this school today, by any of these records."""
+        known = [self.world.records[link] for link in links if link in self.world.records]
+        return any(record.gone is None and record.groups_in(school) for record in known)

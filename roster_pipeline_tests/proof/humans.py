@@ -1,0 +1,192 @@
+"""Which records are one human, and which person that is: the model's own reading of the matching rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from roster_pipeline_tests.proof.rules import SchoolRules
+from roster_pipeline_tests.proof.world import Group, Record
+
+if TYPE_CHECKING:
+    from roster_pipeline_tests.proof.model import Person
+
+STRONGEST: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
+MEMBER, ROLE_OFF, ELSEWHERE, GONE = range(4)
+
+
+@dataclass(eq=False)
+class Human:
+    """The records of one human as one school sees them, the strongest first."""
+
+    school: str
+    rules: SchoolRules
+    records: list[Record]
+    person: Person | None = None
+    matched_by: str | None = None
+    conflict: bool = False
+    candidates: list[Person] = field(default_factory=list)
+
+    @property
+    def ids(self) -> set[str]:
+        """The sourcedIds."""
+        return {record.sourced_id for record in self.records}
+
+    @property
+    def lead(self) -> Record:
+        """The strongest record: a member before all others, by role, then by sourcedId."""
+        return min(self.records, key=lambda r: (*self._strength(r), r.sourced_id))
+
+    @property
+    def role(self) -> str | None:
+        """The effective role, or None for somebody without a rostered role here."""
+        standing, group = self._strength(self.lead)
+        return STRONGEST[group] if standing == MEMBER else None
+
+    @property
+    def present(self) -> bool:
+        """In the school today, even in a role that is not rostered."""
+        return self._strength(self.lead)[0] <= ROLE_OFF
+
+    @property
+    def linkable(self) -> list[Record]:
+        """Records worth a link: those that are not gone."""
+        return [record for record in self.records if self._strength(record)[0] <= ELSEWHERE]
+
+    def kind(self, record: Record) -> str:
+        """Which kind of number a record carries."""
+        return "student" if STRONGEST[self._strength(record)[1]] == "student" else "staff"
+
+    def numbered(self, record: Record) -> tuple[str, str] | None:
+        """Kind and number."""
+        return (self.kind(record), record.number) if record.number else None
+
+    def fields(self, record: Record) -> dict[str, str | None]:
+        """What the directory keeps of a person whose home this record is."""
+        kind = self.kind(record) if record.number else None
+        return {
+            "given": record.given, "family": record.family, "email": record.email, "number": record.number, "kind": kind,
+        }  # fmt: skip
+
+    def _strength(self, record: Record) -> tuple[int, int]:
+        return strength(record, self.school, self.rules)
+
+
+def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]:
+    """Standing of a record with a school, and the place of the role that gives it."""
+    here = sorted(STRONGEST.index(group) for group in record.groups_in(school))
+    rostered = [place for place in here if rules.rostered(STRONGEST[place])]
+    any_role = min(STRONGEST.index(group) for group, _ in record.roles)
+    if record.gone is not None:
+        return GONE, here[0] if here else any_role
+    if rostered:
+        return MEMBER, rostered[0]
+    if here:
+        return ROLE_OFF, here[0]
+    return ELSEWHERE, any_role
+
+
+def humans_of(
+    records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person], people: list[Person]
+) -> list[Human]:
+    """Group the records, find the person of each human, and mark who cannot be told apart."""
+    single = [Human(school, rules, [record]) for record in records]
+    groups = _joined(single, linked)
+    humans = [Human(school, rules, [record for one in group for record in one.records]) for group in groups]
+    _mark_shared_numbers(humans)
+    for human in humans:
+        _match(human, humans, linked, people)
+    _mark_taken(humans)
+    return humans
+
+
+def _joined(single: list[Human], linked: Mapping[str, Person]) -> list[list[Human]]:
+    groups = [[one] for one in single]
+    for one, other in combinations(single, 2):
+        if _one_human(one, other, linked):
+            mine = next(group for group in groups if one in group)
+            theirs = next(group for group in groups if other in group)
+            if mine is not theirs:
+                mine += theirs
+                groups.remove(theirs)
+    return groups
+
+
+def _one_human(one: Human, other: Human, linked: Mapping[str, Person]) -> bool:
+    a, b = one.records[0], other.records[0]
+    person = linked.get(a.sourced_id)
+    if person is not None and person is linked.get(b.sourced_id):
+        return True
+    number = one.numbered(a) is not None and one.numbered(a) == other.numbered(b)
+    email = a.email is not None and a.email == b.email
+    whole = a.given == b.given and a.family == b.family
+    return (number and (a.given == b.given or a.family == b.family or email)) or (email and whole)
+
+
+def _mark_shared_numbers(humans: list[Human]) -> None:
+    for one, other in combinations(humans, 2):
+        mine = {one.numbered(record) for record in one.linkable} - {None}
+        if mine & {other.numbered(record) for record in other.linkable}:
+            one.conflict = other.conflict = True
+
+
+def _match(human: Human, humans: list[Human], linked: Mapping[str, Person], people: list[Person]) -> None:
+    found = _distinct([linked[i] for i in sorted(human.ids) if i in linked])
+    by = "link"
+    if not found and human.present and not human.conflict:
+        by = "number"
+        found = [p for p in people if any(_fits_number(human, record, p) for record in human.records)]
+        if not found:
+            by = "email"
+            found = _by_email(human, humans, people)
+    human.candidates = found
+    if len(found) == 1:
+        human.person = found[0]
+    if len(found) == 1 or (found and by == "link"):
+        human.matched_by = by
+    human.conflict = human.conflict or len(found) > 1
+
+
+def _fits_number(human: Human, record: Record, person: Person) -> bool:
+    own = (person.fields["kind"], person.fields["number"])
+    if human.numbered(record) is None or human.numbered(record) != own:
+        return False
+    return _names_agree(record, person) or (record.email is not None and record.email == person.fields["email"])
+
+
+def _by_email(human: Human, humans: list[Human], people: list[Person]) -> list[Person]:
+    found = []
+    for record in human.records:
+        if record.email is None:
+            continue
+        sharing = [h for h in humans if any(_counts(h, r) and r.email == record.email for r in h.records)]
+        holders = [p for p in people if p.fields["email"] == record.email]
+        if sharing == [human] and len(holders) == 1 and _names_agree(record, holders[0]):
+            mine, theirs = human.numbered(record), (holders[0].fields["kind"], holders[0].fields["number"])
+            contradict = mine is not None and mine[0] == theirs[0] and mine != theirs and theirs[1] is not None
+            family_only = record.given != holders[0].fields["given"]
+            if not contradict and not (family_only and holders[0].links):
+                found.append(holders[0])
+    return _distinct(found)
+
+
+def _counts(human: Human, record: Record) -> bool:
+    return strength(record, human.school, human.rules)[0] <= ROLE_OFF
+
+
+def _names_agree(record: Record, person: Person) -> bool:
+    return record.given == person.fields["given"] or record.family == person.fields["family"]
+
+
+def _mark_taken(humans: list[Human]) -> None:
+    for one, other in combinations([human for human in humans if human.present and human.person], 2):
+        if one.person is other.person:
+            for human in (one, other):
+                if human.matched_by != "link":
+                    human.conflict = True
+
+
+def _distinct(people: list[Person]) -> list[Person]:
+    return list({id(person): person for person in people}.values())

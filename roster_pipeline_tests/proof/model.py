@@ -1,0 +1,234 @@
+"""The reference model: the decision table in plain Python, written from the rules and not from the code.
+
+One `Model` is one district's directory as it ought to be. `night` says what one school's evening must do to it when
+the SIS tells the truth; who may be told apart, who is whom, what happens and what waits for a person are all worked
+out here again, one person at a time, as slowly and as plainly as can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from roster_pipeline_tests.proof.guarding import Judged, Role, judge
+from roster_pipeline_tests.proof.humans import Human, humans_of
+from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
+from roster_pipeline_tests.proof.world import Record
+
+FIELDS = ("given", "family", "email", "number", "kind")
+
+
+@dataclass
+class Membership:
+    """One person in one school. by: who archived it, "sync" or "hand"."""
+
+    role: str
+    status: str = "active"
+    by: str | None = None
+    absent: int = 0
+
+
+@dataclass(eq=False)
+class Person:
+    """One person of the district. `home`: the record that the fields follow."""
+
+    fields: dict[str, str | None]
+    home: str | None
+    links: set[str] = field(default_factory=set)
+    members: dict[str, Membership] = field(default_factory=dict)
+    excluded: bool = False
+
+
+@dataclass(eq=False)
+class Row:
+    """One line of a plan. person: None for somebody new."""
+
+    action: str
+    role: str
+    person: Person | None
+    human: Human | None = None
+    home: str | None = None
+    fields: dict[str, str | None] = field(default_factory=dict)
+    new_links: tuple[str, ...] = ()
+    membership: bool = False
+    found_anew: bool = False
+    of_keys: bool = False
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """What an approval is bound to: what the row would do to whom."""
+        known = tuple(sorted(self.human.ids)) if self.human else ()
+        whom = id(self.person) if self.person else None
+        links, fields = tuple(sorted(self.new_links)), tuple(sorted(self.fields.items(), key=str))
+        return (self.action, self.role, whom, known, self.home, fields, links, self.membership)
+
+
+@dataclass
+class SchoolState:
+    """What a school remembers from night to night."""
+
+    rules: SchoolRules
+    synced: bool = False
+    sizes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
+    waiting: list[Row] = field(default_factory=list)
+    planned: frozenset[tuple[object, ...]] = frozenset()
+    approved: frozenset[tuple[object, ...]] | None = None
+
+
+class Model:
+    """People, links and memberships of one district, and what its schools want."""
+
+    def __init__(self, schools: dict[str, SchoolRules]) -> None:
+        self.people: list[Person] = []
+        self.schools = {key: SchoolState(rules) for key, rules in schools.items()}
+
+    def night(self, school: str, served: list[Record]) -> Judged:
+        """Plan, judge and apply one school's evening; what is held waits in the school's state."""
+        state = self.schools[school]
+        records = self._snapshot(school, served)
+        linked = {link: person for person in self.people for link in person.links}
+        humans = humans_of(records, school, state.rules, linked, self.people)
+        rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
+        rows += self._absent(school, humans)
+        facts = self._facts(school, humans, rows)
+        judged = judge(facts, state.rules)
+        doing = [row for row in rows if row.action in CHANGING]
+        state.planned = frozenset(row.signature for row in doing)
+        if state.approved == state.planned:
+            judged, state.approved = Judged({}), None
+        held = [row for row in doing if judged.holds(row.role, row.action)]
+        self._count_absences(school, humans, judged)
+        self._carry_out(school, [row for row in doing if row not in held])
+        state.waiting = held
+        state.sizes.append((facts.counts, not held))
+        state.synced = state.synced or len(doing) > len(held)
+        return judged
+
+    def approve(self, school: str) -> None:
+        """Carry out what waited."""
+        state = self.schools[school]
+        self._carry_out(school, state.waiting)
+        state.waiting, state.synced = [], True
+        state.sizes[-1] = (state.sizes[-1][0], True)
+
+    def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
+        """Records that name the school, and those of its active members wherever they are now."""
+        followed = {link for person in self._active(school) for link in person.links}
+        return [record for record in served if record.names(school) or record.sourced_id in followed]
+
+    def _active(self, school: str) -> list[Person]:
+        return [p for p in self.people if school in p.members and p.members[school].status == "active"]
+
+    def _present(self, school: str, humans: list[Human], alive: set[str]) -> Iterable[Row]:
+        rules = self.schools[school].rules
+        for human in humans:
+            if human.conflict or human.role is None:
+                continue
+            person, role = human.person, human.role
+            lead = human.lead
+            new_links = tuple(r.sourced_id for r in human.linkable if person is None or r.sourced_id not in person.links)
+            if person is None:
+                fields = human.fields(lead)
+                yield Row("create", role, None, human, lead.sourced_id, fields, new_links, True)
+                continue
+            if person.excluded:
+                continue
+            auto = rules.auto_update(role)
+            member = person.members.get(school)
+            if member and (not rules.rostered(member.role) or member.by == "hand"):
+                continue
+            home = person.home
+            if member and person.home not in alive:
+                home = lead.sourced_id
+            record = next((r for r in human.records if r.sourced_id == home), None)
+            wanted = human.fields(record) if record and auto else {}
+            fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
+            of_keys = bool({"email", "number", "kind"} & set(fields))
+            moves = home if home != person.home else None
+            row = Row("", role, person, human, moves, fields, new_links, False, human.matched_by != "link", of_keys)
+            if member is None:
+                row.action, row.membership = "create", True
+            elif member.status == "archived":
+                row.action, row.membership = "restore", auto
+            elif (fields or member.role != role) and auto:
+                row.action, row.membership = "update", True
+            elif moves or new_links:
+                row.action, row.fields = "update", {}
+            yield row
+
+    def _absent(self, school: str, humans: list[Human]) -> Iterable[Row]:
+        rules = self.schools[school].rules
+        here = {id(human.person) for human in humans if human.present}
+        doubtful = {id(person) for human in humans for person in human.candidates if human.conflict}
+        for person in self._active(school):
+            member = person.members[school]
+            spared = id(person) in here | doubtful or person.excluded or not person.links
+            if spared or not rules.rostered(member.role) or not rules.archive(member.role):
+                continue
+            if member.absent >= rules.grace:
+                yield Row("archive", member.role, person)
+
+    def _count_absences(self, school: str, humans: list[Human], judged: Judged) -> None:
+        rules = self.schools[school].rules
+        here = {id(human.person) for human in humans if human.present}
+        doubtful = {id(person) for human in humans for person in human.candidates if human.conflict}
+        for person in self._active(school):
+            member = person.members[school]
+            if id(person) in here:
+                member.absent = 0
+            elif (
+                id(person) not in doubtful
+                and not person.excluded
+                and person.links
+                and rules.rostered(member.role)
+                and rules.archive(member.role)
+                and member.absent < rules.grace
+                and not judged.holds(member.role, "archive")
+            ):
+                member.absent += 1
+
+    def _facts(self, school: str, humans: list[Human], rows: list[Row]) -> Role:
+        state = self.schools[school]
+        rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
+        managed = [person.members[school].role for person in self._active(school)]
+        anew: dict[str, tuple[int, int]] = {}
+        for role in rostered:
+            of = [human for human in humans if self._known_as(human, school) == role]
+            anew[role] = (sum(human.matched_by != "link" for human in of), len(of))
+        return Role(
+            rostered=tuple(rostered),
+            counts={role: sum(human.role == role for human in humans) for role in rostered},
+            managed={role: managed.count(role) for role in rostered},
+            planned=[(row.role, row.action, row.of_keys) for row in rows if row.action in CHANGING],
+            anew=anew,
+            history=[sizes for sizes, good in state.sizes if good],
+            first_sync=not state.synced,
+        )
+
+    def _known_as(self, human: Human, school: str) -> str | None:
+        """The role in which somebody known comes: theirs of tonight, else that of their membership."""
+        if human.matched_by is None or not human.present:
+            return None
+        member = human.candidates[0].members.get(school)
+        active = member is not None and member.status == "active" and not human.conflict
+        return human.role or (member.role if member and active else None)
+
+    def _carry_out(self, school: str, rows: list[Row]) -> None:
+        for row in rows:
+            person = row.person
+            if row.action == "archive":
+                assert person is not None
+                person.members[school].status, person.members[school].by = "archived", "sync"
+                continue
+            if person is None:
+                person = Person(dict(row.fields), row.home)
+                self.people.append(person)
+            person.fields |= row.fields
+            person.links |= set(row.new_links)
+            person.home = row.home or person.home
+            if school not in person.members:
+                person.members[school] = Membership(row.role)
+            member = person.members[school]
+            member.status, member.by, member.absent = "active", None, 0
+            if row.membership:
+                member.role = row.role

@@ -1,0 +1,294 @@
+"""Hundreds of random nights: the pipeline, on a real database and over HTTP, against the reference model.
+
+Two schools of one connection share a district; a third school, of another district and another SIS, has people with
+the very same sourcedIds, numbers, names and e-mails. `ROSTER_PROOF=long` runs far more nights, and not the same ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from roster_pipeline import evening
+from roster_pipeline.directory import approvals, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.evening.applying import apply_approved
+from roster_pipeline.evening.errors import EveningError, explain
+from roster_pipeline_tests.proof.district import DistrictUnderProof
+from roster_pipeline_tests.proof.rules import SchoolRules
+from roster_pipeline_tests.proof.town import Site
+from roster_pipeline_tests.proof.world import GROUPS, LEAVING, Record
+
+LONG = os.environ.get("ROSTER_PROOF") == "long"
+EXAMPLES, DAYS = (400, 25) if LONG else (20, 10)
+KINDS = (
+    "join", "join", "join_numberless", "leave", "leave", "come_back", "move", "rename", "new_email", "other_role",
+    "second_record", "second_school", "rekey", "wrong_number", "own_number",
+)  # fmt: skip
+FAULTS = (
+    "record_missing", "record_doubled", "role_absent=student", "role_absent=teacher", "no_share", "list_omits=30",
+    "html_with_200", "server_error=500", "offset_ignored", "orgs_empty=all", "orgs_empty=teacher", "half_school=sch-1",
+    "total_header=high", "between_terms", "truncated_json",
+)  # fmt: skip
+NOTHING_HAPPENS = ("role_absent", "no_share", "html_with_200", "server_error", "truncated_json")
+"""Faults under which the pipeline must leave everybody as they are, whatever else changed that day."""
+
+PICK = st.integers(0, 10**4)
+CHANGES = st.lists(st.tuples(st.sampled_from(KINDS), PICK, PICK, PICK), max_size=5)
+nights = Counter[str]()
+"""What the proof went through, for its own sake: a proof that never saw a hold would prove little."""
+
+
+class Districts(RuleBasedStateMachine):
+    """Days of two districts. `database` and `site` are set by the test."""
+
+    database: Database
+    site: Site
+
+    def __init__(self) -> None:
+        super().__init__()
+        both = [SchoolRules("sch-1", approves_first=True), SchoolRules("sch-2", grace=1)]
+        self.districts = [
+            DistrictUnderProof(self.database, self.site, 0, both),
+            DistrictUnderProof(self.database, self.site, 1, [SchoolRules("sch-1")]),
+        ]
+
+    @initialize()
+    def people_enrol(self) -> None:
+        """Every school begins with a handful of people of each role."""
+        for district in self.districts:
+            for school in district.world.schools:
+                for group, size in zip(GROUPS, (1, 3, 2, 6), strict=True):
+                    for _ in range(size):
+                        district.world.join(school, group)
+
+    @rule(changes=CHANGES, first=st.sampled_from((0, 1, 2, 2)), order=st.booleans(), elsewhere=st.booleans())
+    def day(self, changes: list[tuple[str, int, int, int]], first: int, order: bool, elsewhere: bool) -> None:
+        """Things happen in the SIS, then the schools' evenings: one school, or both in either order."""
+        here, there = self.districts
+        self._happen(here, changes)
+        schools = here.schools if first == 2 else [here.schools[first]]
+        for school in reversed(schools) if order else schools:
+            self._night(here, school)
+        if elsewhere:
+            self._happen(there, changes)
+            self._night(there, there.schools[0])
+
+    @rule(changes=CHANGES, first=st.sampled_from((0, 1, 2)), order=st.booleans())
+    def another_day(self, changes: list[tuple[str, int, int, int]], first: int, order: bool) -> None:
+        """As `day`, so that most days are good days."""
+        self.day(changes, first, order, elsewhere=False)
+
+    @rule(changes=CHANGES, fault=st.sampled_from(FAULTS), place=st.integers(0, 1))
+    def bad_night(self, changes: list[tuple[str, int, int, int]], fault: str, place: int) -> None:
+        """A night of a SIS that goes wrong: nobody who is there may be archived, and people stay who they are."""
+        district = self.districts[0]
+        self._happen(district, changes)
+        school = district.schools[place]
+        before, prints = district.pipeline(), district.place.fingerprint()
+        district.world.sis.faults.set(fault)
+        try:
+            district.place.night(school)
+        except Exception as problem:
+            explained = explain(school, problem)
+            assert "unexpected" not in explained.message, explained
+            nights["failed"] += 1
+        finally:
+            district.world.sis.faults.clear()
+        nights["bad"] += 1
+        self._survived(district, school, fault, before, prints)
+
+    def _survived(self, district: DistrictUnderProof, school: str, fault: str, before: object, prints: object) -> None:
+        school_id = district.ids[school]
+        managed = {m.role for p in district.model.people for s, m in p.members.items() if s == school_id and m.status == "active"}
+        absent = fault.partition("=")[2]
+        rostered = district.model.schools[school_id].rules.rostered
+        if fault.startswith(NOTHING_HAPPENS) and (not absent or absent.isdigit() or (absent in managed and rostered(absent))):
+            assert district.place.fingerprint() == prints, f"{fault} changed the directory"
+        shown = district.pipeline()
+        district.check_truth(shown)
+        for links, person in shown.items():
+            role, status, by, _ = person["members"].get(school_id, (None,) * 4)
+            was = [old for known, old in before.items() if set(known) <= set(links) and school_id in old["members"]]
+            if status == "archived" and by == "sync" and was and was[0]["members"][school_id][1] == "active":
+                assert not district.truly_here(school_id, links), f"{fault}: {links} was archived and is there"
+        district.adopt()
+        state = district.model.schools[school_id]
+        state.waiting, state.planned, state.approved = [], frozenset(), None
+        self._relearn(district, school)
+
+    def _relearn(self, district: DistrictUnderProof, school: str) -> None:
+        """What a bad night leaves in the school's memory: whether it counts as good, and as the first."""
+        state = district.model.schools[district.ids[school]]
+        rows = district.place.rows(
+            "select s.counts -> 'roles' as roles, y.outcome, y.kind, exists(select from change_log l where l.sync_id = y.id) "
+            "as did from sync y join snapshot s on s.id = y.snapshot_id join school c on c.id = y.school_id "
+            "where c.key = :school and s.complete order by y.id",
+            school=school,
+        )
+        state.synced = state.synced or any(row["did"] for row in rows)
+        if rows and rows[-1]["outcome"] != "held" and len(rows) > sum(1 for _ in state.sizes):
+            rostered = state.rules.rostered
+            sizes = {role: int(rows[-1]["roles"].get(role, 0)) for role in GROUPS if rostered(role)}
+            state.sizes.append((sizes, True))
+
+    @rule(place=st.integers(0, 1), role=st.sampled_from(GROUPS), which=st.integers(0, 2), on=st.booleans())
+    def switch(self, place: int, role: str, which: int, on: bool) -> None:
+        """An owner turns a switch: role, auto update or archive."""
+        district = self.districts[0]
+        rules = district.model.schools[district.world.schools[place]].rules
+        switches = list(rules.switches[role])
+        switches[which] = on
+        rules.switches[role] = (switches[0], switches[1], switches[2])
+        with self.database.begin() as conn:
+            tenants.set_school(conn, district.schools[place], rules.settings())
+
+    @precondition(lambda self: self._waiting())
+    @rule(pick=PICK, discard=st.booleans())
+    def answer_a_hold(self, pick: int, discard: bool) -> None:
+        """A person looks at a held plan and approves or discards it."""
+        waiting = self._waiting()
+        district, school = waiting[pick % len(waiting)]
+        state = district.model.schools[district.ids[school]]
+        with self.database.begin() as conn:
+            found = tenants.get_school(conn, school)
+            plan_id = approvals.held(conn, school_id=found.id)[0].plan_id
+            decide = approvals.discard if discard else approvals.approve
+            decide(conn, plan_id, "owner", "looked at it", datetime.now(UTC))
+        nights["discarded" if discard else "approved"] += 1
+        if discard:
+            state.waiting = []
+            return
+        prints = district.place.fingerprint()
+        try:
+            apply_approved(self.database, school, plan_id, run_id=None, who="owner")
+        except EveningError as problem:
+            assert "changed since" in problem.message
+            assert district.place.fingerprint() == prints
+            state.waiting, state.approved = [], state.planned
+            nights["stale"] += 1
+        else:
+            district.model.approve(district.ids[school])
+
+    @precondition(lambda self: self.districts[0].model.people)
+    @rule(pick=PICK, what=st.sampled_from(("archive", "exclude", "include")))
+    def by_hand(self, pick: int, what: str) -> None:
+        """Somebody archives a membership by hand, or excludes a person from the sync."""
+        district = self.districts[0]
+        person = district.model.people[pick % len(district.model.people)]
+        given = {"link": min(person.links)}
+        whom = "(select l.person_id from link l where l.district_id = :district and l.sourced_id = :link)"
+        if what != "archive":
+            person.excluded = what == "exclude"
+            change = f"update person set excluded = {person.excluded}, revision = revision + 1 where id = {whom}"
+        else:
+            active = [m for m in person.members.values() if m.status == "active"]
+            for member in active:
+                member.status, member.by = "archived", "hand"
+            change = (
+                "update membership set status = 'archived', archived_by = 'hand', archived_at = now(), "
+                f"revision = revision + 1 where status = 'active' and person_id = {whom}"
+            )
+        district.place.rows(change + " returning 1", **given)
+
+    @invariant()
+    def they_agree(self) -> None:
+        """After every step: both districts are what the model says, and what the truth allows."""
+        for district in self.districts:
+            district.check()
+
+    def _waiting(self) -> list[tuple[DistrictUnderProof, str]]:
+        return [
+            (district, school)
+            for district in self.districts
+            for school in district.schools
+            if district.model.schools[district.ids[school]].waiting
+        ]
+
+    def _night(self, district: DistrictUnderProof, school: str) -> None:
+        judged = district.model.night(district.ids[school], district.world.served())
+        note(f"{school}: holds {judged.held}")
+        applied = district.place.night(school)
+        prints, ledger = district.place.fingerprint(), district.place.ledger()
+        again = evening.apply_latest(self.database, school, run_id=None, who="proof")
+        assert (again.sync_id, district.place.fingerprint(), district.place.ledger()) == (applied.sync_id, prints, ledger)
+        nights["nights"] += 1
+        nights.update({action: rows for action, rows in applied.by_action.items() if rows})
+        district.check()
+
+    def _happen(self, district: DistrictUnderProof, changes: list[tuple[str, int, int, int]]) -> None:
+        for kind, *picks in changes:
+            happen(district, kind, *picks)
+
+
+def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third: int) -> None:
+    """One change in a SIS; what cannot happen today does not."""
+    world = district.world
+    here, left = world.here(), world.left()
+    school, group = world.schools[other % len(world.schools)], GROUPS[third % len(GROUPS)]
+    if kind.startswith("join"):
+        world.join(school, group, numbered=kind == "join")
+        return
+    if kind == "come_back":
+        if left and not replaced(left[pick % len(left)], here):
+            world.come_back(left[pick % len(left)])
+        return
+    if not here:
+        return
+    record, somebody = here[pick % len(here)], here[other % len(here)]
+    if kind == "leave":
+        world.leave(record, LEAVING[other % len(LEAVING)])
+    elif kind == "move":
+        world.set_roles(record, [(role, school) for role, _ in record.roles])
+    elif kind == "rename":
+        world.rename(record, given=bool(other % 2))
+    elif kind == "new_email":
+        world.new_email(record)
+    elif kind == "other_role":
+        world.set_roles(record, [(group, org) for _, org in record.roles])
+    elif kind == "second_school":
+        world.set_roles(record, [*record.roles, (record.roles[0][0], school)])
+    elif kind == "second_record":
+        world.second_record(record, school, group, mailbox=bool(pick % 2))
+    elif kind == "rekey":
+        world.rekey(record)
+    elif kind == "wrong_number" and somebody.human != record.human and record.number and somebody.number:
+        world.take_number_of(record, somebody)
+    elif kind == "own_number" and record.number:
+        world.own_number(record)
+
+
+def replaced(record: Record, here: list[Record]) -> bool:
+    """Whether a record that left got a new id: the old one does not come back as well."""
+    return any(each.human == record.human and each.roles == record.roles for each in here)
+
+
+@pytest.mark.timeout(0)
+def test_hundreds_of_random_nights_end_as_the_decision_table_says(database: Database, site: Site, hurried: None) -> None:
+    class Here(Districts):
+        pass
+
+    Here.database, Here.site = database, site
+    nights.clear()
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=DAYS,
+            deadline=None,
+            database=None,
+            derandomize=not LONG,
+            print_blob=True,
+            phases=(Phase.generate, Phase.shrink) if LONG else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    print(dict(nights))
+    assert {"create", "update", "restore", "archive", "held", "approved", "discarded", "bad"} <= nights.keys()
+    assert nights["nights"] >= 150

@@ -1,0 +1,127 @@
+"""The real thing under proof: two districts with a simulated SIS each, and evenings on a real database over HTTP.
+
+The evening's own functions are called, without Dagster around them. Only Great Expectations is left out where a
+test asks for it: it decides nothing (its results are shown to people), and would take half of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import text
+
+from roster_pipeline import evening
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.evening.applying import Applied
+from roster_pipeline.settings import ConnectionSettings
+from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline_tests.proof.rules import SchoolRules
+
+CLIENT, SECRET = "client", "s3cret"
+ROOT = "/ims/oneroster/rostering/v1p2"
+PREFIXES = ("/one", "/two")
+PAGE = 6
+"""Records a page, so that a handful of people has page boundaries."""
+TABLES = ("person", "link", "membership", "contact")
+ORDER = {"person": "id", "link": "connection_id, sourced_id"}
+NOT_COMPARED = "'{revision,updated_at}'::text[]"
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running simulator with two SISes that know nothing of each other."""
+
+    base_url: str
+    sises: tuple[Sis, Sis]
+
+
+@contextmanager
+def running_site() -> Iterator[Site]:
+    """Two SISes of two schools each, without anybody in them yet."""
+    sises = tuple(
+        Sis(
+            generate_district(1, schools=2, students_per_school=0, contacts=False),
+            prefix=prefix,
+            credentials={CLIENT: SECRET},
+            versions=("1.2",),
+        )
+        for prefix in PREFIXES
+    )
+    server = SimulatorThread(create_site(list(sises))).start()
+    try:
+        yield Site(server.base_url, (sises[0], sises[1]))
+    finally:
+        server.stop()
+
+
+class Place:
+    """One district with one connection, in a database that other districts share."""
+
+    def __init__(self, database: Database, site: Site, place: int) -> None:
+        self.database = database
+        self.sis = site.sises[place]
+        self.key = f"d{next(_numbers)}"
+        settings = ConnectionSettings(
+            url=f"{site.base_url}{PREFIXES[place]}{ROOT}",
+            client_id=CLIENT,
+            token_url=f"{site.base_url}{PREFIXES[place]}/oauth/token",
+            allow_private_addresses=True,
+            page_size=PAGE,
+        )
+        with database.begin() as conn:
+            self.district_id = tenants.add_district(conn, self.key, self.key).id
+            self.connection_id = tenants.add_connection(conn, self.key, self.key, settings, seal(SECRET)).id
+
+    def add_school(self, rules: SchoolRules) -> str:
+        """A school; gives its key."""
+        key = f"{self.key}-{rules.school_id}"
+        with self.database.begin() as conn:
+            tenants.add_school(conn, self.key, key, key, rules.settings())
+        return key
+
+    def night(self, school: str, batch: str | None = None) -> Applied:
+        """One school's evening, with a fetch of its own unless a batch is named."""
+        evening.fetch(self.database, school, batch=batch or f"night {next(_numbers)}", run_id=None)
+        evening.clean_latest(self.database, school, run_id=None)
+        evening.plan_latest(self.database, school, run_id=None)
+        return evening.apply_latest(self.database, school, run_id=None, who="proof")
+
+    def rows(self, query: str, **given: Any) -> list[dict[str, Any]]:
+        """The rows of a query; `:district` is this district."""
+        with self.database.begin() as conn:
+            return [dict(row) for row in conn.execute(text(query), {"district": self.district_id} | given).mappings()]
+
+    def fingerprint(self) -> dict[str, str | None]:
+        """The md5 of every directory table of this district, without what counts its writes."""
+        parts = ", ".join(
+            f"(select md5(string_agg((to_jsonb(t) - {NOT_COMPARED})::text, '|' order by {ORDER.get(name, 'person_id, school_id')})) "
+            f"from {name} t where district_id = :district) as {name}"
+            for name in TABLES
+        )
+        return self.rows(f"select {parts}")[0]
+
+    def ledger(self) -> dict[str, int]:
+        """How many syncs and mails there are."""
+        return self.rows(
+            "select count(*) as syncs, (select count(*) from outbox o join school s on s.id = o.school_id "
+            "where s.district_id = :district) as mails from sync where district_id = :district"
+        )[0]
+
+
+def no_quality(roster: pd.DataFrame, rejected: pd.DataFrame, settings: Any) -> Any:
+    """In the place of the quality suite: nothing tested, nothing found."""
+    from roster_pipeline.roster.quality import QualityReport
+
+    return QualityReport(
+        results=pd.DataFrame(columns=["rule", "check_name", "severity", "passed", "tested", "failed"]),
+        failing=pd.DataFrame(columns=["rule", "sourced_id"]),
+    )

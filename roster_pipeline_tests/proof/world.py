@@ -1,0 +1,190 @@
+"""The truth: who the people are, which records the SIS holds of them, and how those change.
+
+Every record belongs to one human, which no part of the pipeline is told. A world writes each change to a simulated
+SIS, so that what the model reasons about and what is served over HTTP are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from roster_pipeline.simulator import District, Role, Sis
+
+Group = Literal["admin", "teacher", "staff", "student"]
+Leaving = Literal["vanish", "mark", "lose_org", "end_date"]
+
+GROUPS: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
+LEAVING: tuple[Leaving, ...] = ("vanish", "mark", "lose_org", "end_date")
+SOURCE_ROLES: dict[Group, str] = {
+    "admin": "siteAdministrator",
+    "teacher": "teacher",
+    "staff": "aide",
+    "student": "student",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there."""
+
+    sourced_id: str
+    human: int
+    given: str
+    family: str
+    email: str | None
+    number: str | None
+    roles: tuple[tuple[Group, str], ...]
+    gone: Leaving | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether lists hold it; a record that is marked as deleted is still listed."""
+        return self.gone != "vanish"
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it says of itself that it is deleted."""
+        return self.gone == "mark"
+
+    def groups_in(self, school: str) -> tuple[Group, ...]:
+        """Its current roles in a school; none where its roles ended or lost their org."""
+        if self.gone in ("lose_org", "end_date"):
+            return ()
+        return tuple(group for group, org in self.roles if org == school)
+
+    def names(self, school: str) -> bool:
+        """Whether it names this school at all, in whatever state."""
+        return self.gone != "lose_org" and any(org == school for _, org in self.roles)
+
+
+class World:
+    """One SIS and the humans behind its records."""
+
+    def __init__(self, sis: Sis, schools: tuple[str, ...]) -> None:
+        self.sis = sis
+        self.schools = schools
+        self.records: dict[str, Record] = {}
+        self._humans = 0
+        self._ids = 0
+        sis.reset()
+        for row in range(len(self.district)):
+            self.district.vanish(row)
+
+    @property
+    def district(self) -> District:
+        """The simulator's side."""
+        return self.sis.district
+
+    def here(self) -> list[Record]:
+        """Records that have not left, in order of their making."""
+        return [record for record in self.records.values() if record.gone is None]
+
+    def left(self) -> list[Record]:
+        """Records that left."""
+        return [record for record in self.records.values() if record.gone is not None]
+
+    def served(self) -> list[Record]:
+        """What a complete list holds."""
+        return [record for record in self.records.values() if record.delivered]
+
+    def join(self, school: str, group: Group, *, numbered: bool = True) -> Record:
+        """A human nobody knew, with one record. The n-th human of every world has the same values."""
+        self._humans += 1
+        human = self._humans
+        word = _letters(human)
+        return self._add(
+            Record(
+                self._new_id(),
+                human,
+                f"Given{word}",
+                f"Family{word}",
+                f"p{human}@people.example",
+                str(1000 + human) if numbered else None,
+                ((group, school),),
+            )
+        )
+
+    def second_record(self, of: Record, school: str, group: Group, *, mailbox: bool) -> Record:
+        """One more record of a human, for another school or role; `mailbox`: with an e-mail of its own."""
+        sourced_id = self._new_id()
+        email = f"{sourced_id}@people.example" if mailbox and of.number else of.email
+        return self._add(replace(of, sourced_id=sourced_id, email=email, roles=((group, school),), gone=None))
+
+    def rekey(self, record: Record) -> Record:
+        """The SIS gives a record a new sourcedId; nothing else changes."""
+        self.leave(record, "vanish")
+        return self._add(replace(record, sourced_id=self._new_id(), gone=None))
+
+    def leave(self, record: Record, how: Leaving) -> None:
+        """A record leaves."""
+        self.district.remove(record.sourced_id, how=how)
+        self.records[record.sourced_id] = replace(record, gone=how)
+
+    def come_back(self, record: Record) -> None:
+        """A record that left is back as it was."""
+        self.district.restore(record.sourced_id)
+        self.records[record.sourced_id] = replace(record, gone=None)
+
+    def rename(self, record: Record, *, given: bool) -> None:
+        """The human of a record takes another family name, or another given name, in every record that is there."""
+        self._ids += 1
+        word = _letters(self._ids + 5000)
+        for each in self._of_human(record):
+            self._change(replace(each, **({"given": f"Given{word}"} if given else {"family": f"Family{word}"})))
+
+    def new_email(self, record: Record) -> None:
+        """A record gets another e-mail."""
+        self._ids += 1
+        self._change(replace(record, email=f"new{self._ids}@people.example"))
+
+    def take_number_of(self, record: Record, other: Record) -> None:
+        """A clerk's mistake: the record carries the number of somebody else."""
+        self._change(replace(record, number=other.number))
+
+    def own_number(self, record: Record) -> None:
+        """The mistake is put right."""
+        self._change(replace(record, number=str(1000 + record.human)))
+
+    def set_roles(self, record: Record, roles: Iterable[tuple[Group, str]]) -> None:
+        """A record has exactly these roles."""
+        self._change(replace(record, roles=tuple(dict.fromkeys(roles))))
+
+    def _of_human(self, record: Record) -> list[Record]:
+        return [each for each in self.here() if each.human == record.human]
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        return f"r{(self._ids * 37) % 1000:03d}-{self._ids}"
+
+    def _add(self, record: Record) -> Record:
+        self.records[record.sourced_id] = record
+        group, school = record.roles[0]
+        self.district.add(SOURCE_ROLES[group], school, sourced_id=record.sourced_id, agents=(), **_fields(record))
+        return record
+
+    def _change(self, record: Record) -> None:
+        self.records[record.sourced_id] = record
+        self.district.edit(record.sourced_id, **_fields(record))
+
+
+def _fields(record: Record) -> dict[str, object]:
+    return {
+        "given_name": record.given,
+        "family_name": record.family,
+        "email": record.email or "",
+        "identifier": record.number or "",
+        "username": "",
+        "state_id": "",
+        "grades": (),
+        "roles": tuple(Role(SOURCE_ROLES[group], org) for group, org in record.roles),
+    }
+
+
+def _letters(number: int) -> str:
+    word = ""
+    while number:
+        number, rest = divmod(number, 26)
+        word = chr(ord("a") + rest) + word
+    return word

@@ -34,9 +34,12 @@ def valid_email(address: str | None) -> str | None:
     if address is None:
         return None
     try:
-        return validate_email(address, check_deliverability=False, test_environment=True).normalized.lower()
+        return validate_email(
+            address, check_deliverability=False, test_environment=True, strict=True
+        ).normalized.lower()
     except EmailNotValidError:
         return None
+    return found.normalized.lower()
 
 
 def _told(given: Array) -> Array:

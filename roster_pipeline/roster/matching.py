@@ -23,7 +23,7 @@ from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, column_of, repeated, strings, truth
 from roster_pipeline.roster.merging import NUMBER_SHARED
 from roster_pipeline.roster.names import name_key
-from roster_pipeline.roster.units import PROTECTED, Units, number_conflicts
+from roster_pipeline.roster.units import NOBODY, PROTECTED, Units, number_conflicts
 
 BY = (None, "link", "number", "email")
 _NONE, _LINK, _NUMBER, _EMAIL = range(4)
@@ -65,13 +65,14 @@ class _Traits:
 def match(units: Units, directory: DirectoryFrames) -> Matched:
     """Match every unit; units whose human is gone are matched by link only."""
     person, several = units.linked()
-    by = np.where(person >= 0, _LINK, _NONE)
     conflict = dict.fromkeys(np.flatnonzero(number_conflicts(units)).tolist(), NUMBER_SHARED)
     conflict |= dict.fromkeys(np.flatnonzero(several).tolist(), "several_matches")
     doubtful = {
         int(who) for unit in np.flatnonzero(several).tolist() for who in units.person[units.rows(unit)] if who >= 0
     }
 
+    person[several] = NOBODY
+    by = np.where(person >= 0, _LINK, _NONE)
     here = units.standing[units.lead] <= PROTECTED
     open_units = here & (person < 0)
     open_units[list(conflict)] = False

@@ -57,7 +57,7 @@ def unreported(connection: Connection, school_key: str | None = None) -> list[in
         select(sync.c.id)
         .join(school, school.c.id == sync.c.school_id)
         .outerjoin(outbox, outbox.c.sync_id == sync.c.id)
-        .where(outbox.c.id.is_(None), sync.c.report == func.jsonb_build_object())
+        .where(outbox.c.id.is_(None), sync.c.report == func.jsonb_build_object(), sync.c.kind != "relink")
         .order_by(sync.c.id)
     )
     if school_key is not None:

@@ -30,12 +30,6 @@ FINDING = {"guard": "archivals", "message": "many", "value": 0.5, "limit": 0.1, 
 FIXED = FINDING | {"guard": "incomplete", "overridable": False}
 
 
-@pytest.fixture
-def lincoln(database: Database) -> SchoolRow:
-    with database.begin() as conn:
-        return add_school(conn, "lincoln")
-
-
 def test_a_create_makes_person_links_membership_and_contact(database: Database, lincoln: SchoolRow) -> None:
     changes = {"number": "17", "email": "a@example.org", "enabled": False, "contact_email": "p@example.org"}
     both = newcomer("u1", changes=changes) | {"sourced_ids": ["u1", "u1b"], "new_links": ["u1", "u1b"]}

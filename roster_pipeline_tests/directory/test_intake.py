@@ -30,12 +30,6 @@ from roster_pipeline_tests.directory.building import (
 AWKWARD = 'tab\t newline\n back\\slash "quote" {brace,comma} \\N é 漢 😀'
 
 
-@pytest.fixture
-def lincoln(database: Database) -> SchoolRow:
-    with database.begin() as conn:
-        return add_school(conn, "lincoln")
-
-
 def _taken(database: Database, school: SchoolRow, pull_id: int, *, contacts: bool = True) -> snapshots.Raw:
     with database.begin() as conn:
         snapshot_id = snapshots.take(conn, school, school.settings.school_id, pull_id, contacts=contacts, run_id="run")

@@ -1,0 +1,68 @@
+"""Erasing one person: everything the directory holds of them, everywhere, for good. Only a person does this by hand.
+
+The sync never deletes anybody. While the SIS still has the person, the next sync creates them again: erase there first.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory import audit
+from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.members import UnknownPerson
+
+RECORDS = """
+select array_agg(distinct sourced_id) from (
+    select sourced_id from link where district_id = :district and person_id = :person
+    union
+    select after ->> 'sourced_id' from change_log
+    where district_id = :district and person_id = :person and entity = 'link'
+) known where sourced_id is not null
+"""
+"""Also the records that were once linked."""
+
+SCRUB = (
+    "delete from contact where district_id = :district and person_id = :person",
+    "delete from membership where district_id = :district and person_id = :person",
+    "delete from link where district_id = :district and person_id = :person",
+    "delete from person where district_id = :district and id = :person",
+    "update change_log set before = null, after = null where district_id = :district and person_id = :person",
+    "delete from plan_row r using plan p where p.id = r.plan_id and p.district_id = :district "
+    "and (r.person_id = :person or r.sourced_ids && cast(:records as text[]))",
+)
+OF_SNAPSHOT = (
+    "raw_user",
+    "raw_contact",
+    "raw_reject",
+    "cleaned_roster",
+    "rejected_record",
+    "quality_failure",
+    "witness",
+)
+OF_PULL = ("pulled_user", "pulled_reject")
+
+
+def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
+    """Delete a person with links, memberships, contacts, SIS records, plan rows and what the change log says of them.
+
+    The change log keeps that something happened, and when, without content. Raises UnknownPerson.
+    """
+    lock_district(conn, district_id)
+    given = {"district": district_id, "person": person_id}
+    if conn.scalar(text("select id from person where district_id = :district and id = :person"), given) is None:
+        raise UnknownPerson(person_id)
+    records = {**given, "records": conn.scalar(text(RECORDS), given) or []}
+    for statement in SCRUB:
+        conn.execute(text(statement), records)
+    for table in OF_SNAPSHOT:
+        conn.execute(text(_of_district(table, "snapshot", "snapshot_id")), records)
+    for table in OF_PULL:
+        conn.execute(text(_of_district(table, "pull", "pull_id")), records)
+    audit.record(conn, who=who, what="person erased", district_id=district_id, person_id=person_id, reason=reason)
+
+
+def _of_district(table: str, owner: str, key: str) -> str:
+    return (
+        f"delete from {table} t using {owner} o where o.id = t.{key} and o.district_id = :district "  # noqa: S608
+        "and t.sourced_id = any(cast(:records as text[]))"
+    )

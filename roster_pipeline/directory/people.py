@@ -1,0 +1,261 @@
+"""What people do to people by hand: link, exclude, lock, edit, archive, restore, add. Each is audited with its reason.
+
+Every change takes the district's lock and raises the row's revision, so a plan made before it is not applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory import audit
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.members import Person, UnknownPerson, get_person, list_members
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
+from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+
+class LinkTaken(DirectoryError):
+    """The record belongs to somebody else."""
+
+    def __init__(self, person_id: int) -> None:
+        super().__init__(
+            f"This record is already linked to person {person_id}.",
+            f"Unlink it first, if it is not theirs: roster person unlink {person_id}",
+        )
+        self.person_id = person_id
+
+
+class NoSuchLink(DirectoryError):
+    """The person has no link to this record."""
+
+
+class NoSuchField(DirectoryError):
+    """People have no field of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"People have no field {name}.", f"Fields are: {', '.join(PERSON_FIELDS)}")
+
+
+class NotAMember(DirectoryError):
+    """The person has no membership in this school, or not in the state that was expected."""
+
+
+def link(
+    conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
+) -> None:
+    """Say that a record of the SIS is this person. Their first link is their home. Raises UnknownPerson, LinkTaken."""
+    given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
+    owner = conn.scalar(
+        text("select person_id from link where connection_id = :connection and sourced_id = :sourced_id"), given
+    )
+    if owner == person_id:
+        return
+    if owner is not None:
+        raise LinkTaken(owner)
+    conn.execute(
+        text(
+            "insert into link (district_id, connection_id, sourced_id, person_id, home) values (:district, :connection, "
+            ":sourced_id, :person, not exists (select from link where person_id = :person and home))"
+        ),
+        given,
+    )
+    _touched(conn, given, "record linked", who, reason, {"connection": connection.key})
+
+
+def unlink(
+    conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
+) -> None:
+    """Say that a record of the SIS is not this person. Another link becomes the home. Raises NoSuchLink."""
+    given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
+    gone = conn.execute(
+        text(
+            "delete from link where connection_id = :connection and sourced_id = :sourced_id and person_id = :person "
+            "and district_id = :district returning home"
+        ),
+        given,
+    ).first()
+    if gone is None:
+        raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")
+    if gone.home:
+        conn.execute(
+            text(
+                "update link set home = true where (connection_id, sourced_id) = (select connection_id, sourced_id "
+                "from link where person_id = :person order by created_at, sourced_id limit 1)"
+            ),
+            given,
+        )
+    _touched(conn, given, "record unlinked", who, reason, {"connection": connection.key})
+
+
+def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
+    """Keep every sync away from this person, until `include`."""
+    given = _locked(conn, district_id, person_id)
+    conn.execute(text("update person set excluded = true where district_id = :district and id = :person"), given)
+    _touched(conn, given, "person excluded", who, reason)
+
+
+def include(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
+    """Let syncs change this person again."""
+    given = _locked(conn, district_id, person_id)
+    conn.execute(text("update person set excluded = false where district_id = :district and id = :person"), given)
+    _touched(conn, given, "person included", who, reason)
+
+
+def lock(conn: Connection, district_id: int, person_id: int, name: str, *, who: str, reason: str) -> None:
+    """Keep one field as it is, whatever the SIS says. Raises NoSuchField."""
+    _set_lock(conn, district_id, person_id, name, True, who, reason)
+
+
+def unlock(conn: Connection, district_id: int, person_id: int, name: str, *, who: str, reason: str) -> None:
+    """Let one field follow the SIS again. Raises NoSuchField."""
+    _set_lock(conn, district_id, person_id, name, False, who, reason)
+
+
+def edit(
+    conn: Connection,
+    district_id: int,
+    person_id: int,
+    fields: Mapping[str, Any],
+    *,
+    who: str,
+    reason: str,
+    lock_fields: bool = True,
+) -> None:
+    """Set fields by hand; unless told otherwise they are locked too, or the next sync would set them back."""
+    for name in fields:
+        _check_field(name)
+    given = _locked(conn, district_id, person_id)
+    pairs = ", ".join(f"{name} = :to_{name}" for name in fields)
+    if lock_fields:
+        pairs += ", locked_fields = array(select distinct unnest(locked_fields || :names) order by 1)"
+    values = {f"to_{name}": value for name, value in fields.items()}
+    conn.execute(
+        text(f"update person set {pairs} where district_id = :district and id = :person"),  # noqa: S608 - checked names
+        given | values | {"names": list(fields)},
+    )
+    _touched(conn, given, "person edited", who, reason, {"fields": sorted(fields), "locked": lock_fields})
+
+
+def archive(conn: Connection, school: SchoolRow, person_id: int, *, who: str, reason: str) -> None:
+    """Archive a membership by hand; a sync does not restore it unless the school allows that. Raises NotAMember."""
+    _set_status(
+        conn, school, person_id, "active", "archived",
+        "status = 'archived', archived_by = 'hand', archived_at = now()", who, reason,
+    )  # fmt: skip
+
+
+def restore(conn: Connection, school: SchoolRow, person_id: int, *, who: str, reason: str) -> None:
+    """Bring an archived membership back by hand. Raises NotAMember."""
+    _set_status(
+        conn, school, person_id, "archived", "active",
+        "status = 'active', archived_by = null, archived_at = null, absent_syncs = 0", who, reason,
+    )  # fmt: skip
+
+
+def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: str, reason: str) -> int:
+    """Enter a person by hand, with a role; no sync archives them before the SIS knows them. Returns the id."""
+    for name in fields:
+        if name not in MEMBERSHIP_FIELDS:
+            _check_field(name)
+    lock_district(conn, school.district_id)
+    own = {name: value for name, value in fields.items() if name in PERSON_FIELDS}
+    names = ", ".join(["district_id", *own])
+    values = ", ".join([":district", *(f":{name}" for name in own)])
+    person_id = int(
+        conn.execute(
+            text(f"insert into person ({names}) values ({values}) returning id"),  # noqa: S608 - checked names
+            own | {"district": school.district_id},
+        ).scalar_one()
+    )
+    given = {"district": school.district_id, "school": school.id, "person": person_id}
+    conn.execute(
+        text(
+            "insert into membership (district_id, school_id, person_id, role, grade, status) "
+            "values (:district, :school, :person, :role, :grade, 'active')"
+        ),
+        given | {"role": fields["role"], "grade": fields.get("grade")},
+    )
+    audit.record(
+        conn, who=who, what="person added", district_id=school.district_id, school_id=school.id, person_id=person_id,
+        reason=reason,
+    )  # fmt: skip
+    return person_id
+
+
+def _check_field(name: str) -> None:
+    if name not in PERSON_FIELDS:
+        raise NoSuchField(name)
+
+
+def _locked(conn: Connection, district_id: int, person_id: int) -> dict[str, Any]:
+    lock_district(conn, district_id)
+    given = {"district": district_id, "person": person_id}
+    if conn.scalar(text("select id from person where district_id = :district and id = :person"), given) is None:
+        raise UnknownPerson(person_id)
+    return given
+
+
+def _touched(
+    conn: Connection, given: Mapping[str, Any], what: str, who: str, reason: str, details: dict[str, Any] | None = None
+) -> None:
+    conn.execute(
+        text(
+            "update person set revision = revision + 1, updated_at = now() "
+            "where district_id = :district and id = :person"
+        ),
+        dict(given),
+    )
+    audit.record(
+        conn,
+        who=who,
+        what=what,
+        district_id=given["district"],
+        person_id=given["person"],
+        reason=reason,
+        details=details,
+    )
+
+
+def _set_lock(
+    conn: Connection, district_id: int, person_id: int, name: str, locked: bool, who: str, reason: str
+) -> None:
+    _check_field(name)
+    given = _locked(conn, district_id, person_id)
+    others = "array_remove(locked_fields, :name)"
+    value = f"array(select unnest({others} || cast(:name as text)) order by 1)" if locked else others
+    conn.execute(
+        text(f"update person set locked_fields = {value} where district_id = :district and id = :person"),  # noqa: S608
+        given | {"name": name},
+    )
+    _touched(conn, given, "field locked" if locked else "field unlocked", who, reason, {"field": name})
+
+
+def _set_status(
+    conn: Connection, school: SchoolRow, person_id: int, before: str, after: str, changes: str, who: str, reason: str
+) -> None:
+    given = _locked(conn, school.district_id, person_id) | {"school": school.id, "before": before}
+    done = conn.execute(
+        text(
+            f"update membership set {changes}, revision = revision + 1, updated_at = now() "  # noqa: S608
+            "where district_id = :district and school_id = :school and person_id = :person and status = :before"
+        ),
+        given,
+    )
+    if not done.rowcount:
+        raise NotAMember(
+            f"{school.key}: person {person_id} has no {before} membership.", f"See: roster person show {person_id}"
+        )
+    audit.record(
+        conn, who=who, what=f"membership {after}", district_id=school.district_id, school_id=school.id,
+        person_id=person_id, reason=reason,
+    )  # fmt: skip
+
+
+__all__ = [
+    "LinkTaken", "NoSuchField", "NoSuchLink", "NotAMember", "Person", "UnknownPerson", "add", "archive", "edit",
+    "exclude", "get_person", "include", "link", "list_members", "lock", "restore", "unlink", "unlock",
+]  # fmt: skip

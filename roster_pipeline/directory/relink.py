@@ -1,0 +1,87 @@
+"""Relink: the way out of a bulk re-key. Only the new sourcedIds are written, nobody is created, changed or archived.
+
+When most ids of a role are new while numbers or e-mails still match, the whole sync is held. If the new ids are right,
+this gives them to the people they matched; the next plan then finds everybody by link and judges the rest anew.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, insert, select, text, update
+
+from roster_pipeline.directory import audit, plans, statements
+from roster_pipeline.directory.apply import PlanStale, SyncResult
+from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.tables import plan, snapshot, sync
+
+STAGE = """
+create temporary table linking on commit drop as
+select r.person_id, false as fresh, l.sourced_id, false as home
+from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
+where r.plan_id = :plan and r.person_id is not null and r.action in ('create', 'update', 'restore', 'unchanged', 'skip')
+"""
+STAGE_HOMES = """
+create temporary table moving on commit drop as
+select distinct on (r.person_id) r.person_id, r.sourced_ids[1] as first
+from plan_row r join linking n on n.person_id = r.person_id and n.sourced_id = r.sourced_ids[1]
+where r.plan_id = :plan and not exists (
+    select from link h where h.person_id = r.person_id and h.home and h.connection_id <> :connection
+)
+"""
+STALE = """
+select exists (
+    select from plan_row r join linking n on n.person_id = r.person_id
+    left join person p on p.id = r.person_id and p.district_id = :district
+    where r.plan_id = :plan and (p.id is null or p.excluded or p.revision <> r.person_revision)
+)
+"""
+
+
+def relink(
+    database: Database, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None, run_id: str | None = None
+) -> SyncResult:
+    """Give the people of a held plan their new links, as a sync of its own; then plan again.
+
+    counts: {"all": {"link": n}}. Raises PlanChanged, NothingHeld (no row has a new link), PlanStale.
+    """
+    with database.begin() as conn:
+        lock_district(conn, plans.get(conn, plan_id).district_id)
+        found = plans.get(conn, plan_id)
+        if found.state != "planned" or found.dry_run or plan_hash not in (None, found.hash):
+            raise PlanChanged(plan_id)
+        source = conn.execute(select(snapshot).where(snapshot.c.id == found.snapshot_id)).mappings().one()
+        given = {
+            "plan": plan_id,
+            "district": found.district_id,
+            "connection": source["connection_id"],
+            "version": source["proof"].get("version"),
+        }
+        if not conn.execute(text(STAGE), given).rowcount:
+            raise NothingHeld(plan_id)
+        conn.execute(text(STAGE_HOMES), given)
+        conn.execute(text("analyze linking; analyze moving"))
+        if conn.scalar(text(STALE), given) or conn.scalar(text(statements.STALE_LINKS), given):
+            raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
+        return _write(conn, found, given, who, reason, run_id)
+
+
+def _write(
+    conn: Connection, found: plans.PlanRow, given: dict[str, object], who: str, reason: str, run_id: str | None
+) -> SyncResult:
+    sync_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
+    conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(sync_id)})
+    links = conn.execute(text(statements.INSERT_LINKS), given).rowcount
+    conn.execute(text(statements.MOVE_HOMES), given)
+    conn.execute(update(plan).where(plan.c.id == found.id).values(state="replaced"))
+    counts = {"all": {"link": links}}
+    owner = {"district_id": found.district_id, "school_id": found.school_id}
+    conn.execute(
+        insert(sync).values(
+            id=sync_id, kind="relink", plan_id=found.id, snapshot_id=found.snapshot_id, outcome="applied",
+            counts=counts, who=who, run_id=run_id, **owner,
+        )
+    )  # fmt: skip
+    details = {"plan": found.id, "sync": sync_id, "links": links}
+    audit.record(conn, who=who, what="ids relinked", reason=reason, details=details, **owner)
+    return SyncResult(sync_id, "applied", counts)

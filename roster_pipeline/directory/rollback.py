@@ -1,0 +1,112 @@
+"""Rollback: undoing one sync from the change log, in one transaction, as a sync of its own.
+
+Rows that moved since are left alone and reported. The next sync will plan the same changes again as long as the SIS
+says the same: before a rollback, switch off what caused them (automatic rostering, archive, or exclude the person).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, insert, text
+
+from roster_pipeline.directory import audit, ledger, undoing
+from roster_pipeline.directory.apply import Counts, SyncResult
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.tables import sync
+
+Only = Literal["archived"]
+
+
+class AlreadyUndone(DirectoryError):
+    """The sync was rolled back before."""
+
+
+class NothingToUndo(DirectoryError):
+    """The sync changed nothing, or everything it changed moved since."""
+
+
+@dataclass(frozen=True)
+class Undo:
+    """One row on its way back. way: remove, set back or remake. moved: changed since, so it is left as it is."""
+
+    person_id: int
+    entity: str
+    school: str | None
+    way: str
+    moved: bool
+    fields: list[str] | None
+
+
+def preview(database: Database, sync_id: int, *, only: Only | None = None) -> list[Undo]:
+    """What a rollback would do now, by person. Changes nothing."""
+    with database.begin() as conn, _staged(conn, sync_id, only):
+        return [Undo(**row) for row in conn.execute(text(undoing.SHOW)).mappings()]
+
+
+def roll_back(
+    database: Database, sync_id: int, *, who: str, reason: str, only: Only | None = None, run_id: str | None = None
+) -> SyncResult:
+    """Undo one sync, or only its archivals. Returns the sync that did it; its counts say what was undone by role.
+
+    counts: role to create, update, restore, archive (each: undone) and moved (left alone) to people. Raises
+    UnknownSync, AlreadyUndone, NothingToUndo.
+    """
+    with database.begin() as conn, _staged(conn, sync_id, only) as (undone, given):
+        if undone.undone_by is not None and only is None:
+            raise AlreadyUndone(f"Sync {sync_id} was undone by sync {undone.undone_by}.", "See: roster history")
+        counts: Counts = {}
+        for role, what, people in conn.execute(text(undoing.COUNT), given):
+            counts.setdefault(role, {})[what] = people
+        new_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
+        conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(new_id)})
+        if not sum(conn.execute(text(statement), given).rowcount for statement in undoing.CHANGES):
+            raise NothingToUndo(f"Nothing of sync {sync_id} can be undone.", "It changed nothing, or all of it moved.")
+        moved = any("moved" in of_role for of_role in counts.values())
+        conn.execute(
+            insert(sync).values(
+                id=new_id,
+                district_id=undone.district_id,
+                school_id=undone.school_id,
+                kind="rollback",
+                undoes=sync_id,
+                outcome="held" if moved else "applied",
+                counts=counts,
+                who=who,
+                run_id=run_id,
+            )
+        )
+        audit.record(
+            conn,
+            who=who,
+            what="sync rolled back",
+            district_id=undone.district_id,
+            school_id=undone.school_id,
+            reason=reason,
+            details={"sync": sync_id, "by": new_id, "only": only},
+        )
+        return SyncResult(new_id, "held" if moved else "applied", counts)
+
+
+@contextmanager
+def _staged(conn: Connection, sync_id: int, only: Only | None) -> Iterator[tuple[ledger.SyncRow, dict[str, Any]]]:
+    """The way back of every row in a temporary table, with what moved since marked; under the district's lock."""
+    lock_district(conn, ledger.get_sync(conn, sync_id).district_id)
+    undone = ledger.get_sync(conn, sync_id)
+    given = {
+        "sync": sync_id,
+        "district": undone.district_id,
+        "school": undone.school_id,
+        "only_archived": only == "archived",
+    }
+    conn.execute(text("drop table if exists undoing"))
+    conn.execute(text(undoing.STAGE), given)
+    conn.execute(text("analyze undoing"))
+    for statement in (*undoing.MARK_MOVED, *undoing.MARK_ROOTED):
+        conn.execute(text(statement), given)
+    yield undone, given

@@ -1,0 +1,172 @@
+"""The SQL of a rollback: what one sync did, row by row, compared with what is there now, and the way back.
+
+A row's way back is from the log's last `after` of that sync to its first `before`: made by the sync, so removed;
+changed, so set back; removed, so made again. A row that moved since is left alone.
+"""
+
+# ruff: noqa: S608 - what is put together here are our own table and column names
+
+from __future__ import annotations
+
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+CASTS = {
+    "enabled": "boolean",
+    "number_connection_id": "bigint",
+    "excluded": "boolean",
+    "locked_fields": "text[]",
+    "home": "boolean",
+    "archived_at": "timestamptz",
+    "managed": "boolean",
+    "absent_syncs": "integer",
+}
+"""The log keeps texts."""
+KEPT = {
+    "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),
+    "link": ("home", "version"),
+    "membership": (*MEMBERSHIP_FIELDS, "status", "archived_by", "archived_at", "managed", "absent_syncs"),
+    "contact": tuple(name.removeprefix("contact_") for name in CONTACT_FIELDS),
+}
+KEYS = {
+    "person": "x.id = u.person_id and x.district_id = :district",
+    "link": "x.connection_id = u.connection_id and x.sourced_id = u.sourced_id and x.district_id = :district",
+    "membership": "x.district_id = :district and x.school_id = u.school_id and x.person_id = u.person_id",
+    "contact": "x.district_id = :district and x.school_id = u.school_id and x.person_id = u.person_id",
+}
+REVISED = ("person", "membership")
+
+STAGE = """
+create temporary table undoing on commit drop as
+with net as (
+    select entity, person_id, school_id,
+           case entity when 'link' then coalesce(after, before) ->> 'connection_id' end::bigint as connection_id,
+           case entity when 'link' then coalesce(after, before) ->> 'sourced_id' end as sourced_id,
+           (array_agg(before order by position))[1] as before,
+           (array_agg(after order by position desc))[1] as after
+    from change_log where sync_id = :sync and district_id = :district
+    group by 1, 2, 3, 4, 5
+)
+select *, case when before is null then 'remove' when after is null then 'remake' else 'set back' end as way,
+       false as moved
+from net
+where (before is not null or after is not null) and before is distinct from after
+  and (not :only_archived or (entity = 'membership' and before ->> 'status' = 'active'
+                              and after ->> 'status' = 'archived'))
+"""
+
+_CONTACT_NOW = ", ".join(f"x.{name} is not distinct from u.after ->> '{name}'" for name in KEPT["contact"])
+_SAME = {
+    "person": "x.revision = (u.after ->> 'revision')::integer",
+    "membership": "x.revision = (u.after ->> 'revision')::integer",
+    "link": "x.person_id = u.person_id and x.home = (u.after ->> 'home')::boolean",
+    "contact": _CONTACT_NOW.replace(", ", " and "),
+}
+MARK_MOVED = tuple(
+    f"update undoing u set moved = true where u.entity = '{entity}' and "
+    f"case when u.way = 'remake' then exists (select from {entity} x where {KEYS[entity]}) "
+    f"else not exists (select from {entity} x where {KEYS[entity]} and {same}) end"
+    for entity, same in _SAME.items()
+)
+MARK_ROOTED = (
+    """
+update undoing u set moved = true
+where u.entity = 'person' and u.way = 'remove' and not u.moved and (
+    exists (
+        select from membership m where m.person_id = u.person_id and not exists (
+            select from undoing o where o.entity = 'membership' and o.way = 'remove' and not o.moved
+              and o.person_id = m.person_id and o.school_id = m.school_id))
+    or exists (
+        select from link l where l.person_id = u.person_id and not exists (
+            select from undoing o where o.entity = 'link' and o.way = 'remove' and not o.moved
+              and o.connection_id = l.connection_id and o.sourced_id = l.sourced_id)))
+""",
+    """
+update undoing u set moved = true
+from undoing p
+where p.entity = 'person' and p.way = 'remove' and p.moved and p.person_id = u.person_id
+  and u.entity = 'link' and u.way = 'remove'
+""",
+)
+"""Somebody made by the sync who has got a membership or a link since stays, and keeps their links."""
+
+
+def _value(name: str) -> str:
+    cast = f"::{CASTS[name]}" if name in CASTS else ""
+    return f"(u.before ->> '{name}'){cast}"
+
+
+def _set_back(entity: str) -> str:
+    pairs = [f"{name} = {_value(name)}" for name in KEPT[entity]]
+    if entity in REVISED:
+        pairs.append("revision = x.revision + 1")
+    if entity != "link":
+        pairs.append("updated_at = now()")
+    return (
+        f"update {entity} x set {', '.join(pairs)} from undoing u "
+        f"where u.entity = '{entity}' and u.way = 'set back' and not u.moved and {KEYS[entity]}"
+    )
+
+
+def _remake(entity: str, keys: str, values: str) -> str:
+    names, contents = ", ".join(KEPT[entity]), ", ".join(_value(name) for name in KEPT[entity])
+    if entity in REVISED:
+        names, contents = f"{names}, revision", f"{contents}, (u.before ->> 'revision')::integer + 1"
+    return (
+        f"insert into {entity} ({keys}, {names}) select {values}, {contents} from undoing u "
+        f"where u.entity = '{entity}' and u.way = 'remake' and not u.moved"
+    )
+
+
+def _remove(entity: str) -> str:
+    return (
+        f"delete from {entity} x using undoing u "
+        f"where u.entity = '{entity}' and u.way = 'remove' and not u.moved and {KEYS[entity]}"
+    )
+
+
+_OF_SCHOOL = ("district_id, school_id, person_id", ":district, u.school_id, u.person_id")
+CHANGES = (
+    _remake("person", "id, district_id", "u.person_id, :district"),
+    _set_back("person"),
+    _remake(
+        "link",
+        "district_id, connection_id, sourced_id, person_id",
+        ":district, u.connection_id, u.sourced_id, u.person_id",
+    ),
+    _set_back("link"),
+    _remake("membership", *_OF_SCHOOL),
+    _set_back("membership"),
+    _remake("contact", *_OF_SCHOOL),
+    _set_back("contact"),
+    _remove("contact"),
+    _remove("membership"),
+    _remove("link"),
+    _remove("person"),
+)
+"""What others point to is made first and removed last."""
+
+SHOW = """
+select u.person_id, u.entity, s.key as school, u.way, u.moved,
+       case when u.way = 'set back' then array(
+           select b.key from jsonb_each(u.before) b
+           where b.value is distinct from u.after -> b.key and b.key not in ('revision') order by b.key) end as fields
+from undoing u left join school s on s.id = u.school_id
+order by u.person_id, u.entity, s.key, u.sourced_id
+"""
+COUNT = """
+with part as (
+    select u.person_id, bool_or(u.moved) as moved,
+           max(coalesce(u.after ->> 'role', u.before ->> 'role')) filter (where u.entity = 'membership') as role,
+           max(case when u.way = 'remove' then 'create'
+                    when u.before ->> 'status' = 'active' and u.after ->> 'status' = 'archived' then 'archive'
+                    when u.before ->> 'status' = 'archived' and u.after ->> 'status' = 'active' then 'restore'
+                    when u.way = 'remake' then 'remove'
+                    else 'update' end) filter (where u.entity = 'membership') as what
+    from undoing u group by u.person_id
+)
+select coalesce(p.role, m.role, 'student'), case when p.moved then 'moved' else coalesce(p.what, 'update') end, count(*)
+from part p
+left join membership m on m.district_id = :district and m.school_id = :school and m.person_id = p.person_id
+group by 1, 2
+"""
+"""People by what was undone of them; who moved since, in anything, counts as moved."""

@@ -1,0 +1,23 @@
+"""What the directory's tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.building import add_school
+
+
+@pytest.fixture
+def lincoln(database: Database) -> SchoolRow:
+    """A school of the district springfield, with its connection."""
+    with database.begin() as conn:
+        return add_school(conn, "lincoln")
+
+
+@pytest.fixture
+def roosevelt(database: Database, lincoln: SchoolRow) -> SchoolRow:
+    """A second school of the same connection."""
+    with database.begin() as conn:
+        return add_school(conn, "roosevelt")

@@ -1,0 +1,161 @@
+"""What people do by hand: each is audited, and each makes a plan made before it stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import audit, ledger, members, people, tenants
+from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.building import (
+    add_school,
+    every,
+    newcomer,
+    one,
+    person_of,
+    row,
+    sync_rows,
+    write_plan,
+)
+
+BY = {"who": "owner", "reason": "asked to"}
+WHAT = (
+    "record linked",
+    "record unlinked",
+    "person excluded",
+    "person included",
+    "field locked",
+    "field unlocked",
+    "person edited",
+    "membership archived",
+)
+
+
+@pytest.fixture
+def ada(database: Database, lincoln: SchoolRow) -> int:
+    sync_rows(database, lincoln, newcomer("u1", changes={"email": "ada@example.org", "number": "17"}))
+    return person_of(database, "u1")
+
+
+def _by_hand(conn: Connection, school: SchoolRow, person: int) -> dict[str, Callable[[], object]]:
+    district = school.district_id
+    return {
+        "record linked": lambda: people.link(conn, school.connection, person, "u2", **BY),
+        "record unlinked": lambda: people.unlink(conn, school.connection, person, "u1", **BY),
+        "person excluded": lambda: people.exclude(conn, district, person, **BY),
+        "person included": lambda: people.include(conn, district, person, **BY),
+        "field locked": lambda: people.lock(conn, district, person, "email", **BY),
+        "field unlocked": lambda: people.unlock(conn, district, person, "email", **BY),
+        "person edited": lambda: people.edit(conn, district, person, {"phone": "+1"}, **BY),
+        "membership archived": lambda: people.archive(conn, school, person, **BY),
+    }
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_every_change_by_hand_is_audited_and_makes_plans_stale(
+    database: Database, lincoln: SchoolRow, ada: int, what: str
+) -> None:
+    plan_id = write_plan(database, lincoln, [row("update", ada, changes={"email": "x@example.org"})])
+    with database.begin() as conn:
+        _by_hand(conn, lincoln, ada)[what]()
+        line = audit.entries(conn, person_id=ada)[0]
+    assert (line.what, line.who, line.reason) == (what, "owner", "asked to")
+    with pytest.raises(PlanStale):
+        apply_plan(database, plan_id, who="night")
+
+
+def test_a_change_by_hand_has_no_sync_in_the_log(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        people.edit(conn, lincoln.district_id, ada, {"phone": "+1"}, **BY)
+    last = "select sync_id, after ->> 'phone' from change_log where after ? 'phone' order by position desc limit 1"
+    assert every(database, last) == [(None, "+1")]
+
+
+def test_the_first_link_is_home_and_a_home_that_goes_is_followed_by_another(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    with database.begin() as conn:
+        people.link(conn, lincoln.connection, ada, "u2", **BY)
+        people.link(conn, lincoln.connection, ada, "u2", **BY)
+        people.unlink(conn, lincoln.connection, ada, "u1", **BY)
+        assert [(each["sourced_id"], each["home"]) for each in people.get_person(conn, 1, ada).links] == [("u2", True)]
+        with pytest.raises(people.NoSuchLink):
+            people.unlink(conn, lincoln.connection, ada, "u1", **BY)
+
+
+def test_somebody_elses_record_is_not_taken(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    sync_rows(database, lincoln, newcomer("u9"))
+    with database.begin() as conn, pytest.raises(people.LinkTaken) as refused:
+        people.link(conn, lincoln.connection, ada, "u9", **BY)
+    assert refused.value.person_id == person_of(database, "u9")
+
+
+def test_people_of_another_district_cannot_be_touched(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    with database.begin() as conn, pytest.raises(people.UnknownPerson):
+        people.exclude(conn, foreign.district_id, ada, **BY)
+    with database.begin() as conn, pytest.raises(people.UnknownPerson):
+        people.link(conn, foreign.connection, ada, "x", **BY)
+
+
+def test_an_edit_locks_what_it_sets_unless_told_otherwise(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        people.edit(conn, lincoln.district_id, ada, {"phone": "+1", "email": None}, **BY)
+        people.edit(conn, lincoln.district_id, ada, {"username": "ada"}, lock_fields=False, **BY)
+        person = people.get_person(conn, lincoln.district_id, ada)
+        assert (person.fields["phone"], person.fields["email"], person.fields["username"]) == ("+1", None, "ada")
+        assert person.locked_fields == ["email", "phone"]
+        people.unlock(conn, lincoln.district_id, ada, "email", **BY)
+        assert people.get_person(conn, lincoln.district_id, ada).locked_fields == ["phone"]
+        with pytest.raises(people.NoSuchField):
+            people.edit(conn, lincoln.district_id, ada, {"revision": 1}, **BY)
+
+
+def test_a_membership_is_archived_and_restored_by_hand(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        people.archive(conn, lincoln, ada, **BY)
+        assert members.list_members(conn, lincoln.district_id, lincoln.id) == []
+        archived = members.list_members(conn, lincoln.district_id, lincoln.id, status="archived")
+        assert [each["archived_by"] for each in archived] == ["hand"]
+        with pytest.raises(people.NotAMember):
+            people.archive(conn, lincoln, ada, **BY)
+        people.restore(conn, lincoln, ada, **BY)
+        assert len(members.list_members(conn, lincoln.district_id, lincoln.id, role="student")) == 1
+
+
+def test_somebody_entered_by_hand_is_not_the_syncs(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        people.add(conn, lincoln, {"given_name": "Grace", "role": "teacher"}, **BY)
+    assert every(database, "select role, status, managed from membership") == [("teacher", "active", False)]
+
+
+@pytest.mark.parametrize("words", ["lovel", "Ada Lovelace", "ADA@example.org", "17", "u1", "id"])
+def test_people_are_found_by_what_one_knows_of_them(
+    database: Database, lincoln: SchoolRow, ada: int, words: str
+) -> None:
+    sync_rows(database, lincoln, newcomer("u2", "Grace", changes={"family_name": "Hopper"}))
+    with database.begin() as conn:
+        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+        found = members.find(conn, lincoln.district_id, str(ada) if words == "id" else words)
+        assert [each.id for each in found] == [ada]
+        assert members.find(conn, foreign.district_id, words) == []
+        assert members.find(conn, lincoln.district_id, " ") == []
+        assert tenants.get_school(conn, "foreign").district_key == "shelbyville"
+
+
+def test_the_log_of_one_person_is_complete(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        people.archive(conn, lincoln, ada, **BY)
+        changes = ledger.changes_of_person(conn, lincoln.district_id, ada)
+    assert [(each.entity, each.operation) for each in changes] == [
+        ("person", "insert"),
+        ("link", "insert"),
+        ("membership", "insert"),
+        ("membership", "update"),
+    ]
+    assert one(database, "select count(*) from audit") == 1

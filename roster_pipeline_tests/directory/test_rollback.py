@@ -1,0 +1,130 @@
+"""Rollback: one sync undone exactly, and what moved since left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory import ledger, people, rollback
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.building import every, newcomer, one, person_of, row, sync_rows
+
+STATE = {
+    "person": "select id, given_name, family_name, email, enabled, number, number_kind, locked_fields from person",
+    "link": "select connection_id, sourced_id, person_id, home from link",
+    "membership": "select school_id, person_id, role, grade, status, archived_by, managed, absent_syncs from membership",
+    "contact": "select person_id, email, phone from contact",
+}
+
+
+def _state(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    return {table: sorted(every(database, query), key=str) for table, query in STATE.items()}
+
+
+def _a_night(database: Database, school: SchoolRow) -> int:
+    """A sync with every kind of change; the directory before it has had a night of its own."""
+    known = {name: person_of(database, name) for name in ("stays", "leaves", "returns", "absent")}
+    return sync_rows(
+        database,
+        school,
+        newcomer("joins", changes={"email": "j@example.org", "contact_phone": "+2"}),
+        row("update", known["stays"], changes={"family_name": "King", "contact_email": None, "enabled": False}),
+        row("unchanged", known["stays"], links=["second"], new_links=["second"], role="teacher"),
+        row("archive", known["leaves"]),
+        row("restore", known["returns"], changes={"grade": "09"}),
+        row("skip", known["absent"], reason="grace", absent_syncs=1),
+    ).sync_id
+
+
+@pytest.fixture
+def before(database: Database, lincoln: SchoolRow) -> dict[str, list[tuple[Any, ...]]]:
+    first = [newcomer(name) for name in ("leaves", "returns", "absent")]
+    contact = {"contact_email": "p@example.org", "number": "17", "enabled": True}
+    sync_rows(database, lincoln, newcomer("stays", changes=contact), *first)
+    sync_rows(database, lincoln, row("archive", person_of(database, "returns")))
+    return _state(database)
+
+
+def test_a_rollback_restores_exactly_what_was(database: Database, lincoln: SchoolRow, before: Any) -> None:
+    sync_id = _a_night(database, lincoln)
+    assert _state(database) != before
+    result = rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+    assert _state(database) == before
+    assert result.counts == {"student": {"create": 1, "update": 2, "archive": 1, "restore": 1}}
+    with database.begin() as conn:
+        undone = ledger.get_sync(conn, sync_id)
+        doing = ledger.get_sync(conn, result.sync_id)
+    assert undone.undone_by == result.sync_id
+    assert (doing.kind, doing.undoes, doing.outcome) == ("rollback", sync_id, "applied")
+
+
+def test_a_rollback_can_be_rolled_back(database: Database, lincoln: SchoolRow, before: Any) -> None:
+    sync_id = _a_night(database, lincoln)
+    after = _state(database)
+    undone = rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+    rollback.roll_back(database, undone.sync_id, who="owner", reason="it was right after all")
+    assert _state(database) == after
+
+
+def test_a_preview_shows_the_way_back_and_changes_nothing(database: Database, lincoln: SchoolRow, before: Any) -> None:
+    sync_id = _a_night(database, lincoln)
+    after = _state(database)
+    shown = rollback.preview(database, sync_id)
+    assert _state(database) == after
+    joined, stays = person_of(database, "joins"), person_of(database, "stays")
+    assert {(each.entity, each.way) for each in shown if each.person_id == joined} == {
+        ("person", "remove"),
+        ("link", "remove"),
+        ("membership", "remove"),
+        ("contact", "remove"),
+    }
+    assert ["enabled", "family_name"] in [each.fields for each in shown if each.person_id == stays]
+
+
+def test_only_the_archivals_can_be_undone(database: Database, lincoln: SchoolRow, before: Any) -> None:
+    sync_id = _a_night(database, lincoln)
+    result = rollback.roll_back(database, sync_id, who="owner", reason="they are on a trip", only="archived")
+    assert result.counts == {"student": {"archive": 1}}
+    assert (
+        one(database, "select status from membership where person_id = :p", p=person_of(database, "leaves")) == "active"
+    )
+    assert one(database, "select count(*) from link where sourced_id = 'joins'") == 1
+
+
+def test_a_row_that_moved_since_is_left_and_reported(database: Database, lincoln: SchoolRow, before: Any) -> None:
+    sync_id = _a_night(database, lincoln)
+    stays, leaves = person_of(database, "stays"), person_of(database, "leaves")
+    with database.begin() as conn:
+        people.edit(conn, lincoln.district_id, stays, {"phone": "+49"}, who="owner", reason="called")
+        people.restore(conn, lincoln, leaves, who="owner", reason="is here")
+    assert {each.person_id for each in rollback.preview(database, sync_id) if each.moved} == {stays, leaves}
+    result = rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+    assert result.outcome == "held"
+    assert result.counts["student"]["moved"] == 2
+    assert every(database, "select family_name, phone from person where id = :p", p=stays) == [("King", "+49")]
+    assert one(database, "select count(*) from link where sourced_id = 'joins'") == 0
+
+
+def test_somebody_who_joined_another_school_since_is_kept(
+    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
+) -> None:
+    sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2")).sync_id
+    person = person_of(database, "u1")
+    sync_rows(database, roosevelt, row("create", person, changes={"role": "student"}))
+    rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+    assert every(database, "select person_id, school_id from membership") == [(person, roosevelt.id)]
+    assert every(database, "select sourced_id from link") == [("u1",)]
+    assert one(database, "select count(*) from person") == 1
+
+
+def test_a_sync_is_undone_once(database: Database, lincoln: SchoolRow) -> None:
+    sync_id = sync_rows(database, lincoln, newcomer("u1")).sync_id
+    rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+    with pytest.raises(rollback.AlreadyUndone):
+        rollback.roll_back(database, sync_id, who="owner", reason="again")
+    with pytest.raises(rollback.NothingToUndo):
+        rollback.roll_back(database, sync_rows(database, lincoln).sync_id, who="owner", reason="empty")
+    with pytest.raises(ledger.UnknownSync):
+        rollback.preview(database, 10**9)

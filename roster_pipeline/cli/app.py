@@ -17,8 +17,9 @@ from roster_pipeline.cli.history import history
 from roster_pipeline.cli.holds import hold
 from roster_pipeline.cli.keys import secrets
 from roster_pipeline.cli.people import people
-from roster_pipeline.cli.persons import person
+from roster_pipeline.cli.person_changes import person
 from roster_pipeline.cli.plans import plan
+from roster_pipeline.cli.rollbacks import rollback
 from roster_pipeline.cli.schools import school
 from roster_pipeline.cli.setup import init
 from roster_pipeline.cli.simulator import HANDS_ON, simulator
@@ -49,6 +50,11 @@ def build_app() -> typer.Typer:
     one("history", rich_help_panel=EVENINGS, epilog=examples("roster history oak --limit 5"))(history)
     app.add_typer(plan, name="plan", rich_help_panel=EVENINGS)
     app.add_typer(hold, name="hold", rich_help_panel=EVENINGS)
+    one(
+        "rollback",
+        rich_help_panel=EVENINGS,
+        epilog=examples("roster rollback 42 --preview", "roster rollback 42 --only archived --reason 'wrong term'"),
+    )(rollback)
     one("people", rich_help_panel=PEOPLE, epilog=examples("roster people oak --role teacher --search miller"))(people)
     app.add_typer(person, name="person", rich_help_panel=PEOPLE)
     one("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(audit)

@@ -21,6 +21,7 @@ CONNECTION_OPTIONS = (
     SettingOption("--version", ("version",), str, "OneRoster version. Default: auto, found out.", "[auto|1.1|1.2]"),
     SettingOption("--page-size", ("page_size",), int, "Records per page. Default: 1000; lowered if the SIS caps it."),
     SettingOption("--ca-bundle", ("ca_bundle",), str, "File of certificates to trust beside the public ones."),
+    SettingOption("--host-key", ("host_key",), str, "Host key of the SFTP server, as ssh-keyscan prints it."),
     SettingOption(
         "--student-number-from", ("student_number_from",), str, f"Where the student number is: {SOURCES_HELP}.", SOURCES
     ),

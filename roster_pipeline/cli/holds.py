@@ -12,7 +12,16 @@ from roster_pipeline.cli.failing import HELD, CommandError
 from roster_pipeline.cli.outcomes import print_findings, print_report
 from roster_pipeline.cli.plans import print_lines, rows_of
 from roster_pipeline.cli.printing import note, print_json, print_table
-from roster_pipeline.cli.session import AsJson, MaybeSchoolKey, Reason, SchoolKey, Who, open_directory, who_asks
+from roster_pipeline.cli.session import (
+    AsJson,
+    MaybeSchoolKey,
+    Reason,
+    SchoolKey,
+    Who,
+    given_reason,
+    open_directory,
+    who_asks,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -81,7 +90,7 @@ def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, a
     with open_directory() as database:
         with database.begin() as opened:
             _must_belong(opened, key, plan)
-            approvals.approve(opened, plan, name, _given(reason), datetime.now(UTC))
+            approvals.approve(opened, plan, name, given_reason(reason), datetime.now(UTC))
         applied = apply_approved(database, key, plan, run_id=None, who=name)
         with database.begin() as opened:
             report = report_of(brief(opened, applied.sync_id))
@@ -101,8 +110,21 @@ def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -
 
     with open_directory() as database, database.begin() as opened:
         _must_belong(opened, key, plan)
-        approvals.discard(opened, plan, who_asks(who), _given(reason), datetime.now(UTC))
+        approvals.discard(opened, plan, who_asks(who), given_reason(reason), datetime.now(UTC))
     note(f"{key}: plan {plan} discarded.")
+
+
+@hold.command("relink", epilog=examples("roster hold relink oak --plan 17 --reason 'the SIS was upgraded'"))
+def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
+    """Where most ids are new: give the people their new ids, nothing else. Then sync again."""
+    from roster_pipeline.directory.relink import relink as give_links
+
+    with open_directory() as database:
+        with database.begin() as opened:
+            _must_belong(opened, key, plan)
+        result = give_links(database, plan, who=who_asks(who), reason=given_reason(reason))
+    links = sum(of.get("link", 0) for of in result.counts.values())
+    note(f"{key}, sync {result.sync_id}: {links} ids linked. Next: roster sync {key}")
 
 
 def as_data(one: Hold) -> dict[str, Any]:
@@ -121,12 +143,6 @@ def _must_belong(opened: Connection, key: str, plan: int) -> None:
 
     if plans.get(opened, plan).school_id != tenants.get_school(opened, key).id:
         raise CommandError(f"Plan {plan} is not one of {key}.\nSee what is held: roster hold list {key}")
-
-
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise typer.BadParameter("--reason: say why; it is kept in the audit")
-    return reason.strip()
 
 
 def _findings(one: Hold) -> list[tuple[str, bool]]:

@@ -53,6 +53,13 @@ def who_asks(given: str | None) -> str:
         return "unknown"
 
 
+def given_reason(reason: str) -> str:
+    """The reason, if it is one. Raises BadParameter for an empty one."""
+    if not reason.strip():
+        raise typer.BadParameter("--reason: say why; it is kept in the audit")
+    return reason.strip()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that changes people. Without a terminal there is nobody to ask: `--yes` is needed."""
     import sys

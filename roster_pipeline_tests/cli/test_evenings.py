@@ -177,6 +177,23 @@ def test_a_person_is_found_and_shown_with_all_that_ever_happened(town: Town) -> 
     assert run("person", "show", 10**9).code == 1
 
 
+def test_a_sync_is_undone_after_a_look_and_a_reason(town: Town) -> None:
+    key = town.school("--first-sync", "apply")
+    assert run("sync", key).code == 0
+    done = run("history", key, "--json").data[0]["id"]
+    looked = run("rollback", done, "--preview", "--json").data
+    assert looked
+    assert run("rollback", done, "--preview").code == 0
+    refused = run("rollback", done, "--reason", "wrong term")
+    assert (refused.code, "--yes" in refused.err) == (1, True)
+    undone = run("rollback", done, "--reason", "wrong term", "--yes", "--json")
+    assert undone.code == 0, undone.err
+    newest = run("history", key, "--json").data[0]
+    assert (newest["kind"], newest["undoes"]) == ("rollback", done)
+    again = run("rollback", done, "--reason", "once more", "--yes")
+    assert again.code == 1
+
+
 def test_an_unknown_school_starts_no_run(town: Town) -> None:
     answer = run("sync", "nowhere")
     assert (answer.code, answer.out) == (1, "")

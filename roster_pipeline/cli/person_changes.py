@@ -1,0 +1,157 @@
+"""`roster person`: what people do to people by hand. Every change needs a reason, which the audit keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roster_pipeline.cli.commands import examples
+from roster_pipeline.cli.persons import District, Number, district_of, person
+from roster_pipeline.cli.printing import note
+from roster_pipeline.cli.session import Reason, Who, Yes, confirm, given_reason, open_directory, who_asks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+ConnectionKey = Annotated[str, typer.Option("--connection", help="The connection whose SIS has the record.")]
+Record = Annotated[str, typer.Argument(metavar="SOURCED_ID", help="sourcedId of the record in the SIS.")]
+School = Annotated[str, typer.Option("--school", help="The school of the membership.")]
+Field = Annotated[str, typer.Argument(help="The name of a field; see: roster person show PERSON")]
+__all__ = ["person"]
+WORDS = {"yes": True, "true": True, "no": False, "false": False}
+
+
+@contextmanager
+def _by_hand(who: str | None, reason: str) -> Iterator[tuple[Connection, dict[str, str]]]:
+    said = {"who": who_asks(who), "reason": given_reason(reason)}
+    with open_directory() as database, database.begin() as opened:
+        yield opened, said
+
+
+@person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
+def link(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
+    """Say that a record of the SIS is this person."""
+    from roster_pipeline.directory import people, tenants
+
+    with _by_hand(who, reason) as (opened, said):
+        people.link(opened, tenants.get_connection(opened, connection), number, record, **said)
+    note(f"Person {number} is linked to the record.")
+
+
+@person.command("unlink", epilog=examples("roster person unlink 42 u-1003 --connection sis --reason 'a namesake'"))
+def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
+    """Say that a record of the SIS is not this person."""
+    from roster_pipeline.directory import people, tenants
+
+    with _by_hand(who, reason) as (opened, said):
+        people.unlink(opened, tenants.get_connection(opened, connection), number, record, **said)
+    note(f"Person {number} is not linked to the record any more.")
+
+
+@person.command("exclude", epilog=examples("roster person exclude 42 --reason 'kept by hand'"))
+def exclude(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
+    """Keep every sync away from this person."""
+    from roster_pipeline.directory import people
+
+    with _by_hand(who, reason) as (opened, said):
+        people.exclude(opened, district_of(opened, district).id, number, **said)
+    note(f"No sync touches person {number}, until: roster person include {number}")
+
+
+@person.command("include", epilog=examples("roster person include 42 --reason 'back to normal'"))
+def include(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
+    """Let syncs change this person again."""
+    from roster_pipeline.directory import people
+
+    with _by_hand(who, reason) as (opened, said):
+        people.include(opened, district_of(opened, district).id, number, **said)
+    note(f"Syncs change person {number} again.")
+
+
+@person.command("lock", epilog=examples("roster person lock 42 email --reason 'the SIS has an old one'"))
+def lock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
+    """Keep one field as it is, whatever the SIS says."""
+    from roster_pipeline.directory import people
+
+    with _by_hand(who, reason) as (opened, said):
+        people.lock(opened, district_of(opened, district).id, number, field, **said)
+    note(f"{field} of person {number} is locked.")
+
+
+@person.command("unlock", epilog=examples("roster person unlock 42 email --reason 'corrected in the SIS'"))
+def unlock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
+    """Let one field follow the SIS again."""
+    from roster_pipeline.directory import people
+
+    with _by_hand(who, reason) as (opened, said):
+        people.unlock(opened, district_of(opened, district).id, number, field, **said)
+    note(f"{field} of person {number} follows the SIS again.")
+
+
+@person.command("edit", epilog=examples("roster person edit 42 --set email=ada@example.org --reason 'new address'"))
+def edit(
+    number: Number,
+    fields: Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Repeat for more; empty clears.")],
+    reason: Reason,
+    locked: Annotated[
+        bool, typer.Option("--lock/--no-lock", help="Keep the next sync from setting them back. Default: lock.")
+    ] = True,
+    district: District = None,
+    who: Who = None,
+) -> None:
+    """Set fields by hand; they are locked too, or the next sync would set them back."""
+    from roster_pipeline.directory import people
+
+    values = dict(_field(text) for text in fields)
+    with _by_hand(who, reason) as (opened, said):
+        owner = district_of(opened, district).id
+        people.edit(opened, owner, number, values, lock_fields=locked, **said)
+    note(f"Person {number}: {', '.join(values)} set{' and locked' if locked else ''}.")
+
+
+@person.command("archive", epilog=examples("roster person archive 42 --school oak --reason 'left today'"))
+def archive(number: Number, school: School, reason: Reason, who: Who = None) -> None:
+    """Archive a membership by hand; syncs leave it archived."""
+    from roster_pipeline.directory import people, tenants
+
+    with _by_hand(who, reason) as (opened, said):
+        people.archive(opened, tenants.get_school(opened, school), number, **said)
+    note(f"Person {number} is archived in {school}.")
+
+
+@person.command("restore", epilog=examples("roster person restore 42 --school oak --reason 'archived by mistake'"))
+def restore(number: Number, school: School, reason: Reason, who: Who = None) -> None:
+    """Bring an archived membership back by hand."""
+    from roster_pipeline.directory import people, tenants
+
+    with _by_hand(who, reason) as (opened, said):
+        people.restore(opened, tenants.get_school(opened, school), number, **said)
+    note(f"Person {number} is active in {school}.")
+
+
+@person.command("erase", epilog=examples("roster person erase 42 --reason 'asked to be forgotten'"))
+def erase(number: Number, reason: Reason, district: District = None, who: Who = None, yes: Yes = False) -> None:
+    """Delete everything held of a person, for good. Erase them in the SIS first, or the next sync brings them back."""
+    from roster_pipeline.directory import members
+    from roster_pipeline.directory.erase import erase as erase_person
+
+    with _by_hand(who, reason) as (opened, said):
+        owner = district_of(opened, district).id
+        members.get_person(opened, owner, number)
+        confirm(f"Erase person {number} for good?", yes=yes)
+        erase_person(opened, owner, number, **said)
+    note(f"Person {number} is erased.")
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter("--set: write FIELD=VALUE")
+    if name == "enabled":
+        if value.casefold() not in WORDS:
+            raise typer.BadParameter("--set enabled: yes or no")
+        return name, WORDS[value.casefold()]
+    return name, value.strip() or None

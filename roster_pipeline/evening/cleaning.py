@@ -12,6 +12,7 @@ import pandas as pd
 from roster_pipeline.directory import rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
+from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.roster.cleaning import CleaningContext, clean
 from roster_pipeline.roster.frames import frame_of
@@ -29,6 +30,7 @@ class CleanedCounts:
     quality: list[dict[str, Any]]
 
 
+@seldom_collected()
 def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> CleanedCounts:
     """Clean the school's newest snapshot and test its quality; roster and results are written in one transaction."""
     with database.begin() as connection:

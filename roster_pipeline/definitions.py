@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from roster_pipeline.assets import ASSETS
-from roster_pipeline.jobs import rostering
+from roster_pipeline.jobs import rostering, test_connection
 from roster_pipeline.resources import DirectoryResource
 from roster_pipeline.schedules import nightly
 from roster_pipeline.sensors import partitions_follow_schools, send_mail
@@ -17,7 +17,7 @@ def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.
     """All assets, checks, jobs, schedules and sensors; tests hand in their own resources."""
     return dg.Definitions(
         assets=ASSETS,
-        jobs=[rostering],
+        jobs=[rostering, test_connection],
         schedules=[nightly],
         sensors=[partitions_follow_schools, send_mail],
         resources={"directory": DirectoryResource(), **(resource_overrides or {})},

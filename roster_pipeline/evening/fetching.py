@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from roster_pipeline.directory import pulls, snapshots, tenants
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import bases, pulls, snapshots, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
-from roster_pipeline.evening.connecting import client_of
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.collecting import seldom_collected
+from roster_pipeline.evening.connecting import client_of, is_bundle, source_of_connection
+from roster_pipeline.evening.strategy import Choice, choose
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
+from roster_pipeline.oneroster.bundle import pull_bundle
 
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
+WHOLE = ""
+LISTS_LEAVE_OUT = "lists_leave_out"
 
 
 @dataclass(frozen=True)
@@ -26,23 +34,18 @@ class Fetched:
     proof: Mapping[str, Any]
 
 
+@seldom_collected()
 def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None) -> Fetched:
     """Take one school's snapshot.
 
     Schools of one connection with the same `batch` share one pull: the first one's run fetches, the others wait for
-    it and read. Raises EveningError's causes: OneRosterError, DirectoryError.
+    it and read. Raises OneRosterError and DirectoryError.
     """
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
-    pull_id = _shared_pull(database, school, batch)
+    pull_id = _pulled(database, school, batch)
     with database.begin() as connection:
-        sourced_id = snapshots.find_school(connection, pull_id, school.settings.school_id)
-        if sourced_id is None:
-            raise SchoolNotFound(
-                f"the SIS has no school {school.settings.school_id}",
-                "Check the School ID: it is the sourcedId (or the identifier) of the school's org in the SIS, "
-                "and the connection must be allowed to see that school.",
-            )
+        sourced_id = _found(connection, pull_id, school)
         snapshot_id = snapshots.take(
             connection, school, sourced_id, pull_id, contacts=school.settings.primary_contacts, run_id=run_id
         )
@@ -57,21 +60,82 @@ def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None
     )
 
 
-def _shared_pull(database: Database, school: SchoolRow, batch: str) -> int:
+def _pulled(database: Database, school: SchoolRow, batch: str) -> int:
+    """The night's pull for this school: fetched now by the first who needs it, read by the others."""
     with pulls.pull_lock(database, school.connection.id, batch):
         with database.begin() as connection:
-            pull_id, fresh = pulls.claim(connection, school.connection, batch, scope="")
-            contacts = _contacts_wanted(tenants.list_schools(connection), school.connection)
+            choice = _choice(connection, school)
+            scope = school.settings.school_id if choice.per_school else WHOLE
+            pull_id, fresh = pulls.claim(connection, school.connection, batch, scope=scope)
+            wanted = _wanted(connection, school, choice)
         if fresh:
-            with client_of(school.connection) as client:
-                pulled = pull(client, Wanted(school_ids=None, contacts=contacts, since=None))
-                pulled.into(lambda batches: pulls.store(database, pull_id, batches))
-                with database.begin() as connection:
-                    pulls.finish(connection, pull_id, pulled.proof.as_dict())
-                    tenants.remember(connection, school.connection.id, dict(client.learned))
+            _fetch_into(database, school, pull_id, scope, wanted)
         return pull_id
 
 
-def _contacts_wanted(schools: list[SchoolRow], connection: ConnectionRow) -> bool:
-    """Contacts are pulled only if some school of the connection wants them: what is not needed is not kept."""
-    return any(school.settings.primary_contacts for school in schools if school.connection.id == connection.id)
+def _choice(connection: Connection, school: SchoolRow) -> Choice:
+    if is_bundle(school.connection):
+        return Choice(per_school=False, since=None)
+    own = school.connection.id
+    return choose(
+        school.connection.settings,
+        whole=bases.base_of(connection, own, WHOLE),
+        own=bases.base_of(connection, own, school.settings.school_id),
+        rostered=bases.rostered_records(connection, own),
+        lists_leave_out=int(school.connection.learned.get(LISTS_LEAVE_OUT, 0)),
+        now=datetime.now(UTC),
+    )
+
+
+def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted:
+    """What the schools that share the pull need: contacts and roles that nobody rosters are not kept."""
+    schools = [school] if choice.per_school else tenants.list_schools(connection)
+    sharing = [one.settings for one in schools if one.connection.id == school.connection.id]
+    return Wanted(
+        school_ids=(school.settings.school_id,) if choice.per_school else None,
+        contacts=any(settings.primary_contacts for settings in sharing),
+        since=choice.since,
+        roles=frozenset(role for settings in sharing for role in settings.rostered),
+    )
+
+
+def _fetch_into(database: Database, school: SchoolRow, pull_id: int, scope: str, wanted: Wanted) -> None:
+    if is_bundle(school.connection):
+        bundle = pull_bundle(source_of_connection(school.connection), wanted)
+        pulls.store(database, pull_id, bundle)
+        _finish(database, school, pull_id, scope, bundle.proof.as_dict(), {})
+        return
+    with client_of(school.connection) as client:
+        pulled = pull(client, wanted)
+        pulled.into(lambda batches: pulls.store(database, pull_id, batches))
+        _finish(database, school, pull_id, scope, pulled.proof.as_dict(), dict(client.learned))
+
+
+def _finish(
+    database: Database, school: SchoolRow, pull_id: int, scope: str, proof: dict[str, Any], learned: dict[str, Any]
+) -> None:
+    """Close the pull: lay a delta over its base, and compare a whole with the lists it may be replaced by."""
+    own = school.connection.id
+    with database.begin() as connection:
+        base = bases.base_of(connection, own, scope, before=pull_id)
+        part = bases.base_of(connection, own, school.settings.school_id) if scope == WHOLE else None
+        if part is not None:
+            org = _found(connection, pull_id, school)
+            learned[LISTS_LEAVE_OUT] = bases.left_out(connection, pull_id, part.id, org)
+            proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
+        pulls.finish(connection, pull_id, proof)
+        if proof.get("mode") == "delta" and base is not None:
+            bases.lay_over(connection, pull_id, base)
+        if learned:
+            tenants.remember(connection, own, learned)
+
+
+def _found(connection: Connection, pull_id: int, school: SchoolRow) -> str:
+    sourced_id = snapshots.find_school(connection, pull_id, school.settings.school_id)
+    if sourced_id is None:
+        raise SchoolNotFound(
+            f"the SIS has no school {school.settings.school_id}.",
+            "Check the School ID: it is the sourcedId (or the identifier) of the school's org in the SIS, "
+            "and the connection must be allowed to see that school.",
+        )
+    return sourced_id

@@ -13,7 +13,8 @@ from roster_pipeline.directory import frames, ledger, plans, rosters, snapshots,
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.evening.connecting import client_of
+from roster_pipeline.evening.collecting import seldom_collected
+from roster_pipeline.evening.connecting import client_of, is_bundle
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.roster.guards import facts_of, judge
 from roster_pipeline.roster.plan import DirectoryFrames, Plan, SnapshotFacts, make_plan
@@ -42,6 +43,7 @@ def plan_latest(database: Database, school_key: str, *, run_id: str | None, dry_
     return plan_snapshot(database, school, snapshot_id, run_id=run_id, dry_run=dry_run)
 
 
+@seldom_collected()
 def plan_snapshot(
     database: Database, school: SchoolRow, snapshot_id: int, *, run_id: str | None, dry_run: bool = False
 ) -> Planned:
@@ -109,6 +111,8 @@ def _second_witness(
     present = roster.loc[roster["standing"] == "member", "sourced_id"]
     if not asked:
         return dict(known), True
+    if is_bundle(school.connection):
+        return {}, False  # a file answers for no single person
     with client_of(school.connection) as client:
         report = client.witness(asked, school_sourced_id, None if present.empty else str(present.min()))
     answers = dict(known) | dict(report.answers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from roster_pipeline.definitions import build_defs
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
+from roster_pipeline.evening import connecting
 from roster_pipeline.evening.outcome import latest_outcome
-from roster_pipeline.resources import DirectoryResource
+from roster_pipeline.oneroster import Endpoint, Limits
+from roster_pipeline.resources import DirectoryResource, close_databases
 from roster_pipeline.settings import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
 
@@ -26,6 +29,10 @@ SECRET = "s3cret"
 ROLES = ("students", "teachers", "staff", "admins")
 EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
 ROOTS = {"1.1": "/ims/oneroster/v1p1", "1.2": "/ims/oneroster/rostering/v1p2"}
+
+
+IMPATIENT = Limits(pages=200, first_wait=0.01, longest_wait=0.05)
+"""Bounds that a test can wait for; what they bound is the same."""
 
 
 @dataclass
@@ -102,6 +109,7 @@ def make_town(
     """See `town`."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(connecting, "Endpoint", partial(Endpoint, limits=IMPATIENT))
     people = generate_district(5, schools=2, students_per_school=40)
     sis = Sis(people, credentials={CLIENT: SECRET}, versions=(version,))
     server = SimulatorThread(create_site([sis])).start()
@@ -119,4 +127,5 @@ def make_town(
         with dg.DagsterInstance.ephemeral() as instance:
             yield Town(database, database_url, instance, people, sis, server.base_url)
     finally:
+        close_databases()
         server.stop()

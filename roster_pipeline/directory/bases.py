@@ -1,0 +1,95 @@
+"""Pulls that stand on earlier ones: deltas laid over their base, and per-school lists compared with the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, text
+
+from roster_pipeline.directory.tables import pull, school, snapshot
+
+LAY_OVER = """
+insert into {table} select :pull, {columns} from {table} b
+where b.pull_id = :base and not exists (select from {table} c where c.pull_id = :pull and c.sourced_id = b.sourced_id)
+"""
+TABLES = {"pulled_org": "sourced_id, payload", "pulled_user": "sourced_id, orgs, agents, payload"}
+
+LEFT_OUT = """
+select count(*) from pulled_user w
+where w.pull_id = :whole and w.orgs @> array[:org]
+  and coalesce(w.payload ->> 'status', 'active') in ('', 'active')
+  and w.payload -> 'roles' @> any (array[
+      jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'student')),
+      jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'teacher'))])
+  and not exists (select from pulled_user p where p.pull_id = :part and p.sourced_id = w.sourced_id)
+"""
+
+
+@dataclass(frozen=True)
+class Base:
+    """An earlier complete pull. full_at: when the full pull below it was finished. server_time: on the SIS's clock."""
+
+    id: int
+    finished_at: datetime
+    full_at: datetime
+    server_time: datetime | None
+    records: int
+
+
+def base_of(conn: Connection, connection_id: int, scope: str, before: int | None = None) -> Base | None:
+    """The newest complete pull of a connection and scope."""
+    query = (
+        select(pull)
+        .where(pull.c.connection_id == connection_id, pull.c.scope == scope, pull.c.complete)
+        .order_by(pull.c.id.desc())
+        .limit(1)
+    )
+    if before is not None:
+        query = query.where(pull.c.id < before)
+    found = conn.execute(query).one_or_none()
+    if found is None:
+        return None
+    proof: dict[str, Any] = found.proof
+    return Base(
+        id=found.id,
+        finished_at=found.finished_at,
+        full_at=_moment(proof.get("full_at")) or found.finished_at,
+        server_time=_moment(proof.get("server_time")),
+        records=int(proof.get("whole_records") or proof.get("records") or 0),
+    )
+
+
+def lay_over(conn: Connection, pull_id: int, base: Base) -> None:
+    """Fill a delta with what its base had and it does not name, so that every record is there in full.
+
+    Who is missing in a delta is unchanged, not gone: the pull's mode stays `delta`.
+    """
+    for table, columns in TABLES.items():
+        statement = LAY_OVER.format(table=table, columns=columns)
+        conn.execute(text(statement), {"pull": pull_id, "base": base.id})
+    kept = {"full_at": base.full_at.isoformat(), "whole_records": base.records}
+    conn.execute(pull.update().where(pull.c.id == pull_id).values(proof=pull.c.proof.op("||")(kept)))
+
+
+def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:
+    """Students and teachers of a school whom the whole collection has and the school's own lists did not name."""
+    return int(conn.scalar(text(LEFT_OUT), {"whole": whole_id, "part": part_id, "org": org}) or 0)
+
+
+def rostered_records(conn: Connection, connection_id: int) -> int:
+    """Records of the newest snapshots of all schools of a connection together."""
+    newest = (
+        select(func.max(snapshot.c.id)).where(snapshot.c.school_id == school.c.id).correlate(school).scalar_subquery()
+    )
+    total = (
+        select(func.coalesce(func.sum(snapshot.c.counts["raw_users"].as_integer()), 0))
+        .join(school, school.c.id == snapshot.c.school_id)
+        .where(school.c.connection_id == connection_id, snapshot.c.id == newest)
+    )
+    return int(conn.scalar(total) or 0)
+
+
+def _moment(written: object) -> datetime | None:
+    return datetime.fromisoformat(written) if isinstance(written, str) else None

@@ -1,0 +1,54 @@
+"""How a night is fetched: the whole connection or one school's lists, everything or only what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from roster_pipeline.directory.bases import Base
+from roster_pipeline.settings import ConnectionSettings
+
+WEEK = timedelta(days=7)
+"""A full pull of everything at least this often: lists leave people out, and deltas miss purges."""
+FAR_LARGER = 20
+"""Times the rostered schools from which a district counts as far larger than they are."""
+LARGE = 20_000
+"""Records below which the whole connection is cheap anyway."""
+OVERLAP = timedelta(minutes=10)
+"""A delta goes back this much further: clocks differ, and records are stamped before they are visible."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """per_school: the school's own lists instead of the whole. since: only what changed after it; None fetches all."""
+
+    per_school: bool
+    since: datetime | None
+
+
+def choose(
+    settings: ConnectionSettings,
+    *,
+    whole: Base | None,
+    own: Base | None,
+    rostered: int,
+    lists_leave_out: int,
+    now: datetime,
+) -> Choice:
+    """The strategy of one school's night.
+
+    whole: the newest complete pull of the whole connection; own: that of the school's lists. rostered: records of all
+    rostered schools together. lists_leave_out: how many people the school's lists lacked when last compared.
+    """
+    stale = whole is None or now - whole.full_at > WEEK
+    larger = whole is not None and whole.records > LARGE and whole.records > FAR_LARGER * max(rostered, 1)
+    wanted = settings.strategy == "per_school" or (settings.strategy == "auto" and larger)
+    per_school = wanted and not stale and not lists_leave_out
+    base = own if per_school else whole
+    return Choice(per_school, _since(base, now) if settings.delta else None)
+
+
+def _since(base: Base | None, now: datetime) -> datetime | None:
+    if base is None or now - base.full_at > WEEK or base.server_time is None:
+        return None
+    return base.server_time.astimezone(UTC) - OVERLAP

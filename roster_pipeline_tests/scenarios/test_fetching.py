@@ -1,0 +1,132 @@
+"""How a night is fetched: shared pulls, what they cost the SIS, deltas, per-school lists, CSV bundles."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory.bases import Base
+from roster_pipeline.evening import clean_latest, fetch, plan_latest
+from roster_pipeline.evening.strategy import Choice, choose
+from roster_pipeline.settings import ConnectionSettings
+from roster_pipeline.simulator import generate_district
+from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline_tests.scenarios.conftest import Town
+
+NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
+SETTINGS = ConnectionSettings(url="https://sis.example.org")
+
+
+def _base(records: int = 1000, days: float = 1) -> Base:
+    at = NOW - timedelta(days=days)
+    return Base(1, at, at, at, records)
+
+
+def _chosen(settings: ConnectionSettings = SETTINGS, **facts: object) -> Choice:
+    known = {"whole": None, "own": None, "rostered": 100, "lists_leave_out": 0, "now": NOW} | facts
+    return choose(settings, **known)  # type: ignore[arg-type]
+
+
+def test_a_connection_is_read_whole_until_it_is_known_to_be_far_larger_than_what_is_rostered() -> None:
+    assert not _chosen().per_school
+    assert not _chosen(whole=_base(15_000)).per_school
+    assert _chosen(whole=_base(400_000)).per_school
+    assert not _chosen(whole=_base(400_000), rostered=40_000).per_school
+
+
+def test_lists_are_compared_with_the_whole_every_week_and_not_used_where_they_leave_people_out() -> None:
+    per_school = SETTINGS.model_copy(update={"strategy": "per_school"})
+    assert _chosen(per_school, whole=_base(days=6)).per_school
+    assert not _chosen(per_school, whole=_base(days=8)).per_school
+    assert not _chosen(per_school, whole=_base(), lists_leave_out=3).per_school
+
+
+def test_a_delta_needs_a_full_pull_of_this_week_and_goes_back_a_little_further() -> None:
+    delta = SETTINGS.model_copy(update={"delta": True})
+    assert _chosen(delta).since is None
+    assert _chosen(delta, whole=_base(days=8)).since is None
+    since = _chosen(delta, whole=_base(days=1)).since
+    assert since is not None
+    assert since < NOW - timedelta(days=1)
+
+
+def test_fifty_schools_cost_hardly_more_than_one_pull_of_everything(town: Town) -> None:
+    town.sis.district = generate_district(9, schools=50, students_per_school=12)
+    keys = [town.add_school(f"school-{number}", f"sch-{number}") for number in range(1, 51)]
+    fetch(town.database, keys[0], batch="night", run_id=None)
+    pages_of_one = len(town.sis.log.entries)
+    for key in keys[1:]:
+        fetch(town.database, key, batch="night", run_id=None)
+    assert len(town.sis.log.entries) <= 1.1 * pages_of_one
+    assert town.count("snapshot") == 50
+
+
+def test_a_delta_night_changes_and_archives_by_mark_but_absence_in_it_means_nothing(town: Town) -> None:
+    town.set_connection(delta=True)
+    town.add_school(primary_contacts=True)
+    town.evening()
+    contacts = town.count("contact")
+    students = [person.sourced_id for person in town.people.people_of("sch-1", "student")]
+    town.people.remove(students[0], how="mark")
+    town.people.remove(students[1], how="vanish")
+    town.people.rename(students[2], family_name="Okafor")
+    night = town.evening()
+    assert town.count("snapshot", "mode = 'delta'") == 1
+    assert (night["archived"], night["updated"]) == (1, 1)
+    assert town.count("contact", "true") == contacts
+    with town.database.begin() as conn:
+        conn.execute(text('update pull set proof = proof || \'{"full_at": "2020-01-01T00:00:00+00:00"}\''))
+    assert town.evening()["archived"] == 1, "the weekly full pull sees who vanished"
+
+
+def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_leave_people_out(town: Town) -> None:
+    town.set_connection(strategy="per_school")
+    town.add_school()
+    town.evening()
+    town.evening()
+    assert town.count("pull", "scope <> ''") == 1
+    town.sis.faults.set("not_found=/schools/{id}/teachers")
+    town.sis.faults.clear()
+    with town.database.begin() as conn:
+        conn.execute(text("update pull set finished_at = finished_at - interval '8 days' where scope = ''"))
+        gone = (
+            "delete from pulled_user where pull_id = (select max(id) from pull where scope <> '') and sourced_id = :id"
+        )
+        student = town.people.people_of("sch-1", "student")[0].sourced_id
+        assert conn.execute(text(gone), {"id": student}).rowcount == 1
+    night = town.evening()
+    assert night["archived"] == 0
+    with town.database.begin() as conn:
+        assert conn.scalar(text("select learned ->> 'lists_leave_out' from connection")) == "1"
+    town.evening()
+    assert town.count("pull", "scope <> ''") == 1, "the lists are not trusted any more"
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_a_school_can_be_rostered_from_csv_bundles(town: Town, tmp_path: Path, version: str) -> None:
+    bundle = tmp_path / "export.zip"
+    write_csv_bundle(town.people, bundle, version=version)
+    town.set_connection(url=f"file://{bundle}", token_url=None)
+    town.add_school(primary_contacts=True)
+    first = town.evening()
+    assert not town.problems
+    assert first["created"] == town.count("membership")
+    assert town.active("student") == 40
+    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
+    write_csv_bundle(town.people, bundle, version=version)
+    assert town.evening()["archived"] == 1
+    write_csv_bundle(town.people, bundle, version=version, mode="delta", since=datetime(2020, 1, 1, tzinfo=UTC))
+    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
+    assert town.evening()["archived"] == 0
+
+
+def test_a_dry_run_plans_and_leaves_the_directory_alone(town: Town) -> None:
+    key = town.add_school()
+    fetch(town.database, key, batch="dry", run_id="dry")
+    clean_latest(town.database, key, run_id="dry")
+    planned = plan_latest(town.database, key, run_id="dry", dry_run=True)
+    assert planned.by_action["create"] > 40
+    assert town.count("person") == 0

@@ -34,9 +34,7 @@ def valid_email(address: str | None) -> str | None:
     if address is None:
         return None
     try:
-        return validate_email(
-            address, check_deliverability=False, test_environment=True, strict=True
-        ).normalized.lower()
+        found = validate_email(address, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError:
         return None
     return found.normalized.lower()

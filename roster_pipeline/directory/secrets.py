@@ -84,7 +84,7 @@ def _key(key_file: Path | None) -> str:
         return key_file.read_text()
     raise MissingKey(
         "There is no key to keep Client Secrets with.",
-        f"Set {SECRET_KEY} (make one with: roster secret-key), or keep the secret in a variable and give env:NAME.",
+        f"Set {SECRET_KEY} (make one with: roster secrets new-key), or keep the secret in a variable and give env:NAME.",
     )
 
 
@@ -92,7 +92,7 @@ def _fernet(keys: str) -> MultiFernet:
     try:
         return MultiFernet([Fernet(key.strip()) for key in keys.split(",") if key.strip()])
     except ValueError:
-        raise MissingKey(f"{SECRET_KEY} is not a key.", "Make one with: roster secret-key") from None
+        raise MissingKey(f"{SECRET_KEY} is not a key.", "Make one with: roster secrets new-key") from None
 
 
 def _opened(sealed: str, fernet: MultiFernet) -> str:

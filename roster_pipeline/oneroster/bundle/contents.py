@@ -14,7 +14,7 @@ from roster_pipeline.oneroster.bundle.columns import BY_FILE, Layout, layout_of
 from roster_pipeline.oneroster.bundle.errors import MissingFile
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.manifest import Manifest, Mode, read_manifest
-from roster_pipeline.oneroster.bundle.package import READ_FILES, Member, Package
+from roster_pipeline.oneroster.bundle.package import KNOWN_NAMES, READ_FILES, Member, Package
 from roster_pipeline.oneroster.bundle.survey import WINDOWS_1252, Survey, survey
 from roster_pipeline.oneroster.bundle.table import Table
 from roster_pipeline.oneroster.status_info import folded
@@ -151,7 +151,7 @@ def _file(
 ) -> File:
     """Header and first rows judged."""
     with Table(member, seen, limits) as table:
-        if "role" in also and not {"role", "orgsourcedids"} & set(map(folded, table.header)):
+        if "role" in also and len(table.header) > 1 and not {"role", "orgsourcedids"} & set(map(folded, table.header)):
             raise MissingFile(
                 f"The bundle says nowhere who has which role: there is no roles.csv, and {member.name} lacks the "
                 "columns role and orgSourcedIds.",
@@ -179,8 +179,9 @@ def _version(manifest: Manifest | None, files: Mapping[str, File], found: _Findi
 
 
 def _missing(package: Package, name: str, what: str) -> MissingFile:
-    near = difflib.get_close_matches(f"{name}.csv", [one.lower() for one in package.csv_names], _MOST_NAMES, _NEAR)
-    shown = [one for one in near if one != f"{name}.csv" and one.isprintable()]
+    others = [one for one in map(str.lower, package.csv_names) if one not in KNOWN_NAMES and one.isprintable()]
+    near = difflib.get_close_matches(f"{name}.csv", others, _MOST_NAMES, _NEAR)
+    shown = list(dict.fromkeys([*near, *(one for one in others if name in one)]))[:_MOST_NAMES]
     remedy = (
         f"There is {', '.join(shown)}: rename it, the standard wants exactly {name}.csv."
         if shown

@@ -115,9 +115,11 @@ class Table:
 
 
 def _take_odd(row: Row, width: int, page: Page) -> bool:
-    """Put a row that may be of another width, or damaged, where it belongs; True where it is too short."""
-    if len(row) > width and not any(cell.strip() for cell in row[width:]):
-        row = row[:width]
+    """Put a row that may be of another width, or damaged, where it belongs; True where it is too short.
+
+    A row that is too long is not cut to size, even where its last cells are empty: a comma that should have been
+    quoted shifts everything behind it by one, and the last column of users.csv is mostly empty.
+    """
     if len(row) != width:
         short = len(row) < width
         if any(cell.strip() for cell in row):

@@ -1,0 +1,76 @@
+"""Test Your Information for a bundle, item by item."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.oneroster.bundle import check_bundle, source_of
+from roster_pipeline.oneroster.check import CheckItem
+from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, USERS_11, as_folder, bundle_11, bundle_12, table
+
+TEACHER = {"sourcedId": "t-1", "givenName": "Kim", "familyName": "Ito", "role": "teacher", "orgSourcedIds": "sch-1"}
+PARENT = {"sourcedId": "gdn-1", "givenName": "Ines", "familyName": "Oduya", "role": "guardian"}
+
+
+def checked(path: Path, school: str = "sch-1", roles: tuple[str, ...] = ("student",)) -> dict[str, CheckItem]:
+    source = source_of(f"file://{path}", allow_private=True)
+    return {item.name: item for item in check_bundle(source, school, roles, contacts=True)}
+
+
+def test_a_good_bundle_is_green_throughout(tmp_path: Path) -> None:
+    items = checked(as_folder(tmp_path, bundle_11(STUDENT, TEACHER, PARENT)), roles=("student", "teacher"))
+    assert [name for name, item in items.items() if item.ok is False] == []
+    assert items["Students"].detail == "1 in this school"
+    assert items["Teachers"].ok is True
+    assert "1 of 2 named by 1 students" in items["Guardians"].detail
+    assert items["Bulk or delta"].ok is True
+    assert (items["Second witness"].ok, items["Completeness"].ok) == (None, True)
+
+
+def test_the_school_may_be_named_by_its_identifier(tmp_path: Path) -> None:
+    items = checked(as_folder(tmp_path, bundle_12()), school="0300")
+    assert items["School"].detail.startswith("found by identifier")
+    assert items["Students"].ok is True
+
+
+def test_a_school_that_is_not_there_is_red(tmp_path: Path) -> None:
+    items = checked(as_folder(tmp_path, bundle_12()), school="elsewhere")
+    assert items["School"].ok is False
+    assert "Students" not in items
+
+
+def test_a_rostered_role_without_people_is_red(tmp_path: Path) -> None:
+    assert checked(as_folder(tmp_path, bundle_12()), roles=("teacher",))["Teachers"].ok is False
+
+
+def test_a_bundle_without_manifest_is_yellow_and_incomplete(tmp_path: Path) -> None:
+    files = bundle_11()
+    del files["manifest.csv"]
+    items = checked(as_folder(tmp_path, files))
+    assert (items["Bulk or delta"].ok, items["Completeness"].ok) == (None, False)
+
+
+def test_a_bundle_of_last_week_is_red(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path, bundle_11())
+    long_ago = time.time() - 10 * 86_400
+    for file in folder.iterdir():
+        os.utime(file, (long_ago, long_ago))
+    assert (checked(folder)["Age"].ok, checked(folder)["Age"].detail) == (False, "written 10 days ago")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"users.csv": table(USERS_11[1:], [STUDENT])}, "Columns"),
+        ({"manifest.csv": b"propertyName,value\r\nfile.users,some\r\n"}, "Manifest"),
+        ({"a/users.csv": b""}, "Bundle"),
+    ],
+)
+def test_a_bad_bundle_is_one_red_item_with_a_remedy(tmp_path: Path, change: dict[str, bytes], name: str) -> None:
+    items = checked(as_folder(tmp_path, bundle_11() | change))
+    assert [(item.name, item.ok) for item in items.values()] == [(name, False)]
+    assert items[name].remedy

@@ -1,0 +1,109 @@
+"""A folder as a bundle, and which file of a folder is tonight's bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.oneroster import AddressNotAllowed, TooLarge
+from roster_pipeline.oneroster.bundle import (
+    BundleLimits,
+    BundleMoving,
+    BundleNotFound,
+    BundleTooLarge,
+    BundleUnsafe,
+    MissingFile,
+    pull_bundle,
+    source_of,
+)
+from roster_pipeline.oneroster.reading import Wanted
+from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, Read, as_folder, as_zip, bundle_11
+
+SECRET = STUDENT | {"sourcedId": "stu-secret"}
+
+
+def test_a_link_in_the_folder_is_refused(tmp_path: Path) -> None:
+    files = bundle_11()
+    elsewhere = as_folder(tmp_path / "elsewhere", {"secret.csv": files.pop("users.csv")})
+    folder = as_folder(tmp_path / "bundle", files)
+    (folder / "users.csv").symlink_to(elsewhere / "secret.csv")
+    with pytest.raises(BundleUnsafe, match="symbolic link"):
+        Read(folder)
+
+
+def test_a_pipe_in_place_of_a_file_is_no_file(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path, bundle_11())
+    (folder / "users.csv").unlink()
+    os.mkfifo(folder / "users.csv")
+    with pytest.raises(MissingFile):
+        Read(folder)
+
+
+def test_files_below_one_folder_are_found(tmp_path: Path) -> None:
+    as_folder(tmp_path / "export" / "csv", bundle_11())
+    assert len(Read(tmp_path).users) == 1
+
+
+def test_a_file_that_grows_while_it_is_read_is_tried_again_later(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path, bundle_11())
+    batches = iter(pull_bundle(source_of(f"file://{folder}", allow_private=True), Wanted()))
+    next(batches)
+    with (folder / "users.csv").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(BundleMoving) as caught:
+        list(batches)
+    assert caught.value.retryable
+
+
+def test_a_folder_is_bounded(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path, bundle_11())
+    with pytest.raises(BundleTooLarge, match="more than 2 files"):
+        Read(folder, limits=BundleLimits(members=2))
+    with pytest.raises(BundleTooLarge, match=r"users\.csv is larger"):
+        Read(folder, limits=BundleLimits(file_bytes=100))
+    with pytest.raises(BundleTooLarge, match="bundle is larger"):
+        Read(folder, limits=BundleLimits(total_bytes=200))
+    with pytest.raises(TooLarge, match="more than 1 files"):
+        Read(folder, limits=BundleLimits(listing=1))
+
+
+def test_of_several_zips_the_newest_is_taken(tmp_path: Path) -> None:
+    for name, person, age in (("b.zip", "stu-old", 100), ("a.zip", "stu-new", 0), ("c.zip", "stu-older", 200)):
+        path = as_zip(tmp_path / name, bundle_11(STUDENT | {"sourcedId": person}))
+        os.utime(path, (1_800_000_000 - age, 1_800_000_000 - age))
+    assert [user["sourcedId"] for user in Read(tmp_path).users] == ["stu-new"]
+    assert [user["sourcedId"] for user in Read(tmp_path / "[bc].zip").users] == ["stu-old"]
+    with pytest.raises(BundleNotFound, match=r"fits roster-\*\.zip"):
+        Read(tmp_path / "roster-*.zip")
+
+
+def test_a_link_is_never_the_newest_zip(tmp_path: Path) -> None:
+    elsewhere = as_zip(tmp_path / "secret.zip", bundle_11(SECRET))
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "new.zip").symlink_to(elsewhere)
+    with pytest.raises(BundleUnsafe):
+        Read(tmp_path / "exports")
+    with pytest.raises(BundleNotFound):
+        Read(tmp_path / "exports" / "*.zip")
+
+
+def test_nothing_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BundleNotFound, match="no file or folder"):
+        Read(tmp_path / "nowhere.zip")
+    with pytest.raises(MissingFile):
+        Read(tmp_path)
+
+
+def test_a_folder_that_bundles_must_lie_in_is_not_left(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", as_zip(tmp_path / "outside.zip", bundle_11())
+    inside.mkdir()
+    as_zip(inside / "bundle.zip", bundle_11())
+    (inside / "link.zip").symlink_to(outside)
+    for path in (f"{inside}/../outside.zip", f"{inside}/link.zip", str(outside)):
+        source = source_of(f"file://{path}", allow_private=True, within=inside)
+        with pytest.raises(AddressNotAllowed):
+            list(pull_bundle(source, Wanted()))
+    allowed = source_of(f"file://{inside}/bundle.zip", allow_private=True, within=inside)
+    assert sum(len(batch.records) for batch in pull_bundle(allowed, Wanted())) == 2

@@ -33,7 +33,7 @@ def changed_users(reading: Reading) -> Listing | None:
         return None
     listing = reading.listing("/users", "users", query_filter=f"dateLastModified>'{instant(since)}'")
     try:
-        first = listing.open()
+        first = listing.open(none_is_404=True)
     except OneRosterError:
         first = None
     if first is None or any(_older(record, since) for record in first):

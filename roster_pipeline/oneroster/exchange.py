@@ -22,9 +22,11 @@ from roster_pipeline.oneroster.clock import Clock
 from roster_pipeline.oneroster.endpoint import Endpoint
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,
+    Busy,
     Dribbling,
     OneRosterError,
     Redirected,
+    ServerFailed,
     SignInRefused,
     TooLarge,
     TooSlow,
@@ -105,14 +107,17 @@ class Exchange:
         self._client.close()
 
     def get(self, url: str, label: str, attempts: int | None = None) -> Reply:
-        """GET with sign-in and retries. label: the path without ids, for messages. Raises for all but 2xx."""
+        """GET with sign-in and retries. label: the path without ids, for messages. Raises for all but 2xx.
+
+        attempts: tries where the server fails under the weight of the request, and the caller can make it lighter.
+        """
         return self.get_checked(url, label, failure_of, attempts)
 
     def get_checked(
         self, url: str, label: str, judge: Callable[[Reply, str], OneRosterError | None], attempts: int | None = None
     ) -> Reply:
         """Like `get`, with an own judgement of what a good answer is; what it returns as retryable is retried."""
-        tries = attempts or self.endpoint.limits.attempts
+        most = self.endpoint.limits.attempts
         renewed = False
         tried = 0
         while True:
@@ -134,9 +139,12 @@ class Exchange:
             except OneRosterError as problem:
                 failure = problem
             tried += 1
+            tries = most
             if isinstance(failure, TooSlow):
-                tries = min(tries, TRIES_WHEN_SLOW)
+                tries = min(attempts or most, TRIES_WHEN_SLOW)
                 self.counters.waited += time.monotonic() - asked_at
+            elif isinstance(failure, ServerFailed) and not isinstance(failure, Busy) and wait is None:
+                tries = attempts or most
             if not failure.retryable or tried >= tries:
                 raise failure
             self.wait(tried, wait, failure)

@@ -73,10 +73,18 @@ class Listing:
         self._fresh = False
         self._opened: Page | None = None
 
-    def open(self) -> list[Any]:
-        """Fetch the first page now, to see whether the collection can be read and what its records look like."""
+    def open(self, *, none_is_404: bool = False) -> list[Any]:
+        """Fetch the first page now, to see whether the collection can be read and what its records look like.
+
+        none_is_404: this server says "nothing matches" that way.
+        """
         if self._opened is None:
-            self._opened = self._first()
+            try:
+                self._opened = self._first()
+            except NotOffered:
+                if not none_is_404:
+                    raise
+                self._opened = Page([], None, None, has_next=False, revision=None)
         return self._opened.records
 
     @property

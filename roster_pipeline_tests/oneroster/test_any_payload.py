@@ -1,0 +1,81 @@
+"""Properties that hold for any payload at all."""
+
+from __future__ import annotations
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roster_pipeline.oneroster.address import segment, understand
+from roster_pipeline.oneroster.errors import WrongAddress
+from roster_pipeline.oneroster.user_records import UserReader
+from roster_pipeline.oneroster.values import UNREADABLE, boolean, day, text, texts
+from roster_pipeline_tests.oneroster.fuzz import run
+from roster_pipeline_tests.oneroster.odd_server import person
+from roster_pipeline_tests.oneroster.payloads import NAMES
+from roster_pipeline_tests.oneroster.promises import keeps_promises_of_bodies, keeps_promises_of_users
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES) | st.text(), inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(JSON, max_size=4))
+def test_any_json_is_a_user_or_a_rejection(records: list[object]) -> None:
+    keeps_promises_of_users(records)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6))
+def test_any_member_may_hold_anything(members: dict[str, object]) -> None:
+    keeps_promises_of_users([{"sourcedId": "u-1", **members}])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_page_or_an_error(body: bytes) -> None:
+    keeps_promises_of_bodies(body)
+    keeps_promises_of_bodies(b'{"users": [' + body + b"]}")
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON)
+def test_single_values_are_read_or_called_unreadable(value: object) -> None:
+    assert text(value) is UNREADABLE or text(value) is None or isinstance(text(value), str)
+    assert boolean(value) in (True, False, None) or boolean(value) is UNREADABLE
+    assert day(value) is UNREADABLE or day(value) is None or isinstance(day(value), str)
+    assert all(isinstance(one, str) for one in texts(value)[0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_any_text_is_an_address_or_none(pasted: str) -> None:
+    try:
+        base = understand(pasted).base
+    except WrongAddress:
+        return
+    assert base.startswith(("https://", "http://"))
+
+
+@given(st.text(min_size=1).filter(lambda one: one.isprintable()))
+def test_any_id_is_one_path_segment(sourced_id: str) -> None:
+    assert "/" not in segment(sourced_id)
+    assert segment(sourced_id) not in (".", "..")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations(list(person("s-1", agents=[{"sourcedId": "g"}]).items())))
+def test_the_order_of_members_never_matters(members: list[tuple[str, object]]) -> None:
+    one = UserReader().one(dict(members), [])
+    assert one == UserReader().one(person("s-1", agents=[{"sourcedId": "g"}]), [])
+
+
+def test_a_thousand_drawn_payloads_keep_every_promise() -> None:
+    run(1000, 20260821)
+
+
+def test_normalised_records_can_be_written_down() -> None:
+    assert orjson.loads(orjson.dumps(UserReader().one(person("s-1"), [])))["sourcedId"] == "s-1"

@@ -1,0 +1,269 @@
+"""Quirks 24 to 28, 41 to 46, 88: who belongs to a school, whatever the server offers; filters are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from roster_pipeline.oneroster import Refused, Wanted
+from roster_pipeline_tests.oneroster.odd_server import odd, page, person
+from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
+
+Start = Callable[..., Served]
+ONE_SCHOOL = Wanted(("sch-1",), contacts=True)
+PUPILS = Wanted(("sch-1",), roles=frozenset({"student", "teacher"}))
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+
+
+def in_school(served: Served) -> set[str]:
+    """Who a whole pull says is in school 1."""
+    told = served.told(Wanted())
+    return {user["sourcedId"] for user in told.users if any(entry["org"] == "sch-1" for entry in user["roles"])}
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_per_school_lists_say_the_same_as_the_whole(sis: Start, version: str) -> None:
+    served = sis(versions=(version,))
+    told = served.told(Wanted(("sch-1",)))
+    assert told.complete
+    assert told.proof is not None
+    assert told.proof.mode == "school"
+    assert told.ids == in_school(served)
+
+
+def test_guardians_of_one_school_are_fetched_through_its_students(sis: Start) -> None:
+    told = sis().told(ONE_SCHOOL)
+    assert told.complete
+    named = {agent for user in told.of("student") for agent in user["agents"]}
+    assert named == {user["sourcedId"] for user in told.of("guardian", "parent", "relative")} & named
+    assert named
+
+
+@pytest.mark.parametrize(
+    "fault", ["nested=off", "not_found=/schools/{id}/students", "forbidden=/schools/{id}/teachers"]
+)
+def test_q24_without_per_school_lists_the_whole_is_read_and_split(sis: Start, fault: str) -> None:
+    served = sis(fault)
+    told = served.told(PUPILS)
+    assert told.complete
+    assert told.proof is not None
+    assert told.proof.mode == "full"
+    assert told.proof.notes == ("per-school-lists-not-offered",)
+    assert told.ids == in_school(served)
+
+
+def test_q25_a_single_org_under_the_key_school(sis: Start) -> None:
+    with sis("envelope=school").client() as client:
+        found = client.find_org("sch-1")
+    assert found is not None
+    assert found["foundBy"] == "sourcedId"
+
+
+def test_q26_collections_under_their_own_name(sis: Start) -> None:
+    served = sis("envelope=own_name", "forbidden=/users")
+    told = served.told(Wanted(roles=frozenset({"student", "teacher"})))
+    assert told.complete
+    assert told.proof is not None
+    assert told.proof.strategy == "students+teachers"
+
+
+def test_q27_a_refused_collection_is_an_unread_role_and_never_an_empty_one(sis: Start) -> None:
+    served = sis("forbidden=/users,/teachers")
+    told = served.told(Wanted(roles=frozenset({"student", "teacher"})))
+    assert told.of("student")
+    assert not told.complete
+    assert told.proof is not None
+    assert told.proof.unread_roles == ("teacher",)
+    assert told.problems == ("unread:teacher",)
+
+
+def test_q27_nobody_readable_at_all_is_an_error(sis: Start) -> None:
+    with sis("forbidden=/users,/students,/teachers").client() as client, pytest.raises(Refused):
+        told_by(client)
+
+
+def test_q27_staff_that_only_users_would_tell_are_unread_where_it_is_refused(sis: Start) -> None:
+    told = sis("not_found=/users").told(Wanted())
+    assert set(told.problems) == {"unread:admin", "unread:staff"}
+
+
+def test_q28_nothing_shared_is_never_complete(sis: Start) -> None:
+    told = sis("no_share").told()
+    assert not told.users
+    assert set(told.problems) == {"no-orgs", "no-people"}
+
+
+def test_users_that_leave_out_the_students_are_completed_from_their_own_list() -> None:
+    students, staff = [person("s-1"), person("s-2")], [person("t-1", "teacher"), person("a-1", "principal")]
+    lists = {"/users": staff, "/students": students, "/teachers": staff[:1]}
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        return page(lists[path], query) if path in lists else None
+
+    with odd(answers) as client:
+        told = told_by(client, Wanted())
+    assert told.complete
+    assert told.ids == {"s-1", "s-2", "t-1", "a-1"}
+    assert told.proof is not None
+    assert told.proof.strategy == "users+students"
+
+
+def test_a_person_in_two_lists_comes_once(sis: Start) -> None:
+    told = sis("forbidden=/users").told(Wanted(roles=frozenset({"student", "teacher"})))
+    assert len(told.ids) == len(told.users)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_enrollments_tell_the_school_where_users_name_none(sis: Start, version: str) -> None:
+    served = sis(versions=(version,))
+    truth = {(user["sourcedId"], "sch-1") for user in served.told().of("student", org="sch-1")}
+    served.sis.faults.set("orgs_empty=all")
+    told = served.told()
+    assert told.proof is not None
+    assert told.proof.strategy == "users+enrollments"
+    found = {(user["sourcedId"], "sch-1") for user in told.of("student", org="sch-1")}
+    assert len(found & truth) >= 0.95 * len(truth)
+    assert all(entry["role"] == "student" for one, _ in found for entry in told.user(one)["roles"] if entry["org"])
+
+
+def test_the_only_school_is_the_school_of_users_that_name_none() -> None:
+    people = [person(f"s-{n}", roles=[{"role": "student", "roleType": "primary"}]) for n in range(5)]
+    with odd(lambda path, query: page(people, query) if path == "/users" else None) as client:
+        told = told_by(client, Wanted())
+    assert told.complete
+    assert len(told.of("student", org="sch-1")) == 5
+
+
+def test_users_without_any_school_are_no_proof_of_anything() -> None:
+    people = [person(f"s-{n}", roles=[{"role": "student", "roleType": "primary"}]) for n in range(5)]
+    schools = [{"sourcedId": f"sch-{n}", "type": "school", "name": "x"} for n in range(2)]
+    lists = {"/users": (people, "users"), "/orgs": (schools, "orgs")}
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        return page(lists[path][0], query, lists[path][1]) if path in lists else None
+
+    with odd(answers) as client:
+        assert told_by(client, Wanted()).problems == ("no-orgs:student",)
+
+
+@pytest.mark.parametrize("fault", ["filter_ignored=all", "filter_ignored=nested", "filter_empty", "filter_refused=500"])
+def test_q41_a_filter_that_does_not_work_loses_nobody(sis: Start, fault: str) -> None:
+    served = sis(fault)
+    told = served.told(Wanted(("sch-1",)))
+    assert told.complete
+    assert told.ids == in_school(served)
+
+
+def test_q42_only_parameters_of_the_standard_are_sent(sis: Start) -> None:
+    served = sis("strict_query")
+    assert served.told().complete
+    known = {"limit", "offset", "sort", "orderBy", "filter", "fields"}
+    for entry in served.requests:
+        if entry.method == "GET" and entry.query:
+            assert {part.split("=")[0] for part in entry.query.split("&")} <= known
+
+
+@pytest.mark.parametrize("grouping", ["left_to_right", "and_first"])
+def test_q43_never_more_than_one_clause(sis: Start, grouping: str) -> None:
+    served = sis(f"filter_grouping={grouping}")
+    served.told(Wanted(("sch-1",), since=YESTERDAY))
+    assert not [entry for entry in served.requests if "%20AND%20" in entry.query or "%20OR%20" in entry.query]
+
+
+def test_q44_a_delta_says_so_and_holds_only_what_changed(sis: Start) -> None:
+    served = sis()
+    everybody = len(served.sis.district)
+    served.sis.district.rename("u-1050")
+    told = served.told(Wanted(since=datetime.now(UTC) - timedelta(minutes=5)))
+    assert told.proof is not None
+    assert told.proof.mode == "delta"
+    assert "u-1050" in told.ids
+    assert len(told.ids) < everybody / 10
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["filter_empty", "filter_unknown=empty", "filter_ignored=all", "filter_broken=everything", "filter_refused=400"],
+)
+def test_q45_q46_a_delta_is_only_used_where_its_filter_is_proved(sis: Start, fault: str) -> None:
+    served = sis(fault)
+    told = served.told(Wanted(since=YESTERDAY, contacts=True))
+    assert told.proof is not None
+    if fault in ("filter_unknown=empty", "filter_broken=everything"):
+        assert told.proof.mode == "delta"
+    else:
+        assert told.proof.mode == "full"
+        assert "delta-not-honoured" in told.proof.notes
+        assert len(told.ids) == len(served.sis.district)
+
+
+def test_q46_a_first_page_older_than_asked_for_gives_the_delta_away() -> None:
+    people = [person(f"s-{n}", dateLastModified="2020-01-01T00:00:00.000Z") for n in range(5)]
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path != "/users":
+            return None
+        far = "203" in query.get("filter", "") and ">'203" in query["filter"]
+        return page([] if far else people, query)
+
+    with odd(answers) as client:
+        told = told_by(client, Wanted(since=YESTERDAY))
+    assert told.proof is not None
+    assert told.proof.mode == "full"
+
+
+def test_q88_an_unknown_school_is_looked_for_in_the_orgs(sis: Start) -> None:
+    for fault in ("unknown_school=empty", "unknown_school=403"):
+        with sis(fault).client() as client:
+            assert client.find_org("no-such-school") is None
+
+
+def test_q88_an_empty_per_school_list_proves_nothing(sis: Start) -> None:
+    served = sis("unknown_school=empty")
+    told = served.told(Wanted(("no-such-school",)))
+    assert told.proof is not None
+    assert told.proof.mode == "full"
+    assert "per-school-list-empty" in told.proof.notes
+
+
+def test_q88_a_delta_works_where_no_match_is_404(sis: Start) -> None:
+    told = sis("no_match=404").told(Wanted(since=YESTERDAY))
+    assert told.proof is not None
+    assert told.proof.mode == "delta"
+
+
+def test_a_per_school_list_that_ignores_the_school_is_not_believed() -> None:
+    people = [person(f"s-{n}") for n in range(3)] + [person("t-1", "teacher")]
+    lists = {"/users": people, "/schools/sch-9/students": people[:3], "/schools/sch-9/teachers": people[3:]}
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        return page(lists[path], query) if path in lists else None
+
+    with odd(answers) as client:
+        told = told_by(client, Wanted(("sch-9",), roles=frozenset({"student", "teacher"})))
+    assert not told.users
+    assert told.proof is not None
+    assert "per-school-list-not-of-this-school" in told.proof.notes
+
+
+def test_a_school_is_found_by_an_identifier_that_only_one_has(sis: Start) -> None:
+    served = sis()
+    identifier = served.sis.district.schools[0].identifier
+    with served.client() as client:
+        found = client.find_org(identifier)
+    assert found is not None
+    assert (found["sourcedId"], found["foundBy"]) == (served.sis.district.schools[0].sourced_id, "identifier")
+
+
+def test_fifty_schools_of_a_connection_cost_one_pull(sis: Start) -> None:
+    served = sis()
+    with served.client() as client:
+        told_by(client)
+        learned = client.learned
+    served.sis.log.clear()
+    told = served.told(learned=learned)
+    pages = -(-len(told.users) // 50) + 1
+    assert len(served.requests) <= 1.1 * pages + 1

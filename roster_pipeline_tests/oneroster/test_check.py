@@ -1,0 +1,117 @@
+"""Test Your Information: every item, green and red, and nobody's name in any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from roster_pipeline.oneroster import CheckItem, check
+from roster_pipeline_tests.oneroster.reading_aloud import Served
+
+Start = Callable[..., Served]
+
+
+def items(served: Served, school: str = "sch-1", **settings: Any) -> dict[str, CheckItem]:
+    with served.client(**settings) as client:
+        return {item.name: item for item in check(client, school, contacts=True)}
+
+
+def test_everything_is_green_where_everything_works(sis: Start) -> None:
+    found = items(sis())
+    assert [name for name, item in found.items() if item.ok is False] == []
+    assert {"Address", "Encryption", "Sign-in", "Version", "School", "Students", "Teachers", "Staff", "Admins"} <= set(
+        found
+    )
+    assert {"Guardians", "Completeness", "Page size", "Second witness", "Changes only", "Clock"} <= set(found)
+    assert found["Changes only"].ok
+    assert "found by sourcedId" in found["School"].detail
+    assert "identifier 100%" in found["Student number"].detail
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        ("credentials_ended", "Sign-in"),
+        ("html_with_200", "Address"),
+        ("hide_school=sch-1", "School"),
+        ("role_absent=teacher", "Teachers"),
+        ("forbidden=/users", "Staff"),
+        ("guardians=off", "Guardians"),
+        ("agents=off", "Guardians"),
+        ("total_header=high", "Completeness"),
+        ("offset_unit=page", "Paging"),
+        ("offset_ignored", "People"),
+    ],
+)
+def test_what_does_not_work_is_red_and_says_what_to_do(sis: Start, fault: str, name: str) -> None:
+    item = items(sis(fault))[name]
+    assert item.ok is False
+    assert item.detail
+    assert item.remedy
+
+
+def test_a_server_that_is_not_there_is_a_red_address(sis: Start) -> None:
+    served = sis()
+    served.stop()
+    assert items(served)["Address"].ok is False
+
+
+def test_q09_scopes_that_were_not_granted_are_named(sis: Start) -> None:
+    assert "roster.readonly" in items(sis("scope_granted=roster-core.readonly"))["Scopes"].detail
+
+
+def test_q40_offset_that_counts_pages_is_told_in_the_test(sis: Start) -> None:
+    assert "counts pages" in items(sis("offset_unit=page"))["Paging"].detail
+
+
+def test_q54_vendors_own_roles_are_counted(sis: Start) -> None:
+    assert items(sis("unknown_roles"))["Other roles"].ok is None
+
+
+def test_q73_where_the_number_stands_is_told_with_its_share(sis: Start) -> None:
+    found = items(sis("number_in=user_ids"))["Student number"]
+    assert "userIds:" in found.detail
+    assert found.remedy
+
+
+def test_q86_disabled_accounts_are_counted_and_warned_of(sis: Start) -> None:
+    found = items(sis("enabled=all_off"))["Disabled accounts"]
+    assert "(100%)" in found.detail
+    assert "disabled means gone" in found.remedy
+
+
+def test_a_delta_that_is_not_honoured_is_only_information(sis: Start) -> None:
+    assert items(sis("filter_ignored=all"))["Changes only"].ok is None
+
+
+def test_single_users_that_are_not_served_are_only_information(sis: Start) -> None:
+    assert items(sis("single_users=off"))["Second witness"].ok is None
+
+
+def test_a_page_size_that_had_to_shrink_is_told(sis: Start) -> None:
+    assert "instead of 200" in items(sis("page_cap_error=60"), page_size=200)["Page size"].detail
+
+
+def test_a_school_by_its_identifier_is_told_so(sis: Start) -> None:
+    served = sis()
+    found = items(served, served.sis.district.schools[0].identifier)["School"]
+    assert found.ok
+    assert "identifier" in found.detail
+
+
+def test_two_schools_with_one_identifier_are_red(sis: Start) -> None:
+    served = sis("org_identifier=doubled")
+    with served.client() as client:
+        identifier = next(org["identifier"] for org in client.orgs() if org["type"] == "school")
+    found = items(served, identifier)["School"]
+    assert found.ok is False
+    assert "sourcedId" in found.remedy
+
+
+def test_no_item_names_a_person(sis: Start) -> None:
+    served = sis()
+    people = served.told().users
+    shown = " ".join(f"{item.detail} {item.remedy}" for item in items(served).values())
+    assert not [user for user in people if user["familyName"] in shown or user["sourcedId"] in shown]

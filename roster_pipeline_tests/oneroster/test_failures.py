@@ -1,0 +1,230 @@
+"""Quirks 87 to 95, and 19: what fails, how it is said, and what is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from roster_pipeline.oneroster import (
+    AddressNotAllowed,
+    Busy,
+    Malformed,
+    NotOneRoster,
+    OneRosterError,
+    Redirected,
+    ServerFailed,
+    TlsFailed,
+    TooLarge,
+    TooSlow,
+    Unreachable,
+)
+from roster_pipeline.simulator import District
+from roster_pipeline.simulator.tls import private_authority
+from roster_pipeline_tests.oneroster.odd_server import odd, page, person
+from roster_pipeline_tests.oneroster.reading_aloud import Served, quicker, serve, told_by
+
+Start = Callable[..., Served]
+
+
+def connected(served: Served, fault: str, **settings: Any) -> Any:
+    """Pull with a client that was connected before the fault came."""
+    with served.client(**settings) as client:
+        client.connect()
+        served.sis.faults.set(fault)
+        return told_by(client)
+
+
+def test_q19_a_certificate_of_an_own_authority_is_believed_only_with_its_bundle(
+    small_district: District, tmp_path: Path
+) -> None:
+    made = private_authority(tmp_path)
+    tls = {"ssl_certfile": str(made.certificate), "ssl_keyfile": str(made.key)}
+    served = serve(small_district, tls=tls)
+    try:
+        with served.client() as client, pytest.raises(TlsFailed, match="could not be verified"):
+            client.connect()
+        assert served.told(ca_bundle=str(made.authority)).complete
+        assert served.told(ca_bundle=made.authority.read_text()).complete
+    finally:
+        served.stop()
+
+
+def test_q19_an_expired_certificate_is_named(small_district: District, tmp_path: Path) -> None:
+    made = private_authority(tmp_path, expired=True)
+    tls = {"ssl_certfile": str(made.certificate), "ssl_keyfile": str(made.key)}
+    served = serve(small_district, tls=tls)
+    try:
+        with served.client(ca_bundle=str(made.authority)) as client, pytest.raises(TlsFailed, match="expired"):
+            client.connect()
+    finally:
+        served.stop()
+
+
+def test_q87_too_many_requests_without_retry_after_backs_off_and_goes_on(sis: Start) -> None:
+    served = sis("retry_after=off")
+    told = connected(served, "too_many=3")
+    assert told.complete
+    assert told.proof.retries == 3
+    assert served.time.waits == sorted(served.time.waits)
+
+
+@pytest.mark.parametrize("spelled", ["7", "date"])
+def test_q87_retry_after_is_honoured(sis: Start, spelled: str) -> None:
+    served = sis(f"retry_after={spelled}")
+    assert connected(served, "too_many=1", parallel=1).complete
+    assert max(served.time.waits) >= (7 if spelled == "7" else 0.5)
+
+
+def test_q87_a_server_that_stays_busy_fails_within_the_budget(sis: Start) -> None:
+    served = sis()
+    with pytest.raises(Busy, match="429"):
+        connected(served, "too_many=1000")
+    assert sum(served.time.waits) <= 60
+
+
+@pytest.mark.parametrize("shape", ["errors", "statusInfoSet", "wrapped", "bare", "modern", "plain"])
+def test_q89_an_error_in_any_shape_is_said_by_its_code(sis: Start, shape: str) -> None:
+    served = sis(f"error_shape={shape}", "forbidden=/users,/students,/teachers")
+    with served.client() as client, pytest.raises(OneRosterError) as problem:
+        told_by(client)
+    assert "403" in problem.value.message
+    assert ("forbidden" in problem.value.message) == (shape != "plain")
+
+
+def test_q89_free_text_of_the_server_is_never_shown() -> None:
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        said = {"imsx_codeMajor": "failure", "imsx_severity": "error", "imsx_description": "Mira Oduya broke it"}
+        said["imsx_CodeMinor"] = {"imsx_codeMinorField": [{"imsx_codeMinorFieldValue": "Mira Oduya"}]}  # type: ignore[assignment]
+        return JSONResponse(said, status_code=500) if path == "/users" else None
+
+    with odd(answers) as client, pytest.raises(ServerFailed) as problem:
+        told_by(client)
+    assert "Oduya" not in str(problem.value)
+
+
+@pytest.mark.parametrize("fault", ["failure_with_200=imsx", "failure_with_200=status_zero", "envelope=missing"])
+def test_q90_a_failure_under_200_is_a_failure(sis: Start, fault: str) -> None:
+    with pytest.raises(ServerFailed):
+        connected(sis(), fault)
+
+
+def test_q91_a_page_that_is_too_heavy_is_asked_for_in_smaller_pieces(sis: Start) -> None:
+    served = sis()
+    with served.client(page_size=200) as client:
+        client.connect()
+        served.sis.faults.set("timeout_above=60")
+        told = told_by(client)
+        assert client.learned["paging"]["limit"] == 50
+    assert told.complete
+    assert len(told.ids) == len(served.sis.district)
+
+
+def test_q91_a_passing_failure_is_tried_again(sis: Start) -> None:
+    told = connected(sis(), "fails_first=3")
+    assert told.complete
+    assert told.proof.retries >= 2
+
+
+def test_q92_a_page_that_fails_for_good_fails_the_pull() -> None:
+    people = [person(f"s-{number}") for number in range(300)]
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path != "/users":
+            return None
+        start, size = int(query["offset"]), int(query["limit"])
+        return Response(status_code=500) if start <= 120 < start + size else page(people, query)
+
+    with odd(answers) as client, pytest.raises(ServerFailed, match="500"):
+        told_by(client)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        ("html_with_200", NotOneRoster, "other than JSON"),
+        ("negotiate", NotOneRoster, "Windows sign-in"),
+        ("empty_body", Malformed, "empty"),
+        ("truncated_json", Malformed, "cut-off"),
+        ("deep_json", Malformed, "broken"),
+    ],
+)
+def test_q93_what_is_no_oneroster_answer_is_named(
+    sis: Start, fault: str, kind: type[OneRosterError], said: str
+) -> None:
+    for served in (sis(fault), sis()):
+        with pytest.raises(kind, match=said):
+            connected(served, fault)
+
+
+def test_q93_a_token_address_that_fails_is_no_wrong_password(sis: Start) -> None:
+    with sis("token_error=503").client() as client, pytest.raises(ServerFailed, match="token address"):
+        client.connect()
+
+
+def test_q94_a_slow_large_page_is_halved(sis: Start) -> None:
+    served = sis()
+    with served.client(page_size=100, limits=quicker(read_seconds=0.3)) as client:
+        client.connect()
+        served.sis.faults.set("latency_per_record=5000")
+        told = told_by(client)
+    assert told.complete
+    assert len(told.ids) == len(served.sis.district)
+
+
+def test_q95_a_server_that_takes_two_at_a_time_gets_fewer(sis: Start) -> None:
+    served = sis()
+    with served.client(page_size=20) as client:
+        client.connect()
+        served.sis.faults.set("parallel_limit=2", "latency=5")
+        assert told_by(client).complete
+        assert client.exchange.parallel <= 2
+
+
+def test_a_connection_that_is_cut_is_tried_again_and_then_said(sis: Start) -> None:
+    with pytest.raises(Unreachable, match="broke"):
+        connected(sis(), "connection_cut")
+
+
+def test_a_server_that_is_not_there_is_said_at_once(sis: Start) -> None:
+    served = sis()
+    served.stop()
+    with served.client() as client, pytest.raises(Unreachable, match="cannot be reached"):
+        client.connect()
+
+
+def test_one_byte_a_second_ends_in_time(sis: Start) -> None:
+    served = sis()
+    with pytest.raises(TooSlow, match="not complete"):
+        connected(served, "slow_bytes=20", limits=quicker(response_seconds=1.0))
+
+
+def test_a_body_that_hangs_ends_in_time(sis: Start) -> None:
+    with pytest.raises(TooSlow):
+        connected(sis(), "hangs=3", limits=quicker(read_seconds=0.3), page_size=25)
+
+
+@pytest.mark.parametrize("fault", ["huge_body=12", "gzip_bomb=12"])
+def test_a_body_without_end_is_not_swallowed(sis: Start, fault: str) -> None:
+    with pytest.raises(TooLarge, match="larger than"):
+        connected(sis(), fault, limits=quicker(response_bytes=8_000_000), page_size=25)
+
+
+def test_a_redirect_to_another_host_is_refused(sis: Start) -> None:
+    with pytest.raises(Redirected, match=r"other\.example"):
+        connected(sis(), "redirect=https://other.example/")
+
+
+def test_private_addresses_are_refused_unless_allowed(sis: Start) -> None:
+    served = sis()
+    with served.client(allow_private=False) as client, pytest.raises(AddressNotAllowed):
+        client.connect()
+    assert not served.requests
+
+
+def test_unencrypted_addresses_are_for_this_machine_alone() -> None:
+    with odd(lambda path, query: None) as client, pytest.raises(AddressNotAllowed, match="not encrypted"):
+        client.exchange.get("http://sis.example.org/orgs", "/orgs")

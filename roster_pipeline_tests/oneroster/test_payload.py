@@ -1,0 +1,311 @@
+"""Quirks 47 to 73: records in every state of repair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from starlette.responses import Response
+
+from roster_pipeline.oneroster import Wanted
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
+from roster_pipeline_tests.oneroster.reading_aloud import Served, Told, told_by
+
+Start = Callable[..., Served]
+VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
+
+
+def same_people(served: Served, *faults: str, but: tuple[str, ...] = ()) -> Told:
+    """The fault changes nothing in what is told, except for the named fields."""
+    before = served.told()
+    served.sis.faults.set(*faults)
+    after = served.told()
+    assert after.complete
+    left = {user["sourcedId"]: {k: v for k, v in user.items() if k not in but} for user in before.users}
+    right = {user["sourcedId"]: {k: v for k, v in user.items() if k not in but} for user in after.users}
+    assert left == right
+    return after
+
+
+def of_people(*people: Any) -> Told:
+    with odd(lambda path, query: page(list(people), query) if path == "/users" else None) as client:
+        return told_by(client)
+
+
+@VERSIONS
+def test_q47_a_lone_record_and_lone_list_entries(sis: Start, version: str) -> None:
+    same_people(sis(versions=(version,)), "lone_object", "lists=object")
+
+
+def test_q47_one_org_as_an_object() -> None:
+    people = [person("s-1")]
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        return {"/orgs": {"orgs": SCHOOL}, "/users": {"users": people[0]}}.get(path)
+
+    with odd(answers) as client:
+        told = told_by(client)
+    assert [org["sourcedId"] for org in told.orgs] == ["sch-1"]
+    assert told.ids == {"s-1"}
+
+
+@pytest.mark.parametrize("href", ["tilde", "internal", "empty"])
+@VERSIONS
+def test_q48_href_is_never_used(sis: Start, href: str, version: str) -> None:
+    same_people(sis(versions=(version,)), f"href={href}")
+
+
+@VERSIONS
+def test_q48_references_as_bare_texts(sis: Start, version: str) -> None:
+    same_people(sis(versions=(version,)), "references=bare")
+
+
+def test_q48_references_without_an_id_reject_the_record_instead_of_losing_its_school(sis: Start) -> None:
+    told = sis("references=without_id").told()
+    assert "org-unreadable" in told.rules
+    assert not told.of("student")
+    assert not told.complete
+
+
+@pytest.mark.parametrize("parent", ["empty", "null"])
+def test_q49_an_unusable_parent_is_no_parent(sis: Start, parent: str) -> None:
+    told = sis(f"org_parent={parent}").told()
+    assert len(told.orgs) == 3
+    assert {org["parent"] for org in told.orgs} == {None}
+
+
+def test_q50_records_of_one_human_stay_apart_and_a_single_user_may_be_a_list(sis: Start) -> None:
+    served = sis("id_scheme=role_suffix", "user_single_as_list", versions=("1.1",))
+    told = served.told()
+    assert told.complete
+    with served.client() as client:
+        assert client.user(told.users[0]["sourcedId"]) == told.users[0]
+
+
+@pytest.mark.parametrize("fault", ["email=null_text", "email=empty", "email=absent"])
+def test_q51_no_email_in_any_spelling(sis: Start, fault: str) -> None:
+    told = same_people(sis(), fault, but=("email",))
+    assert any(user["email"] is None for user in told.users)
+    assert not {"NULL", "null", ""} & {user["email"] for user in told.users}
+
+
+def test_q51_somebody_may_be_called_null() -> None:
+    told = of_people(person("s-1", familyName="Null", givenName="None", email="none"))
+    assert (told.users[0]["familyName"], told.users[0]["givenName"], told.users[0]["email"]) == ("Null", "None", None)
+
+
+def test_q56_schools_under_other_types_are_found(sis: Start) -> None:
+    for fault in ("org_type=department", "org_type=departments", "org_type=mixed"):
+        served = sis(fault)
+        assert served.told().complete
+        with served.client() as client:
+            assert client.find_org("sch-1") is not None
+
+
+def test_q58_every_kind_of_user_id_is_kept_with_its_type(sis: Start) -> None:
+    told = sis("user_ids=untis").told()
+    assert max(len(user["userIds"]) for user in told.users) == 7
+
+
+@VERSIONS
+def test_q59_null_and_missing_are_the_same(sis: Start, version: str) -> None:
+    same_people(sis(versions=(version,)), "nulls")
+
+
+def test_q60_a_change_of_role_keeps_the_id(sis: Start) -> None:
+    served = sis()
+    teacher = served.told().of("teacher", org="sch-1")[0]["sourcedId"]
+    served.sis.district.set_role(teacher, "principal")
+    assert teacher in {user["sourcedId"] for user in served.told().of("principal")}
+
+
+@pytest.mark.parametrize("dates", ["rotate", "empty", "garbage"])
+def test_q61_no_date_ever_rejects_a_person(sis: Start, dates: str) -> None:
+    told = same_people(sis(), f"dates={dates}", but=("dateLastModified",))
+    assert not [reject for reject in told.rejects if reject["severity"] == "error"]
+
+
+def test_q61_a_delta_works_with_dates_in_any_spelling(sis: Start) -> None:
+    told = sis("dates=rotate").told(Wanted(since=datetime.now(UTC) - timedelta(days=3650)))
+    assert told.proof is not None
+    assert told.proof.complete
+
+
+def test_q62_one_record_per_school_is_told_as_it_comes(sis: Start) -> None:
+    told = sis("id_scheme=per_school").told()
+    assert told.complete
+    assert len(told.ids) == len(told.users)
+
+
+@pytest.mark.parametrize("missing", ["empty", "null"])
+@VERSIONS
+def test_q63_a_user_without_a_role_is_told_without_one(sis: Start, missing: str, version: str) -> None:
+    served = sis(f"role_missing={missing}", versions=(version,))
+    told = served.told()
+    assert told.complete
+    roleless = [user for user in told.users if not any(entry["role"] for entry in user["roles"])]
+    assert roleless
+
+
+@pytest.mark.parametrize("grades", ["empty", "text", "number", "null", "old_name"])
+@VERSIONS
+def test_q64_grades_in_every_form_are_a_list_of_texts(sis: Start, grades: str, version: str) -> None:
+    told = same_people(sis(versions=(version,)), f"grades={grades}", but=("grades",))
+    assert all(isinstance(grade, str) and grade for user in told.users for grade in user["grades"])
+    if grades in ("text", "old_name"):
+        assert all(user["grades"] for user in told.of("student"))
+
+
+@pytest.mark.parametrize("booleans", ["rotate", "json"])
+def test_q65_booleans_in_every_spelling(sis: Start, booleans: str) -> None:
+    same_people(sis(), f"booleans={booleans}")
+
+
+def test_q65_an_unknown_boolean_is_not_false(sis: Start) -> None:
+    for fault in ("booleans=absent", "booleans=garbage"):
+        told = sis(fault).told()
+        assert told.complete
+        assert {user["enabledUser"] for user in told.users} == {None}
+
+
+@pytest.mark.parametrize("scheme", ["exotic", "case", "encoded"])
+def test_q66_ids_are_opaque_and_found_again_one_by_one(sis: Start, scheme: str) -> None:
+    served = sis(f"id_scheme={scheme}")
+    told = served.told()
+    assert told.complete
+    assert len(told.ids) == len(told.users)
+    with served.client() as client:
+        answers = client.user_answers(sorted(told.ids)[:60])
+    assert {answer.state for answer in answers.values()} == {"found"}
+
+
+def test_q67_passwords_never_come_through_the_door(sis: Start) -> None:
+    told = sis("passwords", "extra_members").told()
+    assert told.complete
+    assert b"password" not in orjson.dumps([told.users, told.rejects]).lower()
+
+
+def test_q68_blanks_around_ids_are_no_part_of_them_but_requests_spell_them(sis: Start) -> None:
+    for fault in ("references=padded", "references=trimmed"):
+        served = sis("id_scheme=padded", fault)
+        with served.client() as client:
+            told = told_by(client)
+            assert told.complete
+            assert all(one == one.strip() for one in told.ids)
+            named = {agent for user in told.of("student") for agent in user["agents"]}
+            assert named <= told.ids
+            answers = client.user_answers(sorted(told.ids)[:20])
+        assert {answer.state for answer in answers.values()} == {"found"}
+
+
+def test_q68_an_unknown_padding_makes_a_404_mean_nothing(sis: Start) -> None:
+    served = sis("id_scheme=padded")
+    with served.client() as client:
+        told = told_by(client)
+        learned = client.learned
+    with served.client(learned=learned) as client:
+        states = {answer.state for answer in client.user_answers(sorted(told.ids)).values()}
+    assert "missing" not in states
+
+
+def test_q68_names_keep_quotes_and_lose_outer_blanks(sis: Start) -> None:
+    told = sis("odd_names").told()
+    assert told.complete
+    assert all(user["givenName"] == user["givenName"].strip() for user in told.users if user["givenName"])
+
+
+def test_q69_agents_that_lead_nowhere_are_no_error(sis: Start) -> None:
+    assert sis("agents=dangling").told().complete
+
+
+@VERSIONS
+def test_q70_member_names_in_any_case(sis: Start, version: str) -> None:
+    same_people(sis(versions=(version,)), "member_case")
+
+
+def test_q71_teachers_without_number_and_users_without_name_are_told(sis: Start) -> None:
+    told = sis("teacher_without_number", "nameless").told()
+    assert told.complete
+    assert any(user["identifier"] is None for user in told.of("teacher"))
+    assert any(user["familyName"] is None for user in told.users)
+
+
+def test_q72_wanted_metadata_are_kept_by_path_and_nothing_else(sis: Start) -> None:
+    told = sis("japan").told(metadata_keys=("jp.kanaGivenName",))
+    assert told.complete
+    kept = {key for user in told.users for key in user["metadata"]}
+    assert kept == {"jp.kanaGivenName"}
+
+
+@pytest.mark.parametrize("place", ["user_ids", "master", "metadata", "identifier"])
+def test_q73_the_number_is_delivered_wherever_it_stands(sis: Start, place: str) -> None:
+    assert sis(f"number_in={place}").told(metadata_keys=("studentNumber",)).complete
+
+
+def test_records_that_are_none_are_rejected_and_counted(sis: Start) -> None:
+    served = sis("junk_entries=7")
+    told = served.told()
+    assert "not-an-object" in told.rules
+    assert told.proof is not None
+    errors = [reject for reject in told.rejects if reject["severity"] == "error" and reject["collection"] == "users"]
+    assert told.proof.rejected == len(errors)
+    assert told.proof.records == len(told.users) + told.proof.rejected + told.proof.left_out
+
+
+@pytest.mark.parametrize("case", ["upper", "title"])
+@VERSIONS
+def test_roles_in_any_case_are_the_standards(sis: Start, case: str, version: str) -> None:
+    same_people(sis(versions=(version,)), f"roles_case={case}")
+
+
+def test_roles_win_over_the_other_generation(sis: Start) -> None:
+    same_people(sis(), "both_generations")
+
+
+def test_a_status_that_is_no_text_is_not_taken_for_active() -> None:
+    told = of_people(person("s-1", status={"x": 1}), person("s-2", status=""), person("s-3", status=" ToBeDeleted "))
+    assert [user["status"] for user in told.users] == ["unreadable", None, "tobedeleted"]
+
+
+def test_several_roles_and_several_orgs_that_are_not_paired_reject_the_record() -> None:
+    told = of_people(person("s-1", roles=["student", "teacher"], orgs=["a", "b"]))
+    assert told.rules == {"roles-and-orgs-unpaired"}
+    assert not told.users
+
+
+def test_guardians_are_dropped_at_the_door_where_nobody_needs_them(sis: Start) -> None:
+    told = sis().told(Wanted())
+    assert not told.of("guardian", "parent", "relative") or all(
+        any(entry["role"] not in ("guardian", "parent", "relative") for entry in user["roles"]) for user in told.users
+    )
+    assert told.proof is not None
+    assert told.proof.left_out > 0
+
+
+@pytest.mark.parametrize(
+    "fault", ["bom", "charset=latin1", "content_type=text", "content_type=html", "content_type=none", "gzip", "types"]
+)
+def test_what_wraps_the_json_does_not_matter(sis: Start, fault: str) -> None:
+    served = sis(fault)
+    told = served.told()
+    assert told.complete
+    assert len(told.ids) == len(served.sis.district)
+
+
+def test_lone_surrogates_nan_and_nul_do_not_lose_a_page() -> None:
+    body = orjson.dumps({"users": [person("s-1"), person("s-2")]}).replace(b'"Mira"', b'"Mi\\ud800\\u0000ra"')
+    body = body.replace(b'"mira"', b"NaN")
+    with odd(
+        lambda path, query: (
+            Response(body)
+            if path == "/users" and not int(query.get("offset", 0))
+            else ({"users": []} if path == "/users" else None)
+        )
+    ) as client:
+        told = told_by(client)
+    assert told.ids == {"s-1", "s-2"}
+    assert told.users[0]["givenName"] == "Mira"
+    assert orjson.dumps(told.users)

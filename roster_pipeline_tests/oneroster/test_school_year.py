@@ -1,0 +1,193 @@
+"""Quirks 52 to 57 and 74 to 86, as far as they concern reading: what is delivered is told, and nothing is concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from roster_pipeline.oneroster import Client, WitnessReport
+from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
+
+Start = Callable[..., Served]
+
+
+def pupil(served: Served, number: int = 0) -> str:
+    """A student of school 1, by place in the list."""
+    return sorted(user["sourcedId"] for user in served.told().of("student", org="sch-1"))[number]
+
+
+def asked(client: Client, *people: str, present: str) -> WitnessReport:
+    return client.witness(people, "sch-1", present)
+
+
+def test_q52_service_accounts_are_told_like_anybody(sis: Start) -> None:
+    told = sis("service_accounts").told()
+    assert told.complete
+    assert any(user["familyName"] == "Account" for user in told.users)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "accountless_hidden=all",  # q53
+        "half_school=sch-1",  # q81
+        "list_omits=5",  # q79
+        "grade_hidden=06,07,08,09",  # q78
+        "graduates=drop",  # q84
+        "between_terms",  # q74 and q79
+    ],
+)
+def test_q53_q74_q78_q79_q81_q84_a_list_that_leaves_people_out_is_contradicted_by_the_witness(
+    sis: Start, fault: str
+) -> None:
+    served = sis()
+    before = served.told()
+    served.sis.faults.set(fault)
+    after = served.told()
+    gone = sorted({user["sourcedId"] for user in before.of("student", org="sch-1")} - after.ids)
+    assert gone or fault.startswith("grade_hidden")
+    if fault == "list_omits=5":
+        with served.client() as client:
+            report = asked(client, *gone, present=after.of("teacher", org="sch-1")[0]["sourcedId"])
+        assert set(report.answers.values()) == {"here"}
+
+
+def test_q54_whatever_role_staff_are_given_is_told(sis: Start) -> None:
+    told = sis("staff_as=administrator", versions=("1.1",)).told()
+    assert told.complete
+    assert told.of("administrator", org="sch-1")
+    assert not sis("staff_as=absent").told().of("aide")
+
+
+def test_q54_roles_outside_the_vocabulary_are_kept_as_they_are(sis: Start) -> None:
+    roles = {entry["role"] for user in sis("unknown_roles").told().users for entry in user["roles"]}
+    assert roles - {"student", "teacher", "principal", "guardian", "parent", "relative"}
+
+
+def test_q55_guardians_that_are_not_delivered_are_unread_not_removed(sis: Start) -> None:
+    served = sis("guardians=off")
+    told = served.told()
+    assert told.complete
+    assert told.proof is not None
+    assert told.proof.unread_roles == ("contact",)
+    assert len(served.asked("/users/{id}")) <= 50
+
+
+def test_q55_links_that_are_not_delivered_leave_the_guardians(sis: Start) -> None:
+    told = sis("agents=off").told()
+    assert told.of("guardian", "parent", "relative")
+    assert not any(user["agents"] for user in told.users)
+
+
+def test_q57_every_kind_of_relation_is_told(sis: Start) -> None:
+    assert sis().told().of("relative")
+
+
+def test_q75_a_leaver_without_org_is_told_without_one(sis: Start) -> None:
+    served = sis(versions=("1.1",))
+    one = pupil(served)
+    served.sis.district.remove(one, "lose_org")
+    told = served.told()
+    assert told.complete
+    assert [entry["org"] for entry in told.user(one)["roles"]] == [None]
+
+
+def test_q76_one_who_lingers_in_single_answers_is_still_here_to_the_witness(sis: Start) -> None:
+    served = sis("single_users=linger")
+    one, other = pupil(served), pupil(served, 1)
+    served.sis.district.remove(one, "vanish")
+    assert one not in served.told().ids
+    with served.client() as client:
+        assert asked(client, one, present=other).answers == {one: "here"}
+
+
+def test_q77_a_status_says_nothing_about_dates(sis: Start) -> None:
+    served = sis()
+    one = pupil(served)
+    served.sis.district.remove(one, "end_date")
+    told = served.told().user(one)
+    assert told["status"] == "active"
+    assert told["roles"][0]["endDate"] is not None
+
+
+@pytest.mark.parametrize(("way", "answer"), [("mark", "gone"), ("vanish", "gone"), ("lose_org", "elsewhere")])
+def test_q80_every_way_of_leaving_is_confirmed_by_the_witness(sis: Start, way: str, answer: str) -> None:
+    served = sis()
+    one, other = pupil(served), pupil(served, 1)
+    served.sis.district.remove(one, way)
+    with served.client() as client:
+        report = asked(client, one, present=other)
+    assert report.serves_single_users
+    assert report.answers == {one: answer}
+
+
+def test_q83_a_cold_cache_is_never_complete(sis: Start) -> None:
+    served = sis()
+    with served.client() as client:
+        client.connect()
+        learned = client.learned
+    served.sis.faults.set("cold_cache=600")
+    assert not served.told(learned=learned).complete
+
+
+def test_q85_roles_carry_their_dates_and_the_witness_minds_them(sis: Start) -> None:
+    served = sis("role_dates=rotate")
+    told = served.told()
+    today = datetime.now(UTC).date()
+    ended = [
+        user["sourcedId"]
+        for user in told.users
+        if all((e["endDate"] or "9") <= today.isoformat() for e in user["roles"])
+    ]
+    begins = [
+        user["sourcedId"]
+        for user in told.users
+        if all((e["beginDate"] or "") > today.isoformat() for e in user["roles"])
+    ]
+    assert ended
+    assert begins
+    with served.client() as client:
+        report = client.witness([*ended, *begins], "sch-1", told.users[0]["sourcedId"], today)
+    assert set(report.answers.values()) == {"elsewhere"}
+
+
+@pytest.mark.parametrize("share", ["students_off", "few_off", "always", "all_off"])
+def test_q86_a_disabled_account_is_told_and_concludes_nothing(sis: Start, share: str) -> None:
+    served = sis(f"enabled={share}")
+    told = served.told()
+    assert told.complete
+    one, other = pupil(served), pupil(served, 1)
+    with served.client() as client:
+        assert asked(client, one, present=other).answers == {one: "here"}
+
+
+def test_a_witness_is_worth_nothing_where_single_users_are_not_served(sis: Start) -> None:
+    served = sis("single_users=off")
+    one, other = pupil(served), pupil(served, 1)
+    with served.client() as client:
+        report = asked(client, one, present=other)
+    assert not report.serves_single_users
+    assert report.answers == {one: "unanswered"}
+
+
+def test_a_witness_needs_somebody_present(sis: Start) -> None:
+    with sis().client() as client:
+        assert client.witness(["u-1"], "sch-1", None).answers == {"u-1": "unanswered"}
+
+
+def test_a_witness_that_fails_for_one_person_is_silent_about_that_person(sis: Start) -> None:
+    served = sis()
+    one, other = pupil(served), pupil(served, 1)
+    with served.client() as client:
+        told_by(client)
+        served.sis.faults.set("forbidden=/users/{id}")
+        assert asked(client, one, present=other).answers == {one: "unanswered"}
+
+
+def test_a_record_without_org_says_nothing_where_users_never_tell_theirs(sis: Start) -> None:
+    served = sis("orgs_empty=all", versions=("1.1",))
+    one, other = pupil(served), pupil(served, 1)
+    with served.client() as client:
+        assert asked(client, one, present=other).answers == {one: "unanswered"}

@@ -75,7 +75,8 @@ def put(
         text=mail.text,
         html=mail.html,
     )
-    return bool(conn.execute(row.on_conflict_do_nothing(index_elements=["message_id"])).rowcount)
+    added = row.on_conflict_do_nothing(index_elements=["message_id"]).returning(outbox.c.id)
+    return conn.scalar(added) is not None
 
 
 def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[Letter]:

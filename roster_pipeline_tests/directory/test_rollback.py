@@ -14,7 +14,8 @@ from roster_pipeline_tests.directory.building import every, newcomer, one, perso
 STATE = {
     "person": "select id, given_name, family_name, email, enabled, number, number_kind, locked_fields from person",
     "link": "select connection_id, sourced_id, person_id, home from link",
-    "membership": "select school_id, person_id, role, grade, status, archived_by, managed, absent_syncs from membership",
+    "membership": "select school_id, person_id, role, grade, status, archived_by, managed, absent_syncs "
+    "from membership",
     "contact": "select person_id, email, phone from contact",
 }
 

@@ -1,0 +1,119 @@
+"""Districts, connections, schools and their secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.directory import ledger, secrets, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline_tests.directory.building import add_school, newcomer, one, sync_rows
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(secrets.SECRET_KEY, secrets.new_key())
+
+
+def test_settings_come_back_as_they_were_set(database: Database, lincoln: SchoolRow) -> None:
+    chosen = SchoolSettings(school_id="x", students=RoleSettings(rostered=True), time_zone="Europe/Berlin")
+    with database.begin() as conn:
+        tenants.set_school(conn, "lincoln", settings=chosen, name="Lincoln High")
+        found = tenants.get_school(conn, "lincoln")
+        assert tenants.list_schools(conn, "springfield") == [found]
+    assert (found.settings, found.name, found.connection.key) == (chosen, "Lincoln High", "sis")
+
+
+def test_new_connection_settings_forget_what_was_learned(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        tenants.remember(conn, lincoln.connection.id, {"version": "1.2"})
+        tenants.remember(conn, lincoln.connection.id, {"strategy": "whole"})
+        assert tenants.get_connection(conn, "sis").learned == {"version": "1.2", "strategy": "whole"}
+        tenants.set_connection(conn, "sis", settings=ConnectionSettings(url="https://new.example.org"))
+        found = tenants.get_connection(conn, "sis")
+        assert (found.learned, found.settings.url, found.secret) == ({}, "https://new.example.org", "env:NOWHERE")
+
+
+def test_a_test_is_kept_with_its_time(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        tenants.save_test(conn, lincoln.id, [{"name": "sign-in", "ok": True}])
+        kept = tenants.get_school(conn, "lincoln").test
+    assert kept is not None
+    assert kept["items"] == [{"name": "sign-in", "ok": True}]
+    assert "T" in kept["at"]
+
+
+def test_unknown_and_taken_keys_are_named_with_the_remedy(database: Database, lincoln: SchoolRow) -> None:
+    for kind in ("district", "connection", "school"):
+        with (
+            database.begin() as conn,
+            pytest.raises(tenants.UnknownKey, match=f"no {kind} nowhere.*\n.*roster {kind} list"),
+        ):
+            getattr(tenants, f"get_{kind}")(conn, "nowhere")
+    with database.begin() as conn, pytest.raises(tenants.UnknownKey):
+        tenants.set_school(conn, "nowhere", name="x")
+    with database.begin() as conn, pytest.raises(tenants.KeyTaken):
+        add_school(conn, "lincoln")
+    with database.begin() as conn, pytest.raises(tenants.KeyTaken):
+        tenants.add_district(conn, "springfield", "x")
+
+
+def test_a_secret_is_never_stored_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = secrets.seal("s3cret")
+    assert "s3cret" not in sealed
+    assert secrets.unseal(sealed) == "s3cret"
+    monkeypatch.setenv(secrets.SECRET_KEY, secrets.new_key())
+    with pytest.raises(secrets.WrongKey):
+        secrets.unseal(sealed)
+
+
+def test_a_reference_is_opened_where_the_variable_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert secrets.seal("env:SIS_SECRET") == "env:SIS_SECRET"
+    with pytest.raises(secrets.MissingVariable, match="SIS_SECRET"):
+        secrets.unseal("env:SIS_SECRET")
+    monkeypatch.setenv("SIS_SECRET", "s3cret")
+    assert secrets.unseal("env:SIS_SECRET") == "s3cret"
+
+
+def test_without_a_key_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(secrets.new_key())
+    monkeypatch.delenv(secrets.SECRET_KEY)
+    with pytest.raises(secrets.MissingKey, match="ROSTER_SECRET_KEY"):
+        secrets.seal("s3cret")
+    assert secrets.unseal(secrets.seal("s3cret", file), file) == "s3cret"
+    monkeypatch.setenv(secrets.SECRET_KEY, "no key")
+    with pytest.raises(secrets.MissingKey):
+        secrets.seal("s3cret")
+
+
+def test_keys_are_rotated_in_one_go(database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = secrets.new_key(), secrets.new_key()
+    monkeypatch.setenv(secrets.SECRET_KEY, old)
+    settings = ConnectionSettings(url="https://sis.example.org")
+    with database.begin() as conn:
+        tenants.add_connection(conn, "springfield", "second", settings, secrets.seal("s3cret"))
+        with pytest.raises(secrets.WrongKey):
+            secrets.rotate(conn, new, old)
+        assert secrets.rotate(conn, old, new) == 1
+        sealed = tenants.get_connection(conn, "second").secret
+    monkeypatch.setenv(secrets.SECRET_KEY, f"{new},{old}")
+    assert sealed is not None
+    assert secrets.unseal(sealed) == "s3cret"
+
+
+def test_the_ledger_says_when_and_whether_a_school_was_synced(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        assert not ledger.has_synced(conn, lincoln.id)
+    result = sync_rows(database, lincoln, newcomer("u1"))
+    with database.begin() as conn:
+        assert ledger.has_synced(conn, lincoln.id)
+        (line,) = ledger.history(conn, school_id=lincoln.id)
+        assert (line.id, line.school, line.counts) == (result.sync_id, "lincoln", {"student": {"create": 1}})
+        assert ledger.history(conn, district_id=lincoln.district_id + 1) == []
+        assert ledger.last_sync_times(conn) == {lincoln.id: line.at}
+        assert [change.entity for change in ledger.changes_of(conn, result.sync_id)] == ["person", "link", "membership"]
+    assert one(database, "select count(distinct xid) from change_log") == 1

@@ -88,10 +88,14 @@ def changes_of_person(conn: Connection, district_id: int, person_id: int) -> lis
 
 
 def has_synced(conn: Connection, school_id: int) -> bool:
-    """Whether anything of this school was ever applied. A first sync that waits for approval has not."""
+    """Whether a sync ever changed anybody of this school.
+
+    One that waits for approval has not, nor one that brought nobody: the first that would change somebody is.
+    """
     query = text(
         "select exists (select from sync where school_id = :school and kind <> 'rollback' "
-        "and (outcome <> 'held' or exists (select from change_log l where l.sync_id = sync.id)))"
+        "and (outcome = 'applied' "
+        "or (outcome = 'held' and exists (select from change_log l where l.sync_id = sync.id))))"
     )
     return bool(conn.scalar(query, {"school": school_id}))
 

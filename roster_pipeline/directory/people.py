@@ -58,8 +58,9 @@ def link(
         raise LinkTaken(owner)
     conn.execute(
         text(
-            "insert into link (district_id, connection_id, sourced_id, person_id, home) values (:district, :connection, "
-            ":sourced_id, :person, not exists (select from link where person_id = :person and home))"
+            "insert into link (district_id, connection_id, sourced_id, person_id, home) "
+            "values (:district, :connection, :sourced_id, :person, "
+            "not exists (select from link where person_id = :person and home))"
         ),
         given,
     )

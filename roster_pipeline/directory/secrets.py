@@ -84,7 +84,7 @@ def _key(key_file: Path | None) -> str:
         return key_file.read_text()
     raise MissingKey(
         "There is no key to keep Client Secrets with.",
-        f"Set {SECRET_KEY} (make one with: roster secrets new-key), or keep the secret in a variable and give env:NAME.",
+        f"Set {SECRET_KEY} (make one with: roster secrets new-key), or keep the secret in a variable: env:NAME.",
     )
 
 

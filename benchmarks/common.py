@@ -37,7 +37,7 @@ SECRET = "benchmark-secret"
 ROOT = "/ims/oneroster/rostering/v1p2"
 PAGE = 1000
 PAGE_CACHE_MEGABYTES = 2048
-"""Pages are served from memory, so that no side waits for the simulator to make them."""
+"""Room for every page, where no side shall wait for the simulator to make one."""
 SEED = 7
 DISTRICT, CONNECTION, SCHOOL = "district", "sis", "school"
 FIRST_SCHOOL = "sch-1"
@@ -82,10 +82,13 @@ def _on_server(server: URL, *statements: str) -> None:
 
 
 @contextmanager
-def simulator(**districts: tuple[int, int]) -> Iterator[dict[str, str]]:
-    """The simulator as a process. districts: name to (schools, students per school); yields name to base URL."""
+def simulator(page_cache: int, **districts: tuple[int, int]) -> Iterator[dict[str, str]]:
+    """The simulator as a process; yields name to base URL.
+
+    page_cache: megabytes for finished pages, 0 for none. districts: name to (schools, students per school).
+    """
     command = [sys.executable, "-m", "roster_pipeline.simulator", "--port", "0", "--versions", "1.2"]
-    command += ["--client-id", CLIENT, "--client-secret", SECRET, "--page-cache", str(PAGE_CACHE_MEGABYTES)]
+    command += ["--client-id", CLIENT, "--client-secret", SECRET, "--page-cache", str(page_cache)]
     for name, (schools, students) in districts.items():
         command += ["--site", f"/{name}:schools={schools},students={students},seed={SEED},versions=1.2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

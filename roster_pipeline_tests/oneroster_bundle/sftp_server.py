@@ -69,7 +69,7 @@ class SftpServer:
         return self.keys[0].get_fingerprint()
 
     def source(self, path: str = "/bundle.zip", **more: Any) -> SftpSource:
-        fields = {
+        fields: dict[str, Any] = {
             "host_key": self.fingerprint,
             "user": USER,
             "secret": PASSWORD,

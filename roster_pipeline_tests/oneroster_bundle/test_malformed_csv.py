@@ -59,8 +59,8 @@ CELLS = st.one_of(st.sampled_from(ODD), st.text(max_size=8))
 def test_the_short_way_and_the_long_way_give_the_same_user(row: list[str], roles: list[tuple[str, ...]]) -> None:
     layout = layout_of("users.csv", WIDE, USERS, ("a",))
     book = RoleBook()
-    for cells in roles:
-        book.add(row[0].strip(), cells)
+    for role in roles:
+        book.add(row[0].strip(), role)
     book.seal()
     for kept in (None, book):
         reader = UserRows(layout, ("a",), kept)

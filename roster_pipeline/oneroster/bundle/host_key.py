@@ -40,11 +40,10 @@ def trusted_fingerprints(stated: str | None, host: str, port: int) -> frozenset[
     return frozenset(trusted)
 
 
-def refused(shown: str | None) -> HostKeyRefused:
+def refused(shown: str) -> HostKeyRefused:
     """The error for a server that shows another key; `shown` is its fingerprint."""
-    told = f" (it shows {shown})" if shown else ""
     return HostKeyRefused(
-        f"The SFTP server's host key is not the one that was given{told}.",
+        f"The SFTP server's host key is not the one that was given (it shows {shown}).",
         "Ask its operator whether the key was replaced. Only if that very fingerprint is confirmed, enter it here.",
     )
 

@@ -64,18 +64,18 @@ async def signed_in(place: Place) -> asyncssh.SSHClientConnection:
         for algorithms in _KEY_ALGORITHMS:
             try:
                 return await _tried(place, address, trusted, algorithms, shown)
-            except asyncssh.HostKeyNotVerifiable:
-                failure = refused(shown[0] if shown else None)
-            except asyncssh.KeyExchangeFailed:
-                if not shown:
+            except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost):
+                # The refusal of a key, or of a kind of key, may reach us as the connection's end.
+                if not shown or shown[-1] in trusted:
                     raise
+                failure = refused(shown[0])
             except asyncssh.PermissionDenied:
                 raise SignInRefused(
                     "The SFTP server refused the sign-in.",
                     "Check user name and password, or private key; they may have been replaced or may have expired.",
                 ) from None
             except OSError as problem:
-                failure = unreachable(type(problem).__name__)
+                failure = failure if shown else unreachable(type(problem).__name__)
                 break
     raise failure
 

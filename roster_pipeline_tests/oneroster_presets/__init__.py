@@ -1,0 +1,1 @@
+"""The supported SIS list and its pages."""

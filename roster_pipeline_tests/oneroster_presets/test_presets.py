@@ -1,0 +1,91 @@
+"""The supported SIS list: valid, sourced, usable as settings, and the same in the docs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from roster_pipeline.oneroster.address import understand
+from roster_pipeline.oneroster.preset_pages import pages, write_pages
+from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
+from roster_pipeline.settings import ConnectionSettings
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "sis"
+ALL = pytest.mark.parametrize("one", presets(), ids=lambda one: one.name)
+
+
+def test_names_are_unique_and_other_is_last() -> None:
+    names = [one.name for one in presets()]
+    assert len(names) == len(set(names)) > 10
+    assert names[-1] == OTHER
+
+
+@ALL
+def test_every_fact_has_a_source(one: Preset) -> None:
+    assert one.sources or one.name == OTHER
+
+
+@ALL
+def test_every_preset_makes_settings(one: Preset) -> None:
+    given = {"url": "https://sis.example.org"} | one.defaults()
+    settings = ConnectionSettings(**given)
+    assert settings.sis == one.name
+    assert settings.sign_in == one.sign_in
+
+
+@ALL
+def test_every_address_is_understood_once_its_placeholders_are_replaced(one: Preset) -> None:
+    for shape in (one.url, one.token_url):
+        if shape is not None:
+            for word in one.placeholders:
+                shape = shape.replace(word, "sis.example.org" if word == "HOST" else "abc")
+            assert understand(shape).origin.startswith("https://")
+            assert not any(letter.isupper() for letter in understand(shape).origin)
+
+
+@ALL
+def test_a_default_never_holds_a_placeholder(one: Preset) -> None:
+    given = one.defaults()
+    assert not any(word in str(given.get(name, "")) for name in ("url", "token_url") for word in one.placeholders)
+
+
+def test_what_a_page_cap_forbids_is_not_asked_for() -> None:
+    assert all(one.page_size is None or one.page_size <= one.page_cap for one in presets() if one.page_cap is not None)
+
+
+def test_an_address_that_every_customer_shares_is_filled_in() -> None:
+    given = preset("blackbaud").defaults()
+    assert given["token_url"] == "https://oauth2.sky.blackbaud.com/token"
+    assert "url" not in preset("aeries").defaults()
+    assert preset("infinite-campus").placeholders == ("HOST", "APP")
+
+
+def test_a_preset_is_found_by_name() -> None:
+    assert preset(" Aeries ").display_name == "Aeries"
+    with pytest.raises(UnknownPreset, match="Use one of: aeries"):
+        preset("nonesuch")
+
+
+def test_an_unknown_field_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Preset.model_validate(preset("aeries").model_dump() | {"colour": "green"})
+
+
+def test_the_pages_in_the_docs_are_those_made_from_the_data() -> None:
+    written = {file.name: file.read_text("utf-8") for file in DOCS.glob("*.md")}
+    assert written == pages(), "run: python -m roster_pipeline.oneroster.presets docs/sis"
+
+
+def test_pages_of_presets_that_are_no_more_are_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "gone.md").write_text("x")
+    write_pages(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == set(pages())
+
+
+def test_the_command_writes_the_pages(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "roster_pipeline.oneroster.presets", str(tmp_path)], check=True)
+    assert (tmp_path / "README.md").read_text("utf-8") == pages()["README.md"]

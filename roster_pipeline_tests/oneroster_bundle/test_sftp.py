@@ -121,6 +121,7 @@ STRANGER = asyncssh.generate_private_key("ssh-ed25519")
         "",
         None,
     ],
+    ids=["fingerprint of a stranger", "key of a stranger", "too short", "no key", "MD5", "empty", "nothing"],
 )
 def test_a_server_that_does_not_prove_itself_is_refused(server: SftpServer, given: str | None) -> None:
     with pytest.raises(HostKeyRefused) as caught:

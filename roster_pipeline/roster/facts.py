@@ -10,6 +10,7 @@ import pandas as pd
 
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.roster.plan import Plan
+from roster_pipeline.roster.roles import STRENGTH
 
 UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
@@ -55,8 +56,7 @@ def facts_of(
     """Collect the facts of one plan, after its witnesses were heard."""
     known_roles = _known_roles(directory)
     roles = plan.rostered
-    members = roster[roster["standing"] == "member"]
-    people = members.drop_duplicates("human")["role"].value_counts()
+    people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()
     standing = roster.assign(role=_role_or_known(roster, known_roles))
     records = standing[standing["standing"].isin(["member", "rejected", "unmapped"])]["role"]
@@ -65,7 +65,7 @@ def facts_of(
     return Facts(
         snapshot=snapshot,
         history=history,
-        counts={role: int(people.get(role, 0)) for role in roles},
+        counts={role: people.get(role, 0) for role in roles},
         managed={role: int(managed.get(role, 0)) for role in roles},
         records=_counted(records, roles),
         rejected=_counted(_rejected_roles(rejected, known_roles), roles),
@@ -78,6 +78,14 @@ def facts_of(
         awaits_approval=plan.awaits_approval,
         without_org=_counted(standing.loc[standing["standing"] == "no_org", "role"], roles),
     )
+
+
+def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
+    """Humans by effective role, the strongest that their records give here; tonight and the usual count alike."""
+    members = roster.loc[roster["standing"] == "member", ["human", "role"]]
+    strongest = members.assign(strength=members["role"].map(STRENGTH)).sort_values("strength", kind="stable")
+    counts = strongest.drop_duplicates("human")["role"].value_counts()
+    return {str(role): int(count) for role, count in counts.items()}
 
 
 def _known_roles(directory: DirectoryFrames) -> pd.Series[str]:

@@ -160,7 +160,7 @@ def _move_homes(changes: dict[int, dict[str, list[Any]]], scene: Scene, homes: H
     places = np.flatnonzero(homes.moves & np.isin(action, WRITES))
     goes = scene.units.sourced_ids.take(pa.array(homes.fields[places])).to_pylist()
     for place, sourced_id in zip(places.tolist(), goes, strict=True):
-        changes.setdefault(place, {})[HOME] = [homes.left[place], sourced_id]
+        changes.setdefault(place, {})[HOME] = [homes.left.get(place), sourced_id]
 
 
 def _frame(
@@ -182,7 +182,7 @@ def _frame(
             "reason": column_of(pa.array(reason[rows], TEXT)),
             "role": column_of(pc.if_else(pa.array(no_role), theirs, own)),
             "person_id": _nullable(scene.person[rows], scene.person[rows] >= 0),
-            "sourced_ids": _sourced_ids(units, unit, fields),
+            "sourced_ids": _sourced_ids(scene, rows, homes),
             "new_links": _new_links(scene, unit, fields, writes),
             "matched_by": column_of(pa.array(BY, TEXT).take(pa.array(scene.matched.by[unit]))),
             "changes": _changes_column(rows, changes),
@@ -195,14 +195,25 @@ def _frame(
     )
 
 
-def _sourced_ids(units: Units, unit: Ints, home: Ints) -> pd.Series[Any]:
-    """The records of each unit, the home record first."""
+def _sourced_ids(scene: Scene, rows: Ints, homes: Homes) -> pd.Series[Any]:
+    """The records of each human; of somebody new only those that get a link.
+
+    The apply step takes the first for the home. So the home record stands there, be it in this snapshot or not.
+    """
+    units, unit = scene.units, scene.unit[rows]
     with uncollected():
         ids = list(map(list, zip(taken(units.sourced_ids, units.lead[unit]).to_pylist(), strict=True)))
-    for place in np.flatnonzero(np.diff(units.starts)[unit] > 1).tolist():
-        rows = units.rows(int(unit[place]))
-        rows = rows[np.argsort(rows != home[place], kind="stable")]
-        ids[place] = units.sourced_ids.take(pa.array(rows)).to_pylist()
+    for at in np.flatnonzero(np.diff(units.starts)[unit] > 1).tolist():
+        records = units.rows(int(unit[at]))
+        if scene.person[rows[at]] < 0:
+            records = records[scene.linkable[records]]
+        if len(records):
+            ids[at] = units.sourced_ids.take(pa.array(records)).to_pylist()
+    where = {int(row): at for at, row in enumerate(rows.tolist())} if homes.stays else {}
+    for row, home in homes.stays.items():
+        if row in where and int(scene.unit[row]) not in scene.matched.conflict:
+            known = ids[where[row]]
+            ids[where[row]] = [home, *(sourced_id for sourced_id in known if sourced_id != home)]
     return pd.Series(ids, dtype=object)
 
 

@@ -205,7 +205,9 @@ def test_ids_that_change_in_bulk_hold_everything_and_archive_nobody() -> None:
     directory = pupils(10)
     users = [user(f"p{i:03}") | {"sourcedId": f"new{i}"} for i in range(10)]
     assert set(directory.plan(users).rows["reason"]) == {"relinked"}
-    assert guards_of(night(directory, users)) == {"rekeyed"}
+    verdict = night(directory, users)
+    assert held(verdict) == ALL
+    assert guards_of(verdict) == {"rekeyed", "updates"}
 
 
 def test_a_role_that_comes_back_without_orgs_is_the_snapshots_fault() -> None:

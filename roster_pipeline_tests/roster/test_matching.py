@@ -196,6 +196,19 @@ class TestTheHomeRecord:
         delta = SnapshotFacts(complete=True, mode="delta")
         row = one_row(directory, user("second", "teacher", givenName="Second"), snapshot=delta)
         assert row["action"] == "unchanged"
+        assert row["sourced_ids"] == ["home", "second"]
+
+    def test_it_stays_first_though_another_record_is_stronger(self) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("z-home", number="7"), role="admin", source_role="principal")
+        directory.people[who]["number_kind"] = "staff"
+        directory.link(who, "a-second")
+        users = [
+            user("z-home", "teacher", identifier="7"),
+            user("a-second", "principal", identifier="7", givenName="Other"),
+        ]
+        row = one_row(directory, *users)
+        assert (row["action"], row["sourced_ids"]) == ("unchanged", ["z-home", "a-second"])
 
 
 def test_a_rejected_record_under_a_new_id_still_keeps_its_person_from_being_archived() -> None:

@@ -54,9 +54,19 @@ def row(place: int, action: str, number: int, person_id: int | None, changes: di
     return (place, action, "joined", "student", person_id, [sourced_id], links, changes, "student", revision, revision)
 
 
-COLUMNS = (
-    "row action reason role person_id sourced_ids new_links changes number_kind person_revision membership_revision"
-).split()
+COLUMNS = [
+    "row",
+    "action",
+    "reason",
+    "role",
+    "person_id",
+    "sourced_ids",
+    "new_links",
+    "changes",
+    "number_kind",
+    "person_revision",
+    "membership_revision",
+]
 
 
 def write_plan(database: Database, school: SchoolRow, rows: list[tuple]) -> int:  # type: ignore[type-arg]
@@ -127,9 +137,8 @@ def timed_copy(database: Database, people: int) -> float:
     with database.session() as conn:
         conn.execute(text("checkpoint"))
     started = time.perf_counter()
-    with database.begin() as conn, driver(conn).cursor() as cursor:
-        with cursor.copy("copy bare from stdin") as copy:
-            copy.write(data)
+    with database.begin() as conn, driver(conn).cursor() as cursor, cursor.copy("copy bare from stdin") as copy:
+        copy.write(data)
     seconds = time.perf_counter() - started
     with database.begin() as conn:
         assert conn.scalar(text("select count(*) from bare")) == 2 * people + people // 10

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -16,6 +17,8 @@ DRIVER = "postgresql+psycopg"
 POOL = 5
 """Connections kept open by a process; a run uses one or two at a time, the console a few."""
 CONNECT_SECONDS = 10
+STAGING_MEMORY = "64MB"
+"""For temporary tables, taken only as far as they grow: a large plan is staged in memory and not in files."""
 
 
 class Database:
@@ -29,6 +32,7 @@ class Database:
             pool_pre_ping=True,
             connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "roster"},
         )
+        event.listen(self.engine, "connect", _prepare)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -54,6 +58,12 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def _prepare(connection: psycopg.Connection[Any], _: object) -> None:
+    """Settle what must be settled before a session's first temporary table."""
+    connection.execute(f"set temp_buffers = '{STAGING_MEMORY}'")
+    connection.commit()
 
 
 def with_driver(url: str | URL) -> URL:

@@ -26,10 +26,11 @@ from roster_pipeline.oneroster.errors import (
     SignInRefused,
 )
 from roster_pipeline.oneroster.exchange import Exchange
+from roster_pipeline.oneroster.moved import Revision
 from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.org_records import is_school, one_org, orgs_of
 from roster_pipeline.oneroster.page import Collection, PagingHabits
-from roster_pipeline.oneroster.paging import Listing, Revision
+from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
 

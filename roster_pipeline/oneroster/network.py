@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,9 @@ def http_client(endpoint: Endpoint) -> httpx.Client:
 
 def trusted(ca_bundle: str | None) -> ssl.SSLContext:
     """The certificates we believe: the public ones, plus the connection's own bundle. No switch believes them all."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(cafile=certifi.where())
     if not ca_bundle:
-        return context
+        return _publicly_trusted()
+    context = _public_context()
     try:
         if "-----BEGIN" in ca_bundle:
             context.load_verify_locations(cadata=ca_bundle)
@@ -84,14 +84,27 @@ def trusted(ca_bundle: str | None) -> ssl.SSLContext:
     return context
 
 
+def _public_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=certifi.where())
+    return context
+
+
+@cache
+def _publicly_trusted() -> ssl.SSLContext:
+    """Reading all public certificates takes longer than a small school's pull; one reading serves every session."""
+    return _public_context()
+
+
 class _Transport(httpx.HTTPTransport):
     """httpx's transport over a pool whose connections go through `_CheckedNetwork`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(trust_env=False)
+        context = trusted(endpoint.ca_bundle)
+        super().__init__(verify=context, trust_env=False)
         self._pool.close()
         self._pool = httpcore.ConnectionPool(
-            ssl_context=trusted(endpoint.ca_bundle),
+            ssl_context=context,
             max_connections=max(KEPT_CONNECTIONS, endpoint.parallel),
             max_keepalive_connections=max(KEPT_CONNECTIONS, endpoint.parallel),
             keepalive_expiry=30.0,

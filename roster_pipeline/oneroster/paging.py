@@ -15,34 +15,13 @@ from typing import Any
 import numpy as np
 
 from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused
+from roster_pipeline.oneroster.moved import Moved, Revision
 from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
 
 ROUND_CAP = 10
 """Caps are round numbers: a single page of such a size is followed up even where the total says that it is all."""
-
-
-class Moved(Exception):  # noqa: N818 -- control flow: the data changed while being read; read again
-    """The data moved under the reading; `reason` is a problem slug."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Revision:
-    """The revision of the data set that some hubs send with every answer; it must not change within a pull."""
-
-    def __init__(self) -> None:
-        self.value: str | None = None
-
-    def changed(self, page: Page) -> bool:
-        if page.revision is None or page.revision == self.value:
-            return False
-        first = self.value is None
-        self.value = page.revision
-        return not first
 
 
 class Listing:

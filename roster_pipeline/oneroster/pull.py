@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.errors import DataMoved
-from roster_pipeline.oneroster.paging import Moved
+from roster_pipeline.oneroster.moved import Moved
 from roster_pipeline.oneroster.people import read_people
 from roster_pipeline.oneroster.proof import Proof, total_of
 from roster_pipeline.oneroster.reading import Batch, Reading, Wanted

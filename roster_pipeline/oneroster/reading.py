@@ -11,7 +11,8 @@ import numpy as np
 
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.errors import TooSlow
-from roster_pipeline.oneroster.paging import Listing, Revision
+from roster_pipeline.oneroster.moved import Revision
+from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes

@@ -16,18 +16,32 @@ def small_district() -> District:
     return generate_district(7, 2, 60)
 
 
-@pytest.fixture
-def sis(small_district: District) -> Iterator[Callable[..., Served]]:
-    """`sis("page_cap=20", versions=("1.1",))` serves the district with these faults until the test ends."""
-    small_district.reset()
-    running: list[Served] = []
+@pytest.fixture(scope="session")
+def idle() -> Iterator[list[Served]]:
+    """Simulators that no test uses right now; starting one takes longer than most tests."""
+    servers: list[Served] = []
+    yield servers
+    for server in servers:
+        server.stop()
 
-    def start(*faults: str, versions: tuple[str, ...] = ("1.2",), prefix: str = "", **more: object) -> Served:
-        served = serve(small_district, faults, versions=versions, prefix=prefix, **more)
-        running.append(served)
+
+@pytest.fixture
+def sis(small_district: District, idle: list[Served]) -> Iterator[Callable[..., Served]]:
+    """`sis("page_cap=20", versions=("1.1",))` serves the district with these faults until the test ends."""
+    taken: list[Served] = []
+
+    def start(*faults: str, versions: tuple[str, ...] = ("1.2",), prefix: str = "") -> Served:
+        served = next((one for one in idle if one.serves(versions, prefix)), None)
+        if served is None:
+            served = serve(small_district, versions=versions, prefix=prefix)
+        else:
+            idle.remove(served)
+            served.as_new()
+        served.sis.faults.set(*faults)
+        taken.append(served)
         return served
 
-    yield start
-    for served in running:
-        served.stop()
     small_district.reset()
+    yield start
+    small_district.reset()
+    idle += [served for served in taken if not served.stopped]

@@ -82,9 +82,21 @@ class Served:
         self.sis = sis
         self.url = thread.base_url + sis.prefix
         self.time = TestClock()
+        self.tokens = sis.tokens
+        self.stopped = False
 
     def stop(self) -> None:
         self.thread.stop()
+        self.stopped = True
+
+    def serves(self, versions: Sequence[str], prefix: str) -> bool:
+        return self.sis.versions == tuple(versions) and self.sis.prefix == prefix
+
+    def as_new(self) -> None:
+        """No faults, no tokens, no log, and a clock that nobody has waited on."""
+        self.sis.access.tokens = self.sis.tokens = self.tokens
+        self.sis.reset()
+        self.time = TestClock()
 
     def endpoint(self, **settings: Any) -> Endpoint:
         known = {"base_url": self.url, "client_id": "demo-client", "client_secret": "demo-secret", "page_size": 50}

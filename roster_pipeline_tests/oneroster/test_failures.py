@@ -135,7 +135,7 @@ def test_q92_a_page_that_fails_for_good_fails_the_pull() -> None:
     def answers(path: str, query: Mapping[str, str]) -> Any:
         if path != "/users":
             return None
-        start, size = int(query["offset"]), int(query["limit"])
+        start, size = int(query.get("offset", 0)), int(query.get("limit", 100))
         return Response(status_code=500) if start <= 120 < start + size else page(people, query)
 
     with odd(answers) as client, pytest.raises(ServerFailed, match="500"):

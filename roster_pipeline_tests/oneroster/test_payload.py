@@ -8,31 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
-from starlette.responses import Response
 
 from roster_pipeline.oneroster import Wanted
-from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
-from roster_pipeline_tests.oneroster.reading_aloud import Served, Told, told_by
+from roster_pipeline_tests.oneroster.comparing import of_people, same_people
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, person
+from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
 
 Start = Callable[..., Served]
 VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
-
-
-def same_people(served: Served, *faults: str, but: tuple[str, ...] = ()) -> Told:
-    """The fault changes nothing in what is told, except for the named fields."""
-    before = served.told()
-    served.sis.faults.set(*faults)
-    after = served.told()
-    assert after.complete
-    left = {user["sourcedId"]: {k: v for k, v in user.items() if k not in but} for user in before.users}
-    right = {user["sourcedId"]: {k: v for k, v in user.items() if k not in but} for user in after.users}
-    assert left == right
-    return after
-
-
-def of_people(*people: Any) -> Told:
-    with odd(lambda path, query: page(list(people), query) if path == "/users" else None) as client:
-        return told_by(client)
 
 
 @VERSIONS
@@ -243,69 +226,3 @@ def test_q72_wanted_metadata_are_kept_by_path_and_nothing_else(sis: Start) -> No
 @pytest.mark.parametrize("place", ["user_ids", "master", "metadata", "identifier"])
 def test_q73_the_number_is_delivered_wherever_it_stands(sis: Start, place: str) -> None:
     assert sis(f"number_in={place}").told(metadata_keys=("studentNumber",)).complete
-
-
-def test_records_that_are_none_are_rejected_and_counted(sis: Start) -> None:
-    served = sis("junk_entries=7")
-    told = served.told()
-    assert "not-an-object" in told.rules
-    assert told.proof is not None
-    errors = [reject for reject in told.rejects if reject["severity"] == "error" and reject["collection"] == "users"]
-    assert told.proof.rejected == len(errors)
-    assert told.proof.records == len(told.users) + told.proof.rejected + told.proof.left_out
-
-
-@pytest.mark.parametrize("case", ["upper", "title"])
-@VERSIONS
-def test_roles_in_any_case_are_the_standards(sis: Start, case: str, version: str) -> None:
-    same_people(sis(versions=(version,)), f"roles_case={case}")
-
-
-def test_roles_win_over_the_other_generation(sis: Start) -> None:
-    same_people(sis(), "both_generations")
-
-
-def test_a_status_that_is_no_text_is_not_taken_for_active() -> None:
-    told = of_people(person("s-1", status={"x": 1}), person("s-2", status=""), person("s-3", status=" ToBeDeleted "))
-    assert [user["status"] for user in told.users] == ["unreadable", None, "tobedeleted"]
-
-
-def test_several_roles_and_several_orgs_that_are_not_paired_reject_the_record() -> None:
-    told = of_people(person("s-1", roles=["student", "teacher"], orgs=["a", "b"]))
-    assert told.rules == {"roles-and-orgs-unpaired"}
-    assert not told.users
-
-
-def test_guardians_are_dropped_at_the_door_where_nobody_needs_them(sis: Start) -> None:
-    told = sis().told(Wanted())
-    assert not told.of("guardian", "parent", "relative") or all(
-        any(entry["role"] not in ("guardian", "parent", "relative") for entry in user["roles"]) for user in told.users
-    )
-    assert told.proof is not None
-    assert told.proof.left_out > 0
-
-
-@pytest.mark.parametrize(
-    "fault", ["bom", "charset=latin1", "content_type=text", "content_type=html", "content_type=none", "gzip", "types"]
-)
-def test_what_wraps_the_json_does_not_matter(sis: Start, fault: str) -> None:
-    served = sis(fault)
-    told = served.told()
-    assert told.complete
-    assert len(told.ids) == len(served.sis.district)
-
-
-def test_lone_surrogates_nan_and_nul_do_not_lose_a_page() -> None:
-    body = orjson.dumps({"users": [person("s-1"), person("s-2")]}).replace(b'"Mira"', b'"Mi\\ud800\\u0000ra"')
-    body = body.replace(b'"mira"', b"NaN")
-    with odd(
-        lambda path, query: (
-            Response(body)
-            if path == "/users" and not int(query.get("offset", 0))
-            else ({"users": []} if path == "/users" else None)
-        )
-    ) as client:
-        told = told_by(client)
-    assert told.ids == {"s-1", "s-2"}
-    assert told.users[0]["givenName"] == "Mira"
-    assert orjson.dumps(told.users)

@@ -15,6 +15,7 @@ from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.roster.cleaning import CleaningContext, clean
+from roster_pipeline.roster.facts import people_by_role
 from roster_pipeline.roster.frames import frame_of
 from roster_pipeline.roster.quality import run_suite
 
@@ -49,15 +50,14 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
     cleaned = clean(frame_of(raw.users), frame_of(raw.contacts), context, door=raw.rejected)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
     quality = run_suite(cleaned.roster, rejected, school.settings)
-    members = cleaned.roster[cleaned.roster["standing"] == "member"]
-    by_role = {str(role): int(count) for role, count in members["role"].value_counts().items()}
+    by_role = people_by_role(cleaned.roster)
     with database.begin() as connection:
         rosters.write(connection, snapshot_id, cleaned.roster, rejected)
         rosters.write_quality(connection, snapshot_id, quality.results, quality.failing)
         rosters.set_counts(connection, snapshot_id, {"roles": by_role, "flags": cleaned.contact_flags})
     return CleanedCounts(
         snapshot_id=snapshot_id,
-        people=len(members),
+        people=sum(by_role.values()),
         rejected=int((rejected["severity"] == "error").sum()),
         by_role=by_role,
         quality=[{str(k): v for k, v in row.items()} for row in quality.results.to_dict("records")],

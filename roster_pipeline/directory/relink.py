@@ -23,8 +23,8 @@ where r.plan_id = :plan and r.person_id is not null and r.action in ('create', '
 """
 STAGE_HOMES = """
 create temporary table moving on commit drop as
-select distinct on (r.person_id) r.person_id, r.sourced_ids[1] as first
-from plan_row r join linking n on n.person_id = r.person_id and n.sourced_id = r.sourced_ids[1]
+select distinct on (r.person_id) r.person_id, n.sourced_id as first
+from plan_row r join linking n on n.person_id = r.person_id and n.sourced_id = r.changes -> 'home' ->> 1
 where r.plan_id = :plan and not exists (
     select from link h where h.person_id = r.person_id and h.home and h.connection_id <> :connection
 )

@@ -68,20 +68,12 @@ where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is
 
 STAGE_HOMES = """
 create temporary table moving on commit drop as
-with listed as (
-    select person_id, sourced_ids[1] as first from applying
-    where action in ('create', 'update', 'restore') and not fresh
-    union all
-    select person_id, sourced_ids[1] from plan_row
-    where plan_id = :plan and action = 'unchanged' and person_id is not null and role = any(:linking_roles)
-)
-select n.person_id, n.first from listed n
-left join link f on f.connection_id = :connection and f.sourced_id = n.first
-where f.home is distinct from true and n.first is not null and not exists (
-    select from link h where h.person_id = n.person_id and h.home and h.connection_id <> :connection
+select a.person_id, a.changes -> 'home' ->> 1 as first from applying a
+where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes ? 'home' and not exists (
+    select from link h where h.person_id = a.person_id and h.home and h.connection_id <> :connection
 )
 """
-"""People whose first record is not their home yet. A home in another connection is not ours to take away."""
+"""People whose home the plan moves. A home in another connection is not ours to take away."""
 
 STAGE_REST = """
 create temporary table counting on commit drop as
@@ -138,7 +130,7 @@ insert into person (id, district_id, {_listed(PERSON_FIELDS)}, number_kind, numb
 select a.person_id, :district, {", ".join(_to(field) for field in PERSON_FIELDS)},
        case when a.changes -> 'number' ->> 1 is not null then a.number_kind end,
        case when a.changes -> 'number' ->> 1 is not null then :connection end
-from applying a where a.fresh order by a.row
+from applying a where a.fresh
 """
 UPDATE_PEOPLE = f"""
 update person p set {_same(PERSON_FIELDS, "p")},
@@ -173,7 +165,7 @@ INSERT_MEMBERSHIPS = f"""
 insert into membership (district_id, school_id, person_id, {_listed(MEMBERSHIP_FIELDS)}, status, managed)
 select :district, :school, a.person_id, coalesce({_to("role")}, a.role),
        {", ".join(_to(field) for field in MEMBERSHIP_FIELDS if field != "role")}, 'active', true
-from applying a where a.action = 'create' order by a.row
+from applying a where a.action = 'create'
 """
 UPDATE_MEMBERSHIPS = f"""
 update membership m set {_same(MEMBERSHIP_FIELDS, "m")}, status = 'active', archived_by = null, archived_at = null,

@@ -98,12 +98,19 @@ def test_a_contact_is_changed_in_part_and_goes_when_nothing_is_left(database: Da
     assert every(database, "select * from contact") == []
 
 
-def test_an_unchanged_person_still_gets_a_new_link_and_the_home_follows_the_first(
-    database: Database, lincoln: SchoolRow
-) -> None:
+def test_an_unchanged_person_still_gets_a_new_link(database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("old"))
     person = person_of(database, "old")
     sync_rows(database, lincoln, row("unchanged", person, links=["new"], new_links=["new"], matched_by="number"))
+    assert every(database, "select sourced_id, home from link order by 1") == [("new", False), ("old", True)]
+
+
+def test_the_home_moves_where_the_plan_says_so_and_nowhere_else(database: Database, lincoln: SchoolRow) -> None:
+    sync_rows(database, lincoln, newcomer("old"))
+    person = person_of(database, "old")
+    sync_rows(database, lincoln, row("update", person, links=["new"], new_links=["new"], matched_by="number"))
+    assert every(database, "select sourced_id, home from link order by 1") == [("new", False), ("old", True)]
+    sync_rows(database, lincoln, row("update", person, changes={"home": "new"}, links=["new"]))
     assert every(database, "select sourced_id, home from link order by 1") == [("new", True), ("old", False)]
 
 

@@ -19,8 +19,8 @@ BY = {"who": "owner", "reason": "the SIS was upgraded"}
 def _rekeyed(database: Database, school: SchoolRow) -> int:
     rows = []
     for old, action in (("a1", "unchanged"), ("a2", "update")):
-        changes = {"given_name": "Other"} if action == "update" else {}
         new = [f"new-{old}"]
+        changes = {"home": new[0]} | ({"given_name": "Other"} if action == "update" else {})
         rows.append(
             row(action, person_of(database, old), changes=changes, links=new, new_links=new, matched_by="number")
         )

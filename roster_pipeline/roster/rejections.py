@@ -15,7 +15,6 @@ Severity = Literal["error", "warning"]
 
 RULES: dict[str, str] = {
     "missing_name": "has neither a given nor a family name",
-    "missing_value": "a value that is needed is missing",
     "single_name": "has only one of given and family name",
     "name_too_long": "has a name that is too long to be one",
     "unknown_status": "has a status the standard does not know",

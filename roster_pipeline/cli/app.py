@@ -23,6 +23,7 @@ from roster_pipeline.cli.rollbacks import rollback
 from roster_pipeline.cli.schools import school
 from roster_pipeline.cli.setup import init
 from roster_pipeline.cli.simulator import HANDS_ON, simulator
+from roster_pipeline.cli.sis import sis
 from roster_pipeline.cli.sync import sync
 from roster_pipeline.cli.testing import check_connection
 
@@ -38,7 +39,7 @@ def build_app() -> typer.Typer:
     app.callback()(top)
     one = app.command
     one("init", rich_help_panel=SETTING_UP)(init)
-    for tree, name in ((district, "district"), (connection, "connection"), (school, "school")):
+    for tree, name in ((district, "district"), (connection, "connection"), (school, "school"), (sis, "sis")):
         app.add_typer(tree, name=name, rich_help_panel=SETTING_UP)
     one("test-connection", rich_help_panel=SETTING_UP, epilog=examples("roster test-connection oak"))(check_connection)
     app.add_typer(secrets, name="secrets", rich_help_panel=SETTING_UP)

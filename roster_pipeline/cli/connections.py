@@ -13,6 +13,7 @@ from roster_pipeline.cli.options import merged, with_options
 from roster_pipeline.cli.printing import note, print_facts, print_json, print_table
 from roster_pipeline.cli.secret_input import ClientSecret, ClientSecretEnv, read_secret
 from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
+from roster_pipeline.cli.sis import named
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import ConnectionRow
@@ -44,9 +45,10 @@ def add(
     from roster_pipeline.directory import audit, secrets, tenants
     from roster_pipeline.settings import ConnectionSettings
 
-    if not chosen["url"]:
+    start = named(chosen["sis"]).defaults() if chosen["sis"] else {}
+    if not chosen["url"] and "url" not in start:
         raise typer.BadParameter("give the address of the SIS: --url")
-    settings = ConnectionSettings.model_validate(merged({}, CONNECTION_OPTIONS, chosen))
+    settings = ConnectionSettings.model_validate(merged(start, CONNECTION_OPTIONS, chosen))
     secret = read_secret(client_secret, client_secret_env, ask=not settings.url.startswith(FILES))
     with open_directory() as database, database.begin() as opened:
         row = tenants.add_connection(

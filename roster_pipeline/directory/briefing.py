@@ -32,6 +32,7 @@ class Brief:
     """
 
     sync_id: int
+    plan_id: int | None
     kind: str
     at: datetime
     run_id: str | None
@@ -95,6 +96,7 @@ def brief(connection: Connection, sync_id: int) -> Brief:
     first = connection.scalar(select(plan.c.first_sync).where(plan.c.id == head.plan_id))
     return Brief(
         sync_id=sync_id,
+        plan_id=head.plan_id,
         kind=head.kind,
         at=head.at,
         run_id=head.run_id,

@@ -88,6 +88,7 @@ def report_of(known: Brief) -> SyncReport:
         time_zone=known.settings.time_zone,
         kind=known.kind,  # type: ignore[arg-type]  # the table's words are SyncKind's
         sync_id=known.sync_id,
+        plan_id=known.plan_id,
         first_sync=known.first_sync,
         run_url=run_url(known.run_id),
         roles=tuple(_role(role.value, known) for role in Role if _concerns(role.value, known)),

@@ -167,6 +167,7 @@ class SyncReport(_Stored):
     roles: tuple[RoleCounts, ...]
     kind: SyncKind = "sync"
     sync_id: int | None = None
+    plan_id: int | None = None
     first_sync: bool = False
     run_url: str | None = None
     held: tuple[Held, ...] = ()

@@ -89,7 +89,7 @@ def _alert(alert: FailureAlert) -> list[Section]:
 
 def _report(report: SyncReport) -> list[Section]:
     return [
-        _held(report.held, report.school_key),
+        _held(report.held, report.school_key, report.plan_id),
         _people(report.roles),
         Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
         _comparison(report),
@@ -110,7 +110,7 @@ def _people(roles: tuple[RoleCounts, ...]) -> Section:
     return Section("People", (Table(headings, tuple(rows)),) if roles else ())
 
 
-def _held(held: Iterable[Held], key: str) -> Section:
+def _held(held: Iterable[Held], key: str, plan_id: int | None) -> Section:
     """One paragraph per set of reasons, so that a guard which holds a whole school is explained once."""
     by_reason: dict[tuple[str, ...], list[Held]] = {}
     for item in held:
@@ -124,7 +124,7 @@ def _held(held: Iterable[Held], key: str) -> Section:
         blocks += [
             Sentence("Look at the plan row by row, then approve it with a reason:", "quiet"),
             Command(f"roster hold show {key}"),
-            Command(f'roster hold approve {key} --reason "..."'),
+            Command(f'roster hold approve {key} --plan {plan_id or "N"} --reason "..."'),
         ]
     if not all(groups):
         other = "What an approval cannot lift" if any(groups) else "This cannot be approved: it"

@@ -28,6 +28,7 @@ GOOD = SyncReport(
     when=NIGHT,
     time_zone="America/Chicago",
     sync_id=1841,
+    plan_id=17,
     run_url=RUN,
     roles=(
         RoleCounts("admin", unchanged=6),

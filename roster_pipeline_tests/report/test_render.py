@@ -91,7 +91,7 @@ def test_a_mail_needs_nothing_from_elsewhere(report: SyncReport | FailureAlert) 
 def test_held_changes_say_why_and_how_to_approve() -> None:
     text = render(HELD).text
     assert "148 archivals of students\n148 of 1,216 students would be archived (12.2 %); at most 10 % pass." in text
-    assert "    roster hold show lincoln-high\n    roster hold approve lincoln-high --reason" in text
+    assert "    roster hold show lincoln-high\n    roster hold approve lincoln-high --plan 17 --reason" in text
     assert "What an approval cannot lift clears by itself" in text
 
 

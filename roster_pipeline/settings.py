@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date, time
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -48,8 +49,13 @@ DEFAULT_ROLE_MAP: dict[str, str] = {
 """OneRoster's role, lower-cased, to our group. Extension roles only where a school maps them."""
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # read from the disk
+
+
 def _time_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _zones():
         raise ValueError(f"{name} is no time zone; use a name such as America/Chicago or Europe/Berlin")
     return name
 

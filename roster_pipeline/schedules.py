@@ -19,13 +19,13 @@ CONNECTION_TAG = "roster/connection"
     description="Starts every school whose evening has come and whose automatic rostering is on.",
 )
 def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource) -> list[dg.RunRequest] | dg.SkipReason:
-    """One request per due school; the run key names school and night, so an evening is started once."""
+    """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note."""
     due = due_schools(directory.database(), context.scheduled_execution_time)
     if not due:
         return dg.SkipReason("no school is due")
     return [
         dg.RunRequest(
-            run_key=f"{school.key}:{school.night}",
+            run_key=f"{school.key}:{school.night}:{school.attempt}",
             tags={
                 PARTITION_TAG: school.key,
                 NIGHT_TAG: school.night,

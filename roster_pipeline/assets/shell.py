@@ -31,7 +31,8 @@ def failing_clearly(context: dg.AssetExecutionContext, database: Database, step:
     except Exception as caught:
         problem = explain(context.partition_key, caught)
     if problem is not None:
-        record_failure(database, context.partition_key, step, problem, context.run.run_id)
+        evening = context.run.tags.get(NIGHT_TAG)
+        record_failure(database, context.partition_key, step, problem, context.run.run_id, evening)
         raise dg.Failure(str(problem), allow_retries=problem.retryable) from None
 
 

@@ -17,8 +17,18 @@ class Recorded:
     news: bool
 
 
-def record(connection: Connection, school_key: str, step: str, message: str, run_id: str | None) -> Recorded | None:
-    """Store one failed step; None where there is no such school."""
+def record(
+    connection: Connection,
+    school_key: str,
+    step: str,
+    message: str,
+    run_id: str | None,
+    *,
+    cause: str = "step",
+    night: str | None = None,
+    retryable: bool = False,
+) -> Recorded | None:
+    """Store one failed step; None where there is no such school. night: the evening it failed in, None by hand."""
     school_id = connection.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
     if school_id is None:
         return None
@@ -30,6 +40,14 @@ def record(connection: Connection, school_key: str, step: str, message: str, run
         .limit(1)
     )
     before = connection.scalar(earlier)
-    row = insert(failure).values(school_id=school_id, step=step, message=message, run_id=run_id)
+    row = insert(failure).values(
+        school_id=school_id,
+        step=step,
+        message=message,
+        run_id=run_id,
+        cause=cause,
+        night=night,
+        retryable=retryable,
+    )
     failure_id = connection.scalar(row.returning(failure.c.id))
     return Recorded(int(failure_id or 0), news=before != step)

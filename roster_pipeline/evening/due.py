@@ -1,48 +1,79 @@
-"""Which schools are due: automatic rostering on, the local sync time passed, and no run for that evening yet."""
+"""Which schools are due: automatic rostering on, the local sync time passed, and no run asked for that evening yet.
+
+An evening that failed for a reason that may pass by itself (the SIS was away, a process was killed) is started a
+second time, once, an hour later. Anything else waits for a person, or for the next evening.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from datetime import time as wall_time
+from zoneinfo import ZoneInfo
 
-from roster_pipeline.directory import ledger, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.settings import SchoolSettings
+from roster_pipeline.directory.nights import Automatic, automatic_schools, note_asked
 
 CATCH_UP = timedelta(hours=12)
 """An evening that was missed (machine down) is still started this long after its time, once."""
+AGAIN_AFTER = timedelta(hours=1)
+"""Between a failed evening and its second try: longer than a restart, and still the same night."""
+FIRST, SECOND = 1, 2
 
 
 @dataclass(frozen=True)
 class DueSchool:
     """A school whose evening has come. `night` is the local date of that evening; its runs share one pull."""
 
+    id: int
     key: str
     connection_key: str
     night: str
+    attempt: int = FIRST
 
 
-def evening_of(settings: SchoolSettings, now: datetime) -> datetime:
-    """The last moment at which this school's sync time passed, as UTC; daylight saving follows the zone."""
-    local = now.astimezone(settings.zone)
-    at = local.replace(hour=settings.sync_time.hour, minute=settings.sync_time.minute, second=0, microsecond=0, fold=0)
+def evening_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
+    """The last moment at which the sync time passed in this zone, as UTC.
+
+    A time that the clocks skip in spring counts from before they moved, so it comes an hour later by the wall clock;
+    one that they show twice in autumn counts the first time. So every evening comes exactly once.
+    """
+    local = now.astimezone(zone)
+    day = local.date()
+    at = datetime.combine(day, sync_time, zone)
     if at.astimezone(UTC) > now.astimezone(UTC):
-        at = (at.replace(tzinfo=None) - timedelta(days=1)).replace(tzinfo=settings.zone)
+        at = datetime.combine(day - timedelta(days=1), sync_time, zone)
     return at.astimezone(UTC)
 
 
+def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
+    """What to start for one school at `now`, if anything. Pure; the table of cases is in its test."""
+    evening = evening_of(school.sync_time, zone, now)
+    if now - evening > CATCH_UP or (school.last_sync is not None and school.last_sync >= evening):
+        return None
+    night = evening.astimezone(zone).date().isoformat()
+    first = DueSchool(school.id, school.key, school.connection_key, night)
+    if school.asked_night != night:
+        return first
+    second = DueSchool(school.id, school.key, school.connection_key, night, SECOND)
+    if school.asked_for == now:  # the same tick, evaluated again after a crash
+        return first if school.asked_attempt == FIRST else second
+    failed = school.retryable and school.failed_night == night and school.failed_at is not None
+    if school.asked_attempt == FIRST and failed and school.failed_at and now - school.failed_at >= AGAIN_AFTER:
+        return second
+    return None
+
+
 def due_schools(database: Database, now: datetime) -> list[DueSchool]:
-    """Schools to start at `now`, ordered by key. Two queries, however many schools there are."""
+    """Schools to start at the tick `now`, by key, noted as asked for. Two statements, however many schools there are."""
+    now = now.astimezone(UTC)
+    zones: dict[str, ZoneInfo] = {}
     with database.begin() as connection:
-        schools = tenants.list_schools(connection)
-        last = ledger.last_sync_times(connection)
-    found = []
-    for school in schools:
-        if not school.settings.automatic:
-            continue
-        evening = evening_of(school.settings, now)
-        if now.astimezone(UTC) - evening > CATCH_UP or (school.id in last and last[school.id] >= evening):
-            continue
-        night = evening.astimezone(school.settings.zone).date().isoformat()
-        found.append(DueSchool(school.key, school.connection.key, night))
-    return sorted(found, key=lambda school: school.key)
+        schools = automatic_schools(connection)
+        found = [
+            one
+            for school in schools
+            if (one := due(school, now, zones.setdefault(school.time_zone, ZoneInfo(school.time_zone)))) is not None
+        ]
+        note_asked(connection, ((one.id, one.night, one.attempt) for one in found), now)
+    return found

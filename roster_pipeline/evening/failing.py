@@ -12,14 +12,23 @@ from roster_pipeline.evening.reporting import message_id, run_url
 from roster_pipeline.report import FailureAlert, render
 
 
-def record_failure(database: Database, school_key: str, step: str, problem: EveningError, run_id: str | None) -> None:
+def record_failure(
+    database: Database,
+    school_key: str,
+    step: str,
+    problem: EveningError,
+    run_id: str | None,
+    night: str | None = None,
+) -> None:
     """Store the failure and put an alert into the outbox if it is news.
 
     A database that is down cannot store it; then the run's own failure is all there is.
     """
     try:
         with database.begin() as connection:
-            recorded = failures.record(connection, school_key, step, str(problem), run_id)
+            recorded = failures.record(
+                connection, school_key, step, str(problem), run_id, night=night, retryable=problem.retryable
+            )
             if recorded is None or not recorded.news:
                 return
             school = tenants.get_school(connection, school_key)

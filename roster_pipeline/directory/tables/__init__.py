@@ -24,22 +24,26 @@ from roster_pipeline.directory.tables.intake import (
     witness,
 )
 from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync
+from roster_pipeline.directory.tables.nights import alert, digest, night
 from roster_pipeline.directory.tables.people import contact, link, membership, person
 from roster_pipeline.directory.tables.planning import approval, plan, plan_row, verdict
 from roster_pipeline.directory.tables.tenants import connection, district, school
 
 __all__ = [
+    "alert",
     "approval",
     "audit",
     "change_log",
     "cleaned_roster",
     "connection",
     "contact",
+    "digest",
     "district",
     "failure",
     "link",
     "membership",
     "metadata",
+    "night",
     "outbox",
     "person",
     "plan",

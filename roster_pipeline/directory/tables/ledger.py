@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from roster_pipeline.directory.tables.base import identity, mapping, metadata, moment, now, number, words
+from roster_pipeline.directory.tables.base import flag, identity, mapping, metadata, moment, now, number, words
 
 sync = Table(
     "sync",
@@ -87,6 +87,7 @@ outbox = Table(
     words("error", optional=True),
     moment("sent_at"),
     moment("dead_at"),
+    words("attachment", comment="CSV of row details, for owners who asked for it", optional=True),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("message_id"),
     Index("ix_outbox_due_at", "due_at", postgresql_where=text("((sent_at IS NULL) AND (dead_at IS NULL))")),
@@ -101,6 +102,9 @@ failure = Table(
     words("step"),
     words("message"),
     words("run_id", optional=True),
+    Column("cause", Text, nullable=False, server_default=text("'step'::text")),
+    words("night", comment="the evening that failed; null for a run by hand", optional=True),
+    flag("retryable", comment="the same run may work later without anybody changing anything"),
     PrimaryKeyConstraint("id"),
     ForeignKeyConstraint(["school_id"], ["school.id"]),
     Index("ix_failure_school_id_id", "school_id", "id"),

@@ -1,0 +1,140 @@
+"""When a school is due: its own clock, daylight saving, evenings missed, failed and tried again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from roster_pipeline.definitions import build_defs
+from roster_pipeline.directory import failures, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.nights import Automatic, automatic_schools
+from roster_pipeline.evening.due import FIRST, SECOND, due, due_schools, evening_of
+from roster_pipeline.resources import DirectoryResource, close_databases
+from roster_pipeline.schedules import nightly
+from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+
+EVENING = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
+OAK = Automatic(1, "oak", "sis", time(20, 0), "UTC", None, None, None, None, None, None, False)
+ASKED = replace(OAK, asked_night="2026-11-03", asked_attempt=FIRST, asked_for=EVENING)
+FAILED = replace(ASKED, failed_at=EVENING + timedelta(minutes=5), failed_night="2026-11-03", retryable=True)
+MINUTES = timedelta(minutes=1)
+
+CASES = {
+    "its time has come": (OAK, EVENING, FIRST),
+    "a minute too early": (OAK, EVENING - MINUTES, None),
+    "missed by eleven hours": (OAK, EVENING + timedelta(hours=11), FIRST),
+    "missed by more than twelve": (OAK, EVENING + timedelta(hours=13), None),
+    "synced since": (replace(OAK, last_sync=EVENING + MINUTES), EVENING + 15 * MINUTES, None),
+    "synced the day before": (replace(OAK, last_sync=EVENING - timedelta(hours=20)), EVENING, FIRST),
+    "asked for and still at work": (ASKED, EVENING + 15 * MINUTES, None),
+    "the same tick once more": (ASKED, EVENING, FIRST),
+    "failed a moment ago": (FAILED, EVENING + 15 * MINUTES, None),
+    "failed an hour ago": (FAILED, EVENING + 75 * MINUTES, SECOND),
+    "failed for good": (replace(FAILED, retryable=False), EVENING + 75 * MINUTES, None),
+    "failed twice": (replace(FAILED, asked_attempt=SECOND), EVENING + timedelta(hours=5), None),
+    "failed the night before": (FAILED, EVENING + timedelta(days=1), FIRST),
+}
+
+
+@pytest.mark.parametrize(("school", "now", "attempt"), CASES.values(), ids=CASES.keys())
+def test_what_is_started_when(school: Automatic, now: datetime, attempt: int | None) -> None:
+    found = due(school, now, ZoneInfo("UTC"))
+    assert (found.attempt if found else None) == attempt
+
+
+@pytest.mark.parametrize(
+    ("zone", "sync_time", "days"),
+    [
+        ("America/Chicago", time(2, 30), (datetime(2026, 3, 5, tzinfo=UTC), datetime(2026, 3, 12, tzinfo=UTC))),
+        ("America/Chicago", time(1, 30), (datetime(2026, 10, 29, tzinfo=UTC), datetime(2026, 11, 5, tzinfo=UTC))),
+        ("Europe/Berlin", time(20, 0), (datetime(2026, 3, 26, tzinfo=UTC), datetime(2026, 4, 2, tzinfo=UTC))),
+        ("Asia/Kolkata", time(20, 0), (datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 8, tzinfo=UTC))),
+        ("Australia/Adelaide", time(2, 15), (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 8, tzinfo=UTC))),
+        ("Australia/Lord_Howe", time(2, 0), (datetime(2026, 4, 2, tzinfo=UTC), datetime(2026, 4, 9, tzinfo=UTC))),
+    ],
+    ids=[
+        "spring forward",
+        "fall back",
+        "an ordinary evening",
+        "half an hour",
+        "half an hour and spring",
+        "half-hour change",
+    ],
+)
+def test_every_local_evening_comes_once_and_at_its_time(
+    zone: str, sync_time: time, days: tuple[datetime, datetime]
+) -> None:
+    place, (now, end), evenings = ZoneInfo(zone), days, []
+    while now < end:
+        evening = evening_of(sync_time, place, now)
+        if not evenings or evenings[-1] != evening:
+            evenings.append(evening)
+        now += timedelta(minutes=15)
+    dates = [evening.astimezone(place).date() for evening in evenings]
+    assert dates == [dates[0] + timedelta(days=day) for day in range(len(evenings))]
+    assert all(
+        timedelta(hours=22.9) < b - a < timedelta(hours=25.1) for a, b in zip(evenings, evenings[1:], strict=False)
+    )
+    shown = {evening.astimezone(place).time() for evening in evenings}
+    assert sync_time in shown
+    assert len(shown) <= 2, "only the skipped hour is shown as another one"
+
+
+@pytest.fixture
+def oak(database: Database) -> Database:
+    """A school of 20:00 in Kolkata (14:30 UTC) that runs by itself, and one that does not."""
+    with database.begin() as conn:
+        tenants.add_district(conn, "spring", "Spring")
+        tenants.add_connection(conn, "spring", "sis", ConnectionSettings(url="https://sis.example.org"), None)
+        settings = SchoolSettings(school_id="1", automatic=True, time_zone="Asia/Kolkata")
+        tenants.add_school(conn, "sis", "oak", "Oak", settings)
+        tenants.add_school(conn, "sis", "elm", "Elm", SchoolSettings(school_id="2"))
+    return database
+
+
+def test_an_evening_is_asked_for_once_and_a_school_that_is_off_never(oak: Database) -> None:
+    tick = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)
+    assert due_schools(oak, tick - 15 * MINUTES) == []
+    assert [(one.key, one.night) for one in due_schools(oak, tick)] == [("oak", "2026-11-03")]
+    assert len(due_schools(oak, tick)) == 1, "a tick that Dagster evaluates again asks the same"
+    assert due_schools(oak, tick + 15 * MINUTES) == []
+    assert [one.night for one in due_schools(oak, tick + timedelta(days=1))] == ["2026-11-04"]
+
+
+def test_a_failed_evening_is_tried_again_once(oak: Database) -> None:
+    tick = datetime.now(UTC).replace(microsecond=0)
+    with oak.begin() as conn:
+        settings = SchoolSettings(school_id="1", automatic=True, sync_time=(tick - MINUTES).time())
+        tenants.set_school(conn, "oak", settings)
+    (first,) = due_schools(oak, tick)
+    with oak.begin() as conn:
+        failures.record(conn, "oak", "fetch", "away", "r1", night=first.night, retryable=True)
+    assert due_schools(oak, tick + 15 * MINUTES) == []
+    (second,) = due_schools(oak, tick + 75 * MINUTES)
+    assert (second.night, second.attempt) == (first.night, SECOND)
+    assert due_schools(oak, tick + 90 * MINUTES) == []
+    with oak.begin() as conn:
+        assert [school.asked_attempt for school in automatic_schools(conn)] == [SECOND]
+
+
+def test_the_schedule_asks_by_the_partition_tag_alone(oak: Database, database_url: str) -> None:
+    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=database_url)})
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_schedule_context(
+            instance=instance,
+            scheduled_execution_time=datetime(2026, 11, 3, 14, 45, tzinfo=UTC),
+            repository_def=defs.get_repository_def(),
+            resources={"directory": DirectoryResource(url=database_url)},
+        )
+        data = nightly.evaluate_tick(context)
+    close_databases()
+    assert [request.run_key for request in data.run_requests or []] == ["oak:2026-11-03:1"]
+    (request,) = data.run_requests or []
+    assert request.partition_key is None or request.tags["dagster/partition"] == "oak"
+    assert request.tags["dagster/partition"] == "oak"
+    assert request.tags["roster/connection"] == "sis"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.proof.model import Membership, Model, Person
+from roster_pipeline_tests.proof.model import FIELDS, Membership, Model, Person
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.town import Place, Site
 from roster_pipeline_tests.proof.world import World
@@ -68,23 +68,41 @@ class DistrictUnderProof:
 
     def adopt(self) -> None:
         """Take the directory as it is: after a night whose faults nobody can foretell in full."""
-        self.model.people = [
-            Person(
-                {name: shown[name] for name in ("given", "family", "email", "number", "kind")},
+        serials = {link: person.serial for person in self.model.people for link in person.links}
+        self.model.people = []
+        for links, shown in self.pipeline().items():
+            person = Person(
+                {name: shown[name] for name in FIELDS},
                 shown["home"][0] if shown["home"] else None,
                 set(links),
                 {school: Membership(*told) for school, told in shown["members"].items()},
                 shown["excluded"],
             )
-            for links, shown in self.pipeline().items()
-        ]
+            person.serial = next((serials[link] for link in links if link in serials), person.serial)
+            self.model.people.append(person)
 
     def check(self) -> None:
         """The pipeline did what the model did, and nothing that the truth forbids."""
         shown, expected = self.pipeline(), self.expected()
         for links in shown.keys() | expected.keys():
-            assert shown.get(links) == expected.get(links), f"people of {links}"
+            assert shown.get(links) == expected.get(links), self._told(links, shown, expected)
         self.check_truth(shown)
+
+    def _told(self, links: tuple[str, ...], shown: Shown, expected: Shown) -> str:
+        said = self.place.rows(
+            "select s.key, r.action, r.reason, r.role, r.sourced_ids, r.new_links, r.changes from plan_row r "
+            "join plan p on p.id = r.plan_id join school s on s.id = p.school_id where p.district_id = :district "
+            "and p.state = 'planned' and r.sourced_ids && cast(:links as text[])",
+            links=list(links),
+        )
+        said += self.place.rows(
+            "select s.key, v.role, v.action, v.findings from verdict v join plan p on p.id = v.plan_id "
+            "join school s on s.id = p.school_id where p.district_id = :district and p.state = 'planned' "
+            "and v.verdict = 'hold' and v.rows > 0"
+        )
+        records = [self.world.records.get(link) for link in links]
+        lines = [f"{links}:", f"model    {expected.get(links)}", f"pipeline {shown.get(links)}", *map(str, said)]
+        return "\n".join([*lines, *map(str, records)])
 
     def check_truth(self, shown: Shown) -> None:
         """Two humans are never one person, and nobody was archived without a stored pass or an approval."""

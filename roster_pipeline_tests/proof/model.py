@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 
 from roster_pipeline_tests.proof.guarding import Judged, Role, judge
 from roster_pipeline_tests.proof.humans import Human, humans_of
@@ -16,6 +17,7 @@ from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.proof.world import Record
 
 FIELDS = ("given", "family", "email", "number", "kind")
+_serials = count(1)
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Person:
     links: set[str] = field(default_factory=set)
     members: dict[str, Membership] = field(default_factory=dict)
     excluded: bool = False
+    serial: int = field(default_factory=lambda: next(_serials))
 
 
 @dataclass(eq=False)
@@ -58,7 +61,7 @@ class Row:
     def signature(self) -> tuple[object, ...]:
         """What an approval is bound to: what the row would do to whom."""
         known = tuple(sorted(self.human.ids)) if self.human else ()
-        whom = id(self.person) if self.person else None
+        whom = self.person.serial if self.person else None
         links, fields = tuple(sorted(self.new_links)), tuple(sorted(self.fields.items(), key=str))
         return (self.action, self.role, whom, known, self.home, fields, links, self.membership)
 
@@ -126,7 +129,9 @@ class Model:
                 continue
             person, role = human.person, human.role
             lead = human.lead
-            new_links = tuple(r.sourced_id for r in human.linkable if person is None or r.sourced_id not in person.links)
+            new_links = tuple(
+                r.sourced_id for r in human.linkable if person is None or r.sourced_id not in person.links
+            )
             if person is None:
                 fields = human.fields(lead)
                 yield Row("create", role, None, human, lead.sourced_id, fields, new_links, True)
@@ -138,7 +143,7 @@ class Model:
             if member and (not rules.rostered(member.role) or member.by == "hand"):
                 continue
             home = person.home
-            if member and person.home not in alive:
+            if member and member.status == "active" and person.home not in alive:
                 home = lead.sourced_id
             record = next((r for r in human.records if r.sourced_id == home), None)
             wanted = human.fields(record) if record and auto else {}

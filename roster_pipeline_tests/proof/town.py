@@ -29,8 +29,13 @@ ROOT = "/ims/oneroster/rostering/v1p2"
 PREFIXES = ("/one", "/two")
 PAGE = 6
 """Records a page, so that a handful of people has page boundaries."""
-TABLES = ("person", "link", "membership", "contact")
-ORDER = {"person": "id", "link": "connection_id, sourced_id"}
+TABLES = {
+    "person": "id",
+    "link": "connection_id, sourced_id",
+    "membership": "school_id, person_id",
+    "contact": "school_id, person_id",
+}
+"""The directory's tables, each with its order."""
 NOT_COMPARED = "'{revision,updated_at}'::text[]"
 
 _numbers = count(1)
@@ -102,12 +107,12 @@ class Place:
 
     def fingerprint(self) -> dict[str, str | None]:
         """The md5 of every directory table of this district, without what counts its writes."""
-        parts = ", ".join(
-            f"(select md5(string_agg((to_jsonb(t) - {NOT_COMPARED})::text, '|' order by {ORDER.get(name, 'person_id, school_id')})) "
+        parts = (
+            f"(select md5(string_agg((to_jsonb(t) - {NOT_COMPARED})::text, '|' order by {order})) "
             f"from {name} t where district_id = :district) as {name}"
-            for name in TABLES
+            for name, order in TABLES.items()
         )
-        return self.rows(f"select {parts}")[0]
+        return self.rows(f"select {', '.join(parts)}")[0]
 
     def ledger(self) -> dict[str, int]:
         """How many syncs and mails there are."""

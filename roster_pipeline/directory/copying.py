@@ -30,12 +30,16 @@ def driver(conn: Connection) -> psycopg.Connection[Any]:
 
 def escaped(value: str) -> str:
     """A value for COPY's text format. NUL, which PostgreSQL cannot hold, is left out."""
-    return value if value.isalnum() else value.translate(_TEXT_ESCAPES)
+    return value if value.isprintable() and "\\" not in value else value.translate(_TEXT_ESCAPES)
 
 
 def array_literal(values: Iterable[str]) -> str:
     """A text[] as PostgreSQL writes it."""
-    return "{" + ",".join(f'"{_quoted(value)}"' for value in values) + "}"
+    listed = list(values)
+    whole = "".join(listed)
+    if not whole.isprintable() or '"' in whole or "\\" in whole:
+        listed = [_quoted(value) for value in listed]
+    return '{"' + '","'.join(listed) + '"}' if listed else "{}"
 
 
 def json_bytes(value: object) -> bytes:

@@ -139,14 +139,16 @@ def _user_chunks(
 
 
 def _user_line(pull_id: str, user: Mapping[str, Any]) -> bytes:
-    orgs = dict.fromkeys(role["org"] for role in user["roles"] if role.get("org"))
-    agents = user.get("agents") or ()
+    """One user for COPY. Members without a value are left out: half of a record is not worth keeping."""
+    orgs = dict.fromkeys([role["org"] for role in user["roles"] if role.get("org")])
+    agents = user.get("agents")
+    told = {name: value for name, value in user.items() if value or value is False}
     return _line(
         pull_id,
         escaped(user["sourcedId"]),
         escaped(array_literal(orgs)),
         escaped(array_literal(agents)) if agents else "{}",
-        _document(user),
+        _document(told),
     )
 
 

@@ -52,6 +52,7 @@ class Letter:
     error: str | None
     sent_at: datetime | None
     dead_at: datetime | None
+    attachment: str | None
 
 
 def put(
@@ -63,6 +64,7 @@ def put(
     sync_id: int | None,
     recipients: Sequence[str],
     mail: Mail,
+    attachment: str | None = None,
 ) -> bool:
     """Add a message. False, and nothing added, if there was one with this Message-ID."""
     row = insert(outbox).values(
@@ -74,6 +76,7 @@ def put(
         subject=mail.subject,
         text=mail.text,
         html=mail.html,
+        attachment=attachment,
     )
     added = row.on_conflict_do_nothing(index_elements=["message_id"]).returning(outbox.c.id)
     return conn.scalar(added) is not None
@@ -92,11 +95,11 @@ def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[
 
 
 def sent(conn: Connection, letter_id: int) -> None:
-    """The message has gone out."""
+    """The message has gone out; an attachment, which may hold people, is not kept."""
     conn.execute(
         update(outbox)
         .where(outbox.c.id == letter_id)
-        .values(sent_at=func.now(), attempts=outbox.c.attempts + 1, error=None)
+        .values(sent_at=func.now(), attempts=outbox.c.attempts + 1, error=None, attachment=None)
     )
 
 

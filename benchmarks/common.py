@@ -184,7 +184,7 @@ def peak_megabytes() -> float:
 def side(script: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:
     """Run one side as a process of its own; its last line is JSON with its figures."""
     folder = Path(__file__).parent
-    given = {"LANG", "PATH", "HOME", "TMPDIR", "TZ", "ROSTER_SECRET_KEY"}
+    given = {"LANG", "PATH", "PYTHONPATH", "HOME", "TMPDIR", "TZ", "ROSTER_SECRET_KEY"}
     environment = {name: value for name, value in os.environ.items() if name in given}
     done = subprocess.run(
         [python, str(folder / script), *arguments], env=environment, stdout=subprocess.PIPE, text=True, check=False

@@ -42,22 +42,26 @@ select district_id, id, 'sync', 'applied', 'schedule', :at from school, generate
 
 def main(schools: int) -> None:
     """Print the seconds of both ticks."""
-    with database_server() as server, fresh_database(server, "bench_schedule") as ours:
-        with fresh_database(server, "bench_schedule_dagster") as theirs, tempfile.TemporaryDirectory() as home:
-            url = ours.render_as_string(hide_password=False)
-            database = Database(url)
-            _fill(database, schools)
-            storage = theirs.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
-            (Path(home) / "dagster.yaml").write_text(STORAGE.format(url=storage))
-            os.environ["DAGSTER_HOME"] = home
-            with dg.DagsterInstance.get() as instance:
-                with database.begin() as conn:
-                    keys = [school.key for school in tenants.list_schools(conn)]
-                instance.add_dynamic_partitions("schools", keys)
-                busy, asked = _tick(instance, url, EVENING)
-                idle, left = _tick(instance, url, EVENING + timedelta(minutes=15))
-            database.close()
-            close_databases()
+    with (
+        database_server() as server,
+        fresh_database(server, "bench_schedule") as ours,
+        fresh_database(server, "bench_schedule_dagster") as theirs,
+        tempfile.TemporaryDirectory() as home,
+    ):
+        url = ours.render_as_string(hide_password=False)
+        database = Database(url)
+        _fill(database, schools)
+        storage = theirs.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+        (Path(home) / "dagster.yaml").write_text(STORAGE.format(url=storage))
+        os.environ["DAGSTER_HOME"] = home
+        with dg.DagsterInstance.get() as instance:
+            with database.begin() as conn:
+                keys = [school.key for school in tenants.list_schools(conn)]
+            instance.add_dynamic_partitions("schools", keys)
+            busy, asked = _tick(instance, url, EVENING)
+            idle, left = _tick(instance, url, EVENING + timedelta(minutes=15))
+        database.close()
+        close_databases()
     print(f"{asked} of {schools} schools due: {busy:.2f} s; the next tick, {left} due: {idle:.2f} s")
     last_line("schedule", schools=schools, due=asked, seconds=busy, seconds_idle=idle, load=load())
 

@@ -10,7 +10,7 @@ from roster_pipeline.assets import ASSETS
 from roster_pipeline.jobs import rostering, test_connection
 from roster_pipeline.resources import DirectoryResource
 from roster_pipeline.schedules import nightly
-from roster_pipeline.sensors import partitions_follow_schools, send_mail
+from roster_pipeline.sensors import partitions_follow_schools, send_mail, watch_evenings
 
 
 def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -19,7 +19,7 @@ def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.
         assets=ASSETS,
         jobs=[rostering, test_connection],
         schedules=[nightly],
-        sensors=[partitions_follow_schools, send_mail],
+        sensors=[partitions_follow_schools, send_mail, watch_evenings],
         resources={"directory": DirectoryResource(), **(resource_overrides or {})},
         executor=dg.in_process_executor,
     )

@@ -65,7 +65,7 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
 
 
 def due_schools(database: Database, now: datetime) -> list[DueSchool]:
-    """Schools to start at the tick `now`, by key, noted as asked for. Two statements, however many schools there are."""
+    """Schools to start at the tick `now`, by key, noted as asked for. Two statements, for any number of schools."""
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
     with database.begin() as connection:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.errors import Redirected, ServerFailed, SignInRefused, TlsFailed, Unreachable
+
+STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
+"""What a failure concerns: one school, or everybody who reads from this connection."""
+AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected)
 
 
 class EveningError(Exception):
     """A step of one school's evening failed. `str()` is one message for people; `retryable` tells schedulers."""
 
-    def __init__(self, school: str, message: str, remedy: str, *, retryable: bool = False) -> None:
+    def __init__(self, school: str, message: str, remedy: str, *, retryable: bool = False, cause: str = STEP) -> None:
         super().__init__(f"{school}: {message}\n{remedy}")
         self.school = school
         self.message = message
         self.remedy = remedy
         self.retryable = retryable
+        self.cause = cause
 
 
 def explain(school: str, problem: Exception) -> EveningError:
@@ -23,7 +29,8 @@ def explain(school: str, problem: Exception) -> EveningError:
         return problem
     if isinstance(problem, OneRosterError):
         remedy = f"{problem.remedy} Then run: roster test-connection {school}"
-        return EveningError(school, problem.message, remedy, retryable=problem.retryable)
+        cause = CREDENTIALS if isinstance(problem, SignInRefused) else CONNECTION if isinstance(problem, AWAY) else STEP
+        return EveningError(school, problem.message, remedy, retryable=problem.retryable, cause=cause)
     if isinstance(problem, DirectoryError):
         return EveningError(school, problem.message, problem.remedy, retryable=problem.retryable)
     where = _place(problem)

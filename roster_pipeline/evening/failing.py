@@ -1,14 +1,16 @@
-"""A failed step: stored for people, and told to the owners once."""
+"""A failed step: stored for people, and told once per school and cause, or once per connection, until it clears."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from roster_pipeline.directory import failures, outbox, tenants
+from roster_pipeline.directory import alerts, failures, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.errors import DirectoryError
-from roster_pipeline.evening.errors import EveningError
-from roster_pipeline.evening.reporting import message_id, run_url
+from roster_pipeline.evening.errors import STEP, EveningError
+from roster_pipeline.evening.reporting import run_url
+from roster_pipeline.evening.telling import sharing, tell
 from roster_pipeline.report import FailureAlert, render
 
 
@@ -20,39 +22,68 @@ def record_failure(
     run_id: str | None,
     night: str | None = None,
 ) -> None:
-    """Store the failure and put an alert into the outbox if it is news.
+    """Store the failure and put an alert into the outbox, unless one for the same is open.
 
     A database that is down cannot store it; then the run's own failure is all there is.
     """
     try:
         with database.begin() as connection:
             recorded = failures.record(
-                connection, school_key, step, str(problem), run_id, night=night, retryable=problem.retryable
+                connection,
+                school_key,
+                step,
+                str(problem),
+                run_id,
+                cause=problem.cause,
+                night=night,
+                retryable=problem.retryable,
             )
-            if recorded is None or not recorded.news:
+            if recorded is None:
                 return
             school = tenants.get_school(connection, school_key)
-            if not school.settings.report_to:
+            shared = problem.cause != STEP
+            concerned = sharing(connection, school) if shared else [school]
+            opened = alerts.open_alert(
+                connection,
+                f"connection {school.connection.key}" if shared else f"school {school_key}",
+                problem.cause if shared else step,
+                str(problem),
+                school=None if shared else school.id,
+                connection=school.connection.id if shared else None,
+            )
+            if opened is None:
                 return
+            also = ""
+            if len(concerned) > 1:
+                also = f"\nAll {len(concerned)} schools of the connection {school.connection.key} share this one alert."
             alert = FailureAlert(
                 school_key=school_key,
                 school_name=school.name,
                 when=datetime.now(UTC),
                 time_zone=school.settings.time_zone,
                 step=step,
-                message=problem.message,
+                message=problem.message + also,
                 remedy=problem.remedy,
                 run_url=run_url(run_id),
             )
-            mail = render(alert)
-            outbox.put(
-                connection,
-                message_id=message_id("failure", school_key, recorded.failure_id),
-                kind="alert",
-                school_id=school.id,
-                sync_id=None,
-                recipients=school.settings.report_to,
-                mail=mail,
-            )
+            tell(connection, concerned, render(alert), opened, "opened")
     except DirectoryError:
         return
+
+
+def record_crashes(database: Database, runs: Mapping[str, tuple[str, str | None]]) -> int:
+    """Store the failures of runs that ended before they could say why. runs: run id to school key and night."""
+    if not runs:
+        return 0
+    with database.begin() as connection:
+        unknown = alerts.unknown_runs(connection, list(runs))
+    for run_id in sorted(unknown):
+        key, night = runs[run_id]
+        problem = EveningError(
+            key,
+            "the run ended without saying why",
+            "Its process was probably killed, or could not start. Look at the run in the Dagster UI.",
+            retryable=True,
+        )
+        record_failure(database, key, "run", problem, run_id, night)
+    return len(unknown)

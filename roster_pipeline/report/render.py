@@ -11,7 +11,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from roster_pipeline.report.blocks import Table
+from roster_pipeline.report.blocks import Page, Table
 from roster_pipeline.report.content import FailureAlert, SyncReport
 from roster_pipeline.report.mail import Mail
 from roster_pipeline.report.outcome import subject
@@ -27,11 +27,15 @@ _ADDRESS = re.compile(r"[^\s<>@\"'(),;:]+@[^\s<>@\"'(),;:]*[^\s<>@\"'(),;:.]")
 
 def render(report: SyncReport | FailureAlert) -> Mail:
     """The mail: subject, text and HTML, with the same content in both."""
-    page = page_of(report)
-    line = harmless(subject(report))
+    return draw(page_of(report), subject(report), report.school_key)
+
+
+def draw(page: Page, subject_line: str, school: str) -> Mail:
+    """Any page as a mail. school: its key, for the header that mail rules sort by; empty for several schools."""
+    line = harmless(subject_line)
     text = _templates().get_template("mail.txt.j2").render(page=page)
     html = _templates().get_template("mail.html.j2").render(page=page, subject=line)
-    return Mail(line, text, html, report.school_key)
+    return Mail(line, text, html, school)
 
 
 @cache

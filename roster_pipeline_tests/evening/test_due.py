@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -77,9 +78,7 @@ def test_every_local_evening_comes_once_and_at_its_time(
         now += timedelta(minutes=15)
     dates = [evening.astimezone(place).date() for evening in evenings]
     assert dates == [dates[0] + timedelta(days=day) for day in range(len(evenings))]
-    assert all(
-        timedelta(hours=22.9) < b - a < timedelta(hours=25.1) for a, b in zip(evenings, evenings[1:], strict=False)
-    )
+    assert all(timedelta(hours=22.9) < b - a < timedelta(hours=25.1) for a, b in pairwise(evenings))
     shown = {evening.astimezone(place).time() for evening in evenings}
     assert sync_time in shown
     assert len(shown) <= 2, "only the skipped hour is shown as another one"

@@ -1,0 +1,138 @@
+"""Alerts: one per subject and cause from the moment it is opened until it clears, so that a storm is one mail.
+
+A subject is a school or a connection. A school's alerts clear with its next finished sync, a connection's with its next
+finished pull. A school whose alert `paused` is open is not started by the schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+PAUSED, STALE = "paused", "stale"
+
+OPEN = """
+insert into alert (subject, cause, school_id, connection_id, message)
+values (:subject, :cause, :school, :connection, :message)
+on conflict (subject, cause) where cleared_at is null do nothing returning id
+"""
+CLEAR = """
+update alert a set cleared_at = now()
+where a.cleared_at is null and (
+    exists (select from sync y where y.school_id = a.school_id and y.kind = 'sync' and y.at > a.opened_at)
+    or exists (select from pull p where p.connection_id = a.connection_id and p.finished_at > a.opened_at)
+)
+returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
+"""
+SILENT = """
+select s.id, s.key, greatest(done.at, s.updated_at) as since from school s
+left join lateral (select max(at) as at from sync y where y.school_id = s.id and y.kind = 'sync') done on true
+where (s.settings ->> 'automatic')::boolean
+  and greatest(done.at, s.updated_at) < :now - cast(:after as interval)
+  and not exists (
+    select from alert a where a.cleared_at is null and (a.school_id = s.id or a.connection_id = s.connection_id)
+  )
+"""
+"""Schools that nothing is heard of: one that fails has an alert of its own, and so has a connection that is down."""
+FAILING = """
+select s.id, s.key, count(distinct f.night) as nights from school s join failure f on f.school_id = s.id
+where (s.settings ->> 'automatic')::boolean and f.night is not null
+  and f.at > greatest(
+    (select max(at) from sync y where y.school_id = s.id and y.kind = 'sync'),
+    (select max(cleared_at) from alert a where a.school_id = s.id and a.cause = 'paused'), '-infinity'
+  )
+  and not exists (
+    select from alert a where a.school_id = s.id and a.cause = 'paused' and a.cleared_at is null
+  )
+group by s.id, s.key having count(distinct f.night) >= :nights
+"""
+TO_REMIND = """
+update alert set told_at = :now where cleared_at is null and cause = 'paused'
+and told_at < :now - cast(:after as interval)
+returning id, subject, cause, school_id, connection_id, message, opened_at
+"""
+UNKNOWN_RUNS = """
+select run from unnest(cast(:runs as text[])) run
+where not exists (select from failure f where f.run_id = run) and not exists (select from sync y where y.run_id = run)
+"""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alert. Of school_id and connection_id one is given."""
+
+    id: int
+    subject: str
+    cause: str
+    school_id: int | None
+    connection_id: int | None
+    message: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A school that nothing was heard of since."""
+
+    id: int
+    key: str
+    since: datetime
+
+
+def open_alert(
+    conn: Connection,
+    subject: str,
+    cause: str,
+    message: str,
+    *,
+    school: int | None = None,
+    connection: int | None = None,
+) -> int | None:
+    """Open an alert and return its id; None if this one is open already."""
+    given = {"subject": subject, "cause": cause, "message": message, "school": school, "connection": connection}
+    opened: int | None = conn.scalar(text(OPEN), given)
+    return opened
+
+
+def clear_finished(conn: Connection) -> list[Alert]:
+    """Close the alerts that a finished sync or pull has answered, and return them."""
+    return _alerts(conn, CLEAR, {})
+
+
+def resume(conn: Connection, school_id: int) -> bool:
+    """Let the schedule start a paused school again. False if it was not paused."""
+    done = "update alert set cleared_at = now() where school_id = :school and cause = 'paused' and cleared_at is null"
+    return bool(conn.execute(text(done), {"school": school_id}).rowcount)
+
+
+def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Silent]:
+    """Automatic schools without a finished sync for so long, of which no alert tells the reason."""
+    return [Silent(**row) for row in conn.execute(text(SILENT), {"now": now, "after": after}).mappings()]
+
+
+def failing_schools(conn: Connection, nights: int) -> list[tuple[int, str, int]]:
+    """Automatic schools (id, key, nights) whose evenings failed so often since their last sync, not yet paused."""
+    return [(row.id, row.key, row.nights) for row in conn.execute(text(FAILING), {"nights": nights})]
+
+
+def to_remind(conn: Connection, now: datetime, after: timedelta) -> list[Alert]:
+    """Pauses that were last told of so long ago; noted as told of now."""
+    return _alerts(conn, TO_REMIND, {"now": now, "after": after})
+
+
+def unknown_runs(conn: Connection, run_ids: list[str]) -> set[str]:
+    """Those runs of which neither a failure nor a sync was ever stored."""
+    return set(conn.scalars(text(UNKNOWN_RUNS), {"runs": run_ids}))
+
+
+def open_alerts(conn: Connection) -> list[Alert]:
+    """All that is open, oldest first."""
+    shown = "select id, subject, cause, school_id, connection_id, message, opened_at from alert "
+    return _alerts(conn, shown + "where cleared_at is null order by id", {})
+
+
+def _alerts(conn: Connection, query: str, given: dict[str, Any]) -> list[Alert]:
+    return [Alert(**row) for row in conn.execute(text(query), given).mappings()]

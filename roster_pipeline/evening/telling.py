@@ -1,0 +1,41 @@
+"""Who hears of an alert: the owners of the schools it concerns, and whoever operates the installation."""
+
+from __future__ import annotations
+
+import os
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import outbox, tenants
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.reporting import message_id
+from roster_pipeline.report import Mail
+
+ALERTS_TO = "ROSTER_ALERTS_TO"
+"""Addresses of the operators, separated by commas: they get every alert of every school."""
+
+
+def tell(connection: Connection, schools: list[SchoolRow], mail: Mail, *identity: object) -> bool:
+    """Put one mail to all of them into the outbox. identity: what makes its Message-ID the same each time."""
+    owners = [address for school in schools for address in school.settings.report_to]
+    operators = [address.strip() for address in os.environ.get(ALERTS_TO, "").split(",")]
+    recipients = [address for address in dict.fromkeys([*owners, *operators]) if address]
+    return bool(recipients) and outbox.put(
+        connection,
+        message_id=message_id("alert", *identity),
+        kind="alert",
+        school_id=schools[0].id if len(schools) == 1 else None,
+        sync_id=None,
+        recipients=recipients,
+        mail=mail,
+    )
+
+
+def sharing(connection: Connection, school: SchoolRow) -> list[SchoolRow]:
+    """The schools that a fault of this school's connection concerns: itself, and those that run by themselves."""
+    others = tenants.list_schools(connection)
+    return [school] + [
+        other
+        for other in others
+        if other.connection.id == school.connection.id and other.id != school.id and other.settings.automatic
+    ]

@@ -1,0 +1,178 @@
+"""Alerts: one per school and cause, one for a connection that is down, and an all-clear when it is over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.definitions import build_defs
+from roster_pipeline.directory import alerts, failures, tenants
+from roster_pipeline.evening.due import due_schools
+from roster_pipeline.evening.failing import record_crashes
+from roster_pipeline.evening.watching import beat, watch
+from roster_pipeline.resources import DirectoryResource
+from roster_pipeline.sensors import crashed_runs, watch_evenings
+from roster_pipeline_tests.scenarios.conftest import SECRET, Town
+
+NOW = datetime.now(UTC)
+
+
+def mails(town: Town) -> list[tuple[str, list[str]]]:
+    """Subject and recipients of every alert, in order."""
+    with town.database.begin() as conn:
+        rows = conn.execute(text("select subject, recipients from outbox where kind = 'alert' order by id"))
+        return [(row.subject, row.recipients) for row in rows]
+
+
+def two_schools(town: Town) -> None:
+    town.add_school("lincoln", automatic=True, report_to=["lincoln@example.org"])
+    town.add_school("roosevelt", "sch-2", automatic=True, report_to=["roosevelt@example.org"])
+
+
+def fail_nights(town: Town, key: str, nights: int) -> None:
+    with town.database.begin() as conn:
+        for night in range(nights):
+            failures.record(conn, key, "plan", "broken", f"run-{night}", night=f"2026-11-{night + 1:02}")
+
+
+def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and_one_all_clear(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
+    two_schools(town)
+    town.set_connection(secret="wrong")
+    for _ in range(2):
+        town.evening("lincoln")
+        town.evening("roosevelt")
+    watch(town.database, NOW)
+    ((subject, recipients),) = mails(town)
+    assert "failed" in subject
+    assert recipients == ["lincoln@example.org", "roosevelt@example.org", "ops@example.org"]
+    with town.database.begin() as conn:
+        assert [(one.subject, one.cause) for one in alerts.open_alerts(conn)] == [("connection sis", "credentials")]
+    town.set_connection(secret=SECRET)
+    town.evening("lincoln")
+    assert watch(town.database, NOW).cleared == 1
+    assert watch(town.database, NOW).cleared == 0
+    assert [subject for subject, _ in mails(town) if "again" in subject] == [
+        "Connection sis: the SIS can be read again"
+    ]
+
+
+def test_a_fault_of_one_school_is_its_own_and_clears_with_its_next_sync(town: Town) -> None:
+    two_schools(town)
+    town.set_school("lincoln", school_id="nowhere")
+    town.evening("lincoln")
+    town.evening("lincoln")
+    town.evening("roosevelt")
+    assert [recipients for _, recipients in mails(town)] == [["lincoln@example.org"]]
+    town.set_school("lincoln", school_id="sch-1")
+    town.evening("lincoln")
+    assert watch(town.database, NOW).cleared == 1
+    assert mails(town)[-1] == ("Lincoln: the roster sync works again", ["lincoln@example.org"])
+
+
+def test_a_school_that_fails_for_a_week_is_paused_reminded_of_and_resumed(town: Town) -> None:
+    town.add_school(automatic=True, report_to=["it@example.org"])
+    fail_nights(town, "lincoln", 6)
+    assert watch(town.database, NOW).opened == 0
+    fail_nights(town, "lincoln", 7)
+    assert watch(town.database, NOW).opened == 1
+    assert watch(town.database, NOW).opened == 0
+    tick = datetime.combine(NOW.date(), datetime.min.time(), UTC) + timedelta(hours=20)
+    assert due_schools(town.database, tick) == []
+    assert watch(town.database, NOW + timedelta(days=8)).reminded == 1
+    assert len(mails(town)) == 2
+    with town.database.begin() as conn:
+        assert alerts.resume(conn, tenants.get_school(conn, "lincoln").id)
+    assert watch(town.database, NOW).opened == 0, "the nights before it was resumed no longer count"
+    assert [one.key for one in due_schools(town.database, tick)] == ["lincoln"]
+
+
+def test_a_sync_by_hand_ends_the_pause(town: Town) -> None:
+    town.add_school(automatic=True, report_to=["it@example.org"])
+    fail_nights(town, "lincoln", 7)
+    watch(town.database, NOW)
+    town.evening()
+    assert watch(town.database, NOW).cleared == 1
+
+
+def test_a_silent_school_is_told_of_once_but_not_where_another_alert_says_why(town: Town) -> None:
+    two_schools(town)
+    town.add_school("by-hand", "sch-2")
+    town.set_school("roosevelt", school_id="nowhere")
+    town.evening("roosevelt")
+    later = NOW + timedelta(hours=37)
+    assert watch(town.database, NOW + timedelta(hours=35)).opened == 0
+    assert watch(town.database, later).opened == 1
+    assert watch(town.database, later).opened == 0
+    assert mails(town)[-1][1] == ["lincoln@example.org"]
+    assert "No roster sync was finished since".lower() in mails(town)[-1][0].lower()
+
+
+def test_a_run_that_was_killed_is_noticed_once(town: Town) -> None:
+    town.add_school(automatic=True, report_to=["it@example.org"])
+    job = build_defs().resolve_job_def("rostering")
+    tags = {"dagster/partition": "lincoln", "roster/night": "2026-11-03"}
+    run = town.instance.create_run_for_job(job, tags=tags)
+    town.instance.report_run_failed(run, "the process was killed")
+    runs, until = crashed_runs(town.instance, None)
+    assert runs == {run.run_id: ("lincoln", "2026-11-03")}
+    assert until is not None
+    assert record_crashes(town.database, runs) == 1
+    assert record_crashes(town.database, runs) == 0
+    assert town.count("failure", "step = 'run' and night = '2026-11-03' and retryable") == 1
+    assert len(mails(town)) == 1
+    assert crashed_runs(town.instance, until + timedelta(seconds=1))[0] == {}
+
+
+class Pulse(BaseHTTPRequestHandler):
+    """Counts who calls."""
+
+    seen: list[str]
+
+    def do_GET(self) -> None:
+        self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.send_response(200 if self.path == "/secret-id" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Be still."""
+
+
+@pytest.fixture
+def pulse() -> Iterator[HTTPServer]:
+    """What watches from outside."""
+    server = HTTPServer(("127.0.0.1", 0), Pulse)
+    server.seen = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(
+    town: Town, pulse: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"http://127.0.0.1:{pulse.server_port}"
+    monkeypatch.setenv("ROSTER_HEARTBEAT_URL", f"{address}/secret-id")
+    directory = DirectoryResource(url=town.url)
+    with dg.build_sensor_context(instance=town.instance, resources={"directory": directory}) as context:
+        told = watch_evenings.evaluate_tick(context)
+    assert pulse.seen == ["/secret-id"]  # type: ignore[attr-defined]
+    assert told.skip_message is not None
+    assert told.skip_message.endswith("heartbeat sent")
+    assert "secret-id" not in told.skip_message
+    monkeypatch.setenv("ROSTER_HEARTBEAT_URL", f"{address}/unknown")
+    assert beat() == "heartbeat refused (404)"
+    monkeypatch.setenv("ROSTER_HEARTBEAT_URL", "http://127.0.0.1:9")
+    assert beat().startswith("heartbeat failed")

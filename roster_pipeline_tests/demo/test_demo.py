@@ -1,0 +1,83 @@
+"""The demo as a person runs it: a process of its own, on databases that it makes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.engine import URL
+
+from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory.database import Database
+
+COMMAND = [sys.executable, "-m", "roster_pipeline.cli", "demo"]
+PATIENCE = 100
+
+
+@pytest.fixture
+def environment(postgres_server: URL, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Names of databases that do not exist yet, on the tests' server; dropped afterwards."""
+    name = f"roster_test_{secrets.token_hex(6)}"
+    address = postgres_server.set(database=name).render_as_string(hide_password=False)
+    home = {"ROSTER_HOME": str(tmp_path / "home"), "ROSTER_DATABASE_URL": address}
+    yield {key: value for key, value in os.environ.items() if not key.startswith("ROSTER_")} | home
+    admin = postgres_server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as server:
+        for database in (name, f"{name}_dagster"):
+            server.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database)))
+
+
+@pytest.mark.timeout(PATIENCE + 20)
+def test_three_evenings_end_with_a_report_and_mails(environment: dict[str, str]) -> None:
+    ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    nights = ran.stdout.split("Night ")[1:]
+    assert len(nights) == 3
+    assert _numbers(nights[0], "Lincoln High")[0] > 400
+    created, updated, restored, _, archived, held, _ = _numbers(nights[1], "Cedar Elementary ")
+    assert (restored, held) == (1, 0)
+    assert min(created, updated, archived) >= 1
+    assert _numbers(nights[2], "Lincoln High")[4:6] == [0, 4]
+    mails = list((Path(environment["ROSTER_HOME"]) / "outbox").glob("*.eml"))
+    assert len(mails) == 10
+    assert "lincoln-high" in ran.stdout
+
+
+def test_an_interrupt_leaves_no_process_behind(environment: dict[str, str]) -> None:
+    demo = subprocess.Popen(
+        COMMAND, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    time.sleep(3)
+    os.killpg(demo.pid, signal.SIGINT)
+    assert demo.wait(30) != 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(demo.pid, 0)
+
+
+def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(environment: dict[str, str]) -> None:
+    address = environment["ROSTER_DATABASE_URL"]
+    subprocess.run([*COMMAND[:-1], "init"], env=environment, check=True, capture_output=True, timeout=PATIENCE)
+    database = Database(address)
+    assert migrate.current(database) == migrate.head()
+    with database.begin() as conn:
+        tenants.add_district(conn, "springfield", "Springfield")
+    ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ran.returncode == 1
+    assert "districts of your own" in ran.stderr
+    with database.begin() as conn:
+        assert [row.key for row in tenants.list_districts(conn)] == ["springfield"]
+    database.close()
+
+
+def _numbers(night: str, school: str) -> list[int]:
+    line = next(line for line in night.splitlines() if line.startswith(school) and "noon" not in line)
+    return [0 if word == "·" else int(word) for word in line.removeprefix(school).split()]

@@ -82,10 +82,17 @@ select m.person_id,
        not m.managed and m.status = 'active' and r.action in ('unchanged', 'update') and r.role = any(:linking_roles)
            as joins
 from plan_row r
-join membership m on m.district_id = :district and m.school_id = :school and m.person_id = r.person_id
+cross join lateral (
+    select * from membership
+    where district_id = :district and school_id = :school and person_id = r.person_id
+    offset 0
+) m
 where r.plan_id = :plan and (r.absent_syncs <> m.absent_syncs or not m.managed)
 """
-"""Members whose count of absences changes, and those entered by hand whom the SIS turns out to know."""
+"""Members whose count of absences changes, and those entered by hand whom the SIS turns out to know.
+
+The lateral look-up keeps plan_row outside: no statistics know tonight's plan, and a guess the other way is quadratic.
+"""
 
 STALE_PEOPLE = """
 select exists (

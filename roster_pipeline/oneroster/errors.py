@@ -5,8 +5,6 @@ no addresses, no free text of the server. `retryable` says whether the same requ
 changing anything.
 """
 
-# ruff: noqa: N818 -- the names say what happened; every one of them is raised, so "Error" would add nothing
-
 from __future__ import annotations
 
 

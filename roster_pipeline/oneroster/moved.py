@@ -5,7 +5,7 @@ from __future__ import annotations
 from roster_pipeline.oneroster.page import Page
 
 
-class Moved(Exception):  # noqa: N818 -- control flow: the data changed while being read; read again
+class Moved(Exception):
     """The data moved under the reading; `reason` is a problem slug."""
 
     def __init__(self, reason: str) -> None:

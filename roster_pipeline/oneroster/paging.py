@@ -20,6 +20,8 @@ from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
 
+FEWEST_AHEAD = 2
+"""Pages under way while one is worked on; more, up to the limit, only where the server is what we wait for."""
 ROUND_CAP = 10
 """Caps are round numbers: a single page of such a size is followed up even where the total says that it is all."""
 
@@ -44,7 +46,7 @@ class Listing:
         self._executor = executor
         self._revision = revision or Revision()
         self._strict = strict
-        self._seen = SeenIds()
+        self.seen = SeenIds()
         self._total: int | None = None
         self._counts_pages = True
         self._offset = 0
@@ -65,11 +67,6 @@ class Listing:
                     raise
                 self._opened = Page([], None, None, has_next=False, revision=None)
         return self._opened.records
-
-    @property
-    def seen(self) -> SeenIds:
-        """The ids of everything given so far."""
-        return self._seen
 
     def pages(self) -> Iterator[list[Any]]:
         """The records page by page, each record once."""
@@ -103,8 +100,7 @@ class Listing:
             else:
                 self._see(page)
                 self.proof.ended_by = "total" if self._reached() else "empty"
-        if not page.records and not self.proof.ended_by:
-            self.proof.ended_by = "empty"
+        self.proof.ended_by = self.proof.ended_by or "empty"
         self._close()
 
     def _first(self) -> Page:
@@ -145,7 +141,7 @@ class Listing:
             raise self._broken("does not end")
         values, named = hashes_and_names(page.records)
         new = np.ones(len(page.records), dtype=np.bool_)
-        new[named] = self._seen.add(values[named])
+        new[named] = self.seen.add(values[named])
         fresh = int(new[named].sum())
         repeated = int(named.sum()) - fresh
         self._fresh = fresh > 0
@@ -214,22 +210,23 @@ class Listing:
         self._offset -= len(page.records)
         if reached:
             self.proof.ended_by = "total"
-            return
-        if self._total is not None:
+        elif self._total is not None:
             raise self._broken("brings the same records again before its total is reached")
-        if not first:
-            self.proof.ended_by = "repeat"
-            self.proof.note("last-page-repeats")
-            return
-        probe = self._collection.page(self._habits, 1, 1).records
-        if len(page.records) == 1 or len(probe) == len(page.records):
-            self.proof.ended_by = "unpaged"
-            self.proof.note("paging-ignored")
-        elif len(probe) == 1 and hashes(probe)[0] == hashes(page.records)[1]:
+        elif not first or self._continues_at_one(page):
             self.proof.ended_by = "repeat"
             self.proof.note("last-page-repeats")
         else:
-            raise self._broken("ignores the offset: every page is the first page")
+            self.proof.ended_by = "unpaged"
+            self.proof.note("paging-ignored")
+
+    def _continues_at_one(self, page: Page) -> bool:
+        """Whether the offset works after all, asked with one record at offset 1. False for a server without paging."""
+        probe = self._collection.page(self._habits, 1, 1).records
+        if len(page.records) == 1 or len(probe) == len(page.records):
+            return False
+        if len(probe) == 1 and hashes(probe)[0] == hashes(page.records)[1]:
+            return True
+        raise self._broken("ignores the offset: every page is the first page")
 
     def _last_record_is_last(self) -> bool:
         """For servers that answer an offset past the end with an error: the record before it must still be there."""
@@ -244,22 +241,24 @@ class Listing:
 
     def _may_run_ahead(self, page: Page) -> bool:
         left = (self._total or 0) - self._offset
-        parallel = self._collection.exchange.parallel > 1 and self._collection.filter is None
-        return parallel and self._habits.limit is not None and left > len(page.records) > 1
+        pageable = self._habits.limit is not None and self._collection.filter is None
+        return pageable and self._collection.exchange.parallel > 1 and left > len(page.records) > 1
 
     def _run_ahead(self, step: int) -> Iterator[list[Any]]:
         """Fetch the pages up to the total several at a time, give them in order, and fill what a page left out."""
         planned: deque[tuple[int, Future[Page]]] = deque()
         total = self._total or 0
         ahead = self._offset
+        window = FEWEST_AHEAD
         try:
             while self._offset < total:
-                while ahead < total and len(planned) < self._collection.exchange.parallel:
+                while ahead < total and len(planned) < min(window, self._collection.exchange.parallel):
                     planned.append(
                         (ahead + step, self._executor.submit(self._collection.page, self._habits, ahead, step))
                     )
                     ahead += step
                 end, future = planned.popleft()
+                window = max(FEWEST_AHEAD, window - 1) if future.done() else window + 1
                 page = future.result()
                 end = min(end, total)
                 while True:
@@ -284,7 +283,7 @@ class Listing:
         proof = self.proof
         if self._total is not None and self._collection.filter is None:
             if proof.received < self._total:
-                self.proof.note("total-not-reached")
+                proof.note("total-not-reached")
             elif proof.received > self._total:
                 proof.note("total-disagrees")
         if proof.duplicates:

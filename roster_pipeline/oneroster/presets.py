@@ -80,7 +80,7 @@ class Preset(_Data):
         return chosen | {setting: value for setting, value in known.items() if value is not None}
 
 
-class UnknownPreset(LookupError):  # noqa: N818 -- says what happened
+class UnknownPreset(LookupError):
     """There is no such preset."""
 
     def __init__(self, name: str) -> None:

@@ -169,12 +169,9 @@ class Reading:
         return kept
 
     def _note_roles(self, users: list[dict[str, Any]]) -> None:
-        seen, placed = self.roles_seen, self.roles_with_org
-        for user in users:
-            for entry in user["roles"]:
-                seen.add(entry["role"])
-                if entry["org"] is not None:
-                    placed.add(entry["role"])
+        told = {(entry["role"], entry["org"] is not None) for user in users for entry in user["roles"]}
+        self.roles_seen.update(role for role, _ in told)
+        self.roles_with_org.update(role for role, placed in told if placed)
 
     def _note_agents(self, users: list[dict[str, Any]]) -> None:
         """Remember whose guardians may have to be fetched one by one, as long as no listing has brought any."""

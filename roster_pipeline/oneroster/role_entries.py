@@ -28,7 +28,7 @@ Entry = dict[str, str | None]
 Dropped = list[tuple[str, str]]
 
 
-class Rejection(Exception):  # noqa: N818 -- carries a rejection to where it is recorded; nothing has failed
+class Rejection(Exception):
     """The record cannot be used: field and rule."""
 
     def __init__(self, field: str, rule: str) -> None:

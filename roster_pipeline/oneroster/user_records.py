@@ -7,7 +7,9 @@ error: rejected with its rule, so that nobody mistakes it for a person who has g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from roster_pipeline.oneroster.role_entries import Rejection, role_entries
@@ -64,6 +66,18 @@ _SPELLED_BOOLEANS = frozenset(("true", "false"))
 _MOST_FOREIGN_NAMES = 1000
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Records are trees without cycles: looking for garbage among them costs a fifth of the time and finds none."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 class UserReader:
     """Normalises the users of one pull. metadata_keys: the members of `metadata` that are wanted."""
 
@@ -75,10 +89,11 @@ class UserReader:
         """Normalised users and rejects of one page. Every record is in one of the two, or in both with a warning."""
         users: list[dict[str, Any]] = []
         rejects: list[dict[str, Any]] = []
-        for record in records:
-            user = self.one(record, rejects)
-            if user is not None:
-                users.append(user)
+        with _no_collection():
+            for record in records:
+                user = self.one(record, rejects)
+                if user is not None:
+                    users.append(user)
         return users, rejects
 
     def one(self, record: Any, rejects: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -66,9 +66,8 @@ class Human:
     def fields(self, record: Record) -> dict[str, str | None]:
         """What the directory keeps of a person whose home this record is."""
         kind = self.kind(record) if record.number else None
-        return {
-            "given": record.given, "family": record.family, "email": record.email, "number": record.number, "kind": kind,
-        }  # fmt: skip
+        names = {"given": record.given, "family": record.family}
+        return {**names, "email": record.email, "number": record.number, "kind": kind}
 
     def _strength(self, record: Record) -> tuple[int, int]:
         return strength(record, self.school, self.rules)

@@ -1,0 +1,53 @@
+"""What can happen in a SIS on one day, by name and by numbers that pick whom it happens to."""
+
+from __future__ import annotations
+
+from roster_pipeline_tests.proof.district import DistrictUnderProof
+from roster_pipeline_tests.proof.world import GROUPS, LEAVING, Record
+
+KINDS = (
+    "join", "join", "join_numberless", "leave", "leave", "come_back", "move", "rename", "new_email", "other_role",
+    "second_record", "second_school", "rekey", "wrong_number", "own_number",
+)  # fmt: skip
+
+
+def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third: int) -> None:
+    """One change in a SIS; what cannot happen today does not."""
+    world = district.world
+    here, left = world.here(), world.left()
+    school, group = world.schools[other % len(world.schools)], GROUPS[third % len(GROUPS)]
+    if kind.startswith("join"):
+        world.join(school, group, numbered=kind == "join")
+        return
+    if kind == "come_back":
+        if left and not replaced(left[pick % len(left)], here):
+            world.come_back(left[pick % len(left)])
+        return
+    if not here:
+        return
+    record, somebody = here[pick % len(here)], here[other % len(here)]
+    if kind == "leave":
+        world.leave(record, LEAVING[other % len(LEAVING)])
+    elif kind == "move":
+        world.set_roles(record, [(role, school) for role, _ in record.roles])
+    elif kind == "rename":
+        world.rename(record, given=bool(other % 2))
+    elif kind == "new_email":
+        world.new_email(record)
+    elif kind == "other_role":
+        world.set_roles(record, [(group, org) for _, org in record.roles])
+    elif kind == "second_school":
+        world.set_roles(record, [*record.roles, (record.roles[0][0], school)])
+    elif kind == "second_record":
+        world.second_record(record, school, group, mailbox=bool(pick % 2))
+    elif kind == "rekey":
+        world.rekey(record)
+    elif kind == "wrong_number" and somebody.human != record.human and record.number and somebody.number:
+        world.take_number_of(record, somebody)
+    elif kind == "own_number" and record.number:
+        world.own_number(record)
+
+
+def replaced(record: Record, here: list[Record]) -> bool:
+    """Whether a record that left got a new id: the old one does not come back as well."""
+    return any(each.human == record.human and each.roles == record.roles for each in here)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from roster_pipeline.assets.shell import NIGHT_TAG
 from roster_pipeline.directory import tenants
+from roster_pipeline.evening.digesting import put_digests
 from roster_pipeline.evening.failing import record_crashes
 from roster_pipeline.evening.mailing import send_due
 from roster_pipeline.evening.reporting import put_reports
@@ -54,6 +55,7 @@ def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource)
     """Send due mail; a failure stays in the outbox and is tried again later."""
     database = directory.database()
     put_reports(database)
+    put_digests(database, datetime.now(UTC))
     sent = send_due(database)
     return dg.SkipReason(f"{sent.sent} sent, {sent.failed} put off, {sent.dead} given up")
 

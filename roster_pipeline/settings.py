@@ -177,7 +177,7 @@ class SchoolSettings(_Settings):
     preferred_names: bool = False
     role_map: dict[str, Literal["student", "teacher", "staff", "admin", "contact"]] = {}
     report_to: list[EmailAddress] = []
-    report_when: Literal["every", "problems"] = "every"
+    report_when: Literal["every", "problems", "daily"] = "every"
     automatic: bool = False
     sync_time: time = time(20, 0)
     time_zone: TimeZone = "UTC"

@@ -16,6 +16,7 @@ from roster_pipeline.cli.districts import district
 from roster_pipeline.cli.history import history
 from roster_pipeline.cli.holds import hold
 from roster_pipeline.cli.keys import secrets
+from roster_pipeline.cli.outboxes import outbox
 from roster_pipeline.cli.people import people
 from roster_pipeline.cli.person_changes import person
 from roster_pipeline.cli.plans import plan
@@ -49,6 +50,7 @@ def build_app() -> typer.Typer:
         epilog=examples("roster sync oak --dry-run", "roster sync oak --json > outcome.json"),
     )(sync)
     one("history", rich_help_panel=EVENINGS, epilog=examples("roster history oak --limit 5"))(history)
+    app.add_typer(outbox, name="outbox", rich_help_panel=EVENINGS)
     app.add_typer(plan, name="plan", rich_help_panel=EVENINGS)
     app.add_typer(hold, name="hold", rich_help_panel=EVENINGS)
     one(

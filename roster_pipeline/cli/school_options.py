@@ -86,8 +86,8 @@ SCHOOL_OPTIONS = (
         "--report-when",
         ("report_when",),
         str,
-        "After every sync, or only on changes and problems. Default: every.",
-        "[every|problems]",
+        "After every sync, only on changes and problems, or as one mail a day. Default: every.",
+        "[every|problems|daily]",
     ),
     SettingOption(
         "--automatic/--no-automatic",

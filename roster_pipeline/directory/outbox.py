@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from roster_pipeline.directory.tables import outbox
+from roster_pipeline.directory.tables import outbox, school
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
@@ -53,6 +53,8 @@ class Letter:
     sent_at: datetime | None
     dead_at: datetime | None
     attachment: str | None
+    school: str | None
+    """The school's key, for a header that mail rules sort by."""
 
 
 def put(
@@ -85,21 +87,24 @@ def put(
 def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[Letter]:
     """Messages to send now, oldest first, locked until the transaction ends: send, then `sent` or `failed`, in it."""
     query = (
-        select(outbox)
+        _letters()
         .where(outbox.c.sent_at.is_(None), outbox.c.dead_at.is_(None), outbox.c.due_at <= (now or datetime.now(UTC)))
         .order_by(outbox.c.due_at, outbox.c.id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=outbox)
     )
     return [Letter(**row) for row in conn.execute(query).mappings()]
 
 
-def sent(conn: Connection, letter_id: int) -> None:
-    """The message has gone out; an attachment, which may hold people, is not kept."""
+def sent(conn: Connection, letter_id: int, note: str | None = None) -> None:
+    """The message has gone out; an attachment, which may hold people, is not kept.
+
+    note: what is to be known about it all the same, such as a refused recipient.
+    """
     conn.execute(
         update(outbox)
         .where(outbox.c.id == letter_id)
-        .values(sent_at=func.now(), attempts=outbox.c.attempts + 1, error=None, attachment=None)
+        .values(sent_at=func.now(), attempts=outbox.c.attempts + 1, error=note, attachment=None)
     )
 
 
@@ -133,8 +138,18 @@ def failed(
 
 def dead(conn: Connection, limit: int = 100) -> list[Letter]:
     """Messages that were given up, newest first."""
-    query = select(outbox).where(outbox.c.dead_at.is_not(None)).order_by(outbox.c.dead_at.desc()).limit(limit)
+    query = _letters().where(outbox.c.dead_at.is_not(None)).order_by(outbox.c.dead_at.desc()).limit(limit)
     return [Letter(**row) for row in conn.execute(query).mappings()]
+
+
+def letters(conn: Connection, limit: int = 100) -> list[Letter]:
+    """Messages of every state, newest first."""
+    return [Letter(**row) for row in conn.execute(_letters().order_by(outbox.c.id.desc()).limit(limit)).mappings()]
+
+
+def _letters() -> Select[Any]:
+    key = select(school.c.key).where(school.c.id == outbox.c.school_id).scalar_subquery()
+    return select(outbox, key.label("school"))
 
 
 def revive(conn: Connection, letter_id: int) -> bool:

@@ -33,7 +33,7 @@ def send_due(database: Database) -> Sent:
             if not waiting:
                 break
             letter = waiting[0]
-            mail = Mail(letter.subject, letter.text, letter.html)
+            mail = Mail(letter.subject, letter.text, letter.html, letter.school or "")
             try:
                 delivery = mailer.send(letter.message_id, letter.recipients, mail, at=letter.created_at)
             except TemporaryDeliveryError as problem:
@@ -44,8 +44,10 @@ def send_due(database: Database) -> Sent:
                 dead += 1
             else:
                 sent += 1
+                refused = f"refused for good: {', '.join(delivery.never)}" if delivery.never else None
                 if delivery.later:
-                    outbox.failed(connection, letter.id, "some recipients were put off", recipients=delivery.later)
+                    put_off = "; ".join(["some recipients were put off", *([refused] if refused else [])])
+                    outbox.failed(connection, letter.id, put_off, recipients=delivery.later)
                 else:
-                    outbox.sent(connection, letter.id)
+                    outbox.sent(connection, letter.id, refused)
     return Sent(sent, failed, dead)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import outbox
+from roster_pipeline.directory import digests, outbox
 from roster_pipeline.directory.briefing import Brief, brief, mark_reported, unreported
 from roster_pipeline.directory.database import Database
 from roster_pipeline.report import (
@@ -55,6 +55,9 @@ def put_report(connection: Connection, sync_id: int) -> int:
     report = report_of(known)
     mark_reported(connection, sync_id, report.as_dict())
     if not known.settings.report_to or not wants(report, known.settings.report_when):
+        return 0
+    if known.settings.report_when == "daily":
+        digests.put(connection, known.settings.report_to, sync_id)
         return 0
     outbox.put(
         connection,

@@ -168,11 +168,11 @@ def tone(mail: SyncReport | FailureAlert) -> Tone:
     return "attention" if worrying else "good"
 
 
-def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems"]) -> bool:
+def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "daily"]) -> bool:
     """Whether an owner who asked for every report, or only for changes and problems, gets this one.
 
     Switches that are off are the owner's own choice and no problem; a record that could not be used is one.
     """
-    if when == "every" or tone(mail) != "good" or isinstance(mail, FailureAlert):
+    if when != "problems" or tone(mail) != "good" or isinstance(mail, FailureAlert):
         return True
     return bool(_done(mail)) or any(rejected.severity == "error" and rejected.rows for rejected in mail.rejected)

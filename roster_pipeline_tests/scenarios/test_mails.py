@@ -1,0 +1,61 @@
+"""Mails on their way: through a real SMTP server, with refused recipients and daily digests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.evening.digesting import due_at, put_digests
+from roster_pipeline.evening.mailing import send_due
+from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.post import Post, post_office
+
+
+@pytest.fixture
+def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+    """A real SMTP server."""
+    with post_office(monkeypatch) as handler:
+        yield handler
+
+
+def test_a_report_says_its_school_and_a_refused_recipient_is_noted(town: Town, post: Post) -> None:
+    town.add_school(report_to=["it@example.org", "nobody@example.org"])
+    town.evening()
+    assert send_due(town.database).sent == 1
+    ((message, recipients),) = post.messages
+    assert message["X-Roster-School"] == "lincoln"
+    assert recipients == ["it@example.org"]
+    with town.database.begin() as conn:
+        assert conn.scalar(text("select error from outbox where sent_at is not null")) == (
+            "refused for good: nobody@example.org"
+        )
+
+
+def test_one_digest_a_day_tells_a_recipient_of_all_schools(town: Town, post: Post) -> None:
+    town.add_school("lincoln", report_to=["it@example.org", "head@example.org"], report_when="daily")
+    town.add_school("roosevelt", "sch-2", report_to=["it@example.org"], report_when="daily", first_sync="approve")
+    town.evening("lincoln")
+    town.evening("roosevelt")
+    now = datetime.now(UTC)
+    assert put_digests(town.database, now - timedelta(minutes=1)) == 0
+    morning = due_at(now, "UTC")
+    assert put_digests(town.database, morning) == 2
+    assert put_digests(town.database, morning) == 0
+    send_due(town.database)
+    mails = {tuple(recipients): message for message, recipients in post.messages}
+    both, one = mails[("it@example.org",)], mails[("head@example.org",)]
+    assert both["Subject"] == "Roster digest: 2 schools, 1 to look at"
+    assert one["Subject"] == "Roster digest: 1 school, nothing to look at"
+    body = both.get_body(("plain",))
+    assert body is not None
+    assert "Roosevelt" in body.get_content()
+    assert "roster hold list" in body.get_content()
+
+
+def test_a_digest_waits_for_the_next_morning_of_the_school() -> None:
+    evening = datetime(2026, 11, 4, 2, 5, tzinfo=UTC)  # 20:05 the day before in Chicago
+    assert due_at(evening, "America/Chicago") == datetime(2026, 11, 4, 13, 0, tzinfo=UTC)
+    assert due_at(datetime(2026, 11, 4, 13, 0, tzinfo=UTC), "America/Chicago").day == 5

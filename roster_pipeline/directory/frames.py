@@ -14,21 +14,28 @@ from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIE
 
 CANDIDATES = """
 create temporary table candidate on commit drop as
+with roster as materialized (
+    select sourced_id, number_kind, number, lower(email) as email from cleaned_roster where snapshot_id = :snapshot
+)
     select person_id from membership where district_id = :district and school_id = :school
     union
-    select l.person_id from cleaned_roster c
-    join link l on l.connection_id = :connection and l.sourced_id = c.sourced_id
-    where c.snapshot_id = :snapshot
+    select f.person_id from roster c cross join lateral (
+        select l.person_id from link l
+        where l.connection_id = :connection and l.sourced_id = c.sourced_id offset 0
+    ) f
     union
-    select p.id from cleaned_roster c
-    join person p on p.district_id = :district and p.number_connection_id = :connection
-        and p.number_kind = c.number_kind and p.number = c.number
-    where c.snapshot_id = :snapshot
+    select f.id from roster c cross join lateral (
+        select p.id from person p
+        where p.district_id = :district and p.number_connection_id = :connection
+          and p.number_kind = c.number_kind and p.number = c.number offset 0
+    ) f
     union
-    select p.id from cleaned_roster c
-    join person p on p.district_id = :district and lower(p.email) = lower(c.email)
-    where c.snapshot_id = :snapshot
+    select f.id from roster c cross join lateral (
+        select p.id from person p where p.district_id = :district and lower(p.email) = c.email offset 0
+    ) f
 """
+"""`offset 0` keeps it at one look into an index per record. The planner knows nothing of tonight's snapshot, takes it
+for a few rows, and would join everybody with everybody."""
 
 _KINDS: dict[str, Kind] = {"enabled": "bool"}
 PEOPLE: dict[str, Kind] = {

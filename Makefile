@@ -28,7 +28,7 @@ dev: $(INSTALLED)
 	@$(BIN)/roster dev
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ import dagster as dg
 
 from roster_pipeline.assets import ASSETS
 from roster_pipeline.jobs import rostering, test_connection
+from roster_pipeline.pruning import prune, prune_nightly
 from roster_pipeline.resources import DirectoryResource
 from roster_pipeline.schedules import nightly
 from roster_pipeline.sensors import partitions_follow_schools, send_mail, watch_evenings
@@ -17,8 +18,8 @@ def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.
     """All assets, checks, jobs, schedules and sensors; tests hand in their own resources."""
     return dg.Definitions(
         assets=ASSETS,
-        jobs=[rostering, test_connection],
-        schedules=[nightly],
+        jobs=[rostering, test_connection, prune],
+        schedules=[nightly, prune_nightly],
         sensors=[partitions_follow_schools, send_mail, watch_evenings],
         resources={"directory": DirectoryResource(), **(resource_overrides or {})},
         executor=dg.in_process_executor,

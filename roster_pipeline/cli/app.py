@@ -16,6 +16,7 @@ from roster_pipeline.cli.districts import district
 from roster_pipeline.cli.history import history
 from roster_pipeline.cli.holds import hold
 from roster_pipeline.cli.keys import secrets
+from roster_pipeline.cli.operations import doctor, metrics, prune
 from roster_pipeline.cli.outboxes import outbox
 from roster_pipeline.cli.people import people
 from roster_pipeline.cli.person_changes import person
@@ -31,6 +32,7 @@ from roster_pipeline.cli.testing import check_connection
 SETTING_UP = "Setting up"
 EVENINGS = "Evenings"
 PEOPLE = "People"
+OPERATIONS = "Operations"
 TRYING = "Trying it out"
 
 
@@ -61,6 +63,11 @@ def build_app() -> typer.Typer:
     one("people", rich_help_panel=PEOPLE, epilog=examples("roster people oak --role teacher --search miller"))(people)
     app.add_typer(person, name="person", rich_help_panel=PEOPLE)
     one("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(audit)
+    one("doctor", rich_help_panel=OPERATIONS, epilog=examples("roster doctor --sis"))(doctor)
+    one("prune", rich_help_panel=OPERATIONS)(prune)
+    one("metrics", rich_help_panel=OPERATIONS, epilog=examples("roster metrics --textfile /var/lib/node/roster.prom"))(
+        metrics
+    )
     one("demo", rich_help_panel=TRYING)(demo)
     one("dev", rich_help_panel=TRYING, epilog=examples("roster dev --port 3001"))(dev)
     one("simulator", rich_help_panel=TRYING, context_settings=HANDS_ON)(simulator)

@@ -1,0 +1,28 @@
+"""What is dropped when it is old: raw records, sent mails, notes of nights and cleared alerts. People never are.
+
+The ledger, the change log and the audit stay: they are what a rollback and a question need.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import Connection, text
+
+OLD = {
+    "mails": "delete from outbox where sent_at < now() - cast(:age as interval)",
+    "digest lines": "delete from digest where message_id is not null and put_at < now() - cast(:age as interval)",
+    "nights": "delete from night where asked_for < now() - cast(:age as interval)",
+    "failures": (
+        "delete from failure f where at < now() - cast(:age as interval) "
+        "and exists (select from sync y where y.school_id = f.school_id and y.kind = 'sync' and y.at > f.at)"
+    ),
+    "alerts": "delete from alert where cleared_at < now() - cast(:age as interval) and cause <> 'paused'",
+    "broken pulls": "delete from pull where finished_at is null and started_at < now() - interval '2 days'",
+}
+"""Failures of a school that never worked since are kept: they count towards its pause, and so does the last one."""
+
+
+def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
+    """Drop what is older; what was dropped, by name."""
+    return {name: conn.execute(text(query), {"age": age}).rowcount for name, query in OLD.items()}

@@ -1,0 +1,93 @@
+"""The check-up of an installation, as far as it does not concern Dagster: green, red with its remedy, or a note."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from roster_pipeline.directory import alerts, migrate, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.secrets import unseal
+from roster_pipeline.embedded import home
+from roster_pipeline.evening.connecting import client_of, is_bundle
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.report import MailError, mailer_from
+
+LEAST_FREE = 2 << 30
+"""Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that was looked at. ok: None is a note."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+
+def checkup(database: Database, *, sis: bool) -> Iterator[Item]:
+    """Look at everything; `sis` signs in at every connection too."""
+    try:
+        revision = migrate.current(database)
+    except DirectoryError as problem:
+        yield Item("database", False, problem.message, problem.remedy)
+        return
+    yield Item("database", True, "answers")
+    current = revision == migrate.head()
+    yield Item("schema", current, f"revision {revision}, needed {migrate.head()}", "" if current else "roster init")
+    if not current:
+        return
+    with database.begin() as connection:
+        connections = tenants.list_connections(connection)
+        open_now = alerts.open_alerts(connection)
+    yield _key(connections)
+    yield _mail()
+    free = shutil.disk_usage(home()).free
+    room = "" if free >= LEAST_FREE else f"Make room under {home()}."
+    yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
+    for alert in open_now:
+        yield Item("open alert", None, f"{alert.subject}, {alert.cause}, since {alert.opened_at:%Y-%m-%d %H:%M} UTC")
+    if sis:
+        for one in connections:
+            yield _sis(one)
+
+
+def _key(connections: list[tenants.ConnectionRow]) -> Item:
+    closed = []
+    for one in connections:
+        try:
+            unseal(one.secret) if one.secret else None
+        except DirectoryError:
+            closed.append(one.key)
+    if closed:
+        return Item(
+            "key", False, f"does not open the secret of: {', '.join(closed)}", "Set the ROSTER_SECRET_KEY they had."
+        )
+    return Item("key", True, f"opens the secrets of {len(connections)} connections")
+
+
+def _mail() -> Item:
+    try:
+        mailer_from(os.environ, home() / "outbox").check()
+    except MailError as problem:
+        return Item("mail", False, problem.message, problem.remedy)
+    smtp = bool(os.environ.get("ROSTER_SMTP_URL"))
+    return Item(
+        "mail", True if smtp else None, "the server answers" if smtp else "goes to a folder: no ROSTER_SMTP_URL"
+    )
+
+
+def _sis(one: tenants.ConnectionRow) -> Item:
+    name = f"SIS {one.key}"
+    if is_bundle(one):
+        return Item(name, None, "gives bundles; try: roster test-connection SCHOOL")
+    try:
+        with client_of(one) as client:
+            return Item(name, True, f"answers, OneRoster {client.version}")
+    except (OneRosterError, DirectoryError) as problem:
+        return Item(name, False, problem.message, problem.remedy)

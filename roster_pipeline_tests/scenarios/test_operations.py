@@ -1,0 +1,98 @@
+"""What operators rely on: pruning drops only what is old, metrics name nobody, the check-up sees what is wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.definitions import build_defs
+from roster_pipeline.evening.checkup import checkup
+from roster_pipeline.evening.metrics import exposition
+from roster_pipeline.evening.pruning import Retention, RetentionNotUsable
+from roster_pipeline.pruning import prune_runs
+from roster_pipeline.resources import DirectoryResource
+from roster_pipeline_tests.scenarios.conftest import Town
+
+
+def test_the_pruning_job_drops_raw_records_and_old_mails_but_nobody(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_KEEP_SYNCS", "7")
+    town.add_school(report_to=["it@example.org"])
+    for _ in range(9):
+        town.evening()
+    people, changes = town.count("person"), town.count("change_log")
+    with town.database.begin() as conn:
+        conn.execute(text("update outbox set sent_at = now() - interval '100 days' where id <= 3"))
+    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=town.url)})
+    result = defs.resolve_job_def("prune").execute_in_process(instance=town.instance)
+    assert result.success
+    assert town.count("snapshot", "pruned_at is not null") == 2
+    assert town.count("raw_user", "snapshot_id in (select id from snapshot where pruned_at is not null)") == 0
+    assert town.count("raw_user") > 0
+    assert town.count("outbox") == 6
+    assert (town.count("person"), town.count("change_log")) == (people, changes)
+    assert town.evening()["unchanged"] > 0
+
+
+def test_old_runs_of_dagster_go_and_young_ones_stay(town: Town) -> None:
+    town.add_school()
+    town.evening()
+    assert prune_runs(town.instance, 7) == 0
+    assert prune_runs(town.instance, -1) == 1
+    assert town.instance.get_runs() == []
+    assert town.evening()["unchanged"] > 0
+
+
+def test_a_retention_too_short_for_the_guards_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROSTER_KEEP_SYNCS", "3")
+    with pytest.raises(RetentionNotUsable, match="at least 7"):
+        Retention.from_environment()
+
+
+def test_metrics_count_by_school_key_and_name_nobody(town: Town) -> None:
+    town.add_school()
+    town.add_school("roosevelt", "sch-2", first_sync="approve")
+    town.evening("lincoln")
+    town.evening("roosevelt")
+    shown = exposition(town.database)
+    values = dict(line.rsplit(" ", 1) for line in shown.splitlines() if not line.startswith("#"))
+    assert float(values['roster_people{school="lincoln",role="student"}']) == town.active()
+    assert float(values['roster_held_rows{school="lincoln"}']) == 0
+    assert float(values['roster_held_rows{school="roosevelt"}']) > 0
+    age = datetime.now(UTC).timestamp() - float(values['roster_last_sync_timestamp_seconds{school="lincoln"}'])
+    assert 0 <= age < timedelta(minutes=5).total_seconds()
+    assert values["roster_outbox_dead"] == "0"
+    with town.database.begin() as conn:
+        names = set(conn.scalars(text("select family_name from person union select email from person")))
+    assert not [name for name in names if name and name in shown]
+
+
+def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is_away(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {item.name: item.ok for item in checkup(town.database, sis=True)}
+    assert found.pop("mail") is None
+    assert set(found.values()) == {True}
+    assert {"database", "schema", "key", "disk", "SIS sis"} == set(found)
+    town.set_connection(secret="wrong")
+    monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
+    monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
+    found = {item.name: item.ok for item in checkup(town.database, sis=True)}
+    assert (found["mail"], found["SIS sis"], found["database"]) == (False, False, True)
+    monkeypatch.setenv("ROSTER_SECRET_KEY", "A" * 43 + "=")
+    assert {item.name: item.ok for item in checkup(town.database, sis=False)}["key"] is False
+
+
+def test_the_definitions_hold_both_schedules_and_all_sensors() -> None:
+    repository = build_defs().get_repository_def()
+    assert {schedule.name for schedule in repository.schedule_defs} == {"nightly", "prune_schedule"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "partitions_follow_schools",
+        "send_mail",
+        "watch_evenings",
+    }
+    assert all(one.default_status == dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)

@@ -37,7 +37,7 @@ WORKERS = 2
 NIGHT = "2026-09-01"
 WARM_SECONDS = 15
 """Workers load their code before the clock starts: they are there all day."""
-PER_SCHOOL = 30.0
+PER_SCHOOL = 120.0
 """Seconds after which a side is given up, for each school."""
 PAGE_CACHE = 512
 

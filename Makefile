@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo dev test lint format fuzz picture clean
+.PHONY: help install demo dev test lint format fuzz mutants picture clean
 
 help:
 	@echo "make demo     three evenings of rostering against a simulated SIS, with a report at the end"
@@ -11,6 +11,7 @@ help:
 	@echo "make test     all tests, on an embedded PostgreSQL"
 	@echo "make lint     ruff, mypy and the layers of the house"
 	@echo "make fuzz     10,000 malformed payloads against the OneRoster client"
+	@echo "make mutants  small changes of the core that no test notices (hours; MUTANTS=names takes a part)"
 	@echo "make picture  draw the picture of the Dagster UI for the README (needs Chromium)"
 
 install: $(INSTALLED)
@@ -43,9 +44,14 @@ format: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(BIN)/python -m roster_pipeline_tests.oneroster.fuzz 10000
 
+mutants: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
+	nice $(BIN)/mutmut run --max-children 2 $(foreach name,$(MUTANTS),"$(name)")
+	$(BIN)/mutmut results
+
 picture: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	$(BIN)/python docs/picture.py
 
 clean:
-	rm -rf .roster .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .roster .pytest_cache .mypy_cache .ruff_cache mutants

@@ -3,8 +3,6 @@
 Texts name files, columns and line numbers, never a cell.
 """
 
-# ruff: noqa: N818 -- the names say what happened, as in roster_pipeline.oneroster.errors
-
 from __future__ import annotations
 
 from roster_pipeline.oneroster.errors import OneRosterError, TooLarge

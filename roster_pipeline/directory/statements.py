@@ -116,18 +116,19 @@ select exists (
 )
 """
 STALE_KEYS = """
-with twin as (
-    select p.id from applying a join person p on p.district_id = :district and p.number_connection_id = :connection
-        and p.number_kind = a.number_kind and p.number = a.changes -> 'number' ->> 1
-    where a.fresh and a.changes ? 'number'
-    union
-    select p.id from applying a
-    join person p on p.district_id = :district and lower(p.email) = lower(a.changes -> 'email' ->> 1)
-    where a.fresh and a.changes ? 'email'
+with moved as materialized (
+    select distinct person_id from change_log
+    where district_id = :district and entity = 'person' and position > :position
 )
 select exists (
-    select from twin t join change_log l on l.person_id = t.id
-    where l.district_id = :district and l.entity = 'person' and l.position > :position
+    select from moved m
+    cross join lateral (
+        select number_connection_id, number_kind, number, lower(email) as email from person
+        where id = m.person_id and district_id = :district offset 0
+    ) p
+    where (p.number_connection_id = :connection and (p.number_kind, p.number) in (
+            select a.number_kind, a.changes -> 'number' ->> 1 from applying a where a.fresh and a.changes ? 'number'))
+       or p.email in (select lower(a.changes -> 'email' ->> 1) from applying a where a.fresh and a.changes ? 'email')
 )
 """
 """A person to be created whose number or e-mail somebody got after the plan was made: they may be the same human."""

@@ -123,6 +123,7 @@ class BundleReading:
             rows, repeated = _once(rows, ids, seen)
             if repeated:
                 tally.duplicates += len(repeated)
+                tally.records -= len(repeated)
                 rejects += [reject(one, "users", "sourcedId", "repeated", "warning") for one in repeated]
                 ids = reader.ids(rows)
             users, more = reader.users(rows, ids)

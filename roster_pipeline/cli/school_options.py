@@ -90,6 +90,13 @@ SCHOOL_OPTIONS = (
         "[every|problems|daily]",
     ),
     SettingOption(
+        "--report-attachment",
+        ("report_attachment",),
+        str,
+        "Attach the rows of the plan as CSV, with ids alone or with masked names too. Default: none.",
+        "[none|ids|masked]",
+    ),
+    SettingOption(
         "--automatic/--no-automatic",
         ("automatic",),
         bool,

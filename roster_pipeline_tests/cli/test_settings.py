@@ -28,6 +28,7 @@ SCHOOL_CHOICES: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
         ["a@example.org", "b@example.org"],
     ),
     (("--report-when", "problems"), ("report_when",), "problems"),
+    (("--report-attachment", "ids"), ("report_attachment",), "ids"),
     (("--automatic",), ("automatic",), True),
     (("--sync-time", "18:15"), ("sync_time",), "18:15:00"),
     (("--time-zone", "Europe/Berlin"), ("time_zone",), "Europe/Berlin"),

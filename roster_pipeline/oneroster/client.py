@@ -211,7 +211,7 @@ class Client:
 
         present_id: a person known to be in the school. today: the school's date, for roles that begin and end.
         """
-        return ask_witness(self, sourced_ids, school_id, present_id, today or self.clock.now().date())
+        return ask_witness(self.user_answers, sourced_ids, school_id, present_id, today or self.clock.now().date())
 
     def remember_padded(self, raw: str) -> None:
         """Keep the id as the server spells it, where it has outer blanks: requests need exactly that."""

@@ -11,7 +11,7 @@ import orjson
 from roster_pipeline.oneroster.errors import Malformed, NotOneRoster
 
 if TYPE_CHECKING:
-    from roster_pipeline.oneroster.exchange import Reply
+    from roster_pipeline.oneroster.reply import Reply
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CHARSET = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]+)", re.IGNORECASE)

@@ -10,8 +10,8 @@ from typing import Any
 
 from roster_pipeline.oneroster.decoding import decoded
 from roster_pipeline.oneroster.errors import Malformed, NotOneRoster
-from roster_pipeline.oneroster.exchange import Reply
 from roster_pipeline.oneroster.outcomes import failure_in_good_status
+from roster_pipeline.oneroster.reply import Reply
 from roster_pipeline.oneroster.status_info import folded, read_status
 
 ALIASES = {

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
@@ -33,6 +32,7 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.network import http_client, is_loopback, set_deadline
 from roster_pipeline.oneroster.outcomes import RETRY_STATUSES, failure_of, network_failure
+from roster_pipeline.oneroster.reply import Reply
 from roster_pipeline.oneroster.slots import HostSlots
 
 REDIRECTS = 3
@@ -68,24 +68,6 @@ class Counters:
     bytes: int = 0
     waited: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A complete answer. `body` is decoded from any transfer compression, but otherwise as it came."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-    url: str
-
-    @property
-    def server_time(self) -> datetime | None:
-        """The server's own clock, from the Date header."""
-        try:
-            return parsedate_to_datetime(self.headers["Date"])
-        except (KeyError, ValueError, TypeError):
-            return None
 
 
 class Exchange:

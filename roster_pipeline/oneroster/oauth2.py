@@ -14,8 +14,9 @@ import httpx
 from roster_pipeline.oneroster.address import with_query
 from roster_pipeline.oneroster.decoding import decoded
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, ServerFailed, SignInRefused
-from roster_pipeline.oneroster.exchange import Exchange, Reply
+from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.outcomes import ABSENT_STATUSES, RETRY_STATUSES
+from roster_pipeline.oneroster.reply import Reply
 
 DEFAULT_LIFE = 3600.0
 """Seconds a token lives where the reply does not say."""

@@ -26,7 +26,7 @@ from roster_pipeline.oneroster.errors import (
 from roster_pipeline.oneroster.status_info import StatusInfo, read_status
 
 if TYPE_CHECKING:
-    from roster_pipeline.oneroster.exchange import Reply
+    from roster_pipeline.oneroster.reply import Reply
 
 RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 ABSENT_STATUSES = frozenset((404, 405, 410, 501))

@@ -10,8 +10,9 @@ from typing import Any
 from roster_pipeline.oneroster.address import with_query
 from roster_pipeline.oneroster.envelope import records_of
 from roster_pipeline.oneroster.errors import Busy, Dribbling, OneRosterError, ServerFailed, TooLarge
-from roster_pipeline.oneroster.exchange import Exchange, Reply
+from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.outcomes import failure_of
+from roster_pipeline.oneroster.reply import Reply
 
 STANDARD_LIMIT = 100
 """The standard's default page: the size to fall back to where a larger one is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,9 +15,7 @@ SIGN_IN = {
     "bearer": "static bearer token",
 }
 UNKNOWN = "not publicly known"
-_MADE = (
-    "<!-- Made from roster_pipeline/oneroster/presets.toml by: python -m roster_pipeline.oneroster.presets docs/sis -->"
-)
+_MADE = "<!-- Made from presets.toml by: python -m roster_pipeline.oneroster.preset_pages docs/sis -->"
 _SCHOOL_ID = (
     "Ask the administrator of the SIS for the `sourcedId` of the school's org. Its number (`identifier`) works as well."
 )
@@ -101,3 +100,7 @@ def _code(value: str | None) -> str:
 
 def _ask(what: str) -> str:
     return f"Not publicly documented: ask the administrator or the vendor of the SIS for the {what}."
+
+
+if __name__ == "__main__":
+    sys.exit(write_pages(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/sis")))

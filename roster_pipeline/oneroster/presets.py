@@ -1,16 +1,14 @@
 """The supported SIS list: what is publicly known of each system, as data; the pages of docs/sis/ are made of it.
 
-`python -m roster_pipeline.oneroster.presets docs/sis` writes the pages.
+`python -m roster_pipeline.oneroster.preset_pages docs/sis` writes the pages.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, TypeAdapter
@@ -106,9 +104,3 @@ def _presets() -> tuple[Preset, ...]:
     text = resources.files(__package__).joinpath(DATA).read_text("utf-8")
     found = TypeAdapter(list[Preset]).validate_python(tomllib.loads(text)["preset"])
     return tuple(sorted(found, key=lambda one: (one.name == OTHER, one.display_name.lower())))
-
-
-if __name__ == "__main__":
-    from roster_pipeline.oneroster.preset_pages import write_pages
-
-    sys.exit(write_pages(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/sis")))

@@ -6,15 +6,12 @@ answer is "unanswered", and nobody goes for that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
-
-if TYPE_CHECKING:
-    from roster_pipeline.oneroster.client import Client
 
 GONE_STATUSES = frozenset(("tobedeleted", "inactive"))
 ACTIVE_STATUSES = frozenset(("active", None))
@@ -45,17 +42,21 @@ class WitnessReport:
 
 
 def ask_witness(
-    client: Client, sourced_ids: Sequence[str], school_id: str, present_id: str | None, today: date
+    user_answers: Callable[[Sequence[str]], dict[str, Answer]],
+    sourced_ids: Sequence[str],
+    school_id: str,
+    present_id: str | None,
+    today: date,
 ) -> WitnessReport:
-    """See `Client.witness`."""
+    """See `Client.witness`. user_answers: asks the SIS for each of these ids, as `Client.user_answers` does."""
     unanswered: dict[str, Verdict] = dict.fromkeys(sourced_ids, "unanswered")
     if present_id is None:
         return WitnessReport(unanswered, False)
-    present = client.user_answers([present_id])[present_id].user
+    present = user_answers([present_id])[present_id].user
     if present is None:
         return WitnessReport(unanswered, False)
     orgs_are_told = any(entry["org"] for entry in present["roles"])
-    answers = client.user_answers(sourced_ids)
+    answers = user_answers(sourced_ids)
     verdicts = {one: _verdict(answer, school_id, today, orgs_are_told) for one, answer in answers.items()}
     return WitnessReport(unanswered | verdicts, True)
 

@@ -11,8 +11,8 @@ import orjson
 
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.envelope import records_of
-from roster_pipeline.oneroster.exchange import Reply
 from roster_pipeline.oneroster.org_records import orgs_of
+from roster_pipeline.oneroster.reply import Reply
 from roster_pipeline.oneroster.user_records import UserReader
 
 TEXTS = (

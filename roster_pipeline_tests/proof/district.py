@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.proof.model import FIELDS, Membership, Model, Person
+from roster_pipeline_tests.proof.model import FIELDS, Model
+from roster_pipeline_tests.proof.person import Membership, Person
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.town import Place, Site
 from roster_pipeline_tests.proof.world import World

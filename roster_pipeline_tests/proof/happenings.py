@@ -48,6 +48,12 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         world.own_number(record)
 
 
+def happen_all(district: DistrictUnderProof, changes: list[tuple[str, int, int, int]]) -> None:
+    """Each of these changes: what happens, and the numbers that pick whom and what."""
+    for kind, *picks in changes:
+        happen(district, kind, *picks)
+
+
 def replaced(record: Record, here: list[Record]) -> bool:
     """Whether a record that left got a new id: the old one does not come back as well."""
     return any(each.human == record.human and each.roles == record.roles for each in here)

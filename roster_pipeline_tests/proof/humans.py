@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import TYPE_CHECKING
 
+from roster_pipeline_tests.proof.person import Person
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.world import Group, Record
-
-if TYPE_CHECKING:
-    from roster_pipeline_tests.proof.model import Person
 
 STRONGEST: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
 MEMBER, ROLE_OFF, ELSEWHERE, GONE = range(4)

@@ -9,37 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
 
 from roster_pipeline_tests.proof.guarding import Judged, Role, judge
 from roster_pipeline_tests.proof.humans import Human, humans_of
+from roster_pipeline_tests.proof.person import Membership, Person
 from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.proof.world import Record
 
 FIELDS = ("given", "family", "email", "number", "kind")
-_serials = count(1)
-
-
-@dataclass
-class Membership:
-    """One person in one school. by: who archived it, "sync" or "hand"."""
-
-    role: str
-    status: str = "active"
-    by: str | None = None
-    absent: int = 0
-
-
-@dataclass(eq=False)
-class Person:
-    """One person of the district. `home`: the record that the fields follow."""
-
-    fields: dict[str, str | None]
-    home: str | None
-    links: set[str] = field(default_factory=set)
-    members: dict[str, Membership] = field(default_factory=dict)
-    excluded: bool = False
-    serial: int = field(default_factory=lambda: next(_serials))
 
 
 @dataclass(eq=False)

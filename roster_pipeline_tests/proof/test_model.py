@@ -31,7 +31,7 @@ from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.evening.applying import Applied, apply_approved
 from roster_pipeline.evening.errors import EveningError, explain
 from roster_pipeline_tests.proof.district import DistrictUnderProof
-from roster_pipeline_tests.proof.happenings import KINDS, happen
+from roster_pipeline_tests.proof.happenings import KINDS, happen_all
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.town import Site
 from roster_pipeline_tests.proof.world import GROUPS
@@ -92,12 +92,12 @@ class Districts(RuleBasedStateMachine):
     def day(self, changes: list[tuple[str, int, int, int]], first: int, order: bool, elsewhere: bool) -> None:
         """Things happen in the SIS, then the schools' evenings: one school, or both in either order."""
         here, there = self.districts
-        self._happen(here, changes)
+        happen_all(here, changes)
         schools = here.schools if first == 2 else [here.schools[first]]
         for school in reversed(schools) if order else schools:
             self._night(here, school)
         if elsewhere:
-            self._happen(there, changes)
+            happen_all(there, changes)
             self._night(there, there.schools[0])
 
     @rule(changes=CHANGES, first=st.sampled_from((0, 1, 2)), order=st.booleans())
@@ -109,7 +109,7 @@ class Districts(RuleBasedStateMachine):
     def bad_night(self, changes: list[tuple[str, int, int, int]], fault: str, place: int) -> None:
         """A night of a SIS that goes wrong: nobody who is there may be archived, and people stay who they are."""
         district = self.districts[0]
-        self._happen(district, changes)
+        happen_all(district, changes)
         school = district.schools[place]
         before, prints = district.pipeline(), district.place.fingerprint()
         district.world.sis.faults.set(fault)
@@ -220,7 +220,7 @@ class Districts(RuleBasedStateMachine):
     def undone_night(self, changes: list[tuple[str, int, int, int]], place: int) -> None:
         """A night, and its rollback at once: every row is as it was before."""
         district = self.districts[0]
-        self._happen(district, changes)
+        happen_all(district, changes)
         school = district.schools[place]
         before, prints = deepcopy(district.model.people), district.place.fingerprint()
         applied = self._night(district, school)
@@ -269,10 +269,6 @@ class Districts(RuleBasedStateMachine):
         nights.update(f"held: {why}" for why in set(judged.held.values()))
         district.check()
         return applied
-
-    def _happen(self, district: DistrictUnderProof, changes: list[tuple[str, int, int, int]]) -> None:
-        for kind, *picks in changes:
-            happen(district, kind, *picks)
 
 
 @pytest.mark.timeout(0)

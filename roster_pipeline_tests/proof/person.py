@@ -1,0 +1,30 @@
+"""The people of the reference model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+_serials = count(1)
+
+
+@dataclass
+class Membership:
+    """One person in one school. by: who archived it, "sync" or "hand"."""
+
+    role: str
+    status: str = "active"
+    by: str | None = None
+    absent: int = 0
+
+
+@dataclass(eq=False)
+class Person:
+    """One person of the district. `home`: the record that the fields follow."""
+
+    fields: dict[str, str | None]
+    home: str | None
+    links: set[str] = field(default_factory=set)
+    members: dict[str, Membership] = field(default_factory=dict)
+    excluded: bool = False
+    serial: int = field(default_factory=lambda: next(_serials))

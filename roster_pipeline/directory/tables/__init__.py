@@ -6,6 +6,15 @@ a row that reaches into another district.
 
 from __future__ import annotations
 
+from roster_pipeline.directory.tables.accounts import (
+    access_grant,
+    account,
+    console_session,
+    oidc_attempt,
+    rate,
+    sign_in_link,
+)
+from roster_pipeline.directory.tables.asking import asked_run, trial
 from roster_pipeline.directory.tables.base import metadata
 from roster_pipeline.directory.tables.intake import (
     cleaned_roster,
@@ -30,12 +39,16 @@ from roster_pipeline.directory.tables.planning import approval, plan, plan_row, 
 from roster_pipeline.directory.tables.tenants import connection, district, school
 
 __all__ = [
+    "access_grant",
+    "account",
     "alert",
     "approval",
+    "asked_run",
     "audit",
     "change_log",
     "cleaned_roster",
     "connection",
+    "console_session",
     "contact",
     "digest",
     "district",
@@ -44,6 +57,7 @@ __all__ = [
     "membership",
     "metadata",
     "night",
+    "oidc_attempt",
     "outbox",
     "person",
     "plan",
@@ -54,14 +68,17 @@ __all__ = [
     "pulled_user",
     "quality_failure",
     "quality_result",
+    "rate",
     "raw_contact",
     "raw_org",
     "raw_reject",
     "raw_user",
     "rejected_record",
     "school",
+    "sign_in_link",
     "snapshot",
     "sync",
+    "trial",
     "verdict",
     "witness",
 ]

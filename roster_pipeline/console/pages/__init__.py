@@ -1,0 +1,1 @@
+"""The pages. Each module exports `routes`; `console/app.py` joins them."""

@@ -1,0 +1,1 @@
+"""The ways in: a one-time link by e-mail, and OpenID Connect."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, cast, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, case, cast, false, func, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.errors import DirectoryError
@@ -47,7 +47,10 @@ class DistrictRow:
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """One SIS endpoint. `secret` is sealed; `learned` is what earlier pulls found out about this server."""
+    """One SIS endpoint. `secret` is sealed; `learned` is what earlier pulls found out about this server.
+
+    revision: grows with every change of settings or secret.
+    """
 
     id: int
     key: str
@@ -56,11 +59,16 @@ class ConnectionRow:
     settings: ConnectionSettings
     secret: str | None
     learned: dict[str, Any]
+    revision: int = 1
 
 
 @dataclass(frozen=True)
 class SchoolRow:
-    """One school with its connection. `test` is the last Test Your Information: {"at", "items"}."""
+    """One school with its connection. revision: grows with every change of name or settings.
+
+    test: the last Test Your Information, {"at", "items", "of"}; "of" says which revision of the connection and which
+    School ID was tested.
+    """
 
     id: int
     key: str
@@ -70,6 +78,7 @@ class SchoolRow:
     connection: ConnectionRow
     settings: SchoolSettings
     test: dict[str, Any] | None
+    revision: int = 1
 
 
 def add_district(conn: Connection, key: str, name: str) -> DistrictRow:
@@ -92,10 +101,14 @@ def set_connection(
 ) -> None:
     """Replace a connection's settings, its secret, or both. What was learned of the server is forgotten."""
     values: dict[str, Any] = {"updated_at": func.now(), "learned": {}}
+    news = []
     if settings is not None:
         values["settings"] = settings.model_dump(mode="json")
+        news.append(connection.c.settings != cast(values["settings"], JSONB))
     if secret_sealed is not None:
         values["secret"] = secret_sealed
+        news.append(true())
+    values["revision"] = connection.c.revision + case((or_(false(), *news), 1), else_=0)
     if not conn.execute(update(connection).where(connection.c.key == key).values(values)).rowcount:
         raise UnknownKey("connection", key)
 
@@ -120,10 +133,14 @@ def add_school(conn: Connection, connection_key: str, key: str, name: str, setti
 def set_school(conn: Connection, key: str, settings: SchoolSettings | None = None, name: str | None = None) -> None:
     """Replace a school's settings, its name, or both. Raises UnknownKey."""
     values: dict[str, Any] = {"updated_at": func.now()}
+    news = []
     if settings is not None:
         values["settings"] = settings.model_dump(mode="json")
+        news.append(school.c.settings != cast(values["settings"], JSONB))
     if name is not None:
         values["name"] = name
+        news.append(school.c.name != name)
+    values["revision"] = school.c.revision + case((or_(false(), *news), 1), else_=0)
     if not conn.execute(update(school).where(school.c.key == key).values(values)).rowcount:
         raise UnknownKey("school", key)
 
@@ -180,10 +197,25 @@ def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -
     conn.execute(update(connection).where(connection.c.id == connection_id).values(learned=merged))
 
 
-def save_test(conn: Connection, school_id: int, items: Sequence[Mapping[str, Any]]) -> None:
-    """Keep the outcome of Test Your Information, for the next time someone looks."""
-    test = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "items": [dict(item) for item in items]}
-    conn.execute(update(school).where(school.c.id == school_id).values(test=test))
+def save_test(
+    conn: Connection, tested: SchoolRow, items: Sequence[Mapping[str, Any]], at: datetime | None = None
+) -> None:
+    """Keep the outcome of Test Your Information, for the next time someone looks. tested: the school as it was tried.
+
+    at: when that was; now, if not given.
+    """
+    test = {
+        "at": (at or datetime.now(UTC)).isoformat(timespec="seconds"),
+        "items": [dict(item) for item in items],
+        "of": {"revision": tested.connection.revision, "school_id": tested.settings.school_id},
+    }
+    conn.execute(update(school).where(school.c.id == tested.id).values(test=test))
+
+
+def schools_of(conn: Connection, connection_id: int) -> list[SchoolRow]:
+    """The schools that share a connection, by key."""
+    rows = conn.execute(_schools().where(connection.c.id == connection_id).order_by(school.c.key))
+    return [_school(row) for row in rows.mappings()]
 
 
 def _added(conn: Connection, table: Table, kind: str, key: str, **values: object) -> int:
@@ -219,6 +251,7 @@ def _connection(row: Mapping[Any, Any]) -> ConnectionRow:
         settings=ConnectionSettings.model_validate(row["settings"]),
         secret=row["secret"],
         learned=row["learned"],
+        revision=row["revision"],
     )
 
 
@@ -232,4 +265,5 @@ def _school(row: Mapping[Any, Any]) -> SchoolRow:
         connection=_connection(row),
         settings=SchoolSettings.model_validate(row["school_settings"]),
         test=row["school_test"],
+        revision=row["school_revision"],
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.oneroster import Client, Endpoint
 from roster_pipeline.oneroster.bundle import BundleSource, is_bundle_url, source_of
+from roster_pipeline.oneroster.endpoint import Limits
 
 METADATA_PREFIX = "metadata:"
 
@@ -58,6 +61,7 @@ def _metadata_keys(connection: ConnectionRow) -> tuple[str, ...]:
     return tuple(sorted({source.removeprefix(METADATA_PREFIX) for source in sources if METADATA_PREFIX in source}))
 
 
-def client_of(connection: ConnectionRow) -> Client:
-    """A client for this connection; use it as a context manager."""
-    return Client(endpoint_of(connection))
+def client_of(connection: ConnectionRow, limits: Limits | None = None) -> Client:
+    """A client for this connection; use it as a context manager. limits: other bounds than the usual ones."""
+    endpoint = endpoint_of(connection)
+    return Client(replace(endpoint, limits=limits) if limits else endpoint)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.evening.connecting import client_of, is_bundle, source_of_connection
 from roster_pipeline.oneroster.bundle import check_bundle
-from roster_pipeline.oneroster.check import check
+from roster_pipeline.oneroster.check import CheckItem, check_items
+from roster_pipeline.oneroster.endpoint import Limits
+from roster_pipeline.settings import SchoolSettings
 
 
 def check_connection(database: Database, school_key: str) -> list[dict[str, Any]]:
@@ -19,20 +23,23 @@ def check_connection(database: Database, school_key: str) -> list[dict[str, Any]
     """
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
-    chosen = school.settings
-    if is_bundle(school.connection):
-        source = source_of_connection(school.connection)
-        items = check_bundle(source, chosen.school_id, chosen.rostered, contacts=chosen.primary_contacts)
-    else:
-        with client_of(school.connection) as client:
-            items = check(
-                client,
-                chosen.school_id,
-                chosen.rostered,
-                contacts=chosen.primary_contacts,
-                per_school=school.connection.settings.strategy == "per_school",
-            )
-    plain = [asdict(item) for item in items]
+    plain = [asdict(item) for item in items_of(school.connection, school.settings)]
     with database.begin() as connection:
-        tenants.save_test(connection, school.id, plain)
+        tenants.save_test(connection, school, plain)
     return plain
+
+
+def items_of(connection: ConnectionRow, chosen: SchoolSettings, limits: Limits | None = None) -> Iterator[CheckItem]:
+    """Each item as soon as it is known; nothing is kept. limits: other bounds than those of a sync."""
+    if is_bundle(connection):
+        source = source_of_connection(connection)
+        yield from check_bundle(source, chosen.school_id, chosen.rostered, contacts=chosen.primary_contacts)
+        return
+    with client_of(connection, limits) as client:
+        yield from check_items(
+            client,
+            chosen.school_id,
+            chosen.rostered,
+            contacts=chosen.primary_contacts,
+            per_school=connection.settings.strategy == "per_school",
+        )

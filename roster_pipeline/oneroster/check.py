@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,29 +50,43 @@ def check(
 
     per_school: read the school's own lists, where the connection is set to; else the whole connection is read once.
     """
-    items: list[CheckItem] = []
+    return list(check_items(client, school_id, roles, contacts=contacts, per_school=per_school))
+
+
+def check_items(
+    client: Client,
+    school_id: str,
+    roles: Iterable[str] = GROUPS,
+    *,
+    contacts: bool = False,
+    per_school: bool = False,
+) -> Iterator[CheckItem]:
+    """The same, each item as soon as it is known, for somebody who watches."""
+    connected = False
     try:
-        items += _connection(client)
+        for item in _connection(client):
+            connected = True
+            yield item
         school = client.find_org(school_id)
     except OneRosterError as problem:
-        return [*items, _failed(_name_of(problem, items), problem)]
-    items.append(_school(school))
+        yield _failed(_name_of(problem, connected), problem)
+        return
+    yield _school(school)
     if school is None:
-        return items
+        return
     wanted = Wanted((school["sourcedId"],) if per_school else None, contacts, None, frozenset(roles))
     census = Census(school["sourcedId"], client.clock.now().date())
     try:
-        items += _people(client, wanted, census)
+        yield from _people(client, wanted, census)
     except OneRosterError as problem:
-        items.append(_failed("People", problem))
+        yield _failed("People", problem)
         if isinstance(problem, PagingBroken):
-            items += _offset_unit(client)
-    items.append(_delta(client, wanted))
-    items.append(_clock(client))
-    return items
+            yield from _offset_unit(client)
+    yield _delta(client, wanted)
+    yield _clock(client)
 
 
-def _connection(client: Client) -> list[CheckItem]:
+def _connection(client: Client) -> Iterator[CheckItem]:
     connected = client.connect()
     sign_in = connected.sign_in.learned()
     kind = {"oauth2": "OAuth 2.0", "oauth1": "OAuth 1.0a", "bearer": "static bearer", "open": "none needed"}[
@@ -84,23 +98,19 @@ def _connection(client: Client) -> list[CheckItem]:
     if sign_in["kind"] == "oauth1":
         kind += f" ({sign_in['method'].upper()})"
     encrypted = urlsplit(connected.root).scheme == "https"
-    items = [
-        CheckItem("Address", True, f"understood as {connected.root}"),
-        CheckItem(
-            "Encryption",
-            True if encrypted else None,
-            "certificate verified" if encrypted else "none; this machine only",
-        ),
-        CheckItem("Sign-in", True, kind),
-    ]
+    yield CheckItem("Address", True, f"understood as {connected.root}")
+    yield CheckItem(
+        "Encryption",
+        True if encrypted else None,
+        "certificate verified" if encrypted else "none; this machine only",
+    )
+    yield CheckItem("Sign-in", True, kind)
     missing = _missing_scopes(client)
     if missing:
-        items.append(
-            CheckItem(
-                "Scopes", None, f"not granted: {', '.join(missing)}", "Grant them in the SIS if a role is missing."
-            )
+        yield CheckItem(
+            "Scopes", None, f"not granted: {', '.join(missing)}", "Grant them in the SIS if a role is missing."
         )
-    return [*items, CheckItem("Version", True, f"OneRoster {connected.version}")]
+    yield CheckItem("Version", True, f"OneRoster {connected.version}")
 
 
 def _missing_scopes(client: Client) -> list[str]:
@@ -124,7 +134,7 @@ def _school(school: dict[str, Any] | None) -> CheckItem:
     return CheckItem("School", True, found, "" if school["foundBy"] == "sourcedId" else "Its sourcedId is stored.")
 
 
-def _people(client: Client, wanted: Wanted, census: Census) -> list[CheckItem]:
+def _people(client: Client, wanted: Wanted, census: Census) -> Iterator[CheckItem]:
     def count(batches: Iterable[Batch]) -> None:
         census.start()
         for batch in batches:
@@ -134,21 +144,24 @@ def _people(client: Client, wanted: Wanted, census: Census) -> list[CheckItem]:
     pulled = pull(client, wanted)
     pulled.into(count)
     proof = pulled.proof
-    items = [_role(census, proof, group) for group in GROUPS if wanted.wants(group)]
+    for group in GROUPS:
+        if wanted.wants(group):
+            yield _role(census, proof, group)
     own = {role: count for role, count in census.people.items() if role not in GROUPS}
     if own:
         told = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
-        items.append(CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered."))
+        yield CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered.")
     if wanted.contacts:
-        items.append(_guardians(census, proof))
+        yield _guardians(census, proof)
     if proof.strategy.endswith("enrollments"):
-        items.append(CheckItem("Membership", None, "users name no school; it is taken from enrollments"))
-    items += [_disabled(census), *_numbers(census), _completeness(proof)]
+        yield CheckItem("Membership", None, "users name no school; it is taken from enrollments")
+    yield _disabled(census)
+    yield from _numbers(census)
+    yield _completeness(proof)
     if "total-not-reached" in proof.problems:
-        items += _offset_unit(client)
-    items.append(_page_size(client))
-    items.append(_single_users(client, census))
-    return items
+        yield from _offset_unit(client)
+    yield _page_size(client)
+    yield _single_users(client, census)
 
 
 def _role(census: Census, proof: Proof, group: str) -> CheckItem:
@@ -266,10 +279,10 @@ def _offset_unit(client: Client) -> list[CheckItem]:
     ]
 
 
-def _name_of(problem: OneRosterError, done: list[CheckItem]) -> str:
+def _name_of(problem: OneRosterError, connected: bool) -> str:
     if isinstance(problem, TlsFailed):
         return "Encryption"
-    if done:
+    if connected:
         return "School"
     if isinstance(problem, Unreachable):
         return "Address"

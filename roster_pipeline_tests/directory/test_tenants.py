@@ -39,11 +39,27 @@ def test_new_connection_settings_forget_what_was_learned(database: Database, lin
 
 def test_a_test_is_kept_with_its_time(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
-        tenants.save_test(conn, lincoln.id, [{"name": "sign-in", "ok": True}])
+        tenants.save_test(conn, lincoln, [{"name": "sign-in", "ok": True}])
         kept = tenants.get_school(conn, "lincoln").test
     assert kept is not None
     assert kept["items"] == [{"name": "sign-in", "ok": True}]
     assert "T" in kept["at"]
+    assert kept["of"] == {"revision": lincoln.connection.revision, "school_id": lincoln.settings.school_id}
+
+
+def test_a_revision_grows_with_a_change_and_only_with_one(database: Database, lincoln: SchoolRow) -> None:
+    def revisions() -> tuple[int, int]:
+        found = tenants.get_school(conn, "lincoln")
+        return found.revision, found.connection.revision
+
+    with database.begin() as conn:
+        first = revisions()
+        tenants.set_school(conn, "lincoln", settings=lincoln.settings, name=lincoln.name)
+        tenants.set_connection(conn, "sis", settings=lincoln.connection.settings)
+        assert revisions() == first
+        tenants.set_school(conn, "lincoln", name="New")
+        tenants.set_connection(conn, "sis", secret_sealed="env:OTHER")
+        assert revisions() == (first[0] + 1, first[1] + 1)
 
 
 def test_unknown_and_taken_keys_are_named_with_the_remedy(database: Database, lincoln: SchoolRow) -> None:

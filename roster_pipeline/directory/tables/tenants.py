@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKeyConstraint, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Column, ForeignKeyConstraint, Integer, PrimaryKeyConstraint, Table, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.tables.base import identity, mapping, metadata, now, number, words
+
+
+def revision() -> Column[object]:
+    """How often the row's settings were changed: a form that was filled in before is told so."""
+    return Column("revision", Integer, nullable=False, server_default=text("1"))
+
 
 district = Table(
     "district",
@@ -27,6 +33,7 @@ connection = Table(
     Column("settings", JSONB, nullable=False),
     words("secret", comment="Fernet token, or env:NAME; never plain", optional=True),
     mapping("learned", comment="what the SIS taught us: version, strategy, ..."),
+    revision(),
     now("created_at"),
     now("updated_at"),
     PrimaryKeyConstraint("id"),
@@ -44,7 +51,8 @@ school = Table(
     words("key", comment="the Dagster partition key"),
     words("name"),
     Column("settings", JSONB, nullable=False),
-    Column("test", JSONB, comment="the last Test Your Information: items, ok, at"),
+    Column("test", JSONB, comment="the last Test Your Information: items, at, and of what"),
+    revision(),
     now("created_at"),
     now("updated_at"),
     PrimaryKeyConstraint("id"),

@@ -1,0 +1,56 @@
+"""What people ask for from a page and then watch: tests of values not saved yet, and runs by hand."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from roster_pipeline.directory.tables.base import flag, mapping, metadata, moment, now, number, words
+
+trial = Table(
+    "trial",
+    metadata,
+    words("id"),
+    Column("school_id", BigInteger, ForeignKey("school.id", ondelete="CASCADE"), nullable=False),
+    words("who"),
+    mapping("form", comment="the form as it was filled in; never the Client Secret"),
+    Column("settings", JSONB, nullable=False, comment="the connection's settings that are tried"),
+    Column("school_settings", JSONB, nullable=False, comment="the school's settings that are tried"),
+    words("secret", comment="the Client Secret that is tried: a Fernet token, or env:NAME; never plain", optional=True),
+    flag("typed", comment="the secret was typed into the form, and is not the stored one"),
+    number("connection_revision"),
+    Column("items", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    words("problem", optional=True),
+    now("started_at"),
+    moment("ended_at"),
+    PrimaryKeyConstraint("id"),
+    Index("ix_trial_school_id_started_at", "school_id", "started_at"),
+)
+
+asked_run = Table(
+    "asked_run",
+    metadata,
+    words("id", comment="the Dagster run"),
+    Column("school_id", BigInteger, ForeignKey("school.id", ondelete="CASCADE"), nullable=False),
+    words("kind"),
+    words("who"),
+    words("host", comment="the machine it runs on"),
+    words("step", comment="what it does now, in words", optional=True),
+    words("problem", comment="what failed, for people", optional=True),
+    now("asked_at"),
+    now("alive_at"),
+    moment("ended_at"),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("kind in ('sync', 'dry_run')", name="kind"),
+    Index("uq_asked_run_going", "school_id", unique=True, postgresql_where=text("(ended_at IS NULL)")),
+    Index("ix_asked_run_school_id_asked_at", "school_id", "asked_at"),
+)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.failing import HELD, CommandError
+from roster_pipeline.cli.failing import HELD
 from roster_pipeline.cli.outcomes import print_findings, print_report
-from roster_pipeline.cli.plans import print_lines, rows_of
+from roster_pipeline.cli.plans import print_lines
 from roster_pipeline.cli.printing import note, print_json, print_table
 from roster_pipeline.cli.session import (
     AsJson,
@@ -53,15 +52,15 @@ def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
 @hold.command("show", epilog=examples("roster hold show oak"))
 def show(key: SchoolKey, as_json: AsJson = False) -> None:
     """The held rows of a school's plan, one by one, with the guards that stopped them."""
-    from roster_pipeline.directory import plans, tenants
+    from roster_pipeline.desk.plan_rows import lines as lines_of
+    from roster_pipeline.directory import plans
+    from roster_pipeline.directory.plan_rows import RowFilter
 
     with open_directory() as database, database.begin() as opened:
         holds = _held(opened, key)
         lines = []
         if holds:
-            waiting = {(one.role, one.action) for one in holds}
-            rows = rows_of(opened, tenants.get_school(opened, key), plans.get(opened, holds[0].plan_id))
-            lines = [line for line in rows if (line.role, line.action) in waiting]
+            lines = lines_of(opened, plans.get(opened, holds[0].plan_id), RowFilter(held=True))
     if as_json:
         print_json({"school": key, "holds": [as_data(o) for o in holds], "rows": [line.as_dict() for line in lines]})
         return
@@ -80,18 +79,13 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
 )
 def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, as_json: AsJson = False) -> None:
     """Let the held rows of this one plan through, and apply them now."""
-    from roster_pipeline.directory import approvals
+    from roster_pipeline.desk import decisions
     from roster_pipeline.directory.briefing import brief
-    from roster_pipeline.evening.applying import apply_approved
     from roster_pipeline.evening.reporting import report_of
     from roster_pipeline.report import outcome
 
-    name = who_asks(who)
     with open_directory() as database:
-        with database.begin() as opened:
-            _must_belong(opened, key, plan)
-            approvals.approve(opened, plan, name, given_reason(reason), datetime.now(UTC))
-        applied = apply_approved(database, key, plan, run_id=None, who=name)
+        applied = decisions.approve(database, key, plan, who=who_asks(who), reason=given_reason(reason))
         with database.begin() as opened:
             report = report_of(brief(opened, applied.sync_id))
     if as_json:
@@ -106,25 +100,22 @@ def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, a
 @hold.command("discard", epilog=examples("roster hold discard oak --plan 17 --reason 'the SIS was half empty'"))
 def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
     """Drop this plan; nothing of what is held is applied. The next sync makes a new one."""
-    from roster_pipeline.directory import approvals
+    from roster_pipeline.desk import decisions
 
-    with open_directory() as database, database.begin() as opened:
-        _must_belong(opened, key, plan)
-        approvals.discard(opened, plan, who_asks(who), given_reason(reason), datetime.now(UTC))
+    with open_directory() as database:
+        decisions.discard(database, key, plan, who=who_asks(who), reason=given_reason(reason))
     note(f"{key}: plan {plan} discarded.")
 
 
 @hold.command("relink", epilog=examples("roster hold relink oak --plan 17 --reason 'the SIS was upgraded'"))
 def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
     """Where most ids are new: give the people their new ids, nothing else. Then sync again."""
-    from roster_pipeline.directory.relink import relink as give_links
+    from roster_pipeline.desk import decisions
 
     with open_directory() as database:
-        with database.begin() as opened:
-            _must_belong(opened, key, plan)
-        result = give_links(database, plan, who=who_asks(who), reason=given_reason(reason))
-    links = sum(of.get("link", 0) for of in result.counts.values())
-    note(f"{key}, sync {result.sync_id}: {links} ids linked. Next: roster sync {key}")
+        result = decisions.relink(database, key, plan, who=who_asks(who), reason=given_reason(reason))
+    people = sum(of.get("link", 0) for of in result.counts.values())
+    note(f"{key}, sync {result.sync_id}: the ids of {people} people were linked. Next: roster sync {key}")
 
 
 def as_data(one: Hold) -> dict[str, Any]:
@@ -136,13 +127,6 @@ def _held(opened: Connection, key: str | None) -> list[Hold]:
     from roster_pipeline.directory import approvals, tenants
 
     return approvals.held(opened, school_id=tenants.get_school(opened, key).id if key else None)
-
-
-def _must_belong(opened: Connection, key: str, plan: int) -> None:
-    from roster_pipeline.directory import plans, tenants
-
-    if plans.get(opened, plan).school_id != tenants.get_school(opened, key).id:
-        raise CommandError(f"Plan {plan} is not one of {key}.\nSee what is held: roster hold list {key}")
 
 
 def _findings(one: Hold) -> list[tuple[str, bool]]:

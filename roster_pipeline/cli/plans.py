@@ -10,19 +10,17 @@ import typer
 from roster_pipeline.cli.commands import examples, group
 from roster_pipeline.cli.failing import CommandError
 from roster_pipeline.cli.outcomes import print_findings, print_plan_counts
-from roster_pipeline.cli.plan_rows import Line, changes_text, lines_of, write_csv
 from roster_pipeline.cli.printing import note, print_json, print_table, shown
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from roster_pipeline.cli.plan_summary import PlanSummary
-    from roster_pipeline.directory.plans import PlanRow
-    from roster_pipeline.directory.tenants import SchoolRow
+    from roster_pipeline.desk.plan_rows import Line
+    from roster_pipeline.desk.plan_summary import PlanSummary
 
 plan = group("Plans: who would be created, updated, restored, archived or left alone, and why.")
 QUIET = "unchanged"
+DELTA = " -> "
+TELLING = ("email", "number", "grade")
 COLUMNS = ("row", "action", "role", "who", "why", "fields")
 
 
@@ -41,8 +39,11 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a school's newest plan, also that of a dry run: who, what, which fields from what to what, why."""
-    from roster_pipeline.cli.plan_summary import summary_of
+    from roster_pipeline.desk.plan_rows import lines as lines_of
+    from roster_pipeline.desk.plan_rows import write_csv
+    from roster_pipeline.desk.plan_summary import summary_of
     from roster_pipeline.directory import plans, tenants
+    from roster_pipeline.directory.plan_rows import RowFilter
 
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)
@@ -50,9 +51,7 @@ def show(
         if found is None or found.school_id != school.id:
             raise CommandError(f"{key}: there is no such plan.\nMake one: roster sync {key} --dry-run")
         summary = summary_of(opened, found)
-        lines = rows_of(opened, school, found)
-    if action is not None:
-        lines = [line for line in lines if line.action == action]
+        lines = lines_of(opened, found, RowFilter(actions=(action,) if action else ()))
     if csv is not None:
         note(f"{write_csv(csv, lines)} lines written to {csv}. It names people: delete it when done.")
         return
@@ -61,19 +60,6 @@ def show(
         return
     print_lines([line for line in lines if everything or action or line.action != QUIET])
     _print_summary(summary)
-
-
-def rows_of(opened: Connection, school: SchoolRow, found: PlanRow) -> list[Line]:
-    """A plan's rows with the names that the directory has for its people."""
-    from roster_pipeline.directory import frames, plans
-    from roster_pipeline.roster.reasons import REASONS
-
-    people = frames.load_directory(opened, school, found.snapshot_id).people
-    names = {
-        int(str(person_id)): " ".join(part for part in (given, family) if isinstance(part, str))
-        for person_id, given, family in zip(people.index, people["given_name"], people["family_name"], strict=True)
-    }
-    return lines_of(plans.load_rows(opened, found.id), names, REASONS)
 
 
 def print_lines(lines: list[Line]) -> None:
@@ -85,6 +71,14 @@ def print_lines(lines: list[Line]) -> None:
             for line in lines
         ],
     )
+
+
+def changes_text(line: Line) -> str:
+    """The field changes, one a line; of a new person only what tells who it is (JSON and CSV have all of it)."""
+    if line.action == "create":
+        known = {field: new for field, (_, new) in line.changes.items() if new is not None}
+        return ", ".join(f"{field} {shown(known[field])}" for field in TELLING if field in known)
+    return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.changes.items())
 
 
 def _print_summary(summary: PlanSummary) -> None:

@@ -27,6 +27,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Undo one sync, as a sync of its own. Rows that moved since are left alone and reported."""
+    from roster_pipeline.desk import decisions
     from roster_pipeline.directory import rollback as undoing
 
     if only not in (None, ARCHIVED):
@@ -42,7 +43,7 @@ def rollback(
         if not yes:
             note(_summary(undoing.preview(database, sync_id, only=part)))
         confirm(f"Undo sync {sync_id}?", yes=yes)
-        result = undoing.roll_back(database, sync_id, who=who_asks(who), reason=why, only=part)
+        result = decisions.roll_back(database, sync_id, who=who_asks(who), reason=why, only=part)
     if as_json:
         print_json(vars(result))
     else:

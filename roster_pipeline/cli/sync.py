@@ -61,7 +61,7 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
 
 
 def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
-    from roster_pipeline.cli.plan_summary import summary_of_run
+    from roster_pipeline.desk.plan_summary import summary_of_run
 
     with database.begin() as opened:
         summary = summary_of_run(opened, key, run_id)

@@ -76,25 +76,39 @@ def apply_plan(
     called in the same transaction, after the changes. Raises PlanStale, VerdictMissing, PlanNotForApply, NotApproved.
     """
     with database.begin() as conn:
-        lock_district(conn, plans.get(conn, plan_id).district_id)
-        plan = plans.get(conn, plan_id)
-        earlier = _earlier(conn, plan, kind)
-        if earlier is not None:
-            return earlier
-        _refuse_unfit(plan)
-        passed, approval_id = _allowed(conn, plan, kind, now or datetime.now(UTC))
-        given = _parameters(conn, plan, passed)
-        sync_id = _open_sync(conn)
-        _stage(conn, plan, given)
-        changed = _change(conn, given)
-        counts, held = _counted(conn, plan.id)
-        outcome = "held" if held else "applied" if changed else "unchanged"
-        result = SyncResult(sync_id, outcome, counts, held=held)
-        _close_sync(conn, plan, result, kind, who, run_id)
-        _stamp(conn, plan, passed, sync_id, approval_id)
-        if also is not None:
-            also(conn, result)
-        return result
+        return apply_within(conn, plan_id, who=who, run_id=run_id, kind=kind, now=now, also=also)
+
+
+def apply_within(
+    conn: Connection,
+    plan_id: int,
+    *,
+    who: str,
+    run_id: str | None = None,
+    kind: str = "sync",
+    now: datetime | None = None,
+    also: Callable[[Connection, SyncResult], None] | None = None,
+) -> SyncResult:
+    """The same in the caller's transaction, which has to end when this raises."""
+    lock_district(conn, plans.get(conn, plan_id).district_id)
+    plan = plans.get(conn, plan_id)
+    earlier = _earlier(conn, plan, kind)
+    if earlier is not None:
+        return earlier
+    _refuse_unfit(plan)
+    passed, approval_id = _allowed(conn, plan, kind, now or datetime.now(UTC))
+    given = _parameters(conn, plan, passed)
+    sync_id = _open_sync(conn)
+    _stage(conn, plan, given)
+    changed = _change(conn, given)
+    counts, held = _counted(conn, plan.id)
+    outcome = "held" if held else "applied" if changed else "unchanged"
+    result = SyncResult(sync_id, outcome, counts, held=held)
+    _close_sync(conn, plan, result, kind, who, run_id)
+    _stamp(conn, plan, passed, sync_id, approval_id)
+    if also is not None:
+        also(conn, result)
+    return result
 
 
 def _earlier(conn: Connection, plan: plans.PlanRow, kind: str) -> SyncResult | None:

@@ -6,6 +6,8 @@ this gives them to the people they matched; the next plan then finds everybody b
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, insert, select, text, update
 
 from roster_pipeline.directory import audit, plans, statements
@@ -38,12 +40,26 @@ select exists (
 """
 
 
+COUNT = """
+select r.role, count(distinct r.person_id) from plan_row r join linking n on n.person_id = r.person_id
+where r.plan_id = :plan group by r.role order by r.role
+"""
+
+
 def relink(
-    database: Database, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None, run_id: str | None = None
+    database: Database,
+    plan_id: int,
+    *,
+    who: str,
+    reason: str,
+    plan_hash: str | None = None,
+    run_id: str | None = None,
+    also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
     """Give the people of a held plan their new links, as a sync of its own; then plan again.
 
-    counts: {"all": {"link": n}}. Raises PlanChanged, NothingHeld (no row has a new link), PlanStale.
+    counts: role to "link" to people. `also` is called in the same transaction, after the changes. Raises PlanChanged,
+    NothingHeld (no row has a new link), PlanStale.
     """
     with database.begin() as conn:
         lock_district(conn, plans.get(conn, plan_id).district_id)
@@ -63,7 +79,10 @@ def relink(
         conn.execute(text("analyze linking; analyze moving"))
         if conn.scalar(text(STALE), given) or conn.scalar(text(statements.STALE_LINKS), given):
             raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
-        return _write(conn, found, given, who, reason, run_id)
+        result = _write(conn, found, given, who, reason, run_id)
+        if also is not None:
+            also(conn, result)
+        return result
 
 
 def _write(
@@ -74,7 +93,7 @@ def _write(
     links = conn.execute(text(statements.INSERT_LINKS), given).rowcount
     conn.execute(text(statements.MOVE_HOMES), given)
     conn.execute(update(plan).where(plan.c.id == found.id).values(state="replaced"))
-    counts = {"all": {"link": links}}
+    counts = {role: {"link": people} for role, people in conn.execute(text(COUNT), given)}
     owner = {"district_id": found.district_id, "school_id": found.school_id}
     conn.execute(
         insert(sync).values(

@@ -6,7 +6,7 @@ says the same: before a rollback, switch off what caused them (automatic rosteri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -50,12 +50,19 @@ def preview(database: Database, sync_id: int, *, only: Only | None = None) -> li
 
 
 def roll_back(
-    database: Database, sync_id: int, *, who: str, reason: str, only: Only | None = None, run_id: str | None = None
+    database: Database,
+    sync_id: int,
+    *,
+    who: str,
+    reason: str,
+    only: Only | None = None,
+    run_id: str | None = None,
+    also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
     """Undo one sync, or only its archivals. Returns the sync that did it; its counts say what was undone by role.
 
-    counts: role to create, update, restore, archive (each: undone) and moved (left alone) to people. Raises
-    UnknownSync, AlreadyUndone, NothingToUndo.
+    counts: role to create, update, restore, archive (each: undone) and moved (left alone) to people. `also` is called
+    in the same transaction, after the changes. Raises UnknownSync, AlreadyUndone, NothingToUndo.
     """
     with database.begin() as conn, _staged(conn, sync_id, only) as (undone, given):
         if undone.undone_by is not None and only is None:
@@ -90,7 +97,10 @@ def roll_back(
             reason=reason,
             details={"sync": sync_id, "by": new_id, "only": only},
         )
-        return SyncResult(new_id, "held" if moved else "applied", counts)
+        result = SyncResult(new_id, "held" if moved else "applied", counts)
+        if also is not None:
+            also(conn, result)
+        return result
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def test_only_links_are_written_and_the_plan_is_made_anew(database: Database, li
     sync_rows(database, lincoln, newcomer("a1"), newcomer("a2"))
     plan_id = _rekeyed(database, lincoln)
     result = relink(database, plan_id, **BY)
-    assert result.counts == {"all": {"link": 2}}
+    assert result.counts == {"student": {"link": 2}}
     assert every(database, "select sourced_id, home from link order by 1") == [
         ("a1", False),
         ("a2", False),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from roster_pipeline.cli.failing import CommandError
-
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -74,12 +72,13 @@ def plain(value: Any) -> Any:
 
 
 def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
-    """The plan that one run made. Raises CommandError when it made none."""
+    """The plan that one run made. Raises EveningError when it made none."""
     from roster_pipeline.directory import plans, tenants
+    from roster_pipeline.evening.errors import EveningError
 
     plan = plans.latest(opened, tenants.get_school(opened, key).id, dry_run=True)
     if plan is None or plan.run_id != run_id:
-        raise CommandError(f"{key}: the run ended without a plan.\nLook at the run in the UI: roster dev")
+        raise EveningError(key, "the run ended without a plan", "Look at the run in the UI: roster dev")
     return summary_of(opened, plan)
 
 

@@ -1,0 +1,123 @@
+"""The rows of a plan as people read them: who, what, which fields from what to what, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.spreadsheets import csv_chunks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from roster_pipeline.directory.plan_rows import RowFilter
+    from roster_pipeline.directory.plans import PlanRow
+
+HEADER = ("row", "action", "role", "person", "name", "sourcedIds", "matched by", "reason", "why", "field", "from", "to")
+ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *CONTACT_FIELDS))}
+"""Fields in the order people expect; the database keeps them in none."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a plan. changes: field to (from, to). held: waits for a person. sync_id: the sync that applied it."""
+
+    row: int
+    action: str
+    role: str
+    person_id: int | None
+    name: str
+    sourced_ids: tuple[str, ...]
+    matched_by: str | None
+    reason: str
+    why: str
+    changes: Mapping[str, tuple[Any, Any]]
+    held: bool = False
+    sync_id: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        changes = {field: {"from": old, "to": new} for field, (old, new) in self.changes.items()}
+        return {**self.__dict__, "sourced_ids": list(self.sourced_ids), "changes": changes}
+
+
+def lines(
+    conn: Connection, plan: PlanRow, chosen: RowFilter | None = None, *, limit: int | None = None, offset: int = 0
+) -> list[Line]:
+    """A plan's rows, or one page of those that were chosen, with the names that the directory has for its people."""
+    from roster_pipeline.directory import plan_rows
+
+    found = plan_rows.page(conn, plan, chosen or plan_rows.RowFilter(), limit=limit, offset=offset)
+    return [line_of(row) for row in found]
+
+
+def every_line(conn: Connection, plan: PlanRow, chosen: RowFilter | None = None) -> Iterator[Line]:
+    """The same, all of them, read some hundred at a time: for a download."""
+    from roster_pipeline.directory import plan_rows
+
+    return map(line_of, plan_rows.every(conn, plan, chosen or plan_rows.RowFilter()))
+
+
+def line_of(row: Mapping[str, Any]) -> Line:
+    """A row of `directory.plan_rows` as a line."""
+    from roster_pipeline.roster.reasons import REASONS
+
+    pairs = sorted((row["changes"] or {}).items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), pair[0]))
+    changes = {str(field): (both[0], both[1]) for field, both in pairs}
+    return Line(
+        row=row["row"],
+        action=row["action"],
+        role=row["role"],
+        person_id=row["person_id"],
+        name=row["name"] or _new_name(changes),
+        sourced_ids=tuple(row["sourced_ids"]),
+        matched_by=row["matched_by"],
+        reason=row["reason"],
+        why=REASONS.get(row["reason"], row["reason"]),
+        changes=changes,
+        held=row["held"],
+        sync_id=row["sync_id"],
+    )
+
+
+def _new_name(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    return " ".join(str(changes[field][1]) for field in ("given_name", "family_name") if _told(changes, field))
+
+
+def _told(changes: Mapping[str, tuple[Any, Any]], field: str) -> bool:
+    return field in changes and changes[field][1] is not None
+
+
+def cells(some: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
+    """The columns of `HEADER`: one line per field change, one for a row without."""
+    for line in some:
+        head = (
+            line.row,
+            line.action,
+            line.role,
+            line.person_id,
+            line.name,
+            " ".join(line.sourced_ids),
+            line.matched_by,
+            line.reason,
+            line.why,
+        )
+        changes: list[tuple[Any, ...]] = [(field, old, new) for field, (old, new) in line.changes.items()]
+        for change in changes or [(None, None, None)]:
+            yield (*head, *change)
+
+
+def write_csv(path: Path, some: Iterable[Line]) -> int:
+    """Write lines to a file that opens right in a spreadsheet; returns how many.
+
+    The file is readable by its owner only, also if it was there before: it names people.
+    """
+    rows = list(cells(some))
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    with path.open("wb") as file:
+        file.writelines(csv_chunks(HEADER, rows))
+    return len(rows)

@@ -1,0 +1,120 @@
+"""The rows of a plan, chosen, counted and read a page at a time: 50,000 rows are never loaded to show fifty."""
+
+# ruff: noqa: S608 - what is put together here are our own table and column names
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory.plans import PlanRow
+
+AT_ONCE = 500
+"""Rows read at a time where all of them are wanted."""
+MOST_WORDS = 8
+"""Of a search; each costs one look at every row."""
+
+# the person's name as the directory has it now; who is new has none there
+_NAME = "nullif(concat_ws(' ', p.given_name, p.family_name), '')"
+_HELD = "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is distinct from 'here', false)"
+_FROM = """
+from plan_row r
+left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action
+left join person p on p.id = r.person_id and p.district_id = :district
+where r.plan_id = :plan
+"""
+_SEARCHED = (
+    "lower(concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, p.email, "
+    "p.username, p.number, array_to_string(r.sourced_ids, ' '), "
+    "(select string_agg(c.value ->> 1, ' ') from jsonb_each(r.changes) c where c.key in "
+    "('given_name', 'family_name', 'preferred_given_name', 'preferred_family_name', 'email', 'username', 'number'))))"
+)
+_COLUMNS = f"""
+select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.changes,
+       {_HELD} as held, case when r.witness is distinct from 'here' then v.sync_id end as sync_id
+"""
+
+
+@dataclass(frozen=True)
+class RowFilter:
+    """Which rows: of these actions and of this role, all the words in what a person is searched by, only what waits."""
+
+    actions: tuple[str, ...] = ()
+    role: str | None = None
+    reason: str | None = None
+    words: str = ""
+    held: bool = False
+
+    def sql(self) -> tuple[str, dict[str, Any]]:
+        """Conditions and their values."""
+        said, given = [], dict[str, Any]()
+        if self.actions:
+            said.append("r.action = any(:actions)")
+            given["actions"] = list(self.actions)
+        for name in ("role", "reason"):
+            if getattr(self, name) is not None:
+                said.append(f"r.{name} = :{name}")
+                given[name] = getattr(self, name)
+        if self.held:
+            said.append(_HELD)
+        for place, word in enumerate(self.words.lower().split()[:MOST_WORDS]):
+            said.append(f"position(:word{place} in {_SEARCHED}) > 0")
+            given[f"word{place}"] = word.replace("\0", "")
+        return "".join(f" and {each}" for each in said), given
+
+
+def page(
+    conn: Connection, plan: PlanRow, chosen: RowFilter, *, limit: int | None = None, offset: int = 0
+) -> list[dict[str, Any]]:
+    """Rows by number: row, action, role, person_id, name, sourced_ids, matched_by, reason, changes, held, sync_id.
+
+    name: None for who is not in the directory. held: waits for a person. sync_id: which sync applied the row.
+    """
+    conditions, given = chosen.sql()
+    query = f"{_COLUMNS} {_FROM} {conditions} order by r.row limit :limit offset :offset"
+    found = conn.execute(text(query), {**_of(plan), **given, "limit": limit, "offset": offset})
+    return [dict(row) for row in found.mappings()]
+
+
+def every(conn: Connection, plan: PlanRow, chosen: RowFilter) -> Iterator[dict[str, Any]]:
+    """All rows that were chosen, in order, some hundred at a time; in the caller's transaction."""
+    conditions, given = chosen.sql()
+    query = text(f"{_COLUMNS} {_FROM} {conditions} and r.row > :after order by r.row limit :limit")
+    after = -1
+    while True:
+        rows = conn.execute(query, {**_of(plan), **given, "after": after, "limit": AT_ONCE}).mappings().all()
+        yield from (dict(row) for row in rows)
+        if len(rows) < AT_ONCE:
+            return
+        after = rows[-1]["row"]
+
+
+def count(conn: Connection, plan: PlanRow, chosen: RowFilter) -> int:
+    """How many rows were chosen."""
+    conditions, given = chosen.sql()
+    return int(conn.scalar(text(f"select count(*) {_FROM} {conditions}"), {**_of(plan), **given}) or 0)
+
+
+def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
+    """role, action, reason and rows of each, for a summary: what happens to whom, and why."""
+    query = (
+        "select role, action, reason, count(*) as rows from plan_row where plan_id = :plan "
+        "group by role, action, reason order by role, action, rows desc, reason"
+    )
+    return [dict(row) for row in conn.execute(text(query), {"plan": plan.id}).mappings()]
+
+
+def new_links(conn: Connection, plan_id: int) -> int:
+    """How many known people of the plan came with an id that is new: those whom a relink would link."""
+    query = (
+        "select count(*) from plan_row where plan_id = :plan and person_id is not null and cardinality(new_links) > 0 "
+        "and action in ('create', 'update', 'restore', 'unchanged', 'skip')"
+    )
+    return int(conn.scalar(text(query), {"plan": plan_id}) or 0)
+
+
+def _of(plan: PlanRow) -> dict[str, Any]:
+    return {"plan": plan.id, "district": plan.district_id}

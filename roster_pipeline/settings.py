@@ -95,6 +95,8 @@ class ConnectionSettings(_Settings):
     allow_private_addresses: bool = False
     strategy: Literal["auto", "whole", "per_school"] = "auto"
     delta: bool = False
+    secret_expires: date | None = None
+    """The last day on which the Client Secret is valid, where the SIS lets it expire; the owners are told in time."""
 
     @field_validator("url", "token_url")
     @classmethod

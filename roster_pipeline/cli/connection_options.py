@@ -60,4 +60,11 @@ CONNECTION_OPTIONS = (
         bool,
         "Between weekly full pulls, fetch only what changed, if the SIS proves that it can. Default: no.",
     ),
+    SettingOption(
+        "--secret-expires",
+        ("secret_expires",),
+        str,
+        'Last day on which the Client Secret is valid; mails tell of it 14 and 3 days before. "" takes it away.',
+        "YYYY-MM-DD",
+    ),
 )

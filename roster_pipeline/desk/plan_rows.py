@@ -13,6 +13,7 @@ from roster_pipeline.spreadsheets import csv_chunks
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from roster_pipeline.directory.database import Database
     from roster_pipeline.directory.plan_rows import RowFilter
     from roster_pipeline.directory.plans import PlanRow
 
@@ -54,11 +55,22 @@ def lines(
     return [line_of(row) for row in found]
 
 
-def every_line(conn: Connection, plan: PlanRow, chosen: RowFilter | None = None) -> Iterator[Line]:
-    """The same, all of them, read some hundred at a time: for a download."""
+def every_line(database: Database, plan: PlanRow, chosen: RowFilter | None = None) -> Iterator[Line]:
+    """The same, all of them, some hundred at a time: for a download.
+
+    Each part is read in a transaction of its own, so that whoever reads slowly holds no connection. Rows of a plan
+    never change.
+    """
     from roster_pipeline.directory import plan_rows
 
-    return map(line_of, plan_rows.every(conn, plan, chosen or plan_rows.RowFilter()))
+    after = -1
+    while True:
+        with database.begin() as conn:
+            rows = plan_rows.following(conn, plan, chosen or plan_rows.RowFilter(), after=after)
+        yield from map(line_of, rows)
+        if len(rows) < plan_rows.AT_ONCE:
+            return
+        after = rows[-1]["row"]
 
 
 def line_of(row: Mapping[str, Any]) -> Line:

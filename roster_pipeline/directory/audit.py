@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, or_, select
 
-from roster_pipeline.directory.tables import audit
+from roster_pipeline.directory.tables import audit, school
 
 
 @dataclass(frozen=True)
@@ -65,3 +65,64 @@ def entries(
         if value is not None:
             query = query.where(audit.c[column] == value)
     return [Entry(**row) for row in conn.execute(query).mappings()]
+
+
+def since_revision(
+    conn: Connection, what: str, revision: int, *, school_id: int | None = None, connection: str | None = None
+) -> list[Entry]:
+    """The changes of one school's or one connection's settings after a revision, oldest first.
+
+    connection: its key. Only entries whose details say which revision they made count.
+    """
+    query = select(audit).where(audit.c.what == what, audit.c.details["revision"].as_integer() > revision)
+    if school_id is not None:
+        query = query.where(audit.c.school_id == school_id)
+    if connection is not None:
+        query = query.where(audit.c.details["connection"].as_string() == connection)
+    return [Entry(**row) for row in conn.execute(query.order_by(audit.c.id)).mappings()]
+
+
+@dataclass(frozen=True)
+class Shown(Entry):
+    """An entry with the school it concerns, as pages show it."""
+
+    school: str | None
+    school_name: str | None
+
+
+def search(
+    conn: Connection,
+    *,
+    districts: Collection[int] | None = None,
+    school_id: int | None = None,
+    what: str = "",
+    words: str = "",
+    limit: int = 50,
+    offset: int = 0,
+) -> list[Shown]:
+    """Entries of some districts (None: of all, and of none), newest first.
+
+    what: exactly this kind of entry. words: in who did it, in the reason, or in the school's name or key.
+    """
+    query = (
+        select(audit, school.c.key.label("school"), school.c.name.label("school_name"))
+        .outerjoin(school, school.c.id == audit.c.school_id)
+        .order_by(audit.c.id.desc())
+        .limit(limit)
+        .offset(offset)
+    )
+    if districts is not None:
+        query = query.where(or_(audit.c.district_id.in_(districts), school.c.district_id.in_(districts)))
+    if school_id is not None:
+        query = query.where(audit.c.school_id == school_id)
+    if what:
+        query = query.where(audit.c.what == what)
+    for word in words.lower().replace("\0", "").split():
+        where = func.lower(func.concat_ws(" ", audit.c.who, audit.c.reason, school.c.key, school.c.name))
+        query = query.where(func.strpos(where, word) > 0)
+    return [Shown(**row) for row in conn.execute(query).mappings()]
+
+
+def kinds(conn: Connection) -> list[str]:
+    """Every kind of entry there is, for a choice."""
+    return list(conn.scalars(select(audit.c.what).distinct().order_by(audit.c.what)))

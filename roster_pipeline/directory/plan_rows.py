@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,17 +78,12 @@ def page(
     return [dict(row) for row in found.mappings()]
 
 
-def every(conn: Connection, plan: PlanRow, chosen: RowFilter) -> Iterator[dict[str, Any]]:
-    """All rows that were chosen, in order, some hundred at a time; in the caller's transaction."""
+def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int = -1) -> list[dict[str, Any]]:
+    """The next rows behind a row's number: for a download, which reads them some hundred at a time."""
     conditions, given = chosen.sql()
-    query = text(f"{_COLUMNS} {_FROM} {conditions} and r.row > :after order by r.row limit :limit")
-    after = -1
-    while True:
-        rows = conn.execute(query, {**_of(plan), **given, "after": after, "limit": AT_ONCE}).mappings().all()
-        yield from (dict(row) for row in rows)
-        if len(rows) < AT_ONCE:
-            return
-        after = rows[-1]["row"]
+    query = f"{_COLUMNS} {_FROM} {conditions} and r.row > :after order by r.row limit :limit"
+    found = conn.execute(text(query), {**_of(plan), **given, "after": after, "limit": AT_ONCE})
+    return [dict(row) for row in found.mappings()]
 
 
 def count(conn: Connection, plan: PlanRow, chosen: RowFilter) -> int:

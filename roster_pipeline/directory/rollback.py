@@ -49,6 +49,39 @@ def preview(database: Database, sync_id: int, *, only: Only | None = None) -> li
         return [Undo(**row) for row in conn.execute(text(undoing.SHOW)).mappings()]
 
 
+@dataclass(frozen=True)
+class Outline:
+    """A rollback in numbers. people: role to what would be undone (or `moved`) to people.
+
+    rows: entity, way, moved, rows. moved: some of the people who changed since: person_id, name, entities, role.
+    """
+
+    people: Counts
+    rows: list[dict[str, Any]]
+    moved: list[dict[str, Any]]
+
+    @property
+    def undone(self) -> int:
+        """People of whom everything would be taken back."""
+        return sum(number for of in self.people.values() for what, number in of.items() if what != "moved")
+
+    @property
+    def left_alone(self) -> int:
+        """People who changed since."""
+        return sum(of.get("moved", 0) for of in self.people.values())
+
+
+def outline(database: Database, sync_id: int, *, only: Only | None = None, most_moved: int = 50) -> Outline:
+    """What a rollback would do now, counted where the rows are. Changes nothing."""
+    with database.begin() as conn, _staged(conn, sync_id, only) as (_, given):
+        people: Counts = {}
+        for role, what, number in conn.execute(text(undoing.COUNT), given):
+            people.setdefault(role, {})[what] = number
+        rows = conn.execute(text(undoing.OUTLINE)).mappings().all()
+        moved = conn.execute(text(undoing.MOVED), given | {"limit": most_moved}).mappings().all()
+        return Outline(people, [dict(row) for row in rows], [dict(row) for row in moved])
+
+
 def roll_back(
     database: Database,
     sync_id: int,

@@ -170,3 +170,13 @@ left join membership m on m.district_id = :district and m.school_id = :school an
 group by 1, 2
 """
 """People by what was undone of them; who moved since, in anything, counts as moved."""
+
+OUTLINE = "select entity, way, moved, count(*) as rows from undoing group by 1, 2, 3 order by 1, 2, 3"
+MOVED = """
+select u.person_id, max(nullif(concat_ws(' ', p.given_name, p.family_name), '')) as name,
+       array_agg(distinct u.entity order by u.entity) filter (where u.moved) as entities,
+       max(coalesce(u.after ->> 'role', u.before ->> 'role')) filter (where u.entity = 'membership') as role
+from undoing u left join person p on p.id = u.person_id and p.district_id = :district
+group by u.person_id having bool_or(u.moved) order by u.person_id limit :limit
+"""
+"""Whom a rollback would leave alone, wholly or in part, with what changed since."""

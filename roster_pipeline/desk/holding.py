@@ -1,0 +1,103 @@
+"""Why something is held, as a person reads it: each finding once, what it holds, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ADVICE: dict[str, str] = {
+    "incomplete_snapshot": "Whoever is missing from an incomplete list may still be at the school, so nobody is "
+    "archived by it and no approval can change that. Sync again; if it stays so, look at the problems named here.",
+    "witness": "The SIS leaves people out of its lists whom it still has, so being missing proves nothing. It cannot "
+    "be approved. Ask whoever runs the SIS what this client may see, and sync again.",
+    "no_witness": "Without a second answer for each person nobody is archived; it cannot be approved. Sync again.",
+    "rekeyed": "If the SIS changed its ids (an upgrade, a move), relink: people get their new ids and nothing else is "
+    "changed. If the ids are wrong, discard and have the SIS corrected.",
+    "empty_role": "Check in the SIS what it shares with this client. Approve only if the school really has nobody left "
+    "in this role.",
+    "no_orgs": "The SIS sent people without saying to which school they belong. Discard, and have that corrected.",
+    "shrunk_role": "Check a few of the missing people in the SIS. At the end of a school year this can be right.",
+    "archivals": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
+    "archive_most": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
+    "creations": "Check whether these are new people, or people whom the directory has under another id.",
+    "updates": "Look at a few rows: a change of nearly everybody is often a setting of the SIS.",
+    "key_updates": "E-mails and numbers tell people apart. Look at a few rows before letting so many change.",
+    "rejected": "Look at the records that could not be used, and have them corrected in the SIS.",
+    "blackout": "The school's calendar says that nothing changes now. It passes by itself, or approve.",
+    "add_only": "The school's calendar says that people are only added now. It passes by itself, or approve.",
+    "first_sync": "Look through the rows: are these the school's people? Then approve.",
+}
+"""Guard to what to do about it."""
+RELINKED = "rekeyed"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of change of one role that waits."""
+
+    role: str
+    action: str
+    rows: int
+    overridable: bool
+
+
+@dataclass(frozen=True)
+class Why:
+    """One finding: its sentence, what it holds, whether a person may let it through, and what to do."""
+
+    guard: str
+    message: str
+    overridable: bool
+    advice: str
+    kinds: tuple[Kind, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows it holds."""
+        return sum(kind.rows for kind in self.kinds)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What waits of one plan."""
+
+    kinds: tuple[Kind, ...]
+    why: tuple[Why, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows wait."""
+        return sum(kind.rows for kind in self.kinds)
+
+    @property
+    def approvable(self) -> int:
+        """How many of them an approval lets through."""
+        return sum(kind.rows for kind in self.kinds if kind.overridable)
+
+    @property
+    def rekeyed(self) -> bool:
+        """Whether new ids of known people are among the reasons, so that a relink may be the answer."""
+        return any(why.guard == RELINKED for why in self.why)
+
+
+def holding_of(held: Iterable[Mapping[str, Any]]) -> Holding:
+    """From the held lines of a verdict: role, action, rows, findings."""
+    kinds: list[Kind] = []
+    found: dict[tuple[str, str, bool], list[Kind]] = {}
+    for line in held:
+        kind = Kind(line["role"], line["action"], int(line["rows"]), overridable(line["findings"]))
+        kinds.append(kind)
+        for finding in line["findings"]:
+            key = (finding["guard"], finding["message"], bool(finding.get("overridable", False)))
+            found.setdefault(key, []).append(kind)
+    why = tuple(
+        Why(guard, message, may, ADVICE.get(guard, ""), tuple(of)) for (guard, message, may), of in found.items()
+    )
+    return Holding(tuple(kinds), tuple(sorted(why, key=lambda one: (one.overridable, -one.rows))))
+
+
+def overridable(findings: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a person may let it through: there is a finding, and every one allows it."""
+    listed = list(findings)
+    return bool(listed) and all(finding.get("overridable", False) for finding in listed)

@@ -1,0 +1,84 @@
+"""Records of one snapshot that were not used, or not wholly: chosen, counted and read a page at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory.errors import DirectoryError
+
+_FROM = "from rejected_record r where r.snapshot_id = :snapshot"
+_ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"
+
+
+class UnknownSnapshot(DirectoryError):
+    """There is no snapshot with this number in this school."""
+
+    def __init__(self, snapshot_id: int) -> None:
+        super().__init__(f"There is no snapshot {snapshot_id}.", "See which syncs there were: roster history")
+
+
+@dataclass(frozen=True)
+class SnapshotHead:
+    """One snapshot, without its records."""
+
+    id: int
+    school_id: int
+    taken_at: datetime
+    complete: bool
+
+
+@dataclass(frozen=True)
+class RejectedFilter:
+    """Which records: of one rule, of one severity, and with these words in their sourcedId."""
+
+    rule: str = ""
+    severity: str = ""
+    words: str = ""
+
+    def sql(self) -> tuple[str, dict[str, Any]]:
+        """Conditions and their values."""
+        said, given = [], dict[str, Any]()
+        for name in ("rule", "severity"):
+            if getattr(self, name):
+                said.append(f"and r.{name} = :{name}")
+                given[name] = getattr(self, name)
+        if self.words.strip():
+            said.append("and position(:words in lower(r.sourced_id)) > 0")
+            given["words"] = self.words.strip().lower().replace("\0", "")
+        return " ".join(said), given
+
+
+def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> SnapshotHead:
+    """A snapshot, if it is one of this school. Raises UnknownSnapshot."""
+    query = "select id, school_id, taken_at, complete from snapshot where id = :id and school_id = :school"
+    found = conn.execute(text(query), {"id": snapshot_id, "school": school_id}).mappings().first()
+    if found is None:
+        raise UnknownSnapshot(snapshot_id)
+    return SnapshotHead(**found)
+
+
+def page(
+    conn: Connection, snapshot_id: int, chosen: RejectedFilter, *, limit: int, offset: int = 0
+) -> list[dict[str, Any]]:
+    """sourced_id, collection, field, rule, severity, role; errors before warnings."""
+    conditions, given = chosen.sql()
+    query = f"select r.sourced_id, r.collection, r.field, r.rule, r.severity, r.role {_FROM} {conditions} {_ORDER}"
+    found = conn.execute(text(query), {**given, "snapshot": snapshot_id, "limit": limit, "offset": offset})
+    return [dict(row) for row in found.mappings()]
+
+
+def count(conn: Connection, snapshot_id: int, chosen: RejectedFilter) -> int:
+    """How many were chosen."""
+    conditions, given = chosen.sql()
+    return int(conn.scalar(text(f"select count(*) {_FROM} {conditions}"), {**given, "snapshot": snapshot_id}) or 0)
+
+
+def by_rule(conn: Connection, snapshot_id: int) -> list[dict[str, Any]]:
+    """severity, collection, field, rule and rows of each."""
+    columns = "r.severity, r.collection, r.field, r.rule"
+    query = f"select {columns}, count(*) as rows {_FROM} group by {columns} order by 1, 5 desc, 4"
+    return [dict(row) for row in conn.execute(text(query), {"snapshot": snapshot_id}).mappings()]

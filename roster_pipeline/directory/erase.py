@@ -27,6 +27,8 @@ SCRUB = (
     "delete from link where district_id = :district and person_id = :person",
     "delete from person where district_id = :district and id = :person",
     "update change_log set before = null, after = null where district_id = :district and person_id = :person",
+    "update outbox o set attachment = null from school s "
+    "where s.id = o.school_id and s.district_id = :district and o.attachment is not null",
     "delete from plan_row r using plan p where p.id = r.plan_id and p.district_id = :district "
     "and (r.person_id = :person or r.sourced_ids && cast(:records as text[]))",
 )

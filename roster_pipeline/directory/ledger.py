@@ -100,6 +100,11 @@ def has_synced(conn: Connection, school_id: int) -> bool:
     return bool(conn.scalar(query, {"school": school_id}))
 
 
+def has_run(conn: Connection, run_id: str) -> bool:
+    """Whether a run of Dagster has committed a sync."""
+    return conn.scalar(select(sync.c.id).where(sync.c.run_id == run_id).limit(1)) is not None
+
+
 def last_sync_times(conn: Connection) -> dict[int, datetime]:
     """School id to the time of its last sync of kind sync."""
     query = select(sync.c.school_id, func.max(sync.c.at)).where(sync.c.kind == "sync").group_by(sync.c.school_id)

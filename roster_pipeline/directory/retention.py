@@ -11,6 +11,9 @@ from sqlalchemy import Connection, text
 
 OLD = {
     "mails": "delete from outbox where sent_at < now() - cast(:age as interval)",
+    "row details": (
+        "update outbox set attachment = null where attachment is not null and dead_at < now() - interval '7 days'"
+    ),
     "digest lines": "delete from digest where message_id is not null and put_at < now() - cast(:age as interval)",
     "nights": "delete from night where asked_for < now() - cast(:age as interval)",
     "failures": (
@@ -20,7 +23,8 @@ OLD = {
     "alerts": "delete from alert where cleared_at < now() - cast(:age as interval) and cause <> 'paused'",
     "broken pulls": "delete from pull where finished_at is null and started_at < now() - interval '2 days'",
 }
-"""Failures of a school that never worked since are kept: they count towards its pause, and so does the last one."""
+"""Row details of a mail that was given up go after a week, enough for a second try: they concern people.
+Failures of a school that never worked since are kept: they count towards its pause, and so does the last one."""
 
 
 def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from roster_pipeline.directory import digests, outbox
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.evening.reporting import message_id
+from roster_pipeline.evening.reporting import console_url, message_id
 from roster_pipeline.report import SyncReport
 from roster_pipeline.report.digest import digest_mail
 
@@ -44,7 +44,9 @@ def put_digests(database: Database, now: datetime) -> int:
                 school_id=None,
                 sync_id=None,
                 recipients=[recipient],
-                mail=digest_mail([SyncReport.from_dict(line.report) for line in group], now, group[0].time_zone),
+                mail=digest_mail(
+                    [SyncReport.from_dict(line.report) for line in group], now, group[0].time_zone, console_url()
+                ),
             )
             digests.sent_with(connection, recipient, [line.sync_id for line in group], identity)
             put += 1

@@ -37,7 +37,7 @@ def explain(school: str, problem: Exception) -> EveningError:
     return EveningError(
         school,
         f"unexpected {type(problem).__name__} at {where}",
-        "Nothing was changed. Please report this line; it holds no personal data.",
+        "Please report this line; it holds no personal data.",
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from roster_pipeline.directory import alerts, failures, tenants
+from roster_pipeline.directory import alerts, failures, ledger, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.evening.errors import STEP, EveningError
-from roster_pipeline.evening.reporting import run_url
+from roster_pipeline.evening.reporting import console_url, run_url
 from roster_pipeline.evening.telling import sharing, tell
 from roster_pipeline.report import FailureAlert, render
 
@@ -65,6 +65,8 @@ def record_failure(
                 message=problem.message + also,
                 remedy=problem.remedy,
                 run_url=run_url(run_id),
+                console_url=console_url(),
+                directory_unchanged=run_id is not None and not ledger.has_run(connection, run_id),
             )
             tell(connection, concerned, render(alert), opened, "opened")
     except DirectoryError:

@@ -33,7 +33,7 @@ def send_due(database: Database) -> Sent:
             if not waiting:
                 break
             letter = waiting[0]
-            mail = Mail(letter.subject, letter.text, letter.html, letter.school or "")
+            mail = Mail(letter.subject, letter.text, letter.html, letter.school or "", letter.attachment)
             try:
                 delivery = mailer.send(letter.message_id, letter.recipients, mail, at=letter.created_at)
             except TemporaryDeliveryError as problem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import digests, outbox
 from roster_pipeline.directory.briefing import Brief, brief, mark_reported, unreported
 from roster_pipeline.directory.database import Database
+from roster_pipeline.evening.attaching import attach
 from roster_pipeline.report import (
     Comparison,
     ConnectionFacts,
@@ -35,7 +37,9 @@ from roster_pipeline.roster.reasons import REASONS
 from roster_pipeline.settings import Role
 
 UI_ADDRESS = "ROSTER_UI_URL"
-"""Where owners reach the Dagster UI; without it a mail carries no link."""
+"""Where owners reach the Dagster UI; without it a mail carries no link to the run."""
+CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
+"""Where owners reach the console; without it a mail names commands alone."""
 CHANGING = ("create", "update", "restore", "archive")
 
 
@@ -59,6 +63,7 @@ def put_report(connection: Connection, sync_id: int) -> int:
     if known.settings.report_when == "daily":
         digests.put(connection, known.settings.report_to, sync_id)
         return 0
+    details, file = attach(connection, known.plan_id, sync_id, known.settings.report_attachment)
     outbox.put(
         connection,
         message_id=message_id("sync", known.school_key, sync_id, known.at.isoformat()),
@@ -66,7 +71,8 @@ def put_report(connection: Connection, sync_id: int) -> int:
         school_id=known.school_id,
         sync_id=sync_id,
         recipients=known.settings.report_to,
-        mail=render(report),
+        mail=render(replace(report, details=details)),
+        attachment=file,
     )
     return 1
 
@@ -82,6 +88,11 @@ def run_url(run_id: str | None) -> str | None:
     return f"{base.rstrip('/')}/runs/{run_id}" if base and run_id else None
 
 
+def console_url() -> str | None:
+    """The console's address, where one is set."""
+    return os.environ.get(CONSOLE_ADDRESS, "").strip().rstrip("/") or None
+
+
 def report_of(known: Brief) -> SyncReport:
     """One sync as a report: a pure function of what the ledger says."""
     return SyncReport(
@@ -94,6 +105,7 @@ def report_of(known: Brief) -> SyncReport:
         plan_id=known.plan_id,
         first_sync=known.first_sync,
         run_url=run_url(known.run_id),
+        console_url=console_url(),
         roles=tuple(_role(role.value, known) for role in Role if _concerns(role.value, known)),
         held=tuple(_held(known)),
         left_alone=tuple(

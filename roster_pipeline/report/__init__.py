@@ -14,6 +14,7 @@ from roster_pipeline.report.content import (
     Rejected,
     RoleCounts,
     RoleSize,
+    RowDetails,
     SyncReport,
 )
 from roster_pipeline.report.delivery import (
@@ -46,6 +47,7 @@ __all__ = [
     "Rejected",
     "RoleCounts",
     "RoleSize",
+    "RowDetails",
     "SyncReport",
     "TemporaryDeliveryError",
     "mailer_from",

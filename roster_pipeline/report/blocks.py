@@ -29,6 +29,16 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A page to open: what it shows, and its http(s) address. A button, or `quiet`: a line among others."""
+
+    kind: ClassVar[str] = "link"
+    text: str
+    url: str
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
 class Table:
     """The first column is text, the others are numbers; the last row is a total where `total` says so."""
 
@@ -46,7 +56,7 @@ class Facts:
     pairs: tuple[tuple[str, str], ...]
 
 
-Block = Sentence | Command | Table | Facts
+Block = Sentence | Command | Link | Table | Facts
 
 
 @dataclass(frozen=True)

@@ -157,8 +157,23 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class RowDetails:
+    """The rows of the plan, for owners who asked for them: a file beside the mail, or too much for one.
+
+    names: whether the file has ids alone, or masked names too.
+    """
+
+    rows: int
+    names: Literal["ids", "masked"]
+    attached: bool
+
+
+@dataclass(frozen=True)
 class SyncReport(_Stored):
-    """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`."""
+    """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
+
+    console_url: where the console stands, for links to its pages; None where there is none.
+    """
 
     school_key: str
     school_name: str
@@ -176,6 +191,8 @@ class SyncReport(_Stored):
     rejected: tuple[Rejected, ...] = ()
     connection: ConnectionFacts | None = None
     comparison: Comparison | None = None
+    details: RowDetails | None = None
+    console_url: str | None = None
 
     def total(self, count: str) -> int:
         """One of `RoleCounts`' counts over all roles."""
@@ -184,7 +201,7 @@ class SyncReport(_Stored):
 
 @dataclass(frozen=True)
 class FailureAlert(_Stored):
-    """A sync that did not finish. `directory_unchanged` is False when it failed after its changes were committed."""
+    """A sync that did not finish. `directory_unchanged`: it is known that nothing was committed before it failed."""
 
     school_key: str
     school_name: str
@@ -194,4 +211,5 @@ class FailureAlert(_Stored):
     message: str
     remedy: str
     run_url: str | None = None
-    directory_unchanged: bool = True
+    directory_unchanged: bool = False
+    console_url: str | None = None

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from roster_pipeline.report.blocks import Block, Command, Facts, Page, Section
+from roster_pipeline.report.blocks import Block, Command, Link, Page, Section, Sentence
 from roster_pipeline.report.content import SyncReport
 from roster_pipeline.report.mail import Mail
-from roster_pipeline.report.outcome import counted, outcome, tone
-from roster_pipeline.report.page import shown_time
+from roster_pipeline.report.outcome import counted, outcome, remarks, tone
+from roster_pipeline.report.page import page_links, shown_time, web_address
 from roster_pipeline.report.render import draw
 
 
-def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str) -> Mail:
+def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, console_url: str | None = None) -> Mail:
     """The digest of at least one report."""
     worrying = [report for report in reports if tone(report) != "good"]
     fine = [report for report in reports if tone(report) == "good"]
@@ -21,12 +21,13 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str) -
     look = f", {len(worrying)} to look at" if worrying else ", nothing to look at"
     sections = []
     if worrying:
-        blocks: list[Block] = [Facts(tuple(_line(report) for report in worrying))]
+        blocks = _lines(worrying)
         if any(report.held for report in worrying):
             blocks.append(Command("roster hold list"))
+            blocks += page_links(console_url, "/holds", "See what is held in the console")
         sections.append(Section("Please look", tuple(blocks), attention=True))
     if fine:
-        sections.append(Section("Done", (Facts(tuple(_line(report) for report in fine)),)))
+        sections.append(Section("Done", tuple(_lines(fine))))
     page = Page(
         school="Roster digest",
         tone="attention" if worrying else "good",
@@ -42,5 +43,12 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str) -
     return draw(page, f"Roster digest: {schools}{look}", "")
 
 
-def _line(report: SyncReport) -> tuple[str, str]:
-    return report.school_name, outcome(report) + (f" {report.run_url}" if report.run_url else "")
+def _lines(reports: Sequence[SyncReport]) -> list[Block]:
+    """School, outcome and a link to the run, one report after the other."""
+    blocks: list[Block] = []
+    for report in reports:
+        blocks += [Sentence(report.school_name, "strong"), Sentence(outcome(report))]
+        blocks += [Sentence(remark) for remark in remarks(report)]
+        url = web_address(report.run_url)
+        blocks += [Link("Dagster run", url, quiet=True)] if url else []
+    return blocks

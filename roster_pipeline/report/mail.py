@@ -12,19 +12,26 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 
+from roster_pipeline.spreadsheets import ENCODING
+
 _MESSAGE_ID = re.compile(r"<[^\s<>@]+@[^\s<>@]+>")
 _NOT_IN_AN_ADDRESS = re.compile(r"[\s\x00-\x1f\x7f<>,;:\"()\\]")
+_NOT_IN_A_FILE_NAME = re.compile(r"[^a-z0-9]+")
 _NOT_IN_A_HEADER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 @dataclass(frozen=True)
 class Mail:
-    """What `render` makes of a report. `school` is the school's key, for a header that mail rules can sort by."""
+    """What `render` makes of a report. `school` is the school's key, for a header that mail rules can sort by.
+
+    attachment: a CSV file of row details, for owners who asked for it.
+    """
 
     subject: str
     text: str
     html: str
     school: str = ""
+    attachment: str | None = None
 
 
 def message_id(*parts: object, sender: str) -> str:
@@ -70,4 +77,12 @@ def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity
         message["X-Roster-School"] = _NOT_IN_A_HEADER.sub(" ", mail.school)
     message.set_content(mail.text, cte="quoted-printable")
     message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
+    if mail.attachment is not None:
+        content = mail.attachment.encode(ENCODING)
+        message.add_attachment(content, maintype="text", subtype="csv", filename=_file_name(mail, at))
     return message
+
+
+def _file_name(mail: Mail, at: datetime) -> str:
+    school = _NOT_IN_A_FILE_NAME.sub("-", mail.school.lower()).strip("-") or "roster"
+    return f"{school}-{at.astimezone(UTC):%Y-%m-%d}-rows.csv"

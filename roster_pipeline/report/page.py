@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from roster_pipeline.report.blocks import Block, Command, Facts, Page, Section, Sentence, Table
+from roster_pipeline.report.blocks import Block, Command, Facts, Link, Page, Section, Sentence, Table
 from roster_pipeline.report.content import (
     ConnectionFacts,
     FailureAlert,
@@ -59,10 +58,22 @@ def page_of(mail: SyncReport | FailureAlert) -> Page:
         headline=headline,
         remarks=tuple(remarks(mail)) if isinstance(mail, SyncReport) else (),
         details=(shown_time(mail.when, mail.time_zone), *details),
-        link=mail.run_url if re.match(r"https?://[^\s\"'<>]+$", mail.run_url or "") else None,
+        link=web_address(mail.run_url),
         sections=tuple(section for section in sections if section.blocks),
         footer=f"{FOOTER} roster school show {mail.school_key}",
     )
+
+
+def web_address(url: str | None, path: str = "") -> str | None:
+    """The address, and a page below it, if it is one that a mail may link to."""
+    whole = f"{(url or '').rstrip('/')}{path}"
+    return whole if re.match(r"https?://[^\s\"'<>]+$", whole) else None
+
+
+def page_links(console_url: str | None, path: str, text: str) -> tuple[Link, ...]:
+    """One link to a page of the console; none where there is no console."""
+    url = web_address(console_url, path)
+    return (Link(text, url),) if url else ()
 
 
 def shown_time(when: datetime, time_zone: str) -> str:
@@ -80,22 +91,24 @@ def _alert(alert: FailureAlert) -> list[Section]:
     lines = (Sentence(line) for line in message_lines(alert))
     remedy = (Sentence(line) for line in alert.remedy.strip().splitlines())
     again = f"roster sync {alert.school_key}"
+    school = page_links(alert.console_url, f"/schools/{alert.school_key}", "Open the school in the console")
     unchanged = (Sentence("Nothing in the directory was changed.", "quiet"),) if alert.directory_unchanged else ()
     return [
         Section("What went wrong", (*lines, *unchanged), attention=True),
-        Section("What to do", (*remedy, Sentence("Then sync the school again:", "quiet"), Command(again))),
+        Section("What to do", (*remedy, Sentence("Then sync the school again:", "quiet"), Command(again), *school)),
     ]
 
 
 def _report(report: SyncReport) -> list[Section]:
     return [
-        _held(report.held, report.school_key, report.plan_id),
+        _held(report),
         _people(report.roles),
         Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
         _comparison(report),
         _checks(report.checks),
         _rejected(report.rejected),
         _connection(report.connection),
+        _details(report),
     ]
 
 
@@ -110,10 +123,11 @@ def _people(roles: tuple[RoleCounts, ...]) -> Section:
     return Section("People", (Table(headings, tuple(rows)),) if roles else ())
 
 
-def _held(held: Iterable[Held], key: str, plan_id: int | None) -> Section:
+def _held(report: SyncReport) -> Section:
     """One paragraph per set of reasons, so that a guard which holds a whole school is explained once."""
     by_reason: dict[tuple[str, ...], list[Held]] = {}
-    for item in held:
+    key, plan = report.school_key, report.plan_id or "N"
+    for item in report.held:
         by_reason.setdefault(tuple(finding.message for finding in item.findings), []).append(item)
     blocks: list[Block] = []
     for messages, items in by_reason.items():
@@ -124,7 +138,8 @@ def _held(held: Iterable[Held], key: str, plan_id: int | None) -> Section:
         blocks += [
             Sentence("Look at the plan row by row, then approve it with a reason:", "quiet"),
             Command(f"roster hold show {key}"),
-            Command(f'roster hold approve {key} --plan {plan_id or "N"} --reason "..."'),
+            Command(f'roster hold approve {key} --plan {plan} --reason "..."'),
+            *page_links(report.console_url, f"/schools/{key}/holds", "Decide in the console"),
         ]
     if not all(groups):
         other = "What an approval cannot lift" if any(groups) else "This cannot be approved: it"
@@ -187,6 +202,26 @@ def _rejected(rejected: tuple[Rejected, ...]) -> Section:
 def words(slug: str) -> str:
     """A slug as it is read aloud: `several_matches` becomes `several matches`."""
     return slug.replace("_", " ").replace("-", " ")
+
+
+def _details(report: SyncReport) -> Section:
+    details = report.details
+    if details is None:
+        return Section("", ())
+    rows = counted(details.rows, "row", "rows")
+    if details.attached:
+        instead = {"ids": "with ids in place of names", "masked": "with initials in place of names"}[details.names]
+        verb = "is" if details.rows == 1 else "are"
+        said = f"{rows} of the plan {verb} attached as a CSV file, {instead}."
+        kept = "It is about people all the same: keep it only as long as you need it."
+        return Section("Row by row", (Sentence(said), Sentence(kept, "quiet")))
+    key, plan = report.school_key, report.plan_id or "N"
+    blocks: list[Block] = [
+        Sentence(f"The plan has {rows}, too many for a mail. Look at them, or write them into a file:"),
+        Command(f"roster plan show {key} --plan {plan} --csv rows.csv"),
+        *page_links(report.console_url, f"/schools/{key}/plans/{plan}", "See the rows in the console"),
+    ]
+    return Section("Row by row", tuple(blocks))
 
 
 def _connection(facts: ConnectionFacts | None) -> Section:

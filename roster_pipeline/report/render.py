@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import textwrap
 from functools import cache
+from importlib import resources
 
+import css_inline
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from roster_pipeline.report.blocks import Page, Table
@@ -17,6 +19,7 @@ from roster_pipeline.report.mail import Mail
 from roster_pipeline.report.outcome import subject
 from roster_pipeline.report.page import page_of
 
+STYLESHEET = "templates/mail.css"
 TEXT_WIDTH = 76
 """Columns of the text version: fits a terminal and a quoted reply."""
 
@@ -34,8 +37,19 @@ def draw(page: Page, subject_line: str, school: str) -> Mail:
     """Any page as a mail. school: its key, for the header that mail rules sort by; empty for several schools."""
     line = harmless(subject_line)
     text = _templates().get_template("mail.txt.j2").render(page=page)
-    html = _templates().get_template("mail.html.j2").render(page=page, subject=line)
+    html = _inlined(_templates().get_template("mail.html.j2").render(page=page, subject=line))
     return Mail(line, text, html, school)
+
+
+def _inlined(html: str) -> str:
+    """With the stylesheet's rules in the elements, and its @media rules in the head."""
+    return f"{_inliner().inline(html).strip()}\n"
+
+
+@cache
+def _inliner() -> css_inline.CSSInliner:
+    style = resources.files("roster_pipeline.report").joinpath(STYLESHEET).read_text(encoding="utf-8")
+    return css_inline.CSSInliner(extra_css=style, keep_at_rules=True, load_remote_stylesheets=False)
 
 
 @cache

@@ -17,9 +17,11 @@ from roster_pipeline.report import (
     QualityCheck,
     Rejected,
     RoleCounts,
+    RowDetails,
     SyncReport,
     render,
 )
+from roster_pipeline.report.digest import digest_mail
 from roster_pipeline_tests.report.examples import FAILED, FIRST, GOOD, HELD, QUIET
 
 EXAMPLES = pytest.mark.parametrize("report", [GOOD, QUIET, HELD, FIRST, FAILED])
@@ -132,8 +134,46 @@ def test_times_are_on_the_schools_own_clock() -> None:
 
 
 def test_a_failure_after_the_commit_does_not_claim_that_nothing_changed() -> None:
-    assert "Nothing in the directory was changed." in render(FAILED).text
-    assert "Nothing in the" not in render(replace(FAILED, directory_unchanged=False)).text
+    assert "Nothing in the directory was changed." in render(replace(FAILED, directory_unchanged=True)).text
+    assert "Nothing in the" not in render(FAILED).text
+
+
+CONSOLE = "https://roster.example.org/"
+
+
+def test_where_there_is_a_console_the_mail_links_to_what_is_to_be_decided() -> None:
+    holds = "https://roster.example.org/schools/lincoln-high/holds"
+    mail = render(replace(HELD, console_url=CONSOLE))
+    assert read(mail).links == [HELD.run_url, holds]
+    assert f"Decide in the console: {holds}\n" in mail.text
+    assert "schools" not in "".join(read(render(replace(QUIET, console_url=CONSOLE))).links)
+    assert read(render(replace(FAILED, console_url=CONSOLE))).links[1:] == [
+        "https://roster.example.org/schools/lincoln-high"
+    ]
+    assert read(render(replace(HELD, console_url="javascript:alert(1)//"))).links == [HELD.run_url]
+
+
+def test_a_digest_links_to_the_run_of_every_school_and_to_what_is_held() -> None:
+    mail = digest_mail([GOOD, HELD], GOOD.when, "UTC", CONSOLE)
+    assert read(mail).links == [HELD.run_url, "https://roster.example.org/holds", GOOD.run_url]
+    assert mail.subject == "Roster digest: 1 school, 1 to look at"
+    assert "could not be matched safely" in mail.text
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        (
+            RowDetails(1, "ids", attached=True),
+            "1 row of the plan is attached as a CSV file, with ids in place of names.",
+        ),
+        (RowDetails(43, "masked", attached=True), "with initials in place of names."),
+        (RowDetails(20_000, "ids", attached=False), "20,000 rows, too many for a mail"),
+        (RowDetails(20_000, "ids", attached=False), "roster plan show lincoln-high --plan 17 --csv rows.csv"),
+    ],
+)
+def test_a_mail_says_where_the_row_details_are(details: RowDetails, said: str) -> None:
+    assert said in " ".join(render(replace(GOOD, details=details)).text.split())
 
 
 POISON = (

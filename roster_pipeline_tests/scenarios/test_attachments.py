@@ -1,0 +1,120 @@
+"""Row details by mail: for those who asked, with ids or initials, gone from the outbox once they are sent."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import timedelta
+from email.message import EmailMessage
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory.retention import drop_old
+from roster_pipeline.evening import attaching
+from roster_pipeline.evening.mailing import send_due
+from roster_pipeline.evening.pruning import Retention, prune
+from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.post import Post, post_office
+
+OWNER = ["it@example.org"]
+
+
+@pytest.fixture
+def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+    """A real SMTP server."""
+    with post_office(monkeypatch) as handler:
+        yield handler
+
+
+def body_of(message: EmailMessage) -> str:
+    body = message.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+def rows_of(message: EmailMessage) -> list[dict[str, str]]:
+    """The lines of the only attachment, read as a spreadsheet reads them."""
+    (file,) = message.iter_attachments()
+    assert (file.get_content_type(), file.get_content_disposition()) == ("text/csv", "attachment")
+    content = file.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    assert content.startswith(b"\xef\xbb\xbf")
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+
+
+def test_nobody_gets_row_details_who_did_not_ask(town: Town, post: Post) -> None:
+    town.add_school(report_to=OWNER)
+    town.evening()
+    send_due(town.database)
+    ((message, _),) = post.messages
+    assert list(message.iter_attachments()) == []
+    assert "attached" not in body_of(message)
+
+
+@pytest.mark.parametrize("names", ["ids", "masked"])
+def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post: Post, names: str) -> None:
+    town.add_school(report_to=OWNER, report_attachment=names, primary_contacts=True)
+    for place, person in enumerate(town.people.people_of("sch-1")):
+        town.people.edit(
+            person.sourced_id,
+            given_name=f"Zyxpoison{place}",
+            family_name=f"Zyxpoison-{place}",
+            email=f"qqleak{place}@zyxpoison.example",
+            identifier=f"99887766{place}",
+            username=f"qqleak{place}",
+        )
+    town.evening()
+    assert town.count("outbox", "attachment is not null") == 1
+    leaver, joined = town.people.people_of("sch-1", "student")[0], town.people.people_of("sch-1", "student")[1]
+    town.people.remove(leaver.sourced_id)
+    town.people.edit(joined.sourced_id, given_name="Zyxpoison-other", email="qqleak-other@zyxpoison.example")
+    town.evening()
+    assert send_due(town.database).sent == 2
+    assert town.count("outbox", "attachment is not null") == 0
+    first, second = (rows_of(message) for message, _ in post.messages)
+    assert {line["result"] for line in first} == {"done"}
+    assert len(first) == town.count("person")
+    assert {(line["action"], line["fields"]) for line in second} >= {("update", "email given_name")}
+    assert leaver.sourced_id in {line["sourcedIds"] for line in second if line["action"] == "archive"}
+    assert ("name" in second[0]) == (names == "masked")
+    if names == "masked":
+        assert {line["name"] for line in second} == {"Z. Z."}
+    said = "".join(message.as_string() + str(rows_of(message)) for message, _ in post.messages).lower()
+    assert [word for word in ("zyxpoison", "qqleak", "99887766") if word in said] == []
+
+
+def test_rows_that_wait_are_marked_as_held(town: Town, post: Post) -> None:
+    town.add_school(report_to=OWNER, report_attachment="ids", first_sync="approve")
+    town.evening()
+    send_due(town.database)
+    ((message, _),) = post.messages
+    assert {line["result"] for line in rows_of(message)} == {"held"}
+
+
+def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_says_where_they_are(
+    town: Town, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attaching, "MOST_ROWS", 5)
+    monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org/")
+    town.add_school(report_to=OWNER, report_attachment="ids")
+    town.evening()
+    send_due(town.database)
+    ((message, _),) = post.messages
+    assert list(message.iter_attachments()) == []
+    assert "too many for a mail" in body_of(message)
+    assert "roster plan show lincoln --plan" in body_of(message)
+    assert "https://roster.example.org/schools/lincoln/plans/" in body_of(message)
+
+
+def test_row_details_of_a_mail_that_was_given_up_go_after_a_week(town: Town, post: Post) -> None:
+    town.add_school(report_to=["nobody@example.org"], report_attachment="ids")
+    town.evening()
+    assert send_due(town.database).dead == 1
+    prune(town.database, Retention())
+    assert town.count("outbox", "attachment is not null") == 1
+    with town.database.begin() as conn:
+        conn.execute(text("update outbox set dead_at = dead_at - interval '8 days'"))
+        assert drop_old(conn, timedelta(days=90))["row details"] == 1
+    assert town.count("outbox", "attachment is not null") == 0

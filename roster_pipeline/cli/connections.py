@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,7 +43,7 @@ def add(
     **chosen: Any,
 ) -> None:
     """Add a connection. The Client Secret is asked for unless you say where it comes from."""
-    from roster_pipeline.directory import audit, secrets, tenants
+    from roster_pipeline.desk.connection_changes import add_connection
     from roster_pipeline.settings import ConnectionSettings
 
     start = named(chosen["sis"]).defaults() if chosen["sis"] else {}
@@ -51,12 +52,7 @@ def add(
     settings = ConnectionSettings.model_validate(merged(start, CONNECTION_OPTIONS, chosen))
     secret = read_secret(client_secret, client_secret_env, ask=not settings.url.startswith(FILES))
     with open_directory() as database, database.begin() as opened:
-        row = tenants.add_connection(
-            opened, district, valid_key(key), settings, secrets.seal(secret) if secret else None
-        )
-        audit.record(
-            opened, who=who_asks(who), what="connection added", district_id=row.district_id, details={"connection": key}
-        )
+        add_connection(opened, district, valid_key(key), settings, secret, who=who_asks(who))
     note(f"Connection {key} added. Next: roster school add KEY --connection {key} --school-id ID --name NAME")
 
 
@@ -72,25 +68,17 @@ def set_(
     **chosen: Any,
 ) -> None:
     """Change a connection; what is not given stays."""
-    from roster_pipeline.directory import audit, secrets, tenants
+    from roster_pipeline.desk.connection_changes import change_connection
+    from roster_pipeline.directory import tenants
     from roster_pipeline.settings import ConnectionSettings
 
     secret = read_secret(client_secret, client_secret_env, ask=False)
     with open_directory() as database, database.begin() as opened:
-        before = tenants.get_connection(opened, key)
-        plain = before.settings.model_dump(mode="json")
+        plain = tenants.get_connection(opened, key).settings.model_dump(mode="json")
         settings = ConnectionSettings.model_validate(merged(plain, CONNECTION_OPTIONS, chosen))
-        sealed = secrets.seal(secret) if secret else None
-        tenants.set_connection(opened, key, settings=settings, secret_sealed=sealed)
-        changed = changed_names(plain, settings.model_dump(mode="json")) + (["client_secret"] if secret else [])
-        audit.record(
-            opened,
-            who=who_asks(who),
-            what="connection changed",
-            district_id=before.district_id,
-            details={"connection": key, "changed": changed},
-        )
-    note(f"Connection {key}: {', '.join(changed) or 'nothing'} changed.")
+        done = change_connection(opened, key, who=who_asks(who), settings=settings, secret=secret)
+    note(f"Connection {key}: {', '.join(done.names) or 'nothing'} changed.")
+    warn_untested(done.untested)
 
 
 @connection.command("list")
@@ -148,13 +136,11 @@ def secret_kind(row: ConnectionRow) -> str:
     return row.secret if row.secret.startswith("env:") else "stored"
 
 
-def changed_names(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """The names of settings that differ; of nested ones the whole path."""
-    names: list[str] = []
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            names += [f"{name}.{inner}" for inner in changed_names(old, new)]
-        elif old != new:
-            names.append(name)
-    return names
+def warn_untested(schools: Sequence[str]) -> None:
+    """Say that schools run every evening on a connection that nobody tested. Scripts go on; the console would not."""
+    for key in schools:
+        note(
+            f"Automatic rostering of {key} is on, but its connection was not tested since it changed. "
+            f"Test it: roster test-connection {key}",
+            style="yellow",
+        )

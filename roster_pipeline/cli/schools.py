@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import ManyOptions, examples, group
-from roster_pipeline.cli.connections import changed_names
+from roster_pipeline.cli.connections import warn_untested
 from roster_pipeline.cli.districts import valid_key
 from roster_pipeline.cli.options import merged, with_options
 from roster_pipeline.cli.printing import note, print_facts, print_json, print_table
@@ -39,16 +39,17 @@ def add(
     **chosen: Any,
 ) -> None:
     """Add a school. Nothing is fetched before the first sync."""
-    from roster_pipeline.directory import audit, tenants
+    from roster_pipeline.desk.last_test import runs_untested
+    from roster_pipeline.desk.school_changes import add_school
 
     if not chosen["school_id"]:
         raise typer.BadParameter("give the School ID, the sourcedId of the school's org in the SIS: --school-id")
     settings = _settings({}, chosen)
     with open_directory() as database, database.begin() as opened:
-        row = tenants.add_school(opened, connection, valid_key(key), name, settings)
-        audit.record(opened, who=who_asks(who), what="school added", district_id=row.district_id, school_id=row.id)
+        row = add_school(opened, connection, valid_key(key), name, settings, who=who_asks(who))
     if not settings.rostered:
         note("No role is rostered yet; for example: roster school set " + key + " --students --teachers")
+    warn_untested([key] if runs_untested(row) else [])
     note(f"School {key} added. Next: roster test-connection {key}")
 
 
@@ -68,23 +69,14 @@ def set_(
     **chosen: Any,
 ) -> None:
     """Change a school's settings; what is not given stays."""
-    from roster_pipeline.directory import audit, tenants
+    from roster_pipeline.desk.school_changes import change_school
+    from roster_pipeline.directory import tenants
 
     with open_directory() as database, database.begin() as opened:
-        before = tenants.get_school(opened, key)
-        plain = before.settings.model_dump(mode="json")
-        settings = _settings(plain, chosen)
-        tenants.set_school(opened, key, settings=settings, name=name)
-        changed = changed_names(plain, settings.model_dump(mode="json")) + (["name"] if name else [])
-        audit.record(
-            opened,
-            who=who_asks(who),
-            what="school changed",
-            district_id=before.district_id,
-            school_id=before.id,
-            details={"changed": changed},
-        )
-    note(f"School {key}: {', '.join(changed) or 'nothing'} changed.")
+        plain = tenants.get_school(opened, key).settings.model_dump(mode="json")
+        done = change_school(opened, key, who=who_asks(who), settings=_settings(plain, chosen), name=name or None)
+    note(f"School {key}: {', '.join(done.names) or 'nothing'} changed.")
+    warn_untested(done.untested)
 
 
 @school.command("list")

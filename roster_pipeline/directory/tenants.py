@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, case, cast, false, func, insert, or_, select, true, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, Select, Table, Text, case, cast, false, func, insert, or_, select, true, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.tables import connection, district, school
@@ -210,6 +210,13 @@ def save_test(
         "of": {"revision": tested.connection.revision, "school_id": tested.settings.school_id},
     }
     conn.execute(update(school).where(school.c.id == tested.id).values(test=test))
+
+
+def keep_tests(conn: Connection, connection_id: int, revision: int, newer: int) -> None:
+    """Let tests of one revision of a connection count for a newer one, which differs in nothing that is tested."""
+    fresh = school.c.test["of"]["revision"].as_integer() == revision
+    kept = func.jsonb_set(school.c.test, cast(["of", "revision"], ARRAY(Text)), cast(newer, JSONB))
+    conn.execute(update(school).where(school.c.connection_id == connection_id, fresh).values(test=kept))
 
 
 def schools_of(conn: Connection, connection_id: int) -> list[SchoolRow]:

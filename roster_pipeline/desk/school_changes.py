@@ -1,0 +1,60 @@
+"""Adding a school and changing its settings, with the audit entry, for the command line and the console alike."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from roster_pipeline.desk.changed import Changed, ChangedMeanwhile, changed_names
+from roster_pipeline.desk.last_test import may_be_automatic, runs_untested
+from roster_pipeline.directory import audit, tenants
+from roster_pipeline.directory.locks import lock_until_commit
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings import SchoolSettings
+
+WHAT = "school changed"
+
+
+def add_school(
+    conn: Connection, connection_key: str, key: str, name: str, settings: SchoolSettings, *, who: str
+) -> SchoolRow:
+    """Add a school of a connection. Raises UnknownKey, KeyTaken."""
+    row = tenants.add_school(conn, connection_key, key, name, settings)
+    audit.record(conn, who=who, what="school added", district_id=row.district_id, school_id=row.id)
+    return row
+
+
+def change_school(
+    conn: Connection,
+    key: str,
+    *,
+    who: str,
+    settings: SchoolSettings | None = None,
+    name: str | None = None,
+    seen: int | None = None,
+    before: SchoolRow | None = None,
+) -> Changed:
+    """Change a school's settings, its name, or both, in the caller's transaction.
+
+    seen: the revision that the person saw; None does not ask. Raises ChangedMeanwhile where there is a newer one.
+    before: the school before anything of this transaction; given by pages, which also ask for a test (`last_test`) and
+    raise NeedsTest. Without it, the school is named in `Changed.untested` instead. Raises UnknownKey.
+    """
+    lock_until_commit(conn, f"settings of school {key}")
+    now = tenants.get_school(conn, key)
+    if seen is not None and seen != now.revision:
+        raise ChangedMeanwhile(now.name, audit.since_revision(conn, WHAT, seen, school_id=now.id))
+    tenants.set_school(conn, key, settings=settings, name=name)
+    after = tenants.get_school(conn, key)
+    names = changed_names(now.settings.model_dump(mode="json"), after.settings.model_dump(mode="json"))
+    names += ["name"] if after.name != now.name else []
+    audit.record(
+        conn,
+        who=who,
+        what=WHAT,
+        district_id=now.district_id,
+        school_id=now.id,
+        details={"changed": names, "revision": after.revision},
+    )
+    if before is not None:
+        may_be_automatic(before, after)
+    return Changed(names, [key] if runs_untested(after) else [])

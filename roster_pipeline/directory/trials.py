@@ -1,0 +1,137 @@
+"""Trials: Test Your Information as somebody asked for it from a form, with values that may not be saved yet.
+
+A trial is a row, so any process can show how far it is. Its secret is sealed, and wiped when the trial grows old.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, cast, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from roster_pipeline.directory.tables import trial
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+
+KEPT_MINUTES = 60
+"""How long a trial may stand for what is saved after it."""
+LOST_MINUTES = 30
+"""A trial is bounded to less; one that is older and has no end lost the process it ran in."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial. form: what was typed, without the secret. ended_at: None while it goes on."""
+
+    id: str
+    school_id: int
+    who: str
+    form: dict[str, Any]
+    settings: ConnectionSettings
+    school_settings: SchoolSettings
+    secret: str | None
+    typed: bool
+    connection_revision: int
+    items: list[dict[str, Any]]
+    problem: str | None
+    started_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def green(self) -> bool:
+        """Whether it came to its end and nothing was red."""
+        done = self.ended_at is not None and self.problem is None
+        return done and bool(self.items) and all(item["ok"] is not False for item in self.items)
+
+
+def start(
+    conn: Connection,
+    school: SchoolRow,
+    *,
+    who: str,
+    form: Mapping[str, Any],
+    settings: ConnectionSettings,
+    school_settings: SchoolSettings,
+    secret_sealed: str | None,
+    typed: bool,
+) -> str:
+    """Note a trial that begins now; gives its id. Old ones, with their secrets, go."""
+    conn.execute(delete(trial).where(trial.c.started_at < func.now() - _minutes(KEPT_MINUTES)))
+    trial_id = str(uuid.uuid4())
+    conn.execute(
+        insert(trial).values(
+            id=trial_id,
+            school_id=school.id,
+            who=who,
+            form=dict(form),
+            settings=settings.model_dump(mode="json"),
+            school_settings=school_settings.model_dump(mode="json"),
+            secret=secret_sealed,
+            typed=typed,
+            connection_revision=school.connection.revision,
+        )
+    )
+    return trial_id
+
+
+def add_item(conn: Connection, trial_id: str, item: Mapping[str, Any]) -> None:
+    """One more thing is known."""
+    longer = trial.c["items"].op("||")(cast([dict(item)], JSONB))
+    conn.execute(update(trial).where(trial.c.id == trial_id).values(items=longer))
+
+
+def end(conn: Connection, trial_id: str, problem: str | None = None) -> None:
+    """The trial is over. problem: why it could not be carried out, for people."""
+    conn.execute(update(trial).where(trial.c.id == trial_id).values(ended_at=func.now(), problem=problem))
+
+
+def forget(conn: Connection, school_id: int) -> None:
+    """Remove a school's trials: what was tried is saved."""
+    conn.execute(delete(trial).where(trial.c.school_id == school_id, trial.c.ended_at.is_not(None)))
+
+
+def get(conn: Connection, school_id: int, trial_id: str) -> Trial | None:
+    """One trial of a school, or None."""
+    _end_lost(conn)
+    found = conn.execute(select(trial).where(trial.c.id == trial_id, trial.c.school_id == school_id)).mappings().first()
+    return None if found is None else _row(found)
+
+
+def recent(conn: Connection, school_id: int) -> list[Trial]:
+    """A school's finished trials that still count, newest first."""
+    query = select(trial).where(
+        trial.c.school_id == school_id,
+        trial.c.ended_at.is_not(None),
+        trial.c.started_at >= func.now() - _minutes(KEPT_MINUTES),
+    )
+    return [_row(row) for row in conn.execute(query.order_by(trial.c.started_at.desc())).mappings()]
+
+
+def going(conn: Connection, school_id: int | None = None) -> int:
+    """How many trials go on; of one school, or of all."""
+    _end_lost(conn)
+    query = select(func.count()).select_from(trial).where(trial.c.ended_at.is_(None))
+    if school_id is not None:
+        query = query.where(trial.c.school_id == school_id)
+    return int(conn.scalar(query) or 0)
+
+
+def _end_lost(conn: Connection) -> None:
+    lost = update(trial).where(trial.c.ended_at.is_(None), trial.c.started_at < func.now() - _minutes(LOST_MINUTES))
+    conn.execute(lost.values(ended_at=func.now(), problem="The test ended without a result. Start it again."))
+
+
+def _minutes(number: int) -> Any:
+    return text(f"interval '{int(number)} minutes'")
+
+
+def _row(row: Mapping[Any, Any]) -> Trial:
+    plain = dict(row)
+    plain["settings"] = ConnectionSettings.model_validate(plain["settings"])
+    plain["school_settings"] = SchoolSettings.model_validate(plain["school_settings"])
+    return Trial(**plain)

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from roster_pipeline.cli.access import access
 from roster_pipeline.cli.audits import audit
 from roster_pipeline.cli.commands import examples, group
 from roster_pipeline.cli.connections import connection
+from roster_pipeline.cli.console import console
 from roster_pipeline.cli.demo import demo
 from roster_pipeline.cli.dev import dev
 from roster_pipeline.cli.districts import district
@@ -46,6 +48,7 @@ def build_app() -> typer.Typer:
         app.add_typer(tree, name=name, rich_help_panel=SETTING_UP)
     one("test-connection", rich_help_panel=SETTING_UP, epilog=examples("roster test-connection oak"))(check_connection)
     app.add_typer(secrets, name="secrets", rich_help_panel=SETTING_UP)
+    app.add_typer(access, name="access", rich_help_panel=SETTING_UP)
     one(
         "sync",
         rich_help_panel=EVENINGS,
@@ -63,6 +66,7 @@ def build_app() -> typer.Typer:
     one("people", rich_help_panel=PEOPLE, epilog=examples("roster people oak --role teacher --search miller"))(people)
     app.add_typer(person, name="person", rich_help_panel=PEOPLE)
     one("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(audit)
+    one("console", rich_help_panel=OPERATIONS, epilog=examples("roster console --port 8080"))(console)
     one("doctor", rich_help_panel=OPERATIONS, epilog=examples("roster doctor --sis"))(doctor)
     one("prune", rich_help_panel=OPERATIONS)(prune)
     one("metrics", rich_help_panel=OPERATIONS, epilog=examples("roster metrics --textfile /var/lib/node/roster.prom"))(

@@ -1,0 +1,105 @@
+"""`roster access`: who may use the console, and for which schools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.failing import CommandError
+from roster_pipeline.cli.printing import note, print_json, print_table, say
+from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+access = group("Who may use the console: operators, managers of districts, owners of schools.")
+
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The person's e-mail address.")]
+Operator = Annotated[bool, typer.Option("--operator", help="Everything: all districts, access and settings.")]
+District = Annotated[str, typer.Option("--district", metavar="KEY", help="All schools of this district.")]
+School = Annotated[str, typer.Option("--school", metavar="KEY", help="This school.")]
+
+
+@contextmanager
+def _changing() -> Iterator[Connection]:
+    with open_directory() as database, database.begin() as opened:
+        yield opened
+
+
+@access.command(
+    "grant",
+    epilog=examples(
+        "roster access grant ann@riverside.example --operator",
+        "roster access grant office@lincoln.example --school lincoln-high",
+    ),
+)
+def grant(
+    email: Email, operator: Operator = False, district: District = "", school: School = "", who: Who = None
+) -> None:
+    """Let somebody in, for everything, one district or one school."""
+    from roster_pipeline.desk import access_changes as changes
+
+    with _changing() as opened:
+        place = changes.place_of(opened, operator=operator, district=district, school=school)
+        added = changes.grant(opened, email, place, who=who_asks(who))
+    note("Granted. They sign in at the console's address." if added else "They had this grant already.")
+
+
+@access.command("revoke", epilog=examples("roster access revoke office@lincoln.example --school lincoln-high"))
+def revoke(
+    email: Email,
+    operator: Operator = False,
+    district: District = "",
+    school: School = "",
+    everything: Annotated[bool, typer.Option("--all", help="Whatever they have.")] = False,
+    who: Who = None,
+) -> None:
+    """Take a grant away; it counts from the person's next click."""
+    from roster_pipeline.desk import access_changes as changes
+
+    if everything and (operator or district or school):
+        raise CommandError("--all takes everything away.\nGive it alone, or say which grant.")
+    with _changing() as opened:
+        if everything:
+            changes.revoke_all(opened, email, who=who_asks(who))
+        else:
+            place = changes.place_of(opened, operator=operator, district=district, school=school)
+            changes.revoke(opened, email, place, who=who_asks(who))
+    note("Revoked.")
+
+
+@access.command("list", epilog=examples("roster access list --json"))
+def list_(as_json: AsJson = False) -> None:
+    """List who may see what."""
+    from roster_pipeline.directory import accounts
+
+    with _changing() as opened:
+        rows = accounts.grants(opened)
+    if as_json:
+        print_json([{name: value for name, value in vars(row).items() if name[-3:] != "_id"} for row in rows])
+        return
+    print_table(
+        ["e-mail", "role", "for", "granted by", "granted", "last sign-in"],
+        [(row.email, row.role, row.place, row.granted_by, row.granted_at, row.signed_in_at) for row in rows],
+    )
+
+
+@access.command("link", epilog=examples("roster access link ann@riverside.example"))
+def link(email: Email, who: Who = None) -> None:
+    """Print a link that signs somebody in, once, within 15 minutes."""
+    import os
+
+    from roster_pipeline.console.config import config_from
+    from roster_pipeline.console.sign_in.mail_link import link_address
+    from roster_pipeline.desk.access_changes import link_for
+
+    with open_directory() as database:
+        config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"])
+        with database.begin() as opened:
+            token = link_for(opened, email, who=who_asks(who))
+    note("Whoever has this link is signed in as this person. It works once, within 15 minutes.")
+    say(link_address(config, token))

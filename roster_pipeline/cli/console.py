@@ -1,0 +1,36 @@
+"""`roster console`: the pages for owners."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from roster_pipeline.cli.failing import CommandError
+from roster_pipeline.cli.printing import say
+from roster_pipeline.cli.session import open_directory
+
+CONSOLE_PORT = 8080
+LOOPBACK = "127.0.0.1"
+
+
+def console(
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = CONSOLE_PORT,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; a proxy with TLS stands in front.")] = (
+        LOOPBACK
+    ),
+) -> None:
+    """Serve the console, the pages for owners: settings, test, holds, history. Ctrl-C ends it."""
+    from roster_pipeline.console.app import create_app
+    from roster_pipeline.console.config import config_from
+    from roster_pipeline.console.serve import bound, serve
+
+    with open_directory():
+        config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"], host, port)
+    try:
+        listening = bound(host, port)
+    except OSError:
+        raise CommandError(f"{host}:{port} cannot be listened on.\nChoose another: --port, --host") from None
+    say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
+    serve(create_app(config), config, listening)

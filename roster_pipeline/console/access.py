@@ -1,0 +1,82 @@
+"""Who is signed in, and what they may see. What is not theirs does not exist for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.accounts import Account
+from roster_pipeline.directory.tenants import SchoolRow, UnknownKey
+
+NOTHING_HERE = "There is no such page, or it is not one of yours."
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who is signed in: an operator sees everything, a manager the schools of districts, an owner schools."""
+
+    account_id: int
+    email: str
+    name: str
+    operator: bool
+    districts: frozenset[int]
+    schools: frozenset[int]
+
+    @classmethod
+    def of(cls, account: Account) -> Viewer:
+        """The viewer that an account is."""
+        return cls(account.id, account.email, account.name, account.operator, account.districts, account.schools)
+
+    def may_see(self, school: SchoolRow) -> bool:
+        """Whether the school is theirs: all of its pages, its settings and its decisions."""
+        return self.may_manage(school.district_id) or school.id in self.schools
+
+    def may_manage(self, district_id: int) -> bool:
+        """Whether they may add schools and connections to this district, and let others in."""
+        return self.operator or district_id in self.districts
+
+    @property
+    def lets_others_in(self) -> bool:
+        """Whether there is anything they could grant."""
+        return self.operator or bool(self.districts)
+
+    @property
+    def who(self) -> str:
+        """The name for the audit."""
+        return self.email
+
+
+def viewer(request: Request) -> Viewer:
+    """Who is signed in. Only pages outside of the sign-in may ask: for the others there is always somebody."""
+    found = request.state.viewer
+    if not isinstance(found, Viewer):
+        raise HTTPException(401)
+    return found
+
+
+def school_of(request: Request, opened: Connection) -> SchoolRow:
+    """The school in the path. Raises HTTPException 404, the same for one that there is not and for another's."""
+    try:
+        school = tenants.get_school(opened, request.path_params["key"])
+    except UnknownKey:
+        raise nothing_here() from None
+    if not viewer(request).may_see(school):
+        raise nothing_here()
+    return school
+
+
+def operator_only(request: Request) -> Viewer:
+    """The viewer, who is an operator. Raises HTTPException 404 for everybody else."""
+    found = viewer(request)
+    if not found.operator:
+        raise nothing_here()
+    return found
+
+
+def nothing_here() -> HTTPException:
+    """What is answered for everything that a viewer may not know of."""
+    return HTTPException(404, NOTHING_HERE)

@@ -1,0 +1,69 @@
+"""The console as one application: its pages, and what stands between them and the world."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from roster_pipeline.console import static_files
+from roster_pipeline.console.config import Config
+from roster_pipeline.console.csrf import Forms
+from roster_pipeline.console.errors import ErrorPages, answer_to
+from roster_pipeline.console.headers import Headers
+from roster_pipeline.console.page import database
+from roster_pipeline.console.pages import sign_in
+from roster_pipeline.console.session import SignedIn
+from roster_pipeline.directory import migrate
+from roster_pipeline.directory.database import Database, DirectoryError
+
+PAGES = (
+    sign_in,
+    static_files,
+)
+"""Modules with `routes`, by name. Of two routes that fit, the first one counts."""
+
+
+def create_app(config: Config) -> Starlette:
+    """The application of a configuration. Its database is opened here and closed when the server ends."""
+    opened = Database(config.database_url)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        opened.close()
+
+    app = Starlette(
+        routes=all_routes(),
+        middleware=[
+            Middleware(Headers, secure=config.secure),
+            Middleware(ErrorPages),
+            Middleware(SignedIn, database=opened, config=config),
+            Middleware(Forms),
+        ],
+        exception_handlers={HTTPException: answer_to, DirectoryError: answer_to},
+        lifespan=lifespan,
+    )
+    app.state.config = config
+    app.state.database = opened
+    return app
+
+
+def all_routes() -> list[BaseRoute]:
+    """Every route of the console."""
+    return [Route("/health", health, methods=["GET"]), *(route for module in PAGES for route in module.routes)]
+
+
+def health(request: Request) -> Response:
+    """For the proxy and for monitoring: 200 where the console can work, with nothing about what is in it."""
+    try:
+        ready = migrate.current(database(request)) == migrate.head()
+    except DirectoryError:
+        ready = False
+    return PlainTextResponse("ready\n" if ready else "not ready\n", 200 if ready else 503)

@@ -1,0 +1,136 @@
+"""Signing in by a one-time link, and out again. A link is only looked at by GET; the button behind it signs in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from roster_pipeline.console.config import Config
+from roster_pipeline.console.limits import address_of, limit
+from roster_pipeline.console.page import database, form, page
+from roster_pipeline.console.session import signed_in, signed_out
+from roster_pipeline.console.sign_in.mail_link import send_link
+from roster_pipeline.desk.access_changes import note_refusal, note_sign_in
+from roster_pipeline.directory import accounts, rates, sign_ins
+
+WINDOW = timedelta(minutes=15)
+ASKED_FROM_ONE_PLACE = 20
+"""A school's office shares an address; a machine that tries addresses asks far more often."""
+ASKED_FOR_ONE_ADDRESS = 5
+ASKED_BY_ALL = 300
+TRIED_FROM_ONE_PLACE = 60
+LONGEST_ADDRESS = 320
+NO_REFERRER = {"referrer-policy": "no-referrer"}
+"""The address of this page is the link itself."""
+PROVIDERS = {"accounts.google.com": "Google", "login.microsoftonline.com": "Microsoft"}
+
+
+def choose(request: Request) -> Response:
+    """GET /sign-in: the ways in."""
+    next_path = local_path(request.query_params.get("next", ""))
+    if request.state.viewer:
+        return RedirectResponse(next_path, 303)
+    return _choice(request, next_path)
+
+
+def ask(request: Request) -> Response:
+    """POST /sign-in: send a link, and say the same whoever asks."""
+    config: Config = request.app.state.config
+    sent = form(request)
+    email, next_path = accounts.normal(str(sent.get("email", ""))), local_path(str(sent.get("next", "")))
+    if not config.mail_links:
+        return _choice(request, next_path)
+    if "@" not in email.strip("@") or len(email) > LONGEST_ADDRESS:
+        return _choice(
+            request, next_path, email=email, error="Write your e-mail address, like office@riverside.example."
+        )
+    with database(request).begin() as opened:
+        rates.sweep(opened)
+        limit(opened, "links asked from", address_of(request), ASKED_FROM_ONE_PLACE, WINDOW)
+        limit(opened, "links asked for", email, ASKED_FOR_ONE_ADDRESS, WINDOW)
+        limit(opened, "links asked by all", "", ASKED_BY_ALL, WINDOW)
+    answer = page(request, "sign_in_sent.html", minutes=sign_ins.LINK_LASTS.seconds // 60)
+    answer.background = BackgroundTask(send_link, database(request), config, email, next_path)
+    return answer
+
+
+def look(request: Request) -> Response:
+    """GET /sign-in/link: a button. Mail scanners open links; looking uses nothing up."""
+    token = request.query_params.get("token", "")
+    next_path = local_path(request.query_params.get("next", ""))
+    with database(request).begin() as opened:
+        limit(opened, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
+        works = sign_ins.link_works(opened, token)
+    if not works:
+        return _no_longer(request)
+    answer = page(request, "sign_in_link.html", token=token, next_path=next_path)
+    answer.headers.update(NO_REFERRER)
+    return answer
+
+
+def use(request: Request) -> Response:
+    """POST /sign-in/link: sign in."""
+    token, next_path = str(form(request).get("token", "")), local_path(str(form(request).get("next", "")))
+    with database(request).begin() as opened:
+        limit(opened, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
+    with database(request).begin() as opened:
+        account_id = sign_ins.use_link(opened, token)
+        account = accounts.by_id(opened, account_id) if account_id is not None else None
+        if account is None:
+            note_refusal(opened, "somebody unknown", "a link that was used, is over, or never was")
+        else:
+            note_sign_in(opened, account, "link")
+    if account is None:
+        return _no_longer(request)
+    return signed_in(request, RedirectResponse(next_path, 303), account.id)
+
+
+def leave(request: Request) -> Response:
+    """POST /sign-out."""
+    return signed_out(request, RedirectResponse("/sign-in", 303))
+
+
+def local_path(asked: str) -> str:
+    """A path of this site to go on to; `/` for anything that could lead elsewhere."""
+    parts = urlsplit(asked)
+    plain = asked.startswith("/") and not asked.startswith("//") and "\\" not in asked and asked.isprintable()
+    leads_back = parts.path == "/sign-in" or parts.path.startswith(("/sign-in/", "/sign-out"))
+    return asked if plain and not parts.scheme and not parts.netloc and not leads_back else "/"
+
+
+def provider(config: Config) -> str:
+    """What people call the identity provider."""
+    host = urlsplit(config.oidc.issuer).hostname if config.oidc else ""
+    return PROVIDERS.get(host or "", host or "")
+
+
+def _choice(request: Request, next_path: str, *, email: str = "", error: str = "") -> Response:
+    config: Config = request.app.state.config
+    return page(
+        request,
+        "sign_in.html",
+        status=400 if error else 200,
+        provider=provider(config),
+        mail_links=config.mail_links,
+        next_path=next_path,
+        email=email,
+        error=error,
+    )
+
+
+def _no_longer(request: Request) -> Response:
+    return page(request, "sign_in_refused.html", status=403, message="This link does not work any more.")
+
+
+routes = [
+    Route("/sign-in", choose, methods=["GET"]),
+    Route("/sign-in", ask, methods=["POST"]),
+    Route("/sign-in/link", look, methods=["GET"]),
+    Route("/sign-in/link", use, methods=["POST"]),
+    Route("/sign-out", leave, methods=["POST"]),
+]

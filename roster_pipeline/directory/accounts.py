@@ -1,0 +1,221 @@
+"""Accounts of the console and what they may see: everything, a district, or a school.
+
+An account without any grant does not exist: taking the last one away removes it, with its sessions and its binding to
+an identity provider. Who may grant what is the caller's to check, and to put into the audit.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.locks import lock_until_commit
+from roster_pipeline.directory.tables import access_grant, account, district, school
+
+OPERATOR, MANAGER, OWNER = "operator", "manager", "owner"
+CHANGING = "access"
+"""The lock of whoever takes something away: two operators who remove each other must not both succeed."""
+
+
+class LastOperator(DirectoryError):
+    """Somebody has to be able to let others in."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is the last operator, so the grant stays.",
+            "Make somebody else an operator first: roster access grant",
+        )
+
+
+class NoSuchGrant(DirectoryError):
+    """What is to be taken away was never given, or is gone already."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such grant.", "See which there are: roster access list")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a grant is for: everything (neither id), a district, or a school."""
+
+    district_id: int | None = None
+    school_id: int | None = None
+
+    @property
+    def role(self) -> str:
+        """operator, manager or owner."""
+        return OWNER if self.school_id is not None else MANAGER if self.district_id is not None else OPERATOR
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody who may sign in, with everything they may see."""
+
+    id: int
+    email: str
+    name: str
+    operator: bool
+    districts: frozenset[int]
+    schools: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One line of who may see what. `district_key` is also there for a school: the one it belongs to."""
+
+    id: int
+    email: str
+    name: str
+    role: str
+    district_id: int | None
+    district_key: str | None
+    school_id: int | None
+    school_key: str | None
+    granted_by: str
+    granted_at: datetime
+    signed_in_at: datetime | None
+
+    @property
+    def place(self) -> str:
+        """What it is for, by key."""
+        return self.school_key or self.district_key or "everything"
+
+
+def normal(email: str) -> str:
+    """The one spelling an address is kept in."""
+    return unicodedata.normalize("NFC", email.strip()).lower()
+
+
+def grant(conn: Connection, email: str, place: Place, *, by: str) -> bool:
+    """Let somebody see a place; the account is made where it is missing. False: they had it already."""
+    made = insert(account).values(email=normal(email))
+    made = made.on_conflict_do_update(index_elements=["email"], set_={"email": made.excluded.email})
+    account_id = conn.execute(made.returning(account.c.id)).scalar_one()
+    row = insert(access_grant).values(
+        account_id=account_id,
+        role=place.role,
+        district_id=place.district_id,
+        school_id=place.school_id,
+        granted_by=by,
+    )
+    return conn.scalar(row.on_conflict_do_nothing().returning(access_grant.c.id)) is not None
+
+
+def revoke(conn: Connection, email: str, place: Place) -> None:
+    """Take one grant away. Raises NoSuchGrant, LastOperator."""
+    lock_until_commit(conn, CHANGING)
+    own = select(account.c.id).where(account.c.email == normal(email)).scalar_subquery()
+    gone = delete(access_grant).where(access_grant.c.account_id == own, _of(place))
+    if not conn.execute(gone).rowcount:
+        raise NoSuchGrant
+    if place.role == OPERATOR and not operators(conn):
+        raise LastOperator
+    _remove_without_grants(conn)
+
+
+def revoke_all(conn: Connection, email: str) -> int:
+    """Take everything away from one account. Returns how many grants. Raises NoSuchGrant, LastOperator."""
+    lock_until_commit(conn, CHANGING)
+    before = bool(operators(conn))
+    own = select(account.c.id).where(account.c.email == normal(email)).scalar_subquery()
+    gone = conn.execute(delete(access_grant).where(access_grant.c.account_id == own)).rowcount
+    if not gone:
+        raise NoSuchGrant
+    if before and not operators(conn):
+        raise LastOperator
+    _remove_without_grants(conn)
+    return gone
+
+
+def operators(conn: Connection) -> list[str]:
+    """The e-mails of all operators, first the one who became it first."""
+    query = select(account.c.email).join(access_grant).where(access_grant.c.role == OPERATOR)
+    return list(conn.scalars(query.order_by(access_grant.c.id)))
+
+
+def find(conn: Connection, email: str) -> Account | None:
+    """The account of an address."""
+    return _one(conn, account.c.email == normal(email))
+
+
+def by_id(conn: Connection, account_id: int) -> Account | None:
+    """The account with a number, with what it may see at this moment."""
+    return _one(conn, account.c.id == account_id)
+
+
+def by_subject(conn: Connection, issuer: str, subject: str) -> Account | None:
+    """The account that an identity provider's subject was bound to."""
+    return _one(conn, and_(account.c.issuer == issuer, account.c.subject == subject))
+
+
+def bind(conn: Connection, account_id: int, issuer: str, subject: str, name: str) -> bool:
+    """Bind an account to (issuer, subject). False, and nothing changed, where another subject of the issuer has it."""
+    free = account.c.issuer.is_(None) | (account.c.issuer != issuer) | (account.c.subject == subject)
+    changed = update(account).where(account.c.id == account_id, free)
+    return bool(conn.execute(changed.values(issuer=issuer, subject=subject, name=name)).rowcount)
+
+
+def grants(conn: Connection) -> list[Grant]:
+    """Every grant, by address: operators, then districts, then schools. One query."""
+    query = (
+        select(
+            access_grant.c.id,
+            account.c.email,
+            account.c.name,
+            access_grant.c.role,
+            func.coalesce(access_grant.c.district_id, school.c.district_id).label("district_id"),
+            district.c.key.label("district_key"),
+            access_grant.c.school_id,
+            school.c.key.label("school_key"),
+            access_grant.c.granted_by,
+            access_grant.c.granted_at,
+            account.c.signed_in_at,
+        )
+        .join(account, account.c.id == access_grant.c.account_id)
+        .outerjoin(school, school.c.id == access_grant.c.school_id)
+        .outerjoin(district, district.c.id == func.coalesce(access_grant.c.district_id, school.c.district_id))
+        .order_by(account.c.email, access_grant.c.role.desc(), district.c.key, school.c.key)
+    )
+    return [Grant(**row) for row in conn.execute(query).mappings()]
+
+
+def _of(place: Place) -> ColumnElement[bool]:
+    return and_(
+        access_grant.c.role == place.role,
+        access_grant.c.district_id.is_not_distinct_from(place.district_id),
+        access_grant.c.school_id.is_not_distinct_from(place.school_id),
+    )
+
+
+def _one(conn: Connection, condition: ColumnElement[bool]) -> Account | None:
+    query = (
+        select(
+            account.c.id,
+            account.c.email,
+            account.c.name,
+            func.bool_or(access_grant.c.role == OPERATOR).label("operator"),
+            func.array_agg(access_grant.c.district_id).label("districts"),
+            func.array_agg(access_grant.c.school_id).label("schools"),
+        )
+        .join(access_grant)
+        .where(condition)
+        .group_by(account.c.id)
+    )
+    row = conn.execute(query).mappings().first()
+    if row is None:
+        return None
+    return Account(**{**row, "districts": _ids(row["districts"]), "schools": _ids(row["schools"])})
+
+
+def _ids(values: list[Any]) -> frozenset[int]:
+    return frozenset(value for value in values if value is not None)
+
+
+def _remove_without_grants(conn: Connection) -> None:
+    conn.execute(delete(account).where(account.c.id.not_in(select(access_grant.c.account_id))))

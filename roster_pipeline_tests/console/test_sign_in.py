@@ -1,0 +1,238 @@
+"""Signing in by a one-time link, sessions and their ends, and what is refused; all over live HTTP."""
+
+from __future__ import annotations
+
+import email
+import time
+from collections.abc import Callable
+from email.policy import default
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.console.csrf import token_for
+from roster_pipeline.console.pages.sign_in import local_path
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Browser, Console, link_in
+from roster_pipeline_tests.directory.building import every, one
+
+SignedIn = Callable[[str], Browser]
+PATIENCE = 30.0
+
+
+def mails_to(folder: Path, address: str) -> list[str]:
+    """The texts of the mails that lie in the outbox's folder."""
+    found = []
+    for path in sorted((folder / "outbox").glob("*.eml")):
+        message = email.message_from_bytes(path.read_bytes(), policy=default)
+        if address in message["To"]:
+            body = message.get_body(("plain",))
+            assert body is not None
+            found.append(body.get_content())
+    return found
+
+
+def mail_to(folder: Path, address: str) -> str:
+    """The mail that is about to come."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = mails_to(folder, address)
+        if found:
+            return found[0]
+        time.sleep(0.02)
+    raise AssertionError("no mail came")
+
+
+def asked(browser: Browser, address: str, **more: str) -> httpx.Response:
+    return browser.send_form("/sign-in", {"email": address, **more})
+
+
+def used(browser: Browser, link: str) -> httpx.Response:
+    """Press the button behind a link."""
+    given = {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
+    assert browser.get(link).status_code == 200
+    return browser.send_form("/sign-in/link", given)
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_a_link_by_mail_signs_in_once(console: Console, environment: Path, database: Database) -> None:
+    with console.browser() as browser:
+        assert "a link is on its way" in asked(browser, OWNER.upper(), next="/holds").text
+        mail = mail_to(environment, OWNER)
+        link = link_in(mail)
+        assert f"{console.url}{link}" in mail
+        answer = used(browser, link)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/holds")
+        assert browser.get("/sign-in").headers["location"] == "/"
+    with console.browser() as another:
+        assert "does not work any more" in another.get(link).text
+        token = parse_qs(urlsplit(link).query)["token"][0]
+        assert another.send_form("/sign-in/link", {"token": token}).status_code == 403
+        assert another.get("/").status_code == 302
+    assert ("signed in", OWNER) in every(database, "select what, who from audit")
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_looking_at_a_link_as_mail_scanners_do_uses_nothing_up(console: Console, environment: Path) -> None:
+    with console.browser() as browser:
+        asked(browser, OWNER)
+        link = link_in(mail_to(environment, OWNER))
+        for _ in range(3):
+            with console.browser() as scanner:
+                looked = scanner.get(link)
+                assert looked.status_code == 200
+                assert looked.headers["referrer-policy"] == "no-referrer"
+                assert console.config.session_cookie not in scanner.cookies
+        assert used(browser, link).status_code == 303
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_a_link_is_over_after_a_quarter_of_an_hour(console: Console, environment: Path, database: Database) -> None:
+    with console.browser() as browser:
+        asked(browser, OWNER)
+        link = link_in(mail_to(environment, OWNER))
+        assert one(database, "select expires_at - created_at = interval '15 minutes' from sign_in_link")
+        with database.begin() as opened:
+            opened.execute(text("update sign_in_link set expires_at = now() - interval '1 second'"))
+        assert browser.get(link).status_code == 403
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_the_answer_does_not_tell_who_may_sign_in(console: Console, environment: Path, database: Database) -> None:
+    with console.browser() as browser:
+        known, unknown = (asked(browser, address) for address in (OWNER, "nobody@example.org"))
+        assert (known.status_code, known.text) == (unknown.status_code, unknown.text)
+        mail_to(environment, OWNER)
+    assert mails_to(environment, "nobody@example.org") == []
+    assert not any("nobody@" in str(row) for row in every(database, "select who, details from audit"))
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_neither_link_nor_session_can_be_read_in_the_database(
+    console: Console, environment: Path, database: Database
+) -> None:
+    with console.browser() as browser:
+        asked(browser, OWNER)
+        link = link_in(mail_to(environment, OWNER))
+        used(browser, link)
+        secret = browser.cookies[console.config.session_cookie]
+    token = parse_qs(urlsplit(link).query)["token"][0]
+    for table in ("sign_in_link", "console_session", "outbox", "audit", "rate"):
+        rows = str(every(database, f"select * from {table}"))
+        assert token not in rows
+        assert secret not in rows
+
+
+@pytest.mark.parametrize("address", ["", "nobody", "@", "a" * 400 + "@example.org"])
+def test_what_is_no_address_is_said_beside_the_field(console: Console, address: str) -> None:
+    with console.browser() as browser:
+        answer = asked(browser, address)
+    assert answer.status_code == 400
+    assert 'aria-invalid="true"' in answer.text
+
+
+def test_a_planted_session_is_not_the_one_signed_in(console: Console, signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    before = browser.cookies[console.config.session_cookie]
+    with console.database.begin() as opened:
+        from roster_pipeline.desk.access_changes import link_for
+
+        token = link_for(opened, OPERATOR, who="test")
+    assert browser.send_form("/sign-in/link", {"token": token}).status_code == 303
+    after = browser.cookies[console.config.session_cookie]
+    assert after != before
+    with console.browser() as thief:
+        thief.cookies.set(console.config.session_cookie, before, domain="127.0.0.1")
+        assert thief.get("/").status_code == 302
+
+
+def test_signing_out_ends_the_session_for_whoever_has_the_cookie(console: Console, signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    cookie = browser.cookies[console.config.session_cookie]
+    assert browser.get("/sign-in").status_code == 303
+    assert browser.send_form("/sign-out").headers["location"] == "/sign-in"
+    assert console.config.session_cookie not in browser.cookies
+    with console.browser() as thief:
+        thief.cookies.set(console.config.session_cookie, cookie, domain="127.0.0.1")
+        assert thief.get("/").status_code == 302
+
+
+@pytest.mark.parametrize("column", ["seen_at = now() - interval '2 hours 1 second'", "expires_at = now()"])
+def test_a_session_ends_when_it_is_idle_and_at_the_latest_after_its_lifetime(
+    database: Database, signed_in: SignedIn, column: str
+) -> None:
+    browser = signed_in(OWNER)
+    assert browser.get("/sign-in").status_code == 303
+    with database.begin() as opened:
+        opened.execute(text(f"update console_session set {column}"))
+    assert browser.get("/").status_code == 302
+
+
+def test_use_keeps_a_session_alive(database: Database, signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    with database.begin() as opened:
+        opened.execute(text("update console_session set seen_at = now() - interval '1 hour'"))
+    browser.get("/sign-in")
+    assert one(database, "select seen_at > now() - interval '5 minutes' from console_session")
+
+
+def test_without_a_session_pages_lead_to_the_sign_in_and_back(console: Console) -> None:
+    with console.browser() as browser:
+        assert (
+            browser.get("/schools/lincoln?tab=1").headers["location"] == "/sign-in?next=%2Fschools%2Flincoln%3Ftab%3D1"
+        )
+        assert browser.get("/", headers={"hx-request": "true"}).headers["hx-redirect"] == "/sign-in"
+        assert browser.send_form("/schools/new").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "asked_for",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/sign-out",
+        "",
+        "/a\n/b",
+        "x",
+    ],
+)
+def test_nobody_is_sent_elsewhere_after_the_sign_in(asked_for: str) -> None:
+    assert local_path(asked_for) == "/"
+
+
+def test_one_address_is_mailed_only_so_often(console: Console, database: Database) -> None:
+    with console.browser() as browser:
+        answers = [asked(browser, "nobody@example.org") for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 900
+        assert asked(browser, "somebody@example.org").status_code == 200
+        with database.begin() as opened:
+            opened.execute(text("update rate set until = now()"))
+        assert asked(browser, "nobody@example.org").status_code == 200
+
+
+def test_one_machine_may_not_try_many_addresses(console: Console) -> None:
+    with console.browser() as browser:
+        answers = [asked(browser, f"nobody{number}@example.org").status_code for number in range(21)]
+    assert answers == [200] * 20 + [429]
+
+
+def test_a_form_without_its_token_is_refused(console: Console, signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    assert browser.post("/sign-out").status_code == 403
+    assert browser.post("/sign-out", data={"csrf": token_for("another")}).status_code == 403
+    elsewhere = {"sec-fetch-site": "cross-site"}
+    assert browser.send_form("/sign-out", headers=elsewhere).status_code == 403
+    assert browser.post("/sign-out", headers={"x-csrf-token": browser.csrf or ""}).status_code == 303
+
+
+def test_forms_are_bounded_and_plain(signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    assert browser.send_form("/sign-out", {"more": "x" * 300_000}).status_code == 413
+    assert browser.post("/sign-out", json={"csrf": browser.csrf}).status_code == 415
+    assert browser.send_form("/sign-out", {f"f{number}": "" for number in range(1500)}).status_code == 400

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from roster_pipeline.partitions import schools
-from roster_pipeline.roster.quality import CHECKS as QUALITY_CHECKS
+from roster_pipeline.roster.quality_checks import CHECKS as QUALITY_CHECKS
 
 COMPLETENESS = "complete_snapshot"
 ARCHIVAL = "archival_verdict"

@@ -3,8 +3,6 @@
 import dagster as dg
 
 from roster_pipeline.assets import ASSETS
-from roster_pipeline.evening import EveningError, explain
-from roster_pipeline.evening.testing import check_connection
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
 
@@ -19,6 +17,9 @@ rostering = dg.define_asset_job(
 @dg.op
 def test_your_information(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
     """Try the connection of one school; red items fail the run, with their remedies."""
+    from roster_pipeline.evening import EveningError, explain  # not needed to list the jobs
+    from roster_pipeline.evening.testing import check_connection
+
     problem: EveningError | None = None
     items = []
     try:

@@ -4,8 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from roster_pipeline.evening.pruning import Retention
-from roster_pipeline.evening.pruning import prune as prune_tables
 from roster_pipeline.resources import DirectoryResource
 
 AT_ONCE = 200
@@ -31,6 +29,9 @@ def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
 @dg.op
 def drop_what_is_old(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
     """Our tables first, then Dagster's runs."""
+    from roster_pipeline.evening.pruning import Retention  # not needed to list the jobs
+    from roster_pipeline.evening.pruning import prune as prune_tables
+
     retention = Retention.from_environment()
     dropped = prune_tables(directory.database(), retention)
     context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.run_days)})

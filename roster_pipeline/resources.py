@@ -1,11 +1,14 @@
 """What the assets get handed. Plain objects that know nothing of Dagster come out of here."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import DATABASE_URL, prepare_environment
+if TYPE_CHECKING:
+    from roster_pipeline.directory.database import Database
 
 _OPEN: dict[str, Database] = {}
 """One connection pool per process and address: the runs of a warm worker share it."""
@@ -18,6 +21,9 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def database(self) -> Database:
         """The database of this process, opened on first use."""
+        from roster_pipeline.directory.database import Database  # PostgreSQL's driver: not needed to list resources
+        from roster_pipeline.embedded import DATABASE_URL, prepare_environment
+
         if not self.url and not os.environ.get(DATABASE_URL):
             prepare_environment()
         url = self.url or os.environ[DATABASE_URL]

@@ -3,7 +3,6 @@
 import dagster as dg
 
 from roster_pipeline.assets.shell import NIGHT_TAG, WHO_TAG
-from roster_pipeline.evening.due import due_schools
 from roster_pipeline.jobs import rostering
 from roster_pipeline.resources import DirectoryResource
 
@@ -20,6 +19,8 @@ CONNECTION_TAG = "roster/connection"
 )
 def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource) -> list[dg.RunRequest] | dg.SkipReason:
     """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note."""
+    from roster_pipeline.evening.due import due_schools  # loaded by the first tick, so that the code server starts fast
+
     due = due_schools(directory.database(), context.scheduled_execution_time)
     if not due:
         return dg.SkipReason("no school is due")

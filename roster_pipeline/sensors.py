@@ -1,16 +1,13 @@
-"""What reacts: partitions follow the schools, and the outbox is sent."""
+"""What reacts: partitions follow the schools, and the outbox is sent.
+
+What a sensor needs is imported by its first tick: the code server and every run start without it.
+"""
 
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from roster_pipeline.assets.shell import NIGHT_TAG
-from roster_pipeline.directory import tenants
-from roster_pipeline.evening.digesting import put_digests
-from roster_pipeline.evening.failing import record_crashes
-from roster_pipeline.evening.mailing import send_due
-from roster_pipeline.evening.reporting import put_reports
-from roster_pipeline.evening.watching import beat, watch
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
 
@@ -38,6 +35,8 @@ def partitions_follow_schools(
     context: dg.SensorEvaluationContext, directory: DirectoryResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Keep the partition set equal to, or larger than, the table of schools."""
+    from roster_pipeline.directory import tenants
+
     with directory.database().begin() as connection:
         keys = [school.key for school in tenants.list_schools(connection)]
     new = missing_partitions(context.instance, keys)
@@ -53,6 +52,10 @@ def partitions_follow_schools(
 )
 def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SkipReason:
     """Send due mail; a failure stays in the outbox and is tried again later."""
+    from roster_pipeline.evening.digesting import put_digests
+    from roster_pipeline.evening.mailing import send_due
+    from roster_pipeline.evening.reporting import put_reports
+
     database = directory.database()
     put_reports(database)
     put_digests(database, datetime.now(UTC))
@@ -67,6 +70,9 @@ def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource)
 )
 def watch_evenings(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
     """Look once. The cursor is the time up to which failed runs were looked at."""
+    from roster_pipeline.evening.failing import record_crashes
+    from roster_pipeline.evening.watching import beat, watch
+
     database, now = directory.database(), datetime.now(UTC)
     since = datetime.fromisoformat(context.cursor) if context.cursor else None
     runs, until = crashed_runs(context.instance, since)

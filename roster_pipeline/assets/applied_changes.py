@@ -4,7 +4,6 @@ import dagster as dg
 
 from roster_pipeline.assets.shell import GROUP, OWNERS, WHO_TAG, failing_clearly, lineage, schema
 from roster_pipeline.directory import tables
-from roster_pipeline.evening import apply_latest
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
 
@@ -26,6 +25,8 @@ LINEAGE = lineage(
 )
 def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Apply one school's plan as far as its stored verdict allows, and put the report into the outbox."""
+    from roster_pipeline.evening import apply_latest  # pandas and all: a run needs it, the listing of assets does not
+
     database = directory.database()
     who = context.run.tags.get(WHO_TAG, BY_ITSELF)
     with failing_clearly(context, database, "apply"):

@@ -5,7 +5,6 @@ import dagster as dg
 from roster_pipeline.assets.shell import GROUP, OWNERS, failing_clearly, lineage, schema
 from roster_pipeline.checks import quality_results, quality_specs
 from roster_pipeline.directory import tables
-from roster_pipeline.evening import clean_latest
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
 
@@ -33,6 +32,8 @@ LINEAGE = lineage(
 )
 def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Clean one school's snapshot and test its quality."""
+    from roster_pipeline.evening import clean_latest  # pandas and all: a run needs it, the listing of assets does not
+
     database = directory.database()
     with failing_clearly(context, database, "clean"):
         cleaned = clean_latest(database, context.partition_key, run_id=context.run.run_id)

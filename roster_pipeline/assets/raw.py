@@ -7,7 +7,6 @@ import dagster as dg
 from roster_pipeline.assets.shell import GROUP, OWNERS, failing_clearly, night, schema
 from roster_pipeline.checks import completeness_result, completeness_specs
 from roster_pipeline.directory import tables
-from roster_pipeline.evening import fetch
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
 
@@ -33,6 +32,8 @@ def raw(
     context: dg.AssetExecutionContext, directory: DirectoryResource
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Fetch one school's snapshot and its proof of completeness."""
+    from roster_pipeline.evening import fetch  # pandas and all: a run needs it, the listing of assets does not
+
     database = directory.database()
     with failing_clearly(context, database, "fetch"):
         fetched = fetch(database, context.partition_key, batch=night(context), run_id=context.run.run_id)

@@ -5,7 +5,6 @@ import dagster as dg
 from roster_pipeline.assets.shell import DRY_RUN_TAG, GROUP, OWNERS, failing_clearly, lineage, schema
 from roster_pipeline.checks import verdict_results, verdict_specs
 from roster_pipeline.directory import tables
-from roster_pipeline.evening import plan_latest
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
 
@@ -28,6 +27,8 @@ LINEAGE = lineage(
 )
 def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Plan one school's sync and judge it; plan and verdict are written in one transaction."""
+    from roster_pipeline.evening import plan_latest  # pandas and all: a run needs it, the listing of assets does not
+
     database = directory.database()
     dry_run = context.run.tags.get(DRY_RUN_TAG) == "true"
     with failing_clearly(context, database, "plan"):

@@ -19,17 +19,6 @@ from roster_pipeline.roster.directory_frames import flags_of
 from roster_pipeline.roster.frames import Flags
 from roster_pipeline.settings import QualityRule, Role, SchoolSettings
 
-CHECKS: dict[str, str] = {
-    "required_fields": "There are people, and each has names and a role.",
-    "unique_ids": "A sourcedId is one record, a number is one person.",
-    "emails": "E-mail addresses are valid, and nobody shares one.",
-    "known_values": "Roles and grades are ones we know.",
-    "school_membership": "Every record says which school it belongs to.",
-    "contact_references": "The contacts that students name were delivered.",
-    "usable_records": "Few records had to be rejected.",
-}
-"""The checks, as an owner sees them."""
-
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _TESTED_STANDINGS = ("member", "rejected", "unmapped", "no_org")
 

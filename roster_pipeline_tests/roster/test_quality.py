@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.roster.quality import CHECKS, SUITE, QualityReport, run_suite, tuned
+from roster_pipeline.roster.quality import SUITE, QualityReport, run_suite, tuned
+from roster_pipeline.roster.quality_checks import CHECKS
 from roster_pipeline.settings import QualityRule
 from roster_pipeline_tests.roster.building import cleaned, entry, school, user
 

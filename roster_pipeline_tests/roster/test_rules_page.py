@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from roster_pipeline.roster import guards
-from roster_pipeline.roster.quality import CHECKS, SUITE
+from roster_pipeline.roster.quality import SUITE
+from roster_pipeline.roster.quality_checks import CHECKS
 from roster_pipeline.roster.reasons import REASONS
 from roster_pipeline.roster.rejections import RULES
 

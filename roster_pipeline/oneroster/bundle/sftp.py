@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from roster_pipeline.oneroster.bundle.package import Package
-from roster_pipeline.oneroster.bundle.sftp_download import download
-from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, run
 from roster_pipeline.oneroster.bundle.source import BundleSource, opened_path
 
 DEFAULT_PORT = 22
@@ -38,6 +36,10 @@ class SftpSource(BundleSource):
 
     @contextmanager
     def _opened(self) -> Iterator[Package]:
+        # asyncssh takes a third of a second to load, and few schools come over SFTP.
+        from roster_pipeline.oneroster.bundle.sftp_download import download
+        from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, run
+
         place = Place(
             host=self.host,
             port=self.port,

@@ -18,13 +18,15 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.embedded import DAGSTER_DRIVER
 from roster_pipeline.schedules import CONNECTION_TAG, PARTITION_TAG
 from roster_pipeline.settings import ConnectionSettings, SchoolSettings
-from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
 
 BROKER = "ROSTER_TEST_BROKER_URL"
 SCHOOLS = 20
+PUPILS = 20
+PUPILS_ENROLLED = SCHOOLS * (PUPILS + 1)
+"""Pupils times schools: in every simulated school one pupil, the sixth, belongs to the next school as well."""
 BEFORE_THE_KILL = 5
 REDIS_REDELIVERS_AFTER = 20
 """Seconds; in production an hour, which no test waits for. RabbitMQ notices a lost worker at once."""
@@ -32,6 +34,11 @@ MONITORED_EVERY = 5
 PATIENCE = 240.0
 CLIENT, SECRET = "client", "s3cret"
 ROOT_1P2 = "/ims/oneroster/rostering/v1p2"
+STUDENTS = """
+select link.sourced_id, school.settings ->> 'school_id'
+from membership join school on school.id = school_id join link using (person_id)
+where membership.role = 'student' and membership.status = 'active'
+"""
 EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
 
 pytestmark = [
@@ -45,10 +52,16 @@ pytestmark = [
 
 
 @pytest.fixture
-def schools(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def district() -> District:
+    """What the SIS knows."""
+    return generate_district(5, schools=SCHOOLS, students_per_school=PUPILS)
+
+
+@pytest.fixture
+def schools(district: District, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Twenty schools of one connection, and the key that opens its secret."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
-    sis = Sis(generate_district(5, schools=SCHOOLS, students_per_school=20), credentials={CLIENT: SECRET})
+    sis = Sis(district, credentials={CLIENT: SECRET})
     server = SimulatorThread(create_site([sis])).start()
     settings = ConnectionSettings(
         url=f"{server.base_url}{ROOT_1P2}",
@@ -81,6 +94,7 @@ def production(broker: str) -> str:
 
 def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
     schools: list[str],
+    district: District,
     database: Database,
     database_url: str,
     dagster_url: str,
@@ -122,14 +136,13 @@ def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
             text("select school.key, count(*) from sync join school on school.id = school_id group by 1")
         )
         assert dict(counted.all()) == dict.fromkeys(schools, 1)
+        found = [tuple(row) for row in conn.execute(text(STUDENTS))]
+    assert len(found) == PUPILS_ENROLLED
+    assert set(found) == enrolled(district)
 
 
-@pytest.fixture
-def dagster_url(postgres_server: object) -> Iterator[str]:
-    """An empty database for Dagster's own tables."""
-    from roster_pipeline_tests.postgres import _create, _drop
-
-    name = _create(postgres_server)  # type: ignore[arg-type]
-    url = postgres_server.set(database=name, drivername=DAGSTER_DRIVER)  # type: ignore[attr-defined]
-    yield url.render_as_string(hide_password=False)
-    _drop(postgres_server, name)  # type: ignore[arg-type]
+def enrolled(district: District) -> set[tuple[str, str]]:
+    """sourcedId and school of every pupil, once for each school."""
+    return {
+        (person.sourced_id, role.org) for person in district.people() for role in person.roles if role.role == "student"
+    }

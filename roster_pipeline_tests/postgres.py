@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, with_driver
+from roster_pipeline.embedded import DAGSTER_DRIVER
 
 HURRIED = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "log_error_verbosity = terse")
 """A test's database need not survive a power cut. Only the embedded server is told so."""
@@ -65,6 +66,15 @@ def database_url(postgres_server: URL, postgres_template: str) -> Iterator[str]:
     """The URL of an empty, migrated database of the test's own."""
     name = _create(postgres_server, postgres_template)
     yield postgres_server.set(database=name).render_as_string(hide_password=False)
+    _drop(postgres_server, name)
+
+
+@pytest.fixture
+def dagster_url(postgres_server: URL) -> Iterator[str]:
+    """The URL of an empty database for Dagster's own tables."""
+    name = _create(postgres_server)
+    url = postgres_server.set(database=name, drivername=DAGSTER_DRIVER)
+    yield url.render_as_string(hide_password=False)
     _drop(postgres_server, name)
 
 

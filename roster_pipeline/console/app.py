@@ -18,14 +18,22 @@ from roster_pipeline.console.csrf import Forms
 from roster_pipeline.console.errors import ErrorPages, answer_to
 from roster_pipeline.console.headers import Headers
 from roster_pipeline.console.page import database
-from roster_pipeline.console.pages import sign_in
+from roster_pipeline.console.pages import audit, history, holds, overview, plans, rejected, rollbacks, sign_in, syncs
 from roster_pipeline.console.session import SignedIn
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, DirectoryError
 
 PAGES = (
+    audit,
+    history,
+    holds,
+    overview,
+    plans,
+    rejected,
+    rollbacks,
     sign_in,
     static_files,
+    syncs,
 )
 """Modules with `routes`, by name. Of two routes that fit, the first one counts."""
 

@@ -28,9 +28,9 @@ ACTIONS = {
 
 
 def exact(at: datetime, zone: str = "UTC") -> str:
-    """`Tue 3 Nov 2026, 20:04 (America/Chicago)`: the school's own clock."""
+    """`Tue 3 Nov 2026, 20:04 CST`: the school's own clock."""
     local = at.astimezone(ZoneInfo(zone))
-    return f"{local:%a} {local.day} {local:%b %Y, %H:%M} ({zone})"
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M %Z}"
 
 
 def clock(at: datetime, zone: str = "UTC", now: datetime | None = None) -> str:

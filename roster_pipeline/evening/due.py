@@ -46,6 +46,13 @@ def evening_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
+def next_evening(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
+    """The first moment after `now` at which the sync time passes in this zone, as UTC."""
+    day = now.astimezone(zone).date()
+    times = (datetime.combine(day + timedelta(days=more), sync_time, zone).astimezone(UTC) for more in (0, 1))
+    return next(at for at in times if at > now.astimezone(UTC))
+
+
 def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     """What to start for one school at `now`, if anything. Pure; the table of cases is in its test."""
     evening = evening_of(school.sync_time, zone, now)

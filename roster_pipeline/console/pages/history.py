@@ -1,0 +1,62 @@
+"""A school's own page: how it stands, what waits, when it runs next, and everything that happened to it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from roster_pipeline.console.access import nothing_here, school_of
+from roster_pipeline.console.page import database, page
+from roster_pipeline.desk.standing import next_run, said_of, said_of_happening
+from roster_pipeline.directory.happenings import alerts_of, happenings, people_by_role
+from roster_pipeline.directory.overview import standing
+from roster_pipeline.evening.reporting import run_url
+
+PAGE = 30
+
+
+def show(request: Request) -> Response:
+    """The state of the school, and its history; `before` is where the page begins."""
+    now = datetime.now(UTC)
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        stands = standing(opened, school.id)
+        before = request.query_params.get("before")
+        try:
+            found = happenings(opened, school.id, before=before, limit=PAGE + 1)
+        except ValueError:
+            raise nothing_here() from None
+        alerts = alerts_of(opened, school.id, school.connection.id)
+        people = people_by_role(opened, school.district_id, school.id)
+    shown = found[:PAGE]
+    return page(
+        request,
+        "history.html",
+        school=school,
+        tab="syncs",
+        stands=stands,
+        said=said_of(stands),
+        next=next_run(stands, now),
+        now=now,
+        alerts=alerts,
+        people=people,
+        test=_test(school.test),
+        lines=[(one, said_of_happening(one, school.key), run_url(one.run_id)) for one in shown],
+        newer=f"/schools/{school.key}" if before else None,
+        older=f"/schools/{school.key}?before={shown[-1].place}" if len(found) > PAGE else None,
+    )
+
+
+def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The last Test Your Information: when, whether everything was green, and what was not."""
+    if not test:
+        return None
+    red = [item for item in test["items"] if item["ok"] is False]
+    return {"at": datetime.fromisoformat(test["at"]), "ok": not red, "red": red}
+
+
+routes = [Route("/schools/{key}", show, methods=["GET"])]

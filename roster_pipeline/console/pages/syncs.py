@@ -1,0 +1,79 @@
+"""One sync: what it did and what it left, in the words of its mail, with the checks and the facts behind it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from roster_pipeline.console.access import nothing_here, school_of
+from roster_pipeline.console.charts import SHOWN, role_bars
+from roster_pipeline.console.page import database, page
+from roster_pipeline.desk.standing import said_of_sync
+from roster_pipeline.directory import approvals, ledger
+from roster_pipeline.directory.briefing import brief
+from roster_pipeline.directory.ledger import SyncRow, UnknownSync
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.reporting import report_of, run_url
+from roster_pipeline.report import SyncReport
+from roster_pipeline.report.outcome import remarks
+from roster_pipeline.report.page import page_of
+
+COLUMNS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
+ALWAYS = ("created", "updated", "archived", "held")
+"""Columns that are shown also where they are empty."""
+BEHIND = ("Compared with the sync before", "Quality checks", "Left as they are", "Connection")
+"""Sections of the mail that the page shows as they are; the others have tables of their own here."""
+
+
+def show(request: Request) -> Response:
+    """The sync's page."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        sync = sync_of(request, opened, school)
+        report = None if sync.kind == "relink" else report_of(brief(opened, sync.id))
+        waiting = sync.plan_id is not None and bool(approvals.held(opened, school_id=school.id, plan_id=sync.plan_id))
+    said = said_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
+    return page(
+        request,
+        "sync.html",
+        school=school,
+        tab="syncs",
+        sync=sync,
+        said=said,
+        report=report,
+        remarks=remarks(report) if report else [],
+        columns=[name for name in COLUMNS if name in ALWAYS or (report and report.total(name))],
+        chart=role_bars(report.roles) if report else "",
+        legend=[name for name in SHOWN if report and report.total(name)],
+        sections=_sections(report),
+        relinked=sum(of.get("link", 0) for of in sync.counts.values()),
+        waiting=waiting,
+        may_roll_back=sync.kind in ("sync", "approval") and sync.undone_by is None and bool(sync.counts),
+        run=run_url(sync.run_id),
+        now=datetime.now(UTC),
+    )
+
+
+def sync_of(request: Request, opened: Connection, school: SchoolRow) -> SyncRow:
+    """The sync in the path. Raises HTTPException 404 where it is not one of this school."""
+    try:
+        found = ledger.get_sync(opened, request.path_params["sync_id"])
+    except UnknownSync:
+        raise nothing_here() from None
+    if found.school_id != school.id:
+        raise nothing_here()
+    return found
+
+
+def _sections(report: SyncReport | None) -> list[object]:
+    if report is None:
+        return []
+    found = {section.title: section for section in page_of(report).sections}
+    return [found[title] for title in BEHIND if title in found]
+
+
+routes = [Route("/schools/{key}/syncs/{sync_id:int}", show, methods=["GET"])]

@@ -1,0 +1,31 @@
+// Places that follow a stream of events: data-live holds its address. "add" brings one more item, "state" the words
+// below, "show" the whole place, "end" closes. A browser that lost the stream asks for what came after the last id.
+(function () {
+  "use strict";
+  function piece(html) {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    return template.content;
+  }
+  function follow(place) {
+    if (place.dataset.followed) return;
+    place.dataset.followed = "yes";
+    const source = new EventSource(place.dataset.live);
+    function on(kind, act) {
+      source.addEventListener(kind, function (event) {
+        if (!place.isConnected) return source.close();
+        act(event.data);
+      });
+    }
+    on("add", function (html) { place.querySelector("[data-items]").append(piece(html)); });
+    on("state", function (html) { place.querySelector("[data-state]").replaceChildren(piece(html)); });
+    on("show", function (html) { place.replaceChildren(piece(html)); });
+    on("end", function () { source.close(); place.dataset.ended = "yes"; });
+  }
+  function all(root) {
+    if (root.matches && root.matches("[data-live]")) follow(root);
+    root.querySelectorAll("[data-live]").forEach(follow);
+  }
+  document.addEventListener("DOMContentLoaded", function () { all(document); });
+  document.addEventListener("htmx:load", function (event) { all(event.detail.elt); });
+})();

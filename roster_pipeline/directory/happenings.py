@@ -1,0 +1,98 @@
+"""What happened to one school, newest first: its syncs and its failures in one list, page by page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+HAPPENINGS = """
+select * from (
+    (
+        select y.at, y.id, y.kind, y.outcome, y.counts, y.held, y.report, y.who, y.run_id, y.undoes,
+            (select max(l.id) from sync l where l.school_id = y.school_id and l.undoes = y.id) as undone_by,
+            null::text as step, null::text as message
+        from sync y where y.school_id = :school and (y.at, 1, y.id) < (cast(:at as timestamptz), :rank, :id)
+        order by y.at desc, y.id desc limit :limit
+    )
+    union all
+    (
+        select f.at, f.id, 'failure', 'failed', '{}'::jsonb, '{}'::jsonb, '{}'::jsonb, '', f.run_id, null, null,
+            f.step, f.message
+        from failure f where f.school_id = :school and (f.at, 0, f.id) < (cast(:at as timestamptz), :rank, :id)
+        order by f.at desc, f.id desc limit :limit
+    )
+) both_kinds
+order by at desc, kind = 'failure', id desc limit :limit
+"""
+OPEN_ALERTS = """
+select a.subject, a.cause, a.message, a.opened_at from alert a
+where a.cleared_at is null and (a.school_id = :school or a.connection_id = :connection)
+order by a.id
+"""
+PEOPLE = """
+select role, count(*) as people from membership
+where district_id = :district and school_id = :school and status = 'active' group by role
+"""
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line of a school's history. kind: sync, approval, rollback, relink, or failure with its step and message."""
+
+    at: datetime
+    id: int
+    kind: str
+    outcome: str
+    counts: dict[str, dict[str, int]]
+    held: dict[str, dict[str, int]]
+    report: dict[str, Any]
+    who: str
+    run_id: str | None
+    undoes: int | None
+    undone_by: int | None
+    step: str | None
+    message: str | None
+
+    @property
+    def place(self) -> str:
+        """Where the next page begins, for `before`."""
+        return f"{self.at.isoformat()}.{'f' if self.kind == 'failure' else 's'}.{self.id}"
+
+
+@dataclass(frozen=True)
+class OpenAlert:
+    """An alert on the school or on its connection."""
+
+    subject: str
+    cause: str
+    message: str
+    opened_at: datetime
+
+
+def happenings(conn: Connection, school_id: int, *, before: str | None = None, limit: int = 30) -> list[Happening]:
+    """The newest first; `before` is the `place` of the last one seen. Raises ValueError for a place that is none."""
+    at, rank, number = _place(before) if before else (None, 2, 0)
+    given = {"school": school_id, "at": at or "infinity", "rank": rank, "id": number, "limit": limit}
+    return [Happening(**row) for row in conn.execute(text(HAPPENINGS), given).mappings()]
+
+
+def alerts_of(conn: Connection, school_id: int, connection_id: int) -> list[OpenAlert]:
+    """What is open on a school or its connection, oldest first."""
+    rows = conn.execute(text(OPEN_ALERTS), {"school": school_id, "connection": connection_id}).mappings()
+    return [OpenAlert(**row) for row in rows]
+
+
+def people_by_role(conn: Connection, district_id: int, school_id: int) -> dict[str, int]:
+    """Role group to the number of active people; roles without any are left out."""
+    found = conn.execute(text(PEOPLE), {"district": district_id, "school": school_id})
+    return {row.role: row.people for row in found}
+
+
+def _place(given: str) -> tuple[str, int, int]:
+    at, kind, number = given.rsplit(".", 2)
+    if kind not in ("s", "f"):
+        raise ValueError("no place in a history")
+    return datetime.fromisoformat(at).isoformat(), 1 if kind == "s" else 0, int(number)

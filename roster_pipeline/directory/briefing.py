@@ -28,7 +28,8 @@ class Brief:
 
     actions: (role, action, reason, rows, rows applied by this sync). verdict: role, action, verdict, rows, findings.
     quality: check_name, severity, passed, tested, failed. rejected: collection, field, rule, severity, rows.
-    previous: the snapshot's people by role of the sync before, and its time; None on a first one.
+    previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
+    undone: of a rollback, role to what was undone (or `moved`) to people.
     """
 
     sync_id: int
@@ -50,6 +51,7 @@ class Brief:
     proof: dict[str, Any]
     roles: dict[str, int]
     previous: tuple[datetime, dict[str, int]] | None
+    undone: dict[str, dict[str, int]]
 
 
 def unreported(connection: Connection, school_key: str | None = None) -> list[int]:
@@ -113,7 +115,8 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         complete=bool(shot and shot.complete),
         proof=dict(shot.proof) if shot else {},
         roles=dict(shot.counts.get("roles", {})) if shot else {},
-        previous=(before.at, dict(before.counts.get("roles", {}))) if before else None,
+        previous=(before.at, dict(before.counts.get("roles", {}))) if before and shot else None,
+        undone=dict(head.counts) if head.kind == "rollback" else {},
     )
 
 

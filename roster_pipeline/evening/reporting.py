@@ -124,10 +124,16 @@ def report_of(known: Brief) -> SyncReport:
 
 
 def _concerns(role: str, known: Brief) -> bool:
+    if known.kind == "rollback":
+        return role in known.undone
     return known.settings.role(role).rostered or any(line["role"] == role for line in known.actions)
 
 
 def _role(role: str, known: Brief) -> RoleCounts:
+    if known.kind == "rollback":
+        back = known.undone[role]
+        updates = back.get("update", 0) + back.get("remove", 0)
+        return RoleCounts.of(role, {**back, "update": updates, "skip": back.get("moved", 0)})
     planned: dict[str, int] = defaultdict(int)
     held: dict[str, int] = defaultdict(int)
     for line in known.actions:

@@ -37,7 +37,10 @@ class _Stored:
 
 @dataclass(frozen=True)
 class RoleCounts:
-    """What happened to the people of one role group; every person of the plan is counted once."""
+    """What happened to the people of one role group; every person of the plan is counted once.
+
+    Of a rollback: what was taken back, and as `skipped` those who changed since and were left as they are.
+    """
 
     role: str
     created: int = 0

@@ -32,7 +32,7 @@ NOUNS: dict[Action, tuple[str, str]] = {
     "restore": ("restoration", "restorations"),
 }
 """The riskiest first: the order in which held changes are named."""
-_LEAD: dict[str, str] = {"sync": "", "approval": "approved plan applied: ", "rollback": "sync undone: "}
+_LEAD: dict[str, str] = {"sync": "", "approval": "approved plan applied: "}
 
 
 def counted(number: int, one: str, many: str) -> str:
@@ -78,8 +78,28 @@ def failed_checks(report: SyncReport) -> int:
     return sum(not check.passed and check.severity == "error" for check in report.checks)
 
 
+def _taken_back(report: SyncReport) -> list[str]:
+    """`["3 creations", "1 archival"]`: what a rollback undid."""
+    totals = {action: report.total(DONE[action]) for action in NOUNS}
+    return [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
+
+
+def _left_by_rollback(report: SyncReport) -> str:
+    moved = report.total("skipped")
+    return f"{counted(moved, 'person', 'people')} changed since, so left alone" if moved else ""
+
+
+def _undone(report: SyncReport) -> str:
+    back = _taken_back(report)
+    verb = "was" if len(back) == 1 and back[0].startswith("1 ") else "were"
+    parts = [f"{joined(back)} {verb} taken back" if back else "", _left_by_rollback(report)]
+    return f"Sync undone: {'; '.join(part for part in parts if part) or 'nothing was changed'}."
+
+
 def outcome(report: SyncReport) -> str:
     """What happened, in one sentence."""
+    if report.kind == "rollback":
+        return _undone(report)
     done, held = _done(report), held_by_action(report)
     if _waits_for_approval(report):
         said = f"the first sync of this school waits for approval: {joined(held)}"
@@ -129,6 +149,9 @@ def _cut(text: str, length: int) -> str:
 
 
 def _headline(report: SyncReport) -> str:
+    if report.kind == "rollback":
+        parts = [", ".join(_taken_back(report)), _left_by_rollback(report)]
+        return f"sync undone: {'; '.join(part for part in parts if part) or 'no changes'}"
     held = held_by_action(report)
     if _waits_for_approval(report):
         return f"first sync waits for approval ({', '.join(held)})"
@@ -164,7 +187,8 @@ def tone(mail: SyncReport | FailureAlert) -> Tone:
     """`failed`: no sync; `attention`: someone should look; `good`: nothing to do."""
     if isinstance(mail, FailureAlert):
         return "failed"
-    worrying = mail.held or mail.total("conflicts") or _incomplete(mail) or failed_checks(mail)
+    moved = mail.kind == "rollback" and mail.total("skipped")
+    worrying = moved or mail.held or mail.total("conflicts") or _incomplete(mail) or failed_checks(mail)
     return "attention" if worrying else "good"
 
 

@@ -35,6 +35,14 @@ from roster_pipeline.report.outcome import (
 
 BADGES: dict[Tone, str] = {"good": "Done", "attention": "Please look", "failed": "Failed"}
 COUNTS = tuple(field.name for field in fields(RoleCounts) if field.name != "role")
+TAKEN_BACK = {
+    "created": "Creations",
+    "updated": "Updates",
+    "restored": "Restorations",
+    "archived": "Archivals",
+    "skipped": "Changed since, left alone",
+}
+"""What a rollback counts."""
 FOOTER = "Counts only: this mail names nobody. Who gets it, and when, is one of the school's settings:"
 SWITCHED_OFF = {
     "auto_update_off": "{people} would be updated: Auto update is off.",
@@ -102,7 +110,7 @@ def _alert(alert: FailureAlert) -> list[Section]:
 def _report(report: SyncReport) -> list[Section]:
     return [
         _held(report),
-        _people(report.roles),
+        _people(report),
         Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
         _comparison(report),
         _checks(report.checks),
@@ -112,15 +120,17 @@ def _report(report: SyncReport) -> list[Section]:
     ]
 
 
-def _people(roles: tuple[RoleCounts, ...]) -> Section:
+def _people(report: SyncReport) -> Section:
+    """Actions by role; of a rollback, what it took back."""
+    roles, undone = report.roles, report.kind == "rollback"
     totalled = len(roles) > 1
     headings = ("", *(role_name(role.role).capitalize() for role in roles), *(("Total",) if totalled else ()))
     rows = []
-    for name in COUNTS:
+    for name in TAKEN_BACK if undone else COUNTS:
         numbers = [getattr(role, name) for role in roles]
         numbers += [sum(numbers)] if totalled else []
-        rows.append((name.capitalize(), *(f"{number:,}" for number in numbers)))
-    return Section("People", (Table(headings, tuple(rows)),) if roles else ())
+        rows.append((TAKEN_BACK[name] if undone else name.capitalize(), *(f"{number:,}" for number in numbers)))
+    return Section("Taken back" if undone else "People", (Table(headings, tuple(rows)),) if roles else ())
 
 
 def _held(report: SyncReport) -> Section:

@@ -52,7 +52,10 @@ SUBJECTS = [
     (night(checks=(QualityCheck("known_grades", False, 9, 9),)), "1 check failed"),
     (night(held=(Held("student", "archive", 0),)), "no changes"),
     (replace(GOOD, kind="approval"), "approved plan applied: 4 created, 11 updated, 1 restored, 1 archived"),
-    (replace(GOOD, kind="rollback"), "sync undone: 4 created, 11 updated, 1 restored, 1 archived"),
+    (
+        replace(GOOD, kind="rollback", roles=(RoleCounts("student", created=3, archived=1, skipped=2),)),
+        "sync undone: 1 archival, 3 creations; 2 people changed since, so left alone",
+    ),
     (FIRST, "first sync waits for approval (1,302 creations)"),
     (
         HELD,
@@ -79,7 +82,15 @@ SENTENCES = [
     (night(RoleCounts("student", conflicts=1)), "Nothing was changed; 1 person was left alone."),
     (night(held=(Held("student", "archive", 0),)), "Nothing was changed."),
     (FIRST, "The first sync of this school waits for approval: 1,302 creations."),
-    (replace(QUIET, kind="rollback"), "Sync undone: nothing had to change: the directory already matches the roster."),
+    (replace(QUIET, kind="rollback"), "Sync undone: nothing was changed."),
+    (
+        night(RoleCounts("student", archived=1), kind="rollback"),
+        "Sync undone: 1 archival was taken back.",
+    ),
+    (
+        night(RoleCounts("student", archived=2, skipped=1), kind="rollback"),
+        "Sync undone: 2 archivals were taken back; 1 person changed since, so left alone.",
+    ),
 ]
 
 

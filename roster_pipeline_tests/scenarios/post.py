@@ -31,6 +31,13 @@ class Post:
         return "250 OK"
 
 
+def body_of(message: EmailMessage) -> str:
+    """The text version of a mail."""
+    body = message.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
 @contextmanager
 def post_office(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
     """The server, and the environment that sends all mail to it."""

@@ -16,7 +16,7 @@ from roster_pipeline.evening import attaching
 from roster_pipeline.evening.mailing import send_due
 from roster_pipeline.evening.pruning import Retention, prune
 from roster_pipeline_tests.scenarios.conftest import Town
-from roster_pipeline_tests.scenarios.post import Post, post_office
+from roster_pipeline_tests.scenarios.post import Post, body_of, post_office
 
 OWNER = ["it@example.org"]
 
@@ -26,12 +26,6 @@ def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
     """A real SMTP server."""
     with post_office(monkeypatch) as handler:
         yield handler
-
-
-def body_of(message: EmailMessage) -> str:
-    body = message.get_body(("plain",))
-    assert body is not None
-    return str(body.get_content())
 
 
 def rows_of(message: EmailMessage) -> list[dict[str, str]]:

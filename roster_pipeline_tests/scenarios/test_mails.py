@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.evening.digesting import due_at, put_digests
 from roster_pipeline.evening.mailing import send_due
+from roster_pipeline.evening.reporting import put_reports
 from roster_pipeline_tests.scenarios.conftest import Town
-from roster_pipeline_tests.scenarios.post import Post, post_office
+from roster_pipeline_tests.scenarios.post import Post, body_of, post_office
 
 
 @pytest.fixture
@@ -59,3 +61,50 @@ def test_a_digest_waits_for_the_next_morning_of_the_school() -> None:
     evening = datetime(2026, 11, 4, 2, 5, tzinfo=UTC)  # 20:05 the day before in Chicago
     assert due_at(evening, "America/Chicago") == datetime(2026, 11, 4, 13, 0, tzinfo=UTC)
     assert due_at(datetime(2026, 11, 4, 13, 0, tzinfo=UTC), "America/Chicago").day == 5
+
+
+def test_a_rollback_says_what_it_took_back(town: Town, post: Post) -> None:
+    town.add_school(report_to=["it@example.org"])
+    town.evening()
+    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
+    town.people.add("student", "sch-1")
+    town.evening()
+    with town.database.begin() as conn:
+        newest = conn.scalar(text("select max(id) from sync"))
+    roll_back(town.database, newest, who="it", reason="wrong term")
+    assert put_reports(town.database) == 1
+    send_due(town.database)
+    message, _ = post.messages[-1]
+    assert message["Subject"] == "Lincoln: sync undone: 1 archival, 1 creation"
+    said = body_of(message)
+    assert "Sync undone: 1 archival and 1 creation were taken back." in " ".join(said.split())
+    assert "TAKEN BACK" in said
+    assert "COMPARED" not in said
+
+
+def test_a_mail_links_to_the_run_and_to_the_page_where_it_is_decided(
+    town: Town, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_UI_URL", "https://dagster.example.org/")
+    monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org")
+    town.add_school(report_to=["it@example.org"], first_sync="approve")
+    town.evening()
+    send_due(town.database)
+    said = body_of(post.messages[0][0])
+    assert f"Dagster run: https://dagster.example.org/runs/{town.instance.get_runs()[0].run_id}" in said
+    assert "Decide in the console: https://roster.example.org/schools/lincoln/holds" in said
+    assert "roster hold approve lincoln --plan" in said
+
+
+def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(town: Town, post: Post) -> None:
+    town.add_school(report_to=["it@example.org"], students={"rostered": True})
+    town.evening()
+    gone, changed = town.people.people_of("sch-1", "student")[:2]
+    town.people.remove(gone.sourced_id)
+    town.people.rename(changed.sourced_id)
+    town.evening()
+    send_due(town.database)
+    said = " ".join(body_of(post.messages[-1][0]).split())
+    assert "1 student would be archived: Archive is off." in said
+    assert "1 student would be updated: Auto update is off." in said
+    assert "COMPARED WITH THE SYNC BEFORE" in said

@@ -17,6 +17,9 @@ from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.evening.reporting import put_report
 
+LONGEST_REASON = 500
+"""Letters of a reason: a sentence or two."""
+
 
 class NotOfSchool(DirectoryError):
     """The plan or sync exists, in another school."""

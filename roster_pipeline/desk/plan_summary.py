@@ -46,7 +46,8 @@ class PlanSummary:
         """What became of the plan, in words."""
         if self.plan.dry_run:
             return "a dry run"
-        syncs = sorted({line["sync_id"] for line in self.verdict if line["sync_id"] is not None})
+        applied = [line for line in self.verdict if line["sync_id"] is not None]
+        syncs = sorted({line["sync_id"] for line in [line for line in applied if line["rows"]] or applied})
         return f"applied by sync {', '.join(map(str, syncs))}" if syncs else self.plan.state
 
     def as_dict(self) -> dict[str, Any]:

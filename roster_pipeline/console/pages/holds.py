@@ -1,0 +1,186 @@
+"""Holds: what a guard stopped, over all schools and in one; and a person's decision on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from roster_pipeline.console.access import school_of, viewer
+from roster_pipeline.console.choosing import ROWS, Listed, chosen
+from roster_pipeline.console.page import database, form, page, see
+from roster_pipeline.console.plan_view import plan_of, rows_of
+from roster_pipeline.desk import decisions
+from roster_pipeline.desk.decisions import LONGEST_REASON
+from roster_pipeline.desk.holding import ADVICE, Holding, holding_of
+from roster_pipeline.directory import approvals, holds, plan_rows, plans
+from roster_pipeline.directory.apply import SyncResult
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.errors import EveningError
+
+
+def every_hold(request: Request) -> Response:
+    """What waits in all schools that the viewer may see, the newest first."""
+    who = viewer(request)
+    asked = chosen(request, "guard")
+    with database(request).begin() as opened:
+        found = holds.waiting(
+            opened,
+            districts=None if who.operator else who.districts,
+            schools=None if who.operator else who.schools,
+            words=asked.words,
+            guard=asked["guard"],
+            limit=ROWS,
+            offset=asked.offset,
+        )
+    return page(
+        request,
+        "holds.html",
+        held=[(one, holding_of(one.kinds)) for one in found],
+        listed=Listed(asked, list(found), found[0].plans if found else 0),
+        guards=list(ADVICE),
+        now=datetime.now(UTC),
+    )
+
+
+def of_school(request: Request) -> Response:
+    """What waits in one school, with the rows; posted, the rows are searched."""
+    return _page_of(request)
+
+
+def approve(request: Request) -> Response:
+    """Let through what is held of the plan that was looked at, and apply it now."""
+    return _decide(request, "approve")
+
+
+def discard(request: Request) -> Response:
+    """Drop the plan that was looked at."""
+    return _decide(request, "discard")
+
+
+def relink(request: Request) -> Response:
+    """Give the people of the plan that was looked at their new ids."""
+    return _decide(request, "relink")
+
+
+def _decide(request: Request, decision: str) -> Response:
+    with database(request).begin() as opened:
+        school, plan = plan_of(request, opened)
+    reason, hash_ = str(form(request).get("reason", "")).strip(), str(form(request).get("hash", ""))
+    if not reason or len(reason) > LONGEST_REASON:
+        error = "Say why; it is kept in the audit." if not reason else f"At most {LONGEST_REASON} characters."
+        return _page_of(request, status=400, error=error, decision=decision)
+    given = {"who": viewer(request).who, "reason": reason, "plan_hash": hash_}
+    home, opened_again = f"/schools/{school.key}", database(request)
+    try:
+        if decision == "discard":
+            decisions.discard(opened_again, school.key, plan.id, **given)
+            told = f"Plan {plan.id} was discarded: nothing of what was held is applied. The next sync makes a new plan."
+            return see(request, f"{home}/plans/{plan.id}", told=told)
+        result = (decisions.approve if decision == "approve" else decisions.relink)(
+            opened_again, school.key, plan.id, **given
+        )
+    except (approvals.PlanChanged, approvals.NothingHeld, approvals.NotOverridable) as problem:
+        return _not_decided(request, opened_again, school, plan, decision, problem)
+    except EveningError as problem:
+        return _refused(request, school, plan, problem.message)
+    return see(request, f"{home}/syncs/{result.sync_id}", told=_told(decision, plan, result))
+
+
+def _told(decision: str, plan: PlanRow, result: SyncResult) -> str:
+    if decision == "relink":
+        people = sum(of.get("link", 0) for of in result.counts.values())
+        return f"The ids of {people:,} people were linked and nothing else was changed. Sync again to see the rest."
+    left = sum(rows for of in result.held.values() for rows in of.values())
+    rest = f" {left:,} rows stay held: no approval can let them through." if left else ""
+    return f"Plan {plan.id} was approved and applied.{rest}"
+
+
+def _not_decided(
+    request: Request, opened_again: Database, school: SchoolRow, plan: PlanRow, decision: str, problem: Exception
+) -> Response:
+    """A second click leads where the first one did; everything else changed meanwhile and is refused."""
+    home = f"/schools/{school.key}"
+    with opened_again.begin() as opened:
+        now, done = plans.get(opened, plan.id), holds.sync_after(opened, plan.id)
+    if decision == "discard" and now.state == "discarded":
+        return see(request, f"{home}/plans/{plan.id}", told=f"Plan {plan.id} was discarded already.")
+    same = str(form(request).get("hash", "")) == now.hash
+    if done is not None and same and (decision == "relink" or (decision == "approve" and now.state == "planned")):
+        told = f"This was decided already: sync {done} did it."
+        return see(request, f"{home}/syncs/{done}", told=told)
+    if isinstance(problem, approvals.NotOverridable):
+        return _refused(request, school, plan, "What is held cannot be approved: the snapshot does not prove it.")
+    return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
+
+
+def _refused(request: Request, school: SchoolRow, plan: PlanRow, message: str) -> Response:
+    with database(request).begin() as opened:
+        newest = plans.latest(opened, school.id)
+        waiting = approvals.held(opened, school_id=school.id)
+    return page(
+        request,
+        "plan_changed.html",
+        status=409,
+        school=school,
+        tab="holds",
+        plan=plan,
+        message=message,
+        newest=newest,
+        waiting=waiting[0].plan_id if waiting else None,
+    )
+
+
+def _page_of(request: Request, *, status: int = 200, error: str = "", decision: str = "") -> Response:
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        found = approvals.held(opened, school_id=school.id)
+        plan = plans.get(opened, found[0].plan_id) if found else None
+        newest = plans.latest(opened, school.id)
+        holding = holding_of(vars(one) for one in found)
+        rows = events = None
+        links = 0
+        if plan is not None:
+            address = f"/schools/{school.key}/holds"
+            kinds = [(kind.role, kind.action) for kind in holding.kinds]
+            rows = rows_of(request, opened, school, plan, address=address, kinds=kinds)
+            events = holds.timeline(opened, plan)
+            links = plan_rows.new_links(opened, plan.id) if holding.rekeyed else 0
+    return page(
+        request,
+        "school_holds.html",
+        status=status,
+        school=school,
+        tab="holds",
+        plan=plan,
+        newest=newest,
+        holding=holding,
+        decisions=_offered(holding, links),
+        links=links,
+        rows=rows,
+        events=events,
+        error=error,
+        decision=decision,
+        now=datetime.now(UTC),
+        zone=school.settings.time_zone,
+    )
+
+
+def _offered(holding: Holding, links: int) -> list[str]:
+    """Which decisions there are on what is held, the likeliest first."""
+    offered = ["relink"] if links else []
+    offered += ["approve"] if holding.approvable else []
+    return [*offered, "discard"] if holding.rows else []
+
+
+routes = [
+    Route("/holds", every_hold, methods=["GET", "POST"]),
+    Route("/schools/{key}/holds", of_school, methods=["GET", "POST"]),
+    Route("/schools/{key}/plans/{plan_id}/approve", approve, methods=["POST"]),
+    Route("/schools/{key}/plans/{plan_id}/discard", discard, methods=["POST"]),
+    Route("/schools/{key}/plans/{plan_id}/relink", relink, methods=["POST"]),
+]

@@ -1,0 +1,90 @@
+"""A plan's rows on a page: the filter, one page of rows, and the choices of the filter. Used by plans and holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+
+from roster_pipeline.console.access import nothing_here, school_of
+from roster_pipeline.console.choosing import ROWS, Chosen, Listed, chosen, number_of
+from roster_pipeline.console.wording import ACTIONS, role
+from roster_pipeline.desk.plan_rows import lines
+from roster_pipeline.directory import plan_rows, plans
+from roster_pipeline.directory.plan_rows import RowFilter
+from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings import Role
+
+FIELDS = ("action", "role", "held")
+EVERY_ROW = "all"
+QUIET = "unchanged"
+"""Rows of which nothing is to be told; they are shown only where somebody asks for them."""
+ROLES = tuple(role.value for role in Role)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One page of a plan's rows with the choices of its filter: pairs of value and words."""
+
+    listed: Listed
+    actions: list[tuple[str, str]]
+    roles: list[tuple[str, str]]
+    csv: str
+
+
+def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
+    """School and plan of the path. Raises HTTPException 404 also for a plan of another school."""
+    school = school_of(request, opened)
+    try:
+        found = plans.get(opened, number_of(request, "plan_id"))
+    except plans.UnknownPlan:
+        raise nothing_here() from None
+    if found.school_id != school.id:
+        raise nothing_here()
+    return school, found
+
+
+def row_filter(asked: Chosen, *, held: bool = False) -> RowFilter:
+    """What a page asks for, as the directory wants it. What is no action or role is no condition."""
+    action = asked["action"]
+    if action in ACTIONS:
+        actions: tuple[str, ...] = (action,)
+    else:
+        actions = () if action == EVERY_ROW or held else tuple(name for name in ACTIONS if name != QUIET)
+    return RowFilter(
+        actions=actions,
+        role=asked["role"] if asked["role"] in ROLES else None,
+        words=asked.words,
+        held=held or bool(asked["held"]),
+    )
+
+
+def rows_of(
+    request: Request,
+    opened: Connection,
+    school: SchoolRow,
+    plan: PlanRow,
+    *,
+    address: str,
+    kinds: Iterable[tuple[str, str]] | None = None,
+) -> Rows:
+    """The rows that the request asks for. kinds: role and action of what is held, where only that is shown."""
+    asked = chosen(request, *FIELDS, address=address)
+    wanted = row_filter(asked, held=kinds is not None)
+    found = lines(opened, plan, wanted, limit=ROWS, offset=asked.offset)
+    if kinds is None:
+        actions = [("", "All but unchanged"), (EVERY_ROW, "Every row"), *ACTIONS.items()]
+        roles = list(ROLES)
+    else:
+        listed = list(kinds)
+        actions = [("", "All"), *((name, ACTIONS[name]) for name in ACTIONS if name in {of for _, of in listed})]
+        roles = [name for name in ROLES if name in {of for of, _ in listed}]
+    return Rows(
+        listed=Listed(asked, list(found), plan_rows.count(opened, plan, wanted)),
+        actions=actions,
+        roles=[("", "All"), *((name, role(name)) for name in roles)],
+        csv=f"/schools/{school.key}/plans/{plan.id}/rows.csv",
+    )

@@ -18,7 +18,19 @@ from roster_pipeline.console.csrf import Forms
 from roster_pipeline.console.errors import ErrorPages, answer_to
 from roster_pipeline.console.headers import Headers
 from roster_pipeline.console.page import database
-from roster_pipeline.console.pages import audit, history, holds, overview, plans, rejected, rollbacks, sign_in, syncs
+from roster_pipeline.console.pages import (
+    audit,
+    history,
+    holds,
+    openid,
+    openid,
+    overview,
+    plans,
+    rejected,
+    rollbacks,
+    sign_in,
+    syncs,
+)
 from roster_pipeline.console.session import SignedIn
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, DirectoryError

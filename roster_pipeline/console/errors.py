@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console.access import NOTHING_HERE
 from roster_pipeline.console.page import page
+from roster_pipeline.console.sign_in.provider_errors import ProviderAway
 from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.approvals import PlanChanged
 from roster_pipeline.directory.database import DirectoryError
@@ -96,6 +97,8 @@ def told(problem: Exception) -> tuple[int, str, str]:
         return 400, _wrong_settings(problem), "Nothing was saved."
     if isinstance(problem, DirectoryError) and problem.retryable:
         return 503, problem.message, "Try again in a minute."
+    if isinstance(problem, ProviderAway):
+        return 503, problem.message, problem.remedy
     message, remedy = str(getattr(problem, "message", "")), str(getattr(problem, "remedy", ""))
     if not type(problem).__module__.startswith(OURS) or not message:
         return 500, "Something unexpected happened. Nothing was changed.", "The console's log names the place."
@@ -116,5 +119,7 @@ def _wrong_settings(problem: ValidationError) -> str:
 def _note(problem: Exception) -> None:
     if isinstance(problem, DirectoryError):
         log.error("%s", problem.message)
+    elif isinstance(problem, ProviderAway):
+        log.error("%s %s", problem.message, problem.remedy)
     elif not isinstance(problem, HTTPException):
         log.error("%s", explain("console", problem).message)

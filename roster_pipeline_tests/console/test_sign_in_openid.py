@@ -1,0 +1,245 @@
+"""Signing in by OpenID Connect: at a well-kept mock provider, and at one that does everything wrong it can."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from roster_pipeline.console.config import Config, ConsoleSettingsError, Oidc, config_from
+from roster_pipeline.directory.database import Database
+from roster_pipeline.simulator.server import SimulatorThread
+from roster_pipeline_tests.cli.test_processes import free_port
+from roster_pipeline_tests.console.conftest import OWNER, Browser, Console, Running
+from roster_pipeline_tests.console.issuer import CLIENT, SECRET, Issuer, query_of
+from roster_pipeline_tests.directory.building import every, one
+
+pytestmark = pytest.mark.usefixtures("people_let_in")
+STARTING_SECONDS = 60.0
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    found = Issuer()
+    server = SimulatorThread(found.app()).start()
+    found.url = server.base_url
+    yield found
+    server.stop()
+
+
+@pytest.fixture
+def console_config(database_url: str, issuer: Issuer) -> Config:
+    return Config(database_url, oidc=Oidc(issuer.url, CLIENT, SECRET), mail_links=False)
+
+
+def there_and_back(browser: Browser, next_path: str = "/") -> httpx.Response:
+    """The whole way, up to our answer to what the provider sent."""
+    begun = browser.get("/sign-in/oidc", params={"next": next_path})
+    assert begun.status_code == 303, begun.text
+    sent = httpx.get(begun.headers["location"], timeout=60)
+    return browser.get(sent.headers["location"])
+
+
+def refusal(answer: httpx.Response) -> str:
+    assert answer.status_code == 403
+    found = re.search(r'<p role="alert">(.*?)</p>', answer.text)
+    assert found, answer.text
+    return found[1]
+
+
+def test_a_verified_address_signs_in_and_is_bound(console: Console, issuer: Issuer, database: Database) -> None:
+    with console.browser() as browser:
+        answer = there_and_back(browser, "/holds")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/holds")
+        assert browser.get("/sign-in").headers["location"] == "/"
+    assert every(database, "select issuer, subject, name from account where email = :e", e=OWNER) == [
+        (issuer.url, "subject-1", "Lou Owner")
+    ]
+    assert ("signed in", OWNER, {"by": "openid"}) in every(database, "select what, who, details from audit")
+
+
+def test_the_address_counts_only_the_first_time(console: Console, issuer: Issuer) -> None:
+    with console.browser() as browser:
+        assert there_and_back(browser).status_code == 303
+    issuer.claims = {"sub": "subject-2"}
+    with console.browser() as browser:
+        assert "belongs to another person" in refusal(there_and_back(browser))
+        assert browser.get("/").status_code == 302
+    issuer.claims = {"email": "renamed@example.org"}
+    with console.browser() as browser:
+        assert there_and_back(browser).status_code == 303
+
+
+WRONG = {
+    "nonce": ({"claims": {"nonce": "of another sign-in"}}, "nonce"),
+    "no nonce": ({"claims": {"nonce": None}}, "nonce"),
+    "expired": ({"claims": {"exp": 1_700_000_000}}, "ExpiredSignature"),
+    "never expires": ({"claims": {"exp": None}}, "MissingRequiredClaim"),
+    "from the future": ({"claims": {"iat": 4_000_000_000}}, "ImmatureSignature"),
+    "for another application": ({"claims": {"aud": "another"}}, "InvalidAudience"),
+    "for two applications": ({"claims": {"aud": ["roster-console", "another"]}}, "azp"),
+    "handed on by another": ({"claims": {"azp": "another"}}, "azp"),
+    "of another issuer": ({"claims": {"iss": "https://accounts.google.com"}}, "InvalidIssuer"),
+    "nobody": ({"claims": {"sub": None}}, "MissingRequiredClaim"),
+    "a foreign key": ({"another_key": True}, "InvalidSignature"),
+    "an unknown key": ({"header": {"kid": "second"}}, "does not publish"),
+    "unsigned": ({"algorithm": "none"}, "not signed with a public key"),
+    "signed with a shared secret": ({"algorithm": "HS256"}, "not signed with a public key"),
+}
+
+
+@pytest.mark.parametrize(("told", "said"), WRONG.values(), ids=WRONG.keys())
+def test_a_token_that_proves_nothing_is_refused(
+    console: Console, issuer: Issuer, database: Database, told: dict[str, object], said: str
+) -> None:
+    for name, value in told.items():
+        setattr(issuer, name, value)
+    with console.browser() as browser:
+        assert said in refusal(there_and_back(browser))
+        assert browser.get("/").status_code == 302
+    assert one(database, "select count(*) from console_session") == 0
+    assert one(database, "select count(*) from audit where what = 'sign-in refused'") == 1
+
+
+@pytest.mark.parametrize("verified", [False, None, "false", 0])
+def test_an_address_that_is_not_verified_is_refused(console: Console, issuer: Issuer, verified: object) -> None:
+    issuer.claims = {"email_verified": verified}
+    with console.browser() as browser:
+        assert "does not say that your e-mail address is verified" in refusal(there_and_back(browser))
+
+
+def test_who_was_not_let_in_reads_so(console: Console, issuer: Issuer, database: Database) -> None:
+    issuer.claims = {"email": "<b>new@example.org", "sub": "subject-9"}
+    with console.browser() as browser:
+        said = refusal(there_and_back(browser))
+    assert "nobody has let this address in" in said
+    assert "&lt;b&gt;new@example.org" in said
+    assert one(database, "select count(*) from account where subject = 'subject-9'") == 0
+
+
+def test_the_address_may_come_from_userinfo_of_the_same_subject(console: Console, issuer: Issuer) -> None:
+    issuer.claims = {"email": None, "email_verified": None}
+    issuer.userinfo = {"sub": "somebody else", "email": OWNER, "email_verified": True}
+    with console.browser() as browser:
+        assert "two people at once" in refusal(there_and_back(browser))
+        issuer.userinfo = {"sub": "subject-1", "email": OWNER, "email_verified": True}
+        assert there_and_back(browser).status_code == 303
+
+
+def test_a_key_that_was_exchanged_is_found(console: Console, issuer: Issuer) -> None:
+    issuer.key, issuer.key_id, issuer.algorithm = ec.generate_private_key(ec.SECP256R1()), "elliptic", "ES256"
+    with console.browser() as browser:
+        assert there_and_back(browser).status_code == 303
+
+
+def test_an_answer_works_once_and_only_in_the_browser_that_began(console: Console, issuer: Issuer) -> None:
+    with console.browser() as browser, console.browser() as thief:
+        sent = httpx.get(browser.get("/sign-in/oidc").headers["location"], timeout=60).headers["location"]
+        thief.get("/sign-in")
+        assert "another browser" in refusal(thief.get(sent))
+        assert browser.get(sent).status_code == 303
+        with console.browser() as again:
+            again.cookies.update(browser.cookies)
+            assert "another browser" in refusal(again.get(sent))
+    assert issuer.exchanges == 1
+
+
+def test_state_nonce_and_proof_are_new_each_time(console: Console, issuer: Issuer) -> None:
+    with console.browser() as browser:
+        asked = [query_of(browser.get("/sign-in/oidc").headers["location"]) for _ in range(2)]
+    for name in ("state", "nonce", "code_challenge"):
+        assert asked[0][name] != asked[1][name]
+    assert asked[0]["redirect_uri"] == f"{console.url}/sign-in/callback"
+    assert asked[0]["scope"].split()[0] == "openid"
+
+
+def test_what_the_provider_refuses_is_told_by_its_code_alone(console: Console, issuer: Issuer) -> None:
+    with console.browser() as browser:
+        issuer.error = "access_denied"
+        assert "(access_denied)" in refusal(there_and_back(browser))
+        issuer.error = "<script>"
+        assert "(no reason given)" in refusal(there_and_back(browser))
+
+
+def test_a_provider_of_another_name_or_none_is_an_answer_and_no_trace(console: Console, issuer: Issuer) -> None:
+    issuer.published_name = "https://accounts.example.org"
+    with console.browser() as browser:
+        answer = browser.get("/sign-in/oidc")
+        assert answer.status_code == 503
+        assert "calls itself by another name" in answer.text
+
+
+def test_the_link_by_mail_is_off_where_there_is_a_provider(console: Console, environment: Path) -> None:
+    with console.browser() as browser:
+        shown = browser.get("/sign-in").text
+        assert "Sign in with" in shown
+        assert 'type="email"' not in shown
+        browser.send_form("/sign-in", {"email": OWNER})
+    assert one(console.database, "select count(*) from sign_in_link") == 0
+
+
+def test_a_well_kept_provider(database: Database, environment: Path, database_url: str) -> None:
+    port = free_port()
+    url = f"http://localhost:{port}"
+    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)]
+    provider = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + STARTING_SECONDS
+        while time.monotonic() < until:
+            try:
+                httpx.put(f"{url}/users/{OWNER}", json={"email": OWNER, "email_verified": True})
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        config = Config(database_url, oidc=Oidc(url, CLIENT, SECRET))
+        with Running(database, config) as console, console.browser() as browser:
+            there = browser.get("/sign-in/oidc").headers["location"]
+            back = httpx.post(there, data={"sub": OWNER}, timeout=60).headers["location"]
+            assert browser.get(back).status_code == 303
+            assert browser.get("/sign-in").status_code == 303
+    finally:
+        provider.terminate()
+        provider.wait(20)
+
+
+MICROSOFT = "https://login.microsoftonline.com/0000/v2.0"
+
+
+def test_settings_from_the_environment() -> None:
+    given = {"ROSTER_OIDC_ISSUER": MICROSOFT, "ROSTER_OIDC_CLIENT_ID": "id", "ROSTER_OIDC_CLIENT_SECRET": "secret"}
+    found = config_from(given, "postgresql://x")
+    assert found.oidc == Oidc(MICROSOFT, "id", "secret")
+    assert found.mail_links is False
+    assert "secret" not in repr(found)
+    assert config_from(given | {"ROSTER_CONSOLE_MAIL_LINKS": "on"}, "postgresql://x").mail_links is True
+    assert config_from({}, "postgresql://x", port=9).url == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ROSTER_OIDC_ISSUER": MICROSOFT}, "ROSTER_OIDC_CLIENT_ID"),
+        ({"ROSTER_OIDC_ISSUER": "http://login.example.org"}, "https"),
+        ({"ROSTER_CONSOLE_URL": "http://roster.example.org"}, "without encryption"),
+        ({"ROSTER_CONSOLE_URL": "roster.example.org"}, "no address"),
+        ({"ROSTER_CONSOLE_URL": "https://roster.example.org/console"}, "no address"),
+        ({"ROSTER_CONSOLE_IDLE_MINUTES": "soon"}, "whole number"),
+        ({"ROSTER_CONSOLE_MAIL_LINKS": "perhaps"}, "neither on nor off"),
+    ],
+)
+def test_settings_that_would_not_be_safe_are_refused(given: dict[str, str], said: str) -> None:
+    with pytest.raises(ConsoleSettingsError, match=said):
+        config_from(given, "postgresql://x")
+
+
+def test_listening_for_others_needs_an_address_with_encryption() -> None:
+    with pytest.raises(ConsoleSettingsError, match="its address is not known"):
+        config_from({}, "postgresql://x", host="0.0.0.0")
+    assert config_from({"ROSTER_CONSOLE_URL": "https://r.example.org/"}, "x", host="0.0.0.0").secure

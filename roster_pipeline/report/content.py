@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
@@ -21,18 +22,24 @@ DONE: dict[Action, str] = {"create": "created", "update": "updated", "restore": 
 """The actions that change the directory, and how a report says that they were done."""
 
 
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)  # costs milliseconds, and a page shows fifty reports
+
+
 class _Stored:
     """A dataclass that goes to JSON and back. Members of a later version are ignored on the way in."""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form: only strings, numbers, booleans, lists and dicts."""
-        stored: dict[str, Any] = TypeAdapter(type(self)).dump_python(self, mode="json")
+        stored: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
         return stored
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """The reverse of `as_dict`; raises pydantic's ValidationError for what is no such report."""
-        return TypeAdapter(cls).validate_python(dict(stored))
+        found: Self = _adapter(cls).validate_python(dict(stored))
+        return found
 
 
 @dataclass(frozen=True)

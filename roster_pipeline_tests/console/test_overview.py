@@ -1,0 +1,159 @@
+"""The overview: who sees which school, what comes first, what is found, and the counts on top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from roster_pipeline.console.static_files import static_files, static_url
+from roster_pipeline.console.wording import ago, clock, exact
+from roster_pipeline.directory import alerts, approvals, failures, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.overview import Overview, overview
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.due import next_evening
+from roster_pipeline.evening.reporting import put_reports
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
+from roster_pipeline_tests.console.holding import held_creates, words_of
+from roster_pipeline_tests.directory.building import add_school, newcomer, sync_rows
+
+SignedIn = Callable[[str], Browser]
+NOW = datetime(2026, 11, 3, 18, 0, tzinfo=UTC)
+
+
+def _asked(database: Database, **more: object) -> Overview:
+    with database.begin() as opened:
+        return overview(opened, **({"everyone": True} | more))  # type: ignore[arg-type]
+
+
+def _keys(found: Overview) -> list[str]:
+    return [school.key for school in found.page]
+
+
+def test_everybody_sees_their_own_schools(signed_in: SignedIn, database: Database) -> None:
+    with database.begin() as opened:
+        add_school(opened, "roosevelt")
+    seen = {}
+    for email in (OPERATOR, MANAGER, OWNER, STRANGER):
+        text = words_of(signed_in(email).get("/").text)
+        seen[email] = {name for name in ("Lincoln", "Roosevelt", "Foreign") if name in text}
+    assert seen == {
+        OPERATOR: {"Lincoln", "Roosevelt", "Foreign"},
+        MANAGER: {"Lincoln", "Roosevelt"},
+        OWNER: {"Lincoln"},
+        STRANGER: {"Foreign"},
+    }
+
+
+def test_counts_are_of_what_one_may_see(database: Database, lincoln: SchoolRow, foreign: SchoolRow) -> None:
+    held_creates(database, foreign, "f1")
+    assert _asked(database).held == 1
+    mine = _asked(database, everyone=False, schools=[lincoln.id])
+    assert (mine.schools, mine.held, mine.found) == (1, 0, 1)
+    nobody = _asked(database, everyone=False)
+    assert (nobody.schools, nobody.page) == (0, [])
+
+
+def test_what_needs_attention_comes_first(database: Database) -> None:
+    with database.begin() as opened:
+        schools = {name: add_school(opened, name) for name in ("a-off", "b-fine", "c-silent", "d-held", "e-failing")}
+        for name in ("b-fine", "c-silent"):
+            now = tenants.get_school(opened, name).settings
+            tenants.set_school(opened, name, now.model_copy(update={"automatic": True}))
+        alerts.open_alert(opened, "school c-silent", alerts.STALE, "silent", school=schools["c-silent"].id)
+        failures.record(opened, "e-failing", "raw_users", "e-failing: the SIS did not answer.", None)
+    held_creates(database, schools["d-held"])
+    found = _asked(database)
+    assert [(school.key, school.state) for school in found.page] == [
+        ("e-failing", "failing"),
+        ("d-held", "held"),
+        ("c-silent", "stale"),
+        ("b-fine", "fine"),
+        ("a-off", "off"),
+    ]
+    assert (found.schools, found.held, found.failing, found.silent, found.off) == (5, 1, 1, 1, 3)
+    assert _keys(_asked(database, state="attention")) == ["e-failing", "d-held", "c-silent"]
+    assert _keys(_asked(database, state="held")) == ["d-held"]
+
+
+def test_a_sync_after_a_failure_ends_the_failing(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as opened:
+        failures.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", None)
+    assert _asked(database).page[0].failure == "lincoln: the SIS did not answer."
+    sync_rows(database, lincoln, newcomer("u1"))
+    assert (_asked(database).page[0].state, _asked(database).failing) == ("off", 0)
+
+
+def test_an_alert_on_a_connection_counts_for_each_of_its_schools(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as opened:
+        add_school(opened, "roosevelt")
+        alerts.open_alert(opened, "connection sis", "unreachable", "down", connection=lincoln.connection.id)
+    assert {school.key: school.alerts for school in _asked(database).page} == {"lincoln": 1, "roosevelt": 1}
+
+
+def test_a_discarded_plan_no_longer_counts_as_held(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    plan_id = held_creates(database, lincoln)
+    put_reports(database)
+    text = words_of(signed_in(OWNER).get("/").text)
+    assert "Held 2 creations are held until someone decides" in text
+    with database.begin() as opened:
+        approvals.discard(opened, plan_id, "me", "no", datetime.now(UTC))
+    assert _asked(database).page[0].held == 0
+    assert "Discarded 2 creations" in words_of(signed_in(OWNER).get("/").text)
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("linc", ["lincoln"]), ("LINCOLN", ["lincoln"]), ("%", []), ("_", []), ("spring", ["lincoln"]), ("zzz", [])],
+)
+def test_search_is_by_name_key_or_district(
+    database: Database, lincoln: SchoolRow, foreign: SchoolRow, search: str, found: list[str]
+) -> None:
+    assert _keys(_asked(database, search=search)) == found
+
+
+def test_many_schools_come_page_by_page(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as opened:
+        for number in range(60):
+            add_school(opened, f"school-{number:02}")
+    manager = signed_in(MANAGER)
+    first, second = (words_of(manager.get(f"/?page={number}").text) for number in (1, 2))
+    assert "1 to 50 of 61" in first
+    assert "51 to 61 of 61" in second
+    assert "school-00" in first
+    assert "school-59" in second
+    assert "No school fits" in words_of(manager.get("/?q=nowhere").text)
+    assert manager.get("/?page=999999999999999&state=nonsense&q=%00").status_code == 200
+
+
+def test_times_are_told_by_the_schools_own_clock() -> None:
+    assert exact(NOW, "America/Chicago") == "Tue 3 Nov 2026, 12:00 CST"
+    assert clock(NOW + timedelta(hours=8), "America/Chicago", NOW) == "today 20:00"
+    assert clock(NOW + timedelta(hours=32), "America/Chicago", NOW) == "tomorrow 20:00"
+    assert clock(NOW + timedelta(days=5), "UTC", NOW) == "Sun 8 Nov, 18:00"
+    said = [ago(NOW - passed, NOW) for passed in (timedelta(0), timedelta(minutes=1), timedelta(hours=3))]
+    assert said == ["just now", "1 minute ago", "3 hours ago"]
+    assert ago(NOW - timedelta(days=40), NOW) == "24 Sep 2026"
+
+
+def test_the_next_evening_is_the_first_after_now() -> None:
+    zone = ZoneInfo("America/Chicago")
+    eight = datetime(2026, 11, 3, 20, 0, tzinfo=zone)
+    assert next_evening(eight.time(), zone, eight - timedelta(seconds=1)) == eight
+    assert next_evening(eight.time(), zone, eight) == eight + timedelta(days=1)
+    spring = datetime(2026, 3, 8, 1, 0, tzinfo=zone)  # 02:30 does not exist that night
+    assert next_evening(datetime(2026, 1, 1, 2, 30).time(), zone, spring).astimezone(zone).hour == 3  # noqa: DTZ001
+
+
+def test_static_files_may_be_kept_as_long_as_their_address_names_them(console: Console) -> None:
+    with console.browser() as browser:
+        answer = browser.get(static_url("console.css"))
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+        assert browser.get("/static/console.css?v=other").headers["cache-control"] == "no-cache"
+        again = browser.get("/static/console.css", headers={"if-none-match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert browser.get("/static/..%2f__init__.py").status_code == 404
+    assert {"console.css", "htmx.min.js", "htmx.LICENSE.txt", "icon.svg"} <= set(static_files())

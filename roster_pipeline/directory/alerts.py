@@ -23,7 +23,10 @@ CLEAR = """
 update alert a set cleared_at = now()
 where a.cleared_at is null and (
     exists (select from sync y where y.school_id = a.school_id and y.kind = 'sync' and y.at > a.opened_at)
-    or exists (select from pull p where p.connection_id = a.connection_id and p.finished_at > a.opened_at)
+    or exists (
+        select from pull p where p.connection_id = a.connection_id and p.finished_at > a.opened_at
+          and not coalesce(p.proof -> 'problems' @> '["no-orgs"]', false)
+    )
 )
 returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
 """

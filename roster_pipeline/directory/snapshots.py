@@ -138,6 +138,11 @@ def find_school(conn: Connection, pull_id: int, school_id: str) -> str | None:
     return str(found[0])
 
 
+def any_org(conn: Connection, pull_id: int) -> bool:
+    """Whether a pull brought any org at all."""
+    return bool(conn.scalar(text("select exists (select from pulled_org where pull_id = :pull)"), {"pull": pull_id}))
+
+
 def take(
     conn: Connection, school: SchoolRow, school_sourced_id: str, pull_id: int, *, contacts: bool, run_id: str | None
 ) -> int:

@@ -53,12 +53,13 @@ def record_failure(
             )
             if opened is None:
                 return
-            also = ""
+            about, also = school.name, ""
             if len(concerned) > 1:
+                about = f"Connection {school.connection.key}"
                 also = f"\nAll {len(concerned)} schools of the connection {school.connection.key} share this one alert."
             alert = FailureAlert(
                 school_key=school_key,
-                school_name=school.name,
+                school_name=about,
                 when=datetime.now(UTC),
                 time_zone=school.settings.time_zone,
                 step=step,

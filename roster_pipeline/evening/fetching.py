@@ -14,13 +14,16 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.connecting import client_of, is_bundle, source_of_connection
+from roster_pipeline.evening.errors import CONNECTION, EveningError
 from roster_pipeline.evening.strategy import Choice, choose
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
-from roster_pipeline.oneroster.bundle import pull_bundle
+from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
 
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
 LISTS_LEAVE_OUT = "lists_leave_out"
+NOTHING_BELOW = "delta-without-whole"
+"""A delta before anything that says everything: good for who is in it, and no more."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,27 @@ def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted
 
 def _fetch_into(database: Database, school: SchoolRow, pull_id: int, scope: str, wanted: Wanted) -> None:
     if is_bundle(school.connection):
-        bundle = pull_bundle(source_of_connection(school.connection), wanted)
+        last = _last_read(database, school, scope)
+        bundle = pull_bundle(source_of_connection(school.connection), wanted, last)
         pulls.store(database, pull_id, bundle)
-        _finish(database, school, pull_id, scope, bundle.proof.as_dict(), {})
+        proof = bundle.proof.as_dict()
+        if last is None and proof["mode"] == "delta":
+            proof |= {"complete": False, "problems": [*proof["problems"], NOTHING_BELOW]}
+        _finish(database, school, pull_id, scope, proof, {})
         return
     with client_of(school.connection) as client:
         pulled = pull(client, wanted)
         pulled.into(lambda batches: pulls.store(database, pull_id, batches))
         _finish(database, school, pull_id, scope, pulled.proof.as_dict(), dict(client.learned))
+
+
+def _last_read(database: Database, school: SchoolRow, scope: str) -> LastRead | None:
+    """The newest bundle up to which nothing is missing."""
+    with database.begin() as connection:
+        base = bases.base_of(connection, school.connection.id, scope)
+    if base is None or base.server_time is None:
+        return None
+    return LastRead(base.server_time, base.finished_at)
 
 
 def _finish(
@@ -117,7 +133,8 @@ def _finish(
     """Close the pull: lay a delta over its base, and compare a whole with the lists it may be replaced by."""
     own = school.connection.id
     with database.begin() as connection:
-        base = bases.base_of(connection, own, scope, before=pull_id)
+        unbroken = MISSED not in proof.get("problems", ())
+        base = bases.base_of(connection, own, scope, before=pull_id, complete=unbroken)
         part = bases.base_of(connection, own, school.settings.school_id) if scope == WHOLE else None
         if part is not None:
             org = _found(connection, pull_id, school)
@@ -132,6 +149,15 @@ def _finish(
 
 def _found(connection: Connection, pull_id: int, school: SchoolRow) -> str:
     sourced_id = snapshots.find_school(connection, pull_id, school.settings.school_id)
+    if sourced_id is None and not snapshots.any_org(connection, pull_id):
+        raise EveningError(
+            school.key,
+            "the SIS answered, but showed no school at all.",
+            "Check in the SIS that this connection is still allowed to see its schools, and that their data are there. "
+            f"Then run: roster test-connection {school.key}",
+            retryable=True,
+            cause=CONNECTION,
+        )
     if sourced_id is None:
         raise SchoolNotFound(
             f"the SIS has no school {school.settings.school_id}.",

@@ -66,6 +66,23 @@ def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and
     ]
 
 
+def test_a_sis_that_shows_no_school_at_all_is_one_mail_and_no_all_clear_until_it_shows_some(town: Town) -> None:
+    two_schools(town)
+    town.evening("lincoln")
+    town.sis.faults.set("no_share")
+    for night in ("2026-11-03", "2026-11-04"):
+        town.evening("lincoln", night)
+        town.evening("roosevelt", night)
+        assert watch(town.database, NOW).cleared == 0
+    ((subject, recipients),) = mails(town)
+    assert subject == "Connection sis: roster sync failed: the SIS answered, but showed no school at all"
+    assert recipients == ["lincoln@example.org", "roosevelt@example.org"]
+    assert town.count("membership", "status = 'archived'") == 0
+    town.sis.faults.clear()
+    town.evening("lincoln", "2026-11-05")
+    assert watch(town.database, NOW).cleared == 1
+
+
 def test_a_fault_of_one_school_is_its_own_and_clears_with_its_next_sync(town: Town) -> None:
     two_schools(town)
     town.set_school("lincoln", school_id="nowhere")

@@ -19,10 +19,10 @@ from roster_pipeline.console.errors import ErrorPages, answer_to
 from roster_pipeline.console.headers import Headers
 from roster_pipeline.console.page import database
 from roster_pipeline.console.pages import (
+    access,
     audit,
     history,
     holds,
-    openid,
     openid,
     overview,
     plans,
@@ -36,9 +36,11 @@ from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, DirectoryError
 
 PAGES = (
+    access,
     audit,
     history,
     holds,
+    openid,
     overview,
     plans,
     rejected,

@@ -7,11 +7,12 @@ an identity provider. Who may grant what is the caller's to check, and to put in
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.errors import DirectoryError
@@ -110,25 +111,24 @@ def grant(conn: Connection, email: str, place: Place, *, by: str) -> bool:
 def revoke(conn: Connection, email: str, place: Place) -> None:
     """Take one grant away. Raises NoSuchGrant, LastOperator."""
     lock_until_commit(conn, CHANGING)
+    if place.role == OPERATOR and operators(conn) == [normal(email)]:
+        raise LastOperator
     own = select(account.c.id).where(account.c.email == normal(email)).scalar_subquery()
     gone = delete(access_grant).where(access_grant.c.account_id == own, _of(place))
     if not conn.execute(gone).rowcount:
         raise NoSuchGrant
-    if place.role == OPERATOR and not operators(conn):
-        raise LastOperator
     _remove_without_grants(conn)
 
 
 def revoke_all(conn: Connection, email: str) -> int:
     """Take everything away from one account. Returns how many grants. Raises NoSuchGrant, LastOperator."""
     lock_until_commit(conn, CHANGING)
-    before = bool(operators(conn))
+    if operators(conn) == [normal(email)]:
+        raise LastOperator
     own = select(account.c.id).where(account.c.email == normal(email)).scalar_subquery()
     gone = conn.execute(delete(access_grant).where(access_grant.c.account_id == own)).rowcount
     if not gone:
         raise NoSuchGrant
-    if before and not operators(conn):
-        raise LastOperator
     _remove_without_grants(conn)
     return gone
 
@@ -161,15 +161,28 @@ def bind(conn: Connection, account_id: int, issuer: str, subject: str, name: str
     return bool(conn.execute(changed.values(issuer=issuer, subject=subject, name=name)).rowcount)
 
 
-def grants(conn: Connection) -> list[Grant]:
-    """Every grant, by address: operators, then districts, then schools. One query."""
+def home_of(conn: Connection, place: Place) -> int | None:
+    """The district a place lies in; None for everything."""
+    if place.school_id is None:
+        return place.district_id
+    return conn.scalar(select(school.c.district_id).where(school.c.id == place.school_id))
+
+
+def grants(
+    conn: Connection, *, districts: Collection[int] | None = None, words: str = "", limit: int | None = None
+) -> list[Grant]:
+    """Grants by address: operators, then owners, then managers. One query.
+
+    districts: only those of these districts and of their schools. words: a part of address or key.
+    """
+    home = func.coalesce(access_grant.c.district_id, school.c.district_id)
     query = (
         select(
             access_grant.c.id,
             account.c.email,
             account.c.name,
             access_grant.c.role,
-            func.coalesce(access_grant.c.district_id, school.c.district_id).label("district_id"),
+            home.label("district_id"),
             district.c.key.label("district_key"),
             access_grant.c.school_id,
             school.c.key.label("school_key"),
@@ -179,9 +192,15 @@ def grants(conn: Connection) -> list[Grant]:
         )
         .join(account, account.c.id == access_grant.c.account_id)
         .outerjoin(school, school.c.id == access_grant.c.school_id)
-        .outerjoin(district, district.c.id == func.coalesce(access_grant.c.district_id, school.c.district_id))
+        .outerjoin(district, district.c.id == home)
         .order_by(account.c.email, access_grant.c.role.desc(), district.c.key, school.c.key)
+        .limit(limit)
     )
+    if districts is not None:
+        query = query.where(home.in_(districts))
+    if words:
+        places = (account.c.email, district.c.key, school.c.key)
+        query = query.where(or_(*(place.icontains(words, autoescape=True) for place in places)))
     return [Grant(**row) for row in conn.execute(query).mappings()]
 
 

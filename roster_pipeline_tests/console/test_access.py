@@ -1,0 +1,231 @@
+"""Who may let whom in and out, on the page and at the command line; and what stands in the audit."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.console.config import Config
+from roster_pipeline.desk import access_changes
+from roster_pipeline.directory import accounts
+from roster_pipeline.directory.accounts import LastOperator, Place
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.cli.conftest import run
+from roster_pipeline_tests.console.conftest import (
+    MANAGER,
+    OPERATOR,
+    OWNER,
+    STRANGER,
+    Browser,
+    Console,
+    Running,
+    link_in,
+)
+from roster_pipeline_tests.directory.building import add_school, every, one
+
+SignedIn = Callable[[str], Browser]
+NEW = "new@example.org"
+
+
+def let_in(browser: Browser, role: str, place: str = "", email: str = NEW) -> tuple[int, str]:
+    answer = browser.send_form("/access", {"email": email, "role": role, "place": place})
+    return answer.status_code, html.unescape(answer.text)
+
+
+def grant_of(database: Database, email: str) -> str:
+    query = "select g.id from access_grant g join account a on a.id = g.account_id where a.email = :email"
+    return str(one(database, query, email=email))
+
+
+def may(database: Database, email: str) -> list[tuple[str, str]]:
+    with database.begin() as opened:
+        return [(row.role, row.place) for row in accounts.grants(opened) if row.email == email]
+
+
+def test_an_operator_lets_anybody_in(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OPERATOR)
+    for role, place in (("owner", "lincoln"), ("manager", "shelbyville"), ("operator", "")):
+        assert let_in(browser, role, place, "NEW@Example.org")[0] == 303
+        assert f"{NEW} is let in." in browser.get("/access").text
+    assert may(database, NEW) == [("owner", "lincoln"), ("operator", "everything"), ("manager", "shelbyville")]
+    assert let_in(browser, "owner", "lincoln")[0] == 303
+    assert "was let in already" in browser.get("/access").text
+    lines = every(database, "select who, details ->> 'account', details ->> 'role' from audit order by id")
+    assert lines == [(OPERATOR, NEW, role) for role in ("owner", "manager", "operator")]
+
+
+def test_a_manager_lets_in_and_out_within_the_district_only(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    browser = signed_in(MANAGER)
+    assert let_in(browser, "owner", "lincoln")[0] == 303
+    assert let_in(browser, "manager", "springfield")[0] == 303
+    for role, place in (("owner", "foreign"), ("owner", "nowhere"), ("manager", "shelbyville")):
+        status, said = let_in(browser, role, place)
+        assert (status, "or it is not one of yours" in said) == (400, True)
+    assert let_in(browser, "operator")[0] == 400
+    shown = browser.get("/access").text
+    assert OWNER in shown
+    assert STRANGER not in shown
+    assert "Operator of everything" not in shown
+    for email in (OPERATOR, STRANGER):
+        assert browser.send_form("/access/revoke", {"grant": grant_of(database, email)}).status_code == 404
+    assert browser.send_form("/access/revoke", {"grant": grant_of(database, OWNER)}).status_code == 303
+    assert may(database, OWNER) == []
+    assert may(database, NEW) == [("owner", "lincoln"), ("manager", "springfield")]
+
+
+def test_an_owner_lets_nobody_in(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    assert browser.get("/access").status_code == 404
+    assert let_in(browser, "owner", "lincoln")[0] == 404
+    assert browser.send_form("/access/revoke", {"grant": grant_of(database, OWNER)}).status_code == 404
+    assert 'href="/access"' not in browser.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"email": "nobody", "role": "owner", "place": "lincoln"}, "This is not an e-mail address."),
+        ({"email": NEW, "role": "owner"}, "Write the key"),
+        ({"email": NEW, "role": "emperor", "place": "lincoln"}, "Choose one of these."),
+    ],
+)
+def test_what_is_wrong_stands_beside_the_field(signed_in: SignedIn, given: dict[str, str], said: str) -> None:
+    answer = signed_in(OPERATOR).send_form("/access", given)
+    assert answer.status_code == 400
+    assert said in html.unescape(answer.text)
+
+
+def test_what_is_taken_away_is_gone_at_the_next_click(signed_in: SignedIn, database: Database) -> None:
+    owner = signed_in(OWNER)
+    assert owner.get("/schools/lincoln").status_code == 200
+    assert signed_in(OPERATOR).send_form("/access/revoke", {"grant": grant_of(database, OWNER)}).status_code == 303
+    assert owner.get("/schools/lincoln").status_code == 302
+    assert one(database, "select count(*) from console_session s join account a on a.id = account_id"
+               " where email = :email", email=OWNER) == 0  # fmt: skip
+
+
+def test_a_grant_less_is_a_school_less_without_a_new_sign_in(signed_in: SignedIn, database: Database) -> None:
+    with database.begin() as opened:
+        second = add_school(opened, "roosevelt")
+        accounts.grant(opened, OWNER, Place(school_id=second.id), by="test")
+    owner = signed_in(OWNER)
+    assert owner.get("/schools/roosevelt").status_code == 200
+    with database.begin() as opened:
+        accounts.revoke(opened, OWNER, Place(school_id=second.id))
+    assert owner.get("/schools/roosevelt").status_code == 404
+    assert owner.get("/schools/lincoln").status_code == 200
+
+
+def test_the_last_operator_stays(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OPERATOR)
+    answer = browser.send_form("/access/revoke", {"grant": grant_of(database, OPERATOR)})
+    assert answer.status_code == 400
+    assert "This is the last operator" in answer.text
+    with database.begin() as opened, pytest.raises(LastOperator):
+        accounts.revoke_all(opened, OPERATOR)
+    with database.begin() as opened:
+        accounts.grant(opened, NEW, Place(), by="test")
+    assert browser.send_form("/access/revoke", {"grant": grant_of(database, OPERATOR)}).status_code == 303
+    assert may(database, NEW) == [("operator", "everything")]
+
+
+def test_names_with_markup_stay_names(signed_in: SignedIn, database: Database) -> None:
+    with database.begin() as opened:
+        opened.execute(text("update account set name = :name"), {"name": "<script>alert(1)</script>"})
+    shown = signed_in(OPERATOR).get("/access").text
+    assert "<script>alert" not in shown
+    assert "&lt;script&gt;alert(1)" in shown
+
+
+def test_search_finds_addresses_and_keys(signed_in: SignedIn) -> None:
+    browser = signed_in(OPERATOR)
+    assert STRANGER in browser.get("/access", params={"q": "foreign"}).text
+    assert STRANGER not in re.sub(r"<header.*?</header>", "", browser.get("/access", params={"q": "linc%"}).text)
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_at_the_command_line(console: Console, database: Database, environment: Path) -> None:
+    assert run("access", "grant", NEW, "--school", "lincoln", "--who", "ann").code == 0
+    assert run("access", "grant", NEW, "--district", "springfield").code == 0
+    listed = {(row["email"], row["role"]) for row in run("access", "list", "--json").data}
+    assert {(NEW, "owner"), (NEW, "manager"), (OPERATOR, "operator")} <= listed
+    made = run("access", "link", NEW)
+    assert made.out.startswith("http://127.0.0.1:8080/sign-in/link?token=")
+    link = link_in(made.out)
+    with console.browser() as browser:
+        browser.get(link)
+        assert browser.send_form("/sign-in/link", {"token": link.partition("token=")[2]}).status_code == 303
+        assert browser.get("/schools/lincoln").status_code == 200
+    assert run("access", "revoke", NEW, "--all").code == 0
+    assert may(database, NEW) == []
+    assert one(database, "select who from audit where what = 'access granted' order by id limit 1") == "ann"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("grant", NEW), "exactly one"),
+        (("grant", NEW, "--operator", "--school", "lincoln"), "exactly one"),
+        (("grant", "nobody", "--operator"), "not an e-mail address"),
+        (("grant", NEW, "--school", "nowhere"), "no school nowhere"),
+        (("revoke", OPERATOR, "--operator"), "last operator"),
+        (("revoke", NEW, "--operator"), "no such grant"),
+        (("link", NEW), "roster access grant"),
+    ],
+)
+@pytest.mark.usefixtures("people_let_in", "environment")
+def test_what_the_command_line_refuses(arguments: tuple[str, ...], said: str) -> None:
+    answer = run("access", *arguments)
+    assert answer.code == 1
+    assert said in " ".join(answer.err.split())
+
+
+def test_behind_a_proxy_cookies_are_kept_to_https_and_to_this_host(
+    database: Database, environment: Path, database_url: str, people_let_in: None
+) -> None:
+    config = Config(database_url, url="https://roster.example.org", proxies="127.0.0.1")
+    with Running(database, config) as console, console.browser() as browser:
+        answer = browser.get("/sign-in", headers={"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.9"})
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith("__Host-roster-visit=")
+        assert all(word in cookie for word in ("HttpOnly", "Secure", "SameSite=lax", "Path=/"))
+        assert "Domain" not in cookie
+        assert answer.headers["strict-transport-security"].startswith("max-age=")
+
+
+@pytest.mark.parametrize(("proxies", "kept_apart"), [("127.0.0.1", True), ("", False)])
+def test_a_forwarded_address_counts_only_from_a_proxy_of_the_settings(
+    database: Database, environment: Path, console_config: Config, proxies: str, kept_apart: bool
+) -> None:
+    with Running(database, replace(console_config, proxies=proxies)) as console, console.browser() as browser:
+        for number in range(22):
+            more = {"x-forwarded-for": f"203.0.113.{number}"}
+            status = browser.send_form("/sign-in", {"email": f"n{number}@example.org"}, headers=more).status_code
+    assert (status == 200) is kept_apart
+
+
+def test_refusals_and_sign_ins_are_in_the_audit_without_what_strangers_typed(
+    console: Console, database: Database, people_let_in: None
+) -> None:
+    with console.browser() as browser:
+        browser.send_form("/sign-in/link", {"token": "made up by somebody"})
+    with database.begin() as opened:
+        token = access_changes.link_for(opened, OWNER, who="ann")
+    with console.browser() as browser:
+        browser.send_form("/sign-in/link", {"token": token})
+    found = every(database, "select who, what from audit order by id")
+    assert found == [
+        ("somebody unknown", "sign-in refused"),
+        ("ann", "sign-in link made"),
+        (OWNER, "signed in"),
+    ]
+    assert "made up" not in str(every(database, "select * from audit"))

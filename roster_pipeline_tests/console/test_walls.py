@@ -1,0 +1,98 @@
+"""What must hold on every page, also on those that come later: the routes of the application are walked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from starlette.routing import Route
+
+from roster_pipeline.console.app import all_routes
+from roster_pipeline.console.headers import POLICY
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
+
+SignedIn = Callable[[str], Browser]
+ROUTES = [
+    (method, route.path)
+    for route in all_routes()
+    if isinstance(route, Route)
+    for method in sorted((route.methods or set()) - {"HEAD"})
+]
+OF_A_SCHOOL = [(method, path) for method, path in ROUTES if "{key}" in path]
+OPEN = ("/sign-in", "/static", "/health")
+PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+
+
+def at(path: str, key: str) -> str:
+    """The path with a school's key, and 1 for everything else."""
+    return PARAMETER.sub(lambda found: key if found[1] == "key" else "1", path)
+
+
+def asked(browser: Browser, method: str, path: str) -> tuple[int, str]:
+    """Status, and body without what differs from one request to the next."""
+    answer = browser.get(path) if method == "GET" else browser.send_form(path)
+    return answer.status_code, answer.text.replace(path, "")
+
+
+def test_there_are_pages_of_schools_to_walk() -> None:
+    assert len(OF_A_SCHOOL) > 5
+
+
+@pytest.mark.parametrize(("method", "path"), OF_A_SCHOOL)
+def test_the_owner_of_another_school_gets_404_as_if_there_were_no_such_school(
+    signed_in: SignedIn, lincoln: SchoolRow, method: str, path: str
+) -> None:
+    browser = signed_in(STRANGER)
+    status, body = asked(browser, method, at(path, lincoln.key))
+    assert status == 404
+    assert lincoln.name not in body
+    assert (status, body.replace(lincoln.key, "")) == asked(browser, method, at(path, "no-such-school"))
+
+
+@pytest.mark.parametrize("who", [OWNER, MANAGER, OPERATOR])
+def test_those_who_may_see_a_school_open_its_page(signed_in: SignedIn, lincoln: SchoolRow, who: str) -> None:
+    assert signed_in(who).get(f"/schools/{lincoln.key}").status_code == 200
+
+
+def test_without_a_session_every_page_sends_to_the_sign_in(console: Console) -> None:
+    with console.browser() as browser:
+        for method, path in ROUTES:
+            if path.startswith(OPEN):
+                continue
+            where = at(path, "lincoln")
+            assert asked(browser, method, where)[0] == (302 if method == "GET" else 401), where
+
+
+def test_no_form_is_taken_without_its_token(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    browser = signed_in(OPERATOR)
+    for method, path in ROUTES:
+        if method != "GET":
+            where = at(path, lincoln.key)
+            assert browser.post(where, data={"reason": "x"}).status_code == 403, where
+            assert browser.post(where, headers={"x-csrf-token": "0" * 64}).status_code == 403, where
+
+
+def test_strict_headers_on_every_page(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    browser = signed_in(OPERATOR)
+    for _, path in {("GET", path) for method, path in ROUTES if method == "GET"} | {("GET", "/no-such-page")}:
+        with browser.stream("GET", at(path, lincoln.key)) as answer:
+            found = answer.headers
+            assert found["content-security-policy"] == POLICY, path
+            assert found["x-content-type-options"] == "nosniff", path
+            assert found["x-frame-options"] == "DENY", path
+            assert found["referrer-policy"] in ("same-origin", "no-referrer"), path
+            if not path.startswith("/static"):
+                assert "no-store" in found["cache-control"], path
+            assert "server" not in found, path
+    assert "unsafe" not in POLICY
+    assert "frame-ancestors 'none'" in POLICY
+
+
+def test_no_page_holds_a_script_or_a_style_of_its_own(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    browser = signed_in(OPERATOR)
+    for method, path in ROUTES:
+        if method == "GET" and not path.endswith("/events") and not path.startswith("/static"):
+            body = browser.get(at(path, lincoln.key)).text
+            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", body), path

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, or_, select, text
 
 from roster_pipeline.directory.tables import pull, school, snapshot
 
@@ -38,11 +38,14 @@ class Base:
     records: int
 
 
-def base_of(conn: Connection, connection_id: int, scope: str, before: int | None = None) -> Base | None:
-    """The newest complete pull of a connection and scope."""
+def base_of(
+    conn: Connection, connection_id: int, scope: str, before: int | None = None, *, complete: bool = True
+) -> Base | None:
+    """The newest complete pull of a connection and scope; or, complete or not, one that has every record in full."""
+    good = pull.c.complete if complete else or_(pull.c.complete, pull.c.proof.has_key("full_at"))
     query = (
         select(pull)
-        .where(pull.c.connection_id == connection_id, pull.c.scope == scope, pull.c.complete)
+        .where(pull.c.connection_id == connection_id, pull.c.scope == scope, pull.c.finished_at.is_not(None), good)
         .order_by(pull.c.id.desc())
         .limit(1)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -20,7 +21,8 @@ from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import ConnectionRow
 
 KEPT_PULLS = 2
-"""Per connection: tonight's, and the one before for whoever looks into a difference. Snapshots hold the rest."""
+"""Per connection: tonight's, and the one before for whoever looks into a difference. Snapshots hold the rest.
+The newest complete one stays besides: deltas stand on it."""
 
 REJECT_COLUMNS = ("sourcedId", "collection", "field", "rule", "severity")
 
@@ -96,6 +98,9 @@ def finish(conn: Connection, pull_id: int, proof: Mapping[str, Any]) -> None:
         .order_by(pull.c.id.desc())
         .limit(KEPT_PULLS)
     )
+    standing = select(func.max(pull.c.id)).where(
+        pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope, pull.c.complete
+    )
     conn.execute(
         delete(pull).where(
             pull.c.connection_id == owner.connection_id,
@@ -103,6 +108,7 @@ def finish(conn: Connection, pull_id: int, proof: Mapping[str, Any]) -> None:
             pull.c.id < pull_id,
             pull.c.finished_at.is_not(None),
             pull.c.id.not_in(kept),
+            pull.c.id.not_in(standing.correlate(None)),
         )
     )
 
@@ -135,21 +141,24 @@ def _user_chunks(
         if batch.kind == "org":
             orgs.extend(batch.records)
         elif batch.records:
-            yield b"".join([_user_line(own, user) for user in batch.records])
+            yield "".join([_user_line(own, user) for user in batch.records]).encode()
 
 
-def _user_line(pull_id: str, user: Mapping[str, Any]) -> bytes:
+def _user_line(pull_id: str, user: Mapping[str, Any]) -> str:
     """One user for COPY. Members without a value are left out: half of a record is not worth keeping."""
-    orgs = dict.fromkeys([role["org"] for role in user["roles"] if role.get("org")])
+    orgs = [role["org"] for role in user["roles"] if role.get("org")]
     agents = user.get("agents")
     told = {name: value for name, value in user.items() if value or value is False}
-    return _line(
-        pull_id,
-        escaped(user["sourcedId"]),
-        escaped(array_literal(orgs)),
-        escaped(array_literal(agents)) if agents else "{}",
-        _document(told),
+    return (
+        f"{pull_id}\t{escaped(user['sourcedId'])}\t{_array(tuple(orgs))}"
+        f"\t{escaped(array_literal(agents)) if agents else '{}'}\t{_document(told)}\n"
     )
+
+
+@lru_cache(maxsize=4096)
+def _array(orgs: tuple[str, ...]) -> str:
+    """The distinct orgs of a user; the few orgs of a district come back for everybody."""
+    return escaped(array_literal(dict.fromkeys(orgs)))
 
 
 def _line(*fields: str) -> bytes:
@@ -157,4 +166,4 @@ def _line(*fields: str) -> bytes:
 
 
 def _document(record: Mapping[str, Any]) -> str:
-    return json_bytes(record).replace(b"\\", b"\\\\").decode()
+    return json_bytes(record).decode().replace("\\", "\\\\")

@@ -257,3 +257,22 @@ def test_nothing_secret_is_shown(server: SftpServer) -> None:
     assert PASSWORD not in repr(source)
     assert source.shown == f"sftp://127.0.0.1:{server.port}/bundle.zip"
     assert USER not in source.shown
+
+
+def test_deltas_since_the_last_whole_zip_are_fetched_as_far_as_they_are_needed(
+    server: SftpServer, served: Path
+) -> None:
+    (served / "out").mkdir()
+    changed = STUDENT | {"status": "active", "dateLastModified": "2026-11-02T10:00:00.000Z"}
+    for name, person, mode, at in (
+        ("a.zip", STUDENT | {"sourcedId": "stu-never"}, "bulk", 1_600_000_000),
+        ("b.zip", STUDENT | {"sourcedId": "stu-whole"}, "bulk", 1_700_000_000),
+        ("c.zip", changed | {"sourcedId": "stu-changed"}, "delta", 1_800_000_000),
+    ):
+        os.utime(as_zip(served / "out" / name, bundle_11(person, mode=mode)), (at, at))
+    pulled = pull_bundle(server.source("/out"), Wanted())
+    assert [user["sourcedId"] for batch in pulled if batch.kind == "user" for user in batch.records] == [
+        "stu-changed",
+        "stu-whole",
+    ]
+    assert (pulled.proof.mode, pulled.proof.complete, pulled.proof.requests) == ("full", True, 2)

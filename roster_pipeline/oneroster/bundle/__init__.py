@@ -7,6 +7,7 @@ people.proof.mode  # "full", or "delta" where absence means nothing
 """
 
 from roster_pipeline.oneroster.bundle.address import is_bundle_url, source_of
+from roster_pipeline.oneroster.bundle.chain import MISSED, LastRead
 from roster_pipeline.oneroster.bundle.check import check_bundle
 from roster_pipeline.oneroster.bundle.errors import (
     BundleBroken,
@@ -27,6 +28,7 @@ from roster_pipeline.oneroster.bundle.sftp import SftpSource
 from roster_pipeline.oneroster.bundle.source import BundleSource, LocalSource
 
 __all__ = [
+    "MISSED",
     "BundleBroken",
     "BundleError",
     "BundleLimits",
@@ -37,6 +39,7 @@ __all__ = [
     "BundleTooLarge",
     "BundleUnsafe",
     "HostKeyRefused",
+    "LastRead",
     "LocalSource",
     "MissingFile",
     "SftpSource",

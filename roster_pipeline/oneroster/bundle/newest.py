@@ -1,4 +1,4 @@
-"""Which of the files of a folder is tonight's bundle."""
+"""Which of the files of a folder are bundles, the newest first."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ def split_pattern(path: str) -> tuple[str, str | None]:
     return path, None
 
 
-def newest_zip(files: Iterable[Found], pattern: str | None) -> Found:
-    """The zip written last, of two at the same time the one whose name sorts last. Raises BundleNotFound."""
+def newest_zips(files: Iterable[Found], pattern: str | None) -> list[Found]:
+    """The zips, the one written last first; of two at the same time the one whose name sorts last.
+
+    Raises BundleNotFound where there is none.
+    """
     wanted = (pattern or ANY_ZIP).lower()
     fitting = [one for one in files if not one.name.startswith(".") and fnmatch.fnmatchcase(one.name.lower(), wanted)]
     if not fitting:
@@ -39,7 +42,7 @@ def newest_zip(files: Iterable[Found], pattern: str | None) -> Found:
             f"The folder holds no file that fits {pattern or ANY_ZIP}.",
             "Check the path, and whether the export ran; the files of a bundle may also lie there unpacked.",
         )
-    return max(fitting, key=lambda one: (one.modified, one.name))
+    return sorted(fitting, key=lambda one: (one.modified, one.name), reverse=True)
 
 
 def unpacked_files(files: Iterable[Found]) -> list[Found]:

@@ -1,4 +1,8 @@
-"""One pull of a bundle: the same batches and the same kind of proof as a pull through the API."""
+"""One pull of a bundle: the same batches and the same kind of proof as a pull through the API.
+
+Where the newest bundle only says what changed, those before it are read too, back to the newest that says everything
+or to the one that was read last. The newest comes first, and of several records of one id the newest stands.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from roster_pipeline.oneroster.bundle.contents import Contents, contents_of
-from roster_pipeline.oneroster.bundle.package import Package
+from roster_pipeline.oneroster.bundle.chain import Judged, LastRead, Newer, chain_of, proof_of
+from roster_pipeline.oneroster.bundle.contents import contents_of
 from roster_pipeline.oneroster.bundle.reading import BundleReading
 from roster_pipeline.oneroster.bundle.source import BundleSource
 from roster_pipeline.oneroster.proof import Proof
 from roster_pipeline.oneroster.reading import Batch, Wanted
 
 Stored = TypeVar("Stored")
-NO_WITNESS = "no-second-witness"
-"""Note of every bundle's proof: nobody can be asked for a single person."""
 
 
 class BundlePull:
@@ -26,8 +28,9 @@ class BundlePull:
     the mode is "delta" and absence means nothing. Raises OneRosterError; what was handed on before is void then.
     """
 
-    def __init__(self, source: BundleSource, wanted: Wanted) -> None:
+    def __init__(self, source: BundleSource, wanted: Wanted, last: LastRead | None = None) -> None:
         self._source = source
+        self._last = last
         self._wanted = wanted
         self._proof: Proof | None = None
 
@@ -44,42 +47,25 @@ class BundlePull:
 
     def __iter__(self) -> Iterator[Batch]:
         source, started = self._source, time.monotonic()
-        with source.opened() as package:
-            contents = contents_of(package, source.limits, source.metadata_keys)
-            reading = BundleReading(contents, self._wanted, source.limits, source.metadata_keys)
-            yield from reading.batches()
-            package.check_unchanged()
-            self._proof = _judged(package, contents, reading, time.monotonic() - started)
+        judged: list[Judged] = []
+        newer = Newer()
+        with source.shelf() as shelf:
+            chain = chain_of(shelf.times, self._last)
+            for place in chain.places:
+                with shelf.open(place) as package:
+                    contents = contents_of(package, source.limits, source.metadata_keys)
+                    reading = BundleReading(contents, self._wanted, source.limits, source.metadata_keys)
+                    yield from newer.of(reading.batches())
+                    package.check_unchanged()
+                    judged.append(Judged(package, contents, reading.tally))
+                if contents.whole:
+                    break
+        self._proof = proof_of(judged, chain, newer.superseded, time.monotonic() - started)
 
 
-def pull_bundle(source: BundleSource, wanted: Wanted) -> BundlePull:
-    """Start a pull; nothing is opened before the first batch is taken. `wanted.since` does not matter here."""
-    return BundlePull(source, wanted)
+def pull_bundle(source: BundleSource, wanted: Wanted, last: LastRead | None = None) -> BundlePull:
+    """Start a pull; nothing is opened before the first batch is taken. `wanted.since` does not matter here.
 
-
-def _judged(package: Package, contents: Contents, reading: BundleReading, seconds: float) -> Proof:
-    tally = reading.tally
-    problems = (*contents.problems, *tally.problems)
-    return Proof(
-        strategy="csv+roles" if "roles" in contents.files else "csv",
-        mode="full" if contents.whole else "delta",
-        version=contents.version,
-        complete=not problems,
-        problems=problems,
-        notes=(*contents.notes, *tally.notes, NO_WITNESS),
-        unread_roles=(),
-        pages=tally.pages,
-        records=tally.records,
-        rejected=tally.rejected,
-        left_out=tally.left_out,
-        duplicates=tally.duplicates,
-        total_start=None,
-        total_end=None,
-        requests=package.requests,
-        retries=0,
-        bytes=contents.bytes,
-        seconds=round(seconds, 3),
-        readings=1,
-        revision=contents.revision,
-        server_time=package.modified.isoformat(),
-    )
+    last: the bundle that the stored records stand on, where there is one.
+    """
+    return BundlePull(source, wanted, last)

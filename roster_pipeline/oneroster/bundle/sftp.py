@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from roster_pipeline.oneroster.bundle.package import Package
-from roster_pipeline.oneroster.bundle.source import BundleSource, opened_path
+from roster_pipeline.oneroster.bundle.source import BundleSource, Shelf, opened_path
 
 DEFAULT_PORT = 22
 
@@ -31,11 +31,8 @@ class SftpSource(BundleSource):
         port = "" if self.port == DEFAULT_PORT else f":{self.port}"
         return f"sftp://{self.host}{port}{self.path if self.path.startswith('/') else f'/~/{self.path}'}"
 
-    def opened(self) -> AbstractContextManager[Package]:
-        return self._opened()
-
     @contextmanager
-    def _opened(self) -> Iterator[Package]:
+    def shelf(self) -> Iterator[Shelf]:
         # asyncssh takes a third of a second to load, and few schools come over SFTP.
         from roster_pipeline.oneroster.bundle.sftp_download import download
         from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, run
@@ -51,6 +48,19 @@ class SftpSource(BundleSource):
             limits=self.limits,
         )
         with tempfile.TemporaryDirectory(prefix="roster-bundle-") as folder:
-            path, files = run(download(place, Path(folder)))
-            with opened_path(path, self.limits) as package:
-                yield replace(package, requests=files)
+            newest = run(download(place, Path(folder)))
+
+            @contextmanager
+            def opened(number: int) -> Iterator[Package]:
+                path, files = newest.path, newest.files
+                if number:
+                    further = Path(folder) / str(number)
+                    further.mkdir(exist_ok=True)
+                    one = run(download(replace(place, path=newest.others[number - 1].name), further))
+                    path, files = one.path, one.files
+                with opened_path(path, self.limits) as package:
+                    yield replace(package, requests=files)
+                if number:
+                    path.unlink()
+
+            yield Shelf((newest.modified, *(one.modified for one in newest.others)), opened)

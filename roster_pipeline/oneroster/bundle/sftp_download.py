@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,7 @@ import asyncssh
 from roster_pipeline.oneroster.bundle.bounded import too_large
 from roster_pipeline.oneroster.bundle.errors import BundleMoving, BundleNotFound
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.newest import Found, newest_zip, split_pattern, unpacked_files
+from roster_pipeline.oneroster.bundle.newest import Found, newest_zips, split_pattern, unpacked_files
 from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, signed_in, unreachable
 from roster_pipeline.oneroster.bundle.source import too_crowded
 from roster_pipeline.oneroster.errors import Refused, ServerFailed, TooSlow
@@ -24,8 +25,21 @@ Sleep = Callable[[float], Awaitable[None]]
 READ_BYTES = 4 * 1024 * 1024
 
 
-async def download(place: Place, into: Path, sleep: Sleep = asyncio.sleep) -> tuple[Path, int]:
-    """Fetch the newest bundle into the folder; the zip, or the folder, and how many files were asked for."""
+@dataclass(frozen=True)
+class Fetched:
+    """path: the zip, or the folder. files: how many were asked for. modified: when it was written, seconds since 1970.
+
+    others: the older zips of the same place, the newest first; their names are whole paths on the server.
+    """
+
+    path: Path
+    files: int
+    modified: float
+    others: tuple[Found, ...] = ()
+
+
+async def download(place: Place, into: Path, sleep: Sleep = asyncio.sleep) -> Fetched:
+    """Fetch the newest bundle into the folder."""
     try:
         async with asyncio.timeout(place.limits.download_seconds):
             connection = await signed_in(place)
@@ -52,20 +66,21 @@ async def download(place: Place, into: Path, sleep: Sleep = asyncio.sleep) -> tu
         raise unreachable(type(problem).__name__) from None
 
 
-async def _fetched(sftp: asyncssh.SFTPClient, place: Place, into: Path, sleep: Sleep) -> tuple[Path, int]:
-    limits = place.limits
+async def _fetched(sftp: asyncssh.SFTPClient, place: Place, into: Path, sleep: Sleep) -> Fetched:
+    limits, zipped = place.limits, into / "bundle.zip"
     folder, pattern = split_pattern(place.path)
     at = await _look(sftp, folder)
     if at is not None:
-        await _copy(sftp, {into / "bundle.zip": folder}, limits, sleep)
-        return into / "bundle.zip", 1
+        await _copy(sftp, {zipped: folder}, limits, sleep)
+        return Fetched(zipped, 1, float(at[1]))
     files = await _listed(sftp, folder, limits)
     unpacked = unpacked_files(files) if pattern is None else []
     if unpacked:
         await _copy(sftp, {into / one.name.strip().lower(): f"{folder}/{one.name}" for one in unpacked}, limits, sleep)
-        return into, len(unpacked)
-    await _copy(sftp, {into / "bundle.zip": f"{folder}/{newest_zip(files, pattern).name}"}, limits, sleep)
-    return into / "bundle.zip", 1
+        return Fetched(into, len(unpacked), max(one.modified for one in unpacked))
+    newest, *others = (replace(one, name=f"{folder}/{one.name}") for one in newest_zips(files, pattern))
+    await _copy(sftp, {zipped: newest.name}, limits, sleep)
+    return Fetched(zipped, 1, newest.modified, tuple(others))
 
 
 async def _listed(sftp: asyncssh.SFTPClient, folder: str, limits: BundleLimits) -> list[Found]:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from roster_pipeline.oneroster.bundle.errors import BundleNotFound
 from roster_pipeline.oneroster.bundle.folder import opened_folder
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.newest import Found, newest_zip, split_pattern, unpacked_files
+from roster_pipeline.oneroster.bundle.newest import Found, newest_zips, split_pattern, unpacked_files
 from roster_pipeline.oneroster.bundle.package import Package
 from roster_pipeline.oneroster.bundle.zip_file import opened_zip
 from roster_pipeline.oneroster.errors import AddressNotAllowed, TooLarge
 from roster_pipeline.oneroster.witness import WitnessReport
 
 _ALLOW = "Check the path, and that the account of this service may read it."
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The bundles of a place, the newest first. times: when each was written, in seconds since 1970.
+
+    open: one of them by its place in the row. Raises OneRosterError.
+    """
+
+    times: tuple[float, ...]
+    open: Callable[[int], AbstractContextManager[Package]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +40,8 @@ class BundleSource(ABC):
     limits: BundleLimits = field(default_factory=BundleLimits)
 
     @abstractmethod
-    def opened(self) -> AbstractContextManager[Package]:
-        """The newest bundle of this place. Raises OneRosterError."""
+    def shelf(self) -> AbstractContextManager[Shelf]:
+        """What lies there now; at least one bundle. Raises OneRosterError."""
 
     @property
     @abstractmethod
@@ -56,20 +67,21 @@ class LocalSource(BundleSource):
     def shown(self) -> str:
         return f"file://{self.path}"
 
-    def opened(self) -> AbstractContextManager[Package]:
-        return self._opened()
+    def shelf(self) -> AbstractContextManager[Shelf]:
+        with _readable():
+            bundles = self._bundles()
+        times = tuple(modified for _, modified in bundles)
+        return nullcontext(Shelf(times, lambda place: self._opened(bundles[place][0])))
 
     @contextmanager
-    def _opened(self) -> Iterator[Package]:
+    def _opened(self, path: Path) -> Iterator[Package]:
         with ExitStack() as stack:
-            try:
-                package = stack.enter_context(opened_path(self._bundle(), self.limits))
-            except OSError as problem:
-                raise BundleNotFound(f"The bundle cannot be opened ({type(problem).__name__}).", _ALLOW) from None
+            with _readable():
+                package = stack.enter_context(opened_path(path, self.limits))
             yield package
 
-    def _bundle(self) -> Path:
-        """The folder or zip to read."""
+    def _bundles(self) -> list[tuple[Path, float]]:
+        """The folder or zips to read, with their times."""
         stated, pattern = split_pattern(self.path)
         path = Path(stated).resolve()
         if self.within is not None and not path.is_relative_to(self.within.resolve()):
@@ -80,12 +92,21 @@ class LocalSource(BundleSource):
         if not path.exists():
             raise BundleNotFound("There is no file or folder at the path of the bundle.", _ALLOW)
         if not path.is_dir():
-            return path
+            return [(path, path.stat().st_mtime)]
         files = _plain_files(path, self.limits)
+        unpacked = unpacked_files(files)
         zips = any(one.name.lower().endswith(".zip") for one in files)
-        if pattern is None and (unpacked_files(files) or not zips):
-            return path
-        return path / newest_zip(files, pattern).name
+        if pattern is None and (unpacked or not zips):
+            return [(path, max((one.modified for one in unpacked), default=0.0))]
+        return [(path / one.name, one.modified) for one in newest_zips(files, pattern)]
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise BundleNotFound(f"The bundle cannot be opened ({type(problem).__name__}).", _ALLOW) from None
 
 
 def opened_path(path: Path, limits: BundleLimits) -> AbstractContextManager[Package]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -58,8 +58,8 @@ class Happening:
 
     @property
     def place(self) -> str:
-        """Where the next page begins, for `before`."""
-        return f"{self.at.isoformat()}.{'f' if self.kind == 'failure' else 's'}.{self.id}"
+        """Where the next page begins, for `before`; fit for an address as it is."""
+        return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}.{'f' if self.kind == 'failure' else 's'}.{self.id}"
 
 
 @dataclass(frozen=True)

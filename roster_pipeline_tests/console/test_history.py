@@ -1,0 +1,135 @@
+"""A school's history and the page of one sync: what they say, and that they are nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from roster_pipeline.console.charts import role_bars
+from roster_pipeline.directory import alerts, failures, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.happenings import happenings
+from roster_pipeline.directory.rollback import roll_back
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.reporting import put_reports
+from roster_pipeline.report import RoleCounts
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.holding import MANY, held_creates, words_of
+from roster_pipeline_tests.directory.building import newcomer, one, sync_rows
+
+SignedIn = Callable[[str], Browser]
+
+
+def test_a_school_without_a_past_says_what_to_do(signed_in: SignedIn) -> None:
+    text = words_of(signed_in(OWNER).get("/schools/lincoln").text)
+    for said in ("Nothing was synced yet.", "Nothing happened yet.", "not tested yet", "by hand", "nobody yet"):
+        assert said in text
+
+
+def test_the_history_tells_syncs_rollbacks_and_failures_newest_first(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    done = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2"))
+    put_reports(database)
+    undone = roll_back(database, done.sync_id, who="it@example.org", reason="by mistake")
+    put_reports(database)
+    with database.begin() as opened:
+        failures.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
+        kinds = [one.kind for one in happenings(opened, lincoln.id)]
+        alerts.open_alert(opened, "connection sis", "down", "The SIS is away.", connection=lincoln.connection.id)
+    assert kinds == ["failure", "rollback", "sync"]
+    text = words_of(signed_in(OWNER).get("/schools/lincoln").text)
+    assert "Failed The SIS did not answer." in text
+    assert "2 created." in text
+    assert f"Undone by rollback {undone.sync_id}" in text
+    assert f"of sync {done.sync_id}" in text
+    assert "Alert on connection sis: down The SIS is away." in text
+
+
+def test_a_long_history_is_turned_page_by_page_without_losing_a_line(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as opened:  # one transaction: all of them at the same moment
+        for number in range(45):
+            failures.record(opened, "lincoln", f"step_{number}", "lincoln: no answer.", None)
+        seen, before = [], None
+        while page := happenings(opened, lincoln.id, before=before, limit=7):
+            seen += [one.id for one in page]
+            before = page[-1].place
+    assert len(seen) == len(set(seen)) == 45
+    assert seen == sorted(seen, reverse=True)
+    owner = signed_in(OWNER)
+    first = owner.get("/schools/lincoln").text
+    older = first.split('rel="next"')[0].rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
+    second = words_of(owner.get(older).text)
+    assert "Step: step 44." in words_of(first)
+    assert "Step: step 0." in second
+    for nonsense in ("x", "2026-01-01T00:00:00.q.1", "2026-01-01T00:00:00.s.x", "9.s.1"):
+        assert owner.get("/schools/lincoln", params={"before": nonsense}).status_code == 404
+
+
+def test_a_syncs_page_says_what_its_mail_said(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    held_creates(database, lincoln)
+    put_reports(database)
+    sync_id = one(database, "select max(id) from sync")
+    page = signed_in(OWNER).get(f"/schools/lincoln/syncs/{sync_id}")
+    text = words_of(page.text)
+    mailed = one(database, "select report ->> 'school_name' from sync")
+    assert mailed == "Lincoln"
+    assert "2 creations are held until someone decides; nothing else had to change." in text
+    assert str(MANY["message"]) in text
+    assert "Look and decide" in text
+    assert "by night" not in text
+    assert '<title id="chart-title">Changes by role</title>' in page.text
+    assert "Roll back" in text
+
+
+def test_a_sync_that_was_undone_says_so_and_cannot_be_undone_again(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    done = sync_rows(database, lincoln, newcomer("u1"))
+    undone = roll_back(database, done.sync_id, who="it@example.org", reason="by mistake")
+    owner = signed_in(OWNER)
+    text = words_of(owner.get(f"/schools/lincoln/syncs/{done.sync_id}").text)
+    assert f"This sync was undone by rollback {undone.sync_id}" in text
+    assert "Roll back" not in text
+    text = words_of(owner.get(f"/schools/lincoln/syncs/{undone.sync_id}").text)
+    assert f"Undoes sync {done.sync_id}" in text
+    assert "it@example.org" in text
+
+
+@pytest.mark.parametrize("path", ["/schools/lincoln", "/schools/lincoln/syncs/{sync}", "/schools/foreign/syncs/{sync}"])
+def test_another_schools_pages_do_not_exist(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow, path: str
+) -> None:
+    done = sync_rows(database, lincoln, newcomer("u1"))
+    stranger = signed_in(STRANGER)
+    answers = [stranger.get(path.format(sync=done.sync_id)), stranger.get("/schools/nowhere")]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert answers[0].text.replace(path.format(sync=done.sync_id), "") == answers[1].text.replace(
+        "/schools/nowhere", ""
+    )
+    for email in (OPERATOR, MANAGER, OWNER):
+        assert signed_in(email).get(f"/schools/lincoln/syncs/{done.sync_id}").status_code == 200
+
+
+def test_a_name_with_markup_stays_a_name(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as opened:
+        tenants.set_school(opened, "lincoln", name="<script>alert(1)</script>")
+    done = sync_rows(database, lincoln, newcomer("u1"))
+    put_reports(database)
+    owner = signed_in(OWNER)
+    for path in ("/", "/schools/lincoln", f"/schools/lincoln/syncs/{done.sync_id}"):
+        text = owner.get(path).text
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)" in text
+
+
+def test_a_chart_has_a_bar_per_role_and_says_its_numbers() -> None:
+    drawn = role_bars([RoleCounts("student", created=90, held=10), RoleCounts("teacher", unchanged=12)])
+    assert 'width="90.0%"' in drawn
+    assert "students: 90 created and 10 held; teachers: no change" in drawn
+    assert "style=" not in drawn
+    assert role_bars([RoleCounts("student", unchanged=12)]) == ""
+    assert "&lt;b&gt;" in role_bars([RoleCounts("<b>", created=1)])

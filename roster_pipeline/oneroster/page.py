@@ -13,6 +13,7 @@ from roster_pipeline.oneroster.errors import Busy, Dribbling, OneRosterError, Se
 from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.outcomes import failure_of
 from roster_pipeline.oneroster.reply import Reply
+from roster_pipeline.oneroster.usual_users import usual_users
 
 STANDARD_LIMIT = 100
 """The standard's default page: the size to fall back to where a larger one is refused."""
@@ -51,7 +52,10 @@ class PagingHabits:
 
 @dataclass(frozen=True)
 class Page:
-    """records: raw, as they came. asked: the limit that was sent. total: stated by header or body, None if not."""
+    """records: raw, as they came, or read where they are usual. asked: the limit that was sent.
+
+    total: stated by header or body, None if not.
+    """
 
     records: list[Any]
     asked: int | None
@@ -112,7 +116,8 @@ class Collection:
             failure = failure_of(reply, label)
             if failure is None:
                 try:
-                    found.append(records_of(reply, self.key, label))
+                    usual = usual_users(reply.body) if self.key == "users" else None
+                    found.append(records_of(reply, self.key, label) if usual is None else (usual, None))
                 except OneRosterError as problem:
                     return problem
             return failure

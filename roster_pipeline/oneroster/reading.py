@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -184,6 +185,8 @@ class Reading:
                 self.agents.update(user["agents"])
 
     def _note_padded(self, records: list[Any], users: list[dict[str, Any]]) -> None:
+        if len(records) == len(users) and all(map(operator.is_, records, users)):
+            return
         try:
             if len(records) == len(users) and [r["sourcedId"] for r in records] == [u["sourcedId"] for u in users]:
                 return

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from roster_pipeline.oneroster.role_entries import Rejection, role_entries
 from roster_pipeline.oneroster.status_info import folded
+from roster_pipeline.oneroster.usual_users import ReadUser
 from roster_pipeline.oneroster.values import (
     ID_NULLS,
     NO_TEXTS,
@@ -91,8 +92,10 @@ class UserReader:
         rejects: list[dict[str, Any]] = []
         with _no_collection():
             for record in records:
-                user = self.one(record, rejects)
-                if user is not None:
+                if type(record) is ReadUser:
+                    record["metadata"] = self._metadata(record["metadata"]) if self._metadata_keys else {}
+                    users.append(record)
+                elif (user := self.one(record, rejects)) is not None:
                     users.append(user)
         return users, rejects
 

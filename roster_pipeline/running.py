@@ -41,11 +41,13 @@ def run_school(
     who: str,
     dry_run: bool = False,
     night: str | None = None,
+    run_id: str | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Run the job for one school and wait. A dry run ends before anything is applied.
 
     night: runs with the same night share one pull per connection; without it the run fetches for itself.
+    run_id: the id that the run shall have, where somebody follows it by that.
     on_step: told what the run is doing, in words. Also makes the school's partition, which the daemon's sensor would
     do a little later.
     """
@@ -55,7 +57,7 @@ def run_school(
     from roster_pipeline.definitions import defs
     from roster_pipeline.partitions import schools
 
-    run_id = str(uuid.uuid4())
+    run_id = run_id or str(uuid.uuid4())
     tags = {WHO_TAG: who}
     if dry_run:
         tags[DRY_RUN_TAG] = "true"

@@ -23,19 +23,24 @@ from roster_pipeline.console.pages import (
     audit,
     history,
     holds,
+    new_school,
     openid,
     overview,
     plans,
     rejected,
     rollbacks,
+    runs,
+    settings,
     sign_in,
     syncs,
+    testing,
 )
 from roster_pipeline.console.session import SignedIn
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, DirectoryError
 
 PAGES = (
+    new_school,  # before the school of that key
     access,
     audit,
     history,
@@ -45,9 +50,12 @@ PAGES = (
     plans,
     rejected,
     rollbacks,
+    runs,
+    settings,
     sign_in,
     static_files,
     syncs,
+    testing,
 )
 """Modules with `routes`, by name. Of two routes that fit, the first one counts."""
 

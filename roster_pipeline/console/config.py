@@ -13,6 +13,7 @@ PROXIES = "ROSTER_CONSOLE_PROXIES"
 IDLE = "ROSTER_CONSOLE_IDLE_MINUTES"
 LIFETIME = "ROSTER_CONSOLE_SESSION_HOURS"
 MAIL_LINKS = "ROSTER_CONSOLE_MAIL_LINKS"
+RUNS = "ROSTER_CONSOLE_RUNS"
 ISSUER = "ROSTER_OIDC_ISSUER"
 CLIENT_ID = "ROSTER_OIDC_CLIENT_ID"
 CLIENT_SECRET = "ROSTER_OIDC_CLIENT_SECRET"  # noqa: S105 - the variable's name
@@ -52,6 +53,8 @@ class Config:
     lifetime: timedelta = timedelta(hours=12)
     oidc: Oidc | None = None
     mail_links: bool = True
+    runs: int = 2
+    """Syncs and dry runs that people may have under way at once on this machine."""
 
     @property
     def secure(self) -> bool:
@@ -95,6 +98,7 @@ def config_from(environment: Mapping[str, str], database_url: str, host: str = L
         lifetime=timedelta(hours=_number(environment, LIFETIME, 12)),
         oidc=oidc,
         mail_links=_switch(environment, MAIL_LINKS, default=oidc is None),
+        runs=_number(environment, RUNS, 2),
     )
 
 

@@ -38,6 +38,11 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
     return response
 
 
+def piece(template: str, macro: str, *given: object) -> str:
+    """One macro of a template as text, for what reaches a page after it was shown."""
+    return str(getattr(_templates().get_template(template).module, macro)(*given))
+
+
 def see(request: Request, url: str, *, told: str | None = None) -> RedirectResponse:
     """On to another page, after a form. told: a sentence that the next page shows, once."""
     if told and request.state.token:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tables import asked_run, plan, sync
+from roster_pipeline.directory.tables import asked_run, plan, school, sync
 
 Kind = Literal["sync", "dry_run"]
 LOST_MINUTES = 5
@@ -99,6 +99,17 @@ def get(conn: Connection, school_id: int, run_id: str) -> AskedRun | None:
     query = select(asked_run).where(asked_run.c.id == run_id, asked_run.c.school_id == school_id)
     found = conn.execute(query).mappings().first()
     return None if found is None else _row(found)
+
+
+def find(conn: Connection, run_id: str) -> tuple[AskedRun, str] | None:
+    """One run with its school's key, for the process that carries it out."""
+    query = select(asked_run, school.c.key.label("school_key")).join(school, school.c.id == asked_run.c.school_id)
+    found = conn.execute(query.where(asked_run.c.id == run_id)).mappings().first()
+    if found is None:
+        return None
+    plain = dict(found)
+    key = plain.pop("school_key")
+    return _row(plain), key
 
 
 def of_school(conn: Connection, school_id: int, limit: int = 20) -> list[AskedRun]:

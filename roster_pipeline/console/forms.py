@@ -1,0 +1,224 @@
+"""Between settings and a form: what each field shows, what comes back, and what is wrong with it, in words.
+
+A field is named after its setting's place: `connection-url`, `school-students-archive`,
+`school-guards-windows-0-first`.
+Shares are percentages on the page. The Client Secret is never among the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from roster_pipeline.settings import ConnectionSettings, Guards, QualityRule, RoleSettings, SchoolSettings, Window
+
+Values = dict[str, str]
+ON = "on"
+CONNECTION, SCHOOL = "connection", "school"
+ROLES = ("students", "teachers", "staff", "admins")
+SWITCHES = tuple(RoleSettings.model_fields)
+LINES = ("report_to", "role_map")
+"""Settings that are written one a line."""
+EMPTY_WINDOWS = 2
+MOST_WINDOWS = 20
+SHARES = frozenset(name for name, field in Guards.model_fields.items() if field.annotation is float)
+CHECKS = {
+    CONNECTION: tuple(name for name, field in ConnectionSettings.model_fields.items() if field.annotation is bool),
+    SCHOOL: tuple(name for name, field in SchoolSettings.model_fields.items() if field.annotation is bool),
+}
+NESTED = (*ROLES, "guards", "quality")
+
+
+def name_of(*path: object) -> str:
+    """The field of a setting's place."""
+    return "-".join(str(step) for step in path)
+
+
+def shown(settings: BaseModel, prefix: str) -> Values:
+    """What the fields of a connection or a school show."""
+    values: Values = {}
+    for name, value in settings.model_dump(mode="json").items():
+        if name not in NESTED and name not in LINES:
+            values[name_of(prefix, name)] = _text(value)
+    if isinstance(settings, SchoolSettings):
+        values[name_of(prefix, "sync_time")] = f"{settings.sync_time:%H:%M}"
+        values[name_of(prefix, "report_to")] = "\n".join(settings.report_to)
+        values[name_of(prefix, "role_map")] = "\n".join(
+            f"{role} = {group}" for role, group in settings.role_map.items()
+        )
+        for role in ROLES:
+            for switch in SWITCHES:
+                values[name_of(prefix, role, switch)] = _text(getattr(getattr(settings, role), switch))
+        values |= _shown_guards(settings, prefix)
+        for rule, tuned in settings.quality.items():
+            values[name_of(prefix, "quality", rule, "severity")] = tuned.severity or ""
+            values[name_of(prefix, "quality", rule, "mostly")] = "" if tuned.mostly is None else _percent(tuned.mostly)
+    return values
+
+
+def _shown_guards(settings: SchoolSettings, prefix: str) -> Values:
+    values: Values = {}
+    for name in Guards.model_fields:
+        value = getattr(settings.guards, name)
+        if name != "windows":
+            values[name_of(prefix, "guards", name)] = _percent(value) if name in SHARES else _text(value)
+    for place, window in enumerate(settings.guards.windows):
+        for part, value in window.model_dump(mode="json").items():
+            values[name_of(prefix, "guards", "windows", place, part)] = _text(value)
+    return values
+
+
+def sent(form: Mapping[str, Any], prefix: str) -> Values:
+    """The fields of a form that belong to a connection or a school, as typed. A box not ticked is not sent."""
+    return {name: str(value).replace("\r\n", "\n") for name, value in form.items() if name.startswith(f"{prefix}-")}
+
+
+def plain_connection(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A connection's settings as plain data, on top of the stored ones. Empty means none, where a setting may be."""
+    plain = dict(stored)
+    for name, field in ConnectionSettings.model_fields.items():
+        typed = values.get(name_of(CONNECTION, name))
+        if name in CHECKS[CONNECTION]:
+            plain[name] = typed == ON
+        elif typed is not None:
+            optional = field.default is None
+            plain[name] = None if optional and not typed.strip() else typed.strip()
+    return plain
+
+
+def plain_school(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A school's settings as plain data, on top of the stored ones."""
+    plain = dict(stored)
+    for name in SchoolSettings.model_fields:
+        typed = values.get(name_of(SCHOOL, name))
+        if name in CHECKS[SCHOOL]:
+            plain[name] = typed == ON
+        elif typed is not None and name not in NESTED:
+            plain[name] = typed.strip()
+    for role in ROLES:
+        plain[role] = {switch: values.get(name_of(SCHOOL, role, switch)) == ON for switch in SWITCHES}
+    if name_of(SCHOOL, "report_to") in values:
+        plain["report_to"] = values[name_of(SCHOOL, "report_to")].replace(",", "\n").replace(";", "\n").split()
+    if name_of(SCHOOL, "role_map") in values:
+        plain["role_map"] = _pairs(values[name_of(SCHOOL, "role_map")])
+    plain["guards"] = _guards(values, plain["guards"])
+    plain["quality"] = _quality(values, plain["quality"])
+    return plain
+
+
+def _guards(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
+    guards = dict(stored)
+    for name in Guards.model_fields:
+        typed = values.get(name_of(SCHOOL, "guards", name))
+        if typed is not None and name != "windows":
+            guards[name] = _share(typed) if name in SHARES else typed.strip()
+    if any(name.startswith(name_of(SCHOOL, "guards", "windows")) for name in values):
+        guards["windows"] = [window for _, window in _windows(values)]
+    return guards
+
+
+def _windows(values: Values) -> list[tuple[int, dict[str, str]]]:
+    """The rows that hold a date, with their place on the page."""
+    found = []
+    for place in range(MOST_WINDOWS):
+        row = {part: values.get(name_of(SCHOOL, "guards", "windows", place, part), "") for part in Window.model_fields}
+        if row["first"] or row["last"]:
+            found.append((place, row))
+    return found
+
+
+def _quality(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
+    start = name_of(SCHOOL, "quality", "")
+    rules: dict[str, Any] = {} if any(name.startswith(start) for name in values) else dict(stored)
+    for name, typed in values.items():
+        rule, _, part = name.removeprefix(start).rpartition("-")
+        if name.startswith(start) and part in QualityRule.model_fields and typed.strip():
+            rules.setdefault(rule, {})[part] = _share(typed) if part == "mostly" else typed
+    return rules
+
+
+def window_places(values: Values) -> range:
+    """The rows of windows that the page shows: those that hold something, and a few empty ones."""
+    used = [place for place, _ in _windows(values)]
+    return range(min(MOST_WINDOWS, (max(used) + 1 if used else 0) + EMPTY_WINDOWS))
+
+
+def errors_of(problem: ValidationError, prefix: str, values: Values) -> dict[str, str]:
+    """Field to message, in words; the first of each field counts."""
+    found: dict[str, str] = {}
+    for error in problem.errors(include_url=False, include_input=False):
+        field = _field(error["loc"], prefix, values)
+        found.setdefault(field, _words(error))
+    return found
+
+
+def _field(place: Sequence[int | str], prefix: str, values: Values) -> str:
+    if place and place[0] in LINES:
+        return name_of(prefix, place[0])
+    if tuple(place[:2]) == ("guards", "windows") and len(place) > 2:
+        row = _windows(values)[int(place[2])][0]
+        return name_of(prefix, "guards", "windows", row, *(place[3:] or ("last",)))
+    return name_of(prefix, *place)
+
+
+def _words(error: ErrorDetails) -> str:
+    kind, bounds, place = error["type"], error.get("ctx") or {}, error["loc"]
+    share = place[-1] in SHARES or place[-1] == "mostly"
+    if share:
+        return "Write a percentage from 0 to 100."
+    line = f"Line {int(place[1]) + 1}: " if place[0] == "report_to" and len(place) > 1 else ""
+    if kind == "value_error":
+        message = error["msg"].removeprefix("Value error, ")
+        return line + message[:1].upper() + message[1:] + "."
+    if kind in ("missing", "string_too_short"):
+        return "Fill this in."
+    if kind == "string_too_long":
+        return f"Use {bounds.get('max_length')} characters at most."
+    if kind in ("int_parsing", "int_type", "int_from_float", "int_parsing_size"):
+        return "Write a whole number."
+    if kind == "greater_than_equal":
+        return f"Write {bounds['ge']:,} or more."
+    if kind == "less_than_equal":
+        return f"Write {bounds['le']:,} or less."
+    if kind.startswith("time"):
+        return "Write a time, such as 20:00."
+    if kind.startswith("date"):
+        return "Write a date, such as 2027-06-20."
+    if kind == "literal_error":
+        one = f"{place[1]}: c" if place[0] == "role_map" and len(place) > 1 else "C"
+        return f"{one}hoose one of {bounds.get('expected', 'the list')}.".replace("'", "")
+    if kind == "string_pattern_mismatch" and place[-1] == "phone_region":
+        return "Write the two letters of a country, such as US or DE."
+    return "This cannot be used here."
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Lines of `role = group`. One without a group is kept, so that the check says what is wrong with it."""
+    pairs = {}
+    for line in text.split("\n"):
+        role, _, group = line.rpartition("=") if "=" in line else (line, "", "")
+        if line.strip():
+            pairs[role.strip()] = group.strip()
+    return pairs
+
+
+def _share(typed: str) -> float | str:
+    """A percentage as a share; what is no number stays as it was typed, for the check to refuse."""
+    text = typed.strip().removesuffix("%").strip().replace(",", ".")
+    try:
+        return round(float(text) / 100, 8)
+    except ValueError:
+        return text or "none"
+
+
+def _percent(share: float) -> str:
+    return f"{round(share * 100, 6):g}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return ON if value else ""
+    return "" if value is None else str(value)

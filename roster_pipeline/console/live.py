@@ -1,0 +1,79 @@
+"""Server-sent events: a page follows a test or a run by looking at its row in the database, whoever works on it.
+
+Every event has a number, so that a browser that lost the stream gets what came after, and nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from roster_pipeline.directory.errors import DirectoryError
+
+LOOK_EVERY = 0.4
+"""Seconds between two looks."""
+STILL_THERE_EVERY = 15.0
+"""Seconds after which a proxy that hears nothing might close; then a comment is sent."""
+LONGEST = 900.0
+"""Seconds after which a stream ends by itself. The browser comes again, and is asked again who it is."""
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One piece for the page. kind: add, state or show (`live.js`). position: how far one has seen, with it."""
+
+    kind: str
+    html: str
+    position: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one look found. ended: nothing will follow."""
+
+    events: list[Event]
+    ended: bool
+
+
+Look = Callable[[str], Seen]
+"""What is new since a position; the empty text is the beginning."""
+
+
+def stream(request: Request, look: Look) -> StreamingResponse:
+    """The answer to an EventSource. look: asked again and again, in a thread."""
+    return StreamingResponse(
+        _events(look, request.headers.get("last-event-id", "")), media_type="text/event-stream", headers=HEADERS
+    )
+
+
+async def _events(look: Look, position: str) -> AsyncIterator[str]:
+    clock = asyncio.get_running_loop().time
+    began = spoke = clock()
+    yield "retry: 1000\n\n"
+    while clock() - began < LONGEST:
+        try:
+            seen = await run_in_threadpool(look, position)
+        except DirectoryError:
+            return  # the database is away; the browser asks again
+        for event in seen.events:
+            position, spoke = event.position, clock()
+            yield written(event)
+        if seen.ended:
+            yield "event: end\ndata: end\n\n"
+            return
+        if clock() - spoke > STILL_THERE_EVERY:
+            spoke = clock()
+            yield ": still there\n\n"
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def written(event: Event) -> str:
+    """The event as the standard writes it: one `data` line per line."""
+    data = "\n".join(f"data: {line}" for line in event.html.splitlines() if line.strip())
+    return f"id: {event.position}\nevent: {event.kind}\n{data or 'data:'}\n\n"

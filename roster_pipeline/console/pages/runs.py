@@ -1,0 +1,110 @@
+"""Preview & run: Sync now and Dry run, and the progress of each run, live."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from roster_pipeline.console.access import nothing_here, school_of, viewer
+from roster_pipeline.console.config import Config
+from roster_pipeline.console.launching import launch
+from roster_pipeline.console.limits import limit
+from roster_pipeline.console.live import Event, Seen, stream
+from roster_pipeline.console.page import database, form, page, piece
+from roster_pipeline.directory import asked_runs
+from roster_pipeline.directory.asked_runs import AlreadyGoing, AskedRun, Kind, Outcome, TooManyRuns
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.reporting import run_url
+from roster_pipeline.running import LAST_STEP, STEPS
+
+WINDOW = timedelta(hours=1)
+BY_ONE_PERSON = 60
+KINDS: dict[str, Kind] = {"sync": "sync", "dry_run": "dry_run"}
+PIECES = "live_pieces.html"
+
+
+def list_(request: Request) -> Response:
+    """GET: the two buttons, and the runs of late."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        runs = asked_runs.of_school(opened, school.id)
+    return page(request, "runs.html", **_context(school), runs=runs, refused=None)
+
+
+def start(request: Request) -> Response:
+    """POST: begin a run, or say which one is going on."""
+    kind = KINDS.get(str(form(request).get("kind", "")))
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        runs = asked_runs.of_school(opened, school.id)
+    if kind is None:
+        raise nothing_here()
+    who = viewer(request)
+    config: Config = request.app.state.config
+    with database(request).begin() as opened:
+        limit(opened, "runs by", who.email, BY_ONE_PERSON, WINDOW)
+    try:
+        run_id = launch(database(request), school, kind, who=who.who, most=config.runs)
+    except (AlreadyGoing, TooManyRuns) as problem:
+        return page(request, "runs.html", status=409, **_context(school), runs=runs, refused=problem)
+    return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
+
+
+def show(request: Request) -> Response:
+    """GET: how far one run is."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        run, outcome = _run(opened, school, request.path_params["run"])
+    more: dict[str, Any] = {"run": run, "outcome": outcome, "steps": steps_of(run), "url": run_url(run.id)}
+    return page(request, "run.html", **_context(school), **more)
+
+
+async def events(request: Request) -> Response:
+    """GET: the same as it goes on."""
+    run_id = request.path_params["run"]
+
+    def now() -> tuple[SchoolRow, AskedRun, Outcome]:
+        with database(request).begin() as opened:
+            school = school_of(request, opened)
+            return school, *_run(opened, school, run_id)
+
+    await run_in_threadpool(now)
+
+    def look(position: str) -> Seen:
+        school, run, outcome = now()
+        here = "end" if run.ended_at else f"at {run.step or 'the start'}"
+        shown = piece(PIECES, "progress", run, steps_of(run), outcome, f"/schools/{school.key}")
+        news = [Event("show", shown, here)] if here != position else []
+        return Seen(news, ended=run.ended_at is not None)
+
+    return stream(request, look)
+
+
+def steps_of(run: AskedRun) -> list[str]:
+    """The steps of a run, in words and in order; a dry run applies nothing."""
+    return [words for step, words in STEPS.items() if step != LAST_STEP or run.kind == "sync"]
+
+
+def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[AskedRun, Outcome]:
+    run = asked_runs.get(opened, school.id, run_id)
+    if run is None:
+        raise nothing_here()
+    return run, asked_runs.outcome(opened, school.id, run_id)
+
+
+def _context(school: SchoolRow) -> dict[str, Any]:
+    return {"school": school, "tab": "runs", "base": f"/schools/{school.key}", "zone": school.settings.time_zone}
+
+
+routes = [
+    Route("/schools/{key}/runs", list_, methods=["GET"]),
+    Route("/schools/{key}/runs", start, methods=["POST"]),
+    Route("/schools/{key}/runs/{run}", show, methods=["GET"]),
+    Route("/schools/{key}/runs/{run}/events", events, methods=["GET"]),
+]

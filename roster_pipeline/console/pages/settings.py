@@ -1,0 +1,98 @@
+"""Automatic Rostering: the settings of one school. What is wrong stands beside its field, and nothing is saved."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from roster_pipeline.console.access import school_of, viewer
+from roster_pipeline.console.page import database, page, see
+from roster_pipeline.console.settings_form import (
+    Form,
+    chosen_preset,
+    context,
+    seen_of,
+    sent_form,
+    stored_form,
+    wrong,
+)
+from roster_pipeline.desk.changed import ChangedMeanwhile
+from roster_pipeline.desk.last_test import LastTest, NeedsTest
+from roster_pipeline.desk.saving import save
+from roster_pipeline.desk.wrong_field import WrongField
+from roster_pipeline.directory import trials
+
+AUTOMATIC = "school-automatic"
+
+
+def show(request: Request) -> Response:
+    """GET: what is stored; with `trial` the form as it was tested, for browsers without scripts and for reloading."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        opened_form = stored_form(opened, school)
+        trial = trials.get(opened, school.id, request.query_params.get("trial", ""))
+    if trial is not None and trial.who == viewer(request).who:
+        opened_form.trial = trial
+        opened_form.values = trial.form["values"]
+        opened_form.seen = trial.form["seen"]
+    return filled(request, opened_form)
+
+
+def keep(request: Request) -> Response:
+    """POST: save, all of it or nothing."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        came, wanted = sent_form(request, stored_form(opened, school))
+    if wanted is None:
+        return filled(request, came, 400)
+    who = viewer(request)
+    try:
+        with database(request).begin() as opened:
+            names, state = save(opened, school.key, wanted, who=who.who, operator=who.operator, seen=seen_of(came))
+    except WrongField as problem:
+        came.errors |= wrong(problem)
+    except NeedsTest as problem:
+        came.errors[AUTOMATIC] = f"{problem.message} {problem.remedy}"
+    except ChangedMeanwhile as problem:
+        came.conflict = problem
+        return filled(request, came, 409)
+    else:
+        return see(request, f"/schools/{school.key}/settings", told=_told(names, state, wanted.settings.automatic))
+    return filled(request, came, 400)
+
+
+def hints(request: Request) -> Response:
+    """GET: what is known of the chosen SIS, as a piece of the page."""
+    return page(request, "settings_hints.html", preset=chosen_preset(request.query_params))
+
+
+def page_with_hints(request: Request) -> Response:
+    """POST: the whole page with the hints of the chosen SIS, for browsers without scripts."""
+    with database(request).begin() as opened:
+        came, _ = sent_form(request, stored_form(opened, school_of(request, opened)))
+    came.errors.clear()
+    return filled(request, came)
+
+
+def filled(request: Request, shown_form: Form, status: int = 200) -> Response:
+    """The page with a form."""
+    return page(request, "settings.html", status=status, **context(request, shown_form))
+
+
+def _told(names: list[str], state: LastTest, automatic: bool) -> str:
+    if not names:
+        return "Nothing was changed."
+    if automatic:
+        return "Saved. The school is synced every evening."
+    if state is LastTest.GREEN:
+        return "Saved."
+    return "Saved. Test Your Information before you enable Automatic Rostering."
+
+
+routes = [
+    Route("/sis-hints", hints, methods=["GET"]),
+    Route("/schools/{key}/settings", show, methods=["GET"]),
+    Route("/schools/{key}/settings", keep, methods=["POST"]),
+    Route("/schools/{key}/hints", page_with_hints, methods=["POST"]),
+]

@@ -1,0 +1,78 @@
+"""What the fields of the settings page are called and what they say, where there are many of a kind."""
+
+from __future__ import annotations
+
+from functools import cache
+from zoneinfo import available_timezones
+
+SIGN_INS = (
+    ("auto", "Found out by asking"),
+    ("oauth2", "OAuth 2.0 client credentials"),
+    ("oauth1", "OAuth 1.0a"),
+    ("bearer", "Static bearer token (the Client Secret)"),
+)
+VERSIONS = (("auto", "Found out by asking"), ("1.2", "OneRoster 1.2"), ("1.1", "OneRoster 1.1"))
+STRATEGIES = (
+    ("auto", "Decided by size"),
+    ("whole", "The whole SIS once, split here"),
+    ("per_school", "One school at a time"),
+)
+REPORT_WHEN = (
+    ("every", "After every sync"),
+    ("problems", "Only on changes and problems"),
+    ("daily", "One mail a day for all schools"),
+)
+ATTACHMENTS = (
+    ("none", "Nothing"),
+    ("ids", "The changes as CSV, with ids alone"),
+    ("masked", "The changes as CSV, with masked names"),
+)
+FIRST_SYNC = (("approve", "Waits until somebody approves it"), ("apply", "Is applied at once"))
+WINDOW_KINDS = (("blackout", "Nothing is changed"), ("add_only", "People are only added"))
+SEVERITIES = (("", "As usual"), ("error", "Error"), ("warning", "Warning"), ("off", "Off"))
+ROLE_NAMES = {
+    "students": "Students",
+    "teachers": "Teachers",
+    "staff": "Staff",
+    "admins": "Admins",
+}
+GUARDS = {
+    "archive_share": ("Archived people", "Most people of a role that one sync may archive."),
+    "archive_always_allowed": ("Always allowed archivals", "So many pass in a small role, whatever their share."),
+    "archive_small_role": ("Small role", "Up to how many people a role counts as small."),
+    "archive_most": ("Most archivals", "So many people at most are archived in one sync, whatever their share."),
+    "shrink_share": ("Shrinking role", "How much smaller than usual a role may come from the SIS."),
+    "create_share": ("New people", "Most new people of a role, after the first sync."),
+    "update_share": ("Updated people", "Most people of a role who may change in one sync."),
+    "update_key_share": ("Changed e-mails or numbers", "Most people of a role whose e-mail or number may change."),
+    "rekeyed_share": ("New ids", "Most people whose SIS id may be new overnight while number or e-mail still match."),
+    "rejected_share_archive": ("Unusable records, for archivals", "Beyond this share nobody is archived."),
+    "rejected_share_all": ("Unusable records, for everything", "Beyond this share the whole sync waits."),
+    "contradictions": (
+        "Contradictions",
+        "People missing from the list for whom the SIS still answers; beyond so many nobody is archived.",
+    ),
+    "grace_syncs": ("Grace", "Complete syncs in a row that somebody must be missing before being archived."),
+}
+QUALITY = {
+    "has_people": "There is anybody at all",
+    "given_name_present": "People have a given name",
+    "family_name_present": "People have a family name",
+    "sourced_id_unique": "A sourcedId is one record",
+    "sourced_id_once": "A record is sent once",
+    "number_unique": "A number is one person",
+    "email_valid": "E-mail addresses are valid",
+    "email_unique": "Nobody shares an e-mail address",
+    "role_known": "Roles are known ones",
+    "grade_known": "Grades are known ones",
+    "org_present": "Records say which school they belong to",
+    "contact_resolves": "Contacts that students name were delivered",
+    "record_usable": "Records could be used",
+}
+
+
+@cache
+def zones() -> tuple[str, ...]:
+    """Names of time zones as people know them, by name."""
+    odd = ("Etc/", "SystemV/", "US/", "posix", "right")
+    return tuple(sorted(name for name in available_timezones() if "/" in name and not name.startswith(odd)))

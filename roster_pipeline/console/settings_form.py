@@ -1,0 +1,186 @@
+"""The settings form of one school: what it shows, what came back from it, and who may change its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from starlette.requests import Request
+
+from roster_pipeline.console import settings_fields
+from roster_pipeline.console.access import Viewer, viewer
+from roster_pipeline.console.forms import (
+    CONNECTION,
+    SCHOOL,
+    SHARES,
+    Values,
+    errors_of,
+    name_of,
+    plain_connection,
+    plain_school,
+    sent,
+    shown,
+    window_places,
+)
+from roster_pipeline.console.page import form
+from roster_pipeline.desk.changed import ChangedMeanwhile
+from roster_pipeline.desk.last_test import last_test
+from roster_pipeline.desk.saving import Wanted
+from roster_pipeline.desk.wrong_field import SECRET, WrongField
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.secrets import REFERENCE
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.trials import Trial
+from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
+from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+
+NAME = "school-name"
+LONGEST_NAME = 200
+Errors = dict[str, str]
+ALWAYS_SHOWN = {"connection-sis", "connection-url", "connection-client_id"}
+START_FIELDS = {"sis", "url", "token_url"}
+"""What an owner types at once; the rest of a preset is taken over where it still stands as it was."""
+
+
+@dataclass
+class Form:
+    """One state of the form. seen: the revisions that it was opened on. trial: the test that is shown with it."""
+
+    school: SchoolRow
+    sharing: list[SchoolRow]
+    values: Values
+    seen: str
+    errors: Errors = field(default_factory=dict)
+    trial: Trial | None = None
+    conflict: ChangedMeanwhile | None = None
+    test_errors: Errors = field(default_factory=dict)
+
+    def may_connect(self, who: Viewer) -> bool:
+        """Whether somebody may change the connection: they may see every school that shares it."""
+        return all(who.may_see(one) for one in [self.school, *self.sharing])
+
+
+def stored_form(opened: Connection, school: SchoolRow) -> Form:
+    """The form as it is opened: what is stored."""
+    sharing = [one for one in tenants.schools_of(opened, school.connection.id) if one.id != school.id]
+    values = shown(school.connection.settings, CONNECTION) | shown(school.settings, SCHOOL) | {NAME: school.name}
+    return Form(school, sharing, values, f"{school.revision}.{school.connection.revision}")
+
+
+def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
+    """The form as it came back, and what it asks for; None where a field is wrong, which stands in its errors."""
+    given = form(request)
+    may_connect = stored.may_connect(viewer(request))
+    values = sent(given, SCHOOL) | (sent(given, CONNECTION) if may_connect else {})
+    came = replace(stored, values=values, seen=str(given.get("seen", "")), errors={})
+    school, errors = stored.school, came.errors
+    connection = _connection(came, school.connection.settings) if may_connect else None
+    name = values.get(NAME, school.name).strip()
+    if not name or len(name) > LONGEST_NAME:
+        errors[NAME] = f"Write a name of at most {LONGEST_NAME} characters."
+    settings: SchoolSettings | None = None
+    try:
+        settings = SchoolSettings.model_validate(plain_school(values, school.settings.model_dump(mode="json")))
+    except ValidationError as problem:
+        errors |= errors_of(problem, SCHOOL, values)
+    if errors or settings is None:
+        return came, None
+    secret = str(given.get("secret", "")) if may_connect else ""
+    return came, Wanted(name, settings, connection, secret or None, str(given.get("trial", "")) or None)
+
+
+def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | None:
+    before = stored.model_dump(mode="json")
+    plain = plain_connection(came.values, before)
+    try:
+        chosen = preset(plain["sis"])
+    except UnknownPreset:
+        came.errors[name_of(CONNECTION, "sis")] = "Choose one of the list."
+        return None
+    if chosen.name != stored.sis:
+        known = {name: value for name, value in chosen.defaults().items() if name not in START_FIELDS}
+        plain |= {name: value for name, value in known.items() if str(plain[name]) == str(before[name])}
+    try:
+        return ConnectionSettings.model_validate(plain)
+    except ValidationError as problem:
+        came.errors.update(errors_of(problem, CONNECTION, came.values))
+        return None
+
+
+def seen_of(came: Form) -> tuple[int, int]:
+    """The revisions of school and connection that the form was opened on; those of nobody where it does not say."""
+    school, _, connection = came.seen.partition(".")
+    return (_number(school), _number(connection))
+
+
+def wrong(problem: WrongField) -> Errors:
+    """The same beside its field."""
+    return {"secret" if problem.field == SECRET else name_of(CONNECTION, problem.field): problem.message}
+
+
+def chosen_preset(values: Mapping[str, str]) -> Preset:
+    """The SIS that the form shows; `other` for one that we do not know."""
+    try:
+        return preset(values.get(name_of(CONNECTION, "sis")) or OTHER)
+    except UnknownPreset:
+        return preset(OTHER)
+
+
+def context(request: Request, shown_form: Form) -> dict[str, Any]:
+    """What the templates of the form need."""
+    school, errors, who = shown_form.school, shown_form.errors, viewer(request)
+    may_connect = shown_form.may_connect(who)
+    stored = school.connection.settings
+    mine = [one.name for one in shown_form.sharing if who.may_see(one)]
+    others = len(shown_form.sharing) - len(mine)
+    trial = shown_form.trial
+    kept = trial.id if trial and trial.typed and trial.who == who.who else ""
+    values = shown_form.values if may_connect else shown(stored, CONNECTION) | shown_form.values
+    return {
+        "school": school,
+        "tab": "settings",
+        "base": f"/schools/{school.key}",
+        "v": shown_form.values,
+        "e": errors,
+        "seen": shown_form.seen,
+        "conflict": shown_form.conflict,
+        "fields": settings_fields,
+        "shares": SHARES,
+        "defaults": shown(SchoolSettings(school_id="any"), SCHOOL),
+        "windows": window_places(shown_form.values),
+        "presets": presets(),
+        "preset": chosen_preset(values),
+        "stored": stored,
+        "may_connect": may_connect,
+        "shared": mine + ([f"{others} more"] if others else []),
+        "secret_state": _secret_state(school.connection.secret),
+        "secret_hint": _secret_hint(school.connection.secret, kept),
+        "keep_trial": kept,
+        "trial": trial,
+        "test_errors": shown_form.test_errors,
+        "state": last_test(school),
+        "tested_at": datetime.fromisoformat(school.test["at"]) if school.test else None,
+        "advanced_wrong": any(name.startswith("connection-") and name not in ALWAYS_SHOWN for name in errors),
+        "guards_wrong": any(name.startswith("school-guards") for name in errors),
+        "quality_wrong": any(name.startswith("school-quality") for name in errors),
+    }
+
+
+def _secret_state(secret: str | None) -> str:
+    if not secret:
+        return "none stored"
+    return "kept in a variable" if secret.startswith(REFERENCE) else "stored"
+
+
+def _secret_hint(secret: str | None, kept: str) -> str:
+    if kept:
+        return "The secret you tested is used. Leave this empty, or type another one."
+    return "It is stored and never shown. Leave this empty to keep it." if secret else "It is never shown again."
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

@@ -1,0 +1,43 @@
+"""What people may let this machine reach, who are not its operators.
+
+A form that tests an address is a way to ask this machine to call somewhere. Owners and managers reach public servers
+only. An operator can open one server in the private network for a connection; the permission is for that server and
+ends when somebody else changes the address. Files of this machine are the operator's, and variables of its environment
+are set at the command line alone.
+"""
+
+from __future__ import annotations
+
+from roster_pipeline.desk.connection_changes import same_place, secret_must_be_typed
+from roster_pipeline.desk.wrong_field import SECRET, WrongField
+from roster_pipeline.directory.secrets import REFERENCE
+from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.settings import ConnectionSettings
+
+PEM = "-----BEGIN"
+
+
+def allowed(stored: ConnectionSettings | None, wanted: ConnectionSettings, *, operator: bool) -> ConnectionSettings:
+    """What may be tried and saved of the wanted settings. stored: None for a new connection. Raises WrongField."""
+    if operator:
+        return wanted
+    if wanted.url.lower().startswith("file:") and (stored is None or stored.url != wanted.url):
+        raise WrongField("url", "Only an operator can let a connection read files of this machine.")
+    named = wanted.ca_bundle is not None and not wanted.ca_bundle.lstrip().startswith(PEM)
+    if named and (stored is None or stored.ca_bundle != wanted.ca_bundle):
+        raise WrongField("ca_bundle", "Paste the certificates themselves, each from its line -----BEGIN on.")
+    private = stored is not None and stored.allow_private_addresses and same_place(stored, wanted)
+    return wanted.model_copy(update={"allow_private_addresses": private})
+
+
+def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:
+    """The typed secret, or None for the stored one. Raises WrongField where it has to be typed, or may not be it."""
+    if typed:
+        if typed.startswith(REFERENCE):
+            raise WrongField(SECRET, "A secret that is kept in a variable is set at the command line.")
+        return typed
+    if stored is not None and stored.secret and secret_must_be_typed(stored.settings, wanted):
+        raise WrongField(
+            SECRET, "The server changed, so type the Client Secret again: the stored one stays with its own."
+        )
+    return None

@@ -1,0 +1,93 @@
+"""Saving a school's settings page: connection and school in one transaction, with the test that stands for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from roster_pipeline.desk.connection_changes import change_connection
+from roster_pipeline.desk.last_test import LastTest, last_test, may_be_automatic
+from roster_pipeline.desk.reaching import allowed, usable_secret
+from roster_pipeline.desk.school_changes import change_school
+from roster_pipeline.directory import tenants, trials
+from roster_pipeline.directory.secrets import unseal
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.trials import Trial
+from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a form asks for. connection: None where it is not the person's to change. secret: as typed, or None.
+
+    trial_id: the test whose typed secret is meant, where a page was loaded anew since and cannot know it.
+    """
+
+    name: str
+    settings: SchoolSettings
+    connection: ConnectionSettings | None = None
+    secret: str | None = None
+    trial_id: str | None = None
+
+
+def save(
+    conn: Connection, key: str, wanted: Wanted, *, who: str, operator: bool, seen: tuple[int, int]
+) -> tuple[list[str], LastTest]:
+    """Save what differs, in the caller's transaction; gives the names of it, and what the last test is worth now.
+
+    seen: the revisions of school and connection that the form was filled in on. Raises WrongField, ChangedMeanwhile,
+    NeedsTest; then the transaction must be rolled back.
+    """
+    before = tenants.get_school(conn, key)
+    names: list[str] = []
+    stored = before.connection
+    tested_secret: str | None = None
+    if wanted.connection is not None:
+        settings = allowed(stored.settings, wanted.connection, operator=operator)
+        tested_secret = secret_of(conn, before, wanted, settings, who)
+        if tested_secret or settings != stored.settings:
+            names += change_connection(
+                conn, stored.key, who=who, settings=settings, secret=tested_secret, seen=seen[1]
+            ).names
+    here = replace(tenants.get_school(conn, key), settings=wanted.settings)
+    if last_test(here) in (LastTest.NEVER, LastTest.STALE):
+        standing = next(
+            (one for one in trials.recent(conn, before.id) if stands_for(one, before, here, tested_secret)), None
+        )
+        if standing is not None:
+            tenants.save_test(conn, here, standing.items, standing.ended_at)
+    if wanted.settings != before.settings or wanted.name != before.name:
+        names += change_school(
+            conn, key, who=who, settings=wanted.settings, name=wanted.name, seen=seen[0], before=before
+        ).names
+    else:
+        may_be_automatic(before, tenants.get_school(conn, key))
+    trials.forget(conn, before.id)
+    return names, last_test(tenants.get_school(conn, key))
+
+
+def secret_of(
+    conn: Connection, school: SchoolRow, wanted: Wanted, settings: ConnectionSettings, who: str
+) -> str | None:
+    """The new secret: as typed now, or as typed for the trial that the form names. None keeps the stored one.
+
+    A trial's secret counts for the person who typed it and for exactly the settings it was tried with.
+    Raises WrongField.
+    """
+    if not wanted.secret and wanted.trial_id:
+        trial = trials.get(conn, school.id, wanted.trial_id)
+        if trial and trial.typed and trial.secret and trial.who == who and trial.settings == settings:
+            return unseal(trial.secret)
+    return usable_secret(school.connection, settings, wanted.secret)
+
+
+def stands_for(trial: Trial, before: SchoolRow, now: SchoolRow, secret: str | None) -> bool:
+    """Whether a trial tried exactly what is saved now. secret: the new one; None where the stored one was kept."""
+    if trial.settings != now.connection.settings or trial.school_settings.school_id != now.settings.school_id:
+        return False
+    if trial.problem is not None or not trial.items:
+        return False
+    if secret is None:
+        return not trial.typed and trial.connection_revision == before.connection.revision
+    return trial.typed and trial.secret is not None and unseal(trial.secret) == secret

@@ -1,0 +1,134 @@
+"""Test Your Information with what stands in a form: tried as it is, kept only as a trial, saved by nobody.
+
+The stored Client Secret is used where the form leaves it empty and the server stays the same. A trial of exactly what
+is stored counts as the school's last test; one of other values counts from the moment these are saved (`saving`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from roster_pipeline.desk.reaching import allowed
+from roster_pipeline.desk.saving import Wanted, secret_of
+from roster_pipeline.directory import audit, tenants, trials
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.locks import lock_until_commit
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.trials import Trial
+from roster_pipeline.evening.errors import explain
+from roster_pipeline.evening.testing import items_of
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.endpoint import Limits
+
+LIMITS = Limits(
+    connect_seconds=10,
+    read_seconds=60,
+    response_seconds=120,
+    attempts=3,
+    longest_wait=10,
+    longest_retry_after=30,
+    waiting_budget=60,
+    pull_seconds=600,
+)
+"""Somebody waits in front of it, and a server that holds us must not hold us for long."""
+MOST_AT_ONCE = 4
+"""Trials of all schools together: each reads a whole SIS once."""
+
+
+class TestGoesOn(DirectoryError):
+    """The school, or the whole console, tests already."""
+
+    __test__ = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "Wait for its end, then test again.")
+
+
+def begin(
+    conn: Connection, school: SchoolRow, wanted: Wanted, *, form: Mapping[str, Any], who: str, operator: bool
+) -> str:
+    """Note a trial of the wanted values; gives its id. form: what was typed, to show it again; never the secret.
+
+    Raises WrongField where a value may not be tried, TestGoesOn.
+    """
+    lock_until_commit(conn, "trials")
+    if trials.going(conn, school.id):
+        raise TestGoesOn("A test of this school is going on.")
+    if trials.going(conn) >= MOST_AT_ONCE:
+        raise TestGoesOn("Several other tests are going on.")
+    stored = school.connection
+    settings, typed = stored.settings, None
+    if wanted.connection is not None:
+        settings = allowed(stored.settings, wanted.connection, operator=operator)
+        typed = secret_of(conn, school, wanted, settings, who)
+    audit.record(
+        conn,
+        who=who,
+        what="information tested",
+        district_id=school.district_id,
+        school_id=school.id,
+        details={"connection": stored.key, "as_stored": settings == stored.settings and typed is None},
+    )
+    return trials.start(
+        conn,
+        school,
+        who=who,
+        form=form,
+        settings=settings,
+        school_settings=wanted.settings,
+        secret_sealed=seal(typed) if typed else stored.secret,
+        typed=typed is not None,
+    )
+
+
+def carry_out(database: Database, school_key: str, trial_id: str) -> None:
+    """Try it, item by item, and note the end. Never raises: what goes wrong is the trial's `problem`."""
+    problem: str | None = None
+    try:
+        with database.begin() as conn:
+            school = tenants.get_school(conn, school_key)
+            trial = trials.get(conn, school.id, trial_id)
+        if trial is None:
+            return
+        _try(database, school, trial)
+    except (OneRosterError, DirectoryError) as caught:
+        problem = f"{caught.message}\n{caught.remedy}"
+    except Exception as caught:
+        problem = str(explain(school_key, caught))
+    try:
+        with database.begin() as conn:
+            trials.end(conn, trial_id, problem)
+            if problem is None:
+                _keep(conn, school_key, trial_id)
+    except Exception:  # the database is away; the trial ends as one that was lost
+        return
+
+
+def _try(database: Database, school: SchoolRow, trial: Trial) -> None:
+    as_stored = trial.settings == school.connection.settings and not trial.typed
+    tried = replace(
+        school.connection,
+        settings=trial.settings,
+        secret=trial.secret,
+        learned=school.connection.learned if as_stored else {},
+    )
+    for item in items_of(tried, trial.school_settings, LIMITS):
+        with database.begin() as conn:
+            trials.add_item(conn, trial.id, asdict(item))
+
+
+def _keep(conn: Connection, school_key: str, trial_id: str) -> None:
+    """As the school's last test, where nothing but what is stored was tried."""
+    school = tenants.get_school(conn, school_key)
+    trial = trials.get(conn, school.id, trial_id)
+    if trial is None or trial.typed or trial.connection_revision != school.connection.revision:
+        return
+    same = trial.settings == school.connection.settings
+    if same and trial.school_settings.school_id == school.settings.school_id and trial.items:
+        tenants.save_test(conn, school, trial.items, trial.ended_at)

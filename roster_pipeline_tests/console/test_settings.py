@@ -1,0 +1,400 @@
+"""The settings page over HTTP: every field is kept and shown again, what is wrong stands beside it, rules hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import time
+from typing import Any
+
+import pytest
+
+from roster_pipeline.console.settings_fields import GUARDS, QUALITY
+from roster_pipeline.desk.school_changes import change_school
+from roster_pipeline.directory import audit, secrets, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.roster.quality import SUITE
+from roster_pipeline.settings import ConnectionSettings, Guards, QualityRule, RoleSettings, SchoolSettings, Window
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
+from roster_pipeline_tests.directory.building import add_school
+
+SignedIn = Callable[[str], Browser]
+PAGE = "/schools/lincoln/settings"
+GREEN = [{"name": "Sign-in", "ok": True, "detail": "", "remedy": ""}]
+RED = [{"name": "Sign-in", "ok": False, "detail": "", "remedy": ""}]
+
+
+def opened(browser: Browser) -> dict[str, str]:
+    answer = browser.get(PAGE)
+    assert answer.status_code == 200, answer.text
+    return fields_of(answer.text)
+
+
+def stored(database: Database) -> SchoolRow:
+    with database.begin() as conn:
+        return tenants.get_school(conn, "lincoln")
+
+
+def test_the_page_has_a_field_for_every_setting(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    assert set(GUARDS) == set(Guards.model_fields) - {"windows"}
+    assert set(QUALITY) == {rule.rule for rule in SUITE}
+    shown = signed_in(OPERATOR).get(PAGE).text
+    for name in ConnectionSettings.model_fields:
+        assert f'name="connection-{name}"' in shown
+    for name in SchoolSettings.model_fields:
+        assert f'name="school-{name}' in shown
+    assert "Automatic Rostering" in shown
+    assert "Leave both off until you have checked the first syncs." in shown
+
+
+def test_every_field_is_kept_and_shown_again(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OPERATOR)
+    on = {f"school-{role}-{switch}": True for role in ("students", "admins") for switch in ("rostered", "archive")}
+    wanted = changed(
+        opened(browser),
+        **on,
+        connection__sis="powerschool",
+        connection__url="https://sis.example.org/ims/oneroster/v1p1",
+        connection__client_id="abc",
+        connection__token_url="https://sis.example.org/token",
+        connection__sign_in="oauth2",
+        connection__scopes="a b",
+        connection__version="1.1",
+        connection__page_size="250",
+        connection__strategy="whole",
+        connection__student_number_from="sourcedId",
+        connection__staff_number_from="metadata:number",
+        connection__primary_contact_from="metadata:primary",
+        connection__secret_expires="2031-05-01",
+        connection__disabled_means_gone=True,
+        connection__delta=True,
+        connection__allow_private_addresses=True,
+        school__school_id="4711",
+        school__name="Lincoln High",
+        school__primary_contacts=True,
+        school__preferred_names=True,
+        school__restore_archived_by_hand=True,
+        school__role_map="ext:office = staff\next:coach=teacher\n",
+        school__report_to="it@example.org\r\nOffice@Example.org, head@example.org",
+        school__report_when="problems",
+        school__report_attachment="ids",
+        school__sync_time="18:30",
+        school__time_zone="America/Chicago",
+        school__phone_region="DE",
+        school__first_sync="apply",
+        school__guards__archive_share="12.5",
+        school__guards__archive_most="40",
+        school__guards__windows__1__first="2027-06-20",
+        school__guards__windows__1__last="2027-08-10",
+        school__guards__windows__1__kind="add_only",
+        school__quality__email_valid__severity="error",
+        school__quality__grade_known__mostly="80",
+        secret="n3w-s3cret",
+    )
+    answer = browser.send_form(PAGE, wanted)
+    assert answer.status_code == 303, errors_in(answer.text)
+    found = stored(database)
+    both = RoleSettings(rostered=True, archive=True)
+    assert found.name == "Lincoln High"
+    assert found.settings == SchoolSettings(
+        school_id="4711",
+        students=both,
+        admins=both,
+        primary_contacts=True,
+        preferred_names=True,
+        restore_archived_by_hand=True,
+        role_map={"ext:office": "staff", "ext:coach": "teacher"},
+        report_to=["it@example.org", "Office@example.org", "head@example.org"],
+        report_when="problems",
+        report_attachment="ids",
+        sync_time=time(18, 30),
+        time_zone="America/Chicago",
+        phone_region="DE",
+        first_sync="apply",
+        guards=Guards(
+            archive_share=0.125,
+            archive_most=40,
+            windows=[Window(first="2027-06-20", last="2027-08-10", kind="add_only")],
+        ),
+        quality={"email_valid": QualityRule(severity="error"), "grade_known": QualityRule(mostly=0.8)},
+    )
+    connection = found.connection.settings.model_dump(mode="json")
+    for name, value in wanted.items():
+        if name.startswith("connection-"):
+            kept = connection[name.removeprefix("connection-")]
+            assert (str(kept) if kept is not True else "on") == value or (kept is None and value == "")
+    assert secrets.unseal(found.connection.secret or "") == "n3w-s3cret"
+    again = browser.get(PAGE)
+    assert "Saved." in again.text
+    assert "n3w-s3cret" not in again.text
+    back = fields_of(again.text)
+    assert back["school-guards-archive_share"] == "12.5"
+    assert back["school-guards-windows-0-kind"] == "add_only"
+    assert back["school-report_to"] == "it@example.org\nOffice@example.org\nhead@example.org"
+    unchanged = browser.send_form(PAGE, back)
+    assert unchanged.status_code == 303
+    assert stored(database) == found, "what is shown is what is stored"
+    with database.begin() as conn:
+        what = [entry.what for entry in audit.entries(conn, school_id=found.id)]
+    assert what == ["school changed"], "saving nothing is no change"
+
+
+def test_boxes_that_are_not_ticked_switch_off(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    with_students = changed(opened(browser), school__students__rostered=True, school__primary_contacts=True)
+    assert browser.send_form(PAGE, with_students).status_code == 303
+    assert stored(database).settings.students.rostered
+    without = changed(opened(browser), school__students__rostered=False, school__primary_contacts=False)
+    assert browser.send_form(PAGE, without).status_code == 303
+    found = stored(database).settings
+    assert (found.students.rostered, found.primary_contacts) == (False, False)
+
+
+WRONG: list[tuple[str, str, str]] = [
+    ("connection-url", "sis.example.org", "Give the full address"),
+    ("connection-url", "", "Give the full address"),
+    ("connection-token_url", "ftp://x", "Give the full address"),
+    ("connection-page_size", "many", "Write a whole number."),
+    ("connection-page_size", "0", "Write 1 or more."),
+    ("connection-page_size", "1000000", "Write 100,000 or less."),
+    ("connection-sign_in", "magic", "Choose one of auto, oauth2, oauth1 or bearer."),
+    ("connection-student_number_from", "shoe size", "Say where the number is"),
+    ("connection-secret_expires", "soon", "Write a date"),
+    ("connection-sis", "nowhere", "Choose one of the list."),
+    ("school-school_id", "", "Fill this in."),
+    ("school-school_id", "x" * 300, "Use 255 characters at most."),
+    ("school-name", " ", "Write a name"),
+    ("school-report_to", "it@example.org\nnobody", "Line 2: This is not an e-mail address."),
+    ("school-report_when", "sometimes", "Choose one of every, problems or daily."),
+    ("school-sync_time", "late", "Write a time, such as 20:00."),
+    ("school-time_zone", "Mars/Olympus", "Mars/Olympus is no time zone"),
+    ("school-phone_region", "usa", "Write the two letters of a country"),
+    ("school-role_map", "ext:coach = boss", "ext:coach: choose one of student, teacher"),
+    ("school-role_map", "ext:coach", "ext:coach: choose one of student, teacher"),
+    ("school-guards-archive_share", "150", "Write a percentage from 0 to 100."),
+    ("school-guards-archive_share", "", "Write a percentage from 0 to 100."),
+    ("school-guards-archive_share", "nan", "Write a percentage from 0 to 100."),
+    ("school-guards-archive_most", "-1", "Write 0 or more."),
+    ("school-guards-grace_syncs", "61", "Write 60 or less."),
+    ("school-guards-windows-1-first", "2027-06-20", "Write a date"),
+    ("school-quality-email_valid-mostly", "x", "Write a percentage from 0 to 100."),
+]
+
+
+def test_what_is_wrong_stands_beside_its_field_and_nothing_is_saved(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OPERATOR)
+    before = stored(database)
+    fields = opened(browser) | {"school-primary_contacts": "on", "secret": "typed-and-gone"}
+    for field, value, message in WRONG:
+        answer = browser.send_form(PAGE, fields | {field: value})
+        assert answer.status_code == 400, field
+        place = field.replace("1-first", "1-last") if "windows" in field else field
+        found = errors_in(answer.text)
+        assert list(found) == [place]
+        assert found[place].startswith(message), found
+        assert f'{place}-error"' in answer.text.replace(f'id="{place}-error"', ""), "the field says what describes it"
+        kept = fields_of(answer.text)
+        assert kept["school-primary_contacts"] == "on", "what was entered is kept"
+        if field not in ("connection-sis", "connection-sign_in", "school-report_when"):
+            assert kept[field].strip() == value.strip()
+        assert "typed-and-gone" not in answer.text
+    assert stored(database) == before
+
+
+def test_a_window_that_ends_before_it_begins_is_told_in_its_row(signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    row = "school__guards__windows__0__"
+    sent = changed(opened(browser), **{f"{row}first": "2027-08-10", f"{row}last": "2027-06-20"})
+    assert errors_in(browser.send_form(PAGE, sent).text) == {
+        "school-guards-windows-0-last": "The window ends before it begins."
+    }
+
+
+def test_an_empty_secret_keeps_the_stored_one_and_none_is_ever_shown(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    assert browser.send_form(PAGE, changed(opened(browser), secret="p0ison-secret")).status_code == 303
+    sent = changed(opened(browser), connection__client_id="other")
+    assert browser.send_form(PAGE, sent).status_code == 303
+    found = stored(database).connection
+    assert found.settings.client_id == "other"
+    assert secrets.unseal(found.secret or "") == "p0ison-secret"
+    shown = browser.get(PAGE).text
+    assert 'placeholder="stored"' in shown
+    assert "p0ison" not in shown
+    assert (found.secret or "") not in shown
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("connection-url", "https://elsewhere.example/ims"),
+        ("connection-token_url", "https://elsewhere.example/token"),
+        ("connection-ca_bundle", "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----"),
+    ],
+)
+def test_a_stored_secret_is_not_sent_to_a_server_it_was_not_typed_for(
+    signed_in: SignedIn, database: Database, field: str, value: str
+) -> None:
+    browser = signed_in(OWNER)
+    before = stored(database)
+    sent = {**opened(browser), field: value}
+    for path in (PAGE, "/schools/lincoln/test"):
+        answer = browser.send_form(path, sent)
+        assert answer.status_code == 400
+        assert "type the Client Secret again" in errors_in(answer.text)["secret"]
+    assert stored(database) == before
+    assert browser.send_form(PAGE, sent | {"secret": "for-the-new-one"}).status_code == 303
+
+
+def test_the_environment_of_the_server_is_no_place_for_a_form_to_read(signed_in: SignedIn) -> None:
+    browser = signed_in(OPERATOR)
+    answer = browser.send_form(PAGE, opened(browser) | {"secret": "env:ROSTER_SECRET_KEY"})
+    assert "command line" in errors_in(answer.text)["secret"]
+
+
+def test_only_an_operator_opens_the_private_network_and_files(signed_in: SignedIn, database: Database) -> None:
+    owner, operator = signed_in(OWNER), signed_in(OPERATOR)
+    assert 'name="connection-allow_private_addresses"' not in owner.get(PAGE).text
+    sent = changed(opened(owner), connection__allow_private_addresses=True, connection__page_size="7")
+    assert owner.send_form(PAGE, sent).status_code == 303
+    assert not stored(database).connection.settings.allow_private_addresses
+    for field, value in (("connection-url", "file:///etc"), ("connection-ca_bundle", "/etc/passwd")):
+        refused = owner.send_form(PAGE, opened(owner) | {field: value, "secret": "x"})
+        assert list(errors_in(refused.text)) == [field]
+    assert operator.send_form(PAGE, changed(opened(operator), connection__allow_private_addresses=True)).is_redirect
+    assert owner.send_form(PAGE, changed(opened(owner), connection__page_size="8")).is_redirect
+    assert stored(database).connection.settings.allow_private_addresses, "the permission is for this server"
+    elsewhere = changed(opened(owner), connection__url="https://127.0.0.1:9999/ims", secret="x")
+    assert owner.send_form(PAGE, elsewhere).is_redirect
+    assert not stored(database).connection.settings.allow_private_addresses, "and ends with another address"
+
+
+def test_a_shared_connection_is_changed_only_by_who_sees_all_its_schools(
+    signed_in: SignedIn, database: Database
+) -> None:
+    with database.begin() as conn:
+        add_school(conn, "roosevelt")
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    shown = owner.get(PAGE).text
+    assert "1 more" in shown
+    assert "Roosevelt" not in shown
+    assert "Only somebody who looks after all schools" in shown
+    assert 'name="connection-url"' not in shown
+    sent = opened(owner) | {"connection-url": "https://evil.example", "secret": "x", "school-school_id": "new"}
+    assert owner.send_form(PAGE, sent).is_redirect
+    found = stored(database)
+    assert (found.settings.school_id, found.connection.settings.url) == ("new", "https://sis.example.org/ims/oneroster")
+    assert "Roosevelt" in manager.get(PAGE).text
+    assert manager.send_form(PAGE, changed(opened(manager), connection__client_id="abc")).is_redirect
+    assert stored(database).connection.settings.client_id == "abc"
+
+
+def test_two_people_at_once_the_second_is_told_what_the_first_changed(signed_in: SignedIn, database: Database) -> None:
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    seen = opened(owner)
+    sent = changed(opened(manager), school__time_zone="Europe/Berlin", connection__client_id="theirs")
+    assert manager.send_form(PAGE, sent).is_redirect
+    for change in ({"school-phone_region": "FR"}, {"connection-client_id": "mine"}):
+        answer = owner.send_form(PAGE, seen | change)
+        assert answer.status_code == 409
+        assert MANAGER in answer.text
+        assert fields_of(answer.text)[next(iter(change))] == next(iter(change.values())), "entries are kept"
+    found = stored(database)
+    assert (found.connection.settings.client_id, found.settings.time_zone) == ("theirs", "Europe/Berlin")
+    assert owner.send_form(PAGE, changed(opened(owner), school__phone_region="FR")).is_redirect
+
+
+def test_automatic_rostering_needs_a_green_test_of_what_is_connected(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    on = changed(opened(browser), school__automatic=True)
+    assert "needs a test first" in errors_in(browser.send_form(PAGE, on).text)["school-automatic"]
+    for items, message in ((RED, "does not work"), (GREEN, "")):
+        with database.begin() as conn:
+            tenants.save_test(conn, tenants.get_school(conn, "lincoln"), items)
+        answer = browser.send_form(PAGE, on)
+        if message:
+            assert message in errors_in(answer.text)["school-automatic"]
+        else:
+            assert answer.is_redirect
+    assert stored(database).settings.automatic
+    for change in ({"connection-client_id": "x"}, {"school-school_id": "x"}, {"secret": "x"}):
+        answer = browser.send_form(PAGE, opened(browser) | change)
+        assert "changed since the last test" in errors_in(answer.text)["school-automatic"]
+    found = stored(database)
+    assert (found.connection.settings.client_id, found.settings.school_id) == ("", "org-lincoln"), "all or nothing"
+    off = changed(opened(browser), connection__client_id="x", school__automatic=False)
+    assert browser.send_form(PAGE, off).is_redirect
+    assert "Older than the last change" in browser.get(PAGE).text
+
+
+def test_a_script_that_switched_it_on_untested_is_shown_and_the_page_asks(
+    signed_in: SignedIn, database: Database
+) -> None:
+    with database.begin() as conn:
+        now = tenants.get_school(conn, "lincoln")
+        done = change_school(
+            conn, "lincoln", who="script", settings=now.settings.model_copy(update={"automatic": True})
+        )
+        assert done.untested == ["lincoln"]
+    browser = signed_in(OWNER)
+    answer = browser.send_form(PAGE, changed(opened(browser), school__phone_region="FR"))
+    assert "needs a test first" in errors_in(answer.text)["school-automatic"]
+
+
+def test_another_schools_owner_gets_the_same_404_for_everything(signed_in: SignedIn) -> None:
+    stranger = signed_in(STRANGER)
+    unknown = stranger.get("/schools/nowhere/settings")
+    for method, path in (
+        ("GET", PAGE),
+        ("POST", PAGE),
+        ("POST", "/schools/lincoln/test"),
+        ("GET", "/schools/lincoln/test/1/events"),
+        ("POST", "/schools/lincoln/hints"),
+        ("GET", "/schools/lincoln/runs"),
+        ("POST", "/schools/lincoln/runs"),
+        ("GET", "/schools/lincoln/runs/1"),
+        ("GET", "/schools/lincoln/runs/1/events"),
+    ):
+        answer = stranger.get(path) if method == "GET" else stranger.send_form(path, {"kind": "sync"})
+        assert answer.status_code == 404, path
+        assert answer.text == unknown.text.replace("nowhere", "lincoln")
+
+
+def test_hints_follow_the_chosen_sis_with_and_without_scripts(signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    piece = browser.get("/sis-hints?connection-sis=infinite-campus")
+    assert "Infinite Campus" in piece.text
+    assert "<html" not in piece.text
+    assert browser.get("/sis-hints?connection-sis=%3Cb%3E").status_code == 200
+    whole = browser.send_form("/schools/lincoln/hints", opened(browser) | {"connection-sis": "infinite-campus"})
+    assert whole.status_code == 200
+    assert "Where to find it in Infinite Campus" in whole.text
+    assert fields_of(whole.text)["connection-sis"] == "infinite-campus"
+
+
+def test_what_is_known_of_a_sis_is_taken_over_where_nobody_chose_otherwise(
+    signed_in: SignedIn, database: Database
+) -> None:
+    browser = signed_in(OWNER)
+    sent = changed(opened(browser), connection__sis="powerschool", connection__page_size="77")
+    assert browser.send_form(PAGE, sent).is_redirect
+    found = stored(database).connection.settings
+    assert (found.sis, found.sign_in, found.page_size) == ("powerschool", "oauth2", 77)
+
+
+def test_markup_in_settings_stays_text(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    nasty = "<script>alert(1)</script>\"'"
+    assert browser.send_form(
+        PAGE, changed(opened(browser), school__name=nasty, connection__client_id=nasty)
+    ).is_redirect
+    shown = browser.get(PAGE).text
+    assert "<script>alert" not in shown
+    assert fields_of(shown)["school-name"] == nasty
+
+
+def test_a_form_that_says_nothing_of_its_revision_is_refused(signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    sent: dict[str, Any] = changed(opened(browser), seen=None, school__phone_region="FR")
+    assert browser.send_form(PAGE, sent).status_code == 409

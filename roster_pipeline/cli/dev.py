@@ -1,4 +1,4 @@
-"""`roster dev`: the Dagster UI, its daemon and the simulated SIS, started and ended together."""
+"""`roster dev`: the Dagster UI, its daemon, the console and the simulated SIS, started and ended together."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import sys
 import time
 from pathlib import Path
 from threading import Event
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roster_pipeline.cli.console import CONSOLE_PORT
 from roster_pipeline.cli.failing import FAILED, CommandError
 from roster_pipeline.cli.printing import note, say
 from roster_pipeline.cli.processes import ProcessGroup
 
+if TYPE_CHECKING:
+    from roster_pipeline.directory.database import Database
+
 LOOPBACK = "127.0.0.1"
 UI_PORT = 3000
+OPERATOR = "operator@roster.test"
+"""Who signs in at the console of a machine on which nobody was let in yet."""
 SIMULATOR_PORT = 8601
 """The demo's, so that the connections it made find their SIS again."""
 STARTING_SECONDS = 120.0
@@ -29,31 +35,39 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def dev(
     port: Annotated[int, typer.Option("--port", help="Port of the Dagster UI, on this machine only.")] = UI_PORT,
+    console_port: Annotated[int, typer.Option("--console-port", help="Port of the console.")] = CONSOLE_PORT,
     simulator_port: Annotated[
         int, typer.Option("--simulator-port", help="Port of the simulated SIS.")
     ] = SIMULATOR_PORT,
     simulator: Annotated[bool, typer.Option("--simulator/--no-simulator", help="Start the simulated SIS too.")] = True,
 ) -> None:
-    """Start the Dagster UI, its daemon and the simulated SIS; Ctrl-C ends them all, and the embedded database."""
+    """Start the Dagster UI, its daemon, the console and the simulated SIS; Ctrl-C ends them all, and the database."""
+    from roster_pipeline.console.config import URL
     from roster_pipeline.directory import migrate
     from roster_pipeline.directory.database import Database
     from roster_pipeline.embedded import prepare_environment, project_root
     from roster_pipeline.evening.reporting import UI_ADDRESS
 
-    for wanted in [port] + [simulator_port] * simulator:
+    for wanted in [port, console_port] + [simulator_port] * simulator:
         _must_be_free(wanted)
     stop = Event()
     for number in ENDING:
         signal.signal(number, lambda _number, _frame: stop.set())
     database = Database(prepare_environment().roster)
     os.environ.setdefault(UI_ADDRESS, f"http://{LOOPBACK}:{port}")
+    os.environ.setdefault(URL, f"http://{LOOPBACK}:{console_port}")
     migrate.upgrade(database)
+    link = _operator_link(database)
     database.close()
+    told = {
+        port: f"The Dagster UI is at http://{LOOPBACK}:{port}  (Ctrl-C ends it)",
+        console_port: f"The console is at {os.environ[URL]}; this link signs an operator in, once: {link}",
+    }
     workspace = project_root() / "workspace.yaml"
     with ProcessGroup() as group:
-        for name, command in _commands(workspace, port, simulator_port if simulator else None).items():
+        for name, command in _commands(workspace, port, console_port, simulator_port if simulator else None).items():
             group.start(name, command)
-        ended = _follow(group, stop, port)
+        ended = _follow(group, stop, told)
         if not ended:
             note("Ending ...")
     if ended:
@@ -61,28 +75,49 @@ def dev(
         raise typer.Exit(FAILED)
 
 
-def _commands(workspace: Path, port: int, simulator_port: int | None) -> dict[str, list[str]]:
+def _operator_link(database: Database) -> str:
+    """A one-time link for the first operator, who is made where there is none."""
+    from roster_pipeline.cli.session import who_asks
+    from roster_pipeline.console.config import config_from
+    from roster_pipeline.console.sign_in.mail_link import link_address
+    from roster_pipeline.desk import access_changes
+    from roster_pipeline.directory import accounts
+
+    config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"])
+    who = who_asks(os.environ.get("ROSTER_WHO"))
+    with database.begin() as opened:
+        email = next(iter(accounts.operators(opened)), None)
+        if email is None:
+            email = OPERATOR
+            access_changes.grant(opened, email, accounts.Place(), who=who)
+        return link_address(config, access_changes.link_for(opened, email, who=who))
+
+
+def _commands(workspace: Path, port: int, console_port: int, simulator_port: int | None) -> dict[str, list[str]]:
     python = [sys.executable, "-m"]
     commands = {
         "Dagster UI": [*python, "dagster_webserver", "-w", str(workspace), "-h", LOOPBACK, "-p", str(port)],
         "Dagster daemon": [*python, "dagster._daemon", "run", "-w", str(workspace)],
+        "console": [*python, "roster_pipeline.cli", "console", "--port", str(console_port)],
     }
     if simulator_port is not None:
         commands["simulator"] = [*python, "roster_pipeline.demo.sis", "--port", str(simulator_port)]
     return commands
 
 
-def _follow(group: ProcessGroup, stop: Event, port: int) -> str | None:
-    """Wait for the end: a signal (None), or a child that ended by itself (its name)."""
+def _follow(group: ProcessGroup, stop: Event, told: dict[int, str]) -> str | None:
+    """Wait for the end: a signal (None), or a child that ended by itself (its name).
+
+    told: what to say once a port answers, or after a while all the same.
+    """
     deadline = time.monotonic() + STARTING_SECONDS
-    told = False
+    waiting = dict(told)
     while not stop.wait(LOOK_EVERY):
         ended = group.ended()
         if ended:
             return ended
-        if not told and (_answers(port) or time.monotonic() > deadline):
-            say(f"The Dagster UI is at http://{LOOPBACK}:{port}  (Ctrl-C ends it)", style="bold green")
-            told = True
+        for port in [one for one in waiting if _answers(one) or time.monotonic() > deadline]:
+            say(waiting.pop(port), style="bold green")
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from roster_pipeline.cli import processes
@@ -23,11 +25,12 @@ DEV = """
 import sys
 from roster_pipeline.cli import dev, main
 python = sys.executable
-dev._commands = lambda workspace, port, simulator_port: {{
+dev._commands = lambda workspace, port, console_port, simulator_port: {{
     "Dagster UI": [python, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
+    "console": [python, "-m", "roster_pipeline.cli", "console", "--port", str(console_port)],
     "Dagster daemon": [python, "-c", "import time; time.sleep({seconds})"],
 }}
-sys.argv = ["roster", "dev", "--no-simulator", "--port", sys.argv[1]]
+sys.argv = ["roster", "dev", "--no-simulator", "--port", sys.argv[1], "--console-port", sys.argv[2]]
 main()
 """
 
@@ -59,7 +62,7 @@ def test_grandchildren_that_will_not_stop_are_killed_with_their_parents(monkeypa
 def dev(environment: dict[str, str], port: int, seconds: int = 60) -> subprocess.Popen[str]:
     code = DEV.format(seconds=seconds)
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(port)],
+        [sys.executable, "-c", code, str(port), str(free_port())],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -83,10 +86,13 @@ def test_dev_says_where_the_ui_is_and_a_signal_ends_everything(environment: dict
     started = dev(environment, port)
     assert started.stdout is not None
     seen = ""
-    while "The Dagster UI is at" not in seen:
+    while "The Dagster UI is at" not in seen or "/sign-in/link?token=" not in seen:
         line = started.stdout.readline()
         assert line, seen
         seen += line
+    link = re.search(r"http://127.0.0.1:\d+/sign-in/link\?token=[\w-]+", seen)
+    assert link, seen
+    assert httpx.get(link[0], timeout=60).status_code == 200
     started.send_signal(number)
     assert started.wait(20) == 0
     started.stdout.close()

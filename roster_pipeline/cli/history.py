@@ -10,7 +10,14 @@ import typer
 from roster_pipeline.cli.printing import print_json, print_table
 from roster_pipeline.cli.session import AsJson, MaybeSchoolKey, open_directory
 
-ACTIONS = {"create": "created", "update": "updated", "restore": "restored", "archive": "archived", "held": "held"}
+ACTIONS = {
+    "create": "created",
+    "update": "updated",
+    "restore": "restored",
+    "archive": "archived",
+    "link": "linked",
+    "held": "held",
+}
 
 
 def history(
@@ -18,7 +25,7 @@ def history(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many syncs, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """What was applied, newest first: syncs, approvals and rollbacks."""
+    """What was applied, newest first: syncs, approvals, relinks and rollbacks."""
     from roster_pipeline.directory import ledger, tenants
 
     with open_directory() as database, database.begin() as opened:

@@ -52,7 +52,7 @@ def said_of(school: Standing) -> Said:
 def said_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> Said:
     """One sync. report: as it was stored beside it; {} where there is none yet."""
     if kind == "relink":
-        return Said("info", "Relinked", RELINKED)
+        return Said("info", "Relinked", outcome(SyncReport.from_dict(report)) if report else RELINKED)
     if not report:
         return Said("warn" if result == "held" else "ok", "Done", UNREPORTED.get(result or "", "Done."))
     told = SyncReport.from_dict(report)

@@ -29,7 +29,8 @@ class Brief:
     actions: (role, action, reason, rows, rows applied by this sync). verdict: role, action, verdict, rows, findings.
     quality: check_name, severity, passed, tested, failed. rejected: collection, field, rule, severity, rows.
     previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
-    undone: of a rollback, role to what was undone (or `moved`) to people.
+    undone: of a rollback, role to what was undone (or `moved`) to people. linked: of a relink, the people it linked;
+    nothing else is told of one, for its plan is made anew.
     """
 
     sync_id: int
@@ -52,6 +53,7 @@ class Brief:
     roles: dict[str, int]
     previous: tuple[datetime, dict[str, int]] | None
     undone: dict[str, dict[str, int]]
+    linked: int
 
 
 def unreported(connection: Connection, school_key: str | None = None) -> list[int]:
@@ -60,7 +62,7 @@ def unreported(connection: Connection, school_key: str | None = None) -> list[in
         select(sync.c.id)
         .join(school, school.c.id == sync.c.school_id)
         .outerjoin(outbox, outbox.c.sync_id == sync.c.id)
-        .where(outbox.c.id.is_(None), sync.c.report == func.jsonb_build_object(), sync.c.kind != "relink")
+        .where(outbox.c.id.is_(None), sync.c.report == func.jsonb_build_object())
         .order_by(sync.c.id)
     )
     if school_key is not None:
@@ -87,7 +89,9 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         .join(school, school.c.id == sync.c.school_id)
         .where(sync.c.id == sync_id)
     ).one()
-    shot = connection.execute(select(snapshot).where(snapshot.c.id == head.snapshot_id)).one_or_none()
+    relink = head.kind == "relink"
+    plan_id, snapshot_id = (None, None) if relink else (head.plan_id, head.snapshot_id)
+    shot = connection.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).one_or_none()
     before = connection.execute(
         select(sync.c.at, snapshot.c.counts)
         .join(snapshot, snapshot.c.id == sync.c.snapshot_id)
@@ -95,7 +99,7 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         .order_by(sync.c.id.desc())
         .limit(1)
     ).one_or_none()
-    first = connection.scalar(select(plan.c.first_sync).where(plan.c.id == head.plan_id))
+    first = connection.scalar(select(plan.c.first_sync).where(plan.c.id == plan_id))
     return Brief(
         sync_id=sync_id,
         plan_id=head.plan_id,
@@ -107,16 +111,17 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         school_key=head.key,
         school_name=head.name,
         settings=SchoolSettings.model_validate(head.settings),
-        actions=_actions(connection, head.plan_id, sync_id),
-        verdict=_rows(connection, select(verdict).where(verdict.c.plan_id == head.plan_id)),
-        quality=_rows(connection, select(quality_result).where(quality_result.c.snapshot_id == head.snapshot_id)),
-        rejected=_rejected(connection, head.snapshot_id),
+        actions=_actions(connection, plan_id, sync_id),
+        verdict=_rows(connection, select(verdict).where(verdict.c.plan_id == plan_id)),
+        quality=_rows(connection, select(quality_result).where(quality_result.c.snapshot_id == snapshot_id)),
+        rejected=_rejected(connection, snapshot_id),
         snapshot_mode=shot.mode if shot else "none",
         complete=bool(shot and shot.complete),
         proof=dict(shot.proof) if shot else {},
         roles=dict(shot.counts.get("roles", {})) if shot else {},
         previous=(before.at, dict(before.counts.get("roles", {}))) if before and shot else None,
         undone=dict(head.counts) if head.kind == "rollback" else {},
+        linked=sum(of.get("link", 0) for of in head.counts.values()) if relink else 0,
     )
 
 

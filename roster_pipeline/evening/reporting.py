@@ -41,6 +41,9 @@ UI_ADDRESS = "ROSTER_UI_URL"
 CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
 """Where owners reach the console; without it a mail names commands alone."""
 CHANGING = ("create", "update", "restore", "archive")
+TOLD_ANYWAY = ("rekeyed", "empty_role", "no_orgs", "shrunk_role", "witness", "rejected")
+"""Guards that say that the roster itself looks wrong: an owner hears of them also where nobody was due for a change,
+for example because Archive is off."""
 
 
 def put_reports(database: Database, school_key: str | None = None) -> int:
@@ -107,7 +110,8 @@ def report_of(known: Brief) -> SyncReport:
         run_url=run_url(known.run_id),
         console_url=console_url(),
         roles=tuple(_role(role.value, known) for role in Role if _concerns(role.value, known)),
-        held=tuple(_held(known)),
+        linked=known.linked,
+        held=(*_held(known), *_held_as_such(known)),
         left_alone=tuple(
             LeftAlone(line["role"], line["rows"], line["reason"], REASONS.get(line["reason"], ""))
             for line in known.actions
@@ -126,6 +130,8 @@ def report_of(known: Brief) -> SyncReport:
 def _concerns(role: str, known: Brief) -> bool:
     if known.kind == "rollback":
         return role in known.undone
+    if known.kind == "relink":
+        return False
     return known.settings.role(role).rostered or any(line["role"] == role for line in known.actions)
 
 
@@ -156,6 +162,22 @@ def _held(known: Brief) -> Iterable[Held]:
                 for found in line["findings"]
             )
             yield Held(line["role"], line["action"], rows, findings)
+
+
+def _held_as_such(known: Brief) -> Iterable[Held]:
+    """What looks wrong in the roster and is in no finding about rows: told once, where the night first says so."""
+    if known.kind != "sync":
+        return
+    lines = [line for line in known.verdict if line["verdict"] == "hold"]
+    told = {found["message"] for line in lines if line["rows"] for found in line["findings"]}
+    for line in lines:
+        findings = tuple(
+            Finding(found["guard"], found["message"], bool(found.get("overridable", True)))
+            for found in line["findings"]
+            if found["guard"] in TOLD_ANYWAY and found["message"] not in told
+        )
+        if findings and not line["rows"] and known.settings.role(line["role"]).rostered:
+            yield Held(line["role"], line["action"], 0, findings)
 
 
 def _checks(quality: list[dict[str, Any]]) -> Iterable[QualityCheck]:

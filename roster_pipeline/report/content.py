@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import TypeAdapter
 
 Action = Literal["create", "update", "restore", "archive"]
-SyncKind = Literal["sync", "approval", "rollback"]
+SyncKind = Literal["sync", "approval", "relink", "rollback"]
 Severity = Literal["error", "warning"]
 
 DONE: dict[Action, str] = {"create": "created", "update": "updated", "restore": "restored", "archive": "archived"}
@@ -182,7 +182,8 @@ class RowDetails:
 class SyncReport(_Stored):
     """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
 
-    console_url: where the console stands, for links to its pages; None where there is none.
+    linked: of a relink, the people who got their new ids. console_url: where the console stands, for links to its
+    pages; None where there is none.
     """
 
     school_key: str
@@ -195,6 +196,7 @@ class SyncReport(_Stored):
     plan_id: int | None = None
     first_sync: bool = False
     run_url: str | None = None
+    linked: int = 0
     held: tuple[Held, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     checks: tuple[QualityCheck, ...] = ()

@@ -96,8 +96,19 @@ def _undone(report: SyncReport) -> str:
     return f"Sync undone: {'; '.join(part for part in parts if part) or 'nothing was changed'}."
 
 
+def _linked(report: SyncReport) -> str:
+    return f"the ids of {counted(report.linked, 'person', 'people')} were linked"
+
+
+def looks_wrong(report: SyncReport) -> bool:
+    """Whether guards found the roster itself wrong while nobody was due for a change."""
+    return any(held.findings for held in report.held) and not any(held.rows for held in report.held)
+
+
 def outcome(report: SyncReport) -> str:
     """What happened, in one sentence."""
+    if report.kind == "relink":
+        return f"{_linked(report).capitalize()}; nothing else was changed."
     if report.kind == "rollback":
         return _undone(report)
     done, held = _done(report), held_by_action(report)
@@ -132,6 +143,8 @@ def remarks(report: SyncReport) -> list[str]:
     if conflicts:
         people = counted(conflicts, "person", "people")
         said.append(f"{people} could not be matched safely.")
+    if looks_wrong(report):
+        said.append("The roster looks wrong, though nobody was due for a change because of it.")
     if _incomplete(report):
         said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
     return said
@@ -152,6 +165,8 @@ def _headline(report: SyncReport) -> str:
     if report.kind == "rollback":
         parts = [", ".join(_taken_back(report)), _left_by_rollback(report)]
         return f"sync undone: {'; '.join(part for part in parts if part) or 'no changes'}"
+    if report.kind == "relink":
+        return _linked(report)
     held = held_by_action(report)
     if _waits_for_approval(report):
         return f"first sync waits for approval ({', '.join(held)})"
@@ -159,6 +174,8 @@ def _headline(report: SyncReport) -> str:
     parts += [", ".join(_done(report))] if _done(report) else []
     if report.total("conflicts"):
         parts.append(counted(report.total("conflicts"), "conflict", "conflicts"))
+    if looks_wrong(report) and not _incomplete(report):
+        parts.append("the roster looks wrong")
     if _incomplete(report):
         parts.append("incomplete answer from the SIS")
     if failed_checks(report):
@@ -199,4 +216,5 @@ def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "d
     """
     if when != "problems" or tone(mail) != "good" or isinstance(mail, FailureAlert):
         return True
-    return bool(_done(mail)) or any(rejected.severity == "error" and rejected.rows for rejected in mail.rejected)
+    unused = any(rejected.severity == "error" and rejected.rows for rejected in mail.rejected)
+    return unused or bool(mail.linked or _done(mail))

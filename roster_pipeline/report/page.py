@@ -91,7 +91,7 @@ def shown_time(when: datetime, time_zone: str) -> str:
 
 
 def _about(report: SyncReport) -> list[str]:
-    kinds = {"sync": "Sync", "approval": "Approved plan, sync", "rollback": "Rollback, sync"}
+    kinds = {"sync": "Sync", "approval": "Approved plan, sync", "relink": "Relink, sync", "rollback": "Rollback, sync"}
     return [f"{kinds[report.kind]} {report.sync_id}"] if report.sync_id is not None else []
 
 
@@ -108,6 +108,9 @@ def _alert(alert: FailureAlert) -> list[Section]:
 
 
 def _report(report: SyncReport) -> list[Section]:
+    if report.kind == "relink":
+        next_ = Sentence("Sync the school again: the new plan finds these people by their new ids.", "quiet")
+        return [Section("What to do next", (next_, Command(f"roster sync {report.school_key}")))]
     return [
         _held(report),
         _people(report),
@@ -143,17 +146,20 @@ def _held(report: SyncReport) -> Section:
     for messages, items in by_reason.items():
         blocks.append(Sentence(_held_what(items), "strong"))
         blocks += [Sentence(message) for message in messages]
-    groups = [all(item.overridable for item in items) for items in by_reason.values()]
-    if any(groups):
+    fixed = [items for items in by_reason.values() if not all(item.overridable for item in items)]
+    waiting = [items for items in by_reason.values() if items not in fixed and any(item.rows for item in items)]
+    if waiting:
         blocks += [
             Sentence("Look at the plan row by row, then approve it with a reason:", "quiet"),
             Command(f"roster hold show {key}"),
             Command(f'roster hold approve {key} --plan {plan} --reason "..."'),
             *page_links(report.console_url, f"/schools/{key}/holds", "Decide in the console"),
         ]
-    if not all(groups):
-        other = "What an approval cannot lift" if any(groups) else "This cannot be approved: it"
+    if fixed:
+        other = "What an approval cannot lift" if waiting else "This cannot be approved: it"
         blocks.append(Sentence(f"{other} clears by itself with the next sync that is in order.", "quiet"))
+    elif blocks and not waiting:
+        blocks.append(Sentence("There is nothing to approve. Look at it in the SIS before the next sync.", "quiet"))
     return Section("Held", tuple(blocks), attention=True)
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from roster_pipeline.fields import CONTACT_FIELDS, PERSON_FIELDS
 from roster_pipeline.report import (
     FailureAlert,
+    Finding,
     Held,
     QualityCheck,
     Rejected,
@@ -31,6 +32,7 @@ def night(*roles: RoleCounts, **facts: Any) -> SyncReport:
     return replace(QUIET, roles=roles, **facts)
 
 
+WRONG = (Finding("empty_role", "No student came, the directory has 300."),)
 SUBJECTS = [
     (night(RoleCounts("student", created=4, archived=1)), "4 created, 1 archived"),
     (night(RoleCounts("student", held=12), held=(Held("student", "archive", 12),)), "12 archivals held"),
@@ -51,6 +53,8 @@ SUBJECTS = [
     (night(RoleCounts("student", created=1200)), "1,200 created"),
     (night(checks=(QualityCheck("known_grades", False, 9, 9),)), "1 check failed"),
     (night(held=(Held("student", "archive", 0),)), "no changes"),
+    (night(held=(Held("student", "archive", 0, WRONG),)), "the roster looks wrong"),
+    (night(kind="relink", linked=40), "the ids of 40 people were linked"),
     (replace(GOOD, kind="approval"), "approved plan applied: 4 created, 11 updated, 1 restored, 1 archived"),
     (
         replace(GOOD, kind="rollback", roles=(RoleCounts("student", created=3, archived=1, skipped=2),)),
@@ -83,6 +87,7 @@ SENTENCES = [
     (night(held=(Held("student", "archive", 0),)), "Nothing was changed."),
     (FIRST, "The first sync of this school waits for approval: 1,302 creations."),
     (replace(QUIET, kind="rollback"), "Sync undone: nothing was changed."),
+    (night(kind="relink", linked=1), "The ids of 1 person were linked; nothing else was changed."),
     (
         night(RoleCounts("student", archived=1), kind="rollback"),
         "Sync undone: 1 archival was taken back.",
@@ -107,6 +112,7 @@ WANTED = [
     (FAILED, "failed", True),
     (night(RoleCounts("student", skipped=30)), "good", False),
     (night(held=(Held("student", "archive", 0),)), "attention", True),
+    (night(kind="relink", linked=2), "good", True),
     (night(checks=(QualityCheck("valid_email", False, 9, 1, "warning"),)), "good", False),
     (night(checks=(QualityCheck("known_grades", False, 9, 1),)), "attention", True),
     (night(rejected=(Rejected("users", "role", "unknown_role", 1),)), "good", True),

@@ -34,7 +34,7 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         sync = sync_of(request, opened, school)
-        report = None if sync.kind == "relink" else report_of(brief(opened, sync.id))
+        report = report_of(brief(opened, sync.id))
         waiting = sync.plan_id is not None and bool(approvals.held(opened, school_id=school.id, plan_id=sync.plan_id))
     said = said_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
     return page(
@@ -50,7 +50,7 @@ def show(request: Request) -> Response:
         chart=role_bars(report.roles) if report else "",
         legend=[name for name in SHOWN if report and report.total(name)],
         sections=_sections(report),
-        relinked=sum(of.get("link", 0) for of in sync.counts.values()),
+        rejected_url=f"/schools/{school.key}/rejected/{sync.snapshot_id}" if sync.snapshot_id else "",
         waiting=waiting,
         may_roll_back=sync.kind in ("sync", "approval") and sync.undone_by is None and bool(sync.counts),
         run=run_url(sync.run_id),

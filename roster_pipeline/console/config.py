@@ -78,12 +78,12 @@ def config_from(environment: Mapping[str, str], database_url: str, host: str = L
     if not given and not is_loopback(host):
         raise ConsoleSettingsError(
             f"The console is to listen on {host}, but its address is not known.",
-            f"Set {URL} to the https address that browsers use, for example https://roster.example.org.",
+            f"Set {URL} to the https address that browsers use, for example https://console.example.org.",
         )
     url = given or f"http://{f'[{host}]' if ':' in host else host}:{port}"
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
-        raise ConsoleSettingsError(f"{URL} is no address of a site.", "Write it like https://roster.example.org.")
+        raise ConsoleSettingsError(f"{URL} is no address of a site.", "Write it like https://console.example.org.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConsoleSettingsError(
             f"{URL} is without encryption, so sessions could be stolen on the way.",

@@ -1,0 +1,112 @@
+"""A real Chromium for tests: pages opened by whoever is signed in, and what each page has to stand.
+
+Left out with a plain sentence where Playwright or Chromium is missing; the end of the test run repeats it. The
+fixtures are for modules that use the browser in every test: it is open from the first of them to the last.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+    from roster_pipeline_tests.console.conftest import Console
+
+LEFT_OUT = "The browser tests were left out: "
+CHROMIUM = "ROSTER_TEST_CHROMIUM"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+PATIENCE = 60_000
+"""Milliseconds: for a machine with other things to do."""
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+SCHEMES = ("light", "dark")
+GRAVE = ("serious", "critical")
+RUN_AXE = """
+async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
+    found => [found.impact, found.id, found.nodes.slice(0, 3).map(node => node.target.join(" ")).join(", ")])
+"""
+Open = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser, or the reason why there is none."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        pytest.skip(f"{LEFT_OUT}Playwright is not installed. Install it with: pip install -e '.[browser]'")
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        found = os.environ.get(CHROMIUM) or next(filter(None, map(shutil.which, NAMES)), None)
+        if not found and not own.exists():
+            pytest.skip(f"{LEFT_OUT}there is no Chromium. Install it, or say where it is: {CHROMIUM}")
+        try:
+            browser = playwright.chromium.launch(executable_path=found or own, args=["--no-sandbox"])
+        except Error as problem:
+            pytest.skip(f"{LEFT_OUT}Chromium did not start: {problem.message.splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, console: Console) -> Iterator[Open]:
+    """`open_page(OWNER)`: a page of a window of its own, signed in; without a name, of nobody.
+
+    A script error, a refused script or style, or an answer of 500 fails the test at its end.
+    """
+    windows: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_(email: str | None = None, *, script: bool = True) -> Page:
+        window = chromium.new_context(
+            base_url=console.url,
+            viewport=WIDE,  # type: ignore[arg-type]
+            reduced_motion="reduce",
+            java_script_enabled=script,
+            accept_downloads=True,
+        )
+        windows.append(window)
+        window.set_default_timeout(PATIENCE)
+        if email:
+            with console.signed_in(email) as session:
+                token = session.cookies.get(console.config.session_cookie)
+            window.add_cookies([{"name": console.config.session_cookie, "value": token or "", "url": console.url}])
+        page = window.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if _grave(message) else None)
+        page.on("pageerror", lambda problem: complaints.append(str(problem)))
+        page.on("response", lambda answer: complaints.append(f"500 {answer.url}") if answer.status >= 500 else None)
+        return page
+
+    yield open_
+    for window in windows:
+        window.close()
+    assert complaints == []
+
+
+def _grave(message: ConsoleMessage) -> bool:
+    """Chromium also writes a line for every answer of 404, which a test may have asked for."""
+    return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+
+
+def faults_of(page: Page) -> list[str]:
+    """What is wrong with the page as it stands: for a screen reader or an eye in light and dark, and on a phone."""
+    found = []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate(AXE.read_text())
+        found += [
+            f"{scheme}: {impact} {rule} at {where}" for impact, rule, where in page.evaluate(RUN_AXE) if impact in GRAVE
+        ]
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    if wide > PHONE["width"]:
+        found.append(f"phone: {wide} pixels wide")
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    return found

@@ -1,0 +1,146 @@
+"""Every page in a real browser: fit for screen readers in light and dark, for a phone, and for a keyboard alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from roster_pipeline.directory import alerts, failures
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.reporting import put_reports
+from roster_pipeline_tests.console.browser import PHONE, WIDE, Open, faults_of
+from roster_pipeline_tests.console.conftest import OPERATOR, OWNER
+from roster_pipeline_tests.console.holding import held_creates
+from roster_pipeline_tests.directory.building import add_school, newcomer, one, sync_rows
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.timeout(600)
+FOCUS = """
+() => { const at = document.activeElement; return (at.innerText || at.name || at.tagName).trim().split("\\n")[0]; }
+"""
+
+
+@pytest.fixture
+def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[str, int]:
+    """A school with a sync, a failed evening, an alert, and a plan that is held. Gives the numbers that paths need."""
+    sync_rows(database, lincoln, newcomer("u0"), newcomer("a-very-long-sourced-id-" + "x" * 60))
+    with database.begin() as opened:
+        failures.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer. " + "word " * 30, "run-1")
+        alerts.open_alert(opened, "connection sis", "unreachable", "Away.", connection=lincoln.connection.id)
+        add_school(opened, "a-school-with-a-very-long-key-that-nobody-would-want-to-read-aloud")
+    plan_id = held_creates(database, lincoln)
+    put_reports(database)
+    known = {name: int(one(database, f"select max(id) from {name}")) for name in ("sync", "snapshot")}
+    return known | {"plan": plan_id, "first": int(one(database, "select min(id) from sync"))}
+
+
+PATHS = (
+    "/",
+    "/?q=nothing",
+    "/holds",
+    "/access",
+    "/audit",
+    "/schools/new",
+    "/schools/lincoln",
+    "/schools/lincoln/settings",
+    "/schools/lincoln/holds",
+    "/schools/lincoln/runs",
+    "/schools/lincoln/audit",
+    "/schools/lincoln/plans/{plan}",
+    "/schools/lincoln/syncs/{sync}",
+    "/schools/lincoln/syncs/{first}/rollback",
+    "/schools/lincoln/rejected/{snapshot}",
+    "/schools/nowhere",
+)
+
+
+def test_every_page_is_fit_for_screen_readers_and_phones(open_page: Open, past: dict[str, int]) -> None:
+    faults = {}
+    page = open_page(OPERATOR)
+    for path in PATHS:
+        answer = page.goto(path.format(**past))
+        headings = page.locator("h1").count()
+        found = faults_of(page) + ([f"{headings} first headings"] if headings != 1 else [])
+        if answer is None or answer.status != (404 if path == "/schools/nowhere" else 200):
+            found.append(f"answered {answer and answer.status}")
+        if found:
+            faults[path] = found
+    assert faults == {}
+
+
+def test_the_pages_before_the_sign_in_are_fit_too(open_page: Open) -> None:
+    page = open_page()
+    for path in ("/sign-in", "/sign-in/link?token=x"):
+        page.goto(path)
+        assert faults_of(page) == [], path
+
+
+def test_the_keyboard_reaches_the_content_first_and_then_everything_in_order(
+    open_page: Open, past: dict[str, int]
+) -> None:
+    page = open_page(OWNER)
+    page.goto("/schools/lincoln")
+    assert _tabbed(page, 7) == [
+        "Skip to the content",
+        "Roster",
+        "Schools",
+        "Holds",
+        "Sign out",
+        "Schools",
+        "Preview & run",
+    ]
+    page.goto("/schools/lincoln")
+    page.keyboard.press("Tab")
+    assert page.locator(".skip").evaluate("it => it.getBoundingClientRect().top >= 0")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUS) == "Schools"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_the_search_answers_while_one_types(open_page: Open, past: dict[str, int]) -> None:
+    page = open_page(OPERATOR)
+    page.goto("/")
+    page.get_by_label("Search by name or key").press_sequentially("foreign")
+    page.get_by_role("status").filter(has_text="1 school found for").wait_for()
+    assert page.locator("table.schools tbody tr").count() == 1
+    assert page.url.endswith("/?q=foreign&state=")
+    page.get_by_label("Search by name or key").fill("")
+    page.get_by_label("Show").select_option("held")
+    page.get_by_role("status").filter(has_text="1 school").wait_for()
+    page.get_by_role("link", name="Lincoln").wait_for()
+
+
+def test_pages_work_without_scripts(open_page: Open, past: dict[str, int]) -> None:
+    page = open_page(OWNER, script=False)
+    page.goto("/")
+    page.get_by_label("Search by name or key").fill("nowhere")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_text("No school fits.").wait_for()
+    page.goto("/")
+    page.get_by_role("link", name="Lincoln", exact=True).click()
+    page.get_by_role("heading", name="Lincoln").wait_for()
+
+
+def test_on_a_phone_every_cell_says_what_it_is(open_page: Open, past: dict[str, int]) -> None:
+    page = open_page(OWNER)
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto("/")
+    said = page.locator("td[data-label='Last sync']").first.evaluate("it => getComputedStyle(it, '::before').content")
+    assert said == '"Last sync"'
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    assert page.get_by_role("columnheader", name="Last sync").is_visible()
+
+
+def _tabbed(page: Page, times: int) -> list[str]:
+    reached = []
+    for _ in range(times):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(FOCUS))
+    return reached

@@ -1,7 +1,8 @@
 """Alerts: one per subject and cause from the moment it is opened until it clears, so that a storm is one mail.
 
 A subject is a school or a connection. A school's alerts clear with its next finished sync, a connection's with its next
-finished pull. A school whose alert `paused` is open is not started by the schedule.
+finished pull. What is held clears when somebody decided, or a newer plan holds nothing. A school whose alert `paused` is
+open is not started by the schedule.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-PAUSED, STALE = "paused", "stale"
+PAUSED, STALE, HELD = "paused", "stale", "held"
+EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"
+"""No evening clears these two: a new secret does."""
 
 OPEN = """
 insert into alert (subject, cause, school_id, connection_id, message)
@@ -21,7 +24,7 @@ on conflict (subject, cause) where cleared_at is null do nothing returning id
 """
 CLEAR = """
 update alert a set cleared_at = now()
-where a.cleared_at is null and (
+where a.cleared_at is null and a.cause <> 'held' and a.cause not like 'secret expires%' and (
     exists (select from sync y where y.school_id = a.school_id and y.kind = 'sync' and y.at > a.opened_at)
     or exists (
         select from pull p where p.connection_id = a.connection_id and p.finished_at > a.opened_at
@@ -36,7 +39,8 @@ left join lateral (select max(at) as at from sync y where y.school_id = s.id and
 where (s.settings ->> 'automatic')::boolean
   and greatest(done.at, s.updated_at) < :now - cast(:after as interval)
   and not exists (
-    select from alert a where a.cleared_at is null and (a.school_id = s.id or a.connection_id = s.connection_id)
+    select from alert a where a.cleared_at is null and a.cause <> 'held' and a.cause not like 'secret expires%'
+      and (a.school_id = s.id or a.connection_id = s.connection_id)
   )
 """
 """Schools that nothing is heard of: one that fails has an alert of its own, and so has a connection that is down."""
@@ -51,6 +55,11 @@ where (s.settings ->> 'automatic')::boolean and f.night is not null
     select from alert a where a.school_id = s.id and a.cause = 'paused' and a.cleared_at is null
   )
 group by s.id, s.key having count(distinct f.night) >= :nights
+"""
+CLEAR_HELD = """
+update alert a set cleared_at = now()
+where a.cleared_at is null and a.cause = 'held' and not a.school_id = any(cast(:holding as bigint[]))
+returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
 """
 TO_REMIND = """
 update alert set told_at = :now where cleared_at is null and cause = 'paused'
@@ -103,6 +112,16 @@ def open_alert(
 def clear_finished(conn: Connection) -> list[Alert]:
     """Close the alerts that a finished sync or pull has answered, and return them."""
     return _alerts(conn, CLEAR, {})
+
+
+def close(conn: Connection, alert_id: int) -> None:
+    """Close one alert."""
+    conn.execute(text("update alert set cleared_at = now() where id = :id"), {"id": alert_id})
+
+
+def clear_held(conn: Connection, holding: list[int]) -> list[Alert]:
+    """Close the alerts on what is held, but for these schools, which still hold something; the closed ones."""
+    return _alerts(conn, CLEAR_HELD, {"holding": holding})
 
 
 def resume(conn: Connection, school_id: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -12,6 +11,8 @@ from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.alerts import PAUSED, STALE, Alert
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.expiring import secret_turns, tell_turn
+from roster_pipeline.evening.holding import Watched, watch_holds
 from roster_pipeline.evening.telling import tell
 from roster_pipeline.report.notice import Notice, notice_mail
 
@@ -24,24 +25,17 @@ HEARTBEAT_URL = "ROSTER_HEARTBEAT_URL"
 HEARTBEAT_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Watched:
-    """How many alerts one look opened, cleared and repeated."""
-
-    opened: int = 0
-    cleared: int = 0
-    reminded: int = 0
-
-
 def watch(database: Database, now: datetime) -> Watched:
     """One look, in one transaction: each alert and its mail are written together."""
     with database.begin() as connection:
+        held = watch_holds(connection, now)
         cleared = alerts.clear_finished(connection)
         failing = alerts.failing_schools(connection, MOST_NIGHTS)
         silent = alerts.silent_schools(connection, now, SILENCE)
         reminded = alerts.to_remind(connection, now, REMIND_AFTER)
-        if not (cleared or failing or silent or reminded):
-            return Watched()
+        turns = secret_turns(connection, now)
+        if not (cleared or failing or silent or reminded or turns):
+            return held
         schools = {school.id: school for school in tenants.list_schools(connection)}
         for alert in cleared:
             _all_clear(connection, alert, schools, now)
@@ -56,7 +50,9 @@ def watch(database: Database, now: datetime) -> Watched:
         for alert in reminded:
             school = schools[alert.school_id or 0]
             _paused(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
-    return Watched(len(failing) + len(silent), len(cleared), len(reminded))
+        told = [tell_turn(connection, turn, schools.values(), now) for turn in turns]
+    opened = held.opened + len(failing) + len(silent) + sum(opened for opened, _ in told)
+    return Watched(opened, held.cleared + len(cleared) + sum(cleared for _, cleared in told), len(reminded))
 
 
 def beat() -> str:

@@ -1,0 +1,89 @@
+"""A Client Secret with a last day: told of two weeks and three days before, once each, and once when it is renewed."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON
+from roster_pipeline.evening.expiring import stage_of
+from roster_pipeline.evening.watching import watch
+from roster_pipeline_tests.scenarios.conftest import Town
+
+LAST_DAY = date(2027, 6, 1)
+STAGES = [
+    (15, None),
+    (14, EXPIRES),
+    (4, EXPIRES),
+    (3, EXPIRES_SOON),
+    (0, EXPIRES_SOON),
+    (-40, EXPIRES_SOON),
+]
+
+
+def mails(town: Town) -> list[tuple[str, list[str]]]:
+    """Subject and recipients of every alert about the secret, in order."""
+    with town.database.begin() as conn:
+        rows = conn.execute(text("select subject, recipients from outbox where subject like '%Secret%' order by id"))
+        return [(row.subject, row.recipients) for row in rows]
+
+
+def two_schools(town: Town, automatic: bool = False) -> None:
+    town.add_school("lincoln", automatic=automatic, report_to=["lincoln@example.org"])
+    town.add_school("roosevelt", "sch-2", automatic=automatic, report_to=["roosevelt@example.org"])
+
+
+def before(days: int) -> datetime:
+    """Noon, so many days before the last day."""
+    return datetime.combine(LAST_DAY - timedelta(days=days), time(12), UTC)
+
+
+@pytest.mark.parametrize(("left", "stage"), STAGES)
+def test_a_secret_has_two_stages(left: int, stage: str | None) -> None:
+    assert stage_of(LAST_DAY, before(left).date()) == stage
+
+
+def test_each_stage_is_one_mail_to_all_schools_of_the_connection_and_a_renewal_one_all_clear(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
+    two_schools(town)
+    town.set_connection(secret_expires=LAST_DAY)
+    told = []
+    for days in (20, 15, 14, 13, 4, 3, 1, 0, -1):
+        seen = watch(town.database, before(days))
+        if seen.opened:
+            told.append(days)
+        town.evening("lincoln", f"night {days}")
+        assert watch(town.database, before(days)).opened == 0
+    assert told == [14, 3]
+    assert [subject for subject, _ in mails(town)] == [
+        "Connection sis: the Client Secret of sis ends on 2027-06-01"
+    ] * 2
+    assert {tuple(to) for _, to in mails(town)} == {("lincoln@example.org", "roosevelt@example.org", "ops@example.org")}
+    assert town.count("alert", "cleared_at is null") == 1
+    town.set_connection(secret_expires=date(2028, 6, 1))
+    assert watch(town.database, before(-1)).cleared == 1
+    assert watch(town.database, before(-1)).cleared == 0
+    assert mails(town)[-1][0] == "Connection sis: the Client Secret was renewed"
+    assert town.count("alert", "cleared_at is null") == 0
+
+
+def test_a_last_day_that_is_taken_away_or_moved_a_little_ends_the_stage(town: Town) -> None:
+    two_schools(town)
+    town.set_connection(secret_expires=LAST_DAY)
+    assert watch(town.database, before(2)).opened == 1
+    town.set_connection(secret_expires=LAST_DAY + timedelta(days=7))
+    assert watch(town.database, before(2)).opened == 1
+    town.set_connection(secret_expires=None)
+    assert watch(town.database, before(2)).cleared == 1
+    assert len(mails(town)) == 3
+
+
+def test_a_secret_that_ended_unnoticed_is_said_so_and_hides_no_silent_school(town: Town) -> None:
+    two_schools(town, automatic=True)
+    town.set_connection(secret_expires=LAST_DAY)
+    assert watch(town.database, before(-30)).opened == 3, "the secret, and two schools that nothing is heard of"
+    assert "ended on 2027-06-01" in mails(town)[-1][0]

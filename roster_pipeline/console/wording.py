@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from roster_pipeline.report.outcome import role_name
+from roster_pipeline.report.outcome import NOUNS, counted, role_name
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
@@ -64,6 +64,11 @@ def role(slug: str) -> str:
     return role_name(slug).capitalize()
 
 
+def changes(rows: int, kind: str) -> str:
+    """`1 archival`, `12 creations`."""
+    return counted(rows, *NOUNS.get(kind, (words(kind), words(kind))))  # type: ignore[call-overload]
+
+
 def words(slug: str) -> str:
     """`several_matches` as it is read aloud."""
     return slug.replace("_", " ").replace("-", " ")
@@ -71,6 +76,7 @@ def words(slug: str) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
+    "changes": changes,
     "clock": clock,
     "exact": exact,
     "number": number,

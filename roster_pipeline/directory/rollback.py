@@ -66,6 +66,11 @@ class Outline:
         return sum(number for of in self.people.values() for what, number in of.items() if what != "moved")
 
     @property
+    def anything(self) -> bool:
+        """Whether there is a row that would be taken back; of people who changed since, it may be one of several."""
+        return any(not row["moved"] for row in self.rows)
+
+    @property
     def left_alone(self) -> int:
         """People who changed since."""
         return sum(of.get("moved", 0) for of in self.people.values())

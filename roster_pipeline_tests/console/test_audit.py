@@ -1,0 +1,98 @@
+"""The audit and the rejected records on pages: who may see which, filtered, paged, and as a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from roster_pipeline.console.choosing import ROWS
+from roster_pipeline.directory import audit, rosters
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.holding import SCRIPT, words_of
+from roster_pipeline_tests.directory.building import snapshot_of
+
+SignedIn = Callable[[str], Browser]
+COLUMNS = ["collection", "sourced_id", "field", "rule", "severity", "role"]
+
+
+@pytest.fixture
+def entries(database: Database, lincoln: SchoolRow, foreign: SchoolRow) -> None:
+    """One entry about lincoln, one about the foreign school, one about nothing in particular."""
+    with database.begin() as conn:
+        for school, reason in ((lincoln, f"for lincoln {SCRIPT}"), (foreign, "for foreign")):
+            audit.record(
+                conn, who="ada", what="settings changed", district_id=school.district_id, school_id=school.id,
+                reason=reason, details={"fields": ["sync_time", "time_zone"]},
+            )  # fmt: skip
+        audit.record(conn, who="root", what="key rotated", reason="every year")
+
+
+def test_operators_see_all_of_it_managers_their_district_owners_their_school(
+    signed_in: SignedIn, entries: None
+) -> None:
+    everything = signed_in(OPERATOR).get("/audit")
+    assert SCRIPT not in everything.text
+    assert all(word in words_of(everything.text) for word in ("for lincoln", "for foreign", "every year", "sync_time"))
+    manager = words_of(signed_in(MANAGER).get("/audit").text)
+    assert "for lincoln" in manager
+    assert "for foreign" not in manager
+    assert "every year" not in manager
+    owner = signed_in(OWNER)
+    assert owner.get("/audit").status_code == 404
+    own = words_of(owner.get("/schools/lincoln/audit").text)
+    assert "for lincoln" in own
+    assert "for foreign" not in own
+    assert owner.get("/schools/foreign/audit").status_code == 404
+    assert signed_in(STRANGER).get("/schools/lincoln/audit").status_code == 404
+
+
+def test_the_audit_is_searched_and_paged(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, entries: None
+) -> None:
+    operator = signed_in(OPERATOR)
+    found = words_of(operator.send_form("/audit", {"q": "foreign"}).text)
+    assert "for foreign" in found
+    assert "for lincoln" not in found
+    assert "every year" in operator.get("/audit?what=key+rotated").text
+    with database.begin() as conn:
+        for number in range(ROWS + 3):
+            audit.record(conn, who="bob", what="hold approved", school_id=lincoln.id, reason=f"reason {number}.")
+    first, second = (words_of(operator.get(f"/audit?what=hold+approved&page={page}").text) for page in (1, 2))
+    assert f"reason {ROWS + 2}." in first
+    assert "reason 2." not in first
+    assert all(f"reason {number}." in second for number in range(3))
+
+
+def test_rejected_records_are_listed_with_the_rule_in_words(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+) -> None:
+    snapshot_id, other = snapshot_of(database, lincoln), snapshot_of(database, foreign)
+    frame = pd.DataFrame(
+        [("users", f"u{number}", "email", "invalid_email", "warning", "student") for number in range(ROWS + 5)]
+        + [("users", "=cmd", "role", "unmapped_role", "error", None), ("users", SCRIPT, "x", "y", "error", None)],
+        columns=COLUMNS,
+    )
+    with database.begin() as conn:
+        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "standing"]), frame)
+    owner = signed_in(OWNER)
+    page = f"/schools/lincoln/rejected/{snapshot_id}"
+    answer = owner.get(page)
+    told = words_of(answer.text)
+    assert SCRIPT not in answer.text
+    assert "has no role that this school maps" in told
+    assert f"1 to {ROWS} of {ROWS + 7}" in told
+    assert f"{ROWS + 5} records." in words_of(owner.get(f"{page}?rule=invalid_email").text)
+    assert "1 record." in words_of(owner.send_form(page, {"q": "U12"}).text)
+    file = owner.get(f"{page}/rows.csv?severity=error")
+    rows = list(csv.DictReader(io.StringIO(file.content.decode("utf-8-sig"))))
+    assert {row["sourcedId"] for row in rows} == {"'=cmd", SCRIPT}
+    assert file.headers["content-disposition"] == f'attachment; filename="lincoln-rejected-{snapshot_id}.csv"'
+    for path in (f"/schools/lincoln/rejected/{other}", f"/schools/foreign/rejected/{other}", f"{page}9"):
+        assert owner.get(path).status_code == owner.get(f"{path}/rows.csv").status_code == 404
+    assert "Every record could be used" in signed_in(STRANGER).get(f"/schools/foreign/rejected/{other}").text

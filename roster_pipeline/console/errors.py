@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from roster_pipeline.console.access import NOTHING_HERE
 from roster_pipeline.console.page import page
 from roster_pipeline.console.sign_in.provider_errors import ProviderAway
+from roster_pipeline.desk.changed import ChangedMeanwhile
 from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.approvals import PlanChanged
 from roster_pipeline.directory.database import DirectoryError
@@ -28,7 +29,7 @@ from roster_pipeline.evening.errors import explain
 
 log = logging.getLogger(__name__)
 UNKNOWN = (UnknownKey, UnknownPlan, UnknownSync, UnknownPerson)
-IN_THE_WAY = (KeyTaken, PlanChanged, PlanStale, AlreadyUndone)
+IN_THE_WAY = (ChangedMeanwhile, KeyTaken, PlanChanged, PlanStale, AlreadyUndone)
 BROKEN = (RowRefused, StatementFailed)
 OURS = "roster_pipeline."
 TITLES = {

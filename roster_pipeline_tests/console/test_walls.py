@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 from starlette.routing import Route
 
 from roster_pipeline.console.app import all_routes
 from roster_pipeline.console.headers import POLICY
+from roster_pipeline.directory import asked_runs, trials
+from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
+from roster_pipeline_tests.console.holding import hash_of, held_creates
+from roster_pipeline_tests.directory.building import every, one
 
 SignedIn = Callable[[str], Browser]
 ROUTES = [
@@ -25,9 +29,36 @@ OPEN = ("/sign-in", "/static", "/health")
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
-def at(path: str, key: str) -> str:
-    """The path with a school's key, and 1 for everything else."""
-    return PARAMETER.sub(lambda found: key if found[1] == "key" else "1", path)
+def at(path: str, key: str, things: Mapping[str, str] | None = None) -> str:
+    """The path with a school's key, and these things or 1 for everything else."""
+    given = {"key": key, **(things or {})}
+    return PARAMETER.sub(lambda found: given.get(found[1], "1"), path)
+
+
+def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
+    """A plan, a sync, a snapshot, a run and a trial of a school: what addresses below it name."""
+    plan_id = held_creates(database, school)
+    with database.begin() as opened:
+        asked_runs.ask(opened, "run-1", school.id, school.key, kind="sync", who="test", host="here", most=2)
+        trial = trials.start(
+            opened,
+            school,
+            who="test",
+            form={},
+            settings=school.connection.settings,
+            school_settings=school.settings,
+            secret_sealed=None,
+            typed=False,
+        )
+        trials.end(opened, trial)
+        asked_runs.end(opened, "run-1")
+    return {
+        "plan_id": str(plan_id),
+        "sync_id": str(one(database, "select max(id) from sync")),
+        "snapshot_id": str(one(database, "select snapshot_id from plan where id = :id", id=plan_id)),
+        "run": "run-1",
+        "trial": trial,
+    }
 
 
 def asked(browser: Browser, method: str, path: str) -> tuple[int, str]:
@@ -49,6 +80,33 @@ def test_the_owner_of_another_school_gets_404_as_if_there_were_no_such_school(
     assert status == 404
     assert lincoln.name not in body
     assert (status, body.replace(lincoln.key, "")) == asked(browser, method, at(path, "no-such-school"))
+
+
+def test_every_address_below_a_school_is_walked_with_a_thing_of_its_own(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    things = things_of(database, lincoln)
+    assert {name for _, path in OF_A_SCHOOL for name in PARAMETER.findall(path)} == {"key", *things}
+    browser = signed_in(OWNER)
+    for method, path in OF_A_SCHOOL:
+        if method == "GET":
+            with browser.stream("GET", at(path, "lincoln", things)) as answer:
+                assert answer.status_code == 200, path
+
+
+def test_what_belongs_to_another_school_is_not_found_below_ones_own(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    things = things_of(database, lincoln)
+    browser = signed_in(STRANGER)
+    before = every(database, "select * from plan order by id")
+    for method, path in OF_A_SCHOOL:
+        if len(PARAMETER.findall(path)) > 1:
+            where = at(path, "foreign", things)
+            reason = {"reason": "mine", "hash": hash_of(database, int(things["plan_id"]))}
+            answer = browser.get(where) if method == "GET" else browser.send_form(where, reason)
+            assert answer.status_code == 404, (method, where)
+    assert every(database, "select * from plan order by id") == before
 
 
 @pytest.mark.parametrize("who", [OWNER, MANAGER, OPERATOR])

@@ -1,0 +1,162 @@
+"""What goes wrong becomes a page: a message and a remedy, nobody's name, no trace; neither there nor in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import text
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from roster_pipeline.console import app as application
+from roster_pipeline.console.config import Config
+from roster_pipeline.console.errors import told
+from roster_pipeline.desk import access_changes
+from roster_pipeline.directory import accounts
+from roster_pipeline.directory.accounts import LastOperator, Place
+from roster_pipeline.directory.approvals import PlanChanged
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.errors import DatabaseBusy, DatabaseUnreachable, RowRefused
+from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
+from roster_pipeline.settings import SchoolSettings
+from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Browser, Console, Running
+from roster_pipeline_tests.directory.building import one
+
+SignedIn = Callable[[str], Browser]
+PUPIL = "Poisoned Pupil"
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere"
+
+
+def breaks(_: Request) -> Response:
+    raise ValueError(PUPIL)
+
+
+def breaks_in_the_database(request: Request) -> Response:
+    with request.app.state.database.begin() as opened:
+        opened.execute(text("select cast(:name as integer)"), {"name": PUPIL})
+    raise AssertionError
+
+
+def breaks_off(_: Request) -> Response:
+    def parts() -> Iterator[str]:
+        yield "begun"
+        raise ValueError(PUPIL)
+
+    return StreamingResponse(parts())
+
+
+@pytest.fixture
+def broken_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that fail, as pages of later days may."""
+    routes = application.all_routes()
+    more = [Route(f"/broken/{page.__name__}", page) for page in (breaks, breaks_in_the_database, breaks_off)]
+    monkeypatch.setattr(application, "all_routes", lambda: [*routes, *more])
+
+
+@pytest.mark.parametrize(("page", "place"), [("breaks", "unexpected ValueError"), ("breaks_in_the_database", "row of")])
+def test_the_unforeseen_names_a_type_and_a_place_and_nobody(
+    broken_pages: None, signed_in: SignedIn, caplog: pytest.LogCaptureFixture, page: str, place: str
+) -> None:
+    answer = signed_in(OWNER).get(f"/broken/{page}")
+    assert answer.status_code == 500
+    assert "<h1>" in answer.text
+    assert answer.headers["content-security-policy"]
+    assert place in caplog.text
+    for shown in (answer.text, caplog.text):
+        assert PUPIL not in shown
+        assert "Traceback" not in shown
+
+
+def test_an_answer_that_breaks_off_leaves_no_name_in_the_log(
+    broken_pages: None, signed_in: SignedIn, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG), pytest.raises(httpx.RemoteProtocolError):
+        signed_in(OWNER).get("/broken/breaks_off")
+    printed = capfd.readouterr()
+    assert PUPIL not in caplog.text + printed.out + printed.err
+    assert "unexpected ValueError" in caplog.text
+
+
+def test_without_a_database_there_is_a_page_all_the_same(database: Database, environment: object) -> None:
+    with Running(database, Config(NOWHERE)) as console, console.browser() as browser:
+        assert browser.get("/health").status_code == 503
+        assert browser.get("/sign-in").status_code == 200
+        browser.cookies.set(console.config.session_cookie, "anything", domain="127.0.0.1")
+        answer = browser.get("/")
+        assert answer.status_code == 503
+        assert "cannot be reached" in answer.text
+        assert "Traceback" not in answer.text
+
+
+def test_health_says_ready_and_nothing_else(console: Console) -> None:
+    with console.browser() as browser:
+        answer = browser.get("/health")
+    assert (answer.status_code, answer.text) == (200, "ready\n")
+
+
+def wrong_settings() -> ValidationError:
+    try:
+        SchoolSettings(school_id="x", report_to=[PUPIL])
+    except ValidationError as problem:
+        return problem
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        (UnknownKey("school", "oak"), 404),
+        (KeyTaken("school", "oak"), 409),
+        (PlanChanged(7), 409),
+        (DatabaseBusy("Busy."), 503),
+        (DatabaseUnreachable("Away."), 503),
+        (RowRefused("person", "rule", "23505"), 500),
+        (LastOperator(), 400),
+        (wrong_settings(), 400),
+        (HTTPException(405), 405),
+        (ValueError(PUPIL), 500),
+    ],
+)
+def test_each_kind_of_problem_has_its_status(problem: Exception, status: int) -> None:
+    found, message, remedy = told(problem)
+    assert found == status
+    assert PUPIL not in message + remedy
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_one_link_used_twice_at_the_same_moment_signs_in_once(console: Console, database: Database) -> None:
+    with database.begin() as opened:
+        token = access_changes.link_for(opened, OWNER, who="test")
+
+    def use(_: int) -> int:
+        with console.browser() as browser:
+            return browser.send_form("/sign-in/link", {"token": token}).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(use, range(6))) == [303, *[403] * 5]
+    assert one(database, "select count(*) from console_session") == 1
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_two_operators_cannot_remove_each_other_at_the_same_moment(database: Database) -> None:
+    with database.begin() as opened:
+        accounts.grant(opened, "second@example.org", Place(), by="test")
+
+    def remove(email: str) -> bool:
+        try:
+            with database.begin() as opened:
+                accounts.revoke(opened, email, Place())
+        except LastOperator:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(remove, [OPERATOR, "second@example.org"])) == [False, True]
+    assert one(database, "select count(*) from access_grant where role = 'operator'") == 1

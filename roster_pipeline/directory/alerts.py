@@ -1,8 +1,8 @@
 """Alerts: one per subject and cause from the moment it is opened until it clears, so that a storm is one mail.
 
 A subject is a school or a connection. A school's alerts clear with its next finished sync, a connection's with its next
-finished pull. What is held clears when somebody decided, or a newer plan holds nothing. A school whose alert `paused` is
-open is not started by the schedule.
+finished pull. What is held clears when somebody decided, or a newer plan holds nothing. A school whose alert `paused`
+is open is not started by the schedule.
 """
 
 from __future__ import annotations

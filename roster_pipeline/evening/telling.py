@@ -15,9 +15,14 @@ ALERTS_TO = "ROSTER_ALERTS_TO"
 """Addresses of the operators, separated by commas: they get every alert of every school."""
 
 
-def tell(connection: Connection, schools: list[SchoolRow], mail: Mail, *identity: object) -> bool:
-    """Put one mail to all of them into the outbox. identity: what makes its Message-ID the same each time."""
-    owners = [address for school in schools for address in school.settings.report_to]
+def tell(
+    connection: Connection, schools: list[SchoolRow], mail: Mail, *identity: object, owners_too: bool = True
+) -> bool:
+    """Put one mail to all of them into the outbox. identity: what makes its Message-ID the same each time.
+
+    owners_too: False where the owners know already, so that only the operators are told.
+    """
+    owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
     operators = [address.strip() for address in os.environ.get(ALERTS_TO, "").split(",")]
     recipients = [address for address in dict.fromkeys([*owners, *operators]) if address]
     return bool(recipients) and outbox.put(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from roster_pipeline.report.blocks import Command, Page, Section, Sentence
+from roster_pipeline.report.blocks import Block, Command, Link, Page, Section, Sentence
 from roster_pipeline.report.mail import Mail
 from roster_pipeline.report.outcome import Tone
 from roster_pipeline.report.page import shown_time
@@ -14,7 +14,10 @@ from roster_pipeline.report.render import draw
 
 @dataclass(frozen=True)
 class Notice:
-    """One such mail. `about`: the school's name, or the connection; `key`: the school's key, empty for a connection."""
+    """One such mail. `about`: the school's name, or the connection; `key`: the school's key, empty for a connection.
+
+    link: a page of the console where it can be done too, if there is a console.
+    """
 
     about: str
     key: str
@@ -25,11 +28,14 @@ class Notice:
     headline: str
     sentences: tuple[str, ...] = ()
     command: str = ""
+    link: Link | None = None
 
 
 def notice_mail(notice: Notice) -> Mail:
     """The mail of a notice."""
     blocks = [Sentence(sentence) for sentence in notice.sentences]
+    what_to_do: list[Block] = [Command(notice.command)] if notice.command else []
+    what_to_do += [notice.link] if notice.link else []
     page = Page(
         school=notice.about,
         tone=notice.tone,
@@ -39,8 +45,8 @@ def notice_mail(notice: Notice) -> Mail:
         details=(shown_time(notice.when, notice.time_zone),),
         link=None,
         sections=(
-            Section("What to know", tuple(blocks)),
-            *([Section("What to do", (Command(notice.command),))] if notice.command else []),
+            *([Section("What to know", tuple(blocks))] if blocks else []),
+            *([Section("What to do", tuple(what_to_do))] if what_to_do else []),
         ),
         footer="Who gets this mail is one of the school's settings (Roster Email), and one of the installation's.",
     )

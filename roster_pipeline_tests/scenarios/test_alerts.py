@@ -13,9 +13,12 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.directory import alerts, failures, tenants
+from roster_pipeline.directory import alerts, approvals, failures, tenants
+from roster_pipeline.evening.applying import apply_approved
 from roster_pipeline.evening.due import due_schools
-from roster_pipeline.evening.failing import record_crashes
+from roster_pipeline.evening.errors import EveningError
+from roster_pipeline.evening.failing import record_crashes, record_failure
+from roster_pipeline.evening.holding import Watched
 from roster_pipeline.evening.watching import beat, watch
 from roster_pipeline.resources import DirectoryResource
 from roster_pipeline.sensors import crashed_runs, watch_evenings
@@ -193,3 +196,64 @@ def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(
     assert beat() == "heartbeat refused (404)"
     monkeypatch.setenv("ROSTER_HEARTBEAT_URL", "http://127.0.0.1:9")
     assert beat().startswith("heartbeat failed")
+
+
+def decide(town: Town, *, approved: bool) -> None:
+    """What the school holds, approved and applied, or discarded."""
+    with town.database.begin() as conn:
+        (plan_id,) = {hold.plan_id for hold in approvals.held(conn)}
+        decision = approvals.approve if approved else approvals.discard
+        decision(conn, plan_id, "it", "looked at", datetime.now(UTC))
+    if approved:
+        apply_approved(town.database, "lincoln", plan_id, run_id=None, who="it")
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_what_is_held_is_told_once_until_somebody_decided(
+    town: Town, monkeypatch: pytest.MonkeyPatch, approved: bool
+) -> None:
+    monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
+    monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org")
+    town.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
+    for _ in range(2):
+        town.evening()
+        watch(town.database, NOW)
+    ((subject, recipients),) = mails(town)
+    assert subject.startswith("Lincoln: ")
+    assert "41 creations of students and 3 creations of teachers are held until someone decides" in subject
+    assert recipients == ["ops@example.org"], "the owner has read it in the report"
+    assert town.count("outbox", "kind = 'alert' and html like '%/schools/lincoln/holds%'") == 1
+    decide(town, approved=approved)
+    assert watch(town.database, NOW).cleared == 1
+    assert watch(town.database, NOW) == Watched()
+    assert mails(town)[1:] == [("Lincoln: nothing is held any more", ["ops@example.org"])]
+
+
+def test_an_owner_whose_report_waits_for_the_digest_is_told_what_is_held_at_once(town: Town) -> None:
+    town.add_school(report_to=["it@example.org"], report_when="daily", first_sync="approve")
+    town.evening()
+    watch(town.database, NOW)
+    assert [recipients for _, recipients in mails(town)] == [["it@example.org"]]
+
+
+def test_a_school_that_holds_something_is_told_of_when_it_falls_silent(town: Town) -> None:
+    town.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
+    town.evening()
+    assert watch(town.database, NOW).opened == 1
+    assert watch(town.database, NOW + timedelta(hours=37)).opened == 1
+    with town.database.begin() as conn:
+        assert {one.cause for one in alerts.open_alerts(conn)} == {"held", "stale"}
+
+
+def test_a_failure_says_that_nothing_was_changed_only_where_that_is_known(town: Town) -> None:
+    two_schools(town)
+    town.set_school("lincoln", school_id="nowhere")
+    town.evening("lincoln")
+    town.evening("roosevelt")
+    with town.database.begin() as conn:
+        run = conn.scalar(text("select run_id from sync"))
+    record_failure(town.database, "roosevelt", "applied_changes", EveningError("roosevelt", "broke", "Look."), run)
+    with town.database.begin() as conn:
+        before, after = conn.scalars(text("select text from outbox where kind = 'alert' order by id"))
+    assert "Nothing in the directory was changed." in before
+    assert "Nothing in the directory was changed." not in after

@@ -87,7 +87,8 @@ def key_of(name: str) -> str:
 def _check(values: Values, errors: dict[str, str]) -> None:
     if not values["name"] or len(values["name"]) > LONGEST_NAME:
         errors["name"] = f"Write a name of at most {LONGEST_NAME} characters."
-    if not re.match(KEY_PATTERN, values["key"]) or values["key"] in TAKEN_BY_US:
+    nameless = not values["key"] and "name" in errors
+    if not nameless and (not re.match(KEY_PATTERN, values["key"]) or values["key"] in TAKEN_BY_US):
         errors["key"] = KEY_WORDS
     if not 0 < len(values["school_id"]) <= 255:
         errors["school_id"] = "Fill this in."
@@ -95,7 +96,7 @@ def _check(values: Values, errors: dict[str, str]) -> None:
         errors["place"] = "Choose how the SIS is reached."
     if values["place"].startswith(NEW):
         values["connection_key"] = values["connection_key"] or f"{values['key']}-sis"[:64]
-        if not re.match(KEY_PATTERN, values["connection_key"]):
+        if "key" not in errors and not nameless and not re.match(KEY_PATTERN, values["connection_key"]):
             errors["connection_key"] = KEY_WORDS
         if not values["connection-url"]:
             errors["connection-url"] = "Fill this in."
@@ -137,14 +138,14 @@ def _context(opened: Connection, who: Viewer, values: Values, errors: dict[str, 
     return {
         "v": values,
         "e": errors,
-        "places": _places(districts, connections),
+        "ways": _ways(districts, connections),
         "new": NEW,
         "presets": presets(),
         "preset": chosen_preset(values),
     }
 
 
-def _places(
+def _ways(
     districts: list[DistrictRow], connections: list[ConnectionRow]
 ) -> list[tuple[DistrictRow, list[ConnectionRow]]]:
     return [(one, [row for row in connections if row.district_id == one.id]) for one in districts]

@@ -17,9 +17,9 @@ from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.reporting import console_url
 from roster_pipeline.evening.telling import tell
+from roster_pipeline.report.links import page_links
 from roster_pipeline.report.notice import Notice, notice_mail
 from roster_pipeline.report.outcome import NOUNS, counted, joined, role_name
-from roster_pipeline.report.page import page_links
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,15 @@ class _Stored:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form: only strings, numbers, booleans, lists and dicts."""
-        stored: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        kind: Any = type(self)
+        stored: dict[str, Any] = _adapter(kind).dump_python(self, mode="json")
         return stored
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """The reverse of `as_dict`; raises pydantic's ValidationError for what is no such report."""
-        found: Self = _adapter(cls).validate_python(dict(stored))
+        kind: Any = cls
+        found: Self = _adapter(kind).validate_python(dict(stored))
         return found
 
 

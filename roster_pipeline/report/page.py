@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from roster_pipeline.report.blocks import Block, Command, Facts, Link, Page, Section, Sentence, Table
+from roster_pipeline.report.blocks import Block, Command, Facts, Page, Section, Sentence, Table
 from roster_pipeline.report.content import (
     ConnectionFacts,
     FailureAlert,
@@ -19,6 +18,7 @@ from roster_pipeline.report.content import (
     RoleSize,
     SyncReport,
 )
+from roster_pipeline.report.links import page_links, web_address
 from roster_pipeline.report.outcome import (
     NOUNS,
     Tone,
@@ -70,18 +70,6 @@ def page_of(mail: SyncReport | FailureAlert) -> Page:
         sections=tuple(section for section in sections if section.blocks),
         footer=f"{FOOTER} roster school show {mail.school_key}",
     )
-
-
-def web_address(url: str | None, path: str = "") -> str | None:
-    """The address, and a page below it, if it is one that a mail may link to."""
-    whole = f"{(url or '').rstrip('/')}{path}"
-    return whole if re.match(r"https?://[^\s\"'<>]+$", whole) else None
-
-
-def page_links(console_url: str | None, path: str, text: str) -> tuple[Link, ...]:
-    """One link to a page of the console; none where there is no console."""
-    url = web_address(console_url, path)
-    return (Link(text, url),) if url else ()
 
 
 def shown_time(when: datetime, time_zone: str) -> str:

@@ -196,12 +196,14 @@ def _stage(conn: Connection, plan: plans.PlanRow, given: dict[str, Any]) -> None
 
 def _change(conn: Connection, given: dict[str, Any]) -> int:
     """Run the statements that have work; how many rows they changed."""
-    work = ", ".join(f"exists ({staged})" for _, staged in statements.CHANGES)
-    needed = conn.execute(text(f"select {work}")).one()
+    needed = {
+        table: iter(conn.execute(text(f"select {conditions} from {table}")).one())  # noqa: S608 - our own constants
+        for table, conditions in statements.NEEDED.items()
+    }
     return sum(
         conn.execute(text(statement), given).rowcount
-        for (statement, _), wanted in zip(statements.CHANGES, needed, strict=True)
-        if wanted
+        for statement, table, _ in statements.CHANGES
+        if next(needed[table])
     )
 
 

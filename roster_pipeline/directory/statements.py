@@ -233,16 +233,22 @@ STAGES = {
 """Temporary table to the statement that fills it; each may read the ones before it."""
 
 CHANGES = (
-    (INSERT_PEOPLE, "select from applying where fresh"),
-    (UPDATE_PEOPLE, "select from applying where of_person and action <> 'archive'"),
-    (INSERT_LINKS, "select from linking"),
-    (MOVE_HOMES, "select from moving"),
-    (INSERT_MEMBERSHIPS, "select from applying where action = 'create'"),
-    (UPDATE_MEMBERSHIPS, "select from applying where action = 'restore' or (action = 'update' and of_membership)"),
-    (ARCHIVE_MEMBERSHIPS, "select from applying where action = 'archive'"),
-    (MANAGE_MEMBERSHIPS, "select from counting where joins"),
-    (COUNT_ABSENCES, "select from counting where absent_syncs is not null"),
-    (DELETE_CONTACTS, "select from applying where of_contact"),
-    (WRITE_CONTACTS, "select from applying where of_contact"),
+    (INSERT_PEOPLE, "applying", "fresh"),
+    (UPDATE_PEOPLE, "applying", "of_person and action <> 'archive'"),
+    (INSERT_LINKS, "linking", "true"),
+    (MOVE_HOMES, "moving", "true"),
+    (INSERT_MEMBERSHIPS, "applying", "action = 'create'"),
+    (UPDATE_MEMBERSHIPS, "applying", "action = 'restore' or (action = 'update' and of_membership)"),
+    (ARCHIVE_MEMBERSHIPS, "applying", "action = 'archive'"),
+    (MANAGE_MEMBERSHIPS, "counting", "joins"),
+    (COUNT_ABSENCES, "counting", "absent_syncs is not null"),
+    (DELETE_CONTACTS, "applying", "of_contact"),
+    (WRITE_CONTACTS, "applying", "of_contact"),
 )
-"""Statement, and what must be staged for it to have work; people before what points to them."""
+"""Statement, and the staged rows it has work with: table and condition. People come before what points to them."""
+
+NEEDED = {
+    table: ", ".join(f"coalesce(bool_or({condition}), false)" for _, of, condition in CHANGES if of == table)
+    for table in STAGES
+}
+"""For each staged table, which of its statements have work, told by reading it once."""

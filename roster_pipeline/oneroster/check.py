@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from roster_pipeline.completeness import in_words
 from roster_pipeline.oneroster.census import Census
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.delta import filter_works
@@ -219,7 +220,7 @@ def _completeness(proof: Proof) -> CheckItem:
     return CheckItem(
         "Completeness",
         False,
-        f"{told}; {', '.join(proof.problems)}",
+        f"{told}; {', '.join(map(in_words, proof.problems))}",
         "Nobody is archived from such a reading. Try again later; if it stays, show this to the SIS's vendor.",
     )
 

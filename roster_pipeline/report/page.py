@@ -6,6 +6,7 @@ from dataclasses import fields
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from roster_pipeline.completeness import in_words
 from roster_pipeline.report.blocks import Block, Command, Facts, Page, Section, Sentence, Table
 from roster_pipeline.report.content import (
     ConnectionFacts,
@@ -240,5 +241,5 @@ def _connection(facts: ConnectionFacts | None) -> Section:
         ("Requests", f"{facts.requests:,}" + (f" ({facts.retries:,} repeated)" if facts.retries else "")),
         ("Seconds", f"{facts.seconds:,.1f}"),
     ]
-    pairs += [("Problem", problem) for problem in facts.problems]
+    pairs += [("Problem", in_words(problem)) for problem in facts.problems]
     return Section("Connection", (Facts(tuple((name, value) for name, value in pairs if value)),))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from roster_pipeline.completeness import in_words
 from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
 from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, UPDATE, Finding, percent
 from roster_pipeline.roster.plan import Plan
@@ -64,7 +65,7 @@ def judge(plan: Plan, facts: Facts, guards: Guards) -> Verdict:
 
 def _snapshot(facts: Facts) -> Iterator[Finding]:
     if not facts.snapshot.complete:
-        why = "; ".join(facts.snapshot.problems) or "no proof that everything was fetched"
+        why = "; ".join(map(in_words, facts.snapshot.problems)) or "no proof that everything was fetched"
         message = f"The snapshot is not complete: {why}. Nobody is archived by it."
         yield Finding("incomplete_snapshot", message, 1, 0, (ARCHIVE,), overridable=False)
     if facts.awaits_approval:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from roster_pipeline.completeness import in_words
 from roster_pipeline.oneroster.bundle.errors import HostKeyRefused, WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.pull import pull_bundle
 from roster_pipeline.oneroster.bundle.source import BundleSource
@@ -128,7 +129,7 @@ def _completeness(proof: Proof) -> CheckItem:
     if proof.complete:
         return CheckItem("Completeness", True, told)
     remedy = "Nobody is archived from such a bundle. Show this to whoever runs the export."
-    return CheckItem("Completeness", False, f"{told}; {', '.join(proof.problems)}", remedy)
+    return CheckItem("Completeness", False, f"{told}; {', '.join(map(in_words, proof.problems))}", remedy)
 
 
 def _witness() -> CheckItem:

@@ -1,0 +1,37 @@
+"""Why a snapshot is not complete, in words: what the slugs of a proof say to the people who read a report."""
+
+from __future__ import annotations
+
+WORDS = {
+    "total-not-reached": "fewer records came than the SIS announced",
+    "total-disagrees": "more records came than the SIS announced",
+    "total-drifted": "the number of records changed while they were read",
+    "duplicates": "records came twice",
+    "last-page-repeats": "the last page came again, so nothing proves that the list had ended",
+    "paging-ignored": "the SIS sent one page whatever was asked, so nothing proves that it was all",
+    "revision-changed": "the data changed while they were read",
+    "no-orgs": "nobody came with a school",
+    "no-people": "the SIS shows nobody at all",
+    "no-role": "people came without a role",
+    "unread": "people could not be read",
+    "delta-without-whole": "only changes came, and there is no whole roster to lay them over",
+    "deltas-missed": "bundles of changes may have been missed since the last sync",
+    "no-manifest": "the bundle has no manifest.csv, so nothing says whether it is whole",
+    "manifest-disagrees": "the manifest calls a file absent that is there",
+    "manifest-silent": "the manifest does not mention a file that is there",
+    "ends-inside-a-row": "a file of the bundle was cut off",
+    "unreadable-rows": "a file of the bundle has rows that cannot be read",
+    "roles-name-absent-users": "the bundle has roles of people who are not in it",
+}
+"""The part of a slug before the colon, to what it says. `docs/oneroster.md` and `docs/csv.md` explain each."""
+WITHOUT_SCHOOL = "all of one role came without a school"
+
+
+def in_words(problem: str) -> str:
+    """A problem of a proof for people; what follows a colon in the slug (a role or a file) in brackets.
+
+    A slug that has no words yet is shown as it is, with blanks.
+    """
+    slug, _, of = problem.partition(":")
+    said = WITHOUT_SCHOOL if slug == "no-orgs" and of else WORDS.get(slug, slug.replace("-", " "))
+    return f"{said} ({of})" if of else said

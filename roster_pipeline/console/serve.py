@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
 
 import uvicorn
 from starlette.applications import Starlette
@@ -45,5 +47,10 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
-    """Serve until a signal ends it."""
+    """Serve until a signal ends it; then this process ends in order, and an embedded database with it.
+
+    uvicorn gives a signal on to the handler that was there before, and the default one would end us at once.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: sys.exit(0))
     server_of(app, config).run(sockets=[listening])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -113,3 +114,36 @@ def test_a_port_in_use_is_told_before_anything_starts(environment: dict[str, str
         out, _ = started.communicate(timeout=30)
     assert started.returncode == 1
     assert "is in use" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_console_in_order(environment: dict[str, str], number: int) -> None:
+    """In order: what is registered for the end of the process runs, as the end of the embedded database is."""
+    port = free_port()
+    code = f"""
+import atexit, sys
+from roster_pipeline.cli import main
+atexit.register(lambda: print("in order", flush=True))
+sys.argv = ["roster", "console", "--port", "{port}"]
+main()
+"""
+    started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    assert started.stdout is not None
+    assert f"http://127.0.0.1:{port}" in started.stdout.readline()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).status_code == 200:
+                break
+        time.sleep(0.05)
+    started.send_signal(number)
+    out, _ = started.communicate(timeout=60)
+    assert (started.returncode, out.strip()) == (0, "in order")
+
+
+def test_a_port_in_use_is_told_by_the_console(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "roster_pipeline.cli", "console", "--port", str(taken.getsockname()[1])]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+    assert done.returncode == 1
+    assert "cannot be listened on" in done.stderr

@@ -18,6 +18,7 @@ from roster_pipeline.console.pages.sign_in import local_path
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Browser, Console, link_in
 from roster_pipeline_tests.directory.building import every, one
+from roster_pipeline_tests.scenarios.post import body_of, post_office
 
 SignedIn = Callable[[str], Browser]
 PATIENCE = 30.0
@@ -73,6 +74,36 @@ def test_a_link_by_mail_signs_in_once(console: Console, environment: Path, datab
         assert another.send_form("/sign-in/link", {"token": token}).status_code == 403
         assert another.get("/").status_code == 302
     assert ("signed in", OWNER) in every(database, "select what, who from audit")
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_a_link_goes_out_by_smtp_past_the_outbox(
+    console: Console, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with post_office(monkeypatch) as post, console.browser() as browser:
+        asked(browser, OWNER)
+        end = time.monotonic() + PATIENCE
+        while not post.messages and time.monotonic() < end:
+            time.sleep(0.02)
+        message, recipients = post.messages[0]
+        assert recipients == [OWNER]
+        assert used(browser, link_in(body_of(message))).status_code == 303
+    assert one(database, "select count(*) from outbox") == 0
+
+
+@pytest.mark.usefixtures("people_let_in")
+def test_a_mail_server_that_is_away_is_told_to_the_log_without_anybodys_address(
+    console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:1")
+    monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
+    with console.browser() as browser:
+        assert "a link is on its way" in asked(browser, OWNER).text
+        end = time.monotonic() + PATIENCE
+        while "could not be sent" not in caplog.text and time.monotonic() < end:
+            time.sleep(0.02)
+    assert "cannot be reached" in caplog.text
+    assert OWNER not in caplog.text
 
 
 @pytest.mark.usefixtures("people_let_in")

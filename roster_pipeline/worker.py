@@ -4,12 +4,14 @@
 
 Broker, result store and settings are those of the run launcher in `dagster.yaml`, so there is one place for them.
 Against dagster-celery's own app it adds two things: a process keeps its Dagster instance, with its connections to
-PostgreSQL, from run to run; and a run whose worker was lost is failed at once, when the broker hands it to another
-worker. Dagster would take that worker for a duplicate, and the run would never end; failed, it is retried.
+PostgreSQL and some of what it asked there, from run to run; and a run whose worker was lost is failed at once, when the
+broker hands it to another worker. Dagster would take that worker for a duplicate, and the run would never end; failed,
+it is retried.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -27,6 +29,8 @@ STATEMENT_SECONDS = 60
 RECYCLE_SECONDS = 600
 """Pooled connections are renewed before firewalls forget them."""
 POOL_OVERFLOW = 5
+ASKED_EVERY_TIME = ("has_table", "has_asset_key_col", "has_dynamic_partition")
+"""What Dagster asks its database some ninety times a run, and what stays true once it is: a quarter of its queries."""
 
 
 def make_app() -> Celery:
@@ -64,13 +68,30 @@ def instance_of_process() -> dg.DagsterInstance:
     opened.optimize_for_webserver(
         statement_timeout=STATEMENT_SECONDS * 1000, pool_recycle=RECYCLE_SECONDS, max_overflow=POOL_OVERFLOW
     )
+    for asked in ASKED_EVERY_TIME:
+        setattr(opened.event_log_storage, asked, _remembering(getattr(opened.event_log_storage, asked)))
     return opened
+
+
+def _remembering(ask: Callable[..., bool]) -> Callable[..., bool]:
+    """The same question, not asked again once the answer was yes."""
+    known: set[tuple[str, ...]] = set()
+
+    def asked(*words: str) -> bool:
+        if words not in known and ask(*words):
+            known.add(words)
+        return words in known
+
+    return asked
 
 
 def warm_up(**_: object) -> None:
     """Load what a run needs before the first one comes."""
+    from roster_pipeline import evening  # noqa: F401 - for what it loads: pandas, the client, the driver
     from roster_pipeline.definitions import defs
+    from roster_pipeline.roster.quality import load_expectations
 
+    load_expectations()
     defs.resolve_job_def("rostering")
     instance_of_process()
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from roster_pipeline.assets.shell import GROUP, OWNERS, WHO_TAG, failing_clearly, lineage, schema
+from roster_pipeline.assets.shell import GROUP, OWNERS, WHO_TAG, columns, failing_clearly, lineage
 from roster_pipeline.directory import tables
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
@@ -20,6 +20,7 @@ LINEAGE = lineage(
     backfill_policy=dg.BackfillPolicy.multi_run(1),
     group_name=GROUP,
     owners=OWNERS,
+    metadata=columns(tables.change_log, LINEAGE),
     kinds={"postgres"},
     description="People, memberships and contacts as changed by this sync; every change stands in change_log.",
 )
@@ -37,7 +38,5 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
             "sync": applied.sync_id,
             "outcome": applied.outcome,
             **applied.by_action,
-            "dagster/column_schema": schema(tables.change_log),
-            "dagster/column_lineage": LINEAGE,
         },
     )

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from roster_pipeline.assets.shell import GROUP, OWNERS, failing_clearly, lineage, schema
+from roster_pipeline.assets.shell import GROUP, OWNERS, columns, failing_clearly, lineage
 from roster_pipeline.checks import quality_results, quality_specs
 from roster_pipeline.directory import tables
 from roster_pipeline.partitions import schools
@@ -27,6 +27,7 @@ LINEAGE = lineage(
     backfill_policy=dg.BackfillPolicy.multi_run(1),
     group_name=GROUP,
     owners=OWNERS,
+    metadata=columns(tables.cleaned_roster, LINEAGE),
     kinds={"pandas", "postgres"},
     description="The cleaned people of one snapshot, one row per record; what could not be used is in rejected_record.",
 )
@@ -43,8 +44,6 @@ def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResour
             "snapshot": cleaned.snapshot_id,
             "rejected": cleaned.rejected,
             **{f"{role}s" if role != "staff" else role: count for role, count in cleaned.by_role.items()},
-            "dagster/column_schema": schema(tables.cleaned_roster),
-            "dagster/column_lineage": LINEAGE,
         },
         check_results=quality_results(cleaned.quality),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from roster_pipeline.assets.shell import GROUP, OWNERS, failing_clearly, night, schema
+from roster_pipeline.assets.shell import GROUP, OWNERS, columns, failing_clearly, night
 from roster_pipeline.checks import completeness_result, completeness_specs
 from roster_pipeline.directory import tables
 from roster_pipeline.partitions import schools
@@ -18,7 +18,14 @@ DESCRIPTIONS = {
 
 
 def _spec(name: str) -> dg.AssetSpec:
-    return dg.AssetSpec(name, description=DESCRIPTIONS[name], group_name=GROUP, owners=OWNERS, kinds={"postgres"})
+    return dg.AssetSpec(
+        name,
+        description=DESCRIPTIONS[name],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"postgres"},
+        metadata=columns(tables.metadata.tables[name.removesuffix("s")]),
+    )
 
 
 @dg.multi_asset(
@@ -43,7 +50,6 @@ def raw(
             metadata={
                 "dagster/row_count": fetched.counts[name],
                 "snapshot": fetched.snapshot_id,
-                "dagster/column_schema": schema(tables.metadata.tables[name.removesuffix("s")]),
             },
         )
     yield completeness_result(fetched.complete, fetched.problems, fetched.proof)

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from roster_pipeline.assets.shell import DRY_RUN_TAG, GROUP, OWNERS, failing_clearly, lineage, schema
+from roster_pipeline.assets.shell import DRY_RUN_TAG, GROUP, OWNERS, columns, failing_clearly, lineage
 from roster_pipeline.checks import verdict_results, verdict_specs
 from roster_pipeline.directory import tables
 from roster_pipeline.partitions import schools
@@ -22,6 +22,7 @@ LINEAGE = lineage(
     backfill_policy=dg.BackfillPolicy.multi_run(1),
     group_name=GROUP,
     owners=OWNERS,
+    metadata=columns(tables.plan_row, LINEAGE),
     kinds={"pandas", "postgres"},
     description="The plan: one row per membership with action, reason and field changes; and the verdict on it.",
 )
@@ -39,8 +40,6 @@ def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource)
             "plan": planned.plan_id,
             **planned.by_action,
             "held": planned.held,
-            "dagster/column_schema": schema(tables.plan_row),
-            "dagster/column_lineage": LINEAGE,
         },
         check_results=verdict_results(planned.verdict),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from sqlalchemy import Table
@@ -44,15 +44,18 @@ def night(context: dg.AssetExecutionContext) -> str:
     return context.run.tags.get(NIGHT_TAG, context.run.run_id)
 
 
-def schema(table: Table, only: Sequence[str] | None = None) -> dg.TableSchema:
-    """Column names, types and descriptions of one of our tables; no values."""
-    return dg.TableSchema(
+def columns(table: Table, origins: dg.TableColumnLineage | None = None) -> dict[str, Any]:
+    """Metadata of an asset: names, types and descriptions of a table's columns, and where they come from; no values.
+
+    It stands at the definition. Written with every materialization, it was most of what Dagster kept of a run.
+    """
+    schema = dg.TableSchema(
         columns=[
             dg.TableColumn(column.name, str(column.type).lower(), description=column.comment)
             for column in table.columns
-            if only is None or column.name in only
         ]
     )
+    return {"dagster/column_schema": schema} | ({"dagster/column_lineage": origins} if origins else {})
 
 
 def lineage(**columns: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:

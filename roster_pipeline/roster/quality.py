@@ -189,12 +189,18 @@ def _validated(frame: pd.DataFrame, rules: tuple[Rule, ...]) -> list[tuple[int, 
     return [found[place] for place in range(len(rules))]
 
 
-def _batch(frame: pd.DataFrame) -> tuple[Any, Any]:
+def load_expectations() -> Any:
+    """Great Expectations itself. It takes seconds and only this step needs it, so it is not loaded with the module."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        import great_expectations as gx  # seconds, and only this asset needs it
-        from great_expectations.data_context.types.base import ProgressBarsConfig
+        import great_expectations as gx
+    return gx
+
+
+def _batch(frame: pd.DataFrame) -> tuple[Any, Any]:
+    gx = load_expectations()
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)

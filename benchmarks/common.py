@@ -14,13 +14,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
+from cpu_work import Work
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 from sqlalchemy.engine import URL
@@ -181,6 +184,11 @@ def peak_megabytes() -> float:
         return most / (BYTES_PER_MB if sys.platform == "darwin" else 1024)
 
 
+def work(url: URL) -> Work:
+    """What is worked from now on, here and in the server of a database."""
+    return Work(str(url.query.get("host", "")))
+
+
 def side(script: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:
     """Run one side as a process of its own; its last line is JSON with its figures."""
     folder = Path(__file__).parent
@@ -209,3 +217,25 @@ def last_line(benchmark: str, **figures: Any) -> None:
     """The figures as one line of JSON, rounded, for programs."""
     rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()}
     print(json.dumps({"benchmark": benchmark, **rounded}))
+
+
+def cpu_seconds(database: Database, processes: Sequence[int]) -> float:
+    """Seconds of the processor used so far by this process, by these and their children, and by the database's server.
+
+    Unlike the clock it hardly depends on what else the machine does. A server on another machine does not count.
+    """
+    own = time.process_time()
+    with database.begin() as conn:
+        backend = int(conn.scalar(text("select pg_backend_pid()")) or 0)
+    found: dict[int, psutil.Process] = {}
+    with suppress(psutil.Error):
+        processes = [*processes, psutil.Process(backend).ppid()]
+    for number in processes:
+        with suppress(psutil.Error):
+            top = psutil.Process(number)
+            found |= {one.pid: one for one in (top, *top.children(recursive=True))}
+    for one in found.values():
+        with suppress(psutil.Error):
+            times = one.cpu_times()
+            own += times.user + times.system + times.children_user + times.children_system
+    return own

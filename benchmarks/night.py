@@ -8,7 +8,8 @@ functions that the assets call, in one process; a daemon with two warm Celery wo
 and the default launcher with the project's own `dagster.yaml`, for a sample of schools only, because it starts an
 interpreter for each run. All runs stand in the queue when the clock starts; it stops with the last run. What queueing
 them takes, which the schedule does in a real night, is told apart. The daemon and its code server share the machine's
-cores with the workers; the simulated SIS takes next to nothing, as the night is one pull.
+cores with the workers; the simulated SIS takes next to nothing, as the night is one pull. Told too: the processor's
+seconds of workers, daemon and database together, for they hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -55,18 +56,21 @@ def town(database: Database, site: str, schools: int) -> list[str]:
     return keys
 
 
-def plain_loop(database: Database, keys: list[str]) -> float:
+def plain_loop(database: Database, keys: list[str]) -> dict[str, float]:
     """Seconds for every school, one after the other, without Dagster."""
-    started = time.perf_counter()
+    started, used = time.perf_counter(), common.cpu_seconds(database, [])
     for key in keys:
         evening.fetch(database, key, batch=NIGHT, run_id=key)
         evening.clean_latest(database, key, run_id=key)
         evening.plan_latest(database, key, run_id=key)
         evening.apply_latest(database, key, run_id=key, who="benchmark")
-    return time.perf_counter() - started
+    return {
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": common.cpu_seconds(database, []) - used,
+    }
 
 
-def through_dagster(keys: list[str], configuration: Path, workers: int) -> dict[str, float]:
+def through_dagster(database: Database, keys: list[str], configuration: Path, workers: int) -> dict[str, float]:
     """Seconds from the daemon's start to the last run's end, and what the runs leave in Dagster's tables."""
     with plant.plant(Path(os.environ["DAGSTER_HOME"]), configuration.read_text()) as (night, instance):
         for number in range(workers):
@@ -78,15 +82,17 @@ def through_dagster(keys: list[str], configuration: Path, workers: int) -> dict[
         plant.submit(instance, [tags | {"dagster/partition": key} for key in keys])
         queued = time.perf_counter() - started
         time.sleep(WARM_SECONDS)
-        started = time.perf_counter()
+        started, used = time.perf_counter(), common.cpu_seconds(database, night.pids())
         night.start_daemon()
         plant.wait_for(instance, "SUCCESS", len(keys), PER_SCHOOL * len(keys))
         seconds = time.perf_counter() - started
+        used = common.cpu_seconds(database, night.pids()) - used
         after = size()
         first = min(record.start_time or 0.0 for record in instance.get_run_records())
         last = max(record.end_time or 0.0 for record in instance.get_run_records())
     return {
         "seconds": seconds,
+        "cpu_seconds": used,
         "running_seconds": last - first,
         "queueing_seconds": queued,
         "rows": (after[0] - before[0]) / len(keys),
@@ -128,11 +134,11 @@ def side(server: URL, name: str, schools: int, people: int, broker: str) -> dict
         keys = town(database, sites["district"], schools)
         common.warm(sites["district"])
         if name == "plain":
-            figures = {"seconds": plain_loop(database, keys)}
+            figures = plain_loop(database, keys)
         elif name == "celery":
-            figures = through_dagster(keys, plant.ROOT / "deploy" / "dagster.yaml", WORKERS)
+            figures = through_dagster(database, keys, plant.ROOT / "deploy" / "dagster.yaml", WORKERS)
         else:
-            figures = through_dagster(keys, plant.ROOT / "dagster.yaml", 0)
+            figures = through_dagster(database, keys, plant.ROOT / "dagster.yaml", 0)
         with database.begin() as conn:
             figures["synced"] = float(conn.scalar(text("select count(*) from sync")) or 0)
             pulled = text("select sum((proof ->> 'requests')::int) from pull")
@@ -154,12 +160,15 @@ def main() -> None:
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     sides = {"plain": given.schools, "celery": given.schools, "default": min(given.sample, given.schools)}
     each: dict[str, float] = {}
+    cpu: dict[str, float] = {}
     found: dict[str, dict[str, float]] = {}
     with common.database_server() as server:
         for name, schools in sides.items():
             found[name] = side(server, name, schools, given.people, given.broker)
             each[name] = found[name]["seconds"] / schools
-            print(f"{name}: {schools} schools, {each[name]:.2f} s each, load {common.load()}", flush=True)
+            cpu[name] = found[name]["cpu_seconds"] / schools
+            seconds = f"{each[name]:.2f} s each, {cpu[name]:.2f} s of processor"
+            print(f"{name}: {schools} schools, {seconds}, load {common.load()}", flush=True)
     celery = found["celery"]
     print(f"the default launcher would take {each['default'] * given.schools:.0f} s for {given.schools} schools")
     common.last_line(
@@ -172,6 +181,9 @@ def main() -> None:
         queueing_seconds_per_school=celery["queueing_seconds"] / given.schools,
         plain_seconds_per_school=each["plain"],
         ratio_to_plain=each["celery"] / each["plain"],
+        cpu_seconds_per_school=cpu["celery"],
+        plain_cpu_seconds_per_school=cpu["plain"],
+        default_cpu_seconds_per_school=cpu["default"],
         default_seconds_per_school=each["default"],
         default_sample=sides["default"],
         pull_requests=int(celery["requests"]),

@@ -57,6 +57,10 @@ class Plant:
                 process_group=0,
             )
 
+    def pids(self) -> list[int]:
+        """The processes as the system knows them."""
+        return [child.pid for child in self.children.values()]
+
     def kill(self, name: str) -> None:
         """A worker and its processes are gone without a word, as when a machine loses its power."""
         os.killpg(self.children[name].pid, signal.SIGKILL)

@@ -14,6 +14,7 @@ import urllib.request
 from typing import Any
 
 import dlt
+from cpu_work import Work
 from dlt.sources.rest_api import rest_api_source
 
 PAGE = 1000
@@ -63,7 +64,7 @@ def post(url: str, body: str) -> None:
 def main() -> None:
     """Both nights; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("site", "root", "client", "secret", "database", "folder", "day"):
+    for name in ("site", "root", "client", "secret", "database", "folder", "day", "server"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--nesting", type=int, default=None)
     given = parser.parse_args()
@@ -79,13 +80,14 @@ def main() -> None:
         if number:
             post(f"{given.site}/simulator/day", given.day)
             warm(given)
-        started, worked = time.perf_counter(), time.process_time()
+        started, work = time.perf_counter(), Work(given.server)
         pipeline.run(source(given.site, given.root, given.client, given.secret, given.nesting))
-        nights.append((time.perf_counter() - started, time.process_time() - worked))
+        nights.append((time.perf_counter() - started, work.so_far()["all"]))
     counts = pipeline.last_trace.last_normalize_info.row_counts
-    (first, first_cpu), (second, second_cpu) = nights
+    (first, first_work), (second, second_work) = nights
     print(json.dumps({
-        "first": first, "second": second, "first_cpu": first_cpu, "second_cpu": second_cpu, "users": counts["users"],
+        "first": first, "second": second, "first_work": first_work, "second_work": second_work,
+        "users": counts["users"],
     }))  # fmt: skip
 
 

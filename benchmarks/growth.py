@@ -94,9 +94,10 @@ def night(database: Database, count: int, number: int) -> dict[str, float]:
     }
     took: dict[str, float] = {}
     for name, step in steps.items():
-        started = time.perf_counter()
+        started, work = time.perf_counter(), common.work(database.engine.url)
         result = step()
         took[name] = time.perf_counter() - started
+        took[f"{name} cpu"] = work.so_far()["all"]
     assert result.changed == (2 * (count // RENAMED) if number else count), result
     return took
 
@@ -136,27 +137,32 @@ def main() -> None:
                 address = url.render_as_string(hide_password=False)
                 found.append(common.side("growth.py", str(count), "--database", address))
             nights = found[-1]["nights"]
+            worked = total(found[-1], " cpu")
             cells = " ".join(f"{one[step]:>8.2f}" for one in nights for step in STEPS)
             whole = f"{total(found[-1]):>8.2f} {found[-1]['peak']:>8.0f}"
-            print(f"{count:>9,} {cells} {whole}  load {common.load()}", flush=True)
+            print(f"{count:>9,} {cells} {whole}  CPU {worked:.2f} s, load {common.load()}", flush=True)
     report(sizes, found)
 
 
-def total(one: dict[str, Any]) -> float:
-    """Cleaning, planning and applying of both nights."""
-    return sum(night[step] for night in one["nights"] for step in MEASURED)
+def total(one: dict[str, Any], of: str = "") -> float:
+    """Cleaning, planning and applying of both nights: seconds, or with " cpu" those of our process and PostgreSQL."""
+    return sum(night[step + of] for night in one["nights"] for step in MEASURED)
 
 
 def report(sizes: list[int], found: list[dict[str, Any]]) -> None:
     """Print the exponents and the last line."""
     totals = [total(one) for one in found]
     whole, upper = exponent(sizes, totals), exponent(sizes[-3:], totals[-3:])
+    worked = [total(one, " cpu") for one in found]
+    whole_cpu, upper_cpu = exponent(sizes, worked), exponent(sizes[-3:], worked[-3:])
     for number in range(2):
         slopes = {step: exponent(sizes, [one["nights"][number][step] for one in found]) for step in STEPS}
         print(f"exponents, night {number + 1}: " + ", ".join(f"{step} {slope}" for step, slope in slopes.items()))
     print(f"exponent of clean, plan and apply {whole} (aim {AIM} or less), of the three largest sizes {upper}")
+    print(f"the same of CPU seconds, which other work on the machine hardly changes: {whole_cpu} and {upper_cpu}")
     common.last_line(
         "growth", people=sizes, seconds=[round(one, 2) for one in totals], exponent=whole, exponent_upper=upper,
+        exponent_cpu=whole_cpu, exponent_cpu_upper=upper_cpu, cpu_seconds=[round(one, 2) for one in worked],
         peak_mb=[round(one["peak"]) for one in found], load=common.load(),
     )  # fmt: skip
 

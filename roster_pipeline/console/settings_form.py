@@ -161,6 +161,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "secret_hint": _secret_hint(school.connection.secret, kept),
         "keep_trial": kept,
         "trial": trial,
+        "again": _again(request, school, trial) if trial else "",
         "test_errors": shown_form.test_errors,
         "state": last_test(school),
         "tested_at": datetime.fromisoformat(school.test["at"]) if school.test else None,
@@ -168,6 +169,12 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "guards_wrong": any(name.startswith("school-guards") for name in errors),
         "quality_wrong": any(name.startswith("school-quality") for name in errors),
     }
+
+
+def _again(request: Request, school: SchoolRow, trial: Trial) -> str:
+    """Where a browser without scripts looks again. The same address with a fragment would not be loaded anew."""
+    look = _number(request.query_params.get("look", "")) + 1
+    return f"/schools/{school.key}/settings?trial={trial.id}&look={max(1, look)}#test"
 
 
 def _secret_state(secret: str | None) -> str:

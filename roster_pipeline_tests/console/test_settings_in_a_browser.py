@@ -1,0 +1,120 @@
+"""The settings form, the live test and a run's progress in a real Chromium, with and without scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.embedded import DAGSTER_URL
+from roster_pipeline_tests.console.browser import LEFT_OUT, PATIENCE, Open, faults_of
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER
+from roster_pipeline_tests.console.sis import SECRET, Served, school_in, served_sis
+
+pytestmark = pytest.mark.timeout(600)
+expect = pytest.importorskip("playwright.sync_api", reason=f"{LEFT_OUT}Playwright is not installed.").expect
+PAGE = "/schools/lincoln/settings"
+
+
+@pytest.fixture(scope="module")
+def sis() -> Iterator[Served]:
+    with served_sis() as served:
+        yield served
+
+
+@pytest.fixture
+def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
+    return school_in(database, sis)
+
+
+def test_a_wrong_secret_then_the_right_one_then_every_evening(open_page: Open, people_let_in: None) -> None:
+    page = open_page(OWNER)
+    page.goto(PAGE)
+    secret, test = page.get_by_label("Client Secret", exact=True), page.get_by_role("button", name="Test Your Inform")
+    secret.fill("wrong")
+    test.click()
+    results = page.get_by_role("log", name="Results of the test")
+    expect(page.get_by_text("Not everything works yet.")).to_be_visible(timeout=PATIENCE)
+    expect(results).to_contain_text("Check Client ID and Client Secret")
+    secret.fill(SECRET)
+    test.click()
+    expect(page.get_by_text("Everything works.")).to_be_visible(timeout=PATIENCE)
+    expect(results.get_by_role("listitem").nth(8)).to_be_visible()
+    assert page.evaluate("performance.getEntriesByType('navigation').length") == 1, "the page was not loaded again"
+    assert faults_of(page) == []
+    page.get_by_label("Enable Automatic Rostering").check()
+    page.get_by_label("Students: Auto update").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").first).to_contain_text("synced every evening")
+    expect(page.get_by_label("Enable Automatic Rostering")).to_be_checked()
+    expect(page.get_by_label("Students: Auto update")).to_be_checked()
+    expect(secret).to_have_value("")
+
+
+def test_what_is_wrong_is_told_beside_the_field_and_its_group_is_open(open_page: Open, people_let_in: None) -> None:
+    page = open_page(OPERATOR)
+    page.goto(PAGE)
+    page.get_by_label("SIS", exact=True).select_option("infinite-campus")
+    expect(page.get_by_text("Where to find it in Infinite Campus")).to_be_visible()
+    page.get_by_text("Advanced connection settings").click()
+    page.get_by_label("Page size").fill("many")
+    page.get_by_text("Guards: what is held").click()
+    page.get_by_label("Archived people (percent)").fill("500")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("2 fields need a look")
+    wrong = page.get_by_label("Page size")
+    expect(wrong).to_be_visible()
+    expect(wrong).to_have_value("many")
+    expect(wrong).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Archived people (percent)")).to_be_visible()
+    page.get_by_role("link", name="Write a percentage from 0 to 100.").click()
+    expect(page.get_by_label("Archived people (percent)")).to_be_focused()
+    for group in ("Roles and people", "Quality rules"):
+        page.get_by_text(group, exact=True).click()
+    assert faults_of(page) == []
+
+
+def test_the_form_and_its_test_work_without_scripts(open_page: Open, people_let_in: None) -> None:
+    page = open_page(OWNER, script=False)
+    page.goto(PAGE)
+    page.get_by_label("Client Secret", exact=True).fill(SECRET)
+    page.get_by_role("button", name="Test Your Information").click()
+    expect(page.get_by_text("Everything works.")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_label("Client Secret", exact=True)).to_have_value("")
+    page.get_by_label("Enable Automatic Rostering").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").first).to_contain_text("synced every evening")
+
+
+def test_a_dry_run_is_followed_to_its_plan(
+    open_page: Open, people_let_in: None, dagster_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DAGSTER_URL, dagster_url)
+    monkeypatch.setenv("DAGSTER_HOME", str(Path(__file__).parents[2]))
+    page = open_page(OWNER)
+    page.goto("/schools/lincoln/runs")
+    assert faults_of(page) == []
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_role("list", name="Steps of the run")).to_be_visible()
+    expect(page.get_by_text("The dry run is done. Nothing was changed.")).to_be_visible(timeout=300_000)
+    assert faults_of(page) == []
+    page.get_by_role("link", name="See what would change").click()
+    expect(page).to_have_url(re.compile(r"/schools/lincoln/plans/\d+"))
+
+
+def test_a_manager_adds_a_school_and_its_key_is_proposed(open_page: Open, people_let_in: None) -> None:
+    page = open_page(MANAGER)
+    page.goto("/schools/new")
+    page.get_by_label("Name", exact=True).fill("Oak Elementary")
+    page.get_by_label("School ID").click()
+    expect(page.get_by_label("Key", exact=True)).to_have_value("oak-elementary")
+    page.get_by_label("School ID").fill("sch-2")
+    assert faults_of(page) == []
+    page.get_by_label("How the SIS is reached").select_option("sis")
+    page.get_by_role("button", name="Add the school").click()
+    expect(page).to_have_url(re.compile(r"/schools/oak-elementary/settings"))
+    expect(page.get_by_text("This connection is shared with Lincoln.")).to_be_visible()

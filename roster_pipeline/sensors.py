@@ -3,6 +3,7 @@
 What a sensor needs is imported by its first tick: the code server and every run start without it.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -82,6 +83,12 @@ def watch_evenings(context: dg.SensorEvaluationContext, directory: DirectoryReso
     return dg.SensorResult(skip_reason=said, cursor=until.isoformat() if until else None)
 
 
+def partition_of(tags: Mapping[str, str]) -> str | None:
+    """The school of a run. A run of a backfill names its one partition as a range, unless it came from a job."""
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    return tags.get("dagster/partition") or (first if first == last else None)
+
+
 def crashed_runs(
     instance: dg.DagsterInstance, since: datetime | None
 ) -> tuple[dict[str, tuple[str, str | None]], datetime | None]:
@@ -91,7 +98,7 @@ def crashed_runs(
     found = {}
     for record in records:
         tags = record.dagster_run.tags
-        key = tags.get("dagster/partition")
+        key = partition_of(tags)
         retried = any(tags.get(name, "false") != "false" for name in RETRIED)
         if key and not retried and record.dagster_run.job_name != "test_connection":
             found[record.dagster_run.run_id] = (key, tags.get(NIGHT_TAG))

@@ -21,6 +21,8 @@ ENCODING = "utf-8-sig"
 MARK = "'"
 LINES_A_CHUNK = 500
 
+_DIGIT = re.compile(r"\d")
+_SPLITS = re.compile(r"[;\t\r\n]")
 _SAFE_NUMBER = re.compile(r"(0|[1-9]\d{0,10})")
 """Whole numbers up to eleven digits stay as they are; from twelve on they are shown, and saved, as 1.2E+11."""
 _NUMBER_LIKE = re.compile(r"[.,]?\d[\d\s.,:/%-]*([eE]\d+)?\s*([aApP][mM]?)?")
@@ -36,8 +38,10 @@ _INNER_MARK = re.compile(rf"([;\t\r\n][\"\s]*)'(?='*[{_STARTS}])")
 
 def safe_cell(value: Any) -> str:
     """The value as text that a spreadsheet takes for the same text; nothing is an empty cell."""
-    text = "" if value is None else str(value)
-    marked = _INNER_START.sub(rf"\1{MARK}", text)
+    if value is None:
+        return ""
+    text = str(value)
+    marked = _INNER_START.sub(rf"\1{MARK}", text) if _SPLITS.search(text) else text
     return MARK + marked if _needs_mark(text) else marked
 
 
@@ -52,6 +56,8 @@ def _needs_mark(text: str) -> bool:
     bare = text.lstrip(MARK)
     if bare.lstrip(" ").startswith(FORMULA_STARTS):
         return True
+    if not _DIGIT.search(bare):
+        return False
     trimmed = bare.strip()
     if _SAFE_NUMBER.fullmatch(trimmed):
         return False

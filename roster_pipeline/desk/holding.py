@@ -57,6 +57,11 @@ class Why:
         """How many rows it holds."""
         return sum(kind.rows for kind in self.kinds)
 
+    @property
+    def approvable(self) -> bool:
+        """Whether an approval lets any of them through; not where another finding holds all of them for good."""
+        return any(kind.overridable for kind in self.kinds)
+
 
 @dataclass(frozen=True)
 class Holding:

@@ -71,6 +71,40 @@ QUALITY = {
 }
 
 
+LABELS = {
+    "connection-sis": "SIS",
+    "connection-url": "URL",
+    "connection-token_url": "Token URL",
+    "connection-page_size": "Page size",
+    "connection-ca_bundle": "Certificates",
+    "connection-secret_expires": "Client Secret valid until",
+    "connection-student_number_from": "Student number from",
+    "connection-staff_number_from": "Staff number from",
+    "secret": "Client Secret",
+    "school-name": "Name of the school",
+    "school-school_id": "School ID",
+    "school-report_to": "Recipients",
+    "school-sync_time": "Sync time",
+    "school-time_zone": "Time zone",
+    "school-role_map": "Role map",
+    "school-phone_region": "Country of phone numbers",
+    "school-automatic": "Enable Automatic Rostering",
+}
+"""Fields that can be wrong, as their labels call them."""
+
+
+def named(field: str, message: str) -> str:
+    """A message with the label of its field before it, for the list above the form."""
+    label = LABELS.get(field, "")
+    if field.startswith("school-guards-windows"):
+        label = "Windows"
+    elif field.startswith("school-guards-"):
+        label = GUARDS.get(field.removeprefix("school-guards-"), ("",))[0]
+    elif field.startswith("school-quality-"):
+        label = QUALITY.get(field.removeprefix("school-quality-").rpartition("-")[0], "")
+    return f"{label}: {message}" if label else message
+
+
 @cache
 def zones() -> tuple[str, ...]:
     """Names of time zones as people know them, by name."""

@@ -27,11 +27,12 @@ from roster_pipeline.console.forms import (
     window_places,
 )
 from roster_pipeline.console.page import form
+from roster_pipeline.console.settings_fields import named
 from roster_pipeline.desk.changed import ChangedMeanwhile
 from roster_pipeline.desk.last_test import last_test
 from roster_pipeline.desk.saving import Wanted
 from roster_pipeline.desk.wrong_field import SECRET, WrongField
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenants, trials
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.trials import Trial
@@ -39,6 +40,7 @@ from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, pres
 from roster_pipeline.settings import ConnectionSettings, SchoolSettings
 
 NAME = "school-name"
+SCHOOL_ID = "school-school_id"
 LONGEST_NAME = 200
 Errors = dict[str, str]
 ALWAYS_SHOWN = {"connection-sis", "connection-url", "connection-client_id"}
@@ -111,6 +113,17 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
         return None
 
 
+def with_trial(opened: Connection, came: Form, who: str) -> Form:
+    """The form with the person's newest test of what stands in it about the connection, so that it is not lost."""
+    asked = {name: value for name, value in came.values.items() if name.startswith(f"{CONNECTION}-")}
+    for trial in trials.recent(opened, came.school.id):
+        tried = trial.form.get("values", {})
+        same = {name: value for name, value in tried.items() if name.startswith(f"{CONNECTION}-")} == asked
+        if trial.who == who and same and tried.get(SCHOOL_ID) == came.values.get(SCHOOL_ID):
+            return replace(came, trial=trial)
+    return came
+
+
 def seen_of(came: Form) -> tuple[int, int]:
     """The revisions of school and connection that the form was opened on; those of nobody where it does not say."""
     school, _, connection = came.seen.partition(".")
@@ -146,6 +159,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "base": f"/schools/{school.key}",
         "v": shown_form.values,
         "e": errors,
+        "summary": {name: named(name, message) for name, message in errors.items()},
         "seen": shown_form.seen,
         "conflict": shown_form.conflict,
         "fields": settings_fields,

@@ -15,6 +15,7 @@ from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.settings import ConnectionSettings
 
 PEM = "-----BEGIN"
+TYPE_AGAIN = "The server changed, so type the Client Secret again: the stored one is not sent to another."
 
 
 def allowed(stored: ConnectionSettings | None, wanted: ConnectionSettings, *, operator: bool) -> ConnectionSettings:
@@ -37,7 +38,5 @@ def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, type
             raise WrongField(SECRET, "A secret that is kept in a variable is set at the command line.")
         return typed
     if stored is not None and stored.secret and secret_must_be_typed(stored.settings, wanted):
-        raise WrongField(
-            SECRET, "The server changed, so type the Client Secret again: the stored one stays with its own."
-        )
+        raise WrongField(SECRET, TYPE_AGAIN)
     return None

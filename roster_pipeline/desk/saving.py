@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from roster_pipeline.desk.connection_changes import change_connection
+from roster_pipeline.desk.connection_changes import change_connection, secret_must_be_typed
 from roster_pipeline.desk.last_test import LastTest, last_test, may_be_automatic
-from roster_pipeline.desk.reaching import allowed, usable_secret
+from roster_pipeline.desk.reaching import TYPE_AGAIN, allowed, usable_secret
 from roster_pipeline.desk.school_changes import change_school
+from roster_pipeline.desk.wrong_field import SECRET, WrongField
 from roster_pipeline.directory import tenants, trials
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import SchoolRow
@@ -72,12 +73,13 @@ def secret_of(
 ) -> str | None:
     """The new secret: as typed now, or as typed for the trial that the form names. None keeps the stored one.
 
-    A trial's secret counts for the person who typed it and for exactly the settings it was tried with.
-    Raises WrongField.
+    A trial's secret counts for the person who typed it, and for the server it was tried with. Raises WrongField.
     """
     if not wanted.secret and wanted.trial_id:
         trial = trials.get(conn, school.id, wanted.trial_id)
-        if trial and trial.typed and trial.secret and trial.who == who and trial.settings == settings:
+        if trial and trial.typed and trial.secret and trial.who == who:
+            if secret_must_be_typed(trial.settings, settings):
+                raise WrongField(SECRET, TYPE_AGAIN)
             return unseal(trial.secret)
     return usable_secret(school.connection, settings, wanted.secret)
 

@@ -21,6 +21,8 @@ OLD = {
         "and exists (select from sync y where y.school_id = f.school_id and y.kind = 'sync' and y.at > f.at)"
     ),
     "alerts": "delete from alert where cleared_at < now() - cast(:age as interval) and cause <> 'paused'",
+    "tests of forms": "delete from trial where started_at < now() - interval '1 day'",
+    "runs by hand": "delete from asked_run where ended_at < now() - cast(:age as interval)",
     "broken pulls": "delete from pull where finished_at is null and started_at < now() - interval '2 days'",
 }
 """Row details of a mail that was given up go after a week, enough for a second try: they concern people.

@@ -71,7 +71,7 @@ def test_what_is_wrong_is_told_beside_the_field_and_its_group_is_open(open_page:
     expect(wrong).to_have_value("many")
     expect(wrong).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_label("Archived people (percent)")).to_be_visible()
-    page.get_by_role("link", name="Write a percentage from 0 to 100.").click()
+    page.get_by_role("link", name="Archived people: Write a percentage from 0 to 100.").click()
     expect(page.get_by_label("Archived people (percent)")).to_be_focused()
     for group in ("Roles and people", "Quality rules"):
         page.get_by_text(group, exact=True).click()

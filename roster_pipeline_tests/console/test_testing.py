@@ -106,6 +106,8 @@ def test_a_test_of_other_values_does_not_count(signed_in: SignedIn, database: Da
     browser = signed_in(OWNER)
     fields = opened(browser)
     tried(browser, fields | {"secret": SECRET})
+    wrong = browser.send_form(PAGE, changed(fields, school__sync_time="x", secret=SECRET))
+    assert "Everything works." in wrong.text, "a test is not lost by a mistake elsewhere"
     for change in (
         {"secret": "other"},
         {"secret": SECRET, "connection-page_size": "77"},
@@ -157,7 +159,7 @@ def test_what_is_wrong_in_the_form_is_told_before_anything_is_tried(signed_in: S
     piece = browser.send_form(TEST, opened(browser) | {"connection-page_size": "x"}, headers=HTMX)
     assert piece.status_code == 200, "a piece for a script"
     assert "The test was not started." in piece.text
-    assert '<a href="#connection-page_size">Write a whole number.</a>' in piece.text
+    assert '<a href="#connection-page_size">Page size: Write a whole number.</a>' in piece.text
     whole = browser.send_form(TEST, opened(browser) | {"connection-page_size": "x"})
     assert (whole.status_code, list(errors_in(whole.text))) == (400, ["connection-page_size"])
     with database.begin() as conn:

@@ -15,6 +15,7 @@ from roster_pipeline.console.settings_form import (
     seen_of,
     sent_form,
     stored_form,
+    with_trial,
     wrong,
 )
 from roster_pipeline.desk.changed import ChangedMeanwhile
@@ -44,6 +45,7 @@ def keep(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         came, wanted = sent_form(request, stored_form(opened, school))
+        came = with_trial(opened, came, viewer(request).who)
     if wanted is None:
         return filled(request, came, 400)
     who = viewer(request)

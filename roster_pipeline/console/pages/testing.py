@@ -16,6 +16,7 @@ from roster_pipeline.console.live import Event, Seen, stream
 from roster_pipeline.console.page import database, page, piece
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.session import HTMX
+from roster_pipeline.console.settings_fields import named
 from roster_pipeline.console.settings_form import Form, context, sent_form, stored_form, wrong
 from roster_pipeline.desk.trying import TestGoesOn, begin, carry_out
 from roster_pipeline.desk.wrong_field import WrongField
@@ -33,7 +34,7 @@ def start(request: Request) -> Response:
         school = school_of(request, opened)
         came, wanted = sent_form(request, stored_form(opened, school))
     if wanted is None:
-        came.test_errors = dict(came.errors)
+        came.test_errors = {name: named(name, message) for name, message in came.errors.items()}
         return _answer(request, came, 400)
     who = viewer(request)
     try:

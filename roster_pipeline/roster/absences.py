@@ -90,7 +90,7 @@ def _reasons(scene: Scene, who: Ints) -> Any:
     units = scene.units
     linked, _ = units.linked()
     gone = np.flatnonzero((linked >= 0) & (units.standing[units.lead] > PROTECTED))
-    place = pd.Index(linked[gone]).get_indexer(pd.Index(who)) if len(gone) else np.full(len(who), -1)
+    place = pd.Index(linked[gone]).get_indexer(pd.Index(who))
     told = np.array([*(_LEFT[int(standing)] for standing in units.standing[units.lead[gone]]), "left"], dtype=object)
     return told[place]
 

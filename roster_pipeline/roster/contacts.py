@@ -192,7 +192,7 @@ def _fields(
     phone, bad_phone = clean_phones(strings(some["phone"]), settings.phone_region)
     mobile, bad_mobile = clean_phones(strings(some["sms"]), settings.phone_region)
     phone = pc.coalesce(phone, mobile)
-    first = ~pd.Series(codes(ids)[0]).duplicated().to_numpy() if len(ids) else np.zeros(0, dtype=bool)
+    first = ~pd.Series(codes(ids)[0]).duplicated().to_numpy()
     notes.note(bad_email & first, ids, "email", "invalid_email", "warning")
     notes.note((bad_phone | bad_mobile) & ~filled(phone) & first, ids, "phone", "invalid_phone", "warning")
     values = {

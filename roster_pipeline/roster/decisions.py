@@ -71,7 +71,7 @@ def decide(s: Situation) -> tuple[Words, Words]:
         (np.ones_like(s.conflict), "unchanged", "equal"),
     )
     fits = [row[0] for row in table]
-    place = np.argmax(np.stack(fits), axis=0) if len(s.conflict) else np.empty(0, dtype=np.int64)
+    place = np.argmax(np.stack(fits), axis=0)
     actions: Words = np.array([row[1] for row in table], dtype=object)[place]
     reasons: Words = np.array([row[2] for row in table], dtype=object)[place]
     return actions, reasons

@@ -54,9 +54,7 @@ def _canonical(record: dict[object, object]) -> bytes:
 
 
 def _listed(value: object) -> object:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return None if value is pd.NA else repr(value)
+    return value.tolist() if isinstance(value, np.ndarray) else repr(value)
 
 
 def _when(text: str | None) -> datetime:

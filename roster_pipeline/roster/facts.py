@@ -35,7 +35,6 @@ class Facts:
     records: dict[str, int]
     rejected: dict[str, int]
     contradictions: int
-    witness_available: bool
     today: date
     first_sync: bool
     rekeyed: dict[str, tuple[int, int]]
@@ -70,7 +69,6 @@ def facts_of(
         records=_counted(records, roles),
         rejected=_counted(_rejected_roles(rejected, known_roles), roles),
         contradictions=int((rows["reason"] == "sis_still_answers").sum()),
-        witness_available=bool((archives["witness"] != "unanswered").all()),
         today=today,
         first_sync=plan.first_sync,
         rekeyed=_rekeyed(plan, directory),

@@ -32,7 +32,7 @@ _KEYS = ("given_name", "family_name", "preferred_given_name", "preferred_family_
 
 @dataclass(frozen=True)
 class Matched:
-    """person: of each unit, or -1. by: place in `BY`. conflict: unit to reason. doubtful: persons in any conflict."""
+    """person: of each unit, or -1. by: place in `BY`. conflict: unit to reason. doubtful: who of several is unclear."""
 
     person: Ints
     by: Ints
@@ -85,9 +85,6 @@ def match(units: Units, directory: DirectoryFrames) -> Matched:
                 conflict[unit] = "several_matches"
                 doubtful |= set(who)
     conflict |= _taken(person, by, here)
-    for unit in conflict:
-        if person[unit] >= 0:
-            doubtful.add(int(person[unit]))
     return Matched(person, by, conflict, frozenset(doubtful))
 
 

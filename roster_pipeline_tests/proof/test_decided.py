@@ -37,7 +37,6 @@ def night(**known: Any) -> Facts:
         records={"student": 200, "teacher": 20, "unknown": 0},
         rejected={"student": 0, "teacher": 0, "unknown": 0},
         contradictions=0,
-        witness_available=True,
         today=TODAY,
         first_sync=False,
         rekeyed={},

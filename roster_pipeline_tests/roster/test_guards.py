@@ -39,7 +39,6 @@ def facts(**known: Any) -> Facts:
         records={"student": 200, "unknown": 0},
         rejected={"student": 0, "unknown": 0},
         contradictions=0,
-        witness_available=True,
         today=TODAY,
         first_sync=False,
         rekeyed={"student": (0, 200)},

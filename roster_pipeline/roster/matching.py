@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,14 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
-from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, column_of, repeated, strings, truth
+from roster_pipeline.roster.frames import Array, Flags, Ints, column_of, repeated, strings, truth
 from roster_pipeline.roster.merging import NUMBER_SHARED
-from roster_pipeline.roster.names import name_key
+from roster_pipeline.roster.traits import Named, Traits, named_people, numbered
 from roster_pipeline.roster.units import NOBODY, PROTECTED, Units, number_conflicts
 
 BY = (None, "link", "number", "email")
 _NONE, _LINK, _NUMBER, _EMAIL = range(4)
-_KEYS = ("given_name", "family_name", "preferred_given_name", "preferred_family_name")
 
 
 @dataclass(frozen=True)
@@ -38,28 +37,6 @@ class Matched:
     by: Ints
     conflict: dict[int, str]
     doubtful: frozenset[int]
-
-
-@dataclass(frozen=True)
-class _Traits:
-    """What one record or person is known by; names as keys."""
-
-    given: frozenset[str]
-    family: frozenset[str]
-    email: str | None
-    number: str | None
-    linked: bool = False
-
-    def names_agree(self, other: _Traits) -> bool:
-        return bool(self.given & other.given or self.family & other.family)
-
-    def confirms_number(self, other: _Traits) -> bool:
-        return self.names_agree(other) or (self.email is not None and self.email == other.email)
-
-    def confirms_email(self, person: _Traits) -> bool:
-        if not self.names_agree(person) or _contradict(self.number, person.number):
-            return False
-        return bool(self.given & person.given) or not person.linked
 
 
 def match(units: Units, directory: DirectoryFrames) -> Matched:
@@ -105,17 +82,15 @@ class _Search:
     """The number and the e-mail tier, over the units that no link names."""
 
     def __init__(self, units: Units, directory: DirectoryFrames, open_units: Flags) -> None:
-        self._units, self._people = units, directory.people
-        self._ids = directory.people.index.to_numpy(dtype=np.int64)
+        self._units, self._directory, self._people = units, directory, directory.people
         self._own = flags_of(directory.people["number_connection_id"] == directory.connection_id)
         self._rows = np.flatnonzero(open_units[units.unit])
         self._unit = units.unit[self._rows]
-        self._linked = directory.own_links["person_id"].to_numpy(dtype=np.int64)
 
     def found(self) -> list[tuple[int, int, list[int]]]:
         """(way, unit, persons) of every unit that matches somebody, in order of units."""
         some = self._units.roster.iloc[self._rows]
-        records = _Named(some, _numbered(some), strings(some["email"]))
+        records = Named(some, numbered(some), strings(some["email"]))
         told: dict[int, tuple[int, int, list[int]]] = {}
         for unit, who in self._by_number(records).items():
             told[unit] = (_NUMBER, unit, who)
@@ -123,16 +98,18 @@ class _Search:
             told.setdefault(unit, (_EMAIL, unit, who))
         return [told[unit] for unit in sorted(told)]
 
-    def _by_number(self, records: _Named) -> dict[int, list[int]]:
+    def _by_number(self, records: Named) -> dict[int, list[int]]:
         plain = strings(self._people["number"])
         near = self._own & truth(pc.is_in(plain, value_set=strings(records.frame["number"]), skip_nulls=True))
-        persons = self._named(np.flatnonzero(near))
-        return self._agreeing(records, records.numbers, persons, persons.numbers, _Traits.confirms_number)
+        persons = named_people(self._directory, np.flatnonzero(near))
+        return self._agreeing(records, records.numbers, persons, persons.numbers, Traits.confirms_number)
 
-    def _by_email(self, records: _Named) -> dict[int, list[int]]:
+    def _by_email(self, records: Named) -> dict[int, list[int]]:
         """By an e-mail that one person and one human of the whole snapshot have, as far as they are not gone."""
         emails = pc.utf8_lower(strings(self._people["email"]))
-        persons = self._named(np.flatnonzero(truth(pc.is_in(emails, value_set=records.emails, skip_nulls=True))))
+        persons = named_people(
+            self._directory, np.flatnonzero(truth(pc.is_in(emails, value_set=records.emails, skip_nulls=True)))
+        )
         units, everyone = self._units, strings(self._units.roster["email"])
         near = truth(pc.is_in(everyone, value_set=records.emails, skip_nulls=True)) & (units.standing <= PROTECTED)
         holders = pd.DataFrame({"email": column_of(everyone.filter(pa.array(near))), "unit": units.unit[near]})
@@ -140,15 +117,15 @@ class _Search:
         shared = strings(holders.loc[holders.duplicated("email"), "email"])
         alone = pc.if_else(pc.is_in(records.emails, value_set=shared), None, records.emails)
         single = pc.if_else(pa.array(repeated(persons.emails)), None, persons.emails)
-        return self._agreeing(records, alone, persons, single, _Traits.confirms_email)
+        return self._agreeing(records, alone, persons, single, Traits.confirms_email)
 
     def _agreeing(
         self,
-        records: _Named,
+        records: Named,
         wanted: Array,
-        persons: _Named,
+        persons: Named,
         among: Array,
-        confirms: Callable[[_Traits, _Traits], bool],
+        confirms: Callable[[Traits, Traits], bool],
     ) -> dict[int, list[int]]:
         """Unit to the persons who have the wanted value and are confirmed by the rule."""
         holders: dict[str, list[int]] = defaultdict(list)
@@ -165,48 +142,3 @@ class _Search:
                 if confirms(record, traits[place]):
                     confirmed[unit].add(int(persons.ids[place]))
         return {unit: sorted(who) for unit, who in confirmed.items()}
-
-    def _named(self, places: Ints) -> _Named:
-        some = self._people.iloc[places]
-        ids = self._ids[places]
-        numbers = pc.if_else(pa.array(self._own[places]), _numbered(some), None)
-        return _Named(some, numbers, pc.utf8_lower(strings(some["email"])), ids, np.isin(ids, self._linked))
-
-
-@dataclass(frozen=True)
-class _Named:
-    """Records or persons, with what they can be found by."""
-
-    frame: pd.DataFrame
-    numbers: Array
-    emails: Array
-    ids: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    linked: Flags | None = None
-
-    def traits(self, places: Ints) -> list[_Traits]:
-        """The traits of those at these places."""
-        some, at = self.frame.iloc[places], pa.array(places)
-        given, family, preferred_given, preferred_family = (strings(some[name]).to_pylist() for name in _KEYS)
-        linked = [False] * len(places) if self.linked is None else self.linked[places].tolist()
-        told = zip(
-            given, preferred_given, family, preferred_family,
-            self.emails.take(at).to_pylist(), self.numbers.take(at).to_pylist(), linked,
-            strict=True,
-        )  # fmt: skip
-        return [_Traits(_keys(a, b), _keys(c, d), email, number, known) for a, b, c, d, email, number, known in told]
-
-
-def _keys(*names: str | None) -> frozenset[str]:
-    return frozenset(key for key in map(name_key, names) if key)
-
-
-def _numbered(frame: pd.DataFrame) -> Array:
-    """Kind and number in one text, missing where either is."""
-    return pc.binary_join_element_wise(strings(frame["number_kind"]), strings(frame["number"]), pa.scalar("\x1f", TEXT))
-
-
-def _contradict(one: str | None, other: str | None) -> bool:
-    """Two numbers of one kind that differ."""
-    if one is None or other is None:
-        return False
-    return one != other and one.split("\x1f")[0] == other.split("\x1f")[0]

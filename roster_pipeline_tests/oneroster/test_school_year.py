@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -136,11 +136,11 @@ def test_q85_roles_carry_their_dates_and_the_witness_minds_them(sis: Start) -> N
     served = sis("role_dates=rotate")
     told = served.told()
     today = datetime.now(UTC).date()
-    ended = [
-        user["sourcedId"]
+    ended = {
+        user["sourcedId"]: date.fromisoformat(user["roles"][-1]["endDate"])
         for user in told.users
-        if all((e["endDate"] or "9") <= today.isoformat() for e in user["roles"])
-    ]
+        if all((e["endDate"] or "9") < today.isoformat() for e in user["roles"])
+    }
     begins = [
         user["sourcedId"]
         for user in told.users
@@ -150,7 +150,11 @@ def test_q85_roles_carry_their_dates_and_the_witness_minds_them(sis: Start) -> N
     assert begins
     with served.client() as client:
         report = client.witness([*ended, *begins], "sch-1", told.users[0]["sourcedId"], today)
+        one = next(user["sourcedId"] for user in told.of("student", org="sch-1") if user["sourcedId"] in ended)
+        last_day = ended[one]
+        then = client.witness([one], "sch-1", told.users[0]["sourcedId"], last_day)
     assert set(report.answers.values()) == {"elsewhere"}
+    assert then.answers == {one: "here"}, "the last day counts, as it does in the roster"
 
 
 @pytest.mark.parametrize("share", ["students_off", "few_off", "always", "all_off"])

@@ -7,7 +7,7 @@ from roster_pipeline_tests.proof.world import GROUPS, LEAVING, Record
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "move", "rename", "new_email", "other_role",
-    "second_record", "second_school", "rekey", "wrong_number", "own_number",
+    "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number", "own_number",
 )  # fmt: skip
 
 
@@ -42,6 +42,9 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         world.second_record(record, school, group, mailbox=bool(pick % 2))
     elif kind == "rekey":
         world.rekey(record)
+    elif kind == "rekey_with_twin" and record.number:
+        role, org = record.roles[0]
+        world.take_number_of(world.join(org, role), world.rekey(record))
     elif kind == "wrong_number" and somebody.human != record.human and record.number and somebody.number:
         world.take_number_of(record, somebody)
     elif kind == "own_number" and record.number:

@@ -98,6 +98,21 @@ def humans_of(
     return humans
 
 
+def may_be(human: Human, person: Person) -> bool:
+    """Whether some record of a human, whoever that was taken for, speaks for this person being still there."""
+    for record in human.records:
+        if not _counts(human, record):
+            continue
+        number = (person.fields["kind"], person.fields["number"])
+        same_mail = record.email is not None and record.email == person.fields["email"]
+        whole = record.given == person.fields["given"] and record.family == person.fields["family"]
+        numbers = record.number is not None and person.fields["number"] is not None
+        mails = record.email is not None and person.fields["email"] is not None
+        if human.numbered(record) == number or (whole and (same_mail or not (numbers or mails))):
+            return True
+    return False
+
+
 def _joined(single: list[Human], linked: Mapping[str, Person]) -> list[list[Human]]:
     groups = [[one] for one in single]
     for one, other in combinations(single, 2):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from roster_pipeline_tests.proof.guarding import Judged, Role, judge
-from roster_pipeline_tests.proof.humans import Human, humans_of
+from roster_pipeline_tests.proof.humans import Human, humans_of, may_be
 from roster_pipeline_tests.proof.person import Membership, Person
 from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.proof.world import Record
@@ -141,7 +141,7 @@ class Model:
     def _absent(self, school: str, humans: list[Human]) -> Iterable[Row]:
         rules = self.schools[school].rules
         here = {id(human.person) for human in humans if human.present}
-        doubtful = {id(person) for human in humans for person in human.candidates if human.conflict}
+        doubtful = self._doubtful(school, humans)
         for person in self._active(school):
             member = person.members[school]
             spared = id(person) in here | doubtful or person.excluded or not person.links
@@ -150,10 +150,16 @@ class Model:
             if member.absent >= rules.grace:
                 yield Row("archive", member.role, person)
 
+    def _doubtful(self, school: str, humans: list[Human]) -> set[int]:
+        """Members who may be somebody of tonight: candidates of a conflict, and whom a record seems to be."""
+        candidates = {id(person) for human in humans for person in human.candidates if human.conflict}
+        seen = {id(p) for p in self._active(school) if any(may_be(human, p) for human in humans)}
+        return candidates | seen
+
     def _count_absences(self, school: str, humans: list[Human], judged: Judged) -> None:
         rules = self.schools[school].rules
         here = {id(human.person) for human in humans if human.present}
-        doubtful = {id(person) for human in humans for person in human.candidates if human.conflict}
+        doubtful = self._doubtful(school, humans)
         for person in self._active(school):
             member = person.members[school]
             if id(person) in here:

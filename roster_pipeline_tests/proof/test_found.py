@@ -65,3 +65,18 @@ def test_a_home_record_in_another_school_is_not_taken_for_gone_when_somebody_ret
     assert district.place.night(second).by_action["restore"] == 1
     person = next(shown for links, shown in district.pipeline().items() if home.sourced_id in links)
     assert (person["home"], person["email"]) == ([home.sourced_id], home.email)
+
+
+def test_somebody_whose_new_record_shares_its_number_with_a_stranger_is_not_archived(
+    district: DistrictUnderProof,
+) -> None:
+    known = [district.world.join("sch-1", "teacher") for _ in range(3)]
+    district.place.night(district.schools[0])
+    rekeyed = district.world.rekey(known[0])
+    district.world.take_number_of(district.world.join("sch-1", "teacher"), rekeyed)
+    for _ in range(2):
+        night = district.place.night(district.schools[0])
+        assert (night.by_action["create"], night.by_action["archive"], night.by_action["held"]) == (0, 0, 0)
+    district.world.own_number(district.world.here()[-1])
+    assert district.place.night(district.schools[0]).by_action["update"] == 1
+    assert {known[0].sourced_id, rekeyed.sourced_id} <= {link for links in district.pipeline() for link in links}

@@ -53,6 +53,15 @@ def test_a_delta_needs_a_full_pull_of_this_week_and_goes_back_a_little_further()
     assert since < NOW - timedelta(days=1)
 
 
+@pytest.mark.parametrize("strategy", ["whole", "per_school"])
+def test_a_delta_is_not_laid_over_what_a_full_pull_of_the_other_way_has_overtaken(strategy: str) -> None:
+    delta = SETTINGS.model_copy(update={"delta": True, "strategy": strategy})
+    older, newer = _base(days=3), _base(days=1)
+    by_list = strategy == "per_school"
+    assert _chosen(delta, whole=newer if by_list else older, own=older if by_list else newer).since is None
+    assert _chosen(delta, whole=older if by_list else newer, own=newer if by_list else older).since is not None
+
+
 def test_fifty_schools_cost_hardly_more_than_one_pull_of_everything(town: Town) -> None:
     town.sis.district = generate_district(9, schools=50, students_per_school=12)
     keys = [town.add_school(f"school-{number}", f"sch-{number}") for number in range(1, 51)]

@@ -7,7 +7,8 @@ from roster_pipeline.directory import tables
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
 
-BY_ITSELF = "schedule"
+ASKED_IN_DAGSTER = "dagster"
+"""Who, for runs started in the UI or by the `dagster` command: the schedule and `roster` name themselves."""
 LINEAGE = lineage(
     after={"roster_diff": ["changes", "action"]},
     person_id={"roster_diff": ["person_id", "sourced_ids"]},
@@ -29,7 +30,7 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
     from roster_pipeline.evening import apply_latest  # pandas and all: a run needs it, the listing of assets does not
 
     database = directory.database()
-    who = context.run.tags.get(WHO_TAG, BY_ITSELF)
+    who = context.run.tags.get(WHO_TAG, ASKED_IN_DAGSTER)
     with failing_clearly(context, database, "apply"):
         applied = apply_latest(database, context.partition_key, run_id=context.run.run_id, who=who)
     return dg.MaterializeResult(

@@ -9,9 +9,10 @@ import typer
 
 from roster_pipeline.cli.access import access
 from roster_pipeline.cli.audits import audit
-from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.commands import HANDS_ON, examples, group
 from roster_pipeline.cli.connections import connection
 from roster_pipeline.cli.console import console
+from roster_pipeline.cli.dagster import dagster
 from roster_pipeline.cli.demo import demo
 from roster_pipeline.cli.dev import dev
 from roster_pipeline.cli.districts import district
@@ -26,7 +27,7 @@ from roster_pipeline.cli.plans import plan
 from roster_pipeline.cli.rollbacks import rollback
 from roster_pipeline.cli.schools import school
 from roster_pipeline.cli.setup import init
-from roster_pipeline.cli.simulator import HANDS_ON, simulator
+from roster_pipeline.cli.simulator import simulator
 from roster_pipeline.cli.sis import sis
 from roster_pipeline.cli.sync import sync
 from roster_pipeline.cli.testing import check_connection
@@ -67,6 +68,7 @@ def build_app() -> typer.Typer:
     app.add_typer(person, name="person", rich_help_panel=PEOPLE)
     one("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(audit)
     one("console", rich_help_panel=OPERATIONS, epilog=examples("roster console --port 8080"))(console)
+    one("dagster", rich_help_panel=OPERATIONS, context_settings=HANDS_ON)(dagster)
     one("doctor", rich_help_panel=OPERATIONS, epilog=examples("roster doctor --sis"))(doctor)
     one("prune", rich_help_panel=OPERATIONS)(prune)
     one("metrics", rich_help_panel=OPERATIONS, epilog=examples("roster metrics --textfile /var/lib/node/roster.prom"))(

@@ -10,6 +10,8 @@ from typer.core import TyperCommand
 from roster_pipeline.cli.failing import ClearlyFailing
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something is held."
+HANDS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+"""For a command that hands every option, `--help` too, to another one."""
 AS_WRITTEN = "\b\n"
 """In front of a paragraph: its lines stay as they are."""
 

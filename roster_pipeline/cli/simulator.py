@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import typer
 
-HANDS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-"""Every option, `--help` too, belongs to the simulator."""
-
 
 def simulator(ctx: typer.Context) -> None:
     """A simulated SIS that speaks OneRoster 1.1 and 1.2; its options: roster simulator --help"""

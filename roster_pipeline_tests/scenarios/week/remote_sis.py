@@ -1,0 +1,97 @@
+"""The SISs of the week: the project's own simulator in a process of its own, and a twin of each district that the test
+may look at. What happens is done to both by the same verbs, so the twin says who should be where."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import httpx
+
+from roster_pipeline.simulator import District, generate_district
+from roster_pipeline.simulator.person import ROLES, STUDENT
+
+CLIENT, SECRET = "week-client", "week-secret"
+READY = re.compile(r"simulator ready at (.+)")
+AWAY = {"fails_first": 1_000_000, "retry_after": 7200}
+"""In maintenance for hours, and it says so: nobody waits for it."""
+NOBODY = {"role_absent": ",".join(ROLES)}
+"""The schools are there, their people are not."""
+SPEAKS = {"north": "1.2", "south": "1.1"}
+ROOTS = {"1.1": "/ims/oneroster/v1p1", "1.2": "/ims/oneroster/rostering/v1p2"}
+
+
+@dataclass
+class RemoteSis:
+    """One SIS of the other process. `twin` is the same district in this one."""
+
+    key: str
+    url: str
+    twin: District
+
+    @property
+    def rostering_url(self) -> str:
+        """What an owner enters as the URL."""
+        return self.url + ROOTS[SPEAKS[self.key]]
+
+    def does(self, verb: str, sourced_id: str, **fields: Any) -> None:
+        """Let something happen to one person."""
+        getattr(self.twin, verb)(sourced_id, **fields)
+        self._post("edit", {"verb": verb, "sourced_id": sourced_id, **fields})
+
+    def joins(self, school: str, **fields: Any) -> str:
+        """A new student; gives the sourcedId."""
+        added = self.twin.add(STUDENT, school, **fields)
+        self._post("edit", {"verb": "add", "role": STUDENT, "school": school, **fields})
+        return added.sourced_id
+
+    def fails(self, faults: dict[str, Any]) -> None:
+        """From now on it is broken in this way."""
+        self._post("faults", dict(faults))
+
+    def recovers(self) -> None:
+        """No fault any more."""
+        self._post("faults", {"clear": True})
+
+    def students(self, school: str) -> list[str]:
+        """sourcedIds of the students who are in a school now, in the order of the district."""
+        return [person.sourced_id for person in self.twin.people_of(school, STUDENT)]
+
+    def requests(self) -> int:
+        """Requests so far."""
+        return int(httpx.get(f"{self.url}/simulator/requests").raise_for_status().json()["total"])
+
+    def _post(self, what: str, body: dict[str, Any]) -> None:
+        httpx.post(f"{self.url}/simulator/{what}", json=body).raise_for_status()
+
+
+@contextmanager
+def simulated(schools: dict[str, int], students: int) -> Iterator[dict[str, RemoteSis]]:
+    """Serve one SIS for each key, with so many schools of so many students."""
+    sites, first_day = [], date.today()  # noqa: DTZ011 - the simulator's own default
+    for seed, (key, number) in enumerate(schools.items(), start=21):
+        settings = f"schools={number},students={students},seed={seed},versions={SPEAKS[key]},name={key}"
+        sites += ["--site", f"/{key}:{settings}"]
+    given = ["--port", "0", "--start", first_day.isoformat(), "--client-id", CLIENT, "--client-secret", SECRET]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "roster_pipeline.simulator", *given, *sites], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        found = READY.match(process.stdout.readline())
+        assert found, "the simulator did not start"
+        yield {
+            key: RemoteSis(key, url, generate_district(seed, number, students, name=key, start=first_day))
+            for (seed, (key, number)), url in zip(enumerate(schools.items(), start=21), found[1].split(), strict=True)
+        }
+    finally:
+        process.terminate()
+        process.wait(20)
+        if process.stdout is not None:
+            process.stdout.close()

@@ -12,7 +12,7 @@ help:
 	@echo "make lint     ruff, mypy and the layers of the house"
 	@echo "make fuzz     10,000 malformed payloads against the OneRoster client"
 	@echo "make mutants  small changes of the core that no test notices (hours; MUTANTS=names takes a part)"
-	@echo "make picture  draw the picture of the Dagster UI for the README (needs Chromium)"
+	@echo "make picture  draw the pictures of the Dagster UI and the console for the README (needs Chromium)"
 
 install: $(INSTALLED)
 
@@ -28,8 +28,9 @@ demo: $(INSTALLED)
 dev: $(INSTALLED)
 	@$(BIN)/roster dev
 
+# One worker more than there are cores: the long tests wait for a daemon or a browser half of their time.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest --maxschedchunk 1 -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 pytest_plugins = ["roster_pipeline_tests.postgres", "roster_pipeline_tests.console.browser"]
 LEFT_OUT = "were left out: "
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that were given more time, so that no worker is alone with one at the end.
+
+    A worker holds one test more than it runs: between two long ones stands a short one, which can wait.
+    """
+    long = [item for item in items if item.get_closest_marker("timeout")]
+    short = [item for item in items if not item.get_closest_marker("timeout")]
+    first = [item for pair in zip(long, short, strict=False) for item in pair]
+    items[:] = [*first, *short[len(long) :], *long[len(short) :]]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -20,7 +20,7 @@ from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 
 COMMAND = [sys.executable, "-m", "roster_pipeline.cli", "demo"]
-PATIENCE = 100
+PATIENCE = 300
 
 
 @pytest.fixture

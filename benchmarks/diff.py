@@ -99,7 +99,7 @@ def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
     renamed = chance.random(len(there)) < 0.02
     there.loc[renamed, "family_name"] = there.loc[renamed, "family_name"] + "x"
     gone = there.iloc[: int(count * 0.01)].assign(
-        sourced_id=lambda f: "gone" + f["sourced_id"], email=None, number=None
+        **{name: lambda f, name=name: "gone" + f[name] for name in ("sourced_id", "email", "number")}
     )
     stood = pd.concat([there, gone], ignore_index=True)
     stood = stood.astype({"email": "str", "number": "str"}).iloc[chance.permutation(len(stood))].reset_index(drop=True)

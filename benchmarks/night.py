@@ -76,7 +76,7 @@ def through_dagster(database: Database, keys: list[str], configuration: Path, wo
         for number in range(workers):
             night.start_worker(f"worker{number}")
         instance.add_dynamic_partitions("schools", keys)
-        before = size()
+        before = dagsters_size()
         tags = {"roster/night": NIGHT, "roster/connection": common.CONNECTION, "roster/who": "schedule"}
         started = time.perf_counter()
         plant.submit(instance, [tags | {"dagster/partition": key} for key in keys])
@@ -87,7 +87,7 @@ def through_dagster(database: Database, keys: list[str], configuration: Path, wo
         plant.wait_for(instance, "SUCCESS", len(keys), PER_SCHOOL * len(keys))
         seconds = time.perf_counter() - started
         used = common.cpu_seconds(database, night.pids()) - used
-        after = size()
+        after = dagsters_size()
         first = min(record.start_time or 0.0 for record in instance.get_run_records())
         last = max(record.end_time or 0.0 for record in instance.get_run_records())
     return {
@@ -100,15 +100,26 @@ def through_dagster(database: Database, keys: list[str], configuration: Path, wo
     }
 
 
-def size() -> tuple[int, int]:
-    """Rows and bytes of Dagster's tables, indexes included."""
-    database = Database(os.environ["ROSTER_DAGSTER_DATABASE_URL"])
+def sizes(url: str) -> dict[str, tuple[int, int]]:
+    """Rows and bytes of each table of a database, indexes included."""
+    database = Database(url)
     with database.begin() as conn:
         tables = list(conn.scalars(text("select tablename from pg_tables where schemaname = 'public'")))
-        rows = sum(int(conn.scalar(text(f'select count(*) from "{name}"')) or 0) for name in tables)
-        used = sum(int(conn.scalar(text(f"select pg_total_relation_size('\"{name}\"')")) or 0) for name in tables)
+        found = {
+            name: (
+                int(conn.scalar(text(f'select count(*) from "{name}"')) or 0),
+                int(conn.scalar(text(f"select pg_total_relation_size('\"{name}\"')")) or 0),
+            )
+            for name in tables
+        }
     database.close()
-    return rows, used
+    return found
+
+
+def dagsters_size() -> tuple[int, int]:
+    """Rows and bytes of all of Dagster's tables."""
+    found = sizes(os.environ["ROSTER_DAGSTER_DATABASE_URL"]).values()
+    return sum(rows for rows, _ in found), sum(used for _, used in found)
 
 
 def side(server: URL, name: str, schools: int, people: int, broker: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Draw the pictures of the Dagster UI in `docs/pictures/`, on the data of the last `make demo`.
+"""Draw the pictures of the Dagster UI and of the console in `docs/pictures/`, on the data of the last `make demo`.
 
 Needs `pip install -e '.[browser]'` and a Chromium (CHROMIUM, default /usr/bin/chromium). Run: make picture
 """
@@ -10,19 +10,25 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from roster_pipeline.embedded import prepare_environment, project_root
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PICTURES = Path(__file__).parent / "pictures"
-SCHOOL = "lincoln-high"
-SIZE = {"width": 1440, "height": 900}
+SCHOOL, DISTRICT = "lincoln-high", "riverbend"
+MANAGER = "manager@riverbend.example"
+WIDE: Any = {"width": 1440, "height": 900}
+PAGE: Any = {"width": 1100, "height": 760}
+PHONE: Any = {"width": 390, "height": 780}
 SETTLE = 4_000
-"""Milliseconds for the UI to finish drawing: it fetches in several rounds."""
+"""Milliseconds for the Dagster UI to finish drawing: it fetches in several rounds."""
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 LAST_RUN = (
     '{ runsOrError(limit: 1, filter: {tags: [{key: "dagster/partition", value: "%s"}]})'
@@ -31,14 +37,22 @@ LAST_RUN = (
 
 
 def main() -> None:
-    """Start the UI, walk through its pages, end it."""
+    """Start the Dagster UI and the console, walk through their pages, end them."""
     prepare_environment()
+    PICTURES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        draw_dagster(browser)
+        draw_console(browser)
+        browser.close()
+
+
+def draw_dagster(browser: Browser) -> None:
+    """The assets, a partition, a run and the checks."""
     port = _free_port()
     base = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "dagster_webserver", "-w", str(project_root() / "workspace.yaml")]
-    server = subprocess.Popen([*command, "-h", "127.0.0.1", "-p", str(port)])
-    try:
-        _wait(f"{base}/server_info")
+    workspace = str(project_root() / "workspace.yaml")
+    with _serving(f"{base}/server_info", "dagster_webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)):
         answer = httpx.post(f"{base}/graphql", json={"query": LAST_RUN % SCHOOL}, timeout=30).json()
         run_id = answer["data"]["runsOrError"]["results"][0]["id"]
         pages = {
@@ -47,22 +61,67 @@ def main() -> None:
             "run": f"/runs/{run_id}",
             "check": "/assets/roster_diff?view=checks",
         }
-        PICTURES.mkdir(exist_ok=True)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-            page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
-            for name, path in pages.items():
-                _draw(page, f"{base}{path}", PICTURES / f"{name}.png")
-            browser.close()
+        page = browser.new_page(viewport=WIDE)
+        for name, path in pages.items():
+            page.goto(f"{base}{path}")
+            page.wait_for_timeout(SETTLE)
+            _draw(page, name)
+
+
+def draw_console(browser: Browser) -> None:
+    """What a district's manager sees: light, dark, and on a phone."""
+    port = _free_port()
+    base = os.environ["ROSTER_CONSOLE_URL"] = f"http://127.0.0.1:{port}"
+    with _serving(f"{base}/health", "roster_pipeline.cli", "console", "--port", str(port)), _manager() as link:
+        light = browser.new_context(viewport=PAGE, base_url=base)
+        page = light.new_page()
+        page.goto(link)
+        page.get_by_role("button").first.click()
+        page.wait_for_url(f"{base}/")
+        _draw(page, "console")
+        page.goto(f"/schools/{SCHOOL}/settings")
+        _draw(page, "console-settings")
+        page.goto(f"/schools/{SCHOOL}")
+        history = page.url
+        page.goto(f"/schools/{SCHOOL}/holds")
+        _draw(page, "console-hold")
+        dark = browser.new_context(
+            viewport=PHONE, base_url=base, color_scheme="dark", storage_state=light.storage_state()
+        )
+        page = dark.new_page()
+        page.goto(history)
+        _draw(page, "console-phone")
+
+
+@contextmanager
+def _manager() -> Iterator[str]:
+    """A link that signs a manager of the demo's district in; afterwards there is no such manager."""
+    _roster("grant", MANAGER, "--district", DISTRICT)
+    try:
+        yield _roster("link", MANAGER).split()[-1]
+    finally:
+        _roster("revoke", MANAGER, "--all")
+
+
+def _roster(*arguments: str) -> str:
+    command = [sys.executable, "-m", "roster_pipeline.cli", "access", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@contextmanager
+def _serving(alive: str, *module: str) -> Iterator[None]:
+    """A server of ours, from its first answer on."""
+    server = subprocess.Popen([sys.executable, "-m", *module])
+    try:
+        _wait(alive)
+        yield
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _draw(page: Page, address: str, target: Path) -> None:
-    page.goto(address)
-    page.wait_for_load_state("load")
-    page.wait_for_timeout(SETTLE)
+def _draw(page: Page, name: str) -> None:
+    target = PICTURES / f"{name}.png"
     page.screenshot(path=target)
     print(target)
 
@@ -80,8 +139,9 @@ def _wait(address: str, seconds: float = 90) -> None:
             if httpx.get(address, timeout=5).status_code == 200:
                 return
         except httpx.HTTPError:
-            time.sleep(0.5)
-    raise TimeoutError("the Dagster UI did not start")
+            pass
+        time.sleep(0.5)
+    raise TimeoutError(f"{address} did not answer")
 
 
 if __name__ == "__main__":

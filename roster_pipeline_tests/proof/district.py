@@ -68,18 +68,19 @@ class DistrictUnderProof:
         }
 
     def adopt(self) -> None:
-        """Take the directory as it is: after a night whose faults nobody can foretell in full."""
-        serials = {link: person.serial for person in self.model.people for link in person.links}
+        """Take the directory as it is: after a night whose faults nobody can foretell in full.
+
+        People stay the same objects, for what waits for approval elsewhere names them.
+        """
+        known = {link: person for person in self.model.people for link in person.links}
         self.model.people = []
         for links, shown in self.pipeline().items():
-            person = Person(
-                {name: shown[name] for name in FIELDS},
-                shown["home"][0] if shown["home"] else None,
-                set(links),
-                {school: Membership(*told) for school, told in shown["members"].items()},
-                shown["excluded"],
-            )
-            person.serial = next((serials[link] for link in links if link in serials), person.serial)
+            person = next((known[link] for link in links if link in known), None) or Person({}, None)
+            person.fields = {name: shown[name] for name in FIELDS}
+            person.home = shown["home"][0] if shown["home"] else None
+            person.links = set(links)
+            person.members = {school: Membership(*told) for school, told in shown["members"].items()}
+            person.excluded = shown["excluded"]
             self.model.people.append(person)
 
     def check(self) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -83,6 +84,8 @@ class Exchange:
         self._client = http_client(endpoint)
         self._slots: dict[str, HostSlots] = {}
         self._pause_until = 0.0
+        self._under_way = 0
+        self._turns = threading.Condition()
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -139,8 +142,21 @@ class Exchange:
         if method == "POST" and not content:
             request.headers["Content-Length"] = "0"
         self._respect_pause()
-        with self._slots_of(url).one():
+        with self._turn(), self._slots_of(url).one():
             return self._receive(request, auth, label)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """At most `parallel` requests under way, repeated ones too: else those that were refused meet again."""
+        with self._turns:
+            self._turns.wait_for(lambda: self._under_way < self.parallel)
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._turns:
+                self._under_way -= 1
+                self._turns.notify_all()
 
     def _follow(self, url: str, label: str, auth: httpx.Auth) -> Reply:
         """A GET and its redirects, as long as they stay on the same scheme, host and port."""

@@ -111,10 +111,14 @@ select exists (
 """
 STALE_LINKS = """
 select exists (
-    select from linking n join link l on l.connection_id = :connection and l.sourced_id = n.sourced_id
+    select from linking n
+    cross join lateral (
+        select person_id from link where connection_id = :connection and sourced_id = n.sourced_id offset 0
+    ) l
     where n.fresh or l.person_id <> n.person_id
 )
 """
+"""Each link is looked up by its key: a join on a young table, without statistics, compares every link with every other."""
 STALE_KEYS = """
 with moved as materialized (
     select distinct person_id from change_log

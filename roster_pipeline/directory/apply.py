@@ -20,6 +20,7 @@ from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import approval, snapshot, sync, verdict
 
+DIRECTORY = ("contact", "link", "membership", "person")
 CHANGING = ("create", "update", "restore", "archive")
 MANY = 1000
 """Staged rows from which the planner must know how many there are, and from which it may not join row by row: on a
@@ -101,6 +102,8 @@ def apply_within(
     sync_id = _open_sync(conn)
     _stage(conn, plan, given)
     changed = _change(conn, given)
+    if changed:
+        _introduce(conn)
     counts, held = _counted(conn, plan.id)
     outcome = "held" if held else "applied" if changed else "unchanged"
     result = SyncResult(sync_id, outcome, counts, held=held)
@@ -205,6 +208,13 @@ def _change(conn: Connection, given: dict[str, Any]) -> int:
         for statement, table, _ in statements.CHANGES
         if next(needed[table])
     )
+
+
+def _introduce(conn: Connection) -> None:
+    """Tell the planner of tables that it has never seen: autovacuum would only in a minute, and until then a school of
+    fifty thousand takes a minute for what takes a second."""
+    for table in conn.scalars(text(statements.UNKNOWN), {"tables": list(DIRECTORY)}).all():
+        conn.execute(text(f"analyze {table}"))
 
 
 def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:

@@ -34,8 +34,8 @@ with roster as materialized (
         select p.id from person p where p.district_id = :district and lower(p.email) = c.email offset 0
     ) f
 """
-"""`offset 0` keeps it at one look into an index per record. The planner knows nothing of tonight's snapshot, takes it
-for a few rows, and would join everybody with everybody."""
+"""`offset 0`, here and below, keeps it at one look into an index per record. The planner knows nothing of tonight's
+snapshot or of a young directory, takes either for a few rows, and would join everybody with everybody."""
 
 _KINDS: dict[str, Kind] = {"enabled": "bool"}
 PEOPLE: dict[str, Kind] = {
@@ -126,7 +126,8 @@ def _members() -> str:
     own = ", ".join(f"m.{name}" for name in MEMBERS if name not in CONTACT_FIELDS)
     contact = ", ".join(f"c.{name.removeprefix('contact_')}" for name in CONTACT_FIELDS)
     return (
-        f"select {own}, {contact} from membership m "  # noqa: S608
-        "left join contact c using (district_id, school_id, person_id) "
+        f"select {own}, {contact} from membership m left join lateral ("  # noqa: S608
+        "select * from contact where district_id = m.district_id and school_id = m.school_id "
+        "and person_id = m.person_id offset 0) c on true "
         "where m.district_id = {district} and m.school_id = {school} order by m.person_id"
     )

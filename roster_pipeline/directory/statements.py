@@ -118,7 +118,7 @@ select exists (
     where n.fresh or l.person_id <> n.person_id
 )
 """
-"""Each link is looked up by its key: a join on a young table, without statistics, compares every link with every other."""
+"""Each link is looked up by its key: a join on a young table, without statistics, would compare all with all."""
 STALE_KEYS = """
 with moved as materialized (
     select distinct person_id from change_log
@@ -250,6 +250,13 @@ CHANGES = (
     (WRITE_CONTACTS, "applying", "of_contact"),
 )
 """Statement, and the staged rows it has work with: table and condition. People come before what points to them."""
+
+UNKNOWN = """
+select relname from pg_class
+where relname = any(:tables) and relnamespace = 'public'::regnamespace and reltuples < 1
+order by relname
+"""
+"""Tables whose size and contents the planner does not know yet."""
 
 NEEDED = {
     table: ", ".join(f"coalesce(bool_or({condition}), false)" for _, of, condition in CHANGES if of == table)

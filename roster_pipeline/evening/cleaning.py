@@ -15,6 +15,7 @@ from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.roster.cleaning import CleaningContext, clean
+from roster_pipeline.roster.duplicates import not_among
 from roster_pipeline.roster.facts import people_by_role
 from roster_pipeline.roster.frames import frame_of
 from roster_pipeline.roster.quality import run_suite
@@ -47,7 +48,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
         connection=school.connection.settings,
         today=datetime.now(school.settings.zone).date(),
     )
-    cleaned = clean(frame_of(raw.users), frame_of(raw.contacts), context, door=raw.rejected)
+    cleaned = clean(frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, door=raw.rejected)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
     quality = run_suite(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)

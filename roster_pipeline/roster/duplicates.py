@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import orjson
@@ -13,6 +14,12 @@ from roster_pipeline.roster.frames import USER_COLUMNS, Array, Flags, filled, re
 from roster_pipeline.roster.rejections import Rejections
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def not_among(records: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of `records` that `others` do not hold word for word: most guardians name the school themselves."""
+    held = {other.get("sourcedId"): other for other in others}
+    return [record for record in records if held.get(record.get("sourcedId")) != record]
 
 
 def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> pd.DataFrame:

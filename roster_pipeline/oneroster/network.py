@@ -28,6 +28,8 @@ from roster_pipeline.oneroster.errors import AddressNotAllowed, WrongAddress
 USER_AGENT = "roster-pipeline (OneRoster consumer)"
 KEPT_CONNECTIONS = 8
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+"""All that was ever given out as public; what lies beside it is old or local, though not all of it is listed so."""
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -180,7 +182,8 @@ def refuse_address(address: IpAddress, allow_private: bool) -> None:
     """
     real = _embedded(address)
     never = real.is_link_local or real.is_multicast or real.is_unspecified
-    if never or not (real.is_global or allow_private):
+    public = real.is_global and (real.version == 4 or real in _PUBLIC_V6)
+    if never or not (public or allow_private):
         raise AddressNotAllowed(
             "The address of the SIS lies in a private network or on this machine.",
             "Check the URL. If the SIS really is there, the operator can allow private addresses for this connection.",

@@ -22,6 +22,7 @@ from roster_pipeline_tests.oneroster.reading_aloud import Served
 
 Start = Callable[..., Served]
 PRIVATE = ["127.0.0.1", "10.0.0.8", "192.168.1.1", "172.16.0.1", "100.64.0.1", "::1", "fd00::1", "::ffff:10.0.0.1"]
+PRIVATE += ["fec0::1", "::127.0.0.1", "64:ff9b:1::a00:1", "::ffff:0:10.0.0.1", "2002:a00:1::1", "2001:0:a00:1::"]
 NEVER = ["169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"]
 
 

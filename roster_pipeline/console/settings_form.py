@@ -42,6 +42,7 @@ from roster_pipeline.settings import ConnectionSettings, SchoolSettings
 NAME = "school-name"
 SCHOOL_ID = "school-school_id"
 LONGEST_NAME = 200
+SECRET_IS_LOST = "Type it again: a secret never comes back with the page, so what you typed is gone."  # noqa: S105
 Errors = dict[str, str]
 ALWAYS_SHOWN = {"connection-sis", "connection-url", "connection-client_id"}
 START_FIELDS = {"sis", "url", "token_url"}
@@ -124,6 +125,11 @@ def with_trial(opened: Connection, came: Form, who: str) -> Form:
     return came
 
 
+def typed_secret(request: Request) -> bool:
+    """Whether a Client Secret came with the form. It never goes back, so whoever sees the form again must know."""
+    return request.method == "POST" and bool(form(request).get("secret"))
+
+
 def seen_of(came: Form) -> tuple[int, int]:
     """The revisions of school and connection that the form was opened on; those of nobody where it does not say."""
     school, _, connection = came.seen.partition(".")
@@ -132,7 +138,15 @@ def seen_of(came: Form) -> tuple[int, int]:
 
 def wrong(problem: WrongField) -> Errors:
     """The same beside its field."""
-    return {"secret" if problem.field == SECRET else name_of(CONNECTION, problem.field): problem.message}
+    if problem.field == SECRET:
+        return {"secret": problem.message}
+    place = SCHOOL if problem.field in SchoolSettings.model_fields else CONNECTION
+    return {name_of(place, problem.field): problem.message}
+
+
+def worded(errors: Errors) -> Errors:
+    """The same with the labels of the fields, for a list of them."""
+    return {name: named(name, message) for name, message in errors.items()}
 
 
 def chosen_preset(values: Mapping[str, str]) -> Preset:
@@ -152,14 +166,15 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
     others = len(shown_form.sharing) - len(mine)
     trial = shown_form.trial
     kept = trial.id if trial and trial.typed and trial.who == who.who else ""
+    lost = {"secret": SECRET_IS_LOST} if not kept and typed_secret(request) else {}
     values = shown_form.values if may_connect else shown(stored, CONNECTION) | shown_form.values
     return {
         "school": school,
         "tab": "settings",
         "base": f"/schools/{school.key}",
         "v": shown_form.values,
-        "e": errors,
-        "summary": {name: named(name, message) for name, message in errors.items()},
+        "e": lost | errors,
+        "summary": worded(lost | errors) if errors else {},
         "seen": shown_form.seen,
         "conflict": shown_form.conflict,
         "fields": settings_fields,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from roster_pipeline.desk.connection_changes import same_place, secret_must_be_typed
 from roster_pipeline.desk.wrong_field import SECRET, WrongField
 from roster_pipeline.directory.secrets import REFERENCE
-from roster_pipeline.directory.tenants import ConnectionRow
-from roster_pipeline.settings import ConnectionSettings
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
+from roster_pipeline.settings import ConnectionSettings, SchoolSettings
 
 PEM = "-----BEGIN"
 TYPE_AGAIN = "The server changed, so type the Client Secret again: the stored one is not sent to another."
@@ -29,6 +29,15 @@ def allowed(stored: ConnectionSettings | None, wanted: ConnectionSettings, *, op
         raise WrongField("ca_bundle", "Paste the certificates themselves, each from its line -----BEGIN on.")
     private = stored is not None and stored.allow_private_addresses and same_place(stored, wanted)
     return wanted.model_copy(update={"allow_private_addresses": private})
+
+
+def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
+    """For those who may not change the connection, because it serves schools of others: the School ID stays.
+
+    With another one they would be given the people of a school that is not theirs. Raises WrongField.
+    """
+    if wanted.school_id != stored.settings.school_id:
+        raise WrongField("school_id", "Only somebody who looks after all schools of this connection may change it.")
 
 
 def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.desk.connection_changes import change_connection, secret_must_be_typed
 from roster_pipeline.desk.last_test import LastTest, last_test, may_be_automatic
-from roster_pipeline.desk.reaching import TYPE_AGAIN, allowed, usable_secret
+from roster_pipeline.desk.reaching import TYPE_AGAIN, allowed, same_org, usable_secret
 from roster_pipeline.desk.school_changes import change_school
 from roster_pipeline.desk.wrong_field import SECRET, WrongField
 from roster_pipeline.directory import tenants, trials
@@ -44,7 +44,9 @@ def save(
     names: list[str] = []
     stored = before.connection
     tested_secret: str | None = None
-    if wanted.connection is not None:
+    if wanted.connection is None:
+        same_org(before, wanted.settings)
+    else:
         settings = allowed(stored.settings, wanted.connection, operator=operator)
         tested_secret = secret_of(conn, before, wanted, settings, who)
         if tested_secret or settings != stored.settings:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.desk.reaching import allowed
+from roster_pipeline.desk.reaching import allowed, same_org
 from roster_pipeline.desk.saving import Wanted, secret_of
 from roster_pipeline.directory import audit, tenants, trials
 from roster_pipeline.directory.database import Database
@@ -42,12 +42,13 @@ MOST_AT_ONCE = 4
 
 
 class TestGoesOn(DirectoryError):
-    """The school, or the whole console, tests already."""
+    """The school, or the whole console, tests already. here: the test of this school, where that is the one."""
 
     __test__ = False
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, here: Trial | None = None) -> None:
         super().__init__(message, "Wait for its end, then test again.")
+        self.here = here
 
 
 def begin(
@@ -58,13 +59,16 @@ def begin(
     Raises WrongField where a value may not be tried, TestGoesOn.
     """
     lock_until_commit(conn, "trials")
-    if trials.going(conn, school.id):
-        raise TestGoesOn("A test of this school is going on.")
+    here = trials.under_way(conn, school.id)
+    if here is not None:
+        raise TestGoesOn("A test of this school is going on.", here)
     if trials.going(conn) >= MOST_AT_ONCE:
         raise TestGoesOn("Several other tests are going on.")
     stored = school.connection
     settings, typed = stored.settings, None
-    if wanted.connection is not None:
+    if wanted.connection is None:
+        same_org(school, wanted.settings)
+    else:
         settings = allowed(stored.settings, wanted.connection, operator=operator)
         typed = secret_of(conn, school, wanted, settings, who)
     audit.record(

@@ -112,13 +112,18 @@ def recent(conn: Connection, school_id: int) -> list[Trial]:
     return [_row(row) for row in conn.execute(query.order_by(trial.c.started_at.desc())).mappings()]
 
 
-def going(conn: Connection, school_id: int | None = None) -> int:
-    """How many trials go on; of one school, or of all."""
+def going(conn: Connection) -> int:
+    """How many trials go on, of all schools."""
     _end_lost(conn)
-    query = select(func.count()).select_from(trial).where(trial.c.ended_at.is_(None))
-    if school_id is not None:
-        query = query.where(trial.c.school_id == school_id)
-    return int(conn.scalar(query) or 0)
+    return int(conn.scalar(select(func.count()).select_from(trial).where(trial.c.ended_at.is_(None))) or 0)
+
+
+def under_way(conn: Connection, school_id: int) -> Trial | None:
+    """The trial of a school that goes on, or None."""
+    _end_lost(conn)
+    query = select(trial).where(trial.c.school_id == school_id, trial.c.ended_at.is_(None))
+    found = conn.execute(query.order_by(trial.c.started_at.desc())).mappings().first()
+    return None if found is None else _row(found)
 
 
 def _end_lost(conn: Connection) -> None:

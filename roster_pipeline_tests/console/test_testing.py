@@ -201,6 +201,12 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
         )
     assert "A test of this school is going on" in browser.send_form(TEST, fields, headers=HTMX).text
     assert browser.send_form(TEST, fields).status_code == 409
+    assert f"test/{going}/events" not in browser.send_form(TEST, fields, headers=HTMX).text, "it is somebody else's"
+    with database.begin() as conn:
+        conn.execute(text("update trial set who = :who"), {"who": OWNER})
+    again = browser.send_form(TEST, fields, headers=HTMX).text
+    assert "A test of this school is going on" in again
+    assert f'data-live="/schools/lincoln/test/{going}/events"' in again, "a second click does not lose the first one"
     with database.begin() as conn:
         conn.execute(
             text("update trial set started_at = :old where id = :id"),

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from roster_pipeline.console.access import Viewer, nothing_here, viewer
 from roster_pipeline.console.forms import CONNECTION, Values, errors_of
 from roster_pipeline.console.page import database, form, page, see
-from roster_pipeline.console.settings_form import LONGEST_NAME, chosen_preset, wrong
+from roster_pipeline.console.settings_form import LONGEST_NAME, SECRET_IS_LOST, chosen_preset, typed_secret, wrong
 from roster_pipeline.desk.connection_changes import add_connection
 from roster_pipeline.desk.reaching import allowed, usable_secret
 from roster_pipeline.desk.school_changes import add_school
@@ -72,6 +72,8 @@ def add(request: Request) -> Response:
         except ValidationError as problem:
             errors |= errors_of(problem, CONNECTION, values)
     if errors:
+        if typed_secret(request):
+            errors.setdefault("secret", SECRET_IS_LOST)
         with database(request).begin() as opened:
             return page(request, "new_school.html", status=400, **_context(opened, who, values, errors))
     told = "The school was added. Test Your Information, then choose who is rostered."

@@ -16,8 +16,7 @@ from roster_pipeline.console.live import Event, Seen, stream
 from roster_pipeline.console.page import database, page, piece
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.session import HTMX
-from roster_pipeline.console.settings_fields import named
-from roster_pipeline.console.settings_form import Form, context, sent_form, stored_form, wrong
+from roster_pipeline.console.settings_form import Form, context, sent_form, stored_form, worded, wrong
 from roster_pipeline.desk.trying import TestGoesOn, begin, carry_out
 from roster_pipeline.desk.wrong_field import WrongField
 from roster_pipeline.directory import trials
@@ -34,7 +33,7 @@ def start(request: Request) -> Response:
         school = school_of(request, opened)
         came, wanted = sent_form(request, stored_form(opened, school))
     if wanted is None:
-        came.test_errors = {name: named(name, message) for name, message in came.errors.items()}
+        came.test_errors = worded(came.errors)
         return _answer(request, came, 400)
     who = viewer(request)
     try:
@@ -47,11 +46,16 @@ def start(request: Request) -> Response:
             came.trial = trials.get(opened, school.id, trial_id)
     except WrongField as problem:
         came.errors |= wrong(problem)
-        came.test_errors = wrong(problem)
+        came.test_errors = worded(wrong(problem))
         return _answer(request, came, 400)
-    except (TestGoesOn, TooMany) as problem:
-        came.test_errors = {"": problem.detail if isinstance(problem, TooMany) else str(problem).replace("\n", " ")}
-        return _answer(request, came, 429 if isinstance(problem, TooMany) else 409)
+    except TooMany as problem:
+        came.test_errors = {"": problem.detail}
+        return _answer(request, came, 429)
+    except TestGoesOn as problem:
+        came.test_errors = {"": f"{problem.message} {problem.remedy}"}
+        if request.headers.get(HTMX) and problem.here and problem.here.who == who.who:
+            came.trial = problem.here  # a second click goes on showing what the first one started
+        return _answer(request, came, 409)
     Thread(target=carry_out, args=(database(request), school.key, trial_id), daemon=True, name="trial").start()
     if request.headers.get(HTMX):
         return _answer(request, came, 200)

@@ -80,6 +80,7 @@ def create_app(config: Config) -> Starlette:
         exception_handlers={HTTPException: answer_to, DirectoryError: answer_to},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # it would send people to whatever host a request names
     app.state.config = config
     app.state.database = opened
     return app

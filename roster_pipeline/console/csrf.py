@@ -1,7 +1,8 @@
-"""Forms: read once, bounded, and only from our own pages.
+"""What comes in: forms are read once, bounded, and only from our own pages; an address names something or nothing.
 
 The token of a form is a hash of the browser's own cookie, which no other site knows. A browser that says that a
-request came from another site (Sec-Fetch-Site) is believed as well.
+request came from another site (Sec-Fetch-Site) is believed as well. A form outlives a session that became idle: once
+the same account has signed in again, what was typed may still be sent.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import hashlib
 import hmac
 from urllib.parse import parse_qsl
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from roster_pipeline.console.access import nothing_here
+from roster_pipeline.directory import sessions
 
 FIELD = "csrf"
 HEADER = "x-csrf-token"
@@ -26,28 +31,39 @@ STALE_FORM = "This form is no longer valid. Open the page again and repeat what 
 
 def token_for(cookie: str) -> str:
     """The token for the forms of whoever carries this cookie; the cookie cannot be told from it."""
-    return hashlib.sha256(b"csrf " + cookie.encode()).hexdigest()
+    return _token_of(sessions.hashed(cookie))
+
+
+def _token_of(kept: str) -> str:
+    return hashlib.sha256(b"csrf " + kept.encode()).hexdigest()
 
 
 class Forms:
-    """Reads the form of every request that changes something into `request.state.form`, or refuses it."""
+    """Reads the form of every request that is no mere look into `request.state.form`, or refuses it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI. Raises HTTPException 400, 403, 413 or 415."""
-        if scope["type"] != "http" or scope["method"] in HARMLESS:
+        """ASGI. Raises HTTPException 400, 403, 404, 413 or 415."""
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
+        if "\0" in scope["path"] or any("\0" in value for value in request.query_params.values()):
+            raise nothing_here()  # no text of the database can hold it
+        if scope["method"] in HARMLESS:
+            await self.app(scope, receive, send)
+            return
         body = await _body(request)
         form = _form(request, body)
         given = request.headers.get(HEADER) or form.get(FIELD)
         cookie = request.state.token or request.state.visit
         if request.headers.get("sec-fetch-site", "none") not in OURS:
             raise HTTPException(403, STALE_FORM)
-        if not cookie or not isinstance(given, str) or not _equal(given, token_for(cookie)):
+        if not cookie or not isinstance(given, str):
+            raise HTTPException(403, STALE_FORM)
+        if not _equal(given, token_for(cookie)) and not await run_in_threadpool(_of_an_idle_session, request, given):
             raise HTTPException(403, STALE_FORM)
         request.state.form = form
         read = False
@@ -60,6 +76,15 @@ class Forms:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self.app(scope, again, send)
+
+
+def _of_an_idle_session(request: Request, given: str) -> bool:
+    who = request.state.viewer
+    if who is None:
+        return False
+    with request.app.state.database.begin() as opened:
+        kept = sessions.kept_of(opened, who.account_id)
+    return any(_equal(given, _token_of(one)) for one in kept)
 
 
 async def _body(request: Request) -> bytes:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console.access import NOTHING_HERE
 from roster_pipeline.console.page import page
+from roster_pipeline.console.session import HTMX, SessionEnded, sign_in_before
 from roster_pipeline.console.sign_in.provider_errors import ProviderAway
 from roster_pipeline.desk.changed import ChangedMeanwhile
 from roster_pipeline.directory.apply import PlanStale
@@ -43,7 +44,12 @@ TITLES = {
     429: "Too often",
     503: "Not available at the moment",
 }
-AWAY = "<!doctype html><title>Not available</title><p>The console cannot reach its database. Try again in a minute.</p>"
+INTO_THE_PLACE = {"HX-Reselect": ".notice", "HX-Reswap": "innerHTML"}
+"""A script that asked for a piece of a page shows what went wrong in that piece's place, and keeps the page."""
+AWAY = (
+    "<!doctype html><title>Not available</title>"
+    '<p class="notice">The console cannot reach its database. Try again in a minute.</p>'
+)
 
 
 class ErrorPages:
@@ -80,11 +86,16 @@ def answer_to(request: Request, problem: Exception) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _note(problem)
     title = TITLES.get(status, "Something went wrong")
+    piece = bool(request.headers.get(HTMX))
+    more = {"title": title, "message": message, "remedy": remedy, "piece": piece}
+    name = "error"
+    if isinstance(problem, SessionEnded):
+        name, more["sign_in"] = "session_ended", sign_in_before(problem.page_before)
     try:
-        response = page(request, "error.html", status=status, title=title, message=message, remedy=remedy)
+        response = page(request, f"{name}_words.html" if piece else f"{name}.html", status=status, **more)
     except (DirectoryError, AttributeError):  # the page needs the session, and that the database
-        return HTMLResponse(AWAY, 503)
-    response.headers.update(headers)
+        return HTMLResponse(AWAY, 503, INTO_THE_PLACE)
+    response.headers.update(headers | (INTO_THE_PLACE if piece else {}))
     return response
 
 

@@ -6,9 +6,10 @@ sign-in begins a session with a token of its own and drops the visit, so nobody 
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,13 +19,21 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.directory import sessions
 from roster_pipeline.directory.database import Database
 
-SIGN_IN = "/sign-in"
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 OPEN = (SIGN_IN, "/static", "/health")
-HTMX = "hx-request"
+HTMX, PAGE_OF_SCRIPT = "hx-request", "hx-current-url"
+
+
+class SessionEnded(HTTPException):
+    """A form came, and its session is over. page_before: where the person was, for the way back."""
+
+    def __init__(self, page_before: str) -> None:
+        super().__init__(401, "Your session has ended, so nothing was done.")
+        self.page_before = page_before
 
 
 class SignedIn:
-    """Finds the session, and refuses whoever has none: a page sends to the sign-in, anything else gets 401."""
+    """Finds the session, and refuses whoever has none: a page sends to the sign-in, a form gets 401 and is kept."""
 
     def __init__(self, app: ASGIApp, database: Database, config: Config) -> None:
         self.app = app
@@ -32,7 +41,7 @@ class SignedIn:
         self.config = config
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """ASGI. Raises SessionEnded."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -47,7 +56,7 @@ class SignedIn:
                 state.token, state.told = token, found.told
                 state.viewer = Viewer.of(found.account)
         if state.viewer is None and not any(_under(scope["path"], place) for place in OPEN):
-            await _to_sign_in(request)(scope, receive, send)
+            await _to_sign_in(request, self.config)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -101,10 +110,25 @@ def _under(path: str, place: str) -> bool:
     return path == place or path.startswith(place + "/")
 
 
-def _to_sign_in(request: Request) -> Response:
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+def _to_sign_in(request: Request, config: Config) -> Response:
+    if request.method not in ("GET", "HEAD"):
+        if request.url.path == SIGN_OUT:
+            return RedirectResponse(SIGN_IN, 303)
+        raise SessionEnded(_page_before(request, config))
     if request.headers.get(HTMX):  # a piece of a page must not be replaced by the whole sign-in page
-        return Response(status_code=401, headers={"HX-Redirect": SIGN_IN})
-    if request.method in ("GET", "HEAD"):
-        return RedirectResponse(f"{SIGN_IN}?next={quote(target, safe='')}" if target != "/" else SIGN_IN, 302)
-    return Response("Please sign in first.\n", 401, media_type="text/plain")
+        return Response(status_code=401, headers={"HX-Redirect": sign_in_before(_page_before(request, config))})
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(sign_in_before(target), 302)
+
+
+def sign_in_before(path: str) -> str:
+    """The address of the sign-in that leads on to a page of ours."""
+    return f"{SIGN_IN}?next={quote(path, safe='')}" if path != "/" else SIGN_IN
+
+
+def _page_before(request: Request, config: Config) -> str:
+    """The page that a form or a script asked from, by the browser's word; the sign-in looks at it again."""
+    parts = urlsplit(request.headers.get(PAGE_OF_SCRIPT) or request.headers.get("referer", ""))
+    if f"{parts.scheme}://{parts.netloc}" != config.url:
+        return "/"
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

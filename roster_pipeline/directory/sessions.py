@@ -71,6 +71,14 @@ def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) ->
     return Session(owner, row.told)
 
 
+def kept_of(conn: Connection, account_id: int) -> list[str]:
+    """What is kept of the tokens of an account's sessions: the one in use, and idle ones that nobody signed out of."""
+    query = select(console_session.c.token_hash).where(
+        console_session.c.account_id == account_id, console_session.c.expires_at > func.now()
+    )
+    return list(conn.scalars(query))
+
+
 def tell(conn: Connection, token: str, message: str | None) -> None:
     """Keep a message for the next page; None once it has been shown."""
     conn.execute(_own(token).values(told=message))

@@ -36,9 +36,9 @@ def new_link(conn: Connection, account_id: int) -> str:
     return token
 
 
-def link_works(conn: Connection, token: str) -> bool:
-    """Whether the link would still sign somebody in. Looking changes nothing: mail scanners look."""
-    return conn.scalar(select(sign_in_link.c.account_id).where(*_good(token))) is not None
+def account_of_link(conn: Connection, token: str) -> int | None:
+    """Whom the link would still sign in; None where it is no good. Looking changes nothing: mail scanners look."""
+    return conn.scalar(select(sign_in_link.c.account_id).where(*_good(token)))
 
 
 def use_link(conn: Connection, token: str) -> int | None:

@@ -16,7 +16,8 @@ from sqlalchemy import text
 from roster_pipeline.console.csrf import token_for
 from roster_pipeline.console.pages.sign_in import local_path
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Browser, Console, link_in
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console, link_in
+from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.directory.building import every, one
 from roster_pipeline_tests.scenarios.post import body_of, post_office
 
@@ -116,6 +117,7 @@ def test_looking_at_a_link_as_mail_scanners_do_uses_nothing_up(console: Console,
                 looked = scanner.get(link)
                 assert looked.status_code == 200
                 assert looked.headers["referrer-policy"] == "no-referrer"
+                assert OWNER in looked.text, "nobody is signed in as somebody else unawares"
                 assert console.config.session_cookie not in scanner.cookies
         assert used(browser, link).status_code == 303
 
@@ -215,8 +217,43 @@ def test_without_a_session_pages_lead_to_the_sign_in_and_back(console: Console) 
         assert (
             browser.get("/schools/lincoln?tab=1").headers["location"] == "/sign-in?next=%2Fschools%2Flincoln%3Ftab%3D1"
         )
-        assert browser.get("/", headers={"hx-request": "true"}).headers["hx-redirect"] == "/sign-in"
-        assert browser.send_form("/schools/new").status_code == 401
+        piece = {"hx-request": "true"}
+        assert browser.get("/", headers=piece).headers["hx-redirect"] == "/sign-in"
+        here = browser.get("/", headers=piece | {"hx-current-url": f"{console.url}/schools/new"})
+        assert here.headers["hx-redirect"] == "/sign-in?next=%2Fschools%2Fnew"
+        elsewhere = browser.get("/", headers=piece | {"hx-current-url": "https://evil.example/schools/new"})
+        assert elsewhere.headers["hx-redirect"] == "/sign-in"
+        assert browser.send_form("/sign-out").headers["location"] == "/sign-in"
+
+
+def test_a_form_whose_session_ended_is_kept_and_may_be_sent_after_a_new_sign_in(
+    database: Database, signed_in: SignedIn
+) -> None:
+    browser = signed_in(OWNER)
+    page = "/schools/lincoln/settings"
+    sent = fields_of(browser.get(page).text) | {"school-name": "Lincoln High"}
+    with database.begin() as opened:
+        opened.execute(text("update console_session set seen_at = now() - interval '3 hours'"))
+    ended = browser.post(page, data=sent, headers={"referer": f"{browser.base_url}/schools/lincoln/settings"})
+    assert ended.status_code == 401
+    assert "Nothing was saved" in ended.text
+    assert 'href="/sign-in?next=%2Fschools%2Flincoln%2Fsettings"' in ended.text
+    piece = browser.post(page, data=sent, headers={"hx-request": "true"})
+    assert (piece.status_code, "<html" in piece.text, "press the button once more" in piece.text) == (401, False, True)
+
+    again = signed_in(OWNER)
+    assert token_for(again.cookies[again.console.config.session_cookie]) != sent["csrf"]
+    assert again.post(page, data=sent, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert again.post(page, data=sent).status_code == 303
+    assert one(database, "select name from school where key = 'lincoln'") == "Lincoln High"
+    assert signed_in(MANAGER).post(page, data=sent).status_code == 403, "a form of somebody else's"
+
+
+def test_a_form_of_a_session_that_was_signed_out_of_is_no_longer_taken(signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    sent = fields_of(browser.get("/schools/lincoln/settings").text)
+    assert browser.send_form("/sign-out").is_redirect
+    assert signed_in(OWNER).post("/schools/lincoln/settings", data=sent).status_code == 403
 
 
 @pytest.mark.parametrize(

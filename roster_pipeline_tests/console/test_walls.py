@@ -120,7 +120,8 @@ def test_without_a_session_every_page_sends_to_the_sign_in(console: Console) -> 
             if path.startswith(OPEN):
                 continue
             where = at(path, "lincoln")
-            assert asked(browser, method, where)[0] == (302 if method == "GET" else 401), where
+            wanted = 302 if method == "GET" else 303 if path == "/sign-out" else 401
+            assert asked(browser, method, where)[0] == wanted, where
 
 
 def test_no_form_is_taken_without_its_token(signed_in: SignedIn, lincoln: SchoolRow) -> None:
@@ -154,3 +155,36 @@ def test_no_page_holds_a_script_or_a_style_of_its_own(signed_in: SignedIn, linco
         if method == "GET" and not path.endswith("/events") and not path.startswith("/static"):
             body = browser.get(at(path, lincoln.key)).text
             assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", body), path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/schools/%00",
+        "/schools/lincoln/syncs/99999999999999999999",
+        "/schools/lincoln/syncs/one",
+        "/schools/lincoln/settings?trial=%00",
+        "/schools/lincoln/audit?what=%00",
+        "/?q=%00",
+    ],
+)
+def test_addresses_that_name_nothing_possible_are_not_found(signed_in: SignedIn, path: str) -> None:
+    assert signed_in(OWNER).get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/sign-in/", "/health/", "/holds/", "/schools/lincoln/"])
+def test_nobody_is_sent_to_the_host_that_a_request_names(signed_in: SignedIn, path: str) -> None:
+    answer = signed_in(OWNER).get(path, headers={"host": "evil.example"})
+    assert answer.status_code == 404
+    assert "evil" not in str(answer.headers)
+
+
+def test_a_script_is_told_what_went_wrong_in_the_place_it_asked_for(signed_in: SignedIn) -> None:
+    answer = signed_in(STRANGER).send_form("/schools/lincoln/test", headers={"hx-request": "true"})
+    assert (answer.status_code, answer.headers["hx-reselect"], answer.headers["hx-reswap"]) == (
+        404,
+        ".notice",
+        "innerHTML",
+    )
+    assert "Nothing here" in answer.text
+    assert "<html" not in answer.text

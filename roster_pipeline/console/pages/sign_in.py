@@ -65,10 +65,11 @@ def look(request: Request) -> Response:
     next_path = local_path(request.query_params.get("next", ""))
     with database(request).begin() as opened:
         limit(opened, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
-        works = sign_ins.link_works(opened, token)
-    if not works:
+        account_id = sign_ins.account_of_link(opened, token)
+        account = accounts.by_id(opened, account_id) if account_id is not None else None
+    if account is None:
         return _no_longer(request)
-    answer = page(request, "sign_in_link.html", token=token, next_path=next_path)
+    answer = page(request, "sign_in_link.html", email=account.email, token=token, next_path=next_path)
     answer.headers.update(NO_REFERRER)
     return answer
 

@@ -21,11 +21,24 @@
     on("state", function (html) { place.querySelector("[data-state]").replaceChildren(piece(html)); });
     on("show", function (html) { place.replaceChildren(piece(html)); });
     on("end", function () { source.close(); place.dataset.ended = "yes"; });
+    source.addEventListener("error", function () {
+      if (source.readyState === EventSource.CLOSED && place.isConnected) place.append(note("This page hears no more of it. Reload it to see how it went on."));
+    });
+  }
+  function note(words) {
+    const said = document.createElement("p");
+    said.className = "notice warn";
+    said.setAttribute("role", "alert");
+    said.textContent = words;
+    return said;
   }
   function all(root) {
     if (root.matches && root.matches("[data-live]")) follow(root);
     root.querySelectorAll("[data-live]").forEach(follow);
   }
   document.addEventListener("DOMContentLoaded", function () { all(document); });
+  document.addEventListener("htmx:sendError", function (event) {
+    event.detail.target.replaceChildren(note("The console cannot be reached. Look at your network, and try again."));
+  });
   document.addEventListener("htmx:load", function (event) { all(event.detail.elt); });
 })();

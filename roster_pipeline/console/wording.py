@@ -15,6 +15,7 @@ from roster_pipeline.report.outcome import NOUNS, counted, role_name
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
 """Longer ago than this, a date says more than a number of days."""
+ROLES = ("student", "teacher", "staff", "admin")
 KINDS = {"sync": "Sync", "approval": "Approved plan", "rollback": "Rollback", "relink": "Relink", "failure": "Failed"}
 ACTIONS = {
     "create": "created",
@@ -62,6 +63,11 @@ def number(value: float) -> str:
 def role(slug: str) -> str:
     """`Students`."""
     return role_name(slug).capitalize()
+
+
+def place_of(slug: str) -> int:
+    """Where a role stands among the others: as in the settings; what is none of these comes last."""
+    return ROLES.index(slug) if slug in ROLES else len(ROLES)
 
 
 def changes(rows: int, kind: str) -> str:

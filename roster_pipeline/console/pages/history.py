@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from roster_pipeline.console.access import nothing_here, school_of
 from roster_pipeline.console.page import database, page
+from roster_pipeline.console.wording import place_of
 from roster_pipeline.desk.standing import next_run, said_of, said_of_happening
 from roster_pipeline.directory.happenings import alerts_of, happenings, people_by_role
 from roster_pipeline.directory.overview import standing
@@ -43,7 +44,7 @@ def show(request: Request) -> Response:
         next=next_run(stands, now),
         now=now,
         alerts=alerts,
-        people=people,
+        people=dict(sorted(people.items(), key=lambda found: place_of(found[0]))),
         test=_test(school.test),
         lines=[(one, said_of_happening(one, school.key), run_url(one.run_id)) for one in shown],
         newer=f"/schools/{school.key}" if before else None,

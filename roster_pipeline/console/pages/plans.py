@@ -13,11 +13,15 @@ from roster_pipeline.console.choosing import chosen
 from roster_pipeline.console.downloads import csv_answer
 from roster_pipeline.console.page import database, page
 from roster_pipeline.console.plan_view import FIELDS, plan_of, row_filter, rows_of
+from roster_pipeline.console.wording import ACTIONS, place_of
 from roster_pipeline.desk.holding import holding_of
 from roster_pipeline.desk.plan_rows import HEADER, cells, every_line
 from roster_pipeline.desk.plan_summary import summary_of
 from roster_pipeline.directory import audit, holds, plan_rows
 from roster_pipeline.roster.reasons import REASONS
+
+ALWAYS = ("create", "update", "archive")
+"""Columns that are shown also where they are empty."""
 
 
 def show(request: Request) -> Response:
@@ -28,6 +32,7 @@ def show(request: Request) -> Response:
         rows = rows_of(request, opened, school, plan, address=f"/schools/{school.key}/plans/{plan.id}")
         events = holds.timeline(opened, plan)
         why = plan_rows.reasons(opened, plan)
+    counts = _counts(why)
     return page(
         request,
         "plan.html",
@@ -35,7 +40,8 @@ def show(request: Request) -> Response:
         tab="holds" if summary.held_rows and plan.state == "planned" and not plan.dry_run else "syncs",
         plan=plan,
         summary=summary,
-        counts=_counts(why),
+        counts=counts,
+        columns=[name for name in ACTIONS if name in ALWAYS or any(name in of for of in counts.values())],
         why=[line | {"sentence": REASONS.get(line["reason"], line["reason"])} for line in why],
         holding=holding_of(line for line in summary.verdict if _waits(line)),
         rows=rows,
@@ -65,9 +71,9 @@ def rows_csv(request: Request) -> Response:
 
 
 def _counts(why: list[dict[str, object]]) -> dict[str, dict[str, int]]:
-    """role to action to rows."""
+    """role to action to rows, the roles as in the settings."""
     counts: dict[str, dict[str, int]] = {}
-    for line in why:
+    for line in sorted(why, key=lambda one: place_of(str(one["role"]))):
         of_role = counts.setdefault(str(line["role"]), {})
         of_role[str(line["action"])] = of_role.get(str(line["action"]), 0) + int(str(line["rows"]))
     return counts

@@ -11,7 +11,9 @@ from starlette.routing import Route
 
 from roster_pipeline.console.access import nothing_here, school_of
 from roster_pipeline.console.charts import SHOWN, role_bars
+from roster_pipeline.console.choosing import number_of
 from roster_pipeline.console.page import database, page
+from roster_pipeline.console.wording import place_of
 from roster_pipeline.desk.standing import said_of_sync
 from roster_pipeline.directory import approvals, ledger
 from roster_pipeline.directory.briefing import brief
@@ -36,6 +38,7 @@ def show(request: Request) -> Response:
         sync = sync_of(request, opened, school)
         report = report_of(brief(opened, sync.id))
         waiting = sync.plan_id is not None and bool(approvals.held(opened, school_id=school.id, plan_id=sync.plan_id))
+    roles = sorted(report.roles, key=lambda one: place_of(one.role)) if report else []
     said = said_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
     return page(
         request,
@@ -47,7 +50,8 @@ def show(request: Request) -> Response:
         report=report,
         remarks=remarks(report) if report else [],
         columns=[name for name in COLUMNS if name in ALWAYS or (report and report.total(name))],
-        chart=role_bars(report.roles) if report else "",
+        roles=roles,
+        chart=role_bars(roles),
         legend=[name for name in SHOWN if report and report.total(name)],
         sections=_sections(report),
         rejected_url=f"/schools/{school.key}/rejected/{sync.snapshot_id}" if sync.snapshot_id else "",
@@ -61,7 +65,7 @@ def show(request: Request) -> Response:
 def sync_of(request: Request, opened: Connection, school: SchoolRow) -> SyncRow:
     """The sync in the path. Raises HTTPException 404 where it is not one of this school."""
     try:
-        found = ledger.get_sync(opened, request.path_params["sync_id"])
+        found = ledger.get_sync(opened, number_of(request, "sync_id"))
     except UnknownSync:
         raise nothing_here() from None
     if found.school_id != school.id:
@@ -76,4 +80,4 @@ def _sections(report: SyncReport | None) -> list[object]:
     return [found[title] for title in BEHIND if title in found]
 
 
-routes = [Route("/schools/{key}/syncs/{sync_id:int}", show, methods=["GET"])]
+routes = [Route("/schools/{key}/syncs/{sync_id}", show, methods=["GET"])]

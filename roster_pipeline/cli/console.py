@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from roster_pipeline.cli.failing import CommandError
-from roster_pipeline.cli.printing import say
+from roster_pipeline.cli.printing import note, say
 from roster_pipeline.cli.session import open_directory
 
 CONSOLE_PORT = 8080
@@ -23,7 +23,7 @@ def console(
 ) -> None:
     """Serve the console, the pages for owners: settings, test, holds, history. Ctrl-C ends it."""
     from roster_pipeline.console.app import create_app
-    from roster_pipeline.console.config import config_from
+    from roster_pipeline.console.config import URL, config_from
     from roster_pipeline.console.serve import bound, serve
 
     with open_directory():
@@ -33,4 +33,6 @@ def console(
     except OSError:
         raise CommandError(f"{host}:{port} cannot be listened on.\nChoose another: --port, --host") from None
     say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
+    if URL not in os.environ and config.url != config_from(os.environ, config.database_url).url:
+        note(f"For links that begin so, set {URL}={config.url} where you run: roster access link EMAIL")
     serve(create_app(config), config, listening)

@@ -185,7 +185,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "preset": chosen_preset(values),
         "stored": stored,
         "may_connect": may_connect,
-        "shared": mine + ([f"{others} more"] if others else []),
+        "shared": mine + ([f"{others} more school{'' if others == 1 else 's'}"] if others else []),
         "secret_state": _secret_state(school.connection.secret),
         "secret_hint": _secret_hint(school.connection.secret, kept),
         "keep_trial": kept,

@@ -5,7 +5,7 @@ Changing a setting is the caller's to put into the audit, with the name of whoev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -217,6 +217,14 @@ def keep_tests(conn: Connection, connection_id: int, revision: int, newer: int) 
     fresh = school.c.test["of"]["revision"].as_integer() == revision
     kept = func.jsonb_set(school.c.test, cast(["of", "revision"], ARRAY(Text)), cast(newer, JSONB))
     conn.execute(update(school).where(school.c.connection_id == connection_id, fresh).values(test=kept))
+
+
+def school_names(conn: Connection, districts: Collection[int] | None, *, limit: int) -> list[tuple[str, str]]:
+    """Key and name of the schools of some districts (None: of all), by key; at most `limit`."""
+    query = select(school.c.key, school.c.name).order_by(school.c.key).limit(limit)
+    if districts is not None:
+        query = query.where(school.c.district_id.in_(districts))
+    return [(row.key, row.name) for row in conn.execute(query)]
 
 
 def schools_of(conn: Connection, connection_id: int) -> list[SchoolRow]:

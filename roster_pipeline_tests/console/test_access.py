@@ -75,6 +75,9 @@ def test_a_manager_lets_in_and_out_within_the_district_only(
     assert OWNER in shown
     assert STRANGER not in shown
     assert "Operator of everything" not in shown
+    assert '<option value="lincoln">Lincoln</option>' in shown, "keys are proposed, with names"
+    assert "shelbyville" not in shown
+    assert 'value="foreign"' not in shown
     for email in (OPERATOR, STRANGER):
         assert browser.send_form("/access/revoke", {"grant": grant_of(database, email)}).status_code == 404
     assert browser.send_form("/access/revoke", {"grant": grant_of(database, OWNER)}).status_code == 303
@@ -96,6 +99,7 @@ def test_an_owner_lets_nobody_in(signed_in: SignedIn, database: Database) -> Non
         ({"email": "nobody", "role": "owner", "place": "lincoln"}, "This is not an e-mail address."),
         ({"email": NEW, "role": "owner"}, "Write the key"),
         ({"email": NEW, "role": "emperor", "place": "lincoln"}, "Choose one of these."),
+        ({"email": NEW, "role": "operator", "place": "lincoln"}, "An operator may do everything"),
     ],
 )
 def test_what_is_wrong_stands_beside_the_field(signed_in: SignedIn, given: dict[str, str], said: str) -> None:

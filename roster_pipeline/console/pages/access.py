@@ -16,8 +16,11 @@ from roster_pipeline.directory.tenants import UnknownKey
 
 ROLES = {OWNER: "Owner of a school", MANAGER: "Manager of a district", OPERATOR: "Operator of everything"}
 MOST_SHOWN = 200
+MOST_PROPOSED = 500
+"""Schools that the field proposes while one types; the key of any other can be typed all the same."""
 LONGEST_SEARCH = 100
 NO_SUCH_PLACE = "There is no such school or district, or it is not one of yours."
+NOT_FOR_OPERATORS = "An operator may do everything, everywhere. Leave this empty, or choose another role."
 NEEDS_PLACE = "Write the key of the school or district."
 
 
@@ -35,6 +38,8 @@ def grant(request: Request) -> Response:
         return _shown(request, values, {"role": "Choose one of these."})
     if role != OPERATOR and not values["place"]:
         return _shown(request, values, {"place": NEEDS_PLACE})
+    if role == OPERATOR and values["place"]:
+        return _shown(request, values, {"place": NOT_FOR_OPERATORS})
     try:
         with database(request).begin() as opened:
             place = access_changes.place_of(
@@ -52,7 +57,8 @@ def grant(request: Request) -> Response:
     except UnknownKey:
         return _shown(request, values, {"place": NO_SUCH_PLACE})
     email = accounts.normal(values["email"])
-    return see(request, "/access", told=f"{email} is let in." if added else f"{email} was let in already.")
+    where = f"They sign in at {request.app.state.config.url} with this address."
+    return see(request, "/access", told=f"{email} {'is let in' if added else 'was let in already'}. {where}")
 
 
 def revoke(request: Request) -> Response:
@@ -72,7 +78,10 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
     words = request.query_params.get("q", "")[:LONGEST_SEARCH]
     with database(request).begin() as opened:
         found = accounts.grants(opened, districts=_seen(who), words=words, limit=MOST_SHOWN + 1)
-        places = [row.key for row in tenants.list_districts(opened) if who.may_manage(row.id)]
+        places = [
+            (row.key, f"{row.name}, district") for row in tenants.list_districts(opened) if who.may_manage(row.id)
+        ]
+        places += tenants.school_names(opened, _seen(who), limit=MOST_PROPOSED)
     return page(
         request,
         "access.html",

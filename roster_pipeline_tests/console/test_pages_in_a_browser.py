@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from roster_pipeline.directory import alerts, failures
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.reporting import put_reports
 from roster_pipeline_tests.console.browser import PHONE, WIDE, Open, faults_of
-from roster_pipeline_tests.console.conftest import OPERATOR, OWNER
+from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Console
 from roster_pipeline_tests.console.holding import held_creates
 from roster_pipeline_tests.directory.building import add_school, newcomer, one, sync_rows
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.timeout(600)
+RENAMED = """
+insert into plan_row (plan_id, row, action, reason, role, sourced_ids, new_links, changes)
+values (:plan, 900, 'update', 'fields', 'student', array['u-900'], '{}', '{"given_name": ["محمد", "أحمد"]}')
+"""
 FOCUS = """
 () => { const at = document.activeElement; return (at.innerText || at.name || at.tagName).trim().split("\\n")[0]; }
 """
@@ -136,6 +141,54 @@ def test_on_a_phone_every_cell_says_what_it_is(open_page: Open, past: dict[str, 
     assert said == '"Last sync"'
     page.set_viewport_size(WIDE)  # type: ignore[arg-type]
     assert page.get_by_role("columnheader", name="Last sync").is_visible()
+
+
+def test_a_long_name_stays_inside_its_page(open_page: Open, database: Database, past: dict[str, int]) -> None:
+    with database.begin() as opened:
+        opened.execute(text("update school set name = :name where key = 'lincoln'"), {"name": "Llanfair" * 25})
+    page = open_page(OWNER)
+    page.goto("/")
+    edges = [page.locator(name).evaluate("it => it.getBoundingClientRect().right") for name in ("#schools", ".schools")]
+    assert edges[1] <= edges[0]
+    for path in ("/", "/schools/lincoln", "/schools/lincoln/settings", "/schools/lincoln/holds"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDE["width"], path
+        assert faults_of(page) == [], path
+
+
+def test_what_was_stands_before_what_comes_also_where_names_run_from_right_to_left(
+    open_page: Open, database: Database, past: dict[str, int]
+) -> None:
+    with database.begin() as opened:
+        opened.execute(text(RENAMED), {"plan": past["plan"]})
+    page = open_page(OWNER)
+    page.goto(f"/schools/lincoln/plans/{past['plan']}?action=update")
+    line = page.get_by_role("listitem").filter(has_text="given name")
+    places = line.locator("bdi").evaluate_all("all => all.map(it => [it.textContent, it.getBoundingClientRect().left])")
+    assert [name for name, _ in sorted(places, key=lambda one: one[1])] == ["محمد", "أحمد"]
+
+
+def test_a_form_outlives_its_session(
+    open_page: Open, database: Database, people_let_in: None, console: Console
+) -> None:
+    page = open_page(OWNER)
+    page.goto("/schools/lincoln/settings")
+    page.get_by_label("Name of the school").fill("Lincoln High")
+    with database.begin() as opened:
+        opened.execute(text("update console_session set seen_at = now() - interval '3 hours'"))
+    page.get_by_role("button", name="Test Your Information").click()
+    page.locator("#test").get_by_text("press the button once more").wait_for()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("reload it: your browser then sends the form once more").wait_for()
+    assert faults_of(page) == []
+    way = page.get_by_role("link", name="Sign in again in a new tab").get_attribute("href")
+    assert way == "/sign-in?next=%2Fschools%2Flincoln%2Fsettings"
+    with console.signed_in(OWNER) as again:
+        token = again.cookies[console.config.session_cookie]
+    page.context.add_cookies([{"name": console.config.session_cookie, "value": token, "url": console.url}])
+    page.reload()
+    page.get_by_role("status").filter(has_text="Saved.").wait_for()
+    assert one(database, "select name from school where key = 'lincoln'") == "Lincoln High"
 
 
 def _tabbed(page: Page, times: int) -> list[str]:

@@ -33,7 +33,7 @@ LONGEST_SEARCH = 100
 def show(request: Request) -> Response:
     """The overview. `q` searches, `state` filters, `page` counts from 1."""
     who = viewer(request)
-    search = request.query_params.get("q", "").replace("\0", "")[:LONGEST_SEARCH]
+    search = request.query_params.get("q", "")[:LONGEST_SEARCH]
     state = request.query_params.get("state") or None
     state = state if state in (*STATES, "attention") else None
     number = max(1, _number(request.query_params.get("page", "")))

@@ -17,10 +17,12 @@ from roster_pipeline.console.launching import launch
 from roster_pipeline.console.limits import limit
 from roster_pipeline.console.live import Event, Seen, stream
 from roster_pipeline.console.page import database, form, page, piece
+from roster_pipeline.desk.standing import said_of_sync
 from roster_pipeline.directory import asked_runs
 from roster_pipeline.directory.asked_runs import AlreadyGoing, AskedRun, Kind, Outcome, TooManyRuns
+from roster_pipeline.directory.briefing import brief
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.evening.reporting import run_url
+from roster_pipeline.evening.reporting import report_of, run_url
 from roster_pipeline.running import LAST_STEP, STEPS
 
 WINDOW = timedelta(hours=1)
@@ -61,7 +63,14 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         run, outcome = _run(opened, school, request.path_params["run"])
-    more: dict[str, Any] = {"run": run, "outcome": outcome, "steps": steps_of(run), "url": run_url(run.id)}
+        said = _said(opened, run, outcome)
+    more: dict[str, Any] = {
+        "run": run,
+        "outcome": outcome,
+        "steps": steps_of(run),
+        "url": run_url(run.id),
+        "said": said,
+    }
     return page(request, "run.html", **_context(school), **more)
 
 
@@ -69,17 +78,18 @@ async def events(request: Request) -> Response:
     """GET: the same as it goes on."""
     run_id = request.path_params["run"]
 
-    def now() -> tuple[SchoolRow, AskedRun, Outcome]:
+    def now() -> tuple[SchoolRow, AskedRun, Outcome, str]:
         with database(request).begin() as opened:
             school = school_of(request, opened)
-            return school, *_run(opened, school, run_id)
+            run, outcome = _run(opened, school, run_id)
+            return school, run, outcome, _said(opened, run, outcome)
 
     await run_in_threadpool(now)
 
     def look(position: str) -> Seen:
-        school, run, outcome = now()
+        school, run, outcome, said = now()
         here = "end" if run.ended_at else f"at {run.step or 'the start'}"
-        shown = piece(PIECES, "progress", run, steps_of(run), outcome, f"/schools/{school.key}")
+        shown = piece(PIECES, "progress", run, steps_of(run), outcome, said, f"/schools/{school.key}")
         news = [Event("show", shown, here)] if here != position else []
         return Seen(news, ended=run.ended_at is not None)
 
@@ -96,6 +106,14 @@ def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[AskedRun, 
     if run is None:
         raise nothing_here()
     return run, asked_runs.outcome(opened, school.id, run_id)
+
+
+def _said(opened: Connection, run: AskedRun, outcome: Outcome) -> str:
+    """What a sync that has ended did, in the sentence of its page; empty for everything else."""
+    if not run.ended_at or outcome.sync_id is None:
+        return ""
+    report = report_of(brief(opened, outcome.sync_id))
+    return said_of_sync("sync", outcome.sync_outcome, report.as_dict() if report else {}).sentence
 
 
 def _context(school: SchoolRow) -> dict[str, Any]:

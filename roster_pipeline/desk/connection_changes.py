@@ -84,6 +84,13 @@ def same_place(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
     }
 
 
+def servers_of(settings: ConnectionSettings) -> list[str]:
+    """The hosts and ports that the addresses name: what may be told of them, whatever else stands in them."""
+    origins = filter(None, (_origin(settings.url), _origin(settings.token_url)))
+    named = [(f"[{host}]" if ":" in host else host, port) for scheme, host, port in origins if scheme and host]
+    return list(dict.fromkeys(host if port is None else f"{host}:{port}" for host, port in named))
+
+
 def _origin(url: str | None) -> tuple[str, str, int | None] | None:
     """Scheme, host and port of an address; two that cannot be read are never the same."""
     if url is None:

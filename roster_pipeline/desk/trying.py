@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from roster_pipeline.desk.connection_changes import servers_of
 from roster_pipeline.desk.reaching import allowed, same_org
 from roster_pipeline.desk.saving import Wanted, secret_of
 from roster_pipeline.directory import audit, tenants, trials
@@ -77,7 +78,11 @@ def begin(
         what="information tested",
         district_id=school.district_id,
         school_id=school.id,
-        details={"connection": stored.key, "as_stored": settings == stored.settings and typed is None},
+        details={
+            "connection": stored.key,
+            "as_stored": settings == stored.settings and typed is None,
+            "servers": servers_of(settings),
+        },
     )
     return trials.start(
         conn,

@@ -178,6 +178,12 @@ def test_this_machine_and_the_inner_network_are_refused_unless_an_operator_allow
         red = words(tried(owner, sent))
         assert ("is not encrypted" if url.startswith("http:") else "private network or on this machine") in red, url
     assert sis.sis.log.total == before, "nothing was sent there"
+    with database.begin() as conn:
+        asked = conn.execute(
+            text("select details -> 'servers' from audit where what = 'information tested' order by id")
+        )
+        assert [row[0] for row in asked][-2:] == [["10.0.0.1:443"], ["[::1]:443"]], "who asks for what is in the audit"
+    assert "servers 10.0.0.1:443" in owner.get("/schools/lincoln/audit").text
     assert "private network" not in words(
         tried(operator, opened(operator) | {"connection-allow_private_addresses": "on"})
     )

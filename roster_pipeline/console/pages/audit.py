@@ -64,7 +64,8 @@ def _listed(asked: Chosen, found: list[audit.Shown]) -> Listed:
 
 def _details(entry: audit.Shown) -> str:
     """`plan 17, rows 120`."""
-    return ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in entry.details.items() if value)
+    given = ((name.replace("_", " "), _plain(value)) for name, value in entry.details.items() if value)
+    return ", ".join(f"{name} {value}".strip() for name, value in given)
 
 
 def _plain(value: Any) -> str:

@@ -114,6 +114,10 @@ def test_a_manager_adds_a_school_and_its_key_is_proposed(open_page: Open, people
     expect(page.get_by_label("Key", exact=True)).to_have_value("oak-elementary")
     page.get_by_label("School ID").fill("sch-2")
     assert faults_of(page) == []
+    expect(page.get_by_label("Client ID", exact=True)).to_be_hidden()
+    page.get_by_label("How the SIS is reached").select_option("new in springfield")
+    expect(page.get_by_label("Client ID", exact=True)).to_be_visible()
+    assert faults_of(page) == []
     page.get_by_label("How the SIS is reached").select_option("sis")
     page.get_by_role("button", name="Add the school").click()
     expect(page).to_have_url(re.compile(r"/schools/oak-elementary/settings"))

@@ -72,7 +72,7 @@ def add(request: Request) -> Response:
         except ValidationError as problem:
             errors |= errors_of(problem, CONNECTION, values)
     if errors:
-        if typed_secret(request):
+        if typed_secret(request) and values["place"].startswith(NEW):
             errors.setdefault("secret", SECRET_IS_LOST)
         with database(request).begin() as opened:
             return page(request, "new_school.html", status=400, **_context(opened, who, values, errors))

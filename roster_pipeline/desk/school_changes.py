@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.desk.changed import Changed, ChangedMeanwhile, changed_names
 from roster_pipeline.desk.last_test import may_be_automatic, runs_untested
+from roster_pipeline.desk.wrong_field import WrongField
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
@@ -17,8 +18,9 @@ WHAT = "school changed"
 def add_school(
     conn: Connection, connection_key: str, key: str, name: str, settings: SchoolSettings, *, who: str
 ) -> SchoolRow:
-    """Add a school of a connection. Raises UnknownKey, KeyTaken."""
+    """Add a school of a connection, in the caller's transaction. Raises UnknownKey, KeyTaken, WrongField."""
     row = tenants.add_school(conn, connection_key, key, name, settings)
+    _its_own(conn, row)
     audit.record(conn, who=who, what="school added", district_id=row.district_id, school_id=row.id)
     return row
 
@@ -37,7 +39,7 @@ def change_school(
 
     seen: the revision that the person saw; None does not ask. Raises ChangedMeanwhile where there is a newer one.
     before: the school before anything of this transaction; given by pages, which also ask for a test (`last_test`) and
-    raise NeedsTest. Without it, the school is named in `Changed.untested` instead. Raises UnknownKey.
+    raise NeedsTest. Without it, the school is named in `Changed.untested` instead. Raises UnknownKey, WrongField.
     """
     lock_until_commit(conn, f"settings of school {key}")
     now = tenants.get_school(conn, key)
@@ -45,6 +47,8 @@ def change_school(
         raise ChangedMeanwhile(now.name, audit.since_revision(conn, WHAT, seen, school_id=now.id))
     tenants.set_school(conn, key, settings=settings, name=name)
     after = tenants.get_school(conn, key)
+    if after.settings.school_id != now.settings.school_id:
+        _its_own(conn, after)
     names = changed_names(now.settings.model_dump(mode="json"), after.settings.model_dump(mode="json"))
     names += ["name"] if after.name != now.name else []
     audit.record(
@@ -58,3 +62,10 @@ def change_school(
     if before is not None:
         may_be_automatic(before, after)
     return Changed(names, [key] if runs_untested(after) else [])
+
+
+def _its_own(conn: Connection, row: SchoolRow) -> None:
+    """A School ID typed wrong can be another school's; then that school's people would come into this one as well."""
+    other = tenants.namesake(conn, row)
+    if other is not None:
+        raise WrongField("school_id", f"This is the School ID of {other}; each school of a connection has its own.")

@@ -219,6 +219,22 @@ def keep_tests(conn: Connection, connection_id: int, revision: int, newer: int) 
     conn.execute(update(school).where(school.c.connection_id == connection_id, fresh).values(test=kept))
 
 
+def namesake(conn: Connection, of: SchoolRow) -> str | None:
+    """The name of another school of the same connection that has the same School ID, or None."""
+    same = school.c.settings["school_id"].astext == of.settings.school_id
+    query = select(school.c.name).where(school.c.connection_id == of.connection.id, school.c.id != of.id, same)
+    name: str | None = conn.scalar(query.order_by(school.c.key).limit(1))
+    return name
+
+
+def usual_time_zone(conn: Connection, district_id: int) -> str | None:
+    """The time zone that most schools of a district have; None where it has no school yet."""
+    zone = school.c.settings["time_zone"].astext
+    query = select(zone).where(school.c.district_id == district_id).group_by(zone)
+    found: str | None = conn.scalar(query.order_by(func.count().desc(), zone).limit(1))
+    return found
+
+
 def school_names(conn: Connection, districts: Collection[int] | None, *, limit: int) -> list[tuple[str, str]]:
     """Key and name of the schools of some districts (None: of all), by key; at most `limit`."""
     query = select(school.c.key, school.c.name).order_by(school.c.key).limit(limit)

@@ -100,6 +100,16 @@ def test_what_is_not_given_stays(shared_school: Roster) -> None:
     assert settings["report_to"] == ["a@example.org"]
 
 
+def test_a_school_id_is_one_schools(school: Roster) -> None:
+    taken = school("school", "show", "oak", "--json").data["settings"]["school_id"]
+    add = ("school", "add", "elm", "--connection", "sis", "--name", "Elm", "--school-id")
+    answer = school(*add, taken)
+    assert answer.code == 1
+    assert "the School ID of Oak" in answer.err
+    assert school(*add, f"{taken}-2").code == 0
+    assert "the School ID of Oak" in school("school", "set", "elm", "--school-id", taken).err
+
+
 def test_settings_go_back(school: Roster) -> None:
     school("school", "set", "oak", "--students", "--guard", "archive_share=0.3", "--blackout", "2027-06-20:2027-08-10")
     school("school", "set", "oak", "--quality", "email_valid=off", "--report-to", "a@example.org")

@@ -24,6 +24,9 @@ NEW: dict[str, Any] = OAK | {
 
 
 def test_a_manager_adds_a_school_to_a_connection_of_their_district(signed_in: SignedIn, database: Database) -> None:
+    with database.begin() as conn:
+        there = tenants.get_school(conn, "lincoln").settings
+        tenants.set_school(conn, "lincoln", settings=there.model_copy(update={"time_zone": "America/Chicago"}))
     browser = signed_in(MANAGER)
     shown = browser.get(PAGE).text
     assert 'value="sis"' in shown
@@ -37,6 +40,7 @@ def test_a_manager_adds_a_school_to_a_connection_of_their_district(signed_in: Si
         assert audit.entries(conn, school_id=made.id)[0].who == MANAGER
     assert (made.name, made.settings.school_id, made.connection.key) == ("St. Mary's Oak", "4711", "sis")
     assert not made.settings.automatic
+    assert made.settings.time_zone == "America/Chicago", "as most schools of the district"
 
 
 def test_a_new_connection_is_made_with_it_and_starts_from_what_is_known(
@@ -54,6 +58,7 @@ def test_a_new_connection_is_made_with_it_and_starts_from_what_is_known(
 WRONG = [
     ({"name": ""}, "name"),
     ({"school_id": ""}, "school_id"),
+    ({"place": "sis", "school_id": "org-lincoln"}, "school_id"),
     ({"place": ""}, "place"),
     ({"key": "Oak!"}, "key"),
     ({"key": "new"}, "key"),
@@ -72,7 +77,7 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(signed_in: Si
     for change, field in WRONG:
         answer = browser.send_form(PAGE, NEW | change)
         assert answer.status_code == 400, change
-        typed = {"secret"} if field != "place" else set()
+        typed = {"secret"} if "place" not in change else set()
         assert set(errors_in(answer.text)) == {field} | typed, "the secret that was typed is gone, and the page says so"
         assert "p0ison" not in answer.text
         assert fields_of(answer.text, "/new")["connection-client_id"] == "abc", "what was entered is kept"

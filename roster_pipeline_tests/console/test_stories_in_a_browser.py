@@ -122,6 +122,7 @@ def test_an_owners_first_day(
     page.get_by_role("link", name="Preview & run").first.click()
     page.get_by_role("button", name="Sync now").click()
     page.get_by_text("Something is held and waits for you.").wait_for(timeout=A_RUN)
+    assert faults_of(page) == []
     assert one(database, "select count(*) from person") == 0
     page.get_by_role("link", name="Look at what is held").click()
     page.get_by_label("Reason").first.fill("checked against the office's list")

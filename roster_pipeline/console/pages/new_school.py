@@ -68,7 +68,7 @@ def add(request: Request) -> Response:
         except KeyTaken as problem:
             errors["key" if problem.kind == "school" else "connection_key"] = "This key is in use; choose another."
         except WrongField as problem:
-            errors |= wrong(problem)
+            errors |= {name.removeprefix("school-"): message for name, message in wrong(problem).items()}
         except ValidationError as problem:
             errors |= errors_of(problem, CONNECTION, values)
     if errors:
@@ -111,7 +111,7 @@ def _add(opened: Connection, who: Viewer, values: Values, secret: str) -> None:
         if place.startswith(NEW):
             district = tenants.get_district(opened, place.removeprefix(NEW))
             _may(who, district.id)
-            key = values["connection_key"]
+            district_id, key = district.id, values["connection_key"]
             wanted = ConnectionSettings.model_validate(
                 chosen_preset(values).defaults()
                 | {"url": values["connection-url"], "client_id": values["connection-client_id"]}
@@ -119,10 +119,12 @@ def _add(opened: Connection, who: Viewer, values: Values, secret: str) -> None:
             settings = allowed(None, wanted, operator=who.operator)
             add_connection(opened, district.key, key, settings, usable_secret(None, settings, secret), who=who.who)
         else:
-            _may(who, tenants.get_connection(opened, place).district_id)
+            district_id = tenants.get_connection(opened, place).district_id
+            _may(who, district_id)
     except UnknownKey:
         raise nothing_here() from None
-    settings_of_school = SchoolSettings(school_id=values["school_id"])
+    zone = tenants.usual_time_zone(opened, district_id)
+    settings_of_school = SchoolSettings(school_id=values["school_id"], **({"time_zone": zone} if zone else {}))
     add_school(opened, key, values["key"], values["name"], settings_of_school, who=who.who)
 
 

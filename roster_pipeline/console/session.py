@@ -6,7 +6,7 @@ sign-in begins a session with a token of its own and drops the visit, so nobody 
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -128,7 +128,7 @@ def sign_in_before(path: str) -> str:
 
 def _page_before(request: Request, config: Config) -> str:
     """The page that a form or a script asked from, by the browser's word; the sign-in looks at it again."""
-    parts = urlsplit(request.headers.get(PAGE_OF_SCRIPT) or request.headers.get("referer", ""))
-    if f"{parts.scheme}://{parts.netloc}" != config.url:
+    said = request.headers.get(PAGE_OF_SCRIPT) or request.headers.get("referer", "")
+    if not said.startswith(f"{config.url}/"):
         return "/"
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return said.removeprefix(config.url).partition("#")[0]

@@ -221,8 +221,9 @@ def test_without_a_session_pages_lead_to_the_sign_in_and_back(console: Console) 
         assert browser.get("/", headers=piece).headers["hx-redirect"] == "/sign-in"
         here = browser.get("/", headers=piece | {"hx-current-url": f"{console.url}/schools/new"})
         assert here.headers["hx-redirect"] == "/sign-in?next=%2Fschools%2Fnew"
-        elsewhere = browser.get("/", headers=piece | {"hx-current-url": "https://evil.example/schools/new"})
-        assert elsewhere.headers["hx-redirect"] == "/sign-in"
+        for foreign in ("https://evil.example/schools/new", f"{console.url}.evil.example/x", "http://["):
+            elsewhere = browser.get("/", headers=piece | {"hx-current-url": foreign})
+            assert elsewhere.headers["hx-redirect"] == "/sign-in"
         assert browser.send_form("/sign-out").headers["location"] == "/sign-in"
 
 
@@ -261,6 +262,7 @@ def test_a_form_of_a_session_that_was_signed_out_of_is_no_longer_taken(signed_in
     [
         "https://evil.example",
         "//evil.example",
+        "//[evil",
         "/\\evil.example",
         "javascript:alert(1)",
         "/sign-out",

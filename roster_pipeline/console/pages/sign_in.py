@@ -98,10 +98,12 @@ def leave(request: Request) -> Response:
 
 def local_path(asked: str) -> str:
     """A path of this site to go on to; `/` for anything that could lead elsewhere."""
-    parts = urlsplit(asked)
     plain = asked.startswith("/") and not asked.startswith("//") and "\\" not in asked and asked.isprintable()
+    if not plain:
+        return "/"
+    parts = urlsplit(asked)
     leads_back = parts.path == "/sign-in" or parts.path.startswith(("/sign-in/", "/sign-out"))
-    return asked if plain and not parts.scheme and not parts.netloc and not leads_back else "/"
+    return asked if not parts.scheme and not parts.netloc and not leads_back else "/"
 
 
 def provider(config: Config) -> str:

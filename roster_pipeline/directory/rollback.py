@@ -22,6 +22,13 @@ from roster_pipeline.directory.tables import sync
 
 Only = Literal["archived"]
 
+WHOLE = """
+select max(y.id) from sync y where y.undoes = :sync and not exists (
+    select from audit a where a.school_id = y.school_id and a.what = 'sync rolled back'
+      and a.details ->> 'by' = y.id::text and a.details ->> 'only' = 'archived')
+"""
+"""What a rollback was told to undo stands in the audit, which nothing can change."""
+
 
 class AlreadyUndone(DirectoryError):
     """The sync was rolled back before."""
@@ -103,8 +110,9 @@ def roll_back(
     in the same transaction, after the changes. Raises UnknownSync, AlreadyUndone, NothingToUndo.
     """
     with database.begin() as conn, _staged(conn, sync_id, only) as (undone, given):
-        if undone.undone_by is not None and only is None:
-            raise AlreadyUndone(f"Sync {sync_id} was undone by sync {undone.undone_by}.", "See: roster history")
+        undone_by = undone_whole_by(conn, sync_id)
+        if undone_by is not None and only is None:
+            raise AlreadyUndone(f"Sync {sync_id} was undone by sync {undone_by}.", "See: roster history")
         counts: Counts = {}
         for role, what, people in conn.execute(text(undoing.COUNT), given):
             counts.setdefault(role, {})[what] = people
@@ -139,6 +147,11 @@ def roll_back(
         if also is not None:
             also(conn, result)
         return result
+
+
+def undone_whole_by(conn: Connection, sync_id: int) -> int | None:
+    """The rollback that undid a whole sync. One of its archivals alone leaves the rest to be undone."""
+    return conn.scalar(text(WHOLE), {"sync": sync_id})  # type: ignore[no-any-return]
 
 
 @contextmanager

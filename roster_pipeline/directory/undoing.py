@@ -67,18 +67,31 @@ MARK_MOVED = tuple(
     f"else not exists (select from {entity} x where {KEYS[entity]} and {same}) end"
     for entity, same in _SAME.items()
 )
+_HOME_MOVES = "coalesce({0}.before ->> 'home', 'false') <> coalesce({0}.after ->> 'home', 'false')"
+_STAYS = "not exists (select from undoing o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
+_COMES = "exists (select from undoing o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
 MARK_ROOTED = (
-    """
+    f"""
+update undoing u set moved = true
+from undoing o
+where u.entity = 'link' and o.entity = 'link' and o.person_id = u.person_id and o.moved and not u.moved
+  and {_HOME_MOVES.format("u")} and {_HOME_MOVES.format("o")}
+""",
+    f"""
+update undoing u set moved = true
+where u.entity = 'membership' and u.way = 'remove' and not u.moved and exists (
+    select from contact c where c.district_id = :district and c.school_id = u.school_id and c.person_id = u.person_id
+      and {_STAYS.format("contact", "o.person_id = c.person_id and o.school_id = c.school_id")})
+""",
+    f"""
 update undoing u set moved = true
 where u.entity = 'person' and u.way = 'remove' and not u.moved and (
     exists (
-        select from membership m where m.person_id = u.person_id and not exists (
-            select from undoing o where o.entity = 'membership' and o.way = 'remove' and not o.moved
-              and o.person_id = m.person_id and o.school_id = m.school_id))
+        select from membership m where m.person_id = u.person_id
+          and {_STAYS.format("membership", "o.person_id = m.person_id and o.school_id = m.school_id")})
     or exists (
-        select from link l where l.person_id = u.person_id and not exists (
-            select from undoing o where o.entity = 'link' and o.way = 'remove' and not o.moved
-              and o.connection_id = l.connection_id and o.sourced_id = l.sourced_id)))
+        select from link l where l.person_id = u.person_id
+          and {_STAYS.format("link", "o.connection_id = l.connection_id and o.sourced_id = l.sourced_id")}))
 """,
     """
 update undoing u set moved = true
@@ -86,8 +99,26 @@ from undoing p
 where p.entity = 'person' and p.way = 'remove' and p.moved and p.person_id = u.person_id
   and u.entity = 'link' and u.way = 'remove'
 """,
+    f"""
+update undoing u set moved = true
+where u.entity in ('link', 'membership') and u.way = 'remake' and not u.moved
+  and not exists (select from person p where p.id = u.person_id and p.district_id = :district)
+  and not {_COMES.format("person", "o.person_id = u.person_id")}
+""",
+    f"""
+update undoing u set moved = true
+where u.entity = 'contact' and u.way = 'remake' and not u.moved
+  and not exists (
+      select from membership m
+      where m.district_id = :district and m.school_id = u.school_id and m.person_id = u.person_id)
+  and not {_COMES.format("membership", "o.person_id = u.person_id and o.school_id = u.school_id")}
+""",
 )
-"""Somebody made by the sync who has got a membership or a link since stays, and keeps their links."""
+"""What hangs together goes back together or stays, in this order. A person has one home, so the links between which it
+moved stay if one of them moved since. A membership made by the sync stays with a contact that changed since; a person
+made by it, with a membership or a link that they have got since, and keeps their links. What is gone from under a row
+leaves that row nowhere to go back to.
+"""
 
 
 def _value(name: str) -> str:

@@ -129,3 +129,81 @@ def test_a_sync_is_undone_once(database: Database, lincoln: SchoolRow) -> None:
         rollback.roll_back(database, sync_rows(database, lincoln).sync_id, who="owner", reason="empty")
     with pytest.raises(ledger.UnknownSync):
         rollback.preview(database, 10**9)
+
+
+def _undo(database: Database, sync_id: int, only: rollback.Only | None = None) -> rollback.SyncResult:
+    return rollback.roll_back(database, sync_id, who="owner", reason="wrong file", only=only)
+
+
+def test_a_student_whose_contact_changed_since_keeps_it_and_the_membership_under_it(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    first = sync_rows(database, lincoln, newcomer("u1", changes={"contact_email": "a@example.org"}), newcomer("u2"))
+    student = person_of(database, "u1")
+    sync_rows(database, lincoln, row("update", student, changes={"contact_email": "b@example.org"}))
+    shown = rollback.preview(database, first.sync_id)
+    assert {(each.entity, each.moved) for each in shown if each.person_id == student} == {
+        ("person", True),
+        ("link", True),
+        ("membership", True),
+        ("contact", True),
+    }
+    assert _undo(database, first.sync_id).counts == {"student": {"create": 1, "moved": 1}}
+    assert every(database, "select person_id, email from contact") == [(student, "b@example.org")]
+    assert every(database, "select sourced_id from link") == [("u1",)]
+
+
+def test_a_contact_whose_student_is_gone_has_nowhere_to_go_back_to(database: Database, lincoln: SchoolRow) -> None:
+    first = sync_rows(database, lincoln, newcomer("u1", changes={"contact_email": "a@example.org"})).sync_id
+    stays = sync_rows(database, lincoln, newcomer("u2", changes={"contact_email": "c@example.org"}))
+    gone = [row("update", person_of(database, one), changes={"contact_email": None}) for one in ("u1", "u2")]
+    second = sync_rows(database, lincoln, *gone).sync_id
+    _undo(database, first)
+    result = _undo(database, second)
+    assert (stays.outcome, result.outcome) == ("applied", "held")
+    assert every(database, "select person_id, email from contact") == [(person_of(database, "u2"), "c@example.org")]
+
+
+def test_a_membership_and_a_link_of_somebody_who_is_gone_have_nowhere_to_go_back_to(
+    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
+) -> None:
+    first = sync_rows(database, lincoln, newcomer("u1")).sync_id
+    joins = row("create", person_of(database, "u1"), changes={"role": "student"}, links=["u1b"])
+    undone = _undo(database, sync_rows(database, roosevelt, joins).sync_id).sync_id
+    _undo(database, first)
+    with pytest.raises(rollback.NothingToUndo):
+        _undo(database, undone)
+    assert one(database, "select count(*) from membership") + one(database, "select count(*) from link") == 0
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_home_that_moved_on_since_is_not_given_to_two_records(
+    database: Database, lincoln: SchoolRow, by_hand: bool
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1"), newcomer("u9"))
+    person = person_of(database, "u1")
+
+    def moves(to: str) -> dict[str, Any]:
+        return row("update", person, reason="relinked", changes={"home": to}, links=[to], new_links=[to])
+
+    second = sync_rows(database, lincoln, moves("u2"), row("archive", person_of(database, "u9"))).sync_id
+    if by_hand:
+        with database.begin() as conn:
+            people.unlink(conn, lincoln.connection, person, "u2", who="owner", reason="not theirs")
+    else:
+        sync_rows(database, lincoln, moves("u3"))
+    homes = f"select sourced_id from link where person_id = {person} and home"
+    before = every(database, homes)
+    assert _undo(database, second).counts == {"student": {"moved": 1, "archive": 1}}
+    assert every(database, homes) == before == [("u1",) if by_hand else ("u3",)]
+
+
+def test_what_is_left_of_a_sync_can_be_undone_after_its_archivals_were(
+    database: Database, lincoln: SchoolRow, before: Any
+) -> None:
+    sync_id = _a_night(database, lincoln)
+    _undo(database, sync_id, "archived")
+    _undo(database, sync_id)
+    assert _state(database) == before
+    with pytest.raises(rollback.AlreadyUndone):
+        _undo(database, sync_id)

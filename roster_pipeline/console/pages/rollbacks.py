@@ -41,7 +41,7 @@ def roll_back(request: Request) -> Response:
         result = decisions.roll_back(database(request), sync.id, who=viewer(request).who, reason=reason, only=only)
     except (rollback.AlreadyUndone, rollback.NothingToUndo):
         with database(request).begin() as opened:
-            undone_by = ledger.get_sync(opened, sync.id).undone_by
+            undone_by = rollback.undone_whole_by(opened, sync.id)
         if undone_by is None:
             return _page_of(request, only=only, status=409)
         return see(request, f"{home}/{undone_by}", told=f"Sync {sync.id} was undone already, by this one.")

@@ -15,7 +15,7 @@ from roster_pipeline.console.choosing import number_of
 from roster_pipeline.console.page import database, page
 from roster_pipeline.console.wording import place_of
 from roster_pipeline.desk.standing import said_of_sync
-from roster_pipeline.directory import approvals, ledger
+from roster_pipeline.directory import approvals, ledger, rollback
 from roster_pipeline.directory.briefing import brief
 from roster_pipeline.directory.ledger import SyncRow, UnknownSync
 from roster_pipeline.directory.tenants import SchoolRow
@@ -37,6 +37,7 @@ def show(request: Request) -> Response:
         school = school_of(request, opened)
         sync = sync_of(request, opened, school)
         report = report_of(brief(opened, sync.id))
+        whole = rollback.undone_whole_by(opened, sync.id) is not None
         waiting = sync.plan_id is not None and bool(approvals.held(opened, school_id=school.id, plan_id=sync.plan_id))
     roles = sorted(report.roles, key=lambda one: place_of(one.role)) if report else []
     said = said_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
@@ -56,7 +57,8 @@ def show(request: Request) -> Response:
         sections=_sections(report),
         rejected_url=f"/schools/{school.key}/rejected/{sync.snapshot_id}" if sync.snapshot_id else "",
         waiting=waiting,
-        may_roll_back=sync.kind in ("sync", "approval") and sync.undone_by is None and bool(sync.counts),
+        undone_whole=whole,
+        may_roll_back=sync.kind in ("sync", "approval") and not whole and bool(sync.counts),
         run=run_url(sync.run_id),
         now=datetime.now(UTC),
     )

@@ -107,7 +107,7 @@ def _second_witness(
     known: Mapping[str, str],
 ) -> tuple[dict[str, str], bool]:
     """Ask the SIS for each person the plan would archive, by id. The second value: does this server answer at all?"""
-    asked = sorted({record for records in plan.absent["sourced_ids"] for record in records} - set(known))
+    asked = [record for record in plan.asked if record not in known]
     present = roster.loc[roster["standing"] == "member", "sourced_id"]
     if not asked:
         return dict(known), True

@@ -28,17 +28,22 @@ ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
 
 GONE, HERE, ELSEWHERE, UNANSWERED = "gone", "here", "elsewhere", "unanswered"
 _OWN_WORD = "disabled"
-"""Who is gone by a disabled account is still answered for as active; that is no contradiction."""
+"""The standing of a record that came and says itself that it is gone. The SIS answers for it as active, so it is not
+asked for; the other records of the same person are."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """rows: `PLAN_COLUMNS`. rostered: the school's rostered roles. awaits_approval: a first sync that must be seen."""
+    """rows: `PLAN_COLUMNS`. rostered: the school's rostered roles. awaits_approval: a first sync that must be seen.
+
+    own_word: records whose disabled account says that they are gone, where that counts.
+    """
 
     rows: pd.DataFrame
     first_sync: bool
     awaits_approval: bool
     rostered: tuple[str, ...]
+    own_word: frozenset[str] = frozenset()
 
     @property
     def hash(self) -> str:
@@ -71,19 +76,26 @@ class Plan:
         """The rows that archive somebody: those for whom the second witness is asked."""
         return self.rows[self.rows["action"] == "archive"]
 
+    @property
+    def asked(self) -> list[str]:
+        """The records for which the second witness is asked, sorted."""
+        return sorted({record for records in self.absent["sourced_ids"] for record in records} - self.own_word)
+
     def witnessed(self, answers: Mapping[str, str] | None) -> Plan:
         """The plan after the SIS was asked for every single person it would archive.
 
         answers: sourcedId to gone, elsewhere, here or unanswered. None: this server answers for no single users, so
         there is no second witness to be had. An archival stays only where every record of the person is gone.
-        Without any answer nobody was asked: the archivals stay unwitnessed, and the guards hold them.
+        Without any answer nobody was asked: the archivals stay unwitnessed, and the guards hold them, unless every
+        record of the person came and says itself that it is gone.
         """
-        if answers is not None and not answers:
-            return self
         archives = np.flatnonzero((self.rows["action"] == "archive").to_numpy(dtype=bool))
         words = self.rows[["action", "reason", "witness"]].astype(object).to_numpy()
         for place, sourced_ids in zip(archives.tolist(), self.absent["sourced_ids"].tolist(), strict=True):
-            said = {UNANSWERED} if answers is None else {answers.get(i, UNANSWERED) for i in sourced_ids}
+            others = [one for one in sourced_ids if one not in self.own_word]
+            if others and answers is not None and not answers:
+                continue
+            said = {UNANSWERED if answers is None else answers.get(one, UNANSWERED) for one in others} or {GONE}
             words[place] = _heard(str(words[place][1]), said, asked=answers is not None)
         rows = self.rows.assign(action=words[:, 0], reason=words[:, 1], witness=words[:, 2])
         return replace(self, rows=rows.astype({"action": "str", "reason": "str", "witness": "str"}))
@@ -107,16 +119,18 @@ def make_plan(
     rows = pd.concat([present, absent], ignore_index=True) if len(absent) else present
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
-    return Plan(rows[list(PLAN_COLUMNS)], first, first and school.first_sync == "approve", school.rostered)
+    own_word = frozenset(str(one) for one in roster.loc[roster["standing"] == _OWN_WORD, "sourced_id"])
+    awaits = first and school.first_sync == "approve"
+    return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_word)
 
 
 def _heard(reason: str, said: set[str], *, asked: bool) -> tuple[str, str, str]:
     """Action, reason and witness of an archival, after what was said of the person's records."""
-    if HERE in said and reason != _OWN_WORD:
+    if HERE in said:
         return "skip", "sis_still_answers", HERE
     if asked and UNANSWERED in said:
         return "skip", "not_confirmed", UNANSWERED
-    if said & {UNANSWERED, HERE}:
+    if UNANSWERED in said:
         return "archive", reason, UNANSWERED
     if ELSEWHERE in said:
         return "archive", "moved_school" if reason == "left" else reason, ELSEWHERE

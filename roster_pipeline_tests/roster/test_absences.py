@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from roster_pipeline.roster.directory_frames import SnapshotFacts
+from roster_pipeline.roster.plan import make_plan
 from roster_pipeline.settings import Guards
-from roster_pipeline_tests.roster.building import Directory, entry, school, user
+from roster_pipeline_tests.roster.building import COMPLETE, SIS, Directory, cleaned, entry, school, user
 
 
 def somebody() -> Directory:
@@ -85,6 +86,32 @@ def test_one_record_the_sis_still_answers_for_is_enough() -> None:
     assert list(plan.absent["sourced_ids"]) == [["a", "b"]]
     assert plan.witnessed({"a": "gone", "b": "here"}).absent.empty
     assert len(plan.witnessed({"a": "gone", "b": "elsewhere"}).absent) == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "fate"),
+    [
+        ({"b": "gone"}, ("archive", "disabled", "gone")),
+        ({"b": "here"}, ("skip", "sis_still_answers", "here")),
+        ({"b": "unanswered"}, ("skip", "not_confirmed", "unanswered")),
+        (None, ("archive", "disabled", "unanswered")),
+        ({}, ("archive", "disabled", None)),
+    ],
+)
+def test_a_disabled_account_speaks_for_its_own_record_and_for_no_other(
+    answers: dict[str, str] | None, fate: tuple[str, str, str | None]
+) -> None:
+    gone = SIS.model_copy(update={"disabled_means_gone": True})
+    roster = cleaned([user("a", enabledUser=False)], connection=gone).roster
+    directory = somebody()
+    alone = make_plan(roster, directory.frames(), school(), COMPLETE)
+    assert alone.asked == []
+    assert list(alone.witnessed({}).rows["witness"]) == ["gone"]
+    directory.link(1, "b")
+    plan = make_plan(roster, directory.frames(), school(), COMPLETE)
+    assert plan.asked == ["b"]
+    row = plan.witnessed(answers).rows.astype(object).iloc[0]
+    assert (row["action"], row["reason"], None if pd.isna(row["witness"]) else row["witness"]) == fate
 
 
 def test_nobody_asked_is_not_a_witness() -> None:

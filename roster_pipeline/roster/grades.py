@@ -25,6 +25,10 @@ _WORDS = {
 }  # fmt: skip
 _NOISE = re.compile(r"\b(grade|gr|year|yr|level|class|klasse|stufe)\b|[^\w]|_")
 _NUMBER = re.compile(r"^0*(\d{1,2})(?:st|nd|rd|th)?$")
+_NO_FRACTION = re.compile(r"(?<=\d)\.0+(?!\d)")
+"""Spreadsheets and JSON numbers make 9.0 of 9."""
+_NO_ONE_YEAR = re.compile(r"\d[\W_]+\d|(?:^|\s)[-\u2212]\d")
+"""Two numbers are two grades, and a negative one is some system's own code: without its sign it would be another."""
 _BETWEEN = "\x1f"
 
 
@@ -41,7 +45,10 @@ def ceds(grade: str) -> str | None:
     text = grade.strip()
     if text.upper() in CEDS:
         return text.upper()
-    text = _NOISE.sub("", text.lower())
+    text = _NO_FRACTION.sub("", text.lower())
+    if _NO_ONE_YEAR.search(text):
+        return None
+    text = _NOISE.sub("", text)
     number = _NUMBER.match(text)
     if number:
         year = int(number.group(1))

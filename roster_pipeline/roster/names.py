@@ -23,7 +23,9 @@ _NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
 """What exports write for an empty cell. `Null` and `None` as a person would write them are family names."""
 
 _LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
-_NO_LETTER = re.compile(r"[\W_]+")
+_VOWEL_MARKS = (0, 8, 9, 103, 118)
+"""Combining classes of what is a letter in all but name: vowel signs of India, Thailand and Laos, a voiced kana's mark."""
+_SELECTORS = re.compile("[\u034f\ufe00-\ufe0f]")
 
 
 def clean_text(raw: Array) -> Array:
@@ -47,7 +49,14 @@ def name_key(name: str | None) -> str:
     if not name:
         return ""
     plain = unicodedata.normalize("NFKD", name).casefold().translate(_LETTERS)
-    return _NO_LETTER.sub("", "".join(letter for letter in plain if not unicodedata.combining(letter)))
+    if plain.isalpha():
+        return plain
+    return "".join(filter(_told, _SELECTORS.sub("", plain)))
+
+
+def _told(letter: str) -> bool:
+    mark = unicodedata.category(letter)[0] == "M"
+    return unicodedata.combining(letter) in _VOWEL_MARKS if mark else letter.isalnum()
 
 
 def _cleaned(texts: Array) -> Array:

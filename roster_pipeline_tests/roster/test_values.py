@@ -57,6 +57,19 @@ def test_two_spellings_of_a_name_share_a_key(one: str, other: str) -> None:
     assert name_key(one) == name_key(other) != ""
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("राम", "रमा"), ("रवि", "रवी"), ("สุดา", "สดา"), ("かな", "がな"), ("சீதா", "சதா"), ("ירון", "ירין")],
+)
+def test_vowels_that_are_written_as_marks_tell_names_apart(one: str, other: str) -> None:
+    assert name_key(one) != name_key(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("مُحَمَّد", "محمد"), ("שָׂרָה", "שרה"), ("Nguyễn", "Nguyen"), ("Ά", "α")])
+def test_marks_that_are_left_out_as_often_as_not_do_not(one: str, other: str) -> None:
+    assert name_key(one) == name_key(other)
+
+
 def test_punctuation_alone_is_no_key() -> None:
     assert name_key("--") == name_key(None) == ""
 
@@ -147,6 +160,9 @@ def test_every_phone_comes_out_as_the_library_has_it(raw: list[str], region: str
         ("9", "09"), ("09", "09"), ("9th", "09"), ("Grade 9", "09"), ("grade-11", "11"), ("KG", "KG"), ("K", "KG"),
         ("0", "KG"), ("Kindergarten", "KG"), ("Pre-K", "PK"), ("PK", "PK"), ("TK", "TK"), ("13", "13"), ("14", None),
         ("Freshman", "09"), ("ug", "UG"), ("Other", "OTHER"), ("GD", None), ("blue", None),
+        ("1.0", "01"), ("09.00", "09"), ("0.0", "KG"), ("1.5", None), ("1-2", None), ("1/2", None), ("1 2", None),
+        ("1_2", None), ("Grade 1, 2", None), ("-1", None), ("Grade -1", None), ("\u22121", None), ("Grade - 1", "01"),
+        ("1.", "01"), ("Gr. 7", "07"), ("7 (seven)", None), ("Year 1 of 2", None),
     ],
 )  # fmt: skip
 def test_a_grade_becomes_its_ceds_code(grade: str, code: str | None) -> None:

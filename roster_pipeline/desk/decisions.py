@@ -14,6 +14,7 @@ from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.evening.applying import finish
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.evening.reporting import put_report
 
@@ -61,7 +62,7 @@ def approve(
         with database.begin() as conn:
             plan_of_school(conn, key, plan_id)
             approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash)
-            return apply_within(conn, plan_id, who=who, kind="approval", now=now, also=_report)
+            return apply_within(conn, plan_id, who=who, kind="approval", now=now, also=finish)
     except PlanStale:
         raise _moved(key) from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import plans, tenants
+from roster_pipeline.directory import contacts, plans, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_plan
@@ -43,7 +43,7 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
 def apply_approved(database: Database, school_key: str, plan_id: int, *, run_id: str | None, who: str) -> Applied:
     """Apply the held rows of a plan that a person approved. A plan that moved meanwhile is refused, not replaced."""
     try:
-        result = apply_plan(database, plan_id, who=who, run_id=run_id, kind="approval", also=_report)
+        result = apply_plan(database, plan_id, who=who, run_id=run_id, kind="approval", also=finish)
     except PlanStale:
         raise EveningError(
             school_key,
@@ -58,7 +58,7 @@ def _apply_or_replan(
 ) -> SyncResult:
     for _ in range(MOST_TRIES):
         try:
-            return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=_report)
+            return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=finish)
         except PlanStale:
             with database.begin() as connection:
                 snapshot_id = plans.snapshot_of(connection, plan_id)
@@ -68,7 +68,9 @@ def _apply_or_replan(
     )
 
 
-def _report(connection: Connection, result: SyncResult) -> None:
+def finish(connection: Connection, result: SyncResult) -> None:
+    """What belongs to every sync, in its transaction: the contacts nobody wants any more go, the report is written."""
+    contacts.drop_unwanted(connection, result.sync_id)
     put_report(connection, result.sync_id)
 
 

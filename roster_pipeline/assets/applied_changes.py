@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from roster_pipeline.assets.shell import GROUP, OWNERS, WHO_TAG, columns, failing_clearly, lineage
+from roster_pipeline.assets.shell import DRY_RUN_TAG, GROUP, OWNERS, WHO_TAG, columns, failing_clearly, lineage
 from roster_pipeline.directory import tables
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
@@ -29,6 +29,9 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
     """Apply one school's plan as far as its stored verdict allows, and put the report into the outbox."""
     from roster_pipeline.evening import apply_latest  # pandas and all: a run needs it, the listing of assets does not
 
+    if context.run.tags.get(DRY_RUN_TAG) == "true":  # there may be a plan of another run that waits
+        problem = f"{context.partition_key}: a dry run applies nothing\nRun it without the tag {DRY_RUN_TAG}."
+        raise dg.Failure(problem, allow_retries=False)
     database = directory.database()
     who = context.run.tags.get(WHO_TAG, ASKED_IN_DAGSTER)
     with failing_clearly(context, database, "apply"):

@@ -1,4 +1,4 @@
-"""Contacts that a school wants no more: those that no row of its plan reaches, for their student is not in the roster."""
+"""Contacts that a school wants no more and that no row of its plan reaches, for their student is not in the roster."""
 
 from __future__ import annotations
 

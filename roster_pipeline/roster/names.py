@@ -24,7 +24,7 @@ _NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
 
 _LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
 _VOWEL_MARKS = (0, 8, 9, 103, 118)
-"""Combining classes of what is a letter in all but name: vowel signs of India, Thailand and Laos, a voiced kana's mark."""
+"""Combining classes of what is a letter in all but name: vowel signs of India, Thailand and Laos, kana voicing."""
 _SELECTORS = re.compile("[\u034f\ufe00-\ufe0f]")
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from cryptography.fernet import Fernet
 
-from roster_pipeline.assets.shell import NIGHT_TAG, WHO_TAG
+from roster_pipeline.assets.shell import DRY_RUN_TAG, NIGHT_TAG, WHO_TAG
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
@@ -68,7 +68,9 @@ class Town:
             changed = ConnectionSettings.model_validate(now.model_dump() | settings)
             tenants.set_connection(conn, "sis", changed, seal(secret) if secret else None)
 
-    def evening(self, key: str = "lincoln", night: str | None = None, only: list[str] | None = None) -> dict[str, int]:
+    def evening(
+        self, key: str = "lincoln", night: str | None = None, only: list[str] | None = None, dry_run: bool = False
+    ) -> dict[str, int]:
         """One run of the job `rostering`; gives the sync's numbers. What failed is in `problems`."""
         self.problems = []
         defs = build_defs(resource_overrides={"directory": DirectoryResource(url=self.url)})
@@ -76,7 +78,7 @@ class Town:
         result = defs.resolve_job_def("rostering").execute_in_process(
             partition_key=key,
             instance=self.instance,
-            tags={WHO_TAG: "test"} | ({NIGHT_TAG: night} if night else {}),
+            tags={WHO_TAG: "test"} | ({NIGHT_TAG: night} if night else {}) | ({DRY_RUN_TAG: "true"} if dry_run else {}),
             asset_selection=[dg.AssetKey(name) for name in only] if only else None,
             raise_on_error=False,
         )

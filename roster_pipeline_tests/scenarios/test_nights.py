@@ -41,6 +41,14 @@ def test_joiners_leavers_renames_and_returners_each_become_their_action(town: To
     assert town.count("person") == town.count("(select distinct person_id from membership) m")
 
 
+def test_a_dry_run_of_the_whole_job_applies_nothing_not_even_a_plan_that_waits(town: Town) -> None:
+    town.add_school()
+    town.evening(only=["raw_orgs", "raw_users", "raw_contacts", "cleaned_roster", "roster_diff"])
+    town.evening(dry_run=True)
+    assert town.problems == ["lincoln: a dry run applies nothing\nRun it without the tag roster/dry_run."]
+    assert (town.count("person"), town.count("sync"), town.count("failure")) == (0, 0, 0)
+
+
 def test_a_role_that_is_switched_off_is_not_touched(town: Town) -> None:
     town.add_school()
     town.evening()

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from dagster._serdes import serialize_value
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from roster_pipeline.definitions import build_defs
+from roster_pipeline.desk import decisions
+from roster_pipeline.directory import approvals, erase, people, tables, tenants
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.evening.checkup import checkup
+from roster_pipeline.evening.metrics import exposition
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.resources import DirectoryResource
 from roster_pipeline_tests.scenarios.conftest import Town
 
 POISON = ("Zyxpoison", "qqleak", "5550199777", "99887766")
@@ -17,8 +28,18 @@ POISON = ("Zyxpoison", "qqleak", "5550199777", "99887766")
 FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "record_missing", "failure_with_200")
 
 
+OF_PEOPLE = {
+    *("pulled_user", "raw_user", "raw_contact", "cleaned_roster", "plan_row"),
+    *("person", "link", "membership", "contact", "change_log"),
+}
+"""Where people are kept. Every other table is for whoever runs the house."""
+STEPS = {"fetch": "pulled_user", "clean": "cleaned_roster", "plan": "plan_row", "apply": "person"}
+"""A table that each step writes people to."""
+WHO = {"who": "owner", "reason": "tried"}
+
+
 def _poison(town: Town) -> None:
-    for place, person in enumerate(town.people.people_of("sch-1")):
+    for place, person in enumerate(list(town.people.people())):
         town.people.edit(
             person.sourced_id,
             given_name=f"Zyxpoison{place}",
@@ -36,7 +57,7 @@ def _everything_said(town: Town, caplog: pytest.LogCaptureFixture) -> str:
         said.append(serialize_value(run))
         said += [serialize_value(entry) for entry in town.instance.all_logs(run.run_id)]
     with town.database.begin() as conn:
-        for table in ("outbox", "failure", "sync", "snapshot", "pull", "plan", "verdict", "quality_result", "audit"):
+        for table in sorted(set(tables.metadata.tables) - OF_PEOPLE):
             said += [json.dumps(row, default=str) for row in conn.scalars(text(f"select to_jsonb(t) from {table} t"))]
     return "\n".join(said)
 
@@ -60,6 +81,128 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
     town.people.rename(town.people.people_of("sch-1", "teacher")[0].sourced_id, given_name="Zyxpoison-new")
     town.evening()
     assert town.problems, "the database refused the row"
+    assert _found(_everything_said(town, caplog)) == []
+
+
+def _found(said: str) -> list[str]:
+    return [word for word in POISON if word.lower() in said.lower()]
+
+
+def _refuse(town: Town, table: str) -> None:
+    """Let the database refuse every row of a table that tells of somebody poisoned."""
+    with town.database.begin() as conn:
+        rule = f"check (row_to_json({table})::text !~* 'zyxpoison') not valid"
+        conn.execute(text(f"alter table {table} add constraint refuse {rule}"))
+
+
+def _allow(town: Town, table: str) -> None:
+    with town.database.begin() as conn:
+        conn.execute(text(f"alter table {table} drop constraint refuse"))
+
+
+def _newest(town: Town, table: str) -> int:
+    with town.database.begin() as conn:
+        return int(conn.scalar(text(f"select max(id) from {table}")) or 0)
+
+
+def _complaint(does: Callable[[], Any]) -> str:
+    """What is told of a failure, with everything that Python would print of it."""
+    with pytest.raises((DirectoryError, OneRosterError)) as caught:
+        does()
+    return "".join(traceback.format_exception(caught.value))
+
+
+def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_refused(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    town.add_school(report_to=["it@school.example"], report_attachment="masked", primary_contacts=True)
+    _poison(town)
+    for step, table in STEPS.items():
+        _refuse(town, table)
+        town.evening()
+        assert town.problems, step
+        assert town.count("failure", f"step = '{step}'") == 1, step
+        _allow(town, table)
+    town.evening()
+    assert not town.problems
     said = _everything_said(town, caplog)
-    found = [word for word in POISON if word.lower() in said.lower()]
-    assert not found
+    assert len(said) > 10_000
+    assert _found(said) == []
+
+
+def _by_hand(town: Town, conn: Connection) -> None:
+    """Everything that people do to a person."""
+    sis, school = tenants.get_connection(conn, "sis"), tenants.get_school(conn, "lincoln")
+    who, district = int(conn.scalar(text("select max(person_id) from membership")) or 0), school.district_id
+    people.link(conn, sis, who, "another", **WHO)
+    people.unlink(conn, sis, who, "another", **WHO)
+    people.edit(conn, district, who, {"given_name": "Zyxpoison-hand", "email": "qqleak@zyxpoison.example"}, **WHO)
+    people.lock(conn, district, who, "phone", **WHO)
+    people.unlock(conn, district, who, "phone", **WHO)
+    people.exclude(conn, district, who, **WHO)
+    people.include(conn, district, who, **WHO)
+    people.archive(conn, school, who, **WHO)
+    people.restore(conn, school, who, **WHO)
+    added = people.add(conn, school, {"family_name": "Zyxpoison-new", "role": "staff"}, **WHO)
+    erase.erase(conn, district, added, **WHO)
+
+
+def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wishes = {"report_to": ["it@school.example"], "report_attachment": "masked", "first_sync": "approve"}
+    town.add_school(primary_contacts=True, **wishes)
+    _poison(town)
+    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=town.url)})
+
+    def connected() -> bool:
+        job = defs.resolve_job_def("test_connection")
+        return job.execute_in_process(partition_key="lincoln", instance=town.instance, raise_on_error=False).success
+
+    town.evening(dry_run=True)
+    assert town.count("plan", "dry_run") == 1
+    said = []
+    town.evening()
+    decisions.approve(town.database, "lincoln", _newest(town, "plan"), **WHO)
+    assert town.count("person", "given_name like 'Zyxpoison%'") > 40
+    with town.database.begin() as conn:
+        conn.execute(text("update link set sourced_id = 'old-' || sourced_id"))
+    town.evening()
+    with town.database.begin() as conn:
+        held = approvals.held(conn)
+    assert "rekeyed" in {finding["guard"] for hold in held for finding in hold.findings}
+    decisions.relink(town.database, "lincoln", _newest(town, "plan"), **WHO)
+    students = town.people.people_of("sch-1", "student")
+    town.people.remove(students[0].sourced_id)
+    town.evening()
+    archival = _newest(town, "sync")
+    assert town.count("witness") > 0
+    _refuse(town, "membership")
+    _refuse(town, "person")
+    town.people.rename(students[1].sourced_id, given_name="Zyxpoison-other")
+    town.evening()
+    assert town.problems
+    _allow(town, "membership")
+    _allow(town, "person")
+    town.evening()
+    renamed = _newest(town, "sync")
+    _refuse(town, "person")
+    said.append(_complaint(lambda: decisions.roll_back(town.database, renamed, **WHO)))
+    _allow(town, "person")
+    decisions.roll_back(town.database, archival, only="archived", **WHO)
+    decisions.roll_back(town.database, renamed, **WHO)
+    with town.database.begin() as conn:
+        _by_hand(town, conn)
+    assert connected()
+    for fault in FAULTS:
+        town.sis.faults.set(fault)
+        connected()
+        town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
+        town.evening()
+        town.sis.faults.clear()
+    said += [str(item) for item in checkup(town.database, sis=True)]
+    said.append(exposition(town.database))
+    said.append(_everything_said(town, caplog))
+    assert _found("\n".join(said)) == []

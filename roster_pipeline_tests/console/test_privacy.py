@@ -1,0 +1,140 @@
+"""Nobody of a school stands in what the console streams, logs and keeps; only pages about people name them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.embedded import DAGSTER_URL
+from roster_pipeline.settings import RoleSettings
+from roster_pipeline_tests.console.conftest import OWNER, Browser
+from roster_pipeline_tests.console.filling import fields_of
+from roster_pipeline_tests.console.sis import Served, events_of, school_in, served_sis
+
+SignedIn = Callable[[str], Browser]
+SETTINGS, TEST, RUNS = (f"/schools/lincoln/{page}" for page in ("settings", "test", "runs"))
+POISON = ("zyxpoison", "qqleak", "5550199777", "99887766")
+FAULTS = ("", "email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "failure_with_200")
+PLAIN_PAGES = ("/", "/schools/lincoln", RUNS, "/schools/lincoln/holds", SETTINGS, "/schools/lincoln/audit")
+"""Pages that tell of a school without naming anybody."""
+TABLES = ("trial", "asked_run", "audit", "school", "failure", "sync", "plan", "verdict", "snapshot", "pull", "alert")
+
+
+@pytest.fixture(scope="module")
+def sis() -> Iterator[Served]:
+    with served_sis() as served:
+        for place, person in enumerate(list(served.people.people())):
+            served.people.edit(
+                person.sourced_id,
+                given_name=f"Zyxpoison{place}",
+                family_name=f"Zyxpoison-{place}'\"%s",
+                email=f"qqleak{place}@zyxpoison.example",
+                sms=f"+1 5550199777{place}",
+                identifier=f"99887766{place}",
+                username=f"qqleak{place}",
+            )
+        yield served
+
+
+@pytest.fixture
+def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
+    school = school_in(database, sis)
+    on = RoleSettings(rostered=True, auto_update=True, archive=True)
+    wishes = {"students": on, "teachers": on, "primary_contacts": True, "first_sync": "apply"}
+    with database.begin() as conn:
+        tenants.set_school(conn, "lincoln", school.settings.model_copy(update=wishes))
+        return tenants.get_school(conn, "lincoln")
+
+
+@pytest.fixture
+def dagster(environment: Path, dagster_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster's own tables, for the runs' processes."""
+    monkeypatch.setenv(DAGSTER_URL, dagster_url)
+    monkeypatch.setenv("DAGSTER_HOME", str(Path(__file__).parents[2]))
+
+
+def _streamed(browser: Browser, path: str) -> str:
+    return "\n".join(data for _, _, data in events_of(browser, path))
+
+
+def _tested(browser: Browser) -> str:
+    """What a test of the connection streams."""
+    fields = fields_of(browser.get(SETTINGS).text)
+    answer = browser.send_form(TEST, fields, headers={"hx-request": "true"})
+    (path,) = re.findall(r'data-live="([^"]+)"', answer.text)
+    return answer.text + _streamed(browser, path)
+
+
+def _ran(browser: Browser, kind: str) -> str:
+    """What a run streams, and what its page says afterwards."""
+    place = browser.send_form(RUNS, {"kind": kind}).headers["location"]
+    return _streamed(browser, place + "/events") + browser.get(place).text
+
+
+def _shown(browser: Browser, page: str) -> str:
+    answer = browser.get(page)
+    assert answer.status_code == 200, page
+    return answer.text
+
+
+def _found(said: list[str]) -> list[str]:
+    whole = "\n".join(said).lower()
+    return [word for word in POISON if word in whole]
+
+
+def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
+    signed_in: SignedIn, database: Database, sis: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    browser, said = signed_in(OWNER), []
+    for fault in FAULTS:
+        if fault:
+            sis.sis.faults.set(fault)
+        said.append(_tested(browser))
+        sis.sis.faults.clear()
+    assert all("Students" in one for one in said[:2])
+    said += [_shown(browser, page) for page in PLAIN_PAGES]
+    said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
+    assert _found(said + _kept(database)) == []
+
+
+@pytest.mark.timeout(590)
+def test_a_run_streams_and_keeps_nothing_about_people_whatever_becomes_of_it(
+    signed_in: SignedIn, database: Database, sis: Served, dagster: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    browser = signed_in(OWNER)
+    said = [_ran(browser, "dry_run")]
+    with database.begin() as conn:
+        conn.execute(text("alter table person add constraint refuse check (given_name !~* 'zyxpoison') not valid"))
+    said.append(_ran(browser, "sync"))
+    assert "The run failed." in said[-1]
+    with database.begin() as conn:
+        conn.execute(text("alter table person drop constraint refuse"))
+    said.append(_ran(browser, "sync"))
+    with database.begin() as conn:
+        assert conn.scalar(text("select count(*) from person where given_name like 'Zyxpoison%'"))
+        sync, snapshot = conn.execute(text("select id, snapshot_id from sync order by id desc limit 1")).one()
+    said.append(_shown(browser, f"/schools/lincoln/syncs/{sync}"))
+    said.append(_shown(browser, f"/schools/lincoln/rejected/{snapshot}"))
+    said += [_shown(browser, page) for page in PLAIN_PAGES]
+    said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
+    assert _found(said + _kept(database)) == []
+
+
+def _kept(database: Database) -> list[str]:
+    with database.begin() as conn:
+        return [
+            json.dumps(row, default=str)
+            for table in TABLES
+            for row in conn.scalars(text(f"select to_jsonb(t) from {table} t"))
+        ]

@@ -154,4 +154,6 @@ def _field(text: str) -> tuple[str, Any]:
         if value.casefold() not in WORDS:
             raise typer.BadParameter("--set enabled: yes or no")
         return name, WORDS[value.casefold()]
-    return name, value.strip() or None
+    from roster_pipeline.desk.typed_in import as_stored
+
+    return name, as_stored(name, value)

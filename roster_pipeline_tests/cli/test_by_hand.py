@@ -61,6 +61,10 @@ def test_each_change_by_hand_is_done_and_audited_with_its_reason(school: Roster,
         (("exclude", "1", "--reason", " "), 2),
         (("edit", "1", "--set", "given_name", *WHY), 2),
         (("edit", "1", "--set", "shoe_size=43", *WHY), 1),
+        (("edit", "1", "--set", "email=ada at example", *WHY), 1),
+        (("edit", "1", "--set", "phone=555-0142", *WHY), 1),
+        (("edit", "1", "--set", "family_name=n/a", *WHY), 1),
+        (("edit", "1", "--set", f"family_name={'x' * 201}", *WHY), 1),
         (("lock", "1", "shoe_size", *WHY), 1),
         (("exclude", "999999", *WHY), 1),
         (("archive", "999999", "--school", "oak", *WHY), 1),
@@ -76,6 +80,26 @@ def test_what_is_wrong_or_without_a_reason_changes_nobody(
     assert answer.code == code, answer.err
     assert "Traceback" not in answer.err
     assert shown(school, ada) == before
+
+
+def test_what_is_typed_in_is_stored_in_the_one_spelling_that_applications_read(school: Roster, ada: int) -> None:
+    typed = {
+        "email": " Ada@Example.ORG",
+        "phone": "+1 (312) 555-0142",
+        "given_name": "Jose\u0301\u200b  Mari\u0301a",
+        "username": " ADA ",
+        "number": "007",
+    }
+    words = [word for name, value in typed.items() for word in ("--set", f"{name}={value}")]
+    assert school("person", "edit", ada, *words, *WHY).code == 0
+    fields = shown(school, ada)["fields"]
+    assert {name: fields[name] for name in typed} == {
+        "email": "ada@example.org",
+        "phone": "+13125550142",
+        "given_name": "José María",
+        "username": "ADA",
+        "number": "007",
+    }
 
 
 def test_an_erased_person_is_gone(school: Roster, ada: int) -> None:

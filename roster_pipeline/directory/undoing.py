@@ -54,13 +54,23 @@ where (before is not null or after is not null) and before is distinct from afte
                               and after ->> 'status' = 'archived'))
 """
 
-_CONTACT_NOW = ", ".join(f"x.{name} is not distinct from u.after ->> '{name}'" for name in KEPT["contact"])
-_SAME = {
-    "person": "x.revision = (u.after ->> 'revision')::integer",
-    "membership": "x.revision = (u.after ->> 'revision')::integer",
-    "link": "x.person_id = u.person_id and x.home = (u.after ->> 'home')::boolean",
-    "contact": _CONTACT_NOW.replace(", ", " and "),
-}
+_MINDLESS = ("absent_syncs", "version")
+"""What a later sync may count or note without having changed the row."""
+
+
+def _value(name: str, side: str = "before") -> str:
+    cast = f"::{CASTS[name]}" if name in CASTS else ""
+    return f"(u.{side} ->> '{name}'){cast}"
+
+
+def _as_left(entity: str) -> str:
+    """The row is as the sync left it. Its revision does not say so: it counts on where a later sync was undone."""
+    names = [name for name in KEPT[entity] if name not in _MINDLESS]
+    return " and ".join(f"x.{name} is not distinct from {_value(name, 'after')}" for name in names)
+
+
+_SAME = {entity: _as_left(entity) for entity in KEPT}
+_SAME["link"] += " and x.person_id = u.person_id"
 MARK_MOVED = tuple(
     f"update undoing u set moved = true where u.entity = '{entity}' and "
     f"case when u.way = 'remake' then exists (select from {entity} x where {KEYS[entity]}) "
@@ -121,11 +131,6 @@ leaves that row nowhere to go back to.
 """
 
 
-def _value(name: str) -> str:
-    cast = f"::{CASTS[name]}" if name in CASTS else ""
-    return f"(u.before ->> '{name}'){cast}"
-
-
 def _set_back(entity: str) -> str:
     pairs = [f"{name} = {_value(name)}" for name in KEPT[entity]]
     if entity in REVISED:
@@ -155,6 +160,13 @@ def _remove(entity: str) -> str:
     )
 
 
+_TOUCH = """
+update person x set revision = x.revision + 1
+where x.district_id = :district
+  and exists (select from undoing u where u.entity = 'link' and not u.moved and u.person_id = x.id)
+  and not exists (select from undoing u where u.entity = 'person' and not u.moved and u.person_id = x.id)
+"""
+"""A plan that found somebody by a link that goes is stale, also where nothing else of them changes."""
 _OF_SCHOOL = ("district_id, school_id, person_id", ":district, u.school_id, u.person_id")
 CHANGES = (
     _remake("person", "id, district_id", "u.person_id, :district"),
@@ -172,6 +184,7 @@ CHANGES = (
     _remove("contact"),
     _remove("membership"),
     _remove("link"),
+    _TOUCH,
     _remove("person"),
 )
 """What others point to is made first and removed last."""

@@ -21,7 +21,8 @@ _INVISIBLE = (
     r"[\p{Cc}\p{Co}\x{00AD}\x{061C}\x{180E}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}"
     r"\x{3164}\x{FEFF}\x{FFA0}\x{FFFD}\x{E0000}-\x{E007F}]"
 )
-"""Control, private-use and directional characters, tags, and fillers that look like a blank. The joiners U+200C and U+200D stay: Persian and Hindi need them."""
+"""Control, private-use and directional characters, tags, and fillers that look like a blank. The joiners U+200C and
+U+200D stay: Persian and Hindi need them."""
 _NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
 """What exports write for an empty cell. `Null` and `None` as a person would write them are family names."""
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory import ledger, people, rollback
+from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.building import every, newcomer, one, person_of, row, sync_rows
+from roster_pipeline_tests.directory.building import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 STATE = {
     "person": "select id, given_name, family_name, email, enabled, number, number_kind, locked_fields from person",
@@ -207,3 +208,34 @@ def test_what_is_left_of_a_sync_can_be_undone_after_its_archivals_were(
     assert _state(database) == before
     with pytest.raises(rollback.AlreadyUndone):
         _undo(database, sync_id)
+
+
+def test_a_plan_that_found_somebody_by_a_link_is_stale_once_the_link_is_rolled_back(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1"))
+    person = person_of(database, "u1")
+    links = {"links": ["u2"], "new_links": ["u2"]}
+    second = sync_rows(database, lincoln, row("update", person, reason="relinked", **links)).sync_id
+    plan_id = write_plan(database, lincoln, [row("update", person, links=["u2"], changes={"email": "x@example.org"})])
+    _undo(database, second)
+    with pytest.raises(PlanStale):
+        apply_plan(database, plan_id, who="test")
+
+
+def test_two_nights_are_undone_the_newest_first(database: Database, lincoln: SchoolRow, before: Any) -> None:
+    first = _a_night(database, lincoln)
+    between = _state(database)
+    stays, joins, leaves = (person_of(database, name) for name in ("stays", "joins", "leaves"))
+    second = sync_rows(
+        database,
+        lincoln,
+        row("update", stays, changes={"family_name": "Queen", "grade": "10", "home": "second"}, links=["second"]),
+        row("update", joins, changes={"contact_phone": "+3", "email": None}, links=["third"], new_links=["third"]),
+        row("restore", leaves),
+    ).sync_id
+    _undo(database, second)
+    assert _state(database) == between
+    result = _undo(database, first)
+    assert _state(database) == before
+    assert result.outcome == "applied"

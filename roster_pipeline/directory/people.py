@@ -130,7 +130,7 @@ def edit(
     for name in fields:
         _check_field(name)
     given = _locked(conn, district_id, person_id)
-    pairs = ", ".join(f"{name} = :to_{name}" for name in fields)
+    pairs = ", ".join([*(f"{name} = :to_{name}" for name in fields), "updated_at = now()"])
     if lock_fields:
         pairs += ", locked_fields = array(select distinct unnest(locked_fields || :names) order by 1)"
     values = {f"to_{name}": value for name, value in fields.items()}
@@ -204,10 +204,7 @@ def _touched(
     conn: Connection, given: Mapping[str, Any], what: str, who: str, reason: str, details: dict[str, Any] | None = None
 ) -> None:
     conn.execute(
-        text(
-            "update person set revision = revision + 1, updated_at = now() "
-            "where district_id = :district and id = :person"
-        ),
+        text("update person set revision = revision + 1 where district_id = :district and id = :person"),
         dict(given),
     )
     audit.record(

@@ -68,6 +68,17 @@ def test_every_change_by_hand_is_audited_and_makes_plans_stale(
         apply_plan(database, plan_id, who="night")
 
 
+@pytest.mark.parametrize("what", WHAT)
+def test_only_an_edit_of_the_fields_that_applications_read_moves_the_time_of_the_last_change(
+    database: Database, lincoln: SchoolRow, ada: int, what: str
+) -> None:
+    query = "select updated_at from roster_public.directory_person where person_id = :person"
+    before = one(database, query, person=ada)
+    with database.begin() as conn:
+        _by_hand(conn, lincoln, ada)[what]()
+    assert (one(database, query, person=ada) != before) == (what == "person edited")
+
+
 def test_a_change_by_hand_has_no_sync_in_the_log(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
         people.edit(conn, lincoln.district_id, ada, {"phone": "+1"}, **BY)

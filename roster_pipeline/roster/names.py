@@ -16,13 +16,15 @@ from roster_pipeline.roster.frames import Array, Flags, on_distinct, truth
 LONGEST_NAME = 200
 """A name longer than this is not a name; the longest registered ones have about 100 characters."""
 
-_SPACES = r"[\p{Z}\t\n\v\f\r]+"
-_INVISIBLE = (
-    r"[\p{Cc}\p{Co}\x{00AD}\x{061C}\x{180E}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}"
-    r"\x{3164}\x{FEFF}\x{FFA0}\x{FFFD}\x{E0000}-\x{E007F}]"
+_SPACE = r"\p{Z}\t\n\v\f\r"
+_UNSEEN = (
+    r"\p{Cc}\p{Co}\x{00AD}\x{061C}\x{180E}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}"
+    r"\x{3164}\x{FEFF}\x{FFA0}\x{FFFD}\x{E0000}-\x{E007F}"
 )
 """Control, private-use and directional characters, tags, and fillers that look like a blank. The joiners U+200C and
 U+200D stay: Persian and Hindi need them."""
+_SPACES = rf"[{_UNSEEN}]*[{_SPACE}][{_SPACE}{_UNSEEN}]*"
+_INVISIBLE = rf"[{_UNSEEN}]+"
 _NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
 """What exports write for an empty cell. `Null` and `None` as a person would write them are family names."""
 
@@ -64,9 +66,9 @@ def _told(letter: str) -> bool:
 
 
 def _cleaned(texts: Array) -> Array:
-    texts = pc.utf8_normalize(texts, form="NFC")
     texts = pc.replace_substring_regex(texts, pattern=_SPACES, replacement=" ")
     texts = pc.replace_substring_regex(texts, pattern=_INVISIBLE, replacement="")
+    texts = pc.utf8_normalize(texts, form="NFC")  # last, for an accent may have stood behind something invisible
     return _without(pc.utf8_trim_whitespace(texts), r"^$")
 
 

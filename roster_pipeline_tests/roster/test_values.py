@@ -25,6 +25,7 @@ from roster_pipeline_tests.roster.building import user
         ("  Ana  María ", "Ana María"),
         ("Ana\u00a0\tMari\u0301a\n", "Ana María"),
         ("Jo\x00hn\x07", "John"),
+        ("Ana\r\x1f Mari\u200b\u0301a", "Ana María"),
         ("\u202eevil\u202c", "evil"),
         ("Zoe\u200b", "Zoe"),
         ("\u061cZoe\U000e0041\U000e007f", "Zoe"),

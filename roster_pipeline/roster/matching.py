@@ -4,8 +4,8 @@ In this order: a link; the number, of the same kind and connection, where name o
 one person and one human of the snapshot have, where the name agrees. A name never matches by itself.
 
 An e-mail is weaker evidence than a number, for families share one. So it does not match where the numbers contradict,
-nor where only the family name agrees and the person is linked to another record of this SIS already: that is a
-brother or a sister far more often than the same human.
+nor where only the family name agrees and the person is linked to another record already, of this SIS or of another one
+of the district: that is a brother or a sister far more often than the same human.
 """
 
 from __future__ import annotations

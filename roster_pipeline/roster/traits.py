@@ -18,7 +18,7 @@ _KEYS = ("given_name", "family_name", "preferred_given_name", "preferred_family_
 
 @dataclass(frozen=True)
 class Traits:
-    """What one record or person is known by; names as keys."""
+    """What one record or person is known by; names as keys. linked: a person of whom some SIS has a record already."""
 
     given: frozenset[str]
     family: frozenset[str]
@@ -82,7 +82,7 @@ def named_people(directory: DirectoryFrames, places: Ints) -> Named:
     some = directory.people.iloc[places]
     ids = some.index.to_numpy(dtype=np.int64)
     own = flags_of(some["number_connection_id"] == directory.connection_id)
-    linked = np.isin(ids, directory.own_links["person_id"].to_numpy(dtype=np.int64))
+    linked = np.isin(ids, directory.links["person_id"].to_numpy(dtype=np.int64))
     numbers = pc.if_else(pa.array(own), numbered(some), None)
     return Named(some, numbers, pc.utf8_lower(strings(some["email"])), ids, linked)
 

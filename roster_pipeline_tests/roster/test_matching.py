@@ -87,6 +87,18 @@ def test_a_number_two_people_answer_to_is_a_conflict() -> None:
     assert (row["action"], row["reason"], row["changes"], row["new_links"]) == ("conflict", "several_matches", {}, [])
 
 
+@pytest.mark.parametrize("connection", [1, 2])
+@pytest.mark.parametrize(("given", "matched_by"), [("Ann", "email"), ("Bo", None)])
+def test_a_family_email_makes_nobody_their_brother_in_whichever_sis_of_the_district_he_is(
+    connection: int, given: str, matched_by: str | None
+) -> None:
+    directory = Directory()
+    who = directory.person(number="1", number_connection_id=2, email=MAIL, given_name=given, family_name="Lee")
+    directory.link(who, "brother", connection)
+    row = one_row(directory, user("new", **RECORD, identifier=None, email=MAIL))
+    assert row["matched_by"] == matched_by
+
+
 def test_a_new_sourced_id_with_the_same_number_is_relinked_even_with_auto_update_off() -> None:
     from roster_pipeline.settings import RoleSettings
 

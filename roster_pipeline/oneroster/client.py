@@ -36,6 +36,8 @@ from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
 
 STALE_MEMORY = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
 """Errors after which what an earlier session learned is doubted and found out anew, once."""
+UNKNOWN_STATUSES = (404, 410, None)
+"""What says that there is no such object; other answers that hold none say that it cannot be asked for."""
 MOST_PADDED_IDS = 50_000
 
 
@@ -222,7 +224,10 @@ class Client:
     def _single(
         self, path: str, key: str, label: str, sourced_id: str, *, optional: bool = True
     ) -> dict[str, Any] | None:
-        """One object; None for 404, and for an answer with no single object in it."""
+        """One object; None for 404, and for an answer with no single object in it.
+
+        optional: whatever else goes wrong is None as well, because there is another way to find the object.
+        """
         for attempt in (1, 2):
             connected = self.connect()
             try:
@@ -231,8 +236,10 @@ class Client:
             except SignInRefused:
                 if attempt == 2 or not self.doubt_memory():
                     raise
-            except NotOffered:
-                return None
+            except NotOffered as absent:
+                if optional or absent.status in UNKNOWN_STATUSES:
+                    return None
+                raise
             except (Refused, RequestRefused, ServerFailed, NotOneRoster):
                 if optional:
                     return None

@@ -38,13 +38,15 @@ def records_of(reply: Reply, collection: str, label: str) -> tuple[list[Any], in
         raise failure_in_good_status(status, label)
     found, value = _under_a_known_name(body, collection)
     if not found:
+        found, value = _one_level_down(body, collection)
+    if not found:
         found, value = _only_list(body)
     if not found:
         raise Malformed(
             f"The answer to {label} has no list of {collection}.",
             "This is not a OneRoster answer. Check the URL; if it is right, ask the SIS's vendor.",
         )
-    return _as_list(value, label), _stated_total(body)
+    return _as_list(value, collection, label), _stated_total(body)
 
 
 def single_record(reply: Reply, collection: str, label: str, sourced_id: str | None = None) -> dict[str, Any] | None:
@@ -83,6 +85,18 @@ def _under_a_known_name(body: dict[str, Any], collection: str) -> tuple[bool, An
     return False, None
 
 
+def _one_level_down(body: dict[str, Any], collection: str) -> tuple[bool, Any]:
+    """The collection inside the one object that holds it, where an API wraps all its answers."""
+    wrapped = [
+        held
+        for name, inner in body.items()
+        if isinstance(inner, dict) and inner and folded(name) not in _NOT_DATA and not _has_id(inner)
+        for known, held in (_under_a_known_name(inner, collection),)
+        if known
+    ]
+    return (True, wrapped[0]) if len(wrapped) == 1 else (False, None)
+
+
 def _only_list(body: dict[str, Any]) -> tuple[bool, Any]:
     lists = [value for name, value in body.items() if isinstance(value, list) and folded(name) not in _NOT_DATA]
     if len(lists) == 1 and all(isinstance(entry, dict) for entry in lists[0][:50]):
@@ -93,12 +107,16 @@ def _only_list(body: dict[str, Any]) -> tuple[bool, Any]:
     return False, None
 
 
-def _as_list(value: Any, label: str) -> list[Any]:
+def _as_list(value: Any, collection: str, label: str) -> list[Any]:
     if isinstance(value, list):
         return value
     if value is None or value == {}:
         return []
     if isinstance(value, dict):
+        if len(value) == 1 and not _has_id(value):
+            ((name, only),) = value.items()
+            if isinstance(only, list) and folded(name) in ALIASES.get(collection, (collection,)):
+                return only
         if not _has_id(value) and all(isinstance(entry, dict) for entry in value.values()):
             return list(value.values())
         return [value]

@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 
 RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 ABSENT_STATUSES = frozenset((404, 405, 410, 501))
+NO_CONTENT = 204
 _LONGEST_ERROR_BODY = 65_536
 
 
 def failure_of(reply: Reply, label: str) -> OneRosterError | None:
-    """The error a reply's status stands for; None for 2xx. A 200 that holds a failure is judged with its payload."""
+    """The error a reply's status stands for; None for 2xx. A 200 that holds a failure is judged with its payload.
+
+    204 says that there is nothing to be had, not that a list is empty: it counts like 404.
+    """
+    if reply.status == NO_CONTENT:
+        return error_for(NO_CONTENT, StatusInfo(False, None), label)
     if 200 <= reply.status < 300:
         return None
     status = status_of(reply)
@@ -80,7 +86,7 @@ def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> 
             f"The SIS does not allow us to read {label} ({said}).",
             "Grant this permission, and a share of the school, to the application in the SIS.",
         )
-    if http_status in ABSENT_STATUSES:
+    if http_status in ABSENT_STATUSES or http_status == NO_CONTENT:
         return NotOffered(f"The SIS does not offer {label} ({said}).", "Check the URL, and what the SIS publishes.")
     if http_status == 429:
         return Busy(

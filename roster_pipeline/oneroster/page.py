@@ -26,20 +26,25 @@ _NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
 
 @dataclass
 class PagingHabits:
-    """What is known about how this server pages. limit None: it refuses every limit, and chooses itself."""
+    """What is known about how this server pages.
+
+    limit None: it refuses every limit, and chooses itself. end_fails: it fails behind the end of a list, so that a
+    listing does not ask there if it can help it.
+    """
 
     limit: int | None
     sort: bool = True
+    end_fails: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return {"limit": self.limit, "sort": self.sort}
+        return {"limit": self.limit, "sort": self.sort, "end_fails": self.end_fails}
 
     @classmethod
     def recalled(cls, page_size: int, learned: Mapping[str, Any]) -> PagingHabits:
         """The owner's page size, made smaller by what an earlier session had to learn."""
         limit = learned.get("limit", page_size)
         limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
-        return cls(limit, bool(learned.get("sort", True)))
+        return cls(limit, bool(learned.get("sort", True)), bool(learned.get("end_fails")))
 
     def alternatives(self) -> list[PagingHabits]:
         """Other ways to ask, for a server that answers 400: without sort, with the standard's page size, bare."""

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused
+from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.moved import Moved, Revision
+from roster_pipeline.oneroster.outcomes import transient
 from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
@@ -51,6 +52,7 @@ class Listing:
         self._counts_pages = True
         self._offset = 0
         self._last: Page | None = None
+        self._longest = 0
         self._fresh = False
         self._opened: Page | None = None
 
@@ -121,16 +123,21 @@ class Listing:
 
     def _next(self) -> Page | None:
         """The page at the current offset; None where the list has provably ended without an empty page."""
+        if self._habits.end_fails and self._total is None and self._was_short() and self._last_record_is_last():
+            self.proof.ended_by = "past-end"
+            return None
         try:
             return self._collection.page(self._habits, self._offset)
-        except (NotOffered, RequestRefused):
-            if self._habits.limit is None:
+        except (NotOffered, RequestRefused, ServerFailed) as problem:
+            failed = isinstance(problem, ServerFailed)
+            if self._habits.limit is None and not failed:
                 self.proof.ended_by = "unpaged"
                 return None
-            if self._total is not None and self._offset < self._total:
+            if transient(problem) or (self._total is not None and self._offset < self._total):
                 raise
             if not self._last_record_is_last():
                 raise
+            self._habits.end_fails = self._habits.end_fails or failed
             self.proof.ended_by = "total" if self._reached() else "past-end"
             return None
 
@@ -146,6 +153,7 @@ class Listing:
         repeated = int(named.sum()) - fresh
         self._fresh = fresh > 0
         self._last = page
+        self._longest = max(self._longest, len(page.records))
         self._offset += len(page.records)
         if self._offset > self._collection.exchange.endpoint.limits.records:
             raise self._broken("does not end")
@@ -229,15 +237,22 @@ class Listing:
         raise self._broken("ignores the offset: every page is the first page")
 
     def _last_record_is_last(self) -> bool:
-        """For servers that answer an offset past the end with an error: the record before it must still be there."""
+        """For servers that answer an offset past the end with an error: asked for two records from the last one on,
+        they must give that one alone."""
         last = self._last
-        if last is None or not last.records:
+        if last is None or not last.records or self._habits.limit is None:
             return False
         try:
-            again = self._collection.page(self._habits, self._offset - 1, 1)
-        except (NotOffered, RequestRefused):
+            again = self._collection.page(self._habits, self._offset - 1, 2)
+        except (NotOffered, RequestRefused, ServerFailed):
             return False
         return len(again.records) == 1 and bool(hashes(again.records)[0] == hashes(last.records[-1:])[0])
+
+    def _was_short(self) -> bool:
+        """Whether the last page is shorter than those before it, or than what was asked for: it may be the last."""
+        last = self._last
+        usual = (last.asked if last and self.proof.pages == 1 else self._longest) or 0
+        return last is not None and len(last.records) < usual
 
     def _may_run_ahead(self, page: Page) -> bool:
         left = (self._total or 0) - self._offset

@@ -70,9 +70,9 @@ def _orgs(reading: Reading) -> Iterator[Batch]:
     for page in listing.pages():
         orgs, rejects = orgs_of(page)
         reading.schools += [org["sourcedId"] for org in orgs if is_school(org) and org["status"] not in GONE_STATUSES]
-        reading.orgs += len(orgs)
+        reading.org_ids.update(org["sourcedId"] for org in orgs)
         yield Batch("org", orgs, rejects)
-    if not reading.orgs:
+    if not reading.org_ids:
         reading.own_problems.append("no-orgs")
 
 

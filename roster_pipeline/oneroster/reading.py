@@ -80,7 +80,7 @@ class Reading:
         self.left_out = 0
         self.roles_seen: set[str | None] = set()
         self.roles_with_org: set[str | None] = set()
-        self.orgs = 0
+        self.org_ids: set[str] = set()
         self.schools: list[str] = []
         self.agents: set[str] = set()
         self._seen: list[SeenIds] = []
@@ -170,9 +170,9 @@ class Reading:
         return kept
 
     def _note_roles(self, users: list[dict[str, Any]]) -> None:
-        told = {(entry["role"], entry["org"] is not None) for user in users for entry in user["roles"]}
+        told = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
         self.roles_seen.update(role for role, _ in told)
-        self.roles_with_org.update(role for role, placed in told if placed)
+        self.roles_with_org.update(role for role, org in told if org in self.org_ids)
 
     def _note_agents(self, users: list[dict[str, Any]]) -> None:
         """Remember whose guardians may have to be fetched one by one, as long as no listing has brought any."""

@@ -21,6 +21,8 @@ ROLES = {
 }
 """Lower-cased role to the standard's spelling, both versions."""
 CONTACT_ROLES = frozenset(("guardian", "parent", "relative"))
+_ORG_NAMES = ("org", "orgSourcedId", "orgs", "school")
+"""Members of an entry that may name its org, the standard's first."""
 NOT_IDS = ID_NULLS | {""}
 _SPELLED = frozenset(ROLES.values())
 
@@ -85,7 +87,7 @@ def _read(item: Any, dropped: Dropped) -> Entry | None:
     org_stated = get("org")
     org = org_stated.get("sourcedId") if type(org_stated) is dict else None
     if type(org) is not str or not org.isprintable() or org.strip() != org or org in NOT_IDS:
-        org = reference(org_stated if org_stated is not None else get("orgSourcedId"))
+        org = reference(next((get(name) for name in _ORG_NAMES if get(name) is not None), None))
     if org is UNREADABLE:
         if role not in CONTACT_ROLES:
             raise Rejection("roles", "org-unreadable")

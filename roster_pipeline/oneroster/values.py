@@ -9,6 +9,7 @@ import re
 from datetime import date
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import unquote
 
 UNREADABLE: Final = object()
 """Something was there, but not anything that could mean a value of this kind."""
@@ -26,7 +27,9 @@ _FALSE = frozenset(("false", "0", "no", "n", "f", "off"))
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _BREAKS = re.compile(r"[\t\r\n\x85\u2028\u2029]+")
 _ISO_DATE = re.compile(r"^(\d{4})-?(\d{2})-?(\d{2})(?:$|[T ])")
-_REFERENCE_NAMES = ("sourcedId", "sourcedid", "sourcedID", "SourcedId", "sourced_id")
+_REFERENCE_NAMES = ("sourcedId", "sourcedid", "sourcedID", "SourcedId", "sourced_id", "id")
+_ADDRESS = re.compile(r"(?:://|^~?/).*/(?:orgs|schools|users|students|teachers|classes)/([^/?#]+)/?(?:[?#].*)?$", re.I)
+"""The address of a single object of the standard; its last part is the object's id."""
 
 
 def text(value: Any, nulls: frozenset[str] = NULL_TEXTS) -> Any:
@@ -90,18 +93,27 @@ def _day(written: str) -> Any:
 
 
 def reference(value: Any) -> Any:
-    """The sourcedId of a reference: an object, a bare text or number, or a list of one. `href` is never used."""
+    """The sourcedId of a reference: an object, a bare text or number, or a list of one.
+
+    An `href`, or an address in place of the id, is never fetched; where nothing else names the object, its last part does.
+    """
     if type(value) is dict:
         for name in _REFERENCE_NAMES:
-            if name in value:
-                found = text(value[name], ID_NULLS)
-                return None if isinstance(found, dict | list) else found
-        return UNREADABLE if value.get("href") else None
+            if value.get(name) is not None:
+                return text(value[name], ID_NULLS)
+        href = value.get("href")
+        return (_addressed(href) or UNREADABLE) if href else None
     if isinstance(value, list):
         if not value:
             return None
         return reference(value[0]) if len(value) == 1 else UNREADABLE
-    return text(value, ID_NULLS)
+    return _addressed(value) or text(value, ID_NULLS)
+
+
+def _addressed(value: Any) -> str | None:
+    """The id at the end of an address; None for a text that is none."""
+    match = _ADDRESS.search(value.strip()) if isinstance(value, str) and "/" in value else None
+    return (unquote(match[1]).strip() or None) if match else None
 
 
 def listed(value: Any) -> list[Any]:

@@ -51,6 +51,10 @@ PAGING = (
     Fault("perm_rev", "x-perm-rev and x-count; flip: the revision changes on the third request", "steady|flip", (36,)),
     Fault("offset_unit", "offset counts pages instead of records", "page", (40,)),
     Fault("endless_pages", "behind the end comes the last page again, or ever new records", "repeat|fresh", (37,)),
+    Fault(
+        "past_end", "an offset behind the end gives this status, an object without a list, or nothing at all",
+        "500|404|400|204|empty_object|empty_body", (34,),
+    ),
     Fault("record_missing", "one record is lost at each page boundary", "", (35, 36)),
     Fault("record_doubled", "one record appears on both sides of each page boundary", "", (35, 36)),
     Fault("duplicate_ids", "the last record of each page has the sourcedId of the first", "", (35,)),
@@ -83,7 +87,12 @@ FILTERING = (
 
 ENVELOPES = (
     Fault("junk_entries", "every so-many-th entry of a list is no object", "N"),
-    Fault("envelope", "collections under their own name, null, or not there", "own_name|school|missing|null", (25, 26)),
+    Fault(
+        "envelope",
+        "collections under their own name, null, not there, inside another object, or below a name of their entries",
+        "own_name|school|missing|null|wrapped|entries",
+        (25, 26),
+    ),
     Fault("user_single_as_list", "a single user comes as a list under users", "", (50,)),
     Fault("lone_object", "a page with one record holds an object instead of a list", "", (47,)),
     Fault("error_shape", "how errors are written", "errors|statusInfoSet|wrapped|bare|modern|plain", (89,)),

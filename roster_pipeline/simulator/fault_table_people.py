@@ -82,8 +82,8 @@ SHAPES = (
     Fault("href", "unusable href in references", "tilde|internal|empty", (48,)),
     Fault(
         "references",
-        "references as bare text, without sourcedId, with blanks that differ",
-        "bare|without_id|padded|trimmed",
+        "references as bare text, without sourcedId, as the address alone, with blanks that differ",
+        "bare|without_id|address|padded|trimmed",
         (48, 68),
     ),
     Fault("lists", "lists that are null, one object, or one text", "null|object|text", (47,)),

@@ -39,6 +39,8 @@ def collection_reply(view: View, call: Call, listing: Listing) -> Reply:
     if not positions and query.filter and faults.on("no_match"):
         raise RequestError(404, "nothing matches")
     window = _window(faults, query, len(positions))
+    if window.offset and faults.on("past_end") and _is_past(positions, window):
+        return _behind_the_end(faults)
     page = one_page(listing, positions, window.offset, window.limit, query)
     records = _beyond(faults, listing, positions, window, query) if _is_past(positions, window) else page.records
     if faults.on("duplicate_ids") and len(records) > 1:
@@ -79,6 +81,16 @@ def _is_past(positions: Sequence[int], window: Window) -> bool:
     return window.offset >= len(positions)
 
 
+def _behind_the_end(faults: Faults) -> Reply:
+    """What `past_end` gives in place of an empty page."""
+    kind = faults.text("past_end")
+    if kind.startswith("empty"):
+        return Reply(200, {} if kind == "empty_object" else b"")
+    if kind == "204":
+        return Reply(204, b"")
+    raise RequestError(int(kind), "there is nothing at this offset")
+
+
 def _beyond(faults: Faults, listing: Listing, positions: Sequence[int], window: Window, query: Query) -> list[Record]:
     """Records behind the end: none, or with `endless_pages=fresh` ever new ones."""
     if not faults.on("endless_pages", "fresh") or not positions:
@@ -96,6 +108,10 @@ def _envelope(faults: Faults, call: Call, listing: Listing, query: Query, record
     body: dict[str, Any] = {key: content}
     if faults.on("envelope", "null"):
         body[key] = None
+    if faults.on("envelope", "wrapped"):
+        return {"response": body, "status": "ok"}
+    if faults.on("envelope", "entries"):
+        return {key: {key.removesuffix("s"): records}}
     if faults.on("junk_entries"):
         body[key] = [
             JUNK[n % len(JUNK)] if n % faults.number("junk_entries") == 0 else r for n, r in enumerate(content)

@@ -117,6 +117,8 @@ def _references(bent: Bent) -> None:
         _each_reference(bent, lambda ref: ref["sourcedId"])
     elif bent.value == "without_id":
         _each_reference(bent, lambda ref: {"href": ref["href"], "type": ref["type"]})
+    elif bent.value == "address":
+        _each_reference(bent, lambda ref: ref["href"])
     elif bent.value == "padded":
         _each_reference(bent, lambda ref: ref | {"sourcedId": f" {ref['sourcedId']} "})
     else:

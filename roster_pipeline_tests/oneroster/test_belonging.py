@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster import Refused, Wanted
+from roster_pipeline_tests.oneroster.comparing import same_people
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
 
@@ -68,6 +69,11 @@ def test_q26_collections_under_their_own_name(sis: Start) -> None:
     assert told.complete
     assert told.proof is not None
     assert told.proof.strategy == "students+teachers"
+
+
+@pytest.mark.parametrize("shape", ["wrapped", "entries"])
+def test_q26_collections_inside_something_else(sis: Start, shape: str) -> None:
+    same_people(sis(), f"envelope={shape}")
 
 
 def test_q27_a_refused_collection_is_an_unread_role_and_never_an_empty_one(sis: Start) -> None:

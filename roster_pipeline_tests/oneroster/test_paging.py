@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
-from roster_pipeline.oneroster import DataMoved, PagingBroken, Wanted, pull
+from roster_pipeline.oneroster import DataMoved, PagingBroken, ServerFailed, Wanted, pull
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 from roster_pipeline_tests.oneroster.reading_aloud import Served, Told, told_by
 
@@ -207,6 +207,26 @@ def test_a_server_that_answers_404_behind_the_end_has_ended() -> None:
 
     with odd(users_only(answer)) as client:
         assert whole(told_by(client), len(PEOPLE))
+
+
+@pytest.mark.parametrize("behind", ["500", "404", "400", "204", "empty_object", "empty_body"])
+def test_q34_an_end_that_is_an_error_is_the_end(sis: Start, behind: str) -> None:
+    served = sis(f"past_end={behind}", "total_header=off", "link=off")
+    with served.client() as client:
+        assert whole(told_by(client), everybody(served))
+        learned = client.learned
+    once = len(served.asked("/users"))
+    assert whole(served.told(learned=learned), everybody(served))
+    assert len(served.asked("/users")) < 2 * once or behind in ("404", "400", "204")
+
+
+def test_q34_a_record_that_breaks_its_page_is_no_end() -> None:
+    def poisoned(query: Mapping[str, str]) -> JSONResponse:
+        offset, limit = int(query["offset"]), int(query["limit"])
+        return JSONResponse({}, 500) if offset <= 105 < offset + limit else page(PEOPLE, query, total=False)
+
+    with odd(users_only(poisoned)) as client, pytest.raises(ServerFailed):
+        told_by(client)
 
 
 def test_pages_of_changing_size_leave_nobody_out() -> None:

@@ -46,11 +46,23 @@ def test_q48_references_as_bare_texts(sis: Start, version: str) -> None:
     same_people(sis(versions=(version,)), "references=bare")
 
 
-def test_q48_references_without_an_id_reject_the_record_instead_of_losing_its_school(sis: Start) -> None:
-    told = sis("references=without_id").told()
+@VERSIONS
+@pytest.mark.parametrize("shape", ["without_id", "address"])
+def test_q48_an_address_names_its_object_where_nothing_else_does(sis: Start, shape: str, version: str) -> None:
+    same_people(sis(versions=(version,)), f"references={shape}")
+
+
+def test_q48_references_that_name_nothing_reject_the_record_instead_of_losing_its_school() -> None:
+    odd_role = {"role": "student", "org": {"href": "https://sis.example.org/portal", "type": "org"}}
+    told = of_people(*(person(f"p-{number}", roles=[odd_role]) for number in range(3)))
     assert "org-unreadable" in told.rules
     assert not told.of("student")
-    assert not told.complete
+
+
+def test_q48_people_of_orgs_that_nobody_has_seen_make_it_incomplete() -> None:
+    odd_role = {"role": "student", "org": {"sourcedId": "org:17"}}
+    told = of_people(*(person(f"p-{number}", roles=[odd_role]) for number in range(3)))
+    assert told.problems == ("no-orgs:student",)
 
 
 @pytest.mark.parametrize("parent", ["empty", "null"])

@@ -102,6 +102,10 @@ RECORDS: list[tuple[str, Callable[[Api], object]]] = [
     ("href=empty", lambda api: student(api)["roles"][0]["org"]["href"] == ""),
     ("references=bare", lambda api: student(api)["roles"][0]["org"] == "sch-1"),
     ("references=without_id", lambda api: "sourcedId" not in student(api)["agents"][0]),
+    (
+        "references=address",
+        lambda api: "/users/" in str(student(api)["agents"][0]) and "http" in student(api)["agents"][0],
+    ),
     ("references=padded", lambda api: student(api)["agents"][0]["sourcedId"].startswith(" ")),
     ("lists=null", lambda api: student(api)["agents"] is None),
     ("lists=object", lambda api: isinstance(student(api)["roles"], dict)),
@@ -123,6 +127,8 @@ RECORDS: list[tuple[str, Callable[[Api], object]]] = [
     ("envelope=school", lambda api: "school" in api.get("/orgs/sch-1").json()),
     ("envelope=null", lambda api: api.get("/users").json() == {"users": None}),
     ("envelope=missing", lambda api: "users" not in api.get("/users").json()),
+    ("envelope=wrapped", lambda api: "users" in api.get("/users").json()["response"]),
+    ("envelope=entries", lambda api: "user" in api.get("/users").json()["users"]),
     ("user_single_as_list", lambda api: len(api.get("/users/u-1003").json()["users"]) == 1),
 ]
 

@@ -52,6 +52,8 @@ PAGING: list[tuple[str, Callable[[Api], object]]] = [
     ("offset_unit=page", lambda api: api.users(limit=10, offset=2)[0]["sourcedId"] == "u-1020"),
     ("endless_pages=repeat", lambda api: len(api.users(limit=100, offset=9000)) > 0),
     ("endless_pages=fresh", lambda api: not set(api.walk_some(1000)) & set(api.walk_some(2000))),
+    ("past_end=empty_object", lambda api: api.get("/users", offset=9000).json() == {}),
+    ("past_end=204", lambda api: api.get("/users", offset=9000).status_code == 204),
     ("record_missing", lambda api: len(set(api.walk())) < api.sis.district.__len__()),
     ("record_doubled", lambda api: len(api.walk_pages()) > len(set(api.walk_pages()))),
     ("duplicate_ids", lambda api: len({r["sourcedId"] for r in api.users(limit=50)}) == 49),

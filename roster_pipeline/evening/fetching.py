@@ -99,6 +99,7 @@ def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted
         contacts=any(settings.primary_contacts for settings in sharing),
         since=choice.since,
         roles=frozenset(role for settings in sharing for role in settings.rostered),
+        of_schools=tuple(settings.school_id for settings in sharing),
     )
 
 

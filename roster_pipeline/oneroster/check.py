@@ -23,6 +23,11 @@ MOST_SKEW = 300.0
 """Seconds between the clocks beyond which signed requests are refused."""
 MANY_DISABLED = 0.5
 
+MEMBERSHIP_FROM = {
+    "+enrollments": "enrollments",
+    "+school-lists": "the school's own lists of students and teachers",
+    "+only-school": "the SIS having one school only",
+}
 ROLE_NAMES = {"student": "Students", "teacher": "Teachers", "staff": "Staff", "admin": "Admins"}
 
 
@@ -75,7 +80,8 @@ def check_items(
     yield _school(school)
     if school is None:
         return
-    wanted = Wanted((school["sourcedId"],) if per_school else None, contacts, None, frozenset(roles))
+    own = (school["sourcedId"],)
+    wanted = Wanted(own if per_school else None, contacts, None, frozenset(roles), own)
     census = Census(school["sourcedId"], client.clock.now().date())
     try:
         yield from _people(client, wanted, census)
@@ -154,8 +160,9 @@ def _people(client: Client, wanted: Wanted, census: Census) -> Iterator[CheckIte
         yield CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered.")
     if wanted.contacts:
         yield _guardians(census, proof)
-    if proof.strategy.endswith("enrollments"):
-        yield CheckItem("Membership", None, "users name no school; it is taken from enrollments")
+    for source, said in MEMBERSHIP_FROM.items():
+        if proof.strategy.endswith(source):
+            yield CheckItem("Membership", None, f"users name no school; it is taken from {said}")
     yield _disabled(census)
     yield from _numbers(census)
     yield _completeness(proof)

@@ -127,6 +127,16 @@ class Client:
             yield from orgs_of(page)[0]
         self.note_paging()
 
+    def _schools(self) -> Iterator[dict[str, Any]]:
+        """The orgs of `/schools`, for a SIS whose `/orgs` lacks them; none where they are not offered."""
+        listing = self.listing(self.collection("/schools", "orgs"))
+        try:
+            listing.open()
+        except (NotOffered, Refused, RequestRefused):
+            return
+        for page in listing.pages():
+            yield from orgs_of(page)[0]
+
     def org_listing(self, revision: Revision | None = None, *, strict: bool = False) -> Listing:
         """The listing of `/orgs`, or of `/schools` where the first page of `/orgs` is refused."""
         for attempt in (1, 2):
@@ -156,17 +166,16 @@ class Client:
         The org says which under "foundBy". Raises SchoolNotFound where the identifier is not unique.
         """
         wanted = school_id.strip()
-        for path in ("/orgs/", "/schools/"):
-            record = self._single(path + segment(wanted), "orgs", path + "{id}", wanted)
-            org = one_org(record, []) if record is not None else None
-            if org is not None and org["sourcedId"] == wanted:
-                return {**org, "foundBy": "sourcedId"}
+        alone = self.single_org(wanted)
+        if alone is not None:
+            return {**alone, "foundBy": "sourcedId"}
         named: list[dict[str, Any]] = []
-        for org in self.orgs():
-            if org["sourcedId"] == wanted:
-                return {**org, "foundBy": "sourcedId"}
-            if org["identifier"] == wanted:
-                named.append(org)
+        for listed in (self.orgs, self._schools):
+            for org in listed() if not named else ():
+                if org["sourcedId"] == wanted:
+                    return {**org, "foundBy": "sourcedId"}
+                if org["identifier"] == wanted:
+                    named.append(org)
         schools = [org for org in named if is_school(org)] or named
         if len(schools) > 1:
             raise SchoolNotFound(
@@ -174,6 +183,15 @@ class Client:
                 "Enter the sourcedId of the school instead; the SIS shows it, or list the orgs to find it.",
             )
         return {**schools[0], "foundBy": "identifier"} if schools else None
+
+    def single_org(self, sourced_id: str) -> dict[str, Any] | None:
+        """The org with this sourcedId, asked for alone; None where nothing answers for it."""
+        for path in ("/orgs/", "/schools/"):
+            record = self._single(path + segment(sourced_id), "orgs", path + "{id}", sourced_id)
+            org = one_org(record, []) if record is not None else None
+            if org is not None and org["sourcedId"] == sourced_id:
+                return org
+        return None
 
     def user(self, sourced_id: str) -> dict[str, Any] | None:
         """One normalised user; None where the SIS answers 404. Raises where it does not answer properly."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from roster_pipeline.oneroster.address import segment
+from roster_pipeline.oneroster.envelope import raw_id
 from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused
 from roster_pipeline.oneroster.reading import Reading
 from roster_pipeline.oneroster.role_entries import role_name
 from roster_pipeline.oneroster.status_info import folded
-from roster_pipeline.oneroster.values import day, reference
+from roster_pipeline.oneroster.values import ID_NULLS, day, reference, text
 from roster_pipeline.oneroster.witness import GONE_STATUSES
 
 Span = tuple[str | None, str | None]
@@ -42,6 +43,12 @@ class Memberships:
         span: Span = (begins if isinstance(begins, str) else None, ends if isinstance(ends, str) else None)
         spans = self._of.setdefault(user, {})
         spans[key] = _joined(spans[key], span) if key in spans else span
+
+    def add_listed(self, record: Any, school: str, role: str) -> None:
+        """Take in one raw user that stands in a school's own list."""
+        user = text(raw_id(record), ID_NULLS) if isinstance(record, dict) else None
+        if isinstance(user, str):
+            self._of.setdefault(user, {})[school, role] = (None, None)
 
     def fill(self, user: dict[str, Any]) -> None:
         """Give a user without orgs the schools of its enrollments; its own role stays where it has one."""

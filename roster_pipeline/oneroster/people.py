@@ -10,24 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from roster_pipeline.oneroster.address import segment
 from roster_pipeline.oneroster.contacts import single_guardians
 from roster_pipeline.oneroster.delta import changed_users
 from roster_pipeline.oneroster.enrollments import Memberships, read_memberships
-from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, Refused, RequestRefused
-from roster_pipeline.oneroster.org_records import is_school, orgs_of
+from roster_pipeline.oneroster.errors import OneRosterError
+from roster_pipeline.oneroster.org_records import orgs_of
 from roster_pipeline.oneroster.paging import Listing
-from roster_pipeline.oneroster.reading import GROUPS, ROLES_OF, Batch, Fill, Reading
+from roster_pipeline.oneroster.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
 from roster_pipeline.oneroster.role_entries import Rejection, role_entries
-from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.oneroster.school_lists import (
+    Lists,
+    belongs_to,
+    listed_memberships,
+    lists_of_schools,
+    of_this_school,
+    read_lists,
+    sampled,
+    school_list,
+)
 
-NOT_READABLE = (NotOffered, Refused, RequestRefused)
-LISTED = {"student": "/students", "teacher": "/teachers"}
-"""Role groups that have a collection of their own; all others are only in `/users`."""
 FEW_ORGS = 0.1
 """Up to this share of pupils and teachers may name an org where the server does not really deliver orgs."""
-TRUSTED_SHARE = 0.5
-"""A per-school list in which more people than this name other schools only is not of this school."""
 
 
 def read_people(reading: Reading) -> Iterator[Batch]:
@@ -65,15 +68,33 @@ def read_people(reading: Reading) -> Iterator[Batch]:
 
 
 def _orgs(reading: Reading) -> Iterator[Batch]:
+    """All orgs; where `/orgs` lacks the schools, those of `/schools`, or what answers for the school alone."""
     listing = reading.client.org_listing(reading.revision, strict=reading.strict)
+    yield from _listed_orgs(reading, listing)
+    if listing.proof.path == "/orgs" and (reading.unknown_schools() or not reading.schools):
+        schools = reading.listing("/schools", "orgs")
+        try:
+            schools.open()
+        except NOT_READABLE:
+            pass
+        else:
+            yield from _listed_orgs(reading, schools)
+    for school in reading.unknown_schools():
+        org = reading.client.single_org(school)
+        if org is not None:
+            reading.note_orgs([org])
+            yield Batch("org", [org], [])
+    if not reading.org_ids:
+        reading.own_problems.append("no-orgs")
+
+
+def _listed_orgs(reading: Reading, listing: Listing) -> Iterator[Batch]:
     reading.others.append(listing.proof)
     for page in listing.pages():
         orgs, rejects = orgs_of(page)
-        reading.schools += [org["sourcedId"] for org in orgs if is_school(org) and org["status"] not in GONE_STATUSES]
-        reading.org_ids.update(org["sourcedId"] for org in orgs)
+        orgs = [org for org in orgs if org["sourcedId"] not in reading.org_ids]
+        reading.note_orgs(orgs)
         yield Batch("org", orgs, rejects)
-    if not reading.org_ids:
-        reading.own_problems.append("no-orgs")
 
 
 def _whole(reading: Reading, listing: Listing, first: list[Any]) -> Iterator[Batch]:
@@ -96,23 +117,30 @@ def _whole(reading: Reading, listing: Listing, first: list[Any]) -> Iterator[Bat
 
 
 def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator[Batch]:
-    """`/students` and `/teachers`, and filtered `/users` for everybody else."""
-    reading.strategy = "students+teachers"
+    """`/students` and `/teachers`, or the schools' own lists of them, and filtered `/users` for everybody else."""
     opened: list[Listing] = []
+    by_school: dict[str, Lists] = {}
     for group, path in LISTED.items():
         listing = reading.listing(path, "users")
         try:
             listing.open()
         except NOT_READABLE:
-            reading.unread.add(group)
+            lists = lists_of_schools(reading, group) if reading.wanted.wants(group) else None
+            if lists is None:
+                reading.unread.add(group)
+            else:
+                by_school[group] = lists
         else:
             opened.append(listing)
-    if not opened and refusal is not None:
+    if not opened and not by_school and refusal is not None:
         raise refusal
+    reading.strategy = "+".join(f"schools{path}" if group in by_school else path[1:] for group, path in LISTED.items())
     first = [record for listing in opened for record in listing.open()]
-    fill = _missing_orgs(reading, first)
+    fill = _missing_orgs(reading, first) if opened else None
     for listing in opened:
         yield from reading.users(listing, fill)
+    for group, lists in by_school.items():
+        yield from read_lists(reading, lists, group)
     groups = [group for group in (*GROUPS, "contact") if group not in LISTED and reading.wanted.wants(group)]
     if refusal is None:
         reading.unread.update(groups)
@@ -160,10 +188,10 @@ def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
         return None
     lists: list[tuple[str, Listing]] = []
     for school in wanted.school_ids or ():
-        for group, path in LISTED.items():
+        for group in LISTED:
             if not wanted.wants(group):
                 continue
-            listing = reading.listing(f"/schools/{segment(school)}{path}", "users", f"/schools/{{id}}{path}")
+            listing = school_list(reading, school, group)
             try:
                 first = listing.open()
             except NOT_READABLE:
@@ -172,7 +200,7 @@ def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
             if not first:
                 reading.notes.append("per-school-list-empty")
                 return None
-            if not _of_this_school(first, school):
+            if not of_this_school(first, school):
                 reading.notes.append("per-school-list-not-of-this-school")
                 return None
             lists.append((school, listing))
@@ -182,7 +210,7 @@ def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
 def _by_school(reading: Reading, lists: list[tuple[str, Listing]]) -> Iterator[Batch]:
     reading.strategy = "schools/students+teachers"
     for school, listing in lists:
-        yield from reading.users(listing, _belongs_to(school))
+        yield from reading.users(listing, belongs_to(school))
     groups = [group for group in GROUPS if group not in LISTED and reading.wanted.wants(group)]
     yield from _by_role(reading, groups, None)
 
@@ -210,12 +238,13 @@ def _somebody_elsewhere(reading: Reading) -> bool:
 
 
 def _missing_orgs(reading: Reading, first: list[Any]) -> Fill | None:
-    """Where active pupils and teachers come without any org: their schools, from enrollments or the only school."""
-    sample = _sample(first)
+    """Where active pupils and teachers come without any org: their schools, from enrollments, the only school, or the
+    schools' own lists."""
+    sample = sampled(first)
     if not sample:
         for path in LISTED.values():
             try:
-                sample += _sample(reading.listing(path, "users").open())
+                sample += sampled(reading.listing(path, "users").open())
             except NOT_READABLE:
                 continue
     told = sum(any(entry["org"] is not None for entry in entries) for entries in sample)
@@ -227,41 +256,12 @@ def _missing_orgs(reading: Reading, first: list[Any]) -> Fill | None:
         return memberships.fill
     if len(reading.schools) == 1:
         reading.strategy += "+only-school"
-        return _belongs_to(reading.schools[0])
+        return belongs_to(reading.schools[0])
+    memberships = listed_memberships(reading)
+    if memberships is not None:
+        reading.strategy += "+school-lists"
+        return memberships.fill
     return None
-
-
-def _sample(records: list[Any]) -> list[list[dict[str, str | None]]]:
-    """Role entries of active records that are, or may be, students and teachers."""
-    found: list[list[dict[str, str | None]]] = []
-    for record in records:
-        if not isinstance(record, dict) or str(record.get("status") or "active").lower() in GONE_STATUSES:
-            continue
-        try:
-            entries, _ = role_entries(record)
-        except Rejection:
-            continue
-        if not entries or any(entry["role"] in LISTED or entry["role"] is None for entry in entries):
-            found.append(entries)
-    return found
-
-
-def _belongs_to(school: str) -> Fill:
-    """Completes users that name no org at all with the school whose list they stand in."""
-
-    def fill(user: dict[str, Any]) -> None:
-        if all(entry["org"] is None for entry in user["roles"]):
-            for entry in user["roles"]:
-                entry["org"] = school
-
-    return fill
-
-
-def _of_this_school(records: list[Any], school: str) -> bool:
-    sample = _sample(records)
-    told = [entries for entries in sample if any(entry["org"] is not None for entry in entries)]
-    foreign = sum(1 for entries in told if all(entry["org"] != school for entry in entries))
-    return not told or foreign / len(told) <= TRUSTED_SHARE
 
 
 def _has_role(record: Any, role: str) -> bool:

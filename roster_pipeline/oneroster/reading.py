@@ -11,14 +11,20 @@ from typing import Any, Literal
 import numpy as np
 
 from roster_pipeline.oneroster.client import Client
-from roster_pipeline.oneroster.errors import TooSlow
+from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, TooSlow
 from roster_pipeline.oneroster.moved import Revision
+from roster_pipeline.oneroster.org_records import is_school
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
 from roster_pipeline.oneroster.user_records import UserReader, reject
+from roster_pipeline.oneroster.witness import GONE_STATUSES
 
+NOT_READABLE = (NotOffered, Refused, RequestRefused)
+"""What says that a collection is not for us, now and tomorrow; other errors end the pull."""
+LISTED = {"student": "/students", "teacher": "/teachers"}
+"""Role groups that have a collection of their own; all others are only in `/users`."""
 GROUPS = ("student", "teacher", "staff", "admin")
 """Role groups; guardians are a group of their own, wanted by `Wanted.contacts`."""
 ROLES_OF = {
@@ -39,13 +45,15 @@ class Wanted:
     school_ids: None pulls the whole connection; else per-school lists are used where they can be trusted. contacts:
     guardians are needed. since: only what changed after this instant (with a time zone), if the server's filter proves
     to work. roles: the role groups that are rostered; None means all, and only what is wanted can make a snapshot
-    incomplete by being unreadable.
+    incomplete by being unreadable. of_schools: the School IDs (sourcedId or identifier) for which a whole connection is
+    pulled: where a SIS lists people by school only, theirs are read. Empty means all schools.
     """
 
     school_ids: tuple[str, ...] | None = None
     contacts: bool = False
     since: datetime | None = None
     roles: frozenset[str] | None = None
+    of_schools: tuple[str, ...] = ()
 
     def wants(self, group: str) -> bool:
         return self.contacts if group == "contact" else self.roles is None or group in self.roles
@@ -82,6 +90,7 @@ class Reading:
         self.roles_with_org: set[str | None] = set()
         self.org_ids: set[str] = set()
         self.schools: list[str] = []
+        self._identifiers: dict[str, list[str]] = {}
         self.agents: set[str] = set()
         self._seen: list[SeenIds] = []
         self._reader = UserReader(client.endpoint.metadata_keys)
@@ -91,6 +100,26 @@ class Reading:
         """A listing of this reading, under one revision of the data."""
         collection = self.client.collection(path, key, label, query_filter)
         return self.client.listing(collection, self.revision, strict=self.strict)
+
+    def note_orgs(self, orgs: list[dict[str, Any]]) -> None:
+        """Remember which orgs there are, by id and by identifier, and which of them are schools."""
+        self.org_ids.update(org["sourcedId"] for org in orgs)
+        self.schools += [org["sourcedId"] for org in orgs if is_school(org) and org["status"] not in GONE_STATUSES]
+        for org in orgs:
+            if org["identifier"] is not None:
+                self._identifiers.setdefault(org["identifier"], []).append(org["sourcedId"])
+
+    def unknown_schools(self) -> list[str]:
+        """The School IDs of this pull that no org has, neither as its id nor as its identifier."""
+        named = self.wanted.school_ids or self.wanted.of_schools
+        return [one for one in named if one not in self.org_ids and one not in self._identifiers]
+
+    def wanted_schools(self) -> list[str]:
+        """The sourcedIds of the schools that the pull is for: those named, else all."""
+        found: list[str] = []
+        for one in self.wanted.school_ids or self.wanted.of_schools:
+            found += [one] if one in self.org_ids else self._identifiers.get(one, [])
+        return list(dict.fromkeys(found)) or self.schools or sorted(self.org_ids)
 
     def users(self, listing: Listing, fill: Fill | None = None) -> Iterator[Batch]:
         """A listing of users as batches: normalised, each person once over all listings of this reading.

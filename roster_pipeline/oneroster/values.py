@@ -95,7 +95,7 @@ def _day(written: str) -> Any:
 def reference(value: Any) -> Any:
     """The sourcedId of a reference: an object, a bare text or number, or a list of one.
 
-    An `href`, or an address in place of the id, is never fetched; where nothing else names the object, its last part does.
+    An `href`, or an address in place of the id, is never fetched; its last part is the id where nothing else is.
     """
     if type(value) is dict:
         for name in _REFERENCE_NAMES:

@@ -10,7 +10,7 @@ import pytest
 
 from roster_pipeline.oneroster import Refused, Wanted
 from roster_pipeline_tests.oneroster.comparing import same_people
-from roster_pipeline_tests.oneroster.odd_server import odd, page, person
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
 from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
 
 Start = Callable[..., Served]
@@ -76,8 +76,89 @@ def test_q26_collections_inside_something_else(sis: Start, shape: str) -> None:
     same_people(sis(), f"envelope={shape}")
 
 
+PUPILS_AND_TEACHERS = frozenset({"student", "teacher"})
+
+
+@pytest.mark.parametrize("refused", ["/users,/students,/teachers", "/users,/teachers"])
+def test_q27_where_only_the_schools_have_lists_those_of_the_rostered_schools_are_read(sis: Start, refused: str) -> None:
+    served = sis()
+    everybody = served.told()
+    served.sis.faults.set(f"forbidden={refused}")
+    told = served.told(Wanted(roles=PUPILS_AND_TEACHERS, of_schools=("sch-1",)))
+    assert told.complete
+    for role in PUPILS_AND_TEACHERS:
+        assert {u["sourcedId"] for u in told.of(role, org="sch-1")} == {
+            u["sourcedId"] for u in everybody.of(role, org="sch-1")
+        }
+    assert "sch-2" not in str([entry.path for entry in served.asked("/schools/{id}/teachers")])
+
+
+def test_q27_an_identifier_names_the_school_whose_lists_are_read(sis: Start) -> None:
+    served = sis()
+    identifier = next(org["identifier"] for org in served.told().orgs if org["sourcedId"] == "sch-1")
+    served.sis.faults.set("forbidden=/users,/students,/teachers")
+    told = served.told(Wanted(roles=PUPILS_AND_TEACHERS, of_schools=(identifier,)))
+    assert told.complete
+    assert told.of("student", org="sch-1")
+    assert "sch-2" not in str([entry.path for entry in served.asked("/schools/{id}/students")])
+
+
+def in_two_schools(path: str, query: Mapping[str, str]) -> Any:
+    """People without orgs, one of them in the lists of two schools; nobody is listed but by school."""
+    orgs = [SCHOOL, SCHOOL | {"sourcedId": "sch-2", "identifier": "0301"}]
+    teachers = {"sch-1": ["t-1", "t-both"], "sch-2": ["t-2", "t-both"]}
+    if path == "/orgs":
+        return page(orgs, query, "orgs")
+    for school, people in teachers.items():
+        if path == f"/schools/{school}/teachers":
+            return page([person(one, roles=[{"role": "teacher"}]) for one in people], query)
+    return None
+
+
+def test_somebody_in_the_lists_of_two_schools_belongs_to_both() -> None:
+    with odd(in_two_schools) as client:
+        told = told_by(client, Wanted(roles=frozenset({"teacher"})))
+    assert told.complete
+    assert {user["sourcedId"]: [entry["org"] for entry in user["roles"]] for user in told.users} == {
+        "t-1": ["sch-1"],
+        "t-2": ["sch-2"],
+        "t-both": ["sch-1", "sch-2"],
+    }
+
+
+def test_users_without_orgs_belong_where_a_school_lists_them() -> None:
+    everybody = [person(one, roles=[{"role": "teacher"}]) for one in ("t-1", "t-2", "t-both")]
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        return page(everybody, query) if path == "/users" else in_two_schools(path, query)
+
+    with odd(answers) as client:
+        told = told_by(client, Wanted(roles=frozenset({"teacher"}), of_schools=("sch-1",)))
+    assert told.proof is not None
+    assert told.proof.strategy == "users+school-lists"
+    assert {user["sourcedId"] for user in told.of("teacher", org="sch-1")} == {"t-1", "t-both"}
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_school_that_the_orgs_lack_is_looked_for_where_the_test_of_the_connection_finds_it(single: bool) -> None:
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path == "/orgs":
+            return page([{"sourcedId": "dis-1", "name": "District", "type": "district"}], query, "orgs")
+        if path == "/schools" and not single:
+            return page([SCHOOL], query, "orgs")
+        if path == "/schools/sch-1" and single:
+            return {"org": SCHOOL}
+        return page([person("p-1")], query) if path == "/users" else None
+
+    with odd(answers) as client:
+        told = told_by(client, Wanted(of_schools=("sch-1",)))
+        assert client.find_org("sch-1") is not None
+    assert told.complete
+    assert [org["sourcedId"] for org in told.orgs] == ["dis-1", "sch-1"]
+
+
 def test_q27_a_refused_collection_is_an_unread_role_and_never_an_empty_one(sis: Start) -> None:
-    served = sis("forbidden=/users,/teachers")
+    served = sis("forbidden=/users,/teachers,/schools/{id}/teachers")
     told = served.told(Wanted(roles=frozenset({"student", "teacher"})))
     assert told.of("student")
     assert not told.complete
@@ -87,7 +168,7 @@ def test_q27_a_refused_collection_is_an_unread_role_and_never_an_empty_one(sis: 
 
 
 def test_q27_nobody_readable_at_all_is_an_error(sis: Start) -> None:
-    with sis("forbidden=/users,/students,/teachers").client() as client, pytest.raises(Refused):
+    with sis("forbidden=/users,/students,/teachers", "nested=off").client() as client, pytest.raises(Refused):
         told_by(client)
 
 

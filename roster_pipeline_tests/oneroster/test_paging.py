@@ -222,7 +222,7 @@ def test_q34_an_end_that_is_an_error_is_the_end(sis: Start, behind: str) -> None
 
 def test_q34_a_record_that_breaks_its_page_is_no_end() -> None:
     def poisoned(query: Mapping[str, str]) -> JSONResponse:
-        offset, limit = int(query["offset"]), int(query["limit"])
+        offset, limit = int(query.get("offset", 0)), int(query["limit"])
         return JSONResponse({}, 500) if offset <= 105 < offset + limit else page(PEOPLE, query, total=False)
 
     with odd(users_only(poisoned)) as client, pytest.raises(ServerFailed):

@@ -16,6 +16,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.connecting import client_of, is_bundle
 from roster_pipeline.evening.errors import EveningError
+from roster_pipeline.oneroster.witness import MOST_PRESENT
 from roster_pipeline.roster.guards import facts_of, judge
 from roster_pipeline.roster.plan import DirectoryFrames, Plan, SnapshotFacts, make_plan
 
@@ -113,9 +114,14 @@ def _second_witness(
         return dict(known), True
     if is_bundle(school.connection):
         return {}, False  # a file answers for no single person
+    today = datetime.now(school.settings.zone).date()
     with client_of(school.connection) as client:
-        report = client.witness(asked, school_sourced_id, None if present.empty else str(present.min()))
+        some = [str(one) for one in present.sort_values().head(MOST_PRESENT)]
+        report = client.witness(asked, school_sourced_id, some, today)
+        learned = dict(client.learned)
     answers = dict(known) | dict(report.answers)
     with database.begin() as connection:
         plans.write_witnesses(connection, snapshot_id, report.answers)
+        if report.proved and learned != school.connection.learned:
+            tenants.remember(connection, school.connection.id, learned)
     return answers, report.serves_single_users

@@ -38,6 +38,8 @@ STALE_MEMORY = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
 """Errors after which what an earlier session learned is doubted and found out anew, once."""
 UNKNOWN_STATUSES = (404, 410, None)
 """What says that there is no such object; other answers that hold none say that it cannot be asked for."""
+SERVES_SINGLE_USERS = "single_users"
+"""In `Client.learned`: somebody has been fetched by id here."""
 MOST_PADDED_IDS = 50_000
 
 
@@ -225,13 +227,24 @@ class Client:
         return dict(zip(unique, self.executor.map(ask, unique), strict=True))
 
     def witness(
-        self, sourced_ids: Sequence[str], school_id: str, present_id: str | None, today: date | None = None
+        self, sourced_ids: Sequence[str], school_id: str, present_ids: Sequence[str], today: date | None = None
     ) -> WitnessReport:
         """Ask for each person by id, after somebody present has proved that single users are served at all.
 
-        present_id: a person known to be in the school. today: the school's date, for roles that begin and end.
+        present_ids: some people known to be in the school. today: the school's date, for roles that begin and end.
+        That single users are served is learned, too.
         """
-        return ask_witness(self.user_answers, sourced_ids, school_id, present_id, today or self.clock.now().date())
+        report = ask_witness(
+            self.user_answers,
+            sourced_ids,
+            school_id,
+            present_ids,
+            today or self.clock.now().date(),
+            served_before=bool(self.learned.get(SERVES_SINGLE_USERS)),
+        )
+        if report.proved:
+            self.learned[SERVES_SINGLE_USERS] = True
+        return report
 
     def remember_padded(self, raw: str) -> None:
         """Keep the id as the server spells it, where it has outer blanks: requests need exactly that."""

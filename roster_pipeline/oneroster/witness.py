@@ -11,10 +11,28 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
+from roster_pipeline.oneroster.errors import (
+    Busy,
+    Dribbling,
+    Malformed,
+    ServerFailed,
+    SignInRefused,
+    TooLarge,
+    TooSlow,
+    Unreachable,
+)
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 
 GONE_STATUSES = frozenset(("tobedeleted", "inactive"))
 ACTIVE_STATUSES = frozenset(("active", None))
+
+MOST_PRESENT = 3
+"""So many people who are present are asked for until one is answered: a single id may be one that no server likes."""
+FAILED_TONIGHT = frozenset(
+    error.__name__
+    for error in (Busy, Dribbling, Malformed, ServerFailed, SignInRefused, TooLarge, TooSlow, Unreachable)
+)
+"""Errors that say nothing about whether single users are served."""
 
 Verdict = Literal["gone", "here", "elsewhere", "unanswered"]
 
@@ -34,31 +52,40 @@ class WitnessReport:
 
     gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, without one.
     serves_single_users: somebody present could be fetched by id; without that, a 404 means nothing and every answer is
-    "unanswered".
+    "unanswered". It stays true where the server has served single users before and only fails tonight. proved: somebody
+    present was fetched just now.
     """
 
     answers: dict[str, Verdict]
     serves_single_users: bool
+    proved: bool = False
 
 
 def ask_witness(
     user_answers: Callable[[Sequence[str]], dict[str, Answer]],
     sourced_ids: Sequence[str],
     school_id: str,
-    present_id: str | None,
+    present_ids: Sequence[str],
     today: date,
+    *,
+    served_before: bool = False,
 ) -> WitnessReport:
-    """See `Client.witness`. user_answers: asks the SIS for each of these ids, as `Client.user_answers` does."""
+    """See `Client.witness`. user_answers: asks the SIS for each of these ids, as `Client.user_answers` does.
+
+    served_before: this server is known to serve single users. A night on which it fails has no witness, which is not
+    the same as a server that never had one.
+    """
     unanswered: dict[str, Verdict] = dict.fromkeys(sourced_ids, "unanswered")
-    if present_id is None:
-        return WitnessReport(unanswered, False)
-    present = user_answers([present_id])[present_id].user
-    if present is None:
-        return WitnessReport(unanswered, False)
-    orgs_are_told = any(entry["org"] for entry in present["roles"])
-    answers = user_answers(sourced_ids)
-    verdicts = {one: _verdict(answer, school_id, today, orgs_are_told) for one, answer in answers.items()}
-    return WitnessReport(unanswered | verdicts, True)
+    fails = False
+    for present_id in present_ids[:MOST_PRESENT]:
+        answer = user_answers([present_id])[present_id]
+        if answer.user is not None:
+            orgs_are_told = any(entry["org"] for entry in answer.user["roles"])
+            answers = user_answers(sourced_ids)
+            verdicts = {one: _verdict(answer, school_id, today, orgs_are_told) for one, answer in answers.items()}
+            return WitnessReport(unanswered | verdicts, True, proved=True)
+        fails = fails or answer.why in FAILED_TONIGHT
+    return WitnessReport(unanswered, served_before and fails)
 
 
 def _verdict(answer: Answer, school_id: str, today: date, orgs_are_told: bool) -> Verdict:

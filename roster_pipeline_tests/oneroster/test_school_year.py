@@ -19,7 +19,7 @@ def pupil(served: Served, number: int = 0) -> str:
 
 
 def asked(client: Client, *people: str, present: str) -> WitnessReport:
-    return client.witness(people, "sch-1", present)
+    return client.witness(people, "sch-1", (present,))
 
 
 def test_q52_service_accounts_are_told_like_anybody(sis: Start) -> None:
@@ -149,10 +149,10 @@ def test_q85_roles_carry_their_dates_and_the_witness_minds_them(sis: Start) -> N
     assert ended
     assert begins
     with served.client() as client:
-        report = client.witness([*ended, *begins], "sch-1", told.users[0]["sourcedId"], today)
+        report = client.witness([*ended, *begins], "sch-1", (told.users[0]["sourcedId"],), today)
         one = next(user["sourcedId"] for user in told.of("student", org="sch-1") if user["sourcedId"] in ended)
         last_day = ended[one]
-        then = client.witness([one], "sch-1", told.users[0]["sourcedId"], last_day)
+        then = client.witness([one], "sch-1", (told.users[0]["sourcedId"],), last_day)
     assert set(report.answers.values()) == {"elsewhere"}
     assert then.answers == {one: "here"}, "the last day counts, as it does in the roster"
 
@@ -178,7 +178,27 @@ def test_a_witness_is_worth_nothing_where_single_users_are_not_served(sis: Start
 
 def test_a_witness_needs_somebody_present(sis: Start) -> None:
     with sis().client() as client:
-        assert client.witness(["u-1"], "sch-1", None).answers == {"u-1": "unanswered"}
+        assert client.witness(["u-1"], "sch-1", ()).answers == {"u-1": "unanswered"}
+
+
+def test_somebody_present_whom_the_sis_does_not_like_to_be_asked_for_is_no_proof_against_it(sis: Start) -> None:
+    served = sis()
+    one, other = pupil(served), pupil(served, 1)
+    with served.client() as client:
+        assert client.witness([one], "sch-1", ("no/body", other)).answers == {one: "here"}
+        assert client.learned["single_users"]
+
+
+@pytest.mark.parametrize("served_before", [True, False])
+def test_a_night_on_which_single_users_fail_has_no_witness_where_there_was_one(sis: Start, served_before: bool) -> None:
+    served = sis()
+    one, other = pupil(served), pupil(served, 1)
+    with served.client(learned={"single_users": served_before}) as client:
+        client.connect()
+        served.sis.faults.set("server_error=500")
+        report = asked(client, one, present=other)
+    assert report.serves_single_users is served_before
+    assert report.answers == {one: "unanswered"}
 
 
 def test_a_witness_that_fails_for_one_person_is_silent_about_that_person(sis: Start) -> None:

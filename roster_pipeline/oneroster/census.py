@@ -37,10 +37,13 @@ class Census:
         self.present: str | None = None
         self._agents: set[str] = set()
         self._contacts = SeenIds()
+        self._students = SeenIds()
+        self._named = SeenIds()
 
     def count(self, users: Sequence[dict[str, Any]]) -> None:
         """Take one batch in."""
         contacts: list[dict[str, Any]] = []
+        pupils: list[dict[str, Any]] = []
         for user in users:
             if user["status"] not in ACTIVE_STATUSES:
                 continue
@@ -53,8 +56,19 @@ class Census:
             groups = {GROUP_OF.get(str(role), str(role)) for role in here} - {"contact"}
             for group in groups:
                 self._one(user, group)
+            if "student" in groups:
+                pupils.append(user)
         if contacts:
             self._contacts.add(hashes(contacts))
+            children = [{"sourcedId": agent} for contact in contacts for agent in contact["agents"]]
+            self._named.add(hashes(children))
+        if pupils:
+            self._students.add(hashes(pupils))
+
+    @property
+    def students_named(self) -> int:
+        """How many of the school's students are named by guardians: the link may stand on that side alone."""
+        return int(self._named.has(self._students.values()).sum())
 
     @property
     def agents(self) -> int:

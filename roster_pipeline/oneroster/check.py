@@ -187,16 +187,21 @@ def _role(census: Census, proof: Proof, group: str) -> CheckItem:
 
 
 def _guardians(census: Census, proof: Proof) -> CheckItem:
+    """Links may stand on either side: on students, on guardians, or on both."""
     name = "Guardians"
-    if not census.agents:
+    found, named = census.agents_found, census.students_named
+    if not census.agents and not named:
         return CheckItem(
             name, False, "no student names a guardian", "Let the SIS publish guardians and their links to students."
         )
-    found = census.agents_found
-    detail = f"{found} of {census.agents} named by {census.students_with_agents} students are delivered"
-    if not found or "contact" in proof.unread_roles:
-        return CheckItem(name, False, detail, "Let the SIS publish guardians to this application, too.")
-    return CheckItem(name, True, detail)
+    told = []
+    if census.agents:
+        told.append(f"{found} of {census.agents} named by {census.students_with_agents} students are delivered")
+    if named > (census.students_with_agents if found else 0):
+        told.append(f"{named} students are named by guardians")
+    if not (found or named) or "contact" in proof.unread_roles:
+        return CheckItem(name, False, "; ".join(told), "Let the SIS publish guardians to this application, too.")
+    return CheckItem(name, True, "; ".join(told))
 
 
 def _disabled(census: Census) -> CheckItem:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from roster_pipeline.oneroster.reading import Batch, Reading
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 
+AT_FIRST = 5
+"""Ids asked for to see whether single users are served; if none of them is answered, no more are asked for."""
 AT_ONCE = 50
 """Ids asked for before their records are handed on; if none of the first lot resolves, the SIS publishes none."""
 
@@ -26,8 +28,8 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
         return
     missing = [agent for agent, seen in zip(agents, reading.has_seen(agents), strict=True) if not seen]
     found = unresolved = unanswered = 0
-    for start in range(0, len(missing), AT_ONCE):
-        answers = reading.client.user_answers(missing[start : start + AT_ONCE])
+    for lot in _lots(missing):
+        answers = reading.client.user_answers(lot)
         unresolved += sum(answer.state == "missing" for answer in answers.values())
         unanswered += sum(answer.state == "unanswered" for answer in answers.values())
         users = [
@@ -38,12 +40,20 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
         found += len(users)
         if users:
             yield reading.extra_users(users)
-        if not found:
+        if not found and (unanswered == len(lot) or lot[0] != missing[0]):
             break
     reading.strategy += "+agents" if found else ""
+    reading.unread.discard("contact")
     if not found or unanswered:
         reading.unread.add("contact")
     if unresolved:
         reading.notes.append("agents-unresolved")
     if unanswered:
         reading.notes.append("agents-unanswered")
+
+
+def _lots(agents: list[str]) -> Iterator[list[str]]:
+    """A few, then as many as make a first lot of `AT_ONCE`, then so many at a time."""
+    yield agents[:AT_FIRST]
+    yield from (lot for lot in (agents[AT_FIRST:AT_ONCE],) if lot)
+    yield from (agents[start : start + AT_ONCE] for start in range(AT_ONCE, len(agents), AT_ONCE))

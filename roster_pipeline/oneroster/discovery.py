@@ -29,7 +29,7 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.exchange import Exchange, NoSignIn
 from roster_pipeline.oneroster.oauth1 import METHODS, OAuth1SignIn
-from roster_pipeline.oneroster.oauth2 import BearerSignIn, TokenRefused
+from roster_pipeline.oneroster.oauth2 import BearerSignIn, NoToken, TokenRefused
 from roster_pipeline.oneroster.outcomes import transient
 from roster_pipeline.oneroster.token_search import find_form, scope_choices
 
@@ -50,6 +50,7 @@ class Discovery:
         self._refusals: list[tuple[int, OneRosterError]] = []
         self._signed_in = False
         self._no_token_there: set[str] = set()
+        self._scopes_refused: set[str] = set()
 
     def find(self) -> Connected:
         """The first root and sign-in that answer. A failure that will pass is raised, because what it hides might be
@@ -108,14 +109,15 @@ class Discovery:
         """Token sign-ins: for each root with the scopes of its version, at the token addresses that may be."""
         certain: str | None = self._endpoint.token_url
         for root in found:
-            scopes = scope_choices(root.version or self._fallback_version(), self._endpoint.scopes)
-            for url in [certain] if certain else self._token_urls(root, found):
+            choices = scope_choices(root.version or self._fallback_version(), self._endpoint.scopes)
+            scopes = [scope for scope in choices if scope not in self._scopes_refused]
+            for url in ([certain] if certain else self._token_urls(root, found)) if scopes else ():
                 try:
                     sign_in = find_form(self._exchange, url, scopes)
                 except NotOffered as problem:
                     self._no_token_there.add(url)
-                    if certain:
-                        self._refusals.append((TOKEN, problem))
+                    if certain or isinstance(problem, NoToken):
+                        self._refusals.append((TOKEN, SignInRefused(problem.message, problem.remedy)))
                     continue
                 except (Unreachable, TlsFailed, AddressNotAllowed):
                     if certain or same_origin(url, self._address.base):
@@ -126,6 +128,8 @@ class Discovery:
                     self._refusals.append((TOKEN if problem.code else SIGNED, problem))
                     if problem.code == "invalid_client":
                         return
+                    if problem.code == "invalid_scope":
+                        self._scopes_refused.update(scopes)
                     if problem.code:
                         certain = url
                         break

@@ -81,6 +81,8 @@ class Exchange:
         self.sign_in: SignedIn = NoSignIn()
         self.parallel = max(LEAST_PARALLEL, endpoint.parallel)
         self.skew_seconds: float | None = None
+        self.has_spoken = False
+        """Whether this session has had a OneRoster answer: then a web page in between is a failure that will pass."""
         self._client = http_client(endpoint)
         self._slots: dict[str, HostSlots] = {}
         self._pause_until = 0.0

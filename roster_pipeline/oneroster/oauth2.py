@@ -7,11 +7,11 @@ import threading
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode, urljoin
 
 import httpx
 
-from roster_pipeline.oneroster.address import with_query
+from roster_pipeline.oneroster.address import same_origin, with_query
 from roster_pipeline.oneroster.decoding import decoded
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, ServerFailed, SignInRefused
 from roster_pipeline.oneroster.exchange import Exchange
@@ -21,6 +21,9 @@ from roster_pipeline.oneroster.reply import Reply
 DEFAULT_LIFE = 3600.0
 """Seconds a token lives where the reply does not say."""
 RENEW_EARLY = 60.0
+REDIRECT_STATUSES = frozenset((301, 302, 307, 308))
+"""Followed with the same request, on the SIS's own host alone: the secret is in it."""
+MOST_TRIES = 4
 OAUTH_ERRORS = frozenset(
     (
         *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client"),
@@ -44,12 +47,16 @@ class TokenRefused(SignInRefused):
     def __init__(self, status: int, code: str) -> None:
         super().__init__(
             f"The SIS refused the sign-in ({status}{' ' + code if code else ''} at its token address).",
-            "Check the scopes that the SIS grants to this application."
+            "Enter the scopes that the SIS shows for this application, or have those of OneRoster granted there."
             if code == "invalid_scope"
             else "Check Client ID and Client Secret in the SIS; they may have been replaced or may have expired.",
         )
         self.status = status
         self.code = code
+
+
+class NoToken(NotOffered):
+    """Something took the request for a token and answered with JSON, but gave none."""
 
 
 class _Bearer(httpx.Auth):
@@ -138,6 +145,10 @@ def request_token(exchange: Exchange, token_url: str, form: TokenForm) -> Reply:
         tried += 1
         try:
             reply = exchange.send("POST", url, "its token address", auth, content)
+            target = urljoin(url, reply.headers.get("Location", ""))
+            if reply.status in REDIRECT_STATUSES and target != url and same_origin(url, target) and tried < MOST_TRIES:
+                url = target
+                continue
             if reply.status not in RETRY_STATUSES:
                 break
             failure: OneRosterError = ServerFailed(
@@ -189,23 +200,23 @@ def read_token(reply: Reply) -> tuple[str, float, str | None]:
     try:
         body = decoded(reply)
     except OneRosterError:
-        body = None
-    if not isinstance(body, dict):
         raise NotOffered(
+            "The token address answers with something other than JSON.", "Enter the token URL that the SIS shows."
+        ) from None
+    if not isinstance(body, dict):
+        raise NoToken(
             "The token address answers with something other than a token reply.",
             "Enter the token URL of OAuth 2.0 client credentials; another way of signing in is not supported.",
         )
-    members = {str(name).lower(): value for name, value in body.items()}
-    token = members.get("access_token")
+    members = {str(name).lower().replace("_", ""): value for name, value in body.items()}
+    token = members.get("accesstoken", members.get("token"))
     if not isinstance(token, str) or not token.strip():
         code = members.get("error")
         if isinstance(code, str):
             raise TokenRefused(reply.status, code if code in OAUTH_ERRORS else "")
-        raise NotOffered(
-            "The token address answers without an access token.", "Enter the token URL that the SIS shows."
-        )
+        raise NoToken("The token address answers without an access token.", "Enter the token URL that the SIS shows.")
     scope = members.get("scope")
-    return token.strip(), _life(members.get("expires_in")), scope if isinstance(scope, str) else None
+    return token.strip(), _life(members.get("expiresin")), scope if isinstance(scope, str) else None
 
 
 def _life(value: Any) -> float:

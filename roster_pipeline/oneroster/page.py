@@ -9,7 +9,15 @@ from typing import Any
 
 from roster_pipeline.oneroster.address import with_query
 from roster_pipeline.oneroster.envelope import records_of
-from roster_pipeline.oneroster.errors import Busy, Dribbling, OneRosterError, ServerFailed, TooLarge
+from roster_pipeline.oneroster.errors import (
+    Busy,
+    Dribbling,
+    Malformed,
+    NotOneRoster,
+    OneRosterError,
+    ServerFailed,
+    TooLarge,
+)
 from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.outcomes import failure_of
 from roster_pipeline.oneroster.reply import Reply
@@ -123,8 +131,11 @@ class Collection:
                 try:
                     usual = usual_users(reply.body) if self.key == "users" else None
                     found.append(records_of(reply, self.key, label) if usual is None else (usual, None))
+                except NotOneRoster as problem:
+                    return problem if not self.exchange.has_spoken else _web_page(label)
                 except OneRosterError as problem:
                     return problem
+                self.exchange.has_spoken = True
             return failure
 
         reply = self.exchange.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
@@ -133,6 +144,14 @@ class Collection:
         revision = next((reply.headers[name] for name in REVISION_HEADERS if name in reply.headers), None)
         link = reply.headers.get("Link", "")
         return Page(records, limit, in_body if total is None else total, bool(_NEXT.search(link)), revision)
+
+
+def _web_page(label: str) -> Malformed:
+    """What is no OneRoster answer, from an address that has given some: a proxy's page, and it will pass."""
+    return Malformed(
+        f"The SIS answered {label} with something other than its data (a web page of a proxy, perhaps).",
+        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
+    )
 
 
 def _total(reply: Reply) -> int | None:

@@ -64,6 +64,10 @@ class SeenIds:
             found |= run[at] == values
         return found
 
+    def values(self) -> Hashes:
+        """All hashes that were taken in."""
+        return np.concatenate(self._runs) if self._runs else np.zeros(0, dtype=np.int64)
+
     def __len__(self) -> int:
         return sum(len(run) for run in self._runs)
 

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.oauth2 import OAuth2SignIn, TokenForm, TokenRefused
 
-MOST_TRIES = 24
+MOST_TRIES = 32
 SCOPE_PREFIX = {
     "1.1": "https://purl.imsglobal.org/spec/or/v1p1/scope/",
     "1.2": "https://purl.imsglobal.org/spec/or/v1p2/scope/",
@@ -26,18 +26,25 @@ def scope_choices(version: str | None, chosen: str | None) -> list[str]:
         text = " ".join(chosen.replace(",", " ").split())
         twin = text.replace("https://", "http://") if "https://" in text else text.replace("http://", "https://")
         return list(dict.fromkeys((text, twin)))
-    prefix = SCOPE_PREFIX["1.1" if version == "1.1" else "1.2"]
-    core, full = prefix + "roster-core.readonly", prefix + "roster.readonly"
-    both = f"{core} {full}"
+    own, other = ("1.1", "1.2") if version == "1.1" else ("1.2", "1.1")
+    core, full, both, turned = _texts(SCOPE_PREFIX[own])
     return [
         both,
         core,
         full,
+        turned,
         both.replace("https://", "http://"),
         core.replace("https://", "http://"),
         "roster-core.readonly roster.readonly",
+        *_texts(SCOPE_PREFIX[other])[:3],
         "",
     ]
+
+
+def _texts(prefix: str) -> tuple[str, str, str, str]:
+    """The two scopes of rostering, alone and together, in either order: some servers compare the whole text."""
+    core, full = prefix + "roster-core.readonly", prefix + "roster.readonly"
+    return core, full, f"{core} {full}", f"{full} {core}"
 
 
 def placements(client_id: str, secret: str) -> list[str]:
@@ -78,3 +85,5 @@ def _forms(exchange: Exchange, scopes: list[str], refusals: list[TokenRefused]) 
                     break
             if refusals[-1].code == "invalid_client":
                 break
+        if refusals[-1].code == "invalid_scope":
+            break  # the credentials were taken; elsewhere they would fare no better

@@ -31,6 +31,7 @@ ERRORS = (
     ),
     Fault("failure_with_200", "a failure under status 200", "imsx|status_zero", (90,)),
     Fault("html_with_200", "a login page under status 200", "", (93,)),
+    Fault("html_between", "every so-many-th call gives a page of a proxy under status 200", "N", (93,)),
     Fault("data_moves", "at the follow-up page of this number people join and leave, once", "N", (35, 36, 82)),
 )
 

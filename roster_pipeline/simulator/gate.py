@@ -93,6 +93,8 @@ def _failure(sis: "Sis", call: Call) -> Reply | None:
     faults = sis.faults
     if faults.on("negotiate"):
         return Reply(401, b"", {"WWW-Authenticate": "Negotiate"}, HTML)
+    if faults.on("html_between") and faults.count("html_between") % faults.number("html_between") == 0:
+        return Reply(200, PAGE_OF_A_PROXY, media_type=HTML)
     if faults.on("html_with_200"):
         return Reply(200, LOGIN_PAGE, media_type=HTML)
     if faults.on("failure_with_200", "status_zero"):

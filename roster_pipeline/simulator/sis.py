@@ -100,6 +100,8 @@ class Sis:
         """Answer a POST to the token endpoint."""
         if self.faults.on("token_error"):
             return Reply(self.faults.number("token_error"), b"<html>error</html>", media_type="text/html")
+        if self.faults.on("token_moved") and "moved" not in call.query_string:
+            return Reply(self.faults.number("token_moved"), b"", {"Location": f"{call.path}?moved=1"})
         answer = self.tokens.answer(call.headers, call.query_string, call.body)
         return Reply(answer.status, answer.body, answer.headers)
 

@@ -120,6 +120,10 @@ class Tokens:
             granted = set(SCOPES)
         else:
             granted = set(text.split())
+            if faults.on("scope_text", "turned") and (
+                len(granted) < 2 or text.split() != sorted(granted, reverse=True)
+            ):
+                raise TokenRefusedError(400, "invalid_scope", "not the text of this application")
             if not faults.on("scopes_unknown"):
                 spelling = faults.text("scope_spelling")
                 known = {_spelled(scope, spelling) for scope in SCOPES}
@@ -147,10 +151,17 @@ class Tokens:
             del body["expires_in"]
         if faults.on("scope_omitted"):
             del body["scope"]
+        if faults.on("token_members", "camel"):
+            body = {_camel(name): value for name, value in body.items()}
         headers = {"Cache-Control": "no-store"}
         if faults.on("session_cookie"):
             headers["Set-Cookie"] = f"SISSESSION={cookie}; Path=/"
         return Answer(200, token if faults.on("token_bare_string") else body, headers)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _spelled(scope: str, spelling: str) -> str:

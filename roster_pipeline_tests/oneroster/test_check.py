@@ -52,6 +52,11 @@ def test_what_does_not_work_is_red_and_says_what_to_do(sis: Start, fault: str, n
     assert item.remedy
 
 
+@pytest.mark.parametrize("agents", ["one_sided", "reverse"])
+def test_guardians_are_green_whichever_side_has_the_links(sis: Start, agents: str) -> None:
+    assert items(sis(f"agents={agents}"))["Guardians"].ok
+
+
 def test_a_server_that_is_not_there_is_a_red_address(sis: Start) -> None:
     served = sis()
     served.stop()

@@ -160,6 +160,18 @@ def test_q93_what_is_no_oneroster_answer_is_named(
             connected(served, fault)
 
 
+def test_q93_a_page_of_a_proxy_in_the_middle_of_a_listing_will_pass(sis: Start) -> None:
+    served = sis()
+    with served.client(page_size=20) as client:
+        client.connect()
+        served.sis.faults.set("html_between=4")
+        told = told_by(client)
+    assert told.complete
+    assert len(told.ids) == len(served.sis.district)
+    assert told.proof is not None
+    assert told.proof.retries
+
+
 def test_q93_a_token_address_that_fails_is_no_wrong_password(sis: Start) -> None:
     with sis("token_error=503").client() as client, pytest.raises(ServerFailed, match="token address"):
         client.connect()

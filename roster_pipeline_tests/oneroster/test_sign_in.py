@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from roster_pipeline.oneroster import NotOneRoster, SignInRefused
+from roster_pipeline.oneroster import SignInRefused
 from roster_pipeline.simulator import District
 from roster_pipeline.simulator.access import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
 from roster_pipeline_tests.oneroster.odd_server import odd
@@ -43,9 +43,11 @@ def test_q10_a_token_reply_without_scope_grants_what_was_asked(sis: Start, fault
 
 def test_q11_a_token_reply_that_is_no_object_gets_a_clear_message(sis: Start) -> None:
     served = sis("token_bare_string")
-    with served.client(token_url=served.url + "/token") as client, pytest.raises(NotOneRoster) as problem:
-        client.connect()
-    assert "token URL" in str(problem.value)
+    for stated in (served.url + "/token", None):
+        with served.client(token_url=stated) as client, pytest.raises(SignInRefused) as problem:
+            client.connect()
+        assert "other than a token reply" in str(problem.value)
+        assert "token URL" in str(problem.value)
 
 
 def test_q12_a_bar_in_the_client_id_and_a_base_with_a_tail(small_district: District) -> None:
@@ -88,7 +90,9 @@ def test_q14_a_token_from_another_host_than_the_api(sis: Start) -> None:
     assert tokens_asked(api) == 0
 
 
-@pytest.mark.parametrize("fault", ["scope_spelling=http", "scope_spelling=short", "scope_version_bound"])
+@pytest.mark.parametrize(
+    "fault", ["scope_spelling=http", "scope_spelling=short", "scope_version_bound", "scope_text=turned"]
+)
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_q15_scopes_in_the_spelling_this_server_knows(sis: Start, fault: str, version: str) -> None:
     assert sis(fault, versions=(version,)).told().complete
@@ -99,6 +103,21 @@ def test_q15_chosen_scopes_are_sent_as_they_are(sis: Start) -> None:
     with served.client(scopes="https://purl.imsglobal.org/spec/or/v1p2/scope/roster.readonly") as client:
         client.connect()
         assert client.learned["sign_in"]["form"]["scope"].endswith("scope/roster.readonly")
+
+
+def test_a_token_url_that_leads_nowhere_is_said_so(sis: Start) -> None:
+    served = sis()
+    with served.client(token_url=served.url + "/nowhere") as client, pytest.raises(SignInRefused) as problem:
+        client.connect()
+    assert "no token address there" in str(problem.value)
+
+
+def test_a_token_reply_in_another_spelling(sis: Start) -> None:
+    assert sis("token_members=camel").told().complete
+
+
+def test_a_token_address_that_moved_on_its_own_host_is_followed(sis: Start) -> None:
+    assert sis("token_moved=307").told().complete
 
 
 def test_q16_parameters_in_the_query(sis: Start) -> None:

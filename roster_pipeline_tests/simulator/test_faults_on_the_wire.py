@@ -138,6 +138,9 @@ def test_failures_can_look_like_success(api: Api, sis: Sis) -> None:
     assert api.get("/users").json()["imsx_codeMajor"] == "failure"
     sis.faults.set("failure_with_200=status_zero")
     assert api.get("/users").json()["status"] == 0
+    sis.faults.set("html_between=2")
+    assert [api.get("/users").text.startswith("<html") for _ in range(4)] == [False, True, False, True]
+    sis.faults.clear()
     sis.faults.set("html_with_200")
     assert api.get("/users").headers["Content-Type"].startswith("text/html")
     sis.faults.clear()

@@ -154,6 +154,13 @@ def test_faults_of_the_token_endpoint(api: Api, sis: Sis) -> None:
     one("scopes_unknown")
     assert api.sign_in("https://elsewhere.example/scope").status_code == 200
     assert api.get("/demographics").status_code == 200
+    one("scope_text=turned")
+    core, full = SCOPES + "roster-core.readonly", SCOPES + "roster.readonly"
+    assert [post(scope=text).status_code for text in (core, f"{core} {full}", f"{full} {core}")] == [400, 400, 200]
+    one("token_members=camel")
+    assert post().json()["accessToken"]
+    one("token_moved=307")
+    assert (post().status_code, post("/oauth/token?moved=1").status_code) == (307, 200)
     one("token_bare_string")
     assert isinstance(post().json(), str)
     one("grant_type=query")

@@ -187,21 +187,28 @@ def _role(census: Census, proof: Proof, group: str) -> CheckItem:
 
 
 def _guardians(census: Census, proof: Proof) -> CheckItem:
-    """Links may stand on either side: on students, on guardians, or on both."""
-    name = "Guardians"
-    found, named = census.agents_found, census.students_named
-    if not census.agents and not named:
+    found, told = guardian_links(census, "delivered")
+    if found and "contact" not in proof.unread_roles:
+        return CheckItem("Guardians", True, told)
+    if not told:
         return CheckItem(
-            name, False, "no student names a guardian", "Let the SIS publish guardians and their links to students."
+            "Guardians",
+            False,
+            "no student names a guardian",
+            "Let the SIS publish guardians and their links to students.",
         )
+    return CheckItem("Guardians", False, told, "Let the SIS publish guardians to this application, too.")
+
+
+def guardian_links(census: Census, arrived: str) -> tuple[bool, str]:
+    """Whether guardians and students are linked, and what to say of it: on students, on guardians, or on both."""
+    found, named = census.agents_found, census.students_named
     told = []
     if census.agents:
-        told.append(f"{found} of {census.agents} named by {census.students_with_agents} students are delivered")
+        told.append(f"{found} of {census.agents} named by {census.students_with_agents} students are {arrived}")
     if named > (census.students_with_agents if found else 0):
         told.append(f"{named} students are named by guardians")
-    if not (found or named) or "contact" in proof.unread_roles:
-        return CheckItem(name, False, "; ".join(told), "Let the SIS publish guardians to this application, too.")
-    return CheckItem(name, True, "; ".join(told))
+    return bool(found or named), "; ".join(told)
 
 
 def _disabled(census: Census) -> CheckItem:

@@ -53,6 +53,7 @@ class Listing:
         self._offset = 0
         self._last: Page | None = None
         self._longest = 0
+        self._first_record = 0
         self._fresh = False
         self._opened: Page | None = None
 
@@ -153,6 +154,8 @@ class Listing:
         repeated = int(named.sum()) - fresh
         self._fresh = fresh > 0
         self._last = page
+        if self.proof.pages == 1:
+            self._first_record = int(values[0]) if len(values) else 0
         self._longest = max(self._longest, len(page.records))
         self._offset += len(page.records)
         if self._offset > self._collection.exchange.endpoint.limits.records:
@@ -220,12 +223,16 @@ class Listing:
             self.proof.ended_by = "total"
         elif self._total is not None:
             raise self._broken("brings the same records again before its total is reached")
-        elif not first or self._continues_at_one(page):
+        elif not first or not self._begins_anew(page) or self._continues_at_one(page):
             self.proof.ended_by = "repeat"
             self.proof.note("last-page-repeats")
         else:
             self.proof.ended_by = "unpaged"
             self.proof.note("paging-ignored")
+
+    def _begins_anew(self, page: Page) -> bool:
+        """Whether a page is the first one again; else it only overlaps, at a server that drops records after paging."""
+        return bool(hashes(page.records[:1])[0] == self._first_record)
 
     def _continues_at_one(self, page: Page) -> bool:
         """Whether the offset works after all, asked with one record at offset 1. False for a server without paging."""

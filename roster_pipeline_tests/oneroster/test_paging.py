@@ -229,6 +229,22 @@ def test_q34_a_record_that_breaks_its_page_is_no_end() -> None:
         told_by(client)
 
 
+@pytest.mark.parametrize("limit", [1000, 50])
+def test_a_server_that_drops_records_after_paging_is_read_without_proof(limit: int) -> None:
+    hidden = {"p-0001", "p-0060", "p-0061"}
+
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        offset, most = int(query.get("offset", 0)), int(query.get("limit", 100))
+        return JSONResponse(
+            {"users": [one for one in PEOPLE[offset : offset + most] if one["sourcedId"] not in hidden]}
+        )
+
+    with odd(users_only(answer), page_size=limit) as client:
+        told = told_by(client)
+    assert len(told.ids) == len(PEOPLE) - len(hidden)
+    assert not told.complete
+
+
 def test_pages_of_changing_size_leave_nobody_out() -> None:
     def answer(query: Mapping[str, str]) -> Any:
         offset, limit = int(query.get("offset", 0)), int(query.get("limit", 100))

@@ -199,6 +199,12 @@ def test_a_bundle_that_names_no_school_for_anybody_is_incomplete(tmp_path: Path)
     assert found.proof.problems == ("no-orgs",)
 
 
+def test_a_role_whose_schools_are_not_in_the_bundle_makes_it_incomplete(tmp_path: Path) -> None:
+    teacher = {"sourcedId": "t-1", "givenName": "Kim", "familyName": "Ito", "role": "teacher", "orgSourcedIds": "sch-1"}
+    found = read(tmp_path, bundle_11(STUDENT | {"orgSourcedIds": "sch-1;sch-2"}, teacher))
+    assert found.proof.problems == ("no-orgs:student",)
+
+
 def test_the_revision_tells_the_same_bundle_from_another(tmp_path: Path) -> None:
     first, again = read(tmp_path / "1", bundle_11()).proof, read(tmp_path / "2", bundle_11()).proof
     other = read(tmp_path / "3", bundle_11(STUDENT | {"familyName": "Odu"})).proof

@@ -31,6 +31,13 @@ def test_a_good_bundle_is_green_throughout(tmp_path: Path) -> None:
     assert (items["Second witness"].ok, items["Completeness"].ok) == (None, True)
 
 
+def test_guardians_that_name_their_students_themselves_are_green(tmp_path: Path) -> None:
+    lonely = STUDENT | {"agentSourcedIds": ""}
+    items = checked(as_folder(tmp_path, bundle_11(lonely, PARENT | {"agentSourcedIds": "stu-1"})))
+    assert items["Guardians"].ok
+    assert items["Guardians"].detail == "1 students are named by guardians"
+
+
 def test_the_school_may_be_named_by_its_identifier(tmp_path: Path) -> None:
     items = checked(as_folder(tmp_path, bundle_12()), school="0300")
     assert items["School"].detail.startswith("found by identifier")

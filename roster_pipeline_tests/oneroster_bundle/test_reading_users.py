@@ -229,3 +229,16 @@ def test_columns_we_can_do_without_are_noted(tmp_path: Path) -> None:
     columns = [name for name in USERS_11 if name not in ("enabledUser", "username", "phone")]
     notes = read(tmp_path, bundle_11() | {"users.csv": table(columns, [STUDENT])}).proof.notes
     assert {"column-missing:users.enabledUser", "column-missing:users.username"} <= set(notes)
+
+
+def test_a_manifest_with_another_separator_is_told_so_too(tmp_path: Path) -> None:
+    files = bundle_11()
+    with pytest.raises(WrongHeader, match=r"manifest.csv are not separated by commas"):
+        read(tmp_path, files | {"manifest.csv": files["manifest.csv"].replace(b",", b";")})
+
+
+def test_a_note_to_spreadsheets_before_the_header_is_passed_over(tmp_path: Path) -> None:
+    files = bundle_11()
+    found = read(tmp_path, files | {"users.csv": b"sep=,\r\n" + files["users.csv"]})
+    assert found.proof.complete
+    assert [user["sourcedId"] for user in found.users] == ["stu-1"]

@@ -11,7 +11,7 @@ from roster_pipeline.oneroster.bundle.errors import HostKeyRefused, WrongHeader,
 from roster_pipeline.oneroster.bundle.pull import pull_bundle
 from roster_pipeline.oneroster.bundle.source import BundleSource
 from roster_pipeline.oneroster.census import Census
-from roster_pipeline.oneroster.check import ROLE_NAMES, CheckItem
+from roster_pipeline.oneroster.check import ROLE_NAMES, CheckItem, guardian_links
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.oneroster.org_records import is_school
 from roster_pipeline.oneroster.proof import Proof
@@ -119,8 +119,8 @@ def _role(census: Census, proof: Proof, group: str) -> CheckItem:
 
 
 def _guardians(census: Census) -> CheckItem:
-    detail = f"{census.agents_found} of {census.agents} named by {census.students_with_agents} students are there"
-    ok = census.agents_found > 0
+    ok, told = guardian_links(census, "there")
+    detail = told or "nobody names a guardian or a student in agentSourcedIds"
     return CheckItem("Guardians", ok, detail, "" if ok else "Let the export include guardians and agentSourcedIds.")
 
 

@@ -19,7 +19,7 @@ from roster_pipeline.oneroster.bundle.rows import cell_picker, record_maker, unr
 from roster_pipeline.oneroster.bundle.table import Page, Row, Table
 from roster_pipeline.oneroster.bundle.user_rows import UserRows
 from roster_pipeline.oneroster.org_records import orgs_of
-from roster_pipeline.oneroster.reading import Batch, Wanted
+from roster_pipeline.oneroster.reading import LISTED, Batch, Wanted
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.seen_ids import SeenIds
 from roster_pipeline.oneroster.user_records import reject
@@ -41,7 +41,8 @@ class Tally:
     rejected: int = 0
     left_out: int = 0
     duplicates: int = 0
-    orgs_told: bool = False
+    roles_seen: set[str | None] = field(default_factory=set)
+    roles_with_org: set[str | None] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -61,6 +62,7 @@ class BundleReading:
         self._wanted = wanted
         self._limits = limits
         self._metadata_keys = metadata_keys
+        self._org_ids: set[str] = set()
 
     def batches(self) -> Iterator[Batch]:
         """Orgs, then people."""
@@ -83,6 +85,7 @@ class BundleReading:
             if repeated:
                 self.tally.problem("duplicates:orgs")
             orgs, more = orgs_of([record for row in rows if (record := make(row))])
+            self._org_ids.update(org["sourcedId"] for org in orgs)
             yield Batch("org", orgs, rejects + more)
 
     def _roles(self, file: File) -> RoleBook:
@@ -140,8 +143,12 @@ class BundleReading:
         tally = self.tally
         if tally.duplicates:
             tally.problem("duplicates")
-        if self._contents.whole and tally.records > tally.rejected and not tally.orgs_told:
-            tally.problem("no-orgs")
+        if self._contents.whole and tally.records > tally.rejected:
+            if not tally.roles_with_org:
+                tally.problem("no-orgs")
+            for group in LISTED if tally.roles_with_org else ():
+                if group in tally.roles_seen and group not in tally.roles_with_org:
+                    tally.problem(f"no-orgs:{group}")
         if book is not None and self._contents.whole and (stray := book.unasked()):
             if stray > STRAY_ROLES * len(book):
                 tally.problem("roles-name-absent-users")
@@ -160,8 +167,9 @@ class BundleReading:
         """Without guardians where none are needed, and for some schools their people only; as the API's pull does."""
         schools, contacts = self._wanted.school_ids, self._wanted.contacts
         tally = self.tally
-        if not tally.orgs_told:
-            tally.orgs_told = any(entry["org"] is not None for user in users for entry in user["roles"])
+        told = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
+        tally.roles_seen.update(role for role, _ in told)
+        tally.roles_with_org.update(role for role, org in told if org in self._org_ids)
         kept = users
         if schools is not None:
             kept = [

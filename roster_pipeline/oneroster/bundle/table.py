@@ -91,7 +91,7 @@ class Table:
     def _read_header(self) -> Row:
         try:
             for row in self._reader:
-                if any(cell.strip() for cell in row):
+                if any(cell.strip() for cell in row) and not _names_separator(row):
                     if len(row) > self._limits.columns:
                         break
                     return [cell.strip().lstrip("\ufeff") for cell in row]
@@ -112,6 +112,11 @@ class Table:
                     "This is no roster file, or its line breaks were lost on the way; export it again.",
                 )
             yield line
+
+
+def _names_separator(row: Row) -> bool:
+    """Whether a first line is the note to a spreadsheet program that cells are separated by commas: `sep=,`."""
+    return row[0].strip().lower() == "sep=" and not any(cell.strip() for cell in row[1:])
 
 
 def _take_odd(row: Row, width: int, page: Page) -> bool:

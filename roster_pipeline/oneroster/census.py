@@ -10,7 +10,7 @@ from typing import Any
 from roster_pipeline.oneroster.reading import ROLES_OF
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
-from roster_pipeline.oneroster.witness import ACTIVE_STATUSES, current
+from roster_pipeline.oneroster.witness import ACTIVE_STATUSES, GONE_STATUSES, current
 
 GROUP_OF = {role: group for group, roles in ROLES_OF.items() for role in roles}
 NUMBER_FIELDS = ("identifier", "userMasterIdentifier", "username")
@@ -32,6 +32,10 @@ class Census:
         self.numbers: dict[str, Counter[str]] = {"student": Counter(), "staff": Counter()}
         """How many have a number, by kind of person and by where it stands."""
         self.numbered: Counter[str] = Counter()
+        self.unknown_status = 0
+        """People of the school whose status is none of the standard's: they are rejected, and not gone."""
+        self.other_dates = 0
+        """People whose roles in the school have ended, or have not begun."""
         self.guardians = 0
         self.students_with_agents = 0
         self.present: str | None = None
@@ -45,11 +49,12 @@ class Census:
         contacts: list[dict[str, Any]] = []
         pupils: list[dict[str, Any]] = []
         for user in users:
+            entries = [entry for entry in user["roles"] if entry["org"] == self._school]
             if user["status"] not in ACTIVE_STATUSES:
+                self.unknown_status += bool(entries) and user["status"] not in GONE_STATUSES
                 continue
-            here = {
-                entry["role"] for entry in user["roles"] if entry["org"] == self._school and current(entry, self._today)
-            }
+            here = {entry["role"] for entry in entries if current(entry, self._today)}
+            self.other_dates += bool(entries) and not here
             if not CONTACT_ROLES.isdisjoint(entry["role"] for entry in user["roles"]):
                 self.guardians += 1
                 contacts.append(user)

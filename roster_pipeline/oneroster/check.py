@@ -158,6 +158,7 @@ def _people(client: Client, wanted: Wanted, census: Census) -> Iterator[CheckIte
     if own:
         told = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
         yield CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered.")
+    yield from _not_counted(census)
     if wanted.contacts:
         yield _guardians(census, proof)
     for source, said in MEMBERSHIP_FROM.items():
@@ -184,6 +185,20 @@ def _role(census: Census, proof: Proof, group: str) -> CheckItem:
             name, False, "0 in this school", "Check the share and the permissions in the SIS, or switch this role off."
         )
     return CheckItem(name, True, f"{found} in this school")
+
+
+def _not_counted(census: Census) -> Iterator[CheckItem]:
+    """Why people of the school are in no role's count."""
+    if census.unknown_status:
+        yield CheckItem(
+            "Status",
+            False,
+            f"{census.unknown_status} people of this school have a status other than active and tobedeleted",
+            "Their records are not used, and nobody is archived for that. Let the SIS send the standard's statuses.",
+        )
+    if census.other_dates:
+        told = f"{census.other_dates} people whose role in this school has ended or not begun"
+        yield CheckItem("Dates", None, told)
 
 
 def _guardians(census: Census, proof: Proof) -> CheckItem:
@@ -234,7 +249,7 @@ def _numbers(census: Census) -> list[CheckItem]:
 def _completeness(proof: Proof) -> CheckItem:
     told = f"{proof.records} records on {proof.pages} pages by {proof.strategy}, {proof.rejected} unusable"
     if proof.complete:
-        proved = "total" if proof.total_end is not None else "an empty last page"
+        proved = "total" if proof.total_end is not None else "the end of the list"
         return CheckItem("Completeness", True, f"{told}; proved by {proved}")
     return CheckItem(
         "Completeness",

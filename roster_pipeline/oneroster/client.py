@@ -29,6 +29,7 @@ from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.moved import Revision
 from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.org_records import is_school, one_org, orgs_of
+from roster_pipeline.oneroster.outcomes import unreadable
 from roster_pipeline.oneroster.page import Collection, PagingHabits
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.user_records import UserReader
@@ -155,7 +156,9 @@ class Client:
             listing = self.listing(self.collection(path, key), revision, strict=strict)
             try:
                 listing.open()
-            except (NotOffered, Refused) as problem:
+            except (NotOffered, Refused, ServerFailed) as problem:
+                if not unreadable(problem):
+                    raise
                 refusal = refusal or problem
             else:
                 return listing

@@ -30,7 +30,7 @@ from roster_pipeline.oneroster.errors import (
 from roster_pipeline.oneroster.exchange import Exchange, NoSignIn
 from roster_pipeline.oneroster.oauth1 import METHODS, OAuth1SignIn
 from roster_pipeline.oneroster.oauth2 import BearerSignIn, NoToken, TokenRefused
-from roster_pipeline.oneroster.outcomes import transient
+from roster_pipeline.oneroster.outcomes import transient, unreadable
 from roster_pipeline.oneroster.token_search import find_form, scope_choices
 
 ANSWERED, TOKEN, SIGNED, LOOKED = range(4)
@@ -176,7 +176,8 @@ class Discovery:
                     raise
                 self._signed_in = True
                 self._refusals.append((ANSWERED, problem))
-                return False
+                if not unreadable(problem):
+                    return False
             else:
                 return True
         return False

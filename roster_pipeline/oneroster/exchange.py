@@ -26,6 +26,7 @@ from roster_pipeline.oneroster.errors import (
     Dribbling,
     OneRosterError,
     Redirected,
+    Refused,
     ServerFailed,
     SignInRefused,
     TooLarge,
@@ -49,6 +50,8 @@ class SignedIn(Protocol):
 
     def renew(self, generation: int) -> bool: ...
 
+    def may_have_ended(self) -> bool: ...
+
 
 class NoSignIn:
     """No credentials: open servers, a fixed header, and the first look at an address."""
@@ -57,6 +60,9 @@ class NoSignIn:
         return httpx.Auth(), 0
 
     def renew(self, generation: int) -> bool:
+        return False
+
+    def may_have_ended(self) -> bool:
         return False
 
 
@@ -117,7 +123,10 @@ class Exchange:
                 failure = judge(reply, label)
                 if failure is None:
                     return reply
-                if isinstance(failure, SignInRefused) and not renewed and sign_in.renew(generation):
+                ended = isinstance(failure, SignInRefused) or (
+                    isinstance(failure, Refused) and sign_in.may_have_ended()
+                )
+                if ended and not renewed and sign_in.renew(generation):
                     renewed = True
                     continue
                 wait = self._asked_wait(reply)

@@ -45,5 +45,8 @@ class OAuth1SignIn:
     def renew(self, generation: int) -> bool:
         return False
 
+    def may_have_ended(self) -> bool:
+        return False
+
     def learned(self) -> dict[str, str]:
         return {"kind": self.kind, "method": self.method}

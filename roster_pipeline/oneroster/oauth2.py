@@ -21,6 +21,8 @@ from roster_pipeline.oneroster.reply import Reply
 DEFAULT_LIFE = 3600.0
 """Seconds a token lives where the reply does not say."""
 RENEW_EARLY = 60.0
+YOUNG = 120.0
+"""Seconds in which no server lets a token end."""
 REDIRECT_STATUSES = frozenset((301, 302, 307, 308))
 """Followed with the same request, on the SIS's own host alone: the secret is in it."""
 MOST_TRIES = 4
@@ -82,6 +84,9 @@ class BearerSignIn:
     def renew(self, generation: int) -> bool:
         return False
 
+    def may_have_ended(self) -> bool:
+        return False
+
     def learned(self) -> dict[str, str]:
         return {"kind": self.kind}
 
@@ -97,7 +102,7 @@ class OAuth2SignIn:
         self.granted: str | None = None
         self._exchange = exchange
         self._auth: httpx.Auth = httpx.Auth()
-        self._ends = 0.0
+        self._ends = self._obtained = 0.0
         self._generation = 0
         self._lock = threading.Lock()
 
@@ -113,6 +118,10 @@ class OAuth2SignIn:
                 self._obtain()
             return True
 
+    def may_have_ended(self) -> bool:
+        """Whether a 403 may be what a gateway makes of a token that it no longer knows."""
+        return self._exchange.clock.monotonic() - self._obtained > YOUNG
+
     def learned(self) -> dict[str, Any]:
         return {"kind": self.kind, "token_url": self.token_url, "form": asdict(self.form)}
 
@@ -120,7 +129,8 @@ class OAuth2SignIn:
         reply = request_token(self._exchange, self.token_url, self.form)
         token, life, self.granted = read_token(reply)
         self._auth = _Bearer(token)
-        self._ends = self._exchange.clock.monotonic() + life - min(RENEW_EARLY, life / 10)
+        self._obtained = self._exchange.clock.monotonic()
+        self._ends = self._obtained + life - min(RENEW_EARLY, life / 10)
         self._generation += 1
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 ABSENT_STATUSES = frozenset((404, 405, 410, 501))
 NO_CONTENT = 204
+BROKEN_STATUS = 500
 _LONGEST_ERROR_BODY = 65_536
 
 
@@ -67,6 +68,12 @@ def error_for(http_status: int, status: StatusInfo, label: str, challenge: str =
 def transient(problem: OneRosterError) -> bool:
     """Whether a failure says nothing about the address: too busy, too slow, cut off. What it hides is not decided."""
     return isinstance(problem, Busy | TooSlow | Unreachable) or problem.status == 503
+
+
+def unreadable(problem: OneRosterError) -> bool:
+    """Whether a failure is about one collection, so that another may be tried in its place: it is not offered, not
+    allowed, or its very code breaks (500). What will pass is not."""
+    return isinstance(problem, NotOffered | Refused | RequestRefused) or problem.status == BROKEN_STATUS
 
 
 def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> OneRosterError:

@@ -19,7 +19,7 @@ from roster_pipeline.oneroster.errors import (
     TooLarge,
 )
 from roster_pipeline.oneroster.exchange import Exchange
-from roster_pipeline.oneroster.outcomes import failure_of
+from roster_pipeline.oneroster.outcomes import failure_of, transient
 from roster_pipeline.oneroster.reply import Reply
 from roster_pipeline.oneroster.usual_users import usual_users
 
@@ -37,12 +37,13 @@ class PagingHabits:
     """What is known about how this server pages.
 
     limit None: it refuses every limit, and chooses itself. end_fails: it fails behind the end of a list, so that a
-    listing does not ask there if it can help it.
+    listing does not ask there if it can help it. worked: a listing was answered in this session.
     """
 
     limit: int | None
     sort: bool = True
     end_fails: bool = False
+    worked: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {"limit": self.limit, "sort": self.sort, "end_fails": self.end_fails}
@@ -53,6 +54,14 @@ class PagingHabits:
         limit = learned.get("limit", page_size)
         limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
         return cls(limit, bool(learned.get("sort", True)), bool(learned.get("end_fails")))
+
+    def is_doubtful(self, refusal: OneRosterError) -> bool:
+        """Whether a refusal may be about `sort` rather than about the collection."""
+        return self.sort and not self.worked and not transient(refusal)
+
+    def plainer(self) -> list[PagingHabits]:
+        """Without sort, and bare."""
+        return [PagingHabits(self.limit, False), PagingHabits(None, False)]
 
     def alternatives(self) -> list[PagingHabits]:
         """Other ways to ask, for a server that answers 400: without sort, with the standard's page size, bare."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, Refused, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.moved import Moved, Revision
 from roster_pipeline.oneroster.outcomes import transient
 from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
@@ -107,20 +107,28 @@ class Listing:
         self._close()
 
     def _first(self) -> Page:
-        """Page one, in the first form of the request that the server does not call a bad request."""
+        """Page one, in the first form of the request that the server takes.
+
+        Servers call a parameter that they do not know a bad request, or forbid or fail on it; what is not called a bad
+        request is doubted on the first listing of a session only.
+        """
         try:
-            return self._collection.page(self._habits, 0)
-        except RequestRefused as refusal:
-            if self._collection.filter is not None:
+            page = self._collection.page(self._habits, 0)
+        except (RequestRefused, Refused, NotOffered, ServerFailed) as refusal:
+            bad = isinstance(refusal, RequestRefused)
+            if self._collection.filter is not None or not (bad or self._habits.is_doubtful(refusal)):
                 raise
-            for way in self._habits.alternatives():
+            for way in self._habits.alternatives() if bad else self._habits.plainer():
                 try:
                     page = self._collection.page(way, 0)
-                except RequestRefused:
+                except (RequestRefused, Refused, NotOffered, ServerFailed):
                     continue
                 self._habits.limit, self._habits.sort = way.limit, way.sort
-                return page
-            raise refusal from None
+                break
+            else:
+                raise refusal from None
+        self._habits.worked = True
+        return page
 
     def _next(self) -> Page | None:
         """The page at the current offset; None where the list has provably ended without an empty page."""

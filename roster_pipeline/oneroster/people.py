@@ -15,6 +15,7 @@ from roster_pipeline.oneroster.delta import changed_users
 from roster_pipeline.oneroster.enrollments import Memberships, read_memberships
 from roster_pipeline.oneroster.errors import OneRosterError
 from roster_pipeline.oneroster.org_records import orgs_of
+from roster_pipeline.oneroster.outcomes import unreadable
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
 from roster_pipeline.oneroster.role_entries import Rejection, role_entries
@@ -51,7 +52,9 @@ def read_people(reading: Reading) -> Iterator[Batch]:
     listing = reading.listing("/users", "users")
     try:
         first = listing.open()
-    except NOT_READABLE as refusal:
+    except OneRosterError as refusal:
+        if not unreadable(refusal):
+            raise
         yield from _without_users(reading, refusal)
     else:
         if first or not _somebody_elsewhere(reading):
@@ -161,7 +164,9 @@ def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator
             listing = reading.listing("/users", "users", query_filter=f"{field}='{role}'")
             try:
                 first = listing.open()
-            except NOT_READABLE:
+            except OneRosterError as refusal:
+                if not unreadable(refusal):
+                    raise
                 refused = True
                 break
             if not first:

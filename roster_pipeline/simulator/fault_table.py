@@ -81,6 +81,7 @@ FILTERING = (
     Fault("filter_broken", "a filter with a syntax error gives everything", "everything", (46,)),
     Fault("filter_refused", "every filter is answered with this status", "N", (42,)),
     Fault("filter_empty", "every filter gives an empty list", "", (45,)),
+    Fault("sort_refused", "every sort is answered with this status", "N", (35, 42)),
     Fault("sort_ignored", "sort does nothing", "", (35, 42)),
     Fault("fields_ignored", "fields does nothing, not even when it is wrong", "", (45,)),
     Fault("plus_literal", "a plus sign in the query is a plus sign, not a blank", ""),

@@ -35,6 +35,8 @@ def lenient_query(view: View, call: Call, pairs: list[tuple[str, str]], listing:
             if not answer.clauses:
                 query.filter, query.filter_text = None, ""
             return query
+    if faults.on("sort_refused") and "sort" in parameters:
+        raise RequestError(faults.number("sort_refused", 400), "cannot sort")
     if faults.on("sort_ignored"):
         parameters.pop("sort", None)
     if faults.on("fields_ignored"):

@@ -76,6 +76,15 @@ def test_q26_collections_inside_something_else(sis: Start, shape: str) -> None:
     same_people(sis(), f"envelope={shape}")
 
 
+@pytest.mark.parametrize("broken", ["/orgs", "/users"])
+def test_a_collection_whose_very_code_breaks_is_replaced_by_others(sis: Start, broken: str) -> None:
+    served = sis("server_error=500", f"fault_paths={broken}")
+    told = served.told(Wanted(roles=PUPILS_AND_TEACHERS))
+    assert told.complete
+    assert told.of("student", org="sch-1")
+    assert told.of("teacher", org="sch-2")
+
+
 PUPILS_AND_TEACHERS = frozenset({"student", "teacher"})
 
 

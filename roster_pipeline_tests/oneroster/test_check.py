@@ -57,6 +57,17 @@ def test_guardians_are_green_whichever_side_has_the_links(sis: Start, agents: st
     assert items(sis(f"agents={agents}"))["Guardians"].ok
 
 
+def test_statuses_that_nobody_knows_are_red_and_counted(sis: Start) -> None:
+    found = items(sis("status=unknown"))
+    assert found["Students"].ok is False
+    assert found["Status"].ok is False
+    assert "people of this school" in found["Status"].detail
+
+
+def test_roles_that_have_ended_are_counted(sis: Start) -> None:
+    assert "ended or not begun" in items(sis("role_dates=rotate"))["Dates"].detail
+
+
 def test_a_server_that_is_not_there_is_a_red_address(sis: Start) -> None:
     served = sis()
     served.stop()

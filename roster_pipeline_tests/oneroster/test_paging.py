@@ -245,6 +245,14 @@ def test_a_server_that_drops_records_after_paging_is_read_without_proof(limit: i
     assert not told.complete
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+def test_q35_a_sort_that_is_refused_in_any_way_is_left_out_and_remembered(sis: Start, status: int) -> None:
+    served = sis(f"sort_refused={status}")
+    with served.client() as client:
+        assert whole(told_by(client), everybody(served))
+        assert client.learned["paging"]["sort"] is False
+
+
 def test_pages_of_changing_size_leave_nobody_out() -> None:
     def answer(query: Mapping[str, str]) -> Any:
         offset, limit = int(query.get("offset", 0)), int(query.get("limit", 100))

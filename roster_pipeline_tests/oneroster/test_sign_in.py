@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from roster_pipeline.oneroster import SignInRefused
 from roster_pipeline.simulator import District
 from roster_pipeline.simulator.access import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
-from roster_pipeline_tests.oneroster.odd_server import odd
+from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 from roster_pipeline_tests.oneroster.reading_aloud import Served, serve, told_by
 
 Start = Callable[..., Served]
@@ -221,6 +221,26 @@ def test_a_wrong_secret_is_tried_in_few_forms_only(sis: Start) -> None:
     with served.client(client_secret="wrong") as client, pytest.raises(SignInRefused, match="invalid_client"):
         client.connect()
     assert tokens_asked(served) <= 4
+
+
+def test_q23_a_gateway_that_forbids_what_an_old_token_asks_for_gets_a_new_one() -> None:
+    tokens = forbidden = 0
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        nonlocal tokens, forbidden
+        if path == "/token":
+            tokens += 1
+            return {"access_token": f"token-{tokens}"}
+        if path == "/users" and tokens == 1 and query.get("limit") != "1":
+            forbidden += 1
+            return Response(status_code=403)
+        return page([person("p-1")], query) if path == "/users" else None
+
+    with odd(answers, open_door=False) as client:
+        client.connect()
+        client.clock.sleep(600)
+        assert told_by(client).ids == {"p-1"}
+    assert (tokens, forbidden) == (2, 1)
 
 
 def test_what_was_learned_saves_every_question(sis: Start) -> None:

@@ -53,6 +53,7 @@ PAGING: list[tuple[str, Callable[[Api], object]]] = [
     ("endless_pages=repeat", lambda api: len(api.users(limit=100, offset=9000)) > 0),
     ("endless_pages=fresh", lambda api: not set(api.walk_some(1000)) & set(api.walk_some(2000))),
     ("past_end=empty_object", lambda api: api.get("/users", offset=9000).json() == {}),
+    ("sort_refused=500", lambda api: api.get("/users", sort="sourcedId").status_code == 500),
     ("past_end=204", lambda api: api.get("/users", offset=9000).status_code == 204),
     ("record_missing", lambda api: len(set(api.walk())) < api.sis.district.__len__()),
     ("record_doubled", lambda api: len(api.walk_pages()) > len(set(api.walk_pages()))),

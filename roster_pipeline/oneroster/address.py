@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from roster_pipeline.oneroster.errors import WrongAddress
 
@@ -23,6 +23,8 @@ COLLECTIONS = frozenset(
     )
 )
 """Paths that people paste along with the root, lower-cased."""
+OWN_PARAMETERS = frozenset(("limit", "offset", "sort", "orderby", "filter", "fields"))
+"""Parameters of single requests, which people paste along with a sample of one, lower-cased."""
 
 _VERSION_SEGMENT = re.compile(r"^v1p([012])$", re.IGNORECASE)
 _OTHER_SERVICE = re.compile(r"/ims/oneroster/(gradebook|resources)/v1p2", re.IGNORECASE)
@@ -75,7 +77,13 @@ def understand(pasted: str) -> Address:
     segments = re.sub(r"/{2,}", "/", parts.path).rstrip("/").split("/")
     while len(segments) > 1 and segments[-1].lower() in COLLECTIONS:
         segments.pop()
-    return Address(origin, "/".join(segments), parts.query)
+    return Address(origin, "/".join(segments), _kept_query(parts.query))
+
+
+def _kept_query(query: str) -> str:
+    """What goes along with every request: a query as it was pasted, without the parameters that we set ourselves."""
+    parameters = [part for part in query.split("&") if part]
+    return "&".join(part for part in parameters if unquote(part.partition("=")[0]).lower() not in OWN_PARAMETERS)
 
 
 def roots(address: Address, version: str) -> list[Root]:

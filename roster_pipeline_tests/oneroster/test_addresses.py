@@ -123,6 +123,15 @@ def test_tokens_are_looked_for_on_the_sis_itself_only() -> None:
     assert all(guess.startswith("https://sis.example.org/") for guess in guesses)
 
 
+def test_a_pasted_sample_request_limits_nothing(sis: Start) -> None:
+    served = sis()
+    told = served.told(base_url=served.url + "/ims/oneroster/rostering/v1p2/users?tenant=a&limit=1&Offset=0&filter=x")
+    assert told.complete
+    assert len(told.ids) == len(served.sis.district)
+    assert not [entry for entry in served.requests if "filter" in entry.query]
+    assert all("tenant=a" in entry.query for entry in served.asked("/users"))
+
+
 def test_a_query_of_the_pasted_base_goes_along_with_every_request(sis: Start) -> None:
     served = sis()
     assert served.told(base_url=served.url + "?tenant=a%2Fb").complete

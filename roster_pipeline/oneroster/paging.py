@@ -17,12 +17,14 @@ import numpy as np
 from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, Refused, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.moved import Moved, Revision
 from roster_pipeline.oneroster.outcomes import transient
-from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
+from roster_pipeline.oneroster.page import STANDARD_LIMIT, Collection, Page, PagingHabits
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
 
 FEWEST_AHEAD = 2
 """Pages under way while one is worked on; more, up to the limit, only where the server is what we wait for."""
+CAP_STEP = 50
+"""Page caps, from the standard's page of 100 on, are multiples of this."""
 ROUND_CAP = 10
 """Caps are round numbers: a single page of such a size is followed up even where the total says that it is all."""
 
@@ -141,6 +143,8 @@ class Listing:
             failed = isinstance(problem, ServerFailed)
             if self._habits.limit is None and not failed:
                 self.proof.ended_by = "unpaged"
+                if self._last is None or not self._came_at_once(self._last):
+                    self.proof.note("paging-ignored")
                 return None
             if transient(problem) or (self._total is not None and self._offset < self._total):
                 raise
@@ -231,6 +235,8 @@ class Listing:
             self.proof.ended_by = "total"
         elif self._total is not None:
             raise self._broken("brings the same records again before its total is reached")
+        elif first and self._begins_anew(page) and self._came_at_once(page):
+            self.proof.ended_by = "unpaged"
         elif not first or not self._begins_anew(page) or self._continues_at_one(page):
             self.proof.ended_by = "repeat"
             self.proof.note("last-page-repeats")
@@ -241,6 +247,16 @@ class Listing:
     def _begins_anew(self, page: Page) -> bool:
         """Whether a page is the first one again; else it only overlaps, at a server that drops records after paging."""
         return bool(hashes(page.records[:1])[0] == self._first_record)
+
+    def _came_at_once(self, page: Page) -> bool:
+        """Whether a page that comes whatever is asked is the whole list: small servers do not page at all.
+
+        It is not, or may not be, where the limit cut it, where it has a size at which servers cap pages, or where it
+        claims a next one, which is then to be had in a way of the server's own.
+        """
+        size = len(page.records)
+        capped = size == page.asked or (size >= STANDARD_LIMIT and size % CAP_STEP == 0)
+        return size == self._longest and not capped and not page.has_next
 
     def _continues_at_one(self, page: Page) -> bool:
         """Whether the offset works after all, asked with one record at offset 1. False for a server without paging."""
@@ -318,8 +334,6 @@ class Listing:
                 proof.note("total-disagrees")
         if proof.duplicates:
             proof.note("duplicates")
-        if proof.ended_by == "unpaged" and not self._reached():
-            proof.note("paging-ignored")
 
     def _broken(self, how: str) -> PagingBroken:
         return PagingBroken(

@@ -194,11 +194,31 @@ def test_a_total_that_counts_each_page_is_no_total() -> None:
         assert whole(told_by(client), len(PEOPLE))
 
 
-def test_a_server_that_does_not_page_at_all_is_read_without_proof() -> None:
-    with odd(users_only(lambda query: {"users": PEOPLE})) as client:
+@pytest.mark.parametrize("page_size", [1000, 20])
+@pytest.mark.parametrize(("count", "complete"), [(1, True), (20, None), (37, True), (230, True), (200, False)])
+def test_a_server_that_does_not_page_at_all_is_believed_unless_its_list_has_the_size_of_a_page(
+    page_size: int, count: int, complete: bool | None
+) -> None:
+    with odd(users_only(lambda query: {"users": PEOPLE[:count]}), page_size=page_size) as client:
         told = told_by(client)
-    assert len(told.ids) == len(PEOPLE)
-    assert told.problems == ("paging-ignored",)
+    assert len(told.ids) == count
+    assert told.complete is (page_size != count if complete is None else complete)
+    assert set(told.problems) <= {"paging-ignored"}
+
+
+def test_one_page_whatever_is_asked_that_claims_a_next_one_is_not_believed() -> None:
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        return JSONResponse(
+            {"users": PEOPLE[:37]}, headers={"Link": '<https://sis.example.org/users?page=2>; rel="next"'}
+        )
+
+    with odd(users_only(answer), page_size=1000) as client:
+        assert told_by(client).problems == ("paging-ignored",)
+
+
+def test_a_server_that_only_ignores_the_offset_is_read_where_one_page_holds_everybody(sis: Start) -> None:
+    served = sis("offset_ignored", "total_header=off", "link=off")
+    assert whole(served.told(page_size=1000), everybody(served))
 
 
 def test_a_server_that_answers_404_behind_the_end_has_ended() -> None:

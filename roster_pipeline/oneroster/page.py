@@ -38,22 +38,30 @@ class PagingHabits:
 
     limit None: it refuses every limit, and chooses itself. end_fails: it fails behind the end of a list, so that a
     listing does not ask there if it can help it. worked: a listing was answered in this session.
+    aligned: it divides the offset by the limit, so only multiples of the limit are asked for.
     """
 
     limit: int | None
     sort: bool = True
     end_fails: bool = False
     worked: bool = False
+    aligned: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return {"limit": self.limit, "sort": self.sort, "end_fails": self.end_fails}
+        return {"limit": self.limit, "sort": self.sort, "end_fails": self.end_fails, "aligned": self.aligned}
+
+    def aligned_to(self, offset: int) -> int:
+        """The offset to ask for: this one, or the next multiple of the limit."""
+        return -(-offset // self.limit) * self.limit if self.aligned and self.limit else offset
 
     @classmethod
     def recalled(cls, page_size: int, learned: Mapping[str, Any]) -> PagingHabits:
         """The owner's page size, made smaller by what an earlier session had to learn."""
         limit = learned.get("limit", page_size)
         limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
-        return cls(limit, bool(learned.get("sort", True)), bool(learned.get("end_fails")))
+        return cls(
+            limit, bool(learned.get("sort", True)), bool(learned.get("end_fails")), aligned=bool(learned.get("aligned"))
+        )
 
     def is_doubtful(self, refusal: OneRosterError) -> bool:
         """Whether a refusal may be about `sort` rather than about the collection."""

@@ -97,6 +97,8 @@ class Listing:
                 first, reached = self.proof.pages == 1, self._reached()
                 distinct = self._take(page)
                 if not self._fresh:
+                    if first and self._pages_by_number(page):
+                        continue
                     self._nothing_new(page, first, reached)
                     break
                 if reached:
@@ -138,7 +140,7 @@ class Listing:
             self.proof.ended_by = "past-end"
             return None
         try:
-            return self._collection.page(self._habits, self._offset)
+            return self._collection.page(self._habits, self._habits.aligned_to(self._offset))
         except (NotOffered, RequestRefused, ServerFailed) as problem:
             failed = isinstance(problem, ServerFailed)
             if self._habits.limit is None and not failed:
@@ -243,6 +245,19 @@ class Listing:
         else:
             self.proof.ended_by = "unpaged"
             self.proof.note("paging-ignored")
+
+    def _pages_by_number(self, page: Page) -> bool:
+        """Whether the server goes on when it is asked for no more than it gives: it divides the offset by the limit."""
+        size = len(page.records)
+        capped = page.asked is not None and size < page.asked and size % ROUND_CAP == 0
+        if self._total is not None or not capped or not self._begins_anew(page):
+            return False
+        probe = self._collection.page(self._habits, size, size)
+        if not probe.records or hashes(probe.records[:1])[0] == self._first_record:
+            return False
+        self._habits.limit, self._habits.aligned = size, True
+        self._offset -= size
+        return True
 
     def _begins_anew(self, page: Page) -> bool:
         """Whether a page is the first one again; else it only overlaps, at a server that drops records after paging."""

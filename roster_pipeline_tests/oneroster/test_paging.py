@@ -206,6 +206,17 @@ def test_a_server_that_does_not_page_at_all_is_believed_unless_its_list_has_the_
     assert set(told.problems) <= {"paging-ignored"}
 
 
+def test_a_cap_at_a_server_that_divides_the_offset_by_the_limit_is_found_out() -> None:
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        asked, size = int(query.get("limit", 100)), min(int(query.get("limit", 100)), 60)
+        number = int(query.get("offset", 0)) // asked
+        return JSONResponse({"users": PEOPLE[number * size : (number + 1) * size]})
+
+    with odd(users_only(answer), page_size=1000) as client:
+        assert whole(told_by(client), len(PEOPLE))
+        assert client.learned["paging"] == {"limit": 60, "sort": True, "end_fails": False, "aligned": True}
+
+
 def test_one_page_whatever_is_asked_that_claims_a_next_one_is_not_believed() -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:
         return JSONResponse(

@@ -13,7 +13,7 @@ from typing import Any
 from roster_pipeline.oneroster.contacts import single_guardians
 from roster_pipeline.oneroster.delta import changed_users
 from roster_pipeline.oneroster.enrollments import Memberships, read_memberships
-from roster_pipeline.oneroster.errors import OneRosterError
+from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.org_records import orgs_of
 from roster_pipeline.oneroster.outcomes import unreadable
 from roster_pipeline.oneroster.paging import Listing
@@ -154,7 +154,8 @@ def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator
 def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator[Batch]:
     """Filtered `/users`, one role at a time. A filter is proved by an answer that is not empty and all of that role.
 
-    Once proved, an empty answer for another role is believed; before that it means nothing, and the group is unread.
+    Once proved, an empty answer for another role is believed, and so is a 404, which some servers give for nobody;
+    before that it means nothing, and the group is unread.
     """
     field = "roles.role" if reading.client.version == "1.2" else "role"
     proved = False
@@ -167,6 +168,8 @@ def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator
             except OneRosterError as refusal:
                 if not unreadable(refusal):
                     raise
+                if proved and isinstance(refusal, NotOffered):
+                    continue
                 refused = True
                 break
             if not first:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from roster_pipeline.oneroster import Refused, Wanted
 from roster_pipeline_tests.oneroster.comparing import same_people
@@ -100,6 +101,24 @@ def test_q27_where_only_the_schools_have_lists_those_of_the_rostered_schools_are
             u["sourcedId"] for u in everybody.of(role, org="sch-1")
         }
     assert "sch-2" not in str([entry.path for entry in served.asked("/schools/{id}/teachers")])
+
+
+def test_q88_nobody_of_a_role_may_be_a_404_once_the_filter_is_proved() -> None:
+    people = [person("a-1", "aide"), person("h-1", "principal")]
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path in ("/students", "/teachers"):
+            return page([person(path[1:], path[1:-1])], query)
+        if path != "/users" or "filter" not in query:
+            return Response(status_code=403) if path == "/users" else None
+        found = [one for one in people if f"'{one['roles'][0]['role']}'" in query["filter"]]
+        return page(found, query) if found else Response(status_code=404)
+
+    with odd(answers) as client:
+        told = told_by(client, Wanted())
+    assert told.proof is not None
+    assert "unread:staff" not in told.problems
+    assert told.of("aide", org="sch-1")
 
 
 def test_q27_an_identifier_names_the_school_whose_lists_are_read(sis: Start) -> None:

@@ -18,10 +18,10 @@ from roster_pipeline.oneroster.org_records import orgs_of
 from roster_pipeline.oneroster.outcomes import unreadable
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
-from roster_pipeline.oneroster.role_entries import Rejection, role_entries
 from roster_pipeline.oneroster.school_lists import (
     Lists,
     belongs_to,
+    entries_of,
     listed_memberships,
     lists_of_schools,
     of_this_school,
@@ -273,8 +273,4 @@ def _missing_orgs(reading: Reading, first: list[Any]) -> Fill | None:
 
 
 def _has_role(record: Any, role: str) -> bool:
-    try:
-        entries, _ = role_entries(record)
-    except Rejection:
-        return False
-    return any(entry["role"] == role for entry in entries)
+    return any(entry["role"] == role for entry in entries_of(record) or ())

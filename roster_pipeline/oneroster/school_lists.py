@@ -13,7 +13,8 @@ from roster_pipeline.oneroster.address import segment
 from roster_pipeline.oneroster.enrollments import Memberships
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.reading import LISTED, NOT_READABLE, Batch, Fill, Reading
-from roster_pipeline.oneroster.role_entries import Rejection, role_entries
+from roster_pipeline.oneroster.user_records import UserReader
+from roster_pipeline.oneroster.usual_users import ReadUser
 from roster_pipeline.oneroster.witness import GONE_STATUSES
 
 TRUSTED_SHARE = 0.5
@@ -93,13 +94,18 @@ def sampled(records: list[Any]) -> list[list[dict[str, str | None]]]:
     for record in records:
         if not isinstance(record, dict) or str(record.get("status") or "active").lower() in GONE_STATUSES:
             continue
-        try:
-            entries, _ = role_entries(record)
-        except Rejection:
+        entries = entries_of(record)
+        if entries is None:
             continue
         if not entries or any(entry["role"] in LISTED or entry["role"] is None for entry in entries):
             found.append(entries)
     return found
+
+
+def entries_of(record: Any) -> list[dict[str, str | None]] | None:
+    """Role entries of a record as it came, in whatever spelling, as its reader sees them; None where it is rejected."""
+    user = record if type(record) is ReadUser else UserReader().one(record, [])
+    return None if user is None else list(user["roles"])
 
 
 def _name_schools(records: list[Any]) -> bool:

@@ -103,6 +103,14 @@ def test_q27_where_only_the_schools_have_lists_those_of_the_rostered_schools_are
     assert "sch-2" not in str([entry.path for entry in served.asked("/schools/{id}/teachers")])
 
 
+def test_q70_members_in_another_case_are_no_users_without_orgs(sis: Start) -> None:
+    served = sis("member_case")
+    told = served.told()
+    assert told.complete
+    assert told.proof is not None
+    assert told.proof.strategy == "users"
+
+
 def test_q88_nobody_of_a_role_may_be_a_404_once_the_filter_is_proved() -> None:
     people = [person("a-1", "aide"), person("h-1", "principal")]
 

@@ -129,16 +129,12 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
 @school.command("resume", epilog=examples("roster school resume oak"))
 def resume(key: SchoolKey, who: Who = None) -> None:
     """Let a school that was paused after a week of failed evenings run by itself again."""
-    from roster_pipeline.directory import alerts, audit, tenants
+    from roster_pipeline.desk.school_changes import resume_school
 
     with open_directory() as database, database.begin() as opened:
-        row = tenants.get_school(opened, key)
-        paused = alerts.resume(opened, row.id)
-        if paused:
-            audit.record(
-                opened, who=who_asks(who), what="school resumed", district_id=row.district_id, school_id=row.id
-            )
-    note(f"School {key} runs by itself again." if paused else f"School {key} was not paused.")
+        paused = resume_school(opened, key, who=who_asks(who))
+    again = f"School {key} runs by itself again, from its next evening on."
+    note(again if paused else f"School {key} was not paused.")
 
 
 def as_data(row: SchoolRow) -> dict[str, Any]:

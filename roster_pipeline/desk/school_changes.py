@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sqlalchemy import Connection
 
 from roster_pipeline.desk.changed import Changed, ChangedMeanwhile, changed_names
 from roster_pipeline.desk.last_test import may_be_automatic, runs_untested
 from roster_pipeline.desk.wrong_field import WrongField
-from roster_pipeline.directory import audit, tenants
+from roster_pipeline.directory import alerts, audit, tenants
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.due import begin_with_next_evening
 from roster_pipeline.settings import SchoolSettings
 
 WHAT = "school changed"
@@ -22,6 +25,8 @@ def add_school(
     row = tenants.add_school(conn, connection_key, key, name, settings)
     _its_own(conn, row)
     audit.record(conn, who=who, what="school added", district_id=row.district_id, school_id=row.id)
+    if settings.automatic:
+        begin_with_next_evening(conn, row.id, settings, datetime.now(UTC))
     return row
 
 
@@ -59,6 +64,8 @@ def change_school(
         school_id=now.id,
         details={"changed": names, "revision": after.revision},
     )
+    if after.settings.automatic and not now.settings.automatic:
+        begin_with_next_evening(conn, now.id, after.settings, datetime.now(UTC))
     if before is not None:
         may_be_automatic(before, after)
     return Changed(names, [key] if runs_untested(after) else [])
@@ -69,3 +76,16 @@ def _its_own(conn: Connection, row: SchoolRow) -> None:
     other = tenants.namesake(conn, row)
     if other is not None:
         raise WrongField("school_id", f"This is the School ID of {other}; each school of a connection has its own.")
+
+
+def resume_school(conn: Connection, key: str, *, who: str) -> bool:
+    """Let a paused school run by itself again, from its next evening on. False if it was not paused.
+
+    Raises UnknownKey.
+    """
+    row = tenants.get_school(conn, key)
+    if not alerts.resume(conn, row.id):
+        return False
+    begin_with_next_evening(conn, row.id, row.settings, datetime.now(UTC))
+    audit.record(conn, who=who, what="school resumed", district_id=row.district_id, school_id=row.id)
+    return True

@@ -11,8 +11,11 @@ from datetime import UTC, datetime, timedelta
 from datetime import time as wall_time
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection
+
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.nights import Automatic, automatic_schools, note_asked
+from roster_pipeline.settings import SchoolSettings
 
 CATCH_UP = timedelta(hours=12)
 """An evening that was missed (machine down) is still started this long after its time, once."""
@@ -69,6 +72,12 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     if school.asked_attempt == FIRST and failed and school.failed_at and now - school.failed_at >= AGAIN_AFTER:
         return second
     return None
+
+
+def begin_with_next_evening(conn: Connection, school_id: int, settings: SchoolSettings, now: datetime) -> None:
+    """Note that nothing is to be made up for: a school that runs by itself only from now on missed no evening."""
+    night = evening_of(settings.sync_time, settings.zone, now).astimezone(settings.zone).date().isoformat()
+    note_asked(conn, [(school_id, night, FIRST)], now)
 
 
 def due_schools(database: Database, now: datetime) -> list[DueSchool]:

@@ -11,7 +11,8 @@ import dagster as dg
 import pytest
 
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.directory import failures, tenants
+from roster_pipeline.desk.school_changes import add_school, change_school, resume_school
+from roster_pipeline.directory import alerts, failures, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.nights import Automatic, automatic_schools
 from roster_pipeline.evening.due import FIRST, SECOND, due, due_schools, evening_of
@@ -137,3 +138,31 @@ def test_the_schedule_asks_by_the_partition_tag_alone(oak: Database, database_ur
     assert request.partition_key is None or request.tags["dagster/partition"] == "oak"
     assert request.tags["dagster/partition"] == "oak"
     assert request.tags["roster/connection"] == "sis"
+
+
+def test_a_school_that_is_switched_on_or_resumed_begins_with_its_next_evening(oak: Database) -> None:
+    now = datetime.now(UTC)
+    an_hour_ago = (now - timedelta(hours=1)).time().replace(microsecond=0)
+    settings = SchoolSettings(school_id="2", automatic=True, sync_time=an_hour_ago)
+    with oak.begin() as conn:
+        change_school(conn, "elm", who="ada", settings=settings)
+        add_school(conn, "sis", "ash", "Ash", settings, who="ada")
+        tenants.add_school(conn, "sis", "fir", "Fir", settings)
+        paused = tenants.get_school(conn, "fir").id
+        alerts.open_alert(conn, "school fir", alerts.PAUSED, "It failed for a week", school=paused)
+        assert resume_school(conn, "fir", who="ada")
+        assert not resume_school(conn, "fir", who="ada")
+    mine = {"elm", "ash", "fir"}
+    assert not mine & {one.key for one in due_schools(oak, now + MINUTES)}
+    assert mine <= {one.key for one in due_schools(oak, now + timedelta(hours=23, minutes=30))}
+
+
+def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_evening_is_lost(oak: Database) -> None:
+    now = datetime.now(UTC)
+    with oak.begin() as conn:
+        before = SchoolSettings(school_id="2", automatic=True, sync_time=(now + timedelta(hours=1)).time())
+        change_school(conn, "elm", who="ada", settings=before)
+    with oak.begin() as conn:
+        earlier = before.model_copy(update={"sync_time": (now - timedelta(hours=1)).time()})
+        change_school(conn, "elm", who="ada", settings=earlier)
+    assert "elm" in {one.key for one in due_schools(oak, now + MINUTES)}

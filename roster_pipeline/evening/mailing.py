@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database
 from roster_pipeline.embedded import home
-from roster_pipeline.report import Mail, PermanentDeliveryError, TemporaryDeliveryError, mailer_from
+from roster_pipeline.report import Mail, PermanentDeliveryError, ServerAwayError, TemporaryDeliveryError, mailer_from
 
 MOST_AT_ONCE = 200
 """Mails of one look; the rest waits for the next, so that a tick stays short."""
+MOST_SECONDS = 20.0
+"""After so long no mail is begun any more: Dagster waits 60 s for a look, and a slow server takes 30 s for one mail."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,16 @@ class Sent:
 
 
 def send_due(database: Database) -> Sent:
-    """Send what is due, by SMTP or into the folder `outbox` of the home folder. Raises MailSettingsError."""
+    """Send what is due, by SMTP or into the folder `outbox` of the home folder. Raises MailSettingsError.
+
+    A server that is away ends the look: every other mail would wait as long for it, and use up one of its tries.
+    """
     mailer = mailer_from(os.environ, home() / "outbox")
     sent = failed = dead = 0
+    away, until = False, time.monotonic() + MOST_SECONDS
     for _ in range(MOST_AT_ONCE):
+        if away or time.monotonic() > until:
+            break
         with database.begin() as connection:
             waiting = outbox.due(connection, limit=1)
             if not waiting:
@@ -39,6 +48,7 @@ def send_due(database: Database) -> Sent:
             except TemporaryDeliveryError as problem:
                 alive = outbox.failed(connection, letter.id, problem.message)
                 failed, dead = failed + alive, dead + (not alive)
+                away = isinstance(problem, ServerAwayError)
             except PermanentDeliveryError as problem:
                 outbox.failed(connection, letter.id, problem.message, permanent=True)
                 dead += 1

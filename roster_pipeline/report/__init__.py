@@ -23,6 +23,7 @@ from roster_pipeline.report.delivery import (
     MailError,
     MailSettingsError,
     PermanentDeliveryError,
+    ServerAwayError,
     TemporaryDeliveryError,
 )
 from roster_pipeline.report.mail import Mail, message_id
@@ -48,6 +49,7 @@ __all__ = [
     "RoleCounts",
     "RoleSize",
     "RowDetails",
+    "ServerAwayError",
     "SyncReport",
     "TemporaryDeliveryError",
     "mailer_from",

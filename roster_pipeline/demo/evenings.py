@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from roster_pipeline.demo import story
 from roster_pipeline.demo.setup import fresh_databases, register
-from roster_pipeline.demo.sis import simulated
+from roster_pipeline.demo.sis import PORT, simulated
 from roster_pipeline.demo.summary import Line, tables_of
+from roster_pipeline.report.delivery import SMTP_URL
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.sis import Sis
 
@@ -27,6 +29,7 @@ def run_demo(console: Console) -> int:
     """Run the demo; returns the exit code. Everything it starts ends with it."""
     began = time.monotonic()
     people = story.districts()
+    os.environ.pop(SMTP_URL, None)  # its people are made up, and so are their addresses: no server shall see them
     with console.status("starting PostgreSQL"):
         database = fresh_databases()
     lines: list[Line] = []
@@ -51,7 +54,7 @@ def run_demo(console: Console) -> int:
         database.close()
     for table in tables_of(lines, story.NIGHTS):
         console.print(table)
-    _say_where(console, sent, time.monotonic() - began)
+    _say_where(console, sent, base_url, time.monotonic() - began)
     failed = [line for line in lines if line.problem]
     for line in failed:
         console.print(f"[red]{escape(line.problem or '')}[/red]")
@@ -95,12 +98,15 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _say_where(console: Console, mails: int, seconds: float) -> None:
+def _say_where(console: Console, mails: int, base_url: str, seconds: float) -> None:
+    port = urlsplit(base_url).port
+    same = "" if port == PORT else f" --simulator-port {port}"
     outbox = os.path.relpath(os.path.join(os.environ["ROSTER_HOME"], "outbox"))  # noqa: PTH118
     console.print(
         f"\n{mails} report e-mails lie in [bold]{outbox}/*.eml[/bold]; open them with any mail program.\n"
         "What is held, and why:     [bold]roster hold show lincoln-high[/bold]\n"
         "The people as they stand:  [bold]roster people lincoln-high[/bold]\n"
-        "The Dagster UI on all this: [bold]make dev[/bold], then http://127.0.0.1:3000\n"
+        f"The Dagster UI on all this: [bold]{f'roster dev{same}' if same else 'make dev'}[/bold], "
+        "then http://127.0.0.1:3000\n"
         f"(roster is .venv/bin/roster.) Done in {seconds:.0f} s."
     )

@@ -11,7 +11,7 @@ from roster_pipeline.demo import story
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.embedded import Addresses, home, prepare_environment
+from roster_pipeline.embedded import Addresses, home, plain_connection, prepare_environment
 
 
 class DemoRefusedError(Exception):
@@ -47,14 +47,18 @@ def fresh_databases() -> Database:
 def _recreate(found: Addresses) -> None:
     for address in (found.roster, found.dagster):
         url = make_url(address)
-        admin = url.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-        with psycopg.connect(admin, autocommit=True) as server:
+        with plain_connection(url.set(database="postgres")) as server:
             name = psycopg.sql.Identifier(url.database or "")
             try:
                 server.execute(psycopg.sql.SQL("drop database {}").format(name))
             except psycopg.errors.ObjectInUse:
                 raise DemoRefusedError(
                     "Another process works on the demo's databases.\nStop it first (make dev?) and run the demo again."
+                ) from None
+            except psycopg.errors.InsufficientPrivilege:
+                raise DemoRefusedError(
+                    "The demo starts from empty databases, and this user may not make them anew.\n"
+                    "Let it (alter role ... createdb), or unset ROSTER_DATABASE_URL to use the embedded server."
                 ) from None
             server.execute(psycopg.sql.SQL("create database {}").format(name))
 

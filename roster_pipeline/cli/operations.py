@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from roster_pipeline.cli.failing import FAILED
+from roster_pipeline.cli.failing import FAILED, CommandError
 from roster_pipeline.cli.printing import note, print_facts, print_json, print_table, safe
 from roster_pipeline.cli.session import AsJson, open_directory
 from roster_pipeline.cli.testing import MARKS
@@ -28,13 +29,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Look at database, schema, key, mail, disk and daemon; exit code 1 when something is red."""
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import prepare_environment
-    from roster_pipeline.evening.checkup import checkup
-
-    database = Database(prepare_environment().roster)
-    items = [*checkup(database, sis=sis), _daemon(), _versions()]
-    database.close()
+    items = [*_installation(sis), _versions()]
     if as_json:
         print_json([vars(item) for item in items])
     else:
@@ -77,9 +72,30 @@ def metrics(
         typer.echo(text, nl=False)
         return
     draft = textfile.with_name(f".{textfile.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(textfile)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(textfile)
+    except OSError as problem:
+        raise CommandError(
+            f"{textfile} cannot be written: {problem.strerror}.\nThe folder must be there, and yours to write to."
+        ) from None
     note(f"Written to {textfile}.")
+
+
+def _installation(sis: bool) -> Iterator[Item]:
+    """Without a database there is nothing more to look at, the daemon included: it tells there that it lives."""
+    from roster_pipeline.directory.database import Database
+    from roster_pipeline.embedded import DatabaseRefusedError, prepare_environment
+    from roster_pipeline.evening.checkup import Item, checkup
+
+    try:
+        database = Database(prepare_environment().roster)
+    except DatabaseRefusedError as problem:
+        yield Item("database", False, problem.message, problem.remedy)
+        return
+    yield from checkup(database, sis=sis)
+    database.close()
+    yield _daemon()
 
 
 def _daemon() -> Item:

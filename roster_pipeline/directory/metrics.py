@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 SCHOOLS = """
 select s.key as school, extract(epoch from done.at) as last_sync, done.seconds, done.held,
     (select count(*) from failure f where f.school_id = s.id and f.at > coalesce(done.at, '-infinity')) as failures,
-    exists (select from alert a where a.school_id = s.id and a.cause = 'paused' and a.cleared_at is null) as paused
+    exists (select from alert a where a.school_id = s.id and a.cause = 'paused' and a.cleared_at is null) as paused,
+    coalesce((s.settings ->> 'automatic')::boolean, false) as automatic
 from school s
 left join lateral (
     select y.at, extract(epoch from y.at - p.taken_at) as seconds,

@@ -6,15 +6,20 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from roster_pipeline.directory import alerts, migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.errors import DirectoryError
-from roster_pipeline.directory.secrets import unseal
+from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.embedded import home
 from roster_pipeline.evening.connecting import client_of, is_bundle
+from roster_pipeline.evening.pruning import Retention
+from roster_pipeline.evening.telling import ALERTS_TO, operators
+from roster_pipeline.evening.watching import HEARTBEAT_URL
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.report import MailError, mailer_from
+from roster_pipeline.report.mail import address_of
 
 LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
@@ -39,7 +44,8 @@ def checkup(database: Database, *, sis: bool) -> Iterator[Item]:
         return
     yield Item("database", True, "answers")
     current = revision == migrate.head()
-    yield Item("schema", current, f"revision {revision}, needed {migrate.head()}", "" if current else "roster init")
+    found = f"revision {revision}" if revision else "none yet"
+    yield Item("schema", current, f"{found}, needed {migrate.head()}", "" if current else "Run: roster init")
     if not current:
         return
     with database.begin() as connection:
@@ -47,6 +53,9 @@ def checkup(database: Database, *, sis: bool) -> Iterator[Item]:
         open_now = alerts.open_alerts(connection)
     yield _key(connections)
     yield _mail()
+    yield _told()
+    yield _heartbeat()
+    yield _retention()
     free = shutil.disk_usage(home()).free
     room = "" if free >= LEAST_FREE else f"Make room under {home()}."
     yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
@@ -58,16 +67,19 @@ def checkup(database: Database, *, sis: bool) -> Iterator[Item]:
 
 
 def _key(connections: list[tenants.ConnectionRow]) -> Item:
-    closed = []
+    try:
+        seal("")
+    except DirectoryError as problem:
+        return Item("key", False, problem.message, problem.remedy)
+    closed: dict[str, DirectoryError] = {}
     for one in connections:
         try:
             unseal(one.secret) if one.secret else None
-        except DirectoryError:
-            closed.append(one.key)
+        except DirectoryError as problem:
+            closed[one.key] = problem
     if closed:
-        return Item(
-            "key", False, f"does not open the secret of: {', '.join(closed)}", "Set the ROSTER_SECRET_KEY they had."
-        )
+        first = next(iter(closed.values()))
+        return Item("key", False, f"does not open {', '.join(closed)}: {first.message}", first.remedy)
     return Item("key", True, f"opens the secrets of {len(connections)} connections")
 
 
@@ -80,6 +92,39 @@ def _mail() -> Item:
     return Item(
         "mail", True if smtp else None, "the server answers" if smtp else "goes to a folder: no ROSTER_SMTP_URL"
     )
+
+
+def _told() -> Item:
+    addresses = operators()
+    if not addresses:
+        return Item("alerts", None, f"go to owners alone: no {ALERTS_TO}")
+    try:
+        for address in addresses:
+            address_of(address)
+    except ValueError:
+        return Item(
+            "alerts", False, "not all can be sent", f"Correct {ALERTS_TO}: e-mail addresses, with commas between."
+        )
+    return Item("alerts", True, f"go to {len(addresses)} addresses of operators too")
+
+
+def _heartbeat() -> Item:
+    """Only looked at: to call it would say that the daemon ticks."""
+    given = os.environ.get(HEARTBEAT_URL, "").strip()
+    if not given:
+        return Item("heartbeat", None, f"nobody outside is told that the daemon ticks: no {HEARTBEAT_URL}")
+    parts = urlsplit(given)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return Item("heartbeat", False, "its address is no web address", f"Correct {HEARTBEAT_URL}.")
+    return Item("heartbeat", True, "is sent by the daemon")
+
+
+def _retention() -> Item:
+    try:
+        kept = Retention.from_environment()
+    except DirectoryError as problem:
+        return Item("retention", False, problem.message, problem.remedy)
+    return Item("retention", True, f"{kept.syncs} syncs, {kept.days} days, Dagster's runs {kept.run_days} days")
 
 
 def _sis(one: tenants.ConnectionRow) -> Item:

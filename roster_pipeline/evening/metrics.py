@@ -13,6 +13,7 @@ OF_A_SCHOOL = {
     "seconds": ("roster_sync_duration_seconds", "From the end of the fetch to the end of the last sync"),
     "held": ("roster_held_rows", "Changes that the last sync held"),
     "failures": ("roster_failures_since_sync", "Failed steps since the last finished sync"),
+    "automatic": ("roster_automatic", "1 where the school runs every evening by itself"),
     "paused": ("roster_paused", "1 where the school is paused after a week of failed evenings"),
 }
 OF_ALL = {

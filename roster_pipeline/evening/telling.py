@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from sqlalchemy import Connection
 
@@ -23,8 +24,7 @@ def tell(
     owners_too: False where the owners know already, so that only the operators are told.
     """
     owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
-    operators = [address.strip() for address in os.environ.get(ALERTS_TO, "").split(",")]
-    recipients = [address for address in dict.fromkeys([*owners, *operators]) if address]
+    recipients = list(dict.fromkeys([*owners, *operators()]))
     return bool(recipients) and outbox.put(
         connection,
         message_id=message_id("alert", *identity),
@@ -34,6 +34,11 @@ def tell(
         recipients=recipients,
         mail=mail,
     )
+
+
+def operators() -> list[str]:
+    """The operators' addresses, as they were given. Semicolons count too: a mail would lose what is behind one."""
+    return [address.strip() for address in re.split("[,;]", os.environ.get(ALERTS_TO, "")) if address.strip()]
 
 
 def sharing(connection: Connection, school: SchoolRow) -> list[SchoolRow]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy.engine import URL, make_url
 
@@ -42,3 +44,65 @@ def test_metrics_go_to_stdout_or_whole_into_a_file(school: Roster, tmp_path: Pat
     assert target.read_text() == school("metrics").out
     assert 'roster_failures_since_sync{school="oak"} 0' in target.read_text()
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_metrics_that_cannot_be_written_are_told_with_the_reason(school: Roster, tmp_path: Path) -> None:
+    answer = school("metrics", "--textfile", tmp_path / "nowhere" / "roster.prom")
+    assert answer.code == 1
+    assert "cannot be written: No such file or directory" in answer.err
+
+
+NO_DATABASE = {
+    "not an address": ("db.example.org", "is not the address of a database", "Write ROSTER_DATABASE_URL like"),
+    "another server": ("mysql://db.example.org/roster", "PostgreSQL database", "Write ROSTER_DATABASE_URL like"),
+    "nobody there": ("postgresql://u:s3cret@127.0.0.1:9/roster", "cannot be reached", "Check ROSTER_DATABASE_URL"),
+}
+
+
+@pytest.mark.parametrize("case", NO_DATABASE)
+def test_without_a_database_every_command_says_what_to_do_and_doctor_is_red(
+    roster: Roster, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, said, remedy = NO_DATABASE[case]
+    monkeypatch.setenv("ROSTER_DATABASE_URL", address)
+    answer = roster("school", "list")
+    assert (answer.code, answer.out) == (1, "")
+    first, second = answer.err.splitlines()
+    assert said in first
+    assert second.startswith(remedy)
+    looked = roster("doctor", "--json")
+    assert looked.code == 1
+    assert [(item["name"], item["ok"]) for item in looked.data] == [("database", False), ("versions", None)]
+    assert looked.data[0]["detail"] == first
+    assert "s3cret" not in answer.err + looked.out
+
+
+def test_a_user_who_may_not_make_or_enter_a_database_is_told_which_is_missing(
+    roster: Roster, postgres_server: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"modest_{os.getpid()}"
+    admin = postgres_server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as server:
+        server.execute(f"create role {name} login")
+        server.execute(f"create database {name}_closed")
+        server.execute(f"revoke connect on database {name}_closed from public")
+        try:
+            wanted = {f"{name}_none": f"create database {name}_none owner {name}", f"{name}_closed": "rights"}
+            for database, remedy in wanted.items():
+                address = postgres_server.set(username=name, database=database).render_as_string(hide_password=False)
+                monkeypatch.setenv("ROSTER_DATABASE_URL", address)
+                answer = roster("school", "list")
+                assert answer.code == 1
+                assert database in answer.err
+                assert remedy in answer.err.splitlines()[1]
+        finally:
+            server.execute(f"drop database {name}_closed")
+            server.execute(f"drop role {name}")
+
+
+def test_a_home_that_cannot_be_made_is_told(roster: Roster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ROSTER_HOME", str(tmp_path / "file" / "home"))
+    answer = roster("doctor")
+    assert answer.code == 1
+    assert "Set ROSTER_HOME to another." in answer.err

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.directory import secrets
+from roster_pipeline.directory.database import Database
 from roster_pipeline.evening.checkup import checkup
 from roster_pipeline.evening.metrics import exposition
 from roster_pipeline.evening.pruning import Retention, RetentionNotUsable
@@ -66,6 +69,9 @@ def test_metrics_count_by_school_key_and_name_nobody(town: Town) -> None:
     age = datetime.now(UTC).timestamp() - float(values['roster_last_sync_timestamp_seconds{school="lincoln"}'])
     assert 0 <= age < timedelta(minutes=5).total_seconds()
     assert values["roster_outbox_dead"] == "0"
+    assert float(values['roster_automatic{school="lincoln"}']) == 0
+    town.set_school("lincoln", automatic=True)
+    assert 'roster_automatic{school="lincoln"} 1.000' in exposition(town.database)
     with town.database.begin() as conn:
         names = set(conn.scalars(text("select family_name from person union select email from person")))
     assert not [name for name in names if name and name in shown]
@@ -75,9 +81,10 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {item.name: item.ok for item in checkup(town.database, sis=True)}
-    assert found.pop("mail") is None
-    assert set(found.values()) == {True}
-    assert {"database", "schema", "key", "disk", "SIS sis"} == set(found)
+    notes = {name for name, ok in found.items() if ok is None}
+    assert notes == {"mail", "alerts", "heartbeat"}, "nothing of it is set"
+    assert set(found.values()) == {True, None}
+    assert {"database", "schema", "key", "disk", "retention", "SIS sis"} == set(found) - notes
     town.set_connection(secret="wrong")
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
@@ -85,6 +92,38 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     assert (found["mail"], found["SIS sis"], found["database"]) == (False, False, True)
     monkeypatch.setenv("ROSTER_SECRET_KEY", "A" * 43 + "=")
     assert {item.name: item.ok for item in checkup(town.database, sis=False)}["key"] is False
+
+
+UNUSABLE = {
+    "key": ("ROSTER_SECRET_KEY", "abc", "is not a key"),
+    "alerts": ("ROSTER_ALERTS_TO", "ops@example.org; the office", "not all can be sent"),
+    "heartbeat": ("ROSTER_HEARTBEAT_URL", "monitor.example.org/beat", "no web address"),
+    "retention": ("ROSTER_KEEP_DAYS", "ninety", "ROSTER_KEEP_DAYS"),
+    "mail": ("ROSTER_MAIL_FROM", "the office", "no"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_the_check_up_is_red_where_a_setting_cannot_be_used(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    variable, given, said = UNUSABLE[name]
+    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("ROSTER_SECRET_KEY", secrets.new_key())
+    monkeypatch.setenv(variable, given)
+    (red,) = [item for item in checkup(database, sis=False) if item.ok is False]
+    assert red.name == name
+    assert said in red.detail
+    assert variable in f"{red.detail} {red.remedy}"
+
+
+def test_the_check_up_says_which_secrets_a_key_does_not_open(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROSTER_SECRET_KEY", secrets.new_key())
+    key = {item.name: item for item in checkup(town.database, sis=False)}["key"]
+    assert (key.ok, key.detail) == (False, "does not open sis: The stored Client Secret was sealed with another key.")
+    town.set_connection(secret="env:SECRET_OF_SIS")
+    key = {item.name: item for item in checkup(town.database, sis=False)}["key"]
+    assert (key.ok, "SECRET_OF_SIS" in key.remedy) == (False, True)
 
 
 def test_the_definitions_hold_both_schedules_and_all_sensors() -> None:

@@ -15,6 +15,8 @@ WRONG_USAGE = 2
 HELD = 3
 INTERRUPTED = 130
 OURS = "roster_pipeline."
+SAID = {"date_": "write a day as YYYY-MM-DD", "time_": "write a time as HH:MM"}
+"""Kinds of wrong settings whose message speaks to programmers."""
 
 
 class CommandError(Exception):
@@ -58,6 +60,7 @@ def _wrong_settings(problem: Any) -> str:
     """One line per wrong setting: which, and what would be right. The value given is not repeated."""
     lines = []
     for error in problem.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join(str(part) for part in error["loc"]) or "settings"
-        lines.append(f"{name}: {error['msg'].removeprefix('Value error, ')}")
+        name = ".".join(part for part in error["loc"] if isinstance(part, str)) or "settings"
+        said = next((words for kind, words in SAID.items() if error["type"].startswith(kind)), error["msg"])
+        lines.append(f"{name}: {said.removeprefix('Value error, ')}")
     return "\n".join(lines)

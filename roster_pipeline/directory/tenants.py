@@ -31,7 +31,8 @@ class KeyTaken(DirectoryError):
     """The key of a new district, connection or school is in use. Keys are unique over all districts."""
 
     def __init__(self, kind: str, key: str) -> None:
-        super().__init__(f"There is already a {kind} {key}.", f"Choose another key, or: roster {kind} set {key}")
+        change = "." if kind == "district" else f", or change that one: roster {kind} set {key}"
+        super().__init__(f"There is already a {kind} {key}.", f"Choose another key{change}")
         self.kind = kind
         self.key = key
 

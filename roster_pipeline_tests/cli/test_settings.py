@@ -145,6 +145,13 @@ def test_unknown_and_taken_keys_are_told_with_the_remedy(shared_school: Roster) 
     taken = shared_school("school", "add", "oak", "--connection", "sis", "--school-id", "1", "--name", "Oak")
     assert taken.code == 1
     assert "already a school oak" in taken.err
+    assert "roster school set oak" in taken.err
+    district = shared_school("district", "list", "--json").data[0]["key"]
+    taken = shared_school("district", "add", district, "--name", "Again")
+    assert (taken.code, taken.err.splitlines()) == (
+        1,
+        [f"There is already a district {district}.", "Choose another key."],
+    )
 
 
 def test_a_key_that_could_be_no_partition_is_wrong_usage(shared_school: Roster) -> None:

@@ -99,7 +99,8 @@ def prepare_environment() -> Addresses:
     found = addresses()
     os.environ[DATABASE_URL] = found.roster
     os.environ[DAGSTER_URL] = found.dagster
-    os.environ.setdefault(SECRET_KEY, _own_key())
+    if not os.environ.get(SECRET_KEY):
+        os.environ[SECRET_KEY] = _own_key()
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     return found
 

@@ -13,6 +13,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.embedded import Addresses, home, plain_connection, prepare_environment
 
+MAY_CREATE = "select 1 from pg_roles where rolname = current_user and (rolcreatedb or rolsuper)"
+
 
 class DemoRefusedError(Exception):
     """The database holds what the demo may not touch."""
@@ -48,17 +50,17 @@ def _recreate(found: Addresses) -> None:
     for address in (found.roster, found.dagster):
         url = make_url(address)
         with plain_connection(url.set(database="postgres")) as server:
+            if not server.execute(MAY_CREATE).fetchone():
+                raise DemoRefusedError(
+                    "The demo starts from empty databases, and this user may not make them anew.\n"
+                    "Let it (alter role ... createdb), or unset ROSTER_DATABASE_URL to use the embedded server."
+                )
             name = psycopg.sql.Identifier(url.database or "")
             try:
                 server.execute(psycopg.sql.SQL("drop database {}").format(name))
             except psycopg.errors.ObjectInUse:
                 raise DemoRefusedError(
                     "Another process works on the demo's databases.\nStop it first (make dev?) and run the demo again."
-                ) from None
-            except psycopg.errors.InsufficientPrivilege:
-                raise DemoRefusedError(
-                    "The demo starts from empty databases, and this user may not make them anew.\n"
-                    "Let it (alter role ... createdb), or unset ROSTER_DATABASE_URL to use the embedded server."
                 ) from None
             server.execute(psycopg.sql.SQL("create database {}").format(name))
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
+from roster_pipeline.demo.story import DISTRICT
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 
@@ -82,3 +83,31 @@ def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(environmen
 def _numbers(night: str, school: str) -> list[int]:
     line = next(line for line in night.splitlines() if line.startswith(school) and "noon" not in line)
     return [0 if word == "·" else int(word) for word in line.removeprefix(school).split()]
+
+
+def test_the_demo_drops_no_database_that_it_may_not_make_anew(
+    environment: dict[str, str], postgres_server: URL
+) -> None:
+    given = make_url(environment["ROSTER_DATABASE_URL"])
+    user = f"modest_{secrets.token_hex(4)}"
+    admin = postgres_server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    environment["ROSTER_DATABASE_URL"] = given.set(username=user).render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as server:
+        role = sql.Identifier(user)
+        server.execute(sql.SQL("create role {} login").format(role))
+        names = [given.database or "", f"{given.database}_dagster"]
+        for name in names:
+            server.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), role))
+        subprocess.run([*COMMAND[:-1], "init"], env=environment, check=True, capture_output=True, timeout=PATIENCE)
+        database = Database(environment["ROSTER_DATABASE_URL"])
+        with database.begin() as conn:
+            tenants.add_district(conn, DISTRICT, "Of an earlier demo")
+        database.close()
+        ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert ran.returncode == 1
+        assert "may not make them anew" in ran.stderr
+        there = server.execute("select count(*) from pg_database where datname = any(%s)", [names]).fetchone()
+        for name in names:
+            server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        server.execute(sql.SQL("drop role {}").format(role))
+    assert there == (2,)

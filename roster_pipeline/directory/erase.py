@@ -12,14 +12,13 @@ from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
 
 RECORDS = """
-select array_agg(distinct sourced_id) from (
-    select sourced_id from link where district_id = :district and person_id = :person
-    union
-    select after ->> 'sourced_id' from change_log
-    where district_id = :district and person_id = :person and entity = 'link'
-) known where sourced_id is not null
+select connection_id, sourced_id from link where district_id = :district and person_id = :person
+union
+select cast(after ->> 'connection_id' as bigint), after ->> 'sourced_id' from change_log
+where district_id = :district and person_id = :person and entity = 'link' and after ->> 'sourced_id' is not null
 """
-"""Also the records that were once linked."""
+"""The SISs' records, also those that were once linked. Another SIS may call somebody else by the same sourcedId."""
+THEIRS = "unnest(cast(:connections as bigint[]), cast(:sourced_ids as text[])) theirs (connection_id, sourced_id)"
 
 SCRUB = (
     "delete from contact where district_id = :district and person_id = :person",
@@ -29,8 +28,11 @@ SCRUB = (
     "update change_log set before = null, after = null where district_id = :district and person_id = :person",
     "update outbox o set attachment = null from school s "
     "where s.id = o.school_id and s.district_id = :district and o.attachment is not null",
-    "delete from plan_row r using plan p where p.id = r.plan_id and p.district_id = :district "
-    "and (r.person_id = :person or r.sourced_ids && cast(:records as text[]))",
+    "delete from plan_row r using plan p "
+    "where p.id = r.plan_id and p.district_id = :district and r.person_id = :person",
+    f"delete from plan_row r using plan p, snapshot s, {THEIRS} "  # noqa: S608
+    "where p.id = r.plan_id and s.id = p.snapshot_id and s.connection_id = theirs.connection_id "
+    "and theirs.sourced_id = any(r.sourced_ids)",
 )
 OF_SNAPSHOT = (
     "raw_user",
@@ -53,18 +55,19 @@ def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reaso
     given = {"district": district_id, "person": person_id}
     if conn.scalar(text("select id from person where district_id = :district and id = :person"), given) is None:
         raise UnknownPerson(person_id)
-    records = {**given, "records": conn.scalar(text(RECORDS), given) or []}
+    known = conn.execute(text(RECORDS), given).all()
+    records = {**given, "connections": [row[0] for row in known], "sourced_ids": [row[1] for row in known]}
     for statement in SCRUB:
         conn.execute(text(statement), records)
     for table in OF_SNAPSHOT:
-        conn.execute(text(_of_district(table, "snapshot", "snapshot_id")), records)
+        conn.execute(text(_records_in(table, "snapshot")), records)
     for table in OF_PULL:
-        conn.execute(text(_of_district(table, "pull", "pull_id")), records)
+        conn.execute(text(_records_in(table, "pull")), records)
     audit.record(conn, who=who, what="person erased", district_id=district_id, person_id=person_id, reason=reason)
 
 
-def _of_district(table: str, owner: str, key: str) -> str:
+def _records_in(table: str, owner: str) -> str:
     return (
-        f"delete from {table} t using {owner} o where o.id = t.{key} and o.district_id = :district "  # noqa: S608
-        "and t.sourced_id = any(cast(:records as text[]))"
+        f"delete from {table} t using {owner} o, {THEIRS} where o.id = t.{owner}_id "  # noqa: S608
+        "and o.connection_id = theirs.connection_id and t.sourced_id = theirs.sourced_id"
     )

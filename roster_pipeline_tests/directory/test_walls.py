@@ -7,7 +7,7 @@ import traceback
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import audit, people
+from roster_pipeline.directory import audit, people, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.erase import erase
 from roster_pipeline.directory.errors import DatabaseUnreachable, DirectoryError, RowRefused, StatementFailed
@@ -124,3 +124,22 @@ def test_erasing_a_person_leaves_no_trace_but_the_fact(database: Database, linco
     assert one(database, "select count(*) from person") == 1
     with database.begin() as conn, pytest.raises(UnknownPerson):
         erase(conn, lincoln.district_id, person, who="owner", reason="again")
+
+
+def test_erasing_a_person_leaves_the_namesake_of_their_sourced_id_in_another_sis(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as conn:
+        tenants.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
+        elsewhere = add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
+    both = {}
+    for school in (lincoln, elsewhere):
+        both[school.key] = snapshot_of(database, school, user("u1", school.settings.school_id))
+        sync_rows(database, school, newcomer("u1"), snapshot_id=both[school.key])
+    erased = one(database, "select person_id from link where connection_id = :c", c=lincoln.connection.id)
+    with database.begin() as conn:
+        erase(conn, lincoln.district_id, erased, who="owner", reason="asked to be forgotten")
+    kept = "select (select count(*) from raw_user where snapshot_id = :s), (select count(*) from plan_row r "
+    kept += "join plan p on p.id = r.plan_id where p.snapshot_id = :s)"
+    assert every(database, kept, s=both[lincoln.key]) == [(0, 0)]
+    assert every(database, kept, s=both["elsewhere"]) == [(1, 1)]

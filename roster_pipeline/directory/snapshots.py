@@ -104,10 +104,21 @@ order by sourced_id <> :given limit 2
 ROLE_HISTORY = """
 select s.counts -> 'roles' from snapshot s
 where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
-  and exists (select from sync y where y.school_id = s.school_id and y.snapshot_id = s.id and y.outcome <> 'held')
+  and exists (
+    select from sync y
+    where y.school_id = s.school_id and y.snapshot_id = s.id and y.outcome <> 'held' and not exists (
+        select from verdict v
+        cross join lateral jsonb_array_elements(v.findings) f
+        where v.plan_id = y.plan_id and v.action = 'create' and v.sync_id is null and f ->> 'guard' = any(:unusual)))
 order by s.id desc limit :n
 """
-"""A snapshot is good once a sync that held nothing back was made from it."""
+"""A snapshot is good once a sync that held nothing back was made from it, and it was not found to be unusual itself.
+
+One that nobody would be changed by holds nothing back; night after night it would become the usual size all the same.
+"""
+UNUSUAL = ("empty_role", "no_orgs", "shrunk_role", "rejected")
+"""The guards that look at what came, not at what it would change, where they hold everything, creations too. An
+approval settles their findings, and the snapshot is good."""
 
 PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness", "quality_failure")
 OLD = """
@@ -206,7 +217,7 @@ def facts(conn: Connection, snapshot_id: int) -> dict[str, Any]:
 
 def role_history(conn: Connection, school_id: int, n: int = HISTORY) -> pd.DataFrame:
     """People per role of the last good snapshots, newest last: one row each, one column per role."""
-    rows = list(conn.scalars(text(ROLE_HISTORY), {"school": school_id, "n": n}))
+    rows = list(conn.scalars(text(ROLE_HISTORY), {"school": school_id, "n": n, "unusual": list(UNUSUAL)}))
     return pd.DataFrame(rows[::-1]).fillna(0)
 
 

@@ -282,6 +282,39 @@ def test_the_history_of_roles_leaves_out_tonight_and_what_was_held(database: Dat
         assert snapshots.facts(conn, snapshot_id)["counts"]["roles"] == {"student": 12}
 
 
+@pytest.mark.parametrize(
+    ("guard", "action", "approved", "usual"),
+    [
+        ("shrunk_role", "create", False, [10, 30]),
+        ("empty_role", "create", False, [10, 30]),
+        ("rejected", "create", False, [10, 30]),
+        ("shrunk_role", "create", True, [10, 20, 30]),
+        ("rejected", "archive", False, [10, 20, 30]),
+        ("creations", "create", False, [10, 20, 30]),
+    ],
+)
+def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
+    database: Database, lincoln: SchoolRow, guard: str, action: str, approved: bool, usual: list[int]
+) -> None:
+    for students in (10, 20, 30):
+        snapshot_id = snapshot_of(database, lincoln)
+        with database.begin() as conn:
+            rosters.set_counts(conn, snapshot_id, {"roles": {"student": students}})
+        synced = sync_rows(database, lincoln, snapshot_id=snapshot_id)
+        if students == 20:
+            every(
+                database,
+                "update verdict set verdict = 'hold', sync_id = cast(:sync as bigint), "
+                "findings = jsonb_build_array(jsonb_build_object('guard', cast(:guard as text))) "
+                "where plan_id = (select max(id) from plan) and action = :action returning 1",
+                guard=guard,
+                action=action,
+                sync=synced.sync_id if approved else None,
+            )
+    with database.begin() as conn:
+        assert snapshots.role_history(conn, lincoln.id)["student"].tolist() == usual
+
+
 def test_old_snapshots_lose_their_records_and_keep_their_counts(database: Database, lincoln: SchoolRow) -> None:
     for night in range(4):
         sync_rows(database, lincoln, newcomer(f"u{night}"), snapshot_id=snapshot_of(database, lincoln))

@@ -18,6 +18,8 @@ class Judged:
     """Held kinds of action: (role, action), and "*" for every role."""
 
     held: dict[tuple[str, str], str]
+    unusual: bool = False
+    """Whether what came looked wrong in itself, even if nothing waits: such a night is no measure for the next."""
 
     def holds(self, role: str, action: str) -> bool:
         """Does this kind of action of this role wait?"""
@@ -44,6 +46,7 @@ class Role:
 def judge(facts: Role, rules: SchoolRules) -> Judged:
     """What waits, and why."""
     held: dict[tuple[str, str], str] = {}
+    unusual = False
 
     def hold(why: str, role: str = "*", *actions: str) -> None:
         held.update({(role, action): why for action in actions or CHANGING})
@@ -57,9 +60,11 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             hold("most ids are new")
         if there and not people:
             hold("role came back empty")
+            unusual = True
         usual = [sizes[role] for sizes in facts.history[-NIGHTS:] if role in sizes]
         if usual and _shrank(median(usual) - people, median(usual)):
             hold("role shrank")
+            unusual = True
         going = facts.rows(role, "archive")
         if going > 0.1 * there and (going > SMALL_SCHOOLS["archive_always_allowed"] or there >= SMALL_ROLE):
             hold("archivals", role, "archive")
@@ -68,7 +73,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
         keyed = sum(row == (role, "update", True) for row in facts.planned)
         if _many(facts.rows(role, "update"), 0.75, there) or _many(keyed, 0.05, there):
             hold("updates", role, "update")
-    return Judged(held)
+    return Judged(held, unusual)
 
 
 def _many(rows: int, share: float, there: int) -> bool:

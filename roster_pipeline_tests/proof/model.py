@@ -80,7 +80,7 @@ class Model:
         self._count_absences(school, humans, judged)
         self._carry_out(school, [row for row in doing if row not in held])
         state.waiting = held
-        state.sizes.append((facts.counts, not held))
+        state.sizes.append((facts.counts, not held and not judged.unusual))
         state.synced = state.synced or len(doing) > len(held)
         return judged
 

@@ -51,7 +51,9 @@ NOTHING_HAPPENS = ("role_absent", "no_share", "html_with_200", "server_error", "
 SIZES = (2, 4, 3, 12)
 """Admins, teachers, staff and students of each school at the start."""
 COMPLETE_SYNCS = """
-select s.counts -> 'roles' as roles, y.outcome, exists (select from change_log l where l.sync_id = y.id) as did
+select s.counts -> 'roles' as roles, y.outcome, exists (select from change_log l where l.sync_id = y.id) as did,
+       exists (select from verdict v where v.plan_id = y.plan_id and v.sync_id is null and v.action = 'create'
+               and v.findings::text ~ '"guard": "(empty_role|no_orgs|shrunk_role|rejected)"') as unusual
 from sync y join snapshot s on s.id = y.snapshot_id join school c on c.id = y.school_id
 where c.key = :school and s.complete order by y.id
 """
@@ -149,7 +151,8 @@ class Districts(RuleBasedStateMachine):
         state = district.model.schools[district.ids[school]]
         rows = district.place.rows(COMPLETE_SYNCS, school=school)
         state.synced = state.synced or any(row["did"] for row in rows)
-        if rows and rows[-1]["outcome"] != "held" and len(rows) > sum(1 for _ in state.sizes):
+        good = bool(rows) and rows[-1]["outcome"] != "held" and not rows[-1]["unusual"]
+        if good and len(rows) > len(state.sizes):
             rostered = state.rules.rostered
             sizes = {role: int(rows[-1]["roles"].get(role, 0)) for role in GROUPS if rostered(role)}
             state.sizes.append((sizes, True))

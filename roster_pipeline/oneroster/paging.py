@@ -17,14 +17,14 @@ import numpy as np
 from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, Refused, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.moved import Moved, Revision
 from roster_pipeline.oneroster.outcomes import transient
-from roster_pipeline.oneroster.page import STANDARD_LIMIT, Collection, Page, PagingHabits
+from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
 
 FEWEST_AHEAD = 2
 """Pages under way while one is worked on; more, up to the limit, only where the server is what we wait for."""
-CAP_STEP = 50
-"""Page caps, from the standard's page of 100 on, are multiples of this."""
+PAGE_STEPS = (5, 12, 16)
+"""Sizes that people choose for pages are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
 ROUND_CAP = 10
 """Caps are round numbers: a single page of such a size is followed up even where the total says that it is all."""
 
@@ -266,11 +266,12 @@ class Listing:
     def _came_at_once(self, page: Page) -> bool:
         """Whether a page that comes whatever is asked is the whole list: small servers do not page at all.
 
-        It is not, or may not be, where the limit cut it, where it has a size at which servers cap pages, or where it
-        claims a next one, which is then to be had in a way of the server's own.
+        It is not, or may not be, where the limit cut it, where it has a size that pages have, or where it claims a next
+        one: then the rest is to be had in a way of the server's own. A list that happens to have such a size is not
+        proved that night, and archives nobody.
         """
         size = len(page.records)
-        capped = size == page.asked or (size >= STANDARD_LIMIT and size % CAP_STEP == 0)
+        capped = size == page.asked or any(size % step == 0 for step in PAGE_STEPS)
         return size == self._longest and not capped and not page.has_next
 
     def _continues_at_one(self, page: Page) -> bool:

@@ -11,7 +11,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.evening.connecting import client_of, is_bundle, source_of_connection
 from roster_pipeline.oneroster.bundle import check_bundle
-from roster_pipeline.oneroster.check import CheckItem, check_items
+from roster_pipeline.oneroster.check import check_items
+from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.endpoint import Limits
 from roster_pipeline.settings import SchoolSettings
 

@@ -7,7 +7,8 @@ with Client(Endpoint("https://sis.example.org", client_id, client_secret)) as cl
     people.proof.complete
 """
 
-from roster_pipeline.oneroster.check import CheckItem, check, check_items
+from roster_pipeline.oneroster.check import check, check_items
+from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.clock import Clock
 from roster_pipeline.oneroster.endpoint import Endpoint, Limits

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from roster_pipeline.completeness import in_words
 from roster_pipeline.oneroster.census import Census
+from roster_pipeline.oneroster.census_items import completeness, disabled, guardians, not_counted, numbers, role_item
+from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.delta import filter_works
 from roster_pipeline.oneroster.errors import OneRosterError, PagingBroken, Refused, TlsFailed, Unreachable
 from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
-from roster_pipeline.oneroster.proof import Proof
 from roster_pipeline.oneroster.pull import pull
 from roster_pipeline.oneroster.reading import GROUPS, Batch, Reading, Wanted
 from roster_pipeline.oneroster.seen_ids import hashes
@@ -21,27 +20,12 @@ from roster_pipeline.oneroster.witness import GONE_STATUSES
 
 MOST_SKEW = 300.0
 """Seconds between the clocks beyond which signed requests are refused."""
-MANY_DISABLED = 0.5
 
 MEMBERSHIP_FROM = {
     "+enrollments": "enrollments",
     "+school-lists": "the school's own lists of students and teachers",
     "+only-school": "the SIS having one school only",
 }
-ROLE_NAMES = {"student": "Students", "teacher": "Teachers", "staff": "Staff", "admin": "Admins"}
-
-
-@dataclass(frozen=True)
-class CheckItem:
-    """One line. ok: True green, False red, None for what is only information. remedy is empty where none is needed."""
-
-    name: str
-    ok: bool | None
-    detail: str
-    remedy: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "ok": self.ok, "detail": self.detail, "remedy": self.remedy}
 
 
 def check(
@@ -153,110 +137,24 @@ def _people(client: Client, wanted: Wanted, census: Census) -> Iterator[CheckIte
     proof = pulled.proof
     for group in GROUPS:
         if wanted.wants(group):
-            yield _role(census, proof, group)
+            yield role_item(census, proof, group)
     own = {role: count for role, count in census.people.items() if role not in GROUPS}
     if own:
         told = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
         yield CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered.")
-    yield from _not_counted(census)
+    yield from not_counted(census)
     if wanted.contacts:
-        yield _guardians(census, proof)
+        yield guardians(census, proof)
     for source, said in MEMBERSHIP_FROM.items():
         if proof.strategy.endswith(source):
             yield CheckItem("Membership", None, f"users name no school; it is taken from {said}")
-    yield _disabled(census)
-    yield from _numbers(census)
-    yield _completeness(proof)
+    yield disabled(census)
+    yield from numbers(census)
+    yield completeness(proof)
     if "total-not-reached" in proof.problems:
         yield from _offset_unit(client)
     yield _page_size(client)
     yield _single_users(client, census)
-
-
-def _role(census: Census, proof: Proof, group: str) -> CheckItem:
-    name = ROLE_NAMES[group]
-    if group in proof.unread_roles:
-        return CheckItem(
-            name, False, "the SIS does not let us read them", "Grant users, or this role, to the application."
-        )
-    found = census.people[group]
-    if not found:
-        return CheckItem(
-            name, False, "0 in this school", "Check the share and the permissions in the SIS, or switch this role off."
-        )
-    return CheckItem(name, True, f"{found} in this school")
-
-
-def _not_counted(census: Census) -> Iterator[CheckItem]:
-    """Why people of the school are in no role's count."""
-    if census.unknown_status:
-        yield CheckItem(
-            "Status",
-            False,
-            f"{census.unknown_status} people of this school have a status other than active and tobedeleted",
-            "Their records are not used, and nobody is archived for that. Let the SIS send the standard's statuses.",
-        )
-    if census.other_dates:
-        told = f"{census.other_dates} people whose role in this school has ended or not begun"
-        yield CheckItem("Dates", None, told)
-
-
-def _guardians(census: Census, proof: Proof) -> CheckItem:
-    found, told = guardian_links(census, "delivered")
-    if found and "contact" not in proof.unread_roles:
-        return CheckItem("Guardians", True, told)
-    if not told:
-        return CheckItem(
-            "Guardians",
-            False,
-            "no student names a guardian",
-            "Let the SIS publish guardians and their links to students.",
-        )
-    return CheckItem("Guardians", False, told, "Let the SIS publish guardians to this application, too.")
-
-
-def guardian_links(census: Census, arrived: str) -> tuple[bool, str]:
-    """Whether guardians and students are linked, and what to say of it: on students, on guardians, or on both."""
-    found, named = census.agents_found, census.students_named
-    told = []
-    if census.agents:
-        told.append(f"{found} of {census.agents} named by {census.students_with_agents} students are {arrived}")
-    if named > (census.students_with_agents if found else 0):
-        told.append(f"{named} students are named by guardians")
-    return bool(found or named), "; ".join(told)
-
-
-def _disabled(census: Census) -> CheckItem:
-    total, disabled = sum(census.people.values()), sum(census.disabled.values())
-    share = disabled / total if total else 0.0
-    many = (
-        'Leave "disabled means gone" off: here it says nothing about who is at school.' if share > MANY_DISABLED else ""
-    )
-    return CheckItem("Disabled accounts", None, f"{disabled} of {total} ({share:.0%})", many)
-
-
-def _numbers(census: Census) -> list[CheckItem]:
-    items = []
-    for kind, name in (("student", "Student number"), ("staff", "Staff number")):
-        shares = census.shares(kind)
-        if census.numbered[kind]:
-            told = ", ".join(f"{source} {share:.0%}" for source, share in shares.items()) or "none found"
-            remedy = "" if shares.get("identifier", 0) > MANY_DISABLED else "Choose where the number comes from."
-            items.append(CheckItem(name, None, told, remedy))
-    return items
-
-
-def _completeness(proof: Proof) -> CheckItem:
-    told = f"{proof.records} records on {proof.pages} pages by {proof.strategy}, {proof.rejected} unusable"
-    if proof.complete:
-        proved = "total" if proof.total_end is not None else "the end of the list"
-        return CheckItem("Completeness", True, f"{told}; proved by {proved}")
-    return CheckItem(
-        "Completeness",
-        False,
-        f"{told}; {', '.join(map(in_words, proof.problems))}",
-        "Nobody is archived from such a reading. Try again later; if it stays, show this to the SIS's vendor.",
-    )
 
 
 def _page_size(client: Client) -> CheckItem:

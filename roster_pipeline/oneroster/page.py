@@ -13,8 +13,11 @@ from roster_pipeline.oneroster.errors import (
     Busy,
     Dribbling,
     Malformed,
+    NotOffered,
     NotOneRoster,
     OneRosterError,
+    Refused,
+    RequestRefused,
     ServerFailed,
     TooLarge,
 )
@@ -138,6 +141,30 @@ class Collection:
             if most is not None and habits.limit is not None and limit is None:
                 habits.limit = min(habits.limit, most)
             return page
+
+    def first(self, habits: PagingHabits) -> Page:
+        """Page one, in the first form of the request that the server takes.
+
+        Servers call a parameter that they do not know a bad request, or forbid or fail on it; what is not called a bad
+        request is doubted on the first listing of a session only.
+        """
+        try:
+            page = self.page(habits, 0)
+        except (RequestRefused, Refused, NotOffered, ServerFailed) as refusal:
+            bad = isinstance(refusal, RequestRefused)
+            if self.filter is not None or not (bad or habits.is_doubtful(refusal)):
+                raise
+            for way in habits.alternatives() if bad else habits.plainer():
+                try:
+                    page = self.page(way, 0)
+                except (RequestRefused, Refused, NotOffered, ServerFailed):
+                    continue
+                habits.limit, habits.sort = way.limit, way.sort
+                break
+            else:
+                raise refusal from None
+        habits.worked = True
+        return page
 
     def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None) -> Page:
         found: list[tuple[list[Any], int | None]] = []

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, Refused, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.moved import Moved, Revision
 from roster_pipeline.oneroster.outcomes import transient
 from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
@@ -66,7 +66,7 @@ class Listing:
         """
         if self._opened is None:
             try:
-                self._opened = self._first()
+                self._opened = self._collection.first(self._habits)
             except NotOffered:
                 if not none_is_404:
                     raise
@@ -109,30 +109,6 @@ class Listing:
                 self.proof.ended_by = "total" if self._reached() else "empty"
         self.proof.ended_by = self.proof.ended_by or "empty"
         self._close()
-
-    def _first(self) -> Page:
-        """Page one, in the first form of the request that the server takes.
-
-        Servers call a parameter that they do not know a bad request, or forbid or fail on it; what is not called a bad
-        request is doubted on the first listing of a session only.
-        """
-        try:
-            page = self._collection.page(self._habits, 0)
-        except (RequestRefused, Refused, NotOffered, ServerFailed) as refusal:
-            bad = isinstance(refusal, RequestRefused)
-            if self._collection.filter is not None or not (bad or self._habits.is_doubtful(refusal)):
-                raise
-            for way in self._habits.alternatives() if bad else self._habits.plainer():
-                try:
-                    page = self._collection.page(way, 0)
-                except (RequestRefused, Refused, NotOffered, ServerFailed):
-                    continue
-                self._habits.limit, self._habits.sort = way.limit, way.sort
-                break
-            else:
-                raise refusal from None
-        self._habits.worked = True
-        return page
 
     def _next(self) -> Page | None:
         """The page at the current offset; None where the list has provably ended without an empty page."""

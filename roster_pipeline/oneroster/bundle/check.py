@@ -11,7 +11,8 @@ from roster_pipeline.oneroster.bundle.errors import HostKeyRefused, WrongHeader,
 from roster_pipeline.oneroster.bundle.pull import pull_bundle
 from roster_pipeline.oneroster.bundle.source import BundleSource
 from roster_pipeline.oneroster.census import Census
-from roster_pipeline.oneroster.check import ROLE_NAMES, CheckItem, guardian_links
+from roster_pipeline.oneroster.census_items import ROLE_NAMES, guardian_links
+from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.oneroster.org_records import is_school
 from roster_pipeline.oneroster.proof import Proof

@@ -1,0 +1,99 @@
+"""What Test Your Information says of the people who came: roles, guardians, numbers, and whether that was all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roster_pipeline.completeness import in_words
+from roster_pipeline.oneroster.census import Census
+from roster_pipeline.oneroster.check_item import CheckItem
+from roster_pipeline.oneroster.proof import Proof
+
+MANY_DISABLED = 0.5
+ROLE_NAMES = {"student": "Students", "teacher": "Teachers", "staff": "Staff", "admin": "Admins"}
+
+
+def role_item(census: Census, proof: Proof, group: str) -> CheckItem:
+    name = ROLE_NAMES[group]
+    if group in proof.unread_roles:
+        return CheckItem(
+            name, False, "the SIS does not let us read them", "Grant users, or this role, to the application."
+        )
+    found = census.people[group]
+    if not found:
+        return CheckItem(
+            name, False, "0 in this school", "Check the share and the permissions in the SIS, or switch this role off."
+        )
+    return CheckItem(name, True, f"{found} in this school")
+
+
+def not_counted(census: Census) -> Iterator[CheckItem]:
+    """Why people of the school are in no role's count."""
+    if census.unknown_status:
+        yield CheckItem(
+            "Status",
+            False,
+            f"{census.unknown_status} people of this school have a status other than active and tobedeleted",
+            "Their records are not used, and nobody is archived for that. Let the SIS send the standard's statuses.",
+        )
+    if census.other_dates:
+        told = f"{census.other_dates} people whose role in this school has ended or not begun"
+        yield CheckItem("Dates", None, told)
+
+
+def guardians(census: Census, proof: Proof) -> CheckItem:
+    found, told = guardian_links(census, "delivered")
+    if found and "contact" not in proof.unread_roles:
+        return CheckItem("Guardians", True, told)
+    if not told:
+        return CheckItem(
+            "Guardians",
+            False,
+            "no student names a guardian",
+            "Let the SIS publish guardians and their links to students.",
+        )
+    return CheckItem("Guardians", False, told, "Let the SIS publish guardians to this application, too.")
+
+
+def guardian_links(census: Census, arrived: str) -> tuple[bool, str]:
+    """Whether guardians and students are linked, and what to say of it: on students, on guardians, or on both."""
+    found, named = census.agents_found, census.students_named
+    told = []
+    if census.agents:
+        told.append(f"{found} of {census.agents} named by {census.students_with_agents} students are {arrived}")
+    if named > (census.students_with_agents if found else 0):
+        told.append(f"{named} students are named by guardians")
+    return bool(found or named), "; ".join(told)
+
+
+def disabled(census: Census) -> CheckItem:
+    total, disabled = sum(census.people.values()), sum(census.disabled.values())
+    share = disabled / total if total else 0.0
+    many = (
+        'Leave "disabled means gone" off: here it says nothing about who is at school.' if share > MANY_DISABLED else ""
+    )
+    return CheckItem("Disabled accounts", None, f"{disabled} of {total} ({share:.0%})", many)
+
+
+def numbers(census: Census) -> list[CheckItem]:
+    items = []
+    for kind, name in (("student", "Student number"), ("staff", "Staff number")):
+        shares = census.shares(kind)
+        if census.numbered[kind]:
+            told = ", ".join(f"{source} {share:.0%}" for source, share in shares.items()) or "none found"
+            remedy = "" if shares.get("identifier", 0) > MANY_DISABLED else "Choose where the number comes from."
+            items.append(CheckItem(name, None, told, remedy))
+    return items
+
+
+def completeness(proof: Proof) -> CheckItem:
+    told = f"{proof.records} records on {proof.pages} pages by {proof.strategy}, {proof.rejected} unusable"
+    if proof.complete:
+        proved = "total" if proof.total_end is not None else "the end of the list"
+        return CheckItem("Completeness", True, f"{told}; proved by {proved}")
+    return CheckItem(
+        "Completeness",
+        False,
+        f"{told}; {', '.join(map(in_words, proof.problems))}",
+        "Nobody is archived from such a reading. Try again later; if it stays, show this to the SIS's vendor.",
+    )

@@ -143,11 +143,13 @@ def test_the_schedule_asks_by_the_partition_tag_alone(oak: Database, database_ur
 def test_a_school_that_is_switched_on_or_resumed_begins_with_its_next_evening(oak: Database) -> None:
     now = datetime.now(UTC)
     an_hour_ago = (now - timedelta(hours=1)).time().replace(microsecond=0)
-    settings = SchoolSettings(school_id="2", automatic=True, sync_time=an_hour_ago)
+    elm, ash, fir = (
+        SchoolSettings(school_id=school_id, automatic=True, sync_time=an_hour_ago) for school_id in ("2", "3", "4")
+    )
     with oak.begin() as conn:
-        change_school(conn, "elm", who="ada", settings=settings)
-        add_school(conn, "sis", "ash", "Ash", settings, who="ada")
-        tenants.add_school(conn, "sis", "fir", "Fir", settings)
+        change_school(conn, "elm", who="ada", settings=elm)
+        add_school(conn, "sis", "ash", "Ash", ash, who="ada")
+        tenants.add_school(conn, "sis", "fir", "Fir", fir)
         paused = tenants.get_school(conn, "fir").id
         alerts.open_alert(conn, "school fir", alerts.PAUSED, "It failed for a week", school=paused)
         assert resume_school(conn, "fir", who="ada")

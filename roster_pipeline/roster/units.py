@@ -69,7 +69,7 @@ def units_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Units:
 
     standing = _places(strings(roster["standing"]), PLACE, PLACE["rejected"])
     strength = _places(strings(roster["role"]), STRENGTH, STRENGTH[None])
-    unit = _joined(_humans(roster), person)
+    unit = _joined(roster["human"].to_numpy(dtype=np.int64), person)
     key = (unit * len(STANDINGS) + standing) * len(STRENGTH) + strength
     order = np.argsort(key, kind="stable")
     starts = np.append(np.flatnonzero(np.diff(unit[order], prepend=-1)), len(unit))
@@ -90,13 +90,6 @@ def number_conflicts(units: Units) -> Flags:
     shared = pairs[(pairs["number"] >= 0) & pairs.duplicated("number", keep=False)]
     found[shared["unit"].to_numpy(dtype=np.int64)] = True
     return found
-
-
-def _humans(roster: pd.DataFrame) -> Ints:
-    human = pd.Series(roster["human"]).astype("Int64").array
-    lonely = np.arange(len(roster)) + len(roster) + int(np.max(human.to_numpy(dtype="int64", na_value=0), initial=0))
-    told: Ints = np.where(human.isna(), lonely, human.to_numpy(dtype="int64", na_value=0))
-    return told
 
 
 def _joined(human: Ints, person: Ints) -> Ints:

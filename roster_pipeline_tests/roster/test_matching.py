@@ -99,6 +99,20 @@ def test_a_family_email_makes_nobody_their_brother_in_whichever_sis_of_the_distr
     assert row["matched_by"] == matched_by
 
 
+def test_a_person_whom_two_humans_match_is_neither_whoever_else_is_known() -> None:
+    directory = Directory()
+    directory.person(number="7", email=MAIL, **ANN)
+    directory.member(directory.person("z"))
+    rows = directory.plan(
+        [
+            user("a", **RECORD, identifier="7"),
+            user("b", givenName="Ann", familyName="Ray", email=MAIL, identifier=None),
+            user("z"),
+        ]
+    ).rows
+    assert list(rows["reason"]) == ["match_taken", "match_taken", "equal"]
+
+
 def test_a_new_sourced_id_with_the_same_number_is_relinked_even_with_auto_update_off() -> None:
     from roster_pipeline.settings import RoleSettings
 
@@ -146,6 +160,13 @@ def test_a_locked_field_keeps_what_people_wrote() -> None:
     assert row["changes"] == {"family_name": ["Familya", "Newer"], "source_grade": [None, "9"]}
     only = one_row(directory, user("a", givenName="New"))
     assert only["action"] == "unchanged"
+
+
+def test_a_lock_of_a_field_that_is_none_holds_nothing() -> None:
+    directory = Directory()
+    directory.member(directory.person("a", locked_fields=["shoe_size", "given_name"]))
+    row = one_row(directory, user("a", givenName="New", familyName="Newer"))
+    assert row["changes"] == {"family_name": ["Familya", "Newer"]}
 
 
 def test_an_unknown_login_flag_is_no_change() -> None:
@@ -209,6 +230,30 @@ class TestTheHomeRecord:
         row = one_row(directory, user("second", "teacher", givenName="Second"), snapshot=delta)
         assert row["action"] == "unchanged"
         assert row["sourced_ids"] == ["home", "second"]
+
+    @pytest.mark.parametrize(
+        ("snapshot", "linked", "moves"),
+        [
+            (SnapshotFacts(complete=True), False, True),
+            (SnapshotFacts(complete=True), True, True),
+            (SnapshotFacts(complete=True, mode="school"), False, True),
+            (SnapshotFacts(complete=True, mode="school"), True, False),
+            (SnapshotFacts(complete=True, mode="delta"), False, False),
+            (SnapshotFacts(complete=True, mode="delta"), True, False),
+            (SnapshotFacts(complete=False), False, False),
+            (SnapshotFacts(complete=False), True, False),
+        ],
+    )
+    def test_where_a_list_that_leaves_it_out_says_that_it_is_gone(
+        self, snapshot: SnapshotFacts, linked: bool, moves: bool
+    ) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("home", number="7", **ANN))
+        if linked:
+            directory.link(who, "second")
+        row = one_row(directory, user("second", **RECORD, identifier="7"), snapshot=snapshot)
+        assert row["matched_by"] == ("link" if linked else "number")
+        assert ("home" in row["changes"]) == moves
 
     def test_it_stays_first_though_another_record_is_stronger(self) -> None:
         directory = Directory()

@@ -208,3 +208,26 @@ def test_the_number_comes_from_where_the_connection_says(source: str, number: st
     told = numbers_from(frame, source).to_pylist()
     assert told[0] == number
     assert told[1] == ("b" if source == "sourcedId" else None)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "text"),
+    [
+        ({"k": True}, "true"),
+        ({"k": False}, "false"),
+        ({"k": 1.5}, "1.5"),
+        ({"k": None}, None),
+        ({"k": ["7"]}, None),
+        ({"k": {"7": "7"}}, None),
+        (["k"], None),
+        ("k", None),
+    ],
+)
+def test_of_metadata_only_plain_values_are_taken_as_text(metadata: Any, text: str | None) -> None:
+    assert numbers_from(frame_of([user("a", metadata=metadata)]), "metadata:k").to_pylist() == [text]
+
+
+def test_a_user_id_without_a_type_is_of_none_that_is_asked_for() -> None:
+    untyped = {"type": None, "identifier": "1"}
+    users = [user("a", userIds=[untyped, {"type": "x", "identifier": "2"}]), user("b", userIds=[untyped])]
+    assert numbers_from(frame_of(users), "userIds:x").to_pylist() == ["2", None]

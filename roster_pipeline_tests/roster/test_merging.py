@@ -22,6 +22,9 @@ SAME = "home@example.org"
         ({**ANN, "identifier": "1"}, {**BO, "identifier": "1"}, "one human"),
         ({**ANN, "identifier": "1", "email": "a@x.org"}, {**BO, "identifier": "1", "email": "b@x.org"}, "conflict"),
         ({**ANN, "identifier": "1", "username": "a"}, {**BO, "identifier": "1", "username": "b"}, "conflict"),
+        ({**ANN, "identifier": "1", "email": "a@x.org"}, {**BO, "identifier": "1"}, "one human"),
+        ({**ANN, "identifier": "1"}, {**BO, "identifier": "1", "email": "b@x.org"}, "one human"),
+        ({**ANN, "identifier": "1", "username": "a"}, {**BO, "identifier": "1", "username": "a"}, "one human"),
         ({**ANN, "identifier": "1"}, {"givenName": "Cy", "familyName": "Ray", "identifier": "1"}, "conflict"),
         (
             {**ANN, "identifier": "1", "email": SAME},
@@ -130,6 +133,12 @@ def test_a_human_with_a_link_and_a_record_without_one_is_the_person_of_the_link(
     users = [user(name, givenName="Givena", familyName="Familya", identifier="1") for name in ("a", "b")]
     (row,) = directory.plan(users).rows.itertuples()
     assert (row.person_id, row.action, row.sourced_ids, row.new_links) == (1, "update", ["a", "b"], ["b"])
+
+
+def test_every_human_has_the_records_of_its_own() -> None:
+    users = [user("a"), *(user(name, **ANN, identifier="1") for name in ("b", "c")), user("d")]
+    rows = Directory().plan(users).rows
+    assert list(rows["sourced_ids"]) == [["a"], ["b", "c"], ["d"]]
 
 
 def test_of_many_equal_records_the_first_by_sourced_id_leads() -> None:

@@ -239,8 +239,7 @@ def _changes_column(rows: Ints, changes: dict[int, dict[str, list[Any]]]) -> pd.
     having = np.fromiter(changes, dtype=np.int64, count=len(changes))
     at = np.searchsorted(rows, having)
     for place, where in zip(having.tolist(), at.tolist(), strict=True):
-        if where < len(rows) and rows[where] == place:
-            column[where] = changes[place]
+        column[where] = changes[place]
     return pd.Series(column, dtype=object)
 
 

@@ -143,6 +143,13 @@ def test_a_contact_withheld_tonight_is_kept() -> None:
     assert set(_plan(directory, users, [parent("b")]).rows["action"]) == {"unchanged"}
 
 
+@pytest.mark.parametrize(("member", "field"), [("givenName", "given_name"), ("familyName", "family_name")])
+def test_a_contact_who_lost_one_of_two_names_is_not_withheld(member: str, field: str) -> None:
+    directory, users = with_contact()
+    plan = _plan(directory, users, [parent("a", **{member: None}), parent("b")])
+    assert [list(changes) for changes in plan.rows["changes"]] == [[f"contact_{field}"], []]
+
+
 def test_no_contact_at_all_is_a_matter_of_configuration_and_removes_nobody() -> None:
     directory, _ = with_contact()
     assert set(_plan(directory, [user("s1"), user("s2")], []).rows["action"]) == {"unchanged"}

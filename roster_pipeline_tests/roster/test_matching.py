@@ -135,6 +135,7 @@ def test_somebody_entered_by_hand_is_linked_once_found_and_from_then_on_looked_a
     directory.member(directory.person(number="N-a", given_name="Givena", family_name="Familya"), managed=False)
     row = one_row(directory, user("a"))
     assert (row["action"], row["reason"], row["new_links"]) == ("update", "linked", ["a"])
+    assert row["changes"]["home"] == [None, "a"]
     directory.apply(directory.plan([user("a")]))
     assert directory.members[1]["managed"]
     assert one_row(directory, user("a"))["action"] == "unchanged"

@@ -223,6 +223,20 @@ class TestTheHomeRecord:
             "given_name": ["Givenhome", "Home"],
         }
 
+    def test_a_record_that_could_not_be_used_stays_it_and_changes_no_field(self) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("home", number="7"))
+        directory.link(who, "second")
+        users = [
+            user("home", status="odd", givenName="Odd", identifier="7"),
+            user("second", givenName="Second", familyName="Familyhome", identifier="7"),
+        ]
+        row = one_row(directory, *users)
+        assert (row["action"], row["changes"], row["sourced_ids"]) == ("unchanged", {}, ["home", "second"])
+
+    def test_of_somebody_new_it_is_no_change(self) -> None:
+        assert "home" not in one_row(Directory(), user("a"))["changes"]
+
     def test_a_list_of_changes_that_leaves_it_out_says_nothing(self) -> None:
         directory = Directory()
         who = directory.member(directory.person("home", number="7"), role="admin", source_role="principal")

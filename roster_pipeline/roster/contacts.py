@@ -47,7 +47,7 @@ MANY_STUDENTS = 10
 
 _KINDS = ("parent", "guardian", "relative")
 _NO_MARK = 1_000_000
-_YES, _NO = ("true", "yes", "y", "primary"), ("false", "no", "n", "")
+_YES = ("true", "yes", "y", "primary")
 GONE = ("tobedeleted", "inactive")
 
 
@@ -175,8 +175,6 @@ def _marks(known: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, id
 
 def _rank(text: str | None) -> int:
     word = (text or "").strip().lower()
-    if word in _NO:
-        return _NO_MARK
     if word in _YES:
         return 1
     return int(word) if word.isdecimal() and 0 < int(word) < _NO_MARK else _NO_MARK

@@ -37,6 +37,10 @@ def chosen(
         (["a", "b"], [parent("a", givenName=None, familyName=None), parent("b")], "b"),
         (["a", "b"], [parent("a", enabledUser=False), parent("b")], "a"),
         (["a", "b"], [parent("a", roles=[entry("guardian", end="2026-01-01")]), parent("b")], "b"),
+        (["a", "b"], [parent("a", roles=[entry("guardian", end="2026-03-02")]), parent("b")], "a"),
+        (["a", "b"], [parent("a", roles=[entry("guardian", begin="2026-03-02")]), parent("b")], "a"),
+        (["a", "b"], [parent("a", roles=[entry("guardian", begin="2026-03-03")]), parent("b")], "b"),
+        (["a", "b"], [parent("a", status="InActive"), parent("b")], "b"),
         (["a"], [user("a", "aide")], None),
         (["a"], [user("a", "student")], None),
         ([], [parent("a", agents=["s"])], "a"),
@@ -56,6 +60,15 @@ def test_who_is_the_primary_contact(agents: list[str], contacts: list[dict[str, 
         ({"b": True}, "b"),
         ({"b": "Yes"}, "b"),
         ({"a": False, "b": "primary"}, "b"),
+        ({"a": 3, "b": 2}, "b"),
+        ({"a": 1, "b": " TRUE "}, "a"),
+        ({"a": 2, "b": "y"}, "b"),
+        ({"b": "999999"}, "b"),
+        ({"b": "1000000"}, "a"),
+        ({"b": "0"}, "a"),
+        ({"b": "-1"}, "a"),
+        ({"b": 1.5}, "a"),
+        ({"b": "no"}, "a"),
         ({"a": "nonsense"}, "a"),
         ({}, "a"),
     ],
@@ -69,8 +82,10 @@ def test_a_vendors_mark_goes_before_the_role(marks: dict[str, Any], primary: str
     assert chosen(["a", "b"], contacts) == "a"
 
 
-def test_a_student_may_name_the_primary_contact() -> None:
-    assert chosen(["a", "b"], [parent("a"), parent("b")], MARKED, metadata={"rank": "b"}) == "b"
+@pytest.mark.parametrize("named", ["b", " b "])
+def test_a_student_may_name_the_primary_contact(named: str) -> None:
+    contacts = [parent("a", "parent", metadata={"rank": 1}), parent("b")]
+    assert chosen(["a", "b"], contacts, MARKED, metadata={"rank": named}) == "b"
 
 
 def test_a_contact_comes_with_relationship_email_and_phone() -> None:

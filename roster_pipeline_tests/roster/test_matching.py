@@ -270,6 +270,12 @@ class TestTheHomeRecord:
         assert row["matched_by"] == ("link" if linked else "number")
         assert ("home" in row["changes"]) == moves
 
+    def test_a_list_of_changes_that_has_every_record_of_somebody_tells_their_role(self) -> None:
+        directory = Directory()
+        directory.member(directory.person("a"), role="student", source_role="student")
+        row = one_row(directory, user("a", "teacher"), snapshot=SnapshotFacts(complete=True, mode="delta"))
+        assert (row["reason"], row["changes"]["role"]) == ("changed", ["student", "teacher"])
+
     def test_it_stays_first_though_another_record_is_stronger(self) -> None:
         directory = Directory()
         who = directory.member(directory.person("z-home", number="7"), role="admin", source_role="principal")

@@ -170,6 +170,12 @@ def test_no_contact_at_all_is_a_matter_of_configuration_and_removes_nobody() -> 
     assert set(_plan(directory, [user("s1"), user("s2")], []).rows["action"]) == {"unchanged"}
 
 
+def test_a_contact_the_sis_took_away_is_kept_with_auto_update_off() -> None:
+    directory, users = with_contact()
+    plan = _plan(directory, [user("s1"), users[1]], [parent("b")], students=RoleSettings(rostered=True))
+    assert list(plan.rows["reason"]) == ["auto_update_off", "equal"]
+
+
 def test_a_contact_the_sis_took_away_is_removed() -> None:
     directory, users = with_contact()
     plan = _plan(directory, [user("s1"), users[1]], [parent("b")])

@@ -52,6 +52,28 @@ def test_a_row_of_somebody_who_left_is_whole() -> None:
     }
 
 
+def test_a_row_of_somebody_who_is_here_names_the_revisions_it_was_planned_for() -> None:
+    directory = Directory()
+    directory.member(directory.person("a", revision=3), revision=4)
+    directory.person("b", revision=5)
+    rows = rows_of(directory, user("a"), user("b"), user("c"))
+    assert [(row["person_revision"], row["membership_revision"]) for row in rows] == [(3, 4), (5, None), (None, None)]
+
+
+@pytest.mark.parametrize("record", [user("a", "teacher"), user("a", "ext:odd"), user("a", status="odd")])
+def test_a_row_of_a_member_without_a_usable_role_tonight_stands_under_the_role_they_have(record: Any) -> None:
+    directory = Directory()
+    directory.member(directory.person("a"), "student")
+    (row,) = rows_of(directory, record, teachers=RoleSettings())
+    assert (row["action"], row["role"]) == ("skip", "student")
+
+
+def test_of_several_new_links_that_of_the_home_record_comes_first() -> None:
+    records = [user("a", "teacher", **ANN, identifier="7"), user("z", "principal", **ANN, identifier="7")]
+    (row,) = rows_of(Directory(), *records)
+    assert row["new_links"] == row["sourced_ids"] == ["z", "a"]
+
+
 def test_rows_are_numbered_from_nought_and_so_is_their_index() -> None:
     directory = Directory()
     directory.member(directory.person("b"))

@@ -119,6 +119,38 @@ def test_a_contact_that_was_withheld_is_noted_and_keeps_its_id_alone() -> None:
     assert told.contact_flags["unresolved_agents"] == 1
 
 
+def test_of_several_contacts_that_were_withheld_the_first_keeps_its_id() -> None:
+    told = cleaned([user("s", agents=["lost", "gone"]), user("t", agents=["gone"])], WANTED)
+    assert [row_of(told.roster, name)["contact_sourced_id"] for name in ("s", "t")] == ["lost", "gone"]
+
+
+def test_of_a_contact_that_came_twice_the_newer_is_used_and_nothing_noted() -> None:
+    old = parent("a", familyName="Old", dateLastModified="2026-01-01T00:00:00Z")
+    new = parent("a", familyName="New", dateLastModified="2026-02-01T00:00:00Z")
+    told = cleaned([user("s", agents=["a"])], WANTED, [old, new])
+    assert row_of(told.roster, "s")["contact_family_name"] == "New"
+    assert told.rejected.empty
+
+
+@pytest.mark.parametrize(("parents", "listed", "many"), [(5, True, 0), (6, True, 1), (5, False, 0), (6, False, 1)])
+def test_a_contact_counts_once_whichever_side_names_it(parents: int, listed: bool, many: int) -> None:
+    contacts = [parent(f"p{i}", agents=["s"]) for i in range(parents)]
+    student = user("s", agents=[contact["sourcedId"] for contact in contacts] if listed else [])
+    assert cleaned([student], WANTED, contacts).contact_flags["students_with_many_contacts"] == many
+
+
+def test_every_student_gets_one_of_several_contacts() -> None:
+    students = [user(name, agents=["b", "a"] if name == "s2" else ["a", "b"]) for name in ("s1", "s2", "s3")]
+    roster = cleaned(students, WANTED, [parent("a"), parent("b")]).roster
+    assert roster["contact_sourced_id"].tolist() == ["a", "b", "a"]
+
+
+def test_a_parent_in_the_list_of_users_is_found_and_who_has_none_is_counted() -> None:
+    told = cleaned([parent("a"), user("s", agents=["a"]), user("z")], WANTED)
+    assert (told.contact_flags["unresolved_agents"], told.contact_flags["without_contact"]) == (0, 1)
+    assert row_of(told.roster, "s")["contact_sourced_id"] == "a"
+
+
 def test_more_than_five_contacts_and_more_than_ten_students_are_flagged() -> None:
     six = [parent(f"p{i}") for i in range(6)]
     students = [user("s00", agents=[contact["sourcedId"] for contact in six])]

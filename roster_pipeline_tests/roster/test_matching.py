@@ -141,6 +141,19 @@ def test_somebody_entered_by_hand_is_linked_once_found_and_from_then_on_looked_a
     assert one_row(directory, user("a"))["action"] == "unchanged"
 
 
+@pytest.mark.parametrize(
+    ("link", "managed", "reason"),
+    [(None, False, "linked"), (None, True, "linked"), ("a", False, "linked"), ("a", True, "equal")],
+)
+def test_a_member_without_a_link_or_not_looked_after_becomes_both(link: str | None, managed: bool, reason: str) -> None:
+    directory = Directory()
+    who = directory.person(link, number="N-a", given_name="Givena", family_name="Familya")
+    directory.member(who, managed=managed)
+    assert one_row(directory, user("a"))["reason"] == reason
+    directory.apply(directory.plan([user("a")]))
+    assert one_row(directory, user("a"))["reason"] == "equal"
+
+
 def test_in_another_school_tonight_is_one_person_whichever_school_runs_first() -> None:
     directory = Directory()
     who = directory.person("ed-a", number="7", **ANN)

@@ -251,6 +251,23 @@ def test_facts_are_those_of_the_plan_and_its_witnesses() -> None:
     assert silent.unwitnessed == 0
 
 
+def test_records_are_counted_used_or_not_and_new_ids_by_role() -> None:
+    directory = Directory()
+    directory.member(directory.person("s-old", number="7"), "student")
+    directory.member(directory.person("t"), "teacher")
+    settings = school(primary_contacts=True)
+    odd = user("b", status="strange", roles=[entry("student"), entry("ext:odd")])
+    users = [user("s-new", givenName="Givens-old", identifier="7", email="nobody"), user("t", "teacher"), odd]
+    users += [user("c", "ext:odd"), user("gone", status="tobedeleted")]
+    nameless = user("p", roles=[entry("guardian", None)], givenName=None, familyName=None)
+    told = cleaned(users, settings, [nameless])
+    plan = make_plan(told.roster, directory.frames(), settings, COMPLETE)
+    seen = facts_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    assert {role: count for role, count in seen.records.items() if count} == {"student": 2, "teacher": 1, "unknown": 1}
+    assert {role: count for role, count in seen.rejected.items() if count} == {"student": 1}
+    assert (seen.rekeyed["student"], seen.rekeyed["teacher"], seen.rekeyed["staff"]) == ((1, 1), (0, 1), (0, 0))
+
+
 def test_somebody_with_two_records_counts_once_in_the_stronger_role() -> None:
     same = {"givenName": "Ann", "familyName": "Lee", "identifier": "7", "email": MAIL}
     roster = cleaned([user("a", "teacher", **same), user("b", "administrator", **same), user("s")]).roster

@@ -262,7 +262,8 @@ def test_records_are_counted_used_or_not_and_new_ids_by_role() -> None:
     nameless = user("p", roles=[entry("guardian", None)], givenName=None, familyName=None)
     told = cleaned(users, settings, [nameless])
     plan = make_plan(told.roster, directory.frames(), settings, COMPLETE)
-    seen = facts_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    twice = pd.concat([told.rejected, told.rejected.assign(field="another")], ignore_index=True)
+    seen = facts_of(plan, told.roster, twice, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
     assert {role: count for role, count in seen.records.items() if count} == {"student": 2, "teacher": 1, "unknown": 1}
     assert {role: count for role, count in seen.rejected.items() if count} == {"student": 1}
     assert (seen.rekeyed["student"], seen.rekeyed["teacher"], seen.rekeyed["staff"]) == ((1, 1), (0, 1), (0, 0))

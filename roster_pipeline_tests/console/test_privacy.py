@@ -19,10 +19,10 @@ from roster_pipeline.settings import RoleSettings
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.sis import Served, events_of, school_in, served_sis
+from roster_pipeline_tests.poison import leaked, poison
 
 SignedIn = Callable[[str], Browser]
 SETTINGS, TEST, RUNS = (f"/schools/lincoln/{page}" for page in ("settings", "test", "runs"))
-POISON = ("zyxpoison", "qqleak", "5550199777", "99887766")
 FAULTS = ("", "email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "failure_with_200")
 PLAIN_PAGES = ("/", "/schools/lincoln", RUNS, "/schools/lincoln/holds", SETTINGS, "/schools/lincoln/audit")
 """Pages that tell of a school without naming anybody."""
@@ -32,16 +32,7 @@ TABLES = ("trial", "asked_run", "audit", "school", "failure", "sync", "plan", "v
 @pytest.fixture(scope="module")
 def sis() -> Iterator[Served]:
     with served_sis() as served:
-        for place, person in enumerate(list(served.people.people())):
-            served.people.edit(
-                person.sourced_id,
-                given_name=f"Zyxpoison{place}",
-                family_name=f"Zyxpoison-{place}'\"%s",
-                email=f"qqleak{place}@zyxpoison.example",
-                sms=f"+1 5550199777{place}",
-                identifier=f"99887766{place}",
-                username=f"qqleak{place}",
-            )
+        poison(served.people)
         yield served
 
 
@@ -86,11 +77,6 @@ def _shown(browser: Browser, page: str) -> str:
     return answer.text
 
 
-def _found(said: list[str]) -> list[str]:
-    whole = "\n".join(said).lower()
-    return [word for word in POISON if word in whole]
-
-
 def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
     signed_in: SignedIn, database: Database, sis: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -104,7 +90,7 @@ def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
     assert all("Students" in one for one in said[:2])
     said += [_shown(browser, page) for page in PLAIN_PAGES]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
-    assert _found(said + _kept(database)) == []
+    assert leaked("\n".join(said + _kept(database))) == []
 
 
 @pytest.mark.timeout(590)
@@ -128,7 +114,7 @@ def test_a_run_streams_and_keeps_nothing_about_people_whatever_becomes_of_it(
     said.append(_shown(browser, f"/schools/lincoln/rejected/{snapshot}"))
     said += [_shown(browser, page) for page in PLAIN_PAGES]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
-    assert _found(said + _kept(database)) == []
+    assert leaked("\n".join(said + _kept(database))) == []
 
 
 def _kept(database: Database) -> list[str]:

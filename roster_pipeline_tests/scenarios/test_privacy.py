@@ -20,10 +20,8 @@ from roster_pipeline.evening.checkup import checkup
 from roster_pipeline.evening.metrics import exposition
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.resources import DirectoryResource
+from roster_pipeline_tests.poison import leaked, poison
 from roster_pipeline_tests.scenarios.conftest import Town
-
-POISON = ("Zyxpoison", "qqleak", "5550199777", "99887766")
-
 
 FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "record_missing", "failure_with_200")
 
@@ -36,19 +34,6 @@ OF_PEOPLE = {
 STEPS = {"fetch": "pulled_user", "clean": "cleaned_roster", "plan": "plan_row", "apply": "person"}
 """A table that each step writes people to."""
 WHO = {"who": "owner", "reason": "tried"}
-
-
-def _poison(town: Town) -> None:
-    for place, person in enumerate(list(town.people.people())):
-        town.people.edit(
-            person.sourced_id,
-            given_name=f"Zyxpoison{place}",
-            family_name=f"Zyxpoison-{place}'\"%s",
-            email=f"qqleak{place}@zyxpoison.example",
-            sms=f"+1 5550199777{place}",
-            identifier=f"99887766{place}",
-            username=f"qqleak{place}",
-        )
 
 
 def _everything_said(town: Town, caplog: pytest.LogCaptureFixture) -> str:
@@ -67,7 +52,7 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     town.add_school(report_to=["it@school.example"], primary_contacts=True)
-    _poison(town)
+    poison(town.people)
     town.evening()
     assert town.count("person", "given_name like 'Zyxpoison%'") > 40
     for fault in FAULTS:
@@ -81,11 +66,7 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
     town.people.rename(town.people.people_of("sch-1", "teacher")[0].sourced_id, given_name="Zyxpoison-new")
     town.evening()
     assert town.problems, "the database refused the row"
-    assert _found(_everything_said(town, caplog)) == []
-
-
-def _found(said: str) -> list[str]:
-    return [word for word in POISON if word.lower() in said.lower()]
+    assert leaked(_everything_said(town, caplog)) == []
 
 
 def _refuse(town: Town, table: str) -> None:
@@ -117,7 +98,7 @@ def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_
 ) -> None:
     caplog.set_level(logging.DEBUG)
     town.add_school(report_to=["it@school.example"], report_attachment="masked", primary_contacts=True)
-    _poison(town)
+    poison(town.people)
     for step, table in STEPS.items():
         _refuse(town, table)
         town.evening()
@@ -128,7 +109,7 @@ def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_
     assert not town.problems
     said = _everything_said(town, caplog)
     assert len(said) > 10_000
-    assert _found(said) == []
+    assert leaked(said) == []
 
 
 def _by_hand(town: Town, conn: Connection) -> None:
@@ -154,7 +135,7 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
     caplog.set_level(logging.DEBUG)
     wishes = {"report_to": ["it@school.example"], "report_attachment": "masked", "first_sync": "approve"}
     town.add_school(primary_contacts=True, **wishes)
-    _poison(town)
+    poison(town.people)
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=town.url)})
 
     def connected() -> bool:
@@ -205,4 +186,4 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
     said += [str(item) for item in checkup(town.database, sis=True)]
     said.append(exposition(town.database))
     said.append(_everything_said(town, caplog))
-    assert _found("\n".join(said)) == []
+    assert leaked("\n".join(said)) == []

@@ -20,7 +20,6 @@ from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import approval, snapshot, sync, verdict
 
-DIRECTORY = ("contact", "link", "membership", "person")
 CHANGING = ("create", "update", "restore", "archive")
 MANY = 1000
 """Staged rows from which the planner must know how many there are, and from which it may not join row by row: on a
@@ -213,7 +212,7 @@ def _change(conn: Connection, given: dict[str, Any]) -> int:
 def _introduce(conn: Connection) -> None:
     """Tell the planner of tables that it has never seen: autovacuum would only in a minute, and until then a school of
     fifty thousand takes a minute for what takes a second."""
-    for table in conn.scalars(text(statements.UNKNOWN), {"tables": list(DIRECTORY)}).all():
+    for table in conn.scalars(text(statements.UNKNOWN)).all():
         conn.execute(text(f"analyze {table}"))
 
 

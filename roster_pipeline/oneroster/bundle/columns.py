@@ -13,7 +13,6 @@ from roster_pipeline.oneroster.bundle.errors import WrongHeader
 from roster_pipeline.oneroster.status_info import folded
 
 METADATA = "metadata."
-USE_COMMAS = "Export it as CSV with commas; a spreadsheet program may have saved it with its own separator."
 _OTHER_SEPARATORS = (";", "\t", "|")
 
 
@@ -105,14 +104,20 @@ def layout_of(
     return Layout(positions, metadata, missing)
 
 
-def separated_otherwise(header: Sequence[str]) -> bool:
-    """Whether a header looks like one whose columns are separated by something other than commas."""
-    return len(header) == 1 and any(separator in header[0] for separator in _OTHER_SEPARATORS)
+def separated_otherwise(file: str, header: Sequence[str]) -> WrongHeader | None:
+    """What to say where a header looks as if its columns were separated by something other than commas; else None."""
+    if len(header) != 1 or not any(separator in header[0] for separator in _OTHER_SEPARATORS):
+        return None
+    return WrongHeader(
+        f"The columns of {file} are not separated by commas.",
+        "Export it as CSV with commas; a spreadsheet program may have saved it with its own separator.",
+    )
 
 
 def _lacking(file: str, header: Sequence[str], lacking: Sequence[str]) -> WrongHeader:
-    if separated_otherwise(header):
-        return WrongHeader(f"The columns of {file} are not separated by commas.", USE_COMMAS)
+    wrong = separated_otherwise(file, header)
+    if wrong is not None:
+        return wrong
     names = "column" if len(lacking) == 1 else "columns"
     return WrongHeader(
         f"{file} lacks the {names} {', '.join(lacking)}.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from roster_pipeline.oneroster.bundle.columns import USE_COMMAS, separated_otherwise
+from roster_pipeline.oneroster.bundle.columns import separated_otherwise
 from roster_pipeline.oneroster.bundle.errors import WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.package import MANIFEST, Package
@@ -52,8 +52,9 @@ def read_manifest(package: Package, limits: BundleLimits) -> Manifest | None:
     version: str | None = None
     with Table(member, seen, limits) as table:
         names = [folded(name) for name in table.header[:2]]
-        if separated_otherwise(table.header):
-            raise WrongHeader(f"The columns of {member.name} are not separated by commas.", USE_COMMAS)
+        wrong = separated_otherwise(member.name, table.header)
+        if wrong is not None:
+            raise wrong
         if names != ["propertyname", "value"]:
             raise WrongHeader(
                 f"The first line of {member.name} must be propertyName,value.", f"A column is missing. {_REMEDY}"

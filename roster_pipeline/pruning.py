@@ -29,12 +29,12 @@ def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
 @dg.op
 def drop_what_is_old(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
     """Our tables first, then Dagster's runs."""
-    from roster_pipeline.evening.pruning import Retention  # not needed to list the jobs
-    from roster_pipeline.evening.pruning import prune as prune_tables
+    from roster_pipeline.evening import pruning  # not needed to list the jobs
 
-    retention = Retention.from_environment()
-    dropped = prune_tables(directory.database(), retention)
+    database, retention = directory.database(), pruning.Retention.from_environment()
+    dropped = pruning.prune(database, retention)
     context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.run_days)})
+    pruning.tell_pruned(database, datetime.now(UTC))
 
 
 @dg.job(executor_def=dg.in_process_executor)

@@ -4,6 +4,7 @@ What a sensor needs is imported by its first tick: the code server and every run
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -16,7 +17,7 @@ PARTITIONS_EVERY = 30
 MAIL_EVERY = 30
 WATCH_EVERY = 60
 """Seconds between two looks."""
-MOST_CRASHES = 500
+MOST_FAILED = 500
 """Failed runs of one look; the next goes on where this one ended."""
 RETRIED = ("dagster/will_retry", "dagster/auto_retry_run_id")
 
@@ -67,20 +68,22 @@ def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource)
 @dg.sensor(
     minimum_interval_seconds=WATCH_EVERY,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Notices runs that were killed, silent schools and schools that fail for a week; sends the heartbeat.",
+    description="Notices killed runs, a failed pruning, silent schools and weeks of failures; sends the heartbeat.",
 )
 def watch_evenings(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
     """Look once. The cursor is the time up to which failed runs were looked at."""
     from roster_pipeline.evening.failing import record_crashes
+    from roster_pipeline.evening.pruning import tell_not_pruned
     from roster_pipeline.evening.watching import beat, watch
 
     database, now = directory.database(), datetime.now(UTC)
-    since = datetime.fromisoformat(context.cursor) if context.cursor else None
-    runs, until = crashed_runs(context.instance, since)
-    crashed = record_crashes(database, runs)
+    failed = failed_runs(context.instance, datetime.fromisoformat(context.cursor) if context.cursor else None)
+    crashed = record_crashes(database, failed.of_schools)
+    unpruned = bool(failed.pruning) and tell_not_pruned(database, failed.pruning[-1], now)
     seen = watch(database, now)
-    said = f"{crashed} crashed, {seen.opened} opened, {seen.cleared} cleared, {seen.reminded} reminded; {beat()}"
-    return dg.SensorResult(skip_reason=said, cursor=until.isoformat() if until else None)
+    opened = seen.opened + unpruned
+    said = f"{crashed} crashed, {opened} opened, {seen.cleared} cleared, {seen.reminded} reminded; {beat()}"
+    return dg.SensorResult(skip_reason=said, cursor=failed.until.isoformat() if failed.until else None)
 
 
 def partition_of(tags: Mapping[str, str]) -> str | None:
@@ -89,17 +92,30 @@ def partition_of(tags: Mapping[str, str]) -> str | None:
     return tags.get("dagster/partition") or (first if first == last else None)
 
 
-def crashed_runs(
-    instance: dg.DagsterInstance, since: datetime | None
-) -> tuple[dict[str, tuple[str, str | None]], datetime | None]:
-    """Failed runs of schools that Dagster does not try again (run id to key and night), and the time of the last."""
+@dataclass(frozen=True)
+class FailedRuns:
+    """Failed runs that Dagster does not try again. of_schools: run id to key and night. pruning: run ids, oldest first.
+
+    until: when the last of all was updated.
+    """
+
+    of_schools: dict[str, tuple[str, str | None]]
+    pruning: list[str]
+    until: datetime | None
+
+
+def failed_runs(instance: dg.DagsterInstance, since: datetime | None) -> FailedRuns:
+    """Runs that failed after this moment, as many as one look takes."""
     chosen = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
-    records = instance.get_run_records(chosen, limit=MOST_CRASHES, order_by="update_timestamp", ascending=True)
-    found = {}
-    for record in records:
-        tags = record.dagster_run.tags
-        key = partition_of(tags)
-        retried = any(tags.get(name, "false") != "false" for name in RETRIED)
-        if key and not retried and record.dagster_run.job_name != "test_connection":
-            found[record.dagster_run.run_id] = (key, tags.get(NIGHT_TAG))
-    return found, records[-1].update_timestamp.replace(tzinfo=UTC) if records else since
+    records = instance.get_run_records(chosen, limit=MOST_FAILED, order_by="update_timestamp", ascending=True)
+    of_schools, pruning = {}, []
+    for run in (record.dagster_run for record in records):
+        key = partition_of(run.tags)
+        if any(run.tags.get(name, "false") != "false" for name in RETRIED):
+            continue
+        if run.job_name == "prune":
+            pruning.append(run.run_id)
+        elif key and run.job_name != "test_connection":
+            of_schools[run.run_id] = (key, run.tags.get(NIGHT_TAG))
+    until = records[-1].update_timestamp.replace(tzinfo=UTC) if records else since
+    return FailedRuns(of_schools, pruning, until)

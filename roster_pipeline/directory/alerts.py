@@ -1,8 +1,8 @@
 """Alerts: one per subject and cause from the moment it is opened until it clears, so that a storm is one mail.
 
-A subject is a school or a connection. A school's alerts clear with its next finished sync, a connection's with its next
-finished pull. What is held clears when somebody decided, or a newer plan holds nothing. A school whose alert `paused`
-is open is not started by the schedule.
+A subject is a school, a connection, or the installation itself. A school's alerts clear with its next finished sync, a
+connection's with its next finished pull. What is held clears when somebody decided, or a newer plan holds nothing. A
+school whose alert `paused` is open is not started by the schedule.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ where not exists (select from failure f where f.run_id = run) and not exists (se
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert. Of school_id and connection_id one is given."""
+    """An alert. Of school_id and connection_id one is given, or none: then it concerns the operators alone."""
 
     id: int
     subject: str
@@ -117,6 +117,15 @@ def clear_finished(conn: Connection) -> list[Alert]:
 def close(conn: Connection, alert_id: int) -> None:
     """Close one alert."""
     conn.execute(text("update alert set cleared_at = now() where id = :id"), {"id": alert_id})
+
+
+def close_of(conn: Connection, subject: str, cause: str) -> Alert | None:
+    """Close the open alert of this subject and cause; the one that was closed."""
+    done = (
+        "update alert set cleared_at = now() where subject = :subject and cause = :cause and cleared_at is null "
+        "returning id, subject, cause, school_id, connection_id, message, opened_at"
+    )
+    return next(iter(_alerts(conn, done, {"subject": subject, "cause": cause})), None)
 
 
 def clear_held(conn: Connection, holding: list[int]) -> list[Alert]:

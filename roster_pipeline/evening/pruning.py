@@ -1,21 +1,29 @@
-"""Pruning our own tables; how long things are kept is chosen by environment."""
+"""Pruning our own tables, and who hears of it when that fails; how long things are kept is chosen by environment."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from roster_pipeline.directory import snapshots, tenants
+from roster_pipeline.directory import alerts, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.retention import drop_old
+from roster_pipeline.evening.reporting import run_url
+from roster_pipeline.evening.telling import tell
+from roster_pipeline.report import Mail
+from roster_pipeline.report.blocks import Link
+from roster_pipeline.report.notice import Notice, notice_mail
+from roster_pipeline.report.outcome import Tone
 
 KEEP_SYNCS = "ROSTER_KEEP_SYNCS"
 KEEP_DAYS = "ROSTER_KEEP_DAYS"
 KEEP_RUN_DAYS = "ROSTER_KEEP_RUN_DAYS"
 LEAST_SYNCS = 7
 """The guards compare a role with its last seven good snapshots."""
+_PRUNING = ("installation", "pruning")
+"""Subject and cause of the alert."""
 
 
 class RetentionNotUsable(DirectoryError):
@@ -48,6 +56,33 @@ def prune(database: Database, retention: Retention) -> dict[str, int]:
             dropped += snapshots.prune(connection, school_id, retention.syncs)
     with database.begin() as connection:
         return {"snapshots": dropped} | drop_old(connection, timedelta(days=retention.days))
+
+
+def tell_not_pruned(database: Database, run_id: str, now: datetime) -> bool:
+    """Alert the operators that pruning fails, once until it works again. False where they know already."""
+    said = "The nightly pruning failed"
+    with database.begin() as connection:
+        opened = alerts.open_alert(connection, *_PRUNING, said)
+        if opened is None:
+            return False
+        hint = "Until it works, raw records, mails and Dagster runs are kept longer than promised. Its run says why."
+        tell(connection, [], _notice(now, "failed", "Not pruned", said, hint, run_id), opened, "opened")
+    return True
+
+
+def tell_pruned(database: Database, now: datetime) -> None:
+    """The all-clear, where an alert is open."""
+    with database.begin() as connection:
+        closed = alerts.close_of(connection, *_PRUNING)
+        if closed is not None:
+            hint = f"This was open since {closed.opened_at:%Y-%m-%d %H:%M} UTC."
+            tell(connection, [], _notice(now, "good", "All clear", "Pruning works again", hint), closed.id, "cleared")
+
+
+def _notice(now: datetime, tone: Tone, badge: str, said: str, hint: str, run_id: str | None = None) -> Mail:
+    url = run_url(run_id)
+    link = Link("Open the run", url) if url else None
+    return notice_mail(Notice("Installation", "", now, "UTC", tone, badge, said, (hint,), link=link))
 
 
 def _number(name: str, default: int, least: int) -> int:

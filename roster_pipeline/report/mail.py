@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.headerregistry import Address
+from email.headerregistry import Address, Group
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
@@ -62,12 +62,16 @@ def address_of(written: str) -> Address:
 
 
 def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity: str, at: datetime) -> EmailMessage:
-    """The message. `identity` is its Message-ID, brackets and all; the same mail always has the same one."""
+    """The message. `identity` is its Message-ID, brackets and all; the same mail always has the same one.
+
+    A mail of no one school goes to people of several: it shows nobody's address to the others.
+    """
     if not _MESSAGE_ID.fullmatch(identity):
         raise ValueError("a Message-ID looks like <something@host>")
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
-    message["To"] = tuple(recipients)
+    open_to_all = mail.school or len(recipients) == 1
+    message["To"] = tuple(recipients) if open_to_all else Group("undisclosed-recipients")
     message["Subject"] = _NOT_IN_A_HEADER.sub(" ", mail.subject)
     message["Date"] = format_datetime(at.astimezone(UTC))
     message["Message-ID"] = identity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -59,6 +60,16 @@ def test_a_mail_arrives_with_its_headers_and_both_bodies(serve: Serve) -> None:
     assert text.get_content().replace("\r\n", "\n") == MAIL.text
     assert html.get_content().replace("\r\n", "\n") == MAIL.html
     assert {part["Content-Transfer-Encoding"] for part in message.iter_parts()} == {"quoted-printable"}
+
+
+def test_a_mail_to_the_owners_of_several_schools_shows_nobodys_address_to_the_others(serve: Serve) -> None:
+    sink = serve()
+    shared = replace(MAIL, school="")
+    mailer_of(sink).send(IDENTITY, [OWNER, OTHER], shared)
+    mailer_of(sink).send(IDENTITY, [OWNER], shared)
+    assert [to for _, to in sink.envelopes] == [[OWNER, OTHER], [OWNER]]
+    assert [message["To"] for message in sink.messages] == ["undisclosed-recipients:;", OWNER]
+    assert OTHER not in sink.messages[0].as_string()
 
 
 def test_starttls_and_a_sign_in(serve: Serve, certificates: Certificates) -> None:

@@ -21,7 +21,7 @@ from roster_pipeline.evening.failing import record_crashes, record_failure
 from roster_pipeline.evening.holding import Watched
 from roster_pipeline.evening.watching import beat, watch
 from roster_pipeline.resources import DirectoryResource
-from roster_pipeline.sensors import crashed_runs, watch_evenings
+from roster_pipeline.sensors import failed_runs, watch_evenings
 from roster_pipeline_tests.scenarios.conftest import SECRET, Town
 
 NOW = datetime.now(UTC)
@@ -143,14 +143,37 @@ def test_a_run_that_was_killed_is_noticed_once(town: Town) -> None:
     tags = {"dagster/partition": "lincoln", "roster/night": "2026-11-03"}
     run = town.instance.create_run_for_job(job, tags=tags)
     town.instance.report_run_failed(run, "the process was killed")
-    runs, until = crashed_runs(town.instance, None)
-    assert runs == {run.run_id: ("lincoln", "2026-11-03")}
-    assert until is not None
-    assert record_crashes(town.database, runs) == 1
-    assert record_crashes(town.database, runs) == 0
+    failed = failed_runs(town.instance, None)
+    assert (failed.of_schools, failed.pruning) == ({run.run_id: ("lincoln", "2026-11-03")}, [])
+    assert failed.until is not None
+    assert record_crashes(town.database, failed.of_schools) == 1
+    assert record_crashes(town.database, failed.of_schools) == 0
     assert town.count("failure", "step = 'run' and night = '2026-11-03' and retryable") == 1
     assert len(mails(town)) == 1
-    assert crashed_runs(town.instance, until + timedelta(seconds=1))[0] == {}
+    assert failed_runs(town.instance, failed.until + timedelta(seconds=1)).of_schools == {}
+
+
+def test_operators_hear_once_of_a_pruning_that_fails_and_once_when_it_works_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
+    town.add_school(automatic=True, report_to=["it@example.org"])
+    resources = {"directory": DirectoryResource(url=town.url)}
+    prune = build_defs(resource_overrides=resources).resolve_job_def("prune")
+    monkeypatch.setenv("ROSTER_KEEP_DAYS", "forever")
+    for opened in (1, 0):
+        assert not prune.execute_in_process(instance=town.instance, raise_on_error=False).success
+        with dg.build_sensor_context(instance=town.instance, resources=resources) as context:
+            told = watch_evenings.evaluate_tick(context)
+        assert told.skip_message is not None
+        assert f" {opened} opened" in told.skip_message
+    monkeypatch.delenv("ROSTER_KEEP_DAYS")
+    for _ in range(2):
+        assert prune.execute_in_process(instance=town.instance).success
+    assert mails(town) == [
+        ("Installation: the nightly pruning failed", ["ops@example.org"]),
+        ("Installation: pruning works again", ["ops@example.org"]),
+    ]
 
 
 class Pulse(BaseHTTPRequestHandler):

@@ -56,12 +56,7 @@ def _drop_older(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> F
 
 
 def _canonical(record: dict[object, object]) -> bytes:
-    plain = {name: record.get(name) for name in USER_COLUMNS}
-    return orjson.dumps(plain, default=_listed, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-
-
-def _listed(value: object) -> object:
-    return value.tolist() if isinstance(value, np.ndarray) else repr(value)
+    return orjson.dumps({name: record.get(name) for name in USER_COLUMNS}, option=orjson.OPT_SORT_KEYS)
 
 
 def _when(text: str | None) -> datetime:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from roster_pipeline.roster.duplicates import not_among
 from roster_pipeline.roster.frames import REJECTED_COLUMNS, ROSTER_COLUMNS, frame_of
 from roster_pipeline.settings import ConnectionSettings, RoleSettings
 from roster_pipeline_tests.roster.building import SIS, cleaned, entry, row_of, school, user
@@ -94,6 +95,21 @@ def test_a_bad_phone_beside_a_good_one_is_no_loss() -> None:
     assert told.rejected.empty
 
 
+@pytest.mark.parametrize(
+    ("members", "region", "phone"),
+    [
+        ({"phone": "(312) 555-0142", "sms": "(312) 555-0199"}, "US", "+13125550142"),
+        ({"phone": None, "sms": "(312) 555-0199"}, "US", "+13125550199"),
+        ({"phone": "030 901820", "sms": "0151 23456789"}, "DE", "+4930901820"),
+        ({"phone": None, "sms": "0151 23456789"}, "DE", "+4915123456789"),
+    ],
+)
+def test_a_phone_goes_before_a_mobile_and_both_are_read_in_the_schools_region(
+    members: dict[str, Any], region: str, phone: str
+) -> None:
+    assert row_of(cleaned([user("a", **members)], school(phone_region=region)).roster, "a")["phone"] == phone
+
+
 def test_of_several_records_with_one_sourced_id_the_newest_is_used_in_any_order() -> None:
     users = [
         user("a", givenName="Old", dateLastModified="2025-01-01T00:00:00.000Z"),
@@ -115,6 +131,23 @@ def test_a_record_that_came_twice_the_same_is_not_noted() -> None:
     assert told.rejected.empty
 
 
+def test_records_of_one_id_may_lack_members_and_carry_odd_ones() -> None:
+    odd = {"enabledUser": None, "metadata": {"a": [1, {"b": None}]}}
+    told = cleaned(
+        [user("a", **odd), user("a", **odd | {"email": "a@example.org"}), user("b", **odd), user("b", **odd)]
+    )
+    assert list(told.roster["sourced_id"]) == ["a", "b"]
+    assert list(told.rejected["sourced_id"]) == ["a"]
+
+
+def test_a_guardian_who_stands_word_for_word_in_both_lists_is_taken_once() -> None:
+    one, two = user("g1", "guardian"), user("g2", "guardian")
+    newer = one | {"email": "g1@example.org"}
+    assert not_among([one, two], [one, two]) == []
+    assert not_among([one, two], [user("a"), newer]) == [one, two]
+    assert not_among([one, two], [two]) == [one]
+
+
 def test_ids_that_differ_by_case_only_are_two_records() -> None:
     assert len(cleaned([user("Ab1"), user("aB1")]).roster) == 2
 
@@ -123,7 +156,8 @@ def test_preferred_names_are_kept_only_where_the_school_wants_them() -> None:
     users = [user("a", preferredFirstName="Bo", preferredLastName="Li")]
     wanted = row_of(cleaned(users, school(preferred_names=True)).roster, "a")
     assert (wanted["preferred_given_name"], wanted["preferred_family_name"]) == ("Bo", "Li")
-    assert row_of(cleaned(users).roster, "a")["preferred_given_name"] is None
+    unwanted = row_of(cleaned(users).roster, "a")
+    assert (unwanted["preferred_given_name"], unwanted["preferred_family_name"]) == (None, None)
 
 
 def test_of_a_parent_in_the_list_of_users_only_id_standing_and_role_are_kept() -> None:
@@ -131,6 +165,12 @@ def test_of_a_parent_in_the_list_of_users_only_id_standing_and_role_are_kept() -
     line = row_of(cleaned([parent]).roster, "p")
     kept = {name for name, value in line.items() if value is not None}
     assert kept == {"sourced_id", "standing", "human", "role", "source_role", "enabled"}
+
+
+def test_a_parent_in_the_list_of_users_takes_nothing_from_the_others() -> None:
+    pupil = user("a", email="a@example.org", phone="(312) 555-0142", username="a", grades=["9"])
+    alone, beside = cleaned([pupil]).roster, cleaned([user("p", "guardian"), pupil]).roster
+    assert row_of(beside, "a") | {"human": 0} == row_of(alone, "a")
 
 
 def test_a_record_turned_away_at_the_door_stands_in_the_roster_as_rejected() -> None:

@@ -90,6 +90,7 @@ def test_punctuation_alone_is_no_key() -> None:
         ("a@b", None, True),
         ("a..b@example.org", None, True),
         ("a@school.local", None, True),
+        ("a@school.test", "a@school.test", False),
         ("ann@exämple.org", "ann@exämple.org", False),
         ("x" * 65 + "@example.org", None, True),
     ],

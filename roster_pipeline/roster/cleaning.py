@@ -24,7 +24,6 @@ from roster_pipeline.roster.empty_cells import present
 from roster_pipeline.roster.frames import (
     ROSTER_COLUMNS,
     TEXT,
-    USER_LISTS,
     Array,
     Flags,
     Ints,
@@ -88,7 +87,7 @@ def clean(
     """
     notes = Rejections("users")
     users = one_per_sourced_id(users, notes)
-    entries = read_roles(lists(users["roles"], USER_LISTS["roles"]), context.school_id, context.settings, context.today)
+    entries = read_roles(lists(users["roles"]), context.school_id, context.settings, context.today)
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
     standing = _standing(users, fields, entries, context, ids, notes)
@@ -134,7 +133,7 @@ def _fields(
     fields["phone"] = pc.coalesce(phone, mobile)
     fields["username"] = present(strings(users["username"]))
     fields["number"] = _numbers(users, entries, context.connection)
-    grade, source_grade, bad_grade = clean_grades(lists(users["grades"], USER_LISTS["grades"]))
+    grade, source_grade, bad_grade = clean_grades(lists(users["grades"]))
     student = pa.array(entries.group == STRENGTH[Role.STUDENT])
     fields["grade"] = pc.if_else(student, grade, None)
     fields["source_grade"] = pc.if_else(student, source_grade, None)

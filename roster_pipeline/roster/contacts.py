@@ -22,7 +22,6 @@ from roster_pipeline.roster.duplicates import one_per_sourced_id
 from roster_pipeline.roster.emails import clean_emails
 from roster_pipeline.roster.frames import (
     TEXT,
-    USER_LISTS,
     Array,
     Flags,
     Ints,
@@ -120,7 +119,7 @@ def _contacts(people: pd.DataFrame, settings: SchoolSettings, today: date, notes
     named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
     gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(GONE, TEXT)))
     kinds = np.full(len(people), -1, dtype=np.int64)
-    roles = lists(people["roles"], USER_LISTS["roles"])
+    roles = lists(people["roles"])
     flat, now = pc.list_flatten(roles), today.isoformat()
     source = pc.utf8_lower(pc.utf8_trim_whitespace(pc.struct_field(flat, "role")))
     runs = ~truth(pc.less(pc.struct_field(flat, "endDate"), now)) & ~truth(
@@ -155,7 +154,7 @@ def _pairs(students: pd.DataFrame, people: pd.DataFrame, student_ids: Array, ids
 
 
 def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:
-    agents = lists(people["agents"], USER_LISTS["agents"])
+    agents = lists(people["agents"])
     owner: Ints = pc.list_parent_indices(agents).to_numpy(zero_copy_only=False).astype(np.int64)
     return owner, pc.utf8_trim_whitespace(pc.list_flatten(agents)).cast(TEXT), np.arange(len(owner))
 
@@ -208,7 +207,7 @@ def _relationships(some: pd.DataFrame, kinds: Ints, settings: SchoolSettings) ->
     """The role's name as the SIS spells it; the standard has no other word for the relationship."""
     by_source: Mapping[str, str] = settings.roles_by_source
     told: list[str | None] = []
-    for kind, entries in zip(kinds.tolist(), lists(some["roles"], USER_LISTS["roles"]).to_pylist(), strict=True):
+    for kind, entries in zip(kinds.tolist(), lists(some["roles"]).to_pylist(), strict=True):
         own = [(entry.get("role") or "").strip().lower() for entry in entries or []]
         others = (role for role in own if by_source.get(role) == CONTACT)
         told.append(_KINDS[kind] if kind < len(_KINDS) else next(others, None))

@@ -114,12 +114,10 @@ def strings(column: Iterable[Any]) -> Array:
     return array if array.type == TEXT else array.cast(TEXT)
 
 
-def lists(column: pd.Series[Any], kind: Any) -> Array:
-    """A column of lists (Arrow's or Python's) as an Arrow list array."""
-    if isinstance(column.dtype, pd.ArrowDtype):
-        array = pa.array(column.array)
-        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    return _array(list(column), kind)
+def lists(column: pd.Series[Any]) -> Array:
+    """A column of Arrow lists as one Arrow list array."""
+    array = pa.array(column.array)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def column_of(array: Array) -> pd.Series[Any]:
@@ -215,8 +213,6 @@ def _array(values: list[Any], kind: Any) -> Array:
 def _as(kind: Any, value: Any) -> Any:
     """A value that did not fit, made to fit or dropped."""
     if pa.types.is_list(kind):
-        if isinstance(value, np.ndarray):
-            value = list(value)
         return [_as(kind.value_type, item) for item in value] if isinstance(value, list | tuple) else None
     if pa.types.is_struct(kind):
         return {field.name: _as(TEXT, value.get(field.name)) for field in kind} if isinstance(value, Mapping) else None

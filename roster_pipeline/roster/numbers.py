@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.roster.empty_cells import present
-from roster_pipeline.roster.frames import TEXT, USER_LISTS, Array, blanks, lists, on_distinct, strings
+from roster_pipeline.roster.frames import TEXT, Array, blanks, lists, on_distinct, strings
 
 STUDENT, STAFF = "student", "staff"
 _USER_IDS, _METADATA = "userIds:", "metadata:"
@@ -47,7 +47,7 @@ def _plain(found: Any, key: str) -> str | None:
 
 
 def _of_type(column: pd.Series[Any], wanted: str) -> Array:
-    ids = lists(column, USER_LISTS["userIds"])
+    ids = lists(column)
     owners = pc.list_parent_indices(ids)
     flat = pc.list_flatten(ids)
     kinds, identifiers = pc.struct_field(flat, "type"), pc.struct_field(flat, "identifier")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -73,8 +72,3 @@ def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
     merged = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
     text = {name: column_of(strings(merged[name])) for name in REJECTED_COLUMNS}
     return pd.DataFrame(text).sort_values(["collection", "sourced_id", "field", "rule"], ignore_index=True)
-
-
-def nowhere(length: int) -> Flags:
-    """No record at all."""
-    return np.zeros(length, dtype=bool)

@@ -40,6 +40,8 @@ STAFF_OFF = school(staff=RoleSettings())
         ({"roles": [entry(begin="2026-03-03")]}, "not_begun", "student"),
         ({"roles": [entry(begin="2026-03-02")]}, "member", "student"),
         ({"roles": [entry("teacher", end="2026-01-01"), entry("student")]}, "member", "student"),
+        ({"roles": [entry("teacher", "7")]}, "elsewhere", "teacher"),
+        ({"roles": [entry("guardian"), entry("ext:x")]}, "unmapped", None),
         ({"status": "tobedeleted", "roles": []}, "deleted", None),
         ({"status": "InActive"}, "deleted", "student"),
         ({"status": "retired"}, "rejected", "student"),
@@ -53,6 +55,14 @@ STAFF_OFF = school(staff=RoleSettings())
 def test_where_a_record_stands(members: dict[str, Any], standing: str, role: str | None) -> None:
     line = row_of(cleaned([user("a", **members)], STAFF_OFF).roster, "a")
     assert (line["standing"], line["role"]) == (standing, role)
+
+
+def test_of_several_records_each_stands_by_its_own_best_role() -> None:
+    best_first = [entry("teacher"), entry("student")]
+    users = [user("a", roles=[]), *(user(name, roles=best_first) for name in "bcd"), user("e", roles=[])]
+    roster = cleaned(users).roster.astype(object)
+    told = roster.where(roster.notna(), None)[["standing", "role", "source_role"]].apply(tuple, axis=1).tolist()
+    assert told == [("no_org", None, None), *[("member", "teacher", "teacher")] * 3, ("no_org", None, None)]
 
 
 def test_disabled_means_gone_only_where_the_connection_says_so() -> None:
@@ -93,6 +103,22 @@ def test_a_bad_phone_beside_a_good_one_is_no_loss() -> None:
     told = cleaned([user("a", phone="nope", sms="(312) 555-0142")])
     assert row_of(told.roster, "a")["phone"] == "+13125550142"
     assert told.rejected.empty
+
+
+def test_staff_may_have_their_number_elsewhere_than_students() -> None:
+    apart = ConnectionSettings(url=SIS.url, student_number_from="username", staff_number_from="identifier")
+    roles = {"a": "student", "b": "teacher", "c": "aide", "d": "administrator", "e": "guardian", "f": "ext:x"}
+    users = [user(name, role, username=f"user-{name}", identifier=f"id-{name}") for name, role in roles.items()]
+    told = cleaned(users, connection=apart).roster.set_index("sourced_id")[["number", "number_kind"]].astype(object)
+    assert told.where(told.notna(), None).apply(tuple, axis=1).to_dict() == {
+        "a": ("user-a", "student"),
+        "b": ("id-b", "staff"),
+        "c": ("id-c", "staff"),
+        "d": ("id-d", "staff"),
+        "e": (None, None),
+        "f": (None, None),
+    }
+    assert row_of(cleaned(users).roster, "a")["number"] == "id-a"
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,8 @@ def test_the_short_way_of_checking_emails_agrees_with_the_library(addresses: lis
         ("000-000-0000", "US", None, False),
         ("none", "US", None, False),
         (None, "US", None, False),
+        ("+1 312 555 0142", "ZZ", "+13125550142", False),
+        ("(312) 555-0142", "ZZ", None, True),
     ],
 )
 def test_a_phone_is_e164_or_dropped(raw: str | None, region: str, phone: str | None, bad: bool) -> None:
@@ -167,6 +169,7 @@ def test_every_phone_comes_out_as_the_library_has_it(raw: list[str], region: str
         ("Freshman", "09"), ("ug", "UG"), ("Other", "OTHER"), ("GD", None), ("blue", None),
         ("1.0", "01"), ("09.00", "09"), ("0.0", "KG"), ("1.5", None), ("1-2", None), ("1/2", None), ("1 2", None),
         ("1_2", None), ("Grade 1, 2", None), ("-1", None), ("Grade -1", None), ("\u22121", None), ("Grade - 1", "01"),
+        ("Grade 13", "13"), ("Grade 14", None),
         ("1.", "01"), ("Gr. 7", "07"), ("7 (seven)", None), ("Year 1 of 2", None),
     ],
 )  # fmt: skip
@@ -176,11 +179,22 @@ def test_a_grade_becomes_its_ceds_code(grade: str, code: str | None) -> None:
 
 
 def test_of_several_grades_the_highest_counts_and_the_original_is_kept() -> None:
-    raw = pa.array([["9", "10"], ["10", "9"], ["odd"], [], None, ["KG", "odd"], ["9,10"]], USER_LISTS["grades"])
+    told = {
+        ("9", "10"): ("10", "9, 10", False),
+        ("10", "9"): ("10", "10, 9", False),
+        ("odd",): (None, "odd", True),
+        (): (None, None, False),
+        None: (None, None, False),
+        ("KG", "odd"): ("KG", "KG, odd", False),
+        ("9,10",): ("10", "9, 10", False),
+        ("KG", "1"): ("01", "KG, 1", False),
+        ("12", "PS"): ("PS", "12, PS", False),
+        ("", " ", "9"): ("09", "9", False),
+        ("NULL", "None", "n/a"): (None, None, False),
+    }
+    raw = pa.array([None if grades is None else list(grades) for grades in told], USER_LISTS["grades"])
     codes, originals, unknown = clean_grades(raw)
-    assert codes.to_pylist() == ["10", "10", None, None, None, "KG", "10"]
-    assert originals.to_pylist() == ["9, 10", "10, 9", "odd", None, None, "KG, odd", "9, 10"]
-    assert unknown.tolist() == [False, False, True, False, False, False, False]
+    assert list(zip(codes.to_pylist(), originals.to_pylist(), unknown.tolist(), strict=True)) == list(told.values())
 
 
 @pytest.mark.parametrize(

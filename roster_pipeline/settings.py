@@ -151,6 +151,7 @@ class Guards(_Settings):
     archive_small_role: int = Field(default=50, ge=0)
     archive_most: int = Field(default=500, ge=0)
     create_share: Share = 0.25
+    restore_share: Share = 0.25
     update_share: Share = 0.75
     update_key_share: Share = 0.05
     rejected_share_archive: Share = 0.05

@@ -43,6 +43,7 @@ GUARDS = {
     "archive_most": ("Most archivals", "So many people at most are archived in one sync, whatever their share."),
     "shrink_share": ("Shrinking role", "How much smaller than usual a role may come from the SIS."),
     "create_share": ("New people", "Most new people of a role, after the first sync."),
+    "restore_share": ("Restored people", "Most archived people of a role who may come back in one sync."),
     "update_share": ("Updated people", "Most people of a role who may change in one sync."),
     "update_key_share": ("Changed e-mails or numbers", "Most people of a role whose e-mail or number may change."),
     "rekeyed_share": ("New ids", "Most people whose SIS id may be new overnight while number or e-mail still match."),

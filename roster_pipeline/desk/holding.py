@@ -21,6 +21,8 @@ ADVICE: dict[str, str] = {
     "archivals": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
     "archive_most": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
     "creations": "Check whether these are new people, or people whom the directory has under another id.",
+    "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve; a SIS "
+    "that made leavers of years active again is corrected there: discard.",
     "updates": "Look at a few rows: a change of nearly everybody is often a setting of the SIS.",
     "key_updates": "E-mails and numbers tell people apart. Look at a few rows before letting so many change.",
     "rejected": "Look at the records that could not be used, and have them corrected in the SIS.",

@@ -14,7 +14,7 @@ import pandas as pd
 
 from roster_pipeline.completeness import in_words
 from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
-from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, UPDATE, Finding, percent
+from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, RESTORE, UPDATE, Finding, percent
 from roster_pipeline.roster.plan import Plan
 from roster_pipeline.settings import Guards, Role
 
@@ -141,6 +141,8 @@ def _shares(plan: Plan, facts: Facts, guards: Guards) -> Iterator[Finding]:
         if there and not facts.first_sync:
             new = actions.get(CREATE, 0)
             yield from _share("creations", role, CREATE, new, there, guards.create_share, "would be created")
+            back = actions.get(RESTORE, 0)
+            yield from _share("restores", role, RESTORE, back, there, guards.restore_share, "would be restored")
         changed = actions.get(UPDATE, 0)
         yield from _share("updates", role, UPDATE, changed, there, guards.update_share, "would change")
         yield from _share(

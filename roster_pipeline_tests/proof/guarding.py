@@ -70,6 +70,8 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             hold("archivals", role, "archive")
         if there and not facts.first_sync and _many(facts.rows(role, "create"), 0.25, there):
             hold("creations", role, "create")
+        if there and not facts.first_sync and _many(facts.rows(role, "restore"), 0.25, there):
+            hold("restores", role, "restore")
         keyed = sum(row == (role, "update", True) for row in facts.planned)
         if _many(facts.rows(role, "update"), 0.75, there) or _many(keyed, 0.05, there):
             hold("updates", role, "update")

@@ -180,6 +180,12 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
         [finding("creations", "100 student people would be created, with 200 in the directory: 50 %.", 0.5, 0.25)],
     ),
     (
+        plan_of(restore=100),
+        night(),
+        LIMITS,
+        [finding("restores", "100 student people would be restored, with 200 in the directory: 50 %.", 0.5, 0.25)],
+    ),
+    (
         plan_of(update=160),
         night(),
         LIMITS,

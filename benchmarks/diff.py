@@ -116,7 +116,7 @@ def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
     )
     links = pd.DataFrame(
         {"connection_id": 1, "sourced_id": stood["sourced_id"], "person_id": index, "home": True, "version": "1.2"}
-    )
+    ).assign(confirmed=False)
     return DirectoryFrames(1, people_frame, links, members)
 
 

@@ -10,7 +10,7 @@ import typer
 from roster_pipeline.cli.commands import examples, group
 from roster_pipeline.cli.failing import CommandError
 from roster_pipeline.cli.outcomes import print_findings, print_plan_counts
-from roster_pipeline.cli.printing import note, print_json, print_table, shown
+from roster_pipeline.cli.printing import note, print_json, print_table, say, shown
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def show(
     from roster_pipeline.desk.plan_summary import summary_of
     from roster_pipeline.directory import plans, tenants
     from roster_pipeline.directory.plan_rows import RowFilter
+    from roster_pipeline.roster.reasons import ID_REUSED
 
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)
@@ -59,6 +60,7 @@ def show(
         print_json(summary.as_dict() | {"rows": [line.as_dict() for line in lines]})
         return
     print_lines([line for line in lines if everything or action or line.action != QUIET])
+    _print_doubted([line for line in lines if line.reason == ID_REUSED], school.connection.key)
     _print_summary(summary)
 
 
@@ -79,6 +81,16 @@ def changes_text(line: Line) -> str:
         known = {field: new for field, (_, new) in line.changes.items() if new is not None}
         return ", ".join(f"{field} {shown(known[field])}" for field in TELLING if field in known)
     return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.changes.items())
+
+
+def _print_doubted(lines: list[Line], connection: str) -> None:
+    """Persons and records of the links that a person must say something about, and how to say it."""
+    if not lines:
+        return
+    numbers = [(line.row, line.person_id, line.sourced_ids) for line in lines]
+    print_table(("row", "person", "record"), numbers, title="\nIds that came as somebody else")
+    say(f"Somebody else:   roster person unlink PERSON RECORD --connection {connection} --reason '...'")
+    say(f"The same person: roster person link PERSON RECORD --connection {connection} --reason '...'")
 
 
 def _print_summary(summary: PlanSummary) -> None:

@@ -46,7 +46,7 @@ GUARDS = {
     "restore_share": ("Restored people", "Most archived people of a role who may come back in one sync."),
     "update_share": ("Updated people", "Most people of a role who may change in one sync."),
     "update_key_share": ("Changed e-mails or numbers", "Most people of a role whose e-mail or number may change."),
-    "rekeyed_share": ("New ids", "Most people whose SIS id may be new overnight while number or e-mail still match."),
+    "rekeyed_share": ("New ids", "Most people whose SIS id may be new overnight, or come as somebody else."),
     "rejected_share_archive": ("Unusable records, for archivals", "Beyond this share nobody is archived."),
     "rejected_share_all": ("Unusable records, for everything", "Beyond this share the whole sync waits."),
     "contradictions": (

@@ -14,6 +14,8 @@ ADVICE: dict[str, str] = {
     "no_witness": "Without a second answer for each person nobody is archived; it cannot be approved. Sync again.",
     "rekeyed": "If the SIS changed its ids (an upgrade, a move), relink: people get their new ids and nothing else is "
     "changed. If the ids are wrong, discard and have the SIS corrected.",
+    "reused_ids": "The conflicts of this plan are those people. If the SIS mixed up its ids, discard and have it "
+    "corrected. If the ids went to newcomers, unlink them (roster person unlink) and sync again.",
     "empty_role": "Check in the SIS what it shares with this client. Approve only if the school really has nobody left "
     "in this role.",
     "no_orgs": "The SIS sent people without saying to which school they belong. Discard, and have that corrected.",

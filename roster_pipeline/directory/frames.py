@@ -53,6 +53,7 @@ LINKS: dict[str, Kind] = {
     "person_id": "int",
     "home": "bool",
     "version": "text",
+    "confirmed": "bool",
 }
 MEMBERS: dict[str, Kind] = {
     "person_id": "int",

@@ -47,24 +47,28 @@ class NotAMember(DirectoryError):
 def link(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is this person. Their first link is their home. Raises UnknownPerson, LinkTaken."""
+    """Say that a record of the SIS is this person, whatever speaks against it. Their first link is their home.
+
+    A link that a sync made is confirmed by it. Raises UnknownPerson, LinkTaken.
+    """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
-    owner = conn.scalar(
-        text("select person_id from link where connection_id = :connection and sourced_id = :sourced_id"), given
-    )
-    if owner == person_id:
-        return
-    if owner is not None:
-        raise LinkTaken(owner)
-    conn.execute(
-        text(
-            "insert into link (district_id, connection_id, sourced_id, person_id, home) "
-            "values (:district, :connection, :sourced_id, :person, "
+    theirs = "connection_id = :connection and sourced_id = :sourced_id"
+    found = conn.execute(text(f"select person_id, confirmed from link where {theirs}"), given).first()  # noqa: S608
+    if found is not None and found.person_id != person_id:
+        raise LinkTaken(found.person_id)
+    if found is None:
+        what = "record linked"
+        change = (
+            "insert into link (district_id, connection_id, sourced_id, person_id, confirmed, home) "
+            "values (:district, :connection, :sourced_id, :person, true, "
             "not exists (select from link where person_id = :person and home))"
-        ),
-        given,
-    )
-    _touched(conn, given, "record linked", who, reason, {"connection": connection.key})
+        )
+    elif found.confirmed:
+        return
+    else:
+        what, change = "link confirmed", f"update link set confirmed = true where {theirs}"  # noqa: S608
+    conn.execute(text(change), given)
+    _touched(conn, given, what, who, reason, {"connection": connection.key})
 
 
 def unlink(

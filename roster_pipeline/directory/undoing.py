@@ -16,6 +16,7 @@ CASTS = {
     "excluded": "boolean",
     "locked_fields": "text[]",
     "home": "boolean",
+    "confirmed": "boolean",
     "archived_at": "timestamptz",
     "managed": "boolean",
     "absent_syncs": "integer",
@@ -23,10 +24,12 @@ CASTS = {
 """The log keeps texts."""
 KEPT = {
     "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),
-    "link": ("home", "version"),
+    "link": ("home", "version", "confirmed"),
     "membership": (*MEMBERSHIP_FIELDS, "status", "archived_by", "archived_at", "managed", "absent_syncs"),
     "contact": tuple(name.removeprefix("contact_") for name in CONTACT_FIELDS),
 }
+ONCE_NOT_LOGGED = {"confirmed": "false"}
+"""What older lines of the log leave out, and what it was then."""
 KEYS = {
     "person": "x.id = u.person_id and x.district_id = :district",
     "link": "x.connection_id = u.connection_id and x.sourced_id = u.sourced_id and x.district_id = :district",
@@ -60,7 +63,8 @@ _MINDLESS = ("absent_syncs", "version")
 
 def _value(name: str, side: str = "before") -> str:
     cast = f"::{CASTS[name]}" if name in CASTS else ""
-    return f"(u.{side} ->> '{name}'){cast}"
+    told = f"u.{side} ->> '{name}'"
+    return f"(coalesce({told}, '{ONCE_NOT_LOGGED[name]}')){cast}" if name in ONCE_NOT_LOGGED else f"({told}){cast}"
 
 
 def _as_left(entity: str) -> str:

@@ -41,7 +41,7 @@ UI_ADDRESS = "ROSTER_UI_URL"
 CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
 """Where owners reach the console; without it a mail names commands alone."""
 CHANGING = ("create", "update", "restore", "archive")
-TOLD_ANYWAY = ("rekeyed", "empty_role", "no_orgs", "shrunk_role", "witness", "rejected")
+TOLD_ANYWAY = ("rekeyed", "reused_ids", "empty_role", "no_orgs", "shrunk_role", "witness", "rejected")
 """Guards that say that the roster itself looks wrong: an owner hears of them also where nobody was due for a change,
 for example because Archive is off."""
 

@@ -51,8 +51,8 @@ def decide(s: Situation) -> tuple[Words, Words]:
     theirs = s.active & ~s.member_role_off
     archived = s.member & ~s.active
     table: tuple[tuple[Flags, str | None, str | None], ...] = (
-        (s.conflict & ~no_role, "conflict", None),
-        (no_role & (s.conflict | ~theirs), None, None),
+        (s.conflict & (~no_role | theirs), "conflict", None),
+        (no_role & ~theirs, None, None),
         (no_role & s.excluded, "skip", "excluded"),
         (s.role_off, "skip", "role_off"),
         (s.unreadable, "skip", "rejected_record"),

@@ -17,7 +17,8 @@ class DirectoryFrames:
 
     people: index person_id; PERSON_FIELDS, number_kind, number_connection_id, excluded, locked_fields (lists),
       revision: every person of the district that could match, by link, number or e-mail, or is a member here.
-    links: connection_id, sourced_id, person_id, home, version: all links of those people, any connection.
+    links: connection_id, sourced_id, person_id, home, version, confirmed (by hand): all links of those people, any
+      connection.
     members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, CONTACT_FIELDS
       of this school.
     """

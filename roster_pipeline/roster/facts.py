@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.roster.frames import Ints
 from roster_pipeline.roster.plan import Plan
+from roster_pipeline.roster.reasons import ID_REUSED
 from roster_pipeline.roster.roles import STRENGTH
 
 UNKNOWN = "unknown"
@@ -25,7 +27,8 @@ class Facts:
     history: one row per good snapshot, newest last, a column per role. counts: humans in the roster tonight. managed:
     active members the sync looks after. records: records of the role, used or not. rejected: of those, not used.
     contradictions: people the SIS still answers for. unwitnessed: archivals for which nobody was asked. rekeyed:
-    (known people found under a new id, known people found). without_org: known people who came without any org.
+    (known people found under a new id, known people found). reused: (active members whose id seems to be somebody
+    else's now, active members found). without_org: known people who came without any org.
     """
 
     snapshot: SnapshotFacts
@@ -41,6 +44,7 @@ class Facts:
     unwitnessed: int = 0
     awaits_approval: bool = False
     without_org: dict[str, int] = field(default_factory=dict)
+    reused: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def facts_of(
@@ -74,6 +78,7 @@ def facts_of(
         rekeyed=_rekeyed(plan, directory),
         unwitnessed=int(archives["witness"].isna().sum()),
         awaits_approval=plan.awaits_approval,
+        reused=_reused(plan, directory),
         without_org=_counted(standing.loc[standing["standing"] == "no_org", "role"], roles),
     )
 
@@ -115,12 +120,29 @@ def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]
 
 def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
     """Of the people of each role that this SIS was known by before: how many came under a new id only."""
-    before = directory.own_links["person_id"].to_numpy(dtype=np.int64)
+    found = _found(plan, directory.own_links["person_id"].to_numpy(dtype=np.int64))
+    return _shares(plan, found, found["matched_by"] != "link")
+
+
+def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
+    """Of the active members of each role: how many came as somebody else.
+
+    Leavers do not count, for a SIS may give their ids to newcomers every year.
+    """
+    found = _found(plan, directory.members.index[directory.active].to_numpy(dtype=np.int64))
+    return _shares(plan, found, found["reason"] == ID_REUSED)
+
+
+def _found(plan: Plan, among: Ints) -> pd.DataFrame:
+    """The rows of these people, as far as a record of tonight was found to be theirs."""
     found = plan.rows[plan.rows["matched_by"].notna()]
-    found = found[np.isin(found["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1), before)]
-    new = found["matched_by"] != "link"
+    return found[np.isin(found["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1), among)]
+
+
+def _shares(plan: Plan, found: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
+    """How many of the rows of each role are such, and how many there are."""
     told: dict[str, tuple[int, int]] = {}
     for role in plan.rostered:
         of = found["role"] == role
-        told[role] = (int((of & new).sum()), int(of.sum()))
+        told[role] = (int((of & such).sum()), int(of.sum()))
     return told

@@ -93,6 +93,13 @@ def _sizes(facts: Facts, guards: Guards) -> Iterator[Finding]:
                 "If the SIS changed its ids, approve to link the new ones."
             )
             yield Finding("rekeyed", message, new / known, guards.rekeyed_share)
+    for role, (doubted, known) in facts.reused.items():
+        if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:
+            message = (
+                f"{doubted} of {known} known {role} records came as somebody else under the same id. "
+                "If the SIS dealt its ids anew, what it says of the others may be as wrong."
+            )
+            yield Finding("reused_ids", message, doubted / known, guards.rekeyed_share)
     if facts.snapshot.mode == "delta":
         return
     for role, people in facts.counts.items():

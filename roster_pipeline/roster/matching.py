@@ -1,7 +1,8 @@
 """Who of the directory each human of the snapshot is.
 
 In this order: a link; the number, of the same kind and connection, where name or e-mail agrees; an e-mail that exactly
-one person and one human of the snapshot have, where the name agrees. A name never matches by itself.
+one person and one human of the snapshot have, where the name agrees. A name never matches by itself. A link that
+everything else speaks against is a conflict (`reused_ids`).
 
 An e-mail is weaker evidence than a number, for families share one. So it does not match where the numbers contradict,
 nor where only the family name agrees and the person is linked to another record already, of this SIS or of another one
@@ -22,6 +23,8 @@ import pyarrow.compute as pc
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.roster.frames import Array, Flags, Ints, column_of, repeated, strings, truth
 from roster_pipeline.roster.merging import NUMBER_SHARED
+from roster_pipeline.roster.reasons import ID_REUSED
+from roster_pipeline.roster.reused_ids import reused_ids
 from roster_pipeline.roster.traits import Named, Traits, named_people, numbered
 from roster_pipeline.roster.units import NOBODY, PROTECTED, Units, number_conflicts
 
@@ -43,6 +46,7 @@ def match(units: Units, directory: DirectoryFrames) -> Matched:
     """Match every unit; units whose human is gone are matched by link only."""
     person, several = units.linked()
     conflict = dict.fromkeys(np.flatnonzero(number_conflicts(units)).tolist(), NUMBER_SHARED)
+    conflict |= dict.fromkeys(np.flatnonzero(reused_ids(units, directory)).tolist(), ID_REUSED)
     conflict |= dict.fromkeys(np.flatnonzero(several).tolist(), "several_matches")
     doubtful = {
         int(who) for unit in np.flatnonzero(several).tolist() for who in units.person[units.rows(unit)] if who >= 0

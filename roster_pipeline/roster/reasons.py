@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+ID_REUSED = "id_reused"
 REASONS: dict[str, str] = {
     # create
     "joined": "New in the SIS.",
@@ -39,5 +40,7 @@ REASONS: dict[str, str] = {
     # conflict
     "several_matches": "Fits more than one person of the directory.",
     "match_taken": "Fits a person who already belongs to another record of this snapshot.",
+    ID_REUSED: "The id is linked to a person with whom the record has nothing else in common. If it is somebody else "
+    "now: roster person unlink. If it is the same person: roster person link.",
     "number_shared": "Shares a number with people who agree in nothing else.",
 }

@@ -25,6 +25,7 @@ class Traits:
     email: str | None
     number: str | None
     linked: bool = False
+    username: str | None = None
 
     def names_agree(self, other: Traits) -> bool:
         """The same given or the same family name."""
@@ -39,6 +40,18 @@ class Traits:
         if not self.names_agree(person) or _contradict(self.number, person.number):
             return False
         return bool(self.given & person.given) or not person.linked
+
+    def at_odds(self, person: Traits) -> bool:
+        """Whether nothing is the same, and number or e-mail say that this is somebody else.
+
+        Names alone do not: people change them, and a SIS corrects what it had for a placeholder.
+        """
+        mine, theirs = (self.number, self.email, self.username), (person.number, person.email, person.username)
+        if any(one is not None and one == other for one, other in zip(mine, theirs, strict=True)):
+            return False
+        mails = self.email is not None and person.email is not None
+        renamed = _apart(self.given, person.given) and _apart(self.family, person.family)
+        return renamed and (mails or _contradict(self.number, person.number))
 
     def may_be(self, person: Traits) -> bool:
         """Whether it would be rash to say that this is somebody else.
@@ -72,9 +85,10 @@ class Named:
         told = zip(
             given, preferred_given, family, preferred_family,
             self.emails.take(at).to_pylist(), self.numbers.take(at).to_pylist(), linked,
+            pc.utf8_lower(strings(some["username"])).to_pylist(),
             strict=True,
         )  # fmt: skip
-        return [Traits(_keys(a, b), _keys(c, d), email, number, known) for a, b, c, d, email, number, known in told]
+        return [Traits(_keys(a, b), _keys(c, d), *rest) for a, b, c, d, *rest in told]
 
 
 def named_people(directory: DirectoryFrames, places: Ints) -> Named:

@@ -29,6 +29,7 @@ class Town:
     """A folder after `roster init`, with one connection to a SIS whose schools each test takes one of."""
 
     base_url: str
+    sis: Sis
 
     def school(self, *options: str) -> str:
         """A school of its own for one test; students are rostered."""
@@ -59,7 +60,7 @@ def town(postgres_server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iter
         where = ("--url", f"{base_url}/ims/oneroster/rostering/v1p2", "--allow-private-addresses")
         who = ("--client-id", CLIENT, "--client-secret", "-")
         added(run("connection", "add", "sis", "--district", "spring", *where, *who, stdin=SECRET))
-        yield Town(base_url)
+        yield Town(base_url, sis)
     logging.getLogger("dagster").setLevel(level)
     drop(postgres_server, name, f"{name}_dagster")
 
@@ -192,6 +193,40 @@ def test_a_sync_is_undone_after_a_look_and_a_reason(town: Town) -> None:
     assert (newest["kind"], newest["undoes"]) == ("rollback", done)
     again = run("rollback", done, "--reason", "once more", "--yes")
     assert again.code == 1
+
+
+def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(town: Town) -> None:
+    key = town.school("--first-sync", "apply", "--students-auto-update")
+    assert run("sync", key).code == 0
+    here = town.sis.district.people_of(run("school", "show", key, "--json").data["settings"]["school_id"], "student")
+    newcomer, renamed = here[0].sourced_id, here[1].sourced_id
+    for place, sourced_id in enumerate((newcomer, renamed)):
+        names = {"given_name": f"Eva{key}{place}", "family_name": f"Ray{key}{place}", "username": ""}
+        town.sis.district.edit(sourced_id, **names, email=f"{key}-{place}@new.example", identifier=f"{key}-{place}")
+    assert run("sync", key).code == 0
+    rows = run("plan", "show", key, "--action", "conflict", "--json").data["rows"]
+    assert {row["reason"] for row in rows} == {"id_reused"}
+    number = {row["sourced_ids"][0]: row["person_id"] for row in rows}
+    shown = run("plan", "show", key).out
+    for sourced_id in (newcomer, renamed):
+        assert sourced_id in shown
+        assert str(number[sourced_id]) in shown
+    why = ("--connection", "sis", "--reason", "asked the office")
+    for said in (
+        "roster person unlink PERSON RECORD --connection sis",
+        "roster person link PERSON RECORD --connection",
+    ):
+        assert said in shown
+    assert run("person", "unlink", number[newcomer], newcomer, *why).code == 0
+    assert run("person", "link", number[renamed], renamed, *why).code == 0
+    assert run("sync", key).code == 0
+    rows = run("plan", "show", key, "--json").data["rows"]
+    assert {row["sourced_ids"][0]: row["action"] for row in rows if row["action"] in ("create", "update")} == {
+        newcomer: "create",
+        renamed: "update",
+    }
+    (link,) = run("person", "show", number[renamed], "--json").data["links"]
+    assert (link["sourced_id"], link["confirmed"]) == (renamed, True)
 
 
 def test_an_unknown_school_starts_no_run(town: Town) -> None:

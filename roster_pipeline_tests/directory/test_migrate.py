@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
@@ -47,3 +48,31 @@ def test_a_ledger_restored_into_a_younger_server_is_shown_to_readers(database: D
     migrate.upgrade(database)
     with database.begin() as conn:
         assert conn.scalar(text("select count(*) from roster_public.directory_change")) == 1
+
+
+PEOPLE_OF_0008 = """
+insert into district (id, key, name) values (1, 'd', 'D');
+insert into connection (id, district_id, key, settings) values (1, 1, 'c', '{}');
+insert into person (id, district_id) values (1, 1), (2, 1);
+insert into link (district_id, connection_id, sourced_id, person_id) values (1, 1, 'by hand', 1);
+select set_config('roster.sync_id', '7', true);
+insert into link (district_id, connection_id, sourced_id, person_id) values (1, 1, 'by a sync', 2);
+select set_config('roster.sync_id', '', true);
+"""
+
+
+def test_a_directory_of_before_takes_links_made_by_hand_as_confirmed(database: Database) -> None:
+    with database.begin() as conn:
+        conn.execute(text("drop schema roster_public cascade; drop schema public cascade; create schema public"))
+        command.upgrade(migrate._config(conn), "0008")
+        for statement in PEOPLE_OF_0008.strip().split(";\n"):
+            conn.execute(text(statement.rstrip(";")))
+    migrate.upgrade(database)
+    with database.begin() as conn:
+        found = conn.execute(text("select sourced_id, confirmed from link order by 1")).all()
+        conn.execute(text("update link set home = true where sourced_id = 'by a sync'"))
+        last = conn.scalar(text("select after from change_log order by position desc limit 1"))
+    assert [tuple(one) for one in found] == [("by a sync", False), ("by hand", True)]
+    assert last == {
+        "connection_id": "1", "sourced_id": "by a sync", "home": "true", "version": None, "confirmed": "false",
+    }  # fmt: skip

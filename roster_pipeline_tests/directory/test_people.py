@@ -25,6 +25,7 @@ from roster_pipeline_tests.directory.building import (
 BY = {"who": "owner", "reason": "asked to"}
 WHAT = (
     "record linked",
+    "link confirmed",
     "record unlinked",
     "person excluded",
     "person included",
@@ -45,6 +46,7 @@ def _by_hand(conn: Connection, school: SchoolRow, person: int) -> dict[str, Call
     district = school.district_id
     return {
         "record linked": lambda: people.link(conn, school.connection, person, "u2", **BY),
+        "link confirmed": lambda: people.link(conn, school.connection, person, "u1", **BY),
         "record unlinked": lambda: people.unlink(conn, school.connection, person, "u1", **BY),
         "person excluded": lambda: people.exclude(conn, district, person, **BY),
         "person included": lambda: people.include(conn, district, person, **BY),
@@ -96,6 +98,40 @@ def test_the_first_link_is_home_and_a_home_that_goes_is_followed_by_another(
         assert [(each["sourced_id"], each["home"]) for each in people.get_person(conn, 1, ada).links] == [("u2", True)]
         with pytest.raises(people.NoSuchLink):
             people.unlink(conn, lincoln.connection, ada, "u1", **BY)
+
+
+def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_says_so(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    sync_rows(database, lincoln, newcomer("u9"))
+    confirmed = "select sourced_id, confirmed from link order by 1"
+    assert every(database, confirmed) == [("u1", False), ("u9", False)]
+    for _ in range(2):
+        with database.begin() as conn:
+            people.link(conn, lincoln.connection, ada, "u1", **BY)
+            people.link(conn, lincoln.connection, ada, "u2", **BY)
+    assert every(database, confirmed) == [("u1", True), ("u2", True), ("u9", False)]
+    with database.begin() as conn:
+        assert [line.what for line in audit.entries(conn, person_id=ada)] == ["record linked", "link confirmed"]
+        last = [
+            change for change in ledger.changes_of_person(conn, lincoln.district_id, ada) if change.entity == "link"
+        ]
+    told = [(change.operation, (change.before or {}).get("confirmed"), change.after) for change in last]
+    assert sorted((what, was, now["confirmed"]) for what, was, now in told if now) == [
+        ("insert", None, "false"),
+        ("insert", None, "true"),
+        ("update", "false", "true"),
+    ]
+
+
+def test_an_unlinked_record_that_a_sync_links_again_is_not_confirmed(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    with database.begin() as conn:
+        people.link(conn, lincoln.connection, ada, "u1", **BY)
+        people.unlink(conn, lincoln.connection, ada, "u1", **BY)
+    sync_rows(database, lincoln, row("update", ada, links=["u1"], new_links=["u1"]))
+    assert every(database, "select sourced_id, confirmed from link") == [("u1", False)]
 
 
 def test_somebody_elses_record_is_not_taken(database: Database, lincoln: SchoolRow, ada: int) -> None:

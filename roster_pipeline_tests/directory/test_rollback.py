@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from roster_pipeline.directory import ledger, people, rollback
 from roster_pipeline.directory.apply import PlanStale, apply_plan
@@ -14,7 +15,7 @@ from roster_pipeline_tests.directory.building import every, newcomer, one, perso
 
 STATE = {
     "person": "select id, given_name, family_name, email, enabled, number, number_kind, locked_fields from person",
-    "link": "select connection_id, sourced_id, person_id, home from link",
+    "link": "select connection_id, sourced_id, person_id, home, confirmed from link",
     "membership": "select school_id, person_id, role, grade, status, archived_by, managed, absent_syncs "
     "from membership",
     "contact": "select person_id, email, phone from contact",
@@ -175,6 +176,28 @@ def test_a_membership_and_a_link_of_somebody_who_is_gone_have_nowhere_to_go_back
     with pytest.raises(rollback.NothingToUndo):
         _undo(database, undone)
     assert one(database, "select count(*) from membership") + one(database, "select count(*) from link") == 0
+
+
+def test_a_link_that_somebody_confirmed_since_is_left(database: Database, lincoln: SchoolRow) -> None:
+    sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2")).sync_id
+    person = person_of(database, "u1")
+    with database.begin() as conn:
+        people.link(conn, lincoln.connection, person, "u1", who="owner", reason="it is them")
+    assert _undo(database, sync_id).counts == {"student": {"create": 1, "moved": 1}}
+    assert every(database, "select sourced_id, person_id, confirmed from link") == [("u1", person, True)]
+
+
+def test_a_sync_from_before_links_could_be_confirmed_is_undone_as_any_other(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1"))
+    person = person_of(database, "u1")
+    moves = row("update", person, reason="relinked", changes={"home": "u2"}, links=["u2"], new_links=["u2"])
+    sync_id = sync_rows(database, lincoln, moves).sync_id
+    with database.begin() as conn:
+        conn.execute(text("update change_log set before = before - 'confirmed', after = after - 'confirmed'"))
+    assert _undo(database, sync_id).outcome == "applied"
+    assert every(database, "select sourced_id, home, confirmed from link") == [("u1", True, False)]
 
 
 @pytest.mark.parametrize("by_hand", [False, True])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from roster_pipeline.directory import people, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.proof.model import FIELDS, Model
 from roster_pipeline_tests.proof.person import Membership, Person
@@ -34,6 +36,11 @@ where l.district_id = :district and l.entity = 'membership' and l.operation = 'u
 Shown = dict[tuple[str, ...], dict[str, Any]]
 
 
+def called(links: Iterable[str], given: str | None, family: str | None) -> tuple[str, ...]:
+    """Somebody's links, or their name where they have none: no two humans of a world share one."""
+    return tuple(sorted(links)) or (f"{given} {family}, unlinked",)
+
+
 class DistrictUnderProof:
     """A district with its schools; `schools` are the keys, in the order of the SIS's orgs."""
 
@@ -47,7 +54,7 @@ class DistrictUnderProof:
     def pipeline(self) -> Shown:
         """What the database holds, by links."""
         return {
-            tuple(row["links"] or ("nobody", str(row["id"]))): {
+            called(row["links"] or (), row["given"], row["family"]): {
                 **{name: row[name] for name in ("given", "family", "email", "number", "kind", "excluded")},
                 "home": row["homes"],
                 "members": {self.ids[key]: tuple(value) for key, value in (row["members"] or {}).items()},
@@ -58,10 +65,10 @@ class DistrictUnderProof:
     def expected(self) -> Shown:
         """What the model holds, in the same shape."""
         return {
-            tuple(sorted(person.links)): {
+            called(person.links, person.fields["given"], person.fields["family"]): {
                 **person.fields,
                 "excluded": person.excluded,
-                "home": [person.home],
+                "home": [person.home] if person.home else None,
                 "members": {s: (m.role, m.status, m.by, m.absent) for s, m in person.members.items()},
             }
             for person in self.model.people
@@ -72,16 +79,22 @@ class DistrictUnderProof:
 
         People stay the same objects, for what waits for approval elsewhere names them.
         """
-        known = {link: person for person in self.model.people for link in person.links}
+        known = {
+            name: person
+            for person in self.model.people
+            for name in called(person.links, person.fields["given"], person.fields["family"])
+        }
         self.model.people = []
         for links, shown in self.pipeline().items():
-            person = next((known[link] for link in links if link in known), None) or Person({}, None)
+            person = next((known[link] for link in links if link in known), None)
+            person = person or Person({}, None, truth=self.world.records[links[0]].human)
             person.fields = {name: shown[name] for name in FIELDS}
             person.home = shown["home"][0] if shown["home"] else None
-            person.links = set(links)
+            person.links = set(links) & self.world.records.keys()
             person.members = {school: Membership(*told) for school, told in shown["members"].items()}
             person.excluded = shown["excluded"]
             self.model.people.append(person)
+        self._check_people()
 
     def check(self) -> None:
         """The pipeline did what the model did, and nothing that the truth forbids."""
@@ -89,6 +102,7 @@ class DistrictUnderProof:
         for links in shown.keys() | expected.keys():
             assert shown.get(links) == expected.get(links), self._told(links, shown, expected)
         self.check_truth(shown)
+        self._check_people()
 
     def _told(self, links: tuple[str, ...], shown: Shown, expected: Shown) -> str:
         said = self.place.rows(
@@ -109,9 +123,41 @@ class DistrictUnderProof:
     def check_truth(self, shown: Shown) -> None:
         """Two humans are never one person, and nobody was archived without a stored pass or an approval."""
         for links in shown:
-            humans = {self.world.records[link].human for link in links if link in self.world.records}
-            assert len(humans) <= 1, f"{links} are one person and {len(humans)} humans"
+            owners = [self.world.owners[link] for link in links if link in self.world.owners]
+            assert not owners or set.intersection(*owners), f"{links} are one person and belonged to no one human"
         assert self.place.rows(UNJUSTIFIED) == [{"found": 0}]
+
+    def _check_people(self) -> None:
+        """Nobody became somebody else: names and links are those of the human for whom the person was made."""
+        for person in self.model.people:
+            assert person.truth is not None
+            assert {person.fields["given"], person.fields["family"]} <= self.world.names[person.truth], person
+            assert all(person.truth in self.world.owners[link] for link in person.links), person
+
+    def doubted(self) -> list[str]:
+        """The links that a person must say something about, as far as nobody has."""
+        waiting = {link for state in self.model.schools.values() for link in state.doubted}
+        return sorted(link for person in self.model.people for link in waiting & person.links - person.confirmed)
+
+    def say_the_truth_of(self, link: str) -> bool:
+        """Somebody who knows confirms a doubted link, or takes it away. Gives whether it was right."""
+        person = next(person for person in self.model.people if link in person.links)
+        right = self.world.records[link].human == person.truth
+        (found,) = self.place.rows(
+            "select person_id from link where district_id = :district and sourced_id = :link", link=link
+        )
+        with self.place.database.begin() as conn:
+            say = people.link if right else people.unlink
+            connection = tenants.get_connection(conn, self.place.key)
+            say(conn, connection, found["person_id"], link, who="owner", reason="asked the office")
+        homes = self.place.rows(
+            "select sourced_id from link where person_id = :person and home", person=found["person_id"]
+        )
+        self.model.say(link, person, theirs=right)
+        assert {home["sourced_id"] for home in homes} <= person.links
+        assert len(homes) == bool(person.links)
+        person.home = homes[0]["sourced_id"] if homes else None
+        return right
 
     def truly_here(self, school: str, links: tuple[str, ...]) -> bool:
         """Whether the SIS has somebody in this school today, by any of these records."""

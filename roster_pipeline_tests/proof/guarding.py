@@ -28,13 +28,17 @@ class Judged:
 
 @dataclass(frozen=True)
 class Role:
-    """Numbers of one night, by role. planned: (role, action, changes e-mail or number). anew: (by a new id, known)."""
+    """Numbers of one night, by role. planned: (role, action, changes e-mail or number). anew: (by a new id, known).
+
+    reused: (active members whose id is doubted, active members found).
+    """
 
     rostered: tuple[str, ...]
     counts: dict[str, int]
     managed: dict[str, int]
     planned: list[tuple[str, str, bool]]
     anew: dict[str, tuple[int, int]]
+    reused: dict[str, tuple[int, int]]
     history: list[dict[str, int]]
     first_sync: bool
 
@@ -58,6 +62,9 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
         new, known = facts.anew[role]
         if new > FEW and new > 0.2 * known:
             hold("most ids are new")
+        doubted, members = facts.reused[role]
+        if doubted > FEW and doubted > 0.2 * members:
+            hold("ids are somebody else's")
         if there and not people:
             hold("role came back empty")
             unusual = True

@@ -7,7 +7,7 @@ from roster_pipeline_tests.proof.world import GROUPS, LEAVING, Record
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "move", "rename", "new_email", "other_role",
-    "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number", "own_number",
+    "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number", "own_number", "reuse", "transform",
 )  # fmt: skip
 
 
@@ -23,6 +23,10 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         if left and not replaced(left[pick % len(left)], here):
             world.come_back(left[pick % len(left)])
         return
+    if kind == "reuse":
+        if left:
+            world.give_away(left[pick % len(left)], school, group)
+        return
     if not here:
         return
     record, somebody = here[pick % len(here)], here[other % len(here)]
@@ -32,6 +36,8 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         world.set_roles(record, [(role, school) for role, _ in record.roles])
     elif kind == "rename":
         world.rename(record, given=bool(other % 2))
+    elif kind == "transform":
+        world.transform(record)
     elif kind == "new_email":
         world.new_email(record)
     elif kind == "other_role":

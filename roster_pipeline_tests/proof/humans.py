@@ -16,7 +16,7 @@ MEMBER, ROLE_OFF, ELSEWHERE, GONE = range(4)
 
 @dataclass(eq=False)
 class Human:
-    """The records of one human as one school sees them, the strongest first."""
+    """The records of one human as one school sees them, the strongest first. doubted: ids that may be reused."""
 
     school: str
     rules: SchoolRules
@@ -24,6 +24,7 @@ class Human:
     person: Person | None = None
     matched_by: str | None = None
     conflict: bool = False
+    doubted: list[str] = field(default_factory=list)
     candidates: list[Person] = field(default_factory=list)
 
     @property
@@ -88,14 +89,17 @@ def humans_of(
     records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person], people: list[Person]
 ) -> list[Human]:
     """Group the records, find the person of each human, and mark who cannot be told apart."""
-    single = [Human(school, rules, [record]) for record in records]
-    groups = _joined(single, linked)
-    humans = [Human(school, rules, [record for one in group for record in one.records]) for group in groups]
+    humans = _grouped(records, school, rules, linked)
     _mark_shared_numbers(humans)
     for human in humans:
         _match(human, humans, linked, people)
     _mark_taken(humans)
     return humans
+
+
+def roles_of(records: list[Record], school: str, rules: SchoolRules) -> list[str | None]:
+    """The role of each human that the records tell of, whoever the directory takes them for: what a school counts."""
+    return [human.role for human in _grouped(records, school, rules, {})]
 
 
 def may_be(human: Human, person: Person) -> bool:
@@ -111,6 +115,23 @@ def may_be(human: Human, person: Person) -> bool:
         if human.numbered(record) == number or (whole and (same_mail or not (numbers or mails))):
             return True
     return False
+
+
+def at_odds(human: Human, record: Record, person: Person) -> bool:
+    """Whether the link of a record is not to be believed: all that is known of both differs, not only the names."""
+    theirs = person.fields
+    if record.deleted or record.sourced_id not in person.links - person.confirmed:
+        return False
+    number, kind_and_number = human.numbered(record), (theirs["kind"], theirs["number"])
+    numbers = number is not None and theirs["number"] is not None and number[0] == theirs["kind"]
+    mails = record.email is not None and theirs["email"] is not None
+    same = number == kind_and_number or (mails and record.email == theirs["email"]) or _names_agree(record, person)
+    return (numbers or mails) and not same
+
+
+def _grouped(records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person]) -> list[Human]:
+    groups = _joined([Human(school, rules, [record]) for record in records], linked)
+    return [Human(school, rules, [record for one in group for record in one.records]) for group in groups]
 
 
 def _joined(single: list[Human], linked: Mapping[str, Person]) -> list[list[Human]]:
@@ -153,11 +174,13 @@ def _match(human: Human, humans: list[Human], linked: Mapping[str, Person], peop
             by = "email"
             found = _by_email(human, humans, people)
     human.candidates = found
-    if len(found) == 1:
-        human.person = found[0]
     if len(found) == 1 or (found and by == "link"):
         human.matched_by = by
-    human.conflict = human.conflict or len(found) > 1
+    if len(found) == 1:
+        human.person = found[0]
+        if by == "link":
+            human.doubted = [r.sourced_id for r in human.records if at_odds(human, r, found[0])]
+    human.conflict = human.conflict or len(found) > 1 or bool(human.doubted)
 
 
 def _fits_number(human: Human, record: Record, person: Person) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from roster_pipeline_tests.proof.guarding import Judged, Role, judge
-from roster_pipeline_tests.proof.humans import Human, humans_of, may_be
+from roster_pipeline_tests.proof.humans import Human, humans_of, may_be, roles_of
 from roster_pipeline_tests.proof.person import Membership, Person
 from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.proof.world import Record
@@ -53,6 +53,7 @@ class SchoolState:
     waiting: list[Row] = field(default_factory=list)
     planned: frozenset[tuple[object, ...]] = frozenset()
     approved: frozenset[tuple[object, ...]] | None = None
+    doubted: list[str] = field(default_factory=list)
 
 
 class Model:
@@ -70,7 +71,8 @@ class Model:
         humans = humans_of(records, school, state.rules, linked, self.people)
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
         rows += self._absent(school, humans)
-        facts = self._facts(school, humans, rows)
+        state.doubted = [link for human in humans if human.present for link in human.doubted]
+        facts = self._facts(school, humans, rows, roles_of(records, school, state.rules))
         judged = judge(facts, state.rules)
         doing = [row for row in rows if row.action in CHANGING]
         state.planned = frozenset(row.signature for row in doing)
@@ -90,6 +92,13 @@ class Model:
         self._carry_out(school, state.waiting)
         state.waiting, state.synced = [], True
         state.sizes[-1] = (state.sizes[-1][0], True)
+
+    def say(self, sourced_id: str, person: Person, *, theirs: bool) -> None:
+        """Somebody says that a link is right, whatever speaks against it, or that it is wrong."""
+        if theirs:
+            person.confirmed.add(sourced_id)
+        else:
+            person.links.remove(sourced_id)
 
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
         """Records that name the school, and those of its active members wherever they are now."""
@@ -151,8 +160,8 @@ class Model:
                 yield Row("archive", member.role, person)
 
     def _doubtful(self, school: str, humans: list[Human]) -> set[int]:
-        """Members who may be somebody of tonight: candidates of a conflict, and whom a record seems to be."""
-        candidates = {id(person) for human in humans for person in human.candidates if human.conflict}
+        """Members who may be somebody of tonight: one of several whom a human may be, or whom a record seems to be."""
+        candidates = {id(person) for human in humans if len(human.candidates) > 1 for person in human.candidates}
         seen = {id(p) for p in self._active(school) if any(may_be(human, p) for human in humans)}
         return candidates | seen
 
@@ -175,20 +184,24 @@ class Model:
             ):
                 member.absent += 1
 
-    def _facts(self, school: str, humans: list[Human], rows: list[Row]) -> Role:
+    def _facts(self, school: str, humans: list[Human], rows: list[Row], came: list[str | None]) -> Role:
         state = self.schools[school]
         rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
         managed = [person.members[school].role for person in self._active(school)]
         anew: dict[str, tuple[int, int]] = {}
+        reused: dict[str, tuple[int, int]] = {}
         for role in rostered:
             of = [human for human in humans if self._known_as(human, school) == role]
             anew[role] = (sum(human.matched_by != "link" for human in of), len(of))
+            active = [human for human in of if human.person in self._active(school)]
+            reused[role] = (sum(bool(human.doubted) for human in active), len(active))
         return Role(
             rostered=tuple(rostered),
-            counts={role: sum(human.role == role for human in humans) for role in rostered},
+            counts={role: came.count(role) for role in rostered},
             managed={role: managed.count(role) for role in rostered},
             planned=[(row.role, row.action, row.of_keys) for row in rows if row.action in CHANGING],
             anew=anew,
+            reused=reused,
             history=[sizes for sizes, good in state.sizes if good],
             first_sync=not state.synced,
         )
@@ -198,7 +211,7 @@ class Model:
         if human.matched_by is None or not human.present:
             return None
         member = human.candidates[0].members.get(school)
-        active = member is not None and member.status == "active" and not human.conflict
+        active = member is not None and member.status == "active" and human.person is not None
         return human.role or (member.role if member and active else None)
 
     def _carry_out(self, school: str, rows: list[Row]) -> None:
@@ -209,7 +222,8 @@ class Model:
                 person.members[school].status, person.members[school].by = "archived", "sync"
                 continue
             if person is None:
-                person = Person(dict(row.fields), row.home)
+                assert row.human is not None
+                person = Person(dict(row.fields), row.home, truth=row.human.lead.human)
                 self.people.append(person)
             person.fields |= row.fields
             person.links |= set(row.new_links)

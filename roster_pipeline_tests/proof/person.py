@@ -20,11 +20,16 @@ class Membership:
 
 @dataclass(eq=False)
 class Person:
-    """One person of the district. `home`: the record that the fields follow."""
+    """One person of the district. `home`: the record that the fields follow. `confirmed`: links said to be theirs.
+
+    truth: the human behind it, of which the model makes no use.
+    """
 
     fields: dict[str, str | None]
     home: str | None
     links: set[str] = field(default_factory=set)
     members: dict[str, Membership] = field(default_factory=dict)
     excluded: bool = False
+    confirmed: set[str] = field(default_factory=set)
+    truth: int | None = None
     serial: int = field(default_factory=lambda: next(_serials))

@@ -124,6 +124,19 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
     ),
     (
         QUIET,
+        night(reused={"student": (50, 200)}),
+        LIMITS,
+        [
+            finding(
+                "reused_ids",
+                "50 of 200 known student records came as somebody else under the same id. "
+                "If the SIS dealt its ids anew, what it says of the others may be as wrong.",
+                0.25, 0.2,
+            )
+        ],
+    ),
+    (
+        QUIET,
         night(counts={"student": 200, "teacher": 0}, without_org={"teacher": 18}),
         LIMITS,
         [

@@ -197,12 +197,21 @@ class Districts(RuleBasedStateMachine):
         state.waiting, state.approved = [], state.planned
         nights["stale"] += 1
 
-    @precondition(lambda self: self.districts[0].model.people)
+    @precondition(lambda self: any(district.doubted() for district in self.districts))
+    @rule(pick=PICK)
+    def answer_a_doubt(self, pick: int) -> None:
+        """Somebody looks at an id that may have gone to another human, and says whose it is."""
+        doubted = [(district, link) for district in self.districts for link in district.doubted()]
+        district, link = doubted[pick % len(doubted)]
+        nights["confirmed" if district.say_the_truth_of(link) else "unlinked"] += 1
+
+    @precondition(lambda self: any(person.links for person in self.districts[0].model.people))
     @rule(pick=PICK, what=st.sampled_from(("archive", "exclude", "include")))
     def by_hand(self, pick: int, what: str) -> None:
         """Somebody archives a membership by hand, or excludes a person from the sync, or includes them again."""
         district = self.districts[0]
-        person = district.model.people[pick % len(district.model.people)]
+        linked = [person for person in district.model.people if person.links]
+        person = linked[pick % len(linked)]
         (found,) = district.place.rows(
             "select person_id from link where district_id = :district and sourced_id = :link", link=min(person.links)
         )

@@ -60,12 +60,17 @@ class Record:
 
 
 class World:
-    """One SIS and the humans behind its records."""
+    """One SIS and the humans behind its records.
+
+    owners: the humans that each sourcedId ever belonged to. names: those that each human ever had.
+    """
 
     def __init__(self, sis: Sis, schools: tuple[str, ...]) -> None:
         self.sis = sis
         self.schools = schools
         self.records: dict[str, Record] = {}
+        self.owners: dict[str, set[int]] = {}
+        self.names: dict[int, set[str]] = {}
         self._humans = 0
         self._ids = 0
         sis.reset()
@@ -91,20 +96,21 @@ class World:
 
     def join(self, school: str, group: Group, *, numbered: bool = True) -> Record:
         """A human nobody knew, with one record. The n-th human of every world has the same values."""
-        self._humans += 1
-        human = self._humans
-        word = _letters(human)
-        return self._add(
-            Record(
-                self._new_id(),
-                human,
-                f"Given{word}",
-                f"Family{word}",
-                f"p{human}@people.example",
-                str(1000 + human) if numbered else None,
-                ((group, school),),
-            )
-        )
+        return self._add(self._newcomer(self._new_id(), school, group, numbered=numbered))
+
+    def give_away(self, left: Record, school: str, group: Group) -> Record:
+        """The SIS gives the sourcedId of a record that left to a human nobody knew."""
+        self.district.restore(left.sourced_id)
+        newcomer = self._newcomer(left.sourced_id, school, group, numbered=left.number is not None)
+        self._change(newcomer)
+        return newcomer
+
+    def transform(self, record: Record) -> None:
+        """The human of a record takes other names, another e-mail and another number there: nothing stays the same."""
+        self._ids += 1
+        word = _letters(self._ids + 5000)
+        names = {"given": f"Given{word}", "family": f"Family{word}", "email": f"new{self._ids}@people.example"}
+        self._change(replace(record, number=str(90_000 + self._ids), **names))
 
     def second_record(self, of: Record, school: str, group: Group, *, mailbox: bool) -> Record:
         """One more record of a human, for another school or role; `mailbox`: with an e-mail of its own."""
@@ -158,15 +164,34 @@ class World:
         self._ids += 1
         return f"r{(self._ids * 37) % 1000:03d}-{self._ids}"
 
+    def _newcomer(self, sourced_id: str, school: str, group: Group, *, numbered: bool) -> Record:
+        self._humans += 1
+        human = self._humans
+        word = _letters(human)
+        return Record(
+            sourced_id,
+            human,
+            f"Given{word}",
+            f"Family{word}",
+            f"p{human}@people.example",
+            str(1000 + human) if numbered else None,
+            ((group, school),),
+        )
+
     def _add(self, record: Record) -> Record:
-        self.records[record.sourced_id] = record
+        self._remember(record)
         group, school = record.roles[0]
         self.district.add(SOURCE_ROLES[group], school, sourced_id=record.sourced_id, agents=(), **_fields(record))
         return record
 
     def _change(self, record: Record) -> None:
-        self.records[record.sourced_id] = record
+        self._remember(record)
         self.district.edit(record.sourced_id, **_fields(record))
+
+    def _remember(self, record: Record) -> None:
+        self.records[record.sourced_id] = record
+        self.owners.setdefault(record.sourced_id, set()).add(record.human)
+        self.names.setdefault(record.human, set()).update((record.given, record.family))
 
 
 def _fields(record: Record) -> dict[str, object]:

@@ -26,6 +26,7 @@ COMPLETE = SnapshotFacts(complete=True, mode="full", version="1.2")
 SIS = ConnectionSettings(url="https://sis.example.org")
 _PERSON = (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields", "revision")
 _MEMBER = (*MEMBERSHIP_FIELDS, *CONTACT_FIELDS, "status", "archived_by", "managed", "absent_syncs", "revision")
+LINK = ("connection_id", "sourced_id", "person_id", "home", "version", "confirmed")
 ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 
 
@@ -115,11 +116,11 @@ class Directory:
             self.link(who, sourced_id)
         return who
 
-    def link(self, who: int, sourced_id: str, connection: int = CONNECTION) -> None:
+    def link(self, who: int, sourced_id: str, connection: int = CONNECTION, *, confirmed: bool = False) -> None:
         """One more record of a person; the first is the home record."""
         home = not any(link["person_id"] == who and link["home"] for link in self.links)
         self.links.append(
-            {"connection_id": connection, "sourced_id": sourced_id, "person_id": who, "home": home, "version": "1.2"}
+            dict(zip(LINK, (connection, sourced_id, who, home, "1.2", confirmed), strict=True)),
         )
 
     def member(self, who: int, role: str = "student", status: str = "active", **fields: Any) -> int:
@@ -142,7 +143,7 @@ class Directory:
         return DirectoryFrames(
             connection_id=CONNECTION,
             people=_frame(self.people, _PERSON),
-            links=pd.DataFrame(self.links, columns=["connection_id", "sourced_id", "person_id", "home", "version"]),
+            links=pd.DataFrame(self.links, columns=list(LINK)),
             members=_frame(self.members, _MEMBER),
         )
 

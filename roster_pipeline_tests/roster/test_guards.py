@@ -71,6 +71,17 @@ CASES: list[tuple[str, Plan, Facts, Guards, set[tuple[str, str]], set[str]]] = [
     ("re-keyed at 20 %", plan_of(), facts(rekeyed={STUDENTS: (40, 200)}), Guards(), set(), set()),
     ("re-keyed over 20 %", plan_of(), facts(rekeyed={STUDENTS: (41, 200)}), Guards(), ALL, {"rekeyed"}),
     ("two re-keyed of three", plan_of(), facts(rekeyed={STUDENTS: (2, 3)}), Guards(), set(), set()),
+    ("ids of others at 20 %", plan_of(), facts(reused={STUDENTS: (40, 200)}), Guards(), set(), set()),
+    ("ids of others over 20 %", plan_of(), facts(reused={STUDENTS: (41, 200)}), Guards(), ALL, {"reused_ids"}),
+    ("two ids of others, of three", plan_of(), facts(reused={STUDENTS: (2, 3)}), Guards(), set(), set()),
+    (
+        "ids of others in a list of changes",
+        plan_of(),
+        facts(reused={STUDENTS: (41, 200)}, snapshot=SnapshotFacts(True, mode="delta")),
+        Guards(),
+        ALL,
+        {"reused_ids"},
+    ),
     ("empty", plan_of(archive=9), facts(counts={STUDENTS: 0}), Guards(), ALL, {"empty_role", "shrunk_role"}),
     ("empty as ever", plan_of(), NEVER_ANYBODY, Guards(), set(), set()),
     (
@@ -220,6 +231,23 @@ def test_ids_that_change_in_bulk_hold_everything_and_archive_nobody() -> None:
     verdict = night(directory, users)
     assert held(verdict) == ALL
     assert guards_of(verdict) == {"rekeyed", "updates"}
+
+
+def test_ids_dealt_anew_among_the_people_who_are_here_hold_everything() -> None:
+    directory = pupils(10)
+    users = [user(f"p{(i + 1) % 10:03}") | {"sourcedId": f"p{i:03}"} for i in range(4)]
+    verdict = night(directory, [*users, *(user(f"p{i:03}") for i in range(4, 10))])
+    assert held(verdict) == ALL
+    assert "reused_ids" in guards_of(verdict)
+
+
+def test_ids_of_leavers_that_go_to_newcomers_hold_nothing_however_many() -> None:
+    directory = pupils(10)
+    for who in list(directory.members)[:6]:
+        directory.members[who].update(status="archived", archived_by="sync")
+    users = [user(f"new{i}", email=f"{i}@example.org") | {"sourcedId": f"p{i:03}"} for i in range(6)]
+    verdict = night(directory, [*users, *(user(f"p{i:03}") for i in range(6, 10))])
+    assert held(verdict) == set()
 
 
 def test_a_role_that_comes_back_without_orgs_is_the_snapshots_fault() -> None:

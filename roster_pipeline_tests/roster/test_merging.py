@@ -94,7 +94,7 @@ def test_a_teacher_who_is_also_an_administrator_is_one_person_with_two_links_and
 def test_records_linked_to_one_person_by_hand_are_one_human_whatever_they_say() -> None:
     directory = Directory()
     who = directory.member(directory.person("a"))
-    directory.link(who, "b")
+    directory.link(who, "b", confirmed=True)
     rows = directory.plan([user("a"), user("b", identifier="other")]).rows
     assert list(rows["action"]) == ["unchanged"]
     assert list(rows["sourced_ids"]) == [["a", "b"]]

@@ -66,6 +66,14 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
     town.people.rename(town.people.people_of("sch-1", "teacher")[0].sourced_id, given_name="Zyxpoison-new")
     town.evening()
     assert town.problems, "the database refused the row"
+    _allow(town, "person")
+    for place, pupil in enumerate(town.people.people_of("sch-1", "student")):
+        names = {"given_name": f"Zyxpoison-n{place}", "family_name": f"Zyxpoison-m{place}"}
+        keys = {"email": f"qqleak-n{place}@zyxpoison.example", "identifier": f"9988776600{place}", "username": ""}
+        town.people.edit(pupil.sourced_id, **names, **keys)
+    town.evening()
+    assert town.count("plan_row", "reason = 'id_reused'") > 2
+    assert town.count("verdict", "findings::text like '%\"reused_ids\"%'") > 0
     assert leaked(_everything_said(town, caplog)) == []
 
 
@@ -116,6 +124,8 @@ def _by_hand(town: Town, conn: Connection) -> None:
     """Everything that people do to a person."""
     sis, school = tenants.get_connection(conn, "sis"), tenants.get_school(conn, "lincoln")
     who, district = int(conn.scalar(text("select max(person_id) from membership")) or 0), school.district_id
+    known = conn.scalar(text("select sourced_id from link where person_id = :who and home"), {"who": who})
+    people.link(conn, sis, who, str(known), **WHO)
     people.link(conn, sis, who, "another", **WHO)
     people.unlink(conn, sis, who, "another", **WHO)
     people.edit(conn, district, who, {"given_name": "Zyxpoison-hand", "email": "qqleak@zyxpoison.example"}, **WHO)

@@ -50,6 +50,7 @@ link = Table(
     number("person_id"),
     flag("home", comment="whose record the fields follow"),
     words("version", comment="of the standard, when the link was made", optional=True),
+    flag("confirmed", comment="by hand: never doubted"),
     now("created_at"),
     PrimaryKeyConstraint("connection_id", "sourced_id"),
     ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),

@@ -21,7 +21,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.spreadsheets import plain_cell
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.holding import SCRIPT, audited, hash_of, held_archive, held_creates, words_of
-from roster_pipeline_tests.directory.building import every, newcomer, one, write_plan
+from roster_pipeline_tests.directory.building import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 SignedIn = Callable[[str], Browser]
 LONG = 50_000
@@ -190,3 +190,14 @@ def test_names_stay_on_the_page_and_are_text_there(
     )
     found = [word for word in ("zyxpoison", "qqleak", "alert(") if word in said.lower()]
     assert not found
+
+
+def test_a_doubted_id_shows_the_person_and_the_record_that_the_answer_needs(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u-77"))
+    person = person_of(database, "u-77")
+    plan_id = write_plan(database, lincoln, [row("conflict", person, reason="id_reused", links=["u-77"])])
+    words = words_of(signed_in(OWNER).get(f"/schools/lincoln/plans/{plan_id}").text)
+    assert f"u-77 person {person}" in words
+    assert "roster person unlink" in words

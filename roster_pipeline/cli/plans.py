@@ -88,7 +88,8 @@ def _print_doubted(lines: list[Line], connection: str) -> None:
     if not lines:
         return
     numbers = [(line.row, line.person_id, line.sourced_ids) for line in lines]
-    print_table(("row", "person", "record"), numbers, title="\nIds that came as somebody else")
+    say("\nIds that came as somebody else", style="bold")
+    print_table(("row", "person", "record"), numbers)
     say(f"Somebody else:   roster person unlink PERSON RECORD --connection {connection} --reason '...'")
     say(f"The same person: roster person link PERSON RECORD --connection {connection} --reason '...'")
 

@@ -14,7 +14,7 @@ import pandas as pd
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.roster.frames import Flags, Ints, positions, strings
 from roster_pipeline.roster.roles import PLACE, PROTECTED
-from roster_pipeline.roster.units import Units
+from roster_pipeline.roster.units import NOBODY, Units
 
 _UNREADABLE = [PLACE[name] for name in PROTECTED]
 
@@ -40,6 +40,7 @@ def homes_of(
 
     by_link: matched by a link. A record that a complete list of the whole connection leaves out is gone. A list of
     one school may leave it out because it is of another school; there it is gone only where no link was found at all.
+    A home record that tells of another human of this snapshot is not followed: its id may have gone to somebody else.
     Only the records of active members are followed wherever they are: of a person who returns, the home record may
     stand in another school, so their home moves, if it must, on the night after.
     """
@@ -61,7 +62,8 @@ def homes_of(
     listed = np.full(len(with_home), snapshot.complete and snapshot.mode != "delta")
     whole = listed & (~by_link[with_home] | (snapshot.mode == "full"))
     gone = own & np.where(row >= 0, standing == PLACE["deleted"], whole & followed)
-    kept = own & (row >= 0) & ~gone
+    theirs = np.append(units.unit, NOBODY)[row] == chosen[with_home]
+    kept = own & theirs & ~gone
     fields[with_home] = np.where(kept & ~np.isin(standing, _UNREADABLE), row, np.where(gone, lead[with_home], -1))
     moves[with_home] = gone
     left = dict(zip(with_home[gone].tolist(), home["sourced_id"][gone].tolist(), strict=True))

@@ -18,6 +18,7 @@ from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFac
 from roster_pipeline.roster.frames import TEXT, Flags, Ints, blanks, column_of, filled, strings, taken, uncollected
 from roster_pipeline.roster.homes import Homes, homes_of
 from roster_pipeline.roster.matching import BY, Matched
+from roster_pipeline.roster.reasons import ID_REUSED
 from roster_pipeline.roster.roles import GROUPS, PLACE, STRENGTH
 from roster_pipeline.roster.units import OFF, PROTECTED, Units
 from roster_pipeline.settings import CONTACT, Role, SchoolSettings
@@ -145,12 +146,12 @@ def _situation(scene: Scene, found: Differences, homes: Homes) -> Situation:
 
 
 def _changes(found: Differences, action: Words, reason: Words, auto: Flags) -> dict[int, dict[str, list[Any]]]:
-    """The field changes of each row that has some; of a skipped row those it would have."""
+    """The field changes of each row that has some; of a skipped row those it would have, and of a doubted link."""
     changes: dict[int, dict[str, list[Any]]] = {}
     follows = (action == "create") | ((action == "restore") & auto) | (reason == "changed")
     follows |= reason == "auto_update_off"
     person = follows & ((reason != "joined_school") | auto)
-    found.changes(person, PERSON_FIELDS, changes)
+    found.changes(person | (reason == ID_REUSED), PERSON_FIELDS, changes)
     found.changes(follows, MEMBERSHIP_FIELDS, changes)
     found.changes(follows | (reason == "contacts_off"), CONTACT_FIELDS, changes)
     return changes

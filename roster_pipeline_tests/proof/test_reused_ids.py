@@ -93,6 +93,17 @@ def test_a_human_whose_old_id_went_to_somebody_else_keeps_who_they_are(district:
     assert night(district) == {"create": 1, "update": 1}
 
 
+def test_a_human_whose_old_id_went_to_another_school_keeps_who_they_are(district: DistrictUnderProof) -> None:
+    moved = district.world.here()[0]
+    district.world.rekey(moved)
+    district.world.give_away(district.world.records[moved.sourced_id], "sch-2", "student")
+    assert night(district) == {"update": 1}
+    for school in district.schools:
+        assert night(district, school) == {"conflict": 1}
+    assert not district.say_the_truth_of(moved.sourced_id)
+    assert [night(district, school) for school in district.schools] == [{}, {"create": 1}]
+
+
 def test_ids_that_are_dealt_anew_among_many_hold_everything(district: DistrictUnderProof) -> None:
     for record in district.world.here()[:4]:
         district.world.leave(record, "vanish")

@@ -102,7 +102,18 @@ def test_nothing_of_a_doubted_person_changes_whatever_they_were_here(status: str
     plan = directory.plan([user("a", **EVA)], school(students=students))
     (row,) = plan.rows.to_dict("records")
     assert (row["action"], row["reason"], row["person_id"], row["sourced_ids"]) == (*DOUBTED, 1, ["a"])
-    assert (row["changes"], row["new_links"]) == ({}, [])
+    assert row["new_links"] == []
+    told = {name: row["changes"][name] for name in ("given_name", "family_name", "number", "email")}
+    assert told == {
+        "given_name": ["Ann", "Eva"],
+        "family_name": ["Lee", "Ray"],
+        "number": ["7", "8"],
+        "email": [MAIL, "eva@example.org"],
+    }
+    assert not {"home", "role", "source_role"} & set(row["changes"])
+    before = {name: dict(rows) for name, rows in vars(directory).items() if name != "links"}
+    directory.apply(plan)
+    assert before == {name: dict(rows) for name, rows in vars(directory).items() if name != "links"}
     assert plan.asked == []
 
 
@@ -184,6 +195,16 @@ def test_the_record_under_which_the_person_comes_now_waits_with_the_one_that_too
     assert told(directory, user("a", **EVA), moved) == [DOUBTED, ("conflict", "match_taken")]
     directory.links.clear()
     assert told(directory, user("a", **EVA), moved) == [("create", "joined"), ("update", "changed")]
+
+
+def test_a_home_record_that_is_somebody_elses_in_another_school_gives_no_field_to_its_person() -> None:
+    directory = ann()
+    moved = user("new", givenName="Ann", familyName="Lee", identifier="7", email=MAIL, username="ann")
+    records = [user("a", **EVA, roles=[entry(org="s2")]), moved]
+    rows = directory.plan(records).rows
+    assert [(row.reason, row.changes, row.new_links) for row in rows.itertuples()] == [("relinked", {}, ["new"])]
+    directory.apply(directory.plan(records))
+    assert told(directory, *records) == [DOUBTED]
 
 
 def test_a_reused_id_still_speaks_for_an_absent_person_whose_number_it_carries() -> None:

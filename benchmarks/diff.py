@@ -117,7 +117,8 @@ def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
     links = pd.DataFrame(
         {"connection_id": 1, "sourced_id": stood["sourced_id"], "person_id": index, "home": True, "version": "1.2"}
     ).assign(confirmed=False)
-    return DirectoryFrames(1, people_frame, links, members)
+    apart = pd.DataFrame({"sourced_id": pd.Series(dtype="str"), "person_id": pd.Series(dtype="int64")})
+    return DirectoryFrames(1, people_frame, links, members, apart)
 
 
 def flat(directory: DirectoryFrames) -> pd.DataFrame:

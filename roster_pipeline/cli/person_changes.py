@@ -33,7 +33,7 @@ def _by_hand(who: str | None, reason: str) -> Iterator[tuple[Connection, dict[st
 
 @person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
 def link(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
-    """Say that a record of the SIS is this person."""
+    """Say that a record of the SIS is this person, also after it was said that it is not."""
     from roster_pipeline.directory import people, tenants
 
     with _by_hand(who, reason) as (opened, said):
@@ -43,12 +43,12 @@ def link(number: Number, record: Record, connection: ConnectionKey, reason: Reas
 
 @person.command("unlink", epilog=examples("roster person unlink 42 u-1003 --connection sis --reason 'a namesake'"))
 def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
-    """Say that a record of the SIS is not this person."""
+    """Say that a record of the SIS is not this person; no sync links the two again."""
     from roster_pipeline.directory import people, tenants
 
     with _by_hand(who, reason) as (opened, said):
         people.unlink(opened, tenants.get_connection(opened, connection), number, record, **said)
-    note(f"Person {number} is not linked to the record any more.")
+    note(f"No sync links person {number} to the record again, until: roster person link {number} {record}")
 
 
 @person.command("exclude", epilog=examples("roster person exclude 42 --reason 'kept by hand'"))

@@ -71,7 +71,13 @@ def show(
     facts = {field.replace("_", " "): value for field, value in found.fields.items()}
     by_hand = {"excluded": found.excluded, "locked fields": found.locked_fields}
     print_facts({"person": found.id, "district": owner.key} | facts | by_hand)
-    for title, rows in (("Memberships", found.memberships), ("Links", found.links), ("Contacts", found.contacts)):
+    tables = {
+        "Memberships": found.memberships,
+        "Links": found.links,
+        "Told apart (not this person)": found.apart,
+        "Contacts": found.contacts,
+    }
+    for title, rows in tables.items():
         if rows:
             print_table(list(rows[0]), [list(row.values()) for row in rows], title=f"\n{title}")
     if changes:

@@ -16,14 +16,20 @@ select connection_id, sourced_id from link where district_id = :district and per
 union
 select cast(after ->> 'connection_id' as bigint), after ->> 'sourced_id' from change_log
 where district_id = :district and person_id = :person and entity = 'link' and after ->> 'sourced_id' is not null
+except
+select connection_id, sourced_id from apart where district_id = :district and person_id = :person
 """
-"""The SISs' records, also those that were once linked. Another SIS may call somebody else by the same sourcedId."""
+"""The SISs' records, also those that were once linked, unless somebody said that they are not theirs: those are another
+human's. Another SIS may call somebody else by the same sourcedId."""
 THEIRS = "unnest(cast(:connections as bigint[]), cast(:sourced_ids as text[])) theirs (connection_id, sourced_id)"
 
 SCRUB = (
     "delete from contact where district_id = :district and person_id = :person",
     "delete from membership where district_id = :district and person_id = :person",
     "delete from link where district_id = :district and person_id = :person",
+    "delete from apart where district_id = :district and person_id = :person",
+    f"delete from apart a using {THEIRS} "  # noqa: S608
+    "where a.connection_id = theirs.connection_id and a.sourced_id = theirs.sourced_id",
     "delete from person where district_id = :district and id = :person",
     "update change_log set before = null, after = null where district_id = :district and person_id = :person",
     "update outbox o set attachment = null from school s "

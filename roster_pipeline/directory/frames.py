@@ -1,4 +1,4 @@
-"""The directory as the core wants it: three frames with everyone the roster of one snapshot could mean."""
+"""The directory as the core wants it: frames with everyone the roster of one snapshot could mean."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ LINKS: dict[str, Kind] = {
     "version": "text",
     "confirmed": "bool",
 }
+APART: dict[str, Kind] = {"sourced_id": "text", "person_id": "int"}
 MEMBERS: dict[str, Kind] = {
     "person_id": "int",
     **dict.fromkeys(MEMBERSHIP_FIELDS, "text"),
@@ -69,10 +70,14 @@ MEMBERS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class LoadedDirectory:
-    """people and members are indexed by person_id. `position`: the change log's, at the moment of reading."""
+    """people and members are indexed by person_id. `position`: the change log's, at the moment of reading.
+
+    apart: which records of this connection somebody said are not which of these people.
+    """
 
     people: pd.DataFrame
     links: pd.DataFrame
+    apart: pd.DataFrame
     members: pd.DataFrame
     position: int
 
@@ -95,11 +100,13 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     conn.execute(text("analyze candidate"))
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
+    apart = read_frame(conn, _apart(), APART, district=school.district_id, connection=school.connection.id)
     members = read_frame(conn, _members(), MEMBERS, district=school.district_id, school=school.id)
     position = conn.scalar(text("select case when is_called then last_value else 0 end from change_log_position_seq"))
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,
+        apart=apart,
         members=members.set_index("person_id"),
         position=int(position or 0),
     )
@@ -120,6 +127,15 @@ def _links() -> str:
         f"select {columns} from candidate c "  # noqa: S608
         "join link l on l.person_id = c.person_id and l.district_id = {district} "
         "order by l.person_id, l.connection_id, l.sourced_id"
+    )
+
+
+def _apart() -> str:
+    columns = ", ".join(f"a.{name}" for name in APART)
+    return (
+        f"select {columns} from candidate c "  # noqa: S608
+        "join apart a on a.person_id = c.person_id and a.district_id = {district} "
+        "and a.connection_id = {connection} order by a.sourced_id, a.person_id"
     )
 
 

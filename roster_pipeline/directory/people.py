@@ -47,9 +47,9 @@ class NotAMember(DirectoryError):
 def link(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is this person, whatever speaks against it. Their first link is their home.
+    """Say that a record of the SIS is this person, whatever speaks against it and whatever `unlink` said before.
 
-    A link that a sync made is confirmed by it. Raises UnknownPerson, LinkTaken.
+    Their first link is their home. A link that a sync made is confirmed by it. Raises UnknownPerson, LinkTaken.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     theirs = "connection_id = :connection and sourced_id = :sourced_id"
@@ -58,6 +58,7 @@ def link(
         raise LinkTaken(found.person_id)
     if found is None:
         what = "record linked"
+        conn.execute(text(f"delete from apart where {theirs} and person_id = :person"), given)  # noqa: S608
         change = (
             "insert into link (district_id, connection_id, sourced_id, person_id, confirmed, home) "
             "values (:district, :connection, :sourced_id, :person, true, "
@@ -74,7 +75,10 @@ def link(
 def unlink(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is not this person. Another link becomes the home. Raises NoSuchLink."""
+    """Say that a record of the SIS is not this person: no sync links the two again, only `link` does.
+
+    Another link becomes the home. Raises NoSuchLink.
+    """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     gone = conn.execute(
         text(
@@ -85,6 +89,13 @@ def unlink(
     ).first()
     if gone is None:
         raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")
+    conn.execute(
+        text(
+            "insert into apart (district_id, connection_id, sourced_id, person_id) "
+            "values (:district, :connection, :sourced_id, :person) on conflict do nothing"
+        ),
+        given,
+    )
     if gone.home:
         conn.execute(
             text(

@@ -116,9 +116,16 @@ select exists (
         select person_id from link where connection_id = :connection and sourced_id = n.sourced_id offset 0
     ) l
     where n.fresh or l.person_id <> n.person_id
+) or exists (
+    select from linking n
+    cross join lateral (
+        select from apart
+        where connection_id = :connection and sourced_id = n.sourced_id and person_id = n.person_id offset 0
+    ) a
 )
 """
-"""Each link is looked up by its key: a join on a young table, without statistics, would compare all with all."""
+"""A record that is somebody's by now, or that somebody said is not this person. Each is looked up by its key: a join on
+a young table, without statistics, would compare all with all."""
 STALE_KEYS = """
 with moved as materialized (
     select distinct person_id from change_log

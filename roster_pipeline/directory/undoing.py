@@ -75,12 +75,21 @@ def _as_left(entity: str) -> str:
 
 _SAME = {entity: _as_left(entity) for entity in KEPT}
 _SAME["link"] += " and x.person_id = u.person_id"
-MARK_MOVED = tuple(
-    f"update undoing u set moved = true where u.entity = '{entity}' and "
-    f"case when u.way = 'remake' then exists (select from {entity} x where {KEYS[entity]}) "
-    f"else not exists (select from {entity} x where {KEYS[entity]} and {same}) end"
-    for entity, same in _SAME.items()
+MARK_MOVED = (
+    *(
+        f"update undoing u set moved = true where u.entity = '{entity}' and "
+        f"case when u.way = 'remake' then exists (select from {entity} x where {KEYS[entity]}) "
+        f"else not exists (select from {entity} x where {KEYS[entity]} and {same}) end"
+        for entity, same in _SAME.items()
+    ),
+    """
+update undoing u set moved = true
+where u.entity = 'link' and u.way = 'remake' and not u.moved and exists (
+    select from apart a
+    where a.connection_id = u.connection_id and a.sourced_id = u.sourced_id and a.person_id = u.person_id)
+""",
 )
+"""What is not there as the sync left it; and a link of a record that somebody said since is not that person."""
 _HOME_MOVES = "coalesce({0}.before ->> 'home', 'false') <> coalesce({0}.after ->> 'home', 'false')"
 _STAYS = "not exists (select from undoing o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
 _COMES = "exists (select from undoing o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
@@ -105,7 +114,8 @@ where u.entity = 'person' and u.way = 'remove' and not u.moved and (
           and {_STAYS.format("membership", "o.person_id = m.person_id and o.school_id = m.school_id")})
     or exists (
         select from link l where l.person_id = u.person_id
-          and {_STAYS.format("link", "o.connection_id = l.connection_id and o.sourced_id = l.sourced_id")}))
+          and {_STAYS.format("link", "o.connection_id = l.connection_id and o.sourced_id = l.sourced_id")})
+    or exists (select from apart a where a.person_id = u.person_id))
 """,
     """
 update undoing u set moved = true
@@ -130,8 +140,8 @@ where u.entity = 'contact' and u.way = 'remake' and not u.moved
 )
 """What hangs together goes back together or stays, in this order. A person has one home, so the links between which it
 moved stay if one of them moved since. A membership made by the sync stays with a contact that changed since; a person
-made by it, with a membership or a link that they have got since, and keeps their links. What is gone from under a row
-leaves that row nowhere to go back to.
+made by it, with a membership or a link that they have got since or a record that somebody said is not theirs, and
+keeps their links. What is gone from under a row leaves that row nowhere to go back to.
 """
 
 

@@ -63,7 +63,11 @@ def plan_snapshot(
         version=str(facts["proof"].get("version", "")),
     )
     directory = DirectoryFrames(
-        connection_id=school.connection.id, people=loaded.people, links=loaded.links, members=loaded.members
+        connection_id=school.connection.id,
+        people=loaded.people,
+        links=loaded.links,
+        members=loaded.members,
+        apart=loaded.apart,
     )
     plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync)
     served = True

@@ -19,6 +19,7 @@ class DirectoryFrames:
       revision: every person of the district that could match, by link, number or e-mail, or is a member here.
     links: connection_id, sourced_id, person_id, home, version, confirmed (by hand): all links of those people, any
       connection.
+    apart: sourced_id, person_id: which records of this connection somebody said are not which of those people.
     members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, CONTACT_FIELDS
       of this school.
     """
@@ -27,6 +28,7 @@ class DirectoryFrames:
     people: pd.DataFrame
     links: pd.DataFrame
     members: pd.DataFrame
+    apart: pd.DataFrame
 
     @cached_property
     def own_links(self) -> pd.DataFrame:

@@ -7,6 +7,8 @@ everything else speaks against is a conflict (`reused_ids`).
 An e-mail is weaker evidence than a number, for families share one. So it does not match where the numbers contradict,
 nor where only the family name agrees and the person is linked to another record already, of this SIS or of another one
 of the district: that is a brother or a sister far more often than the same human.
+
+A human is nobody whom somebody said that one of the records is not.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ def match(units: Units, directory: DirectoryFrames) -> Matched:
     conflict = dict.fromkeys(np.flatnonzero(number_conflicts(units)).tolist(), NUMBER_SHARED)
     conflict |= dict.fromkeys(np.flatnonzero(reused_ids(units, directory)).tolist(), ID_REUSED)
     conflict |= dict.fromkeys(np.flatnonzero(several).tolist(), "several_matches")
+    conflict |= dict.fromkeys(units.unit[units.either].tolist(), "several_matches")
     doubtful = {
         int(who) for unit in np.flatnonzero(several).tolist() for who in units.person[units.rows(unit)] if who >= 0
     }
@@ -90,6 +93,8 @@ class _Search:
         self._own = flags_of(directory.people["number_connection_id"] == directory.connection_id)
         self._rows = np.flatnonzero(open_units[units.unit])
         self._unit = units.unit[self._rows]
+        told = units.apart
+        self._apart = set(zip(units.unit[told["row"]].tolist(), told["person"].tolist(), strict=True))
 
     def found(self) -> list[tuple[int, int, list[int]]]:
         """(way, unit, persons) of every unit that matches somebody, in order of units."""
@@ -143,6 +148,7 @@ class _Search:
             self._unit[hits].tolist(), wanted.take(pa.array(hits)).to_pylist(), records.traits(hits), strict=True
         ):
             for place in holders[value]:
-                if confirms(record, traits[place]):
-                    confirmed[unit].add(int(persons.ids[place]))
+                who = int(persons.ids[place])
+                if (unit, who) not in self._apart and confirms(record, traits[place]):
+                    confirmed[unit].add(who)
         return {unit: sorted(who) for unit, who in confirmed.items()}

@@ -26,17 +26,24 @@ _FAMILY = ("family_name", "preferred_family_name")
 
 
 def may_be_here(units: Units, directory: DirectoryFrames, who: Ints) -> Flags:
-    """Which of these absent people may be one of the records that are here tonight, used or not."""
+    """Which of these absent people may be one of the records that are here tonight, used or not.
+
+    Not one of which somebody said that it is not theirs.
+    """
     index = pd.Index(directory.people.index.to_numpy(dtype=np.int64))
     absent = named_people(directory, index.get_indexer(pd.Index(who)).astype(np.int64))
-    some = units.roster.iloc[_near(units, absent)]
+    near = _near(units, absent)
+    some = units.roster.iloc[near]
     records = Named(some, numbered(some), strings(some["email"]))
-    by_key: dict[Hashable, list[Traits]] = defaultdict(list)
-    for record in records.traits(np.arange(len(some))):
+    apart = set(zip(units.apart["row"].tolist(), units.apart["person"].tolist(), strict=True))
+    by_key: dict[Hashable, list[tuple[int, Traits]]] = defaultdict(list)
+    for row, record in zip(near.tolist(), records.traits(np.arange(len(some))), strict=True):
         for key in _keys(record):
-            by_key[key].append(record)
-    persons = absent.traits(np.arange(len(who)))
-    found = (any(record.may_be(person) for key in _keys(person) for record in by_key[key]) for person in persons)
+            by_key[key].append((row, record))
+    found = (
+        any((row, one) not in apart and record.may_be(person) for key in _keys(person) for row, record in by_key[key])
+        for one, person in zip(who.tolist(), absent.traits(np.arange(len(who))), strict=True)
+    )
     return np.fromiter(found, dtype=bool, count=len(who))
 
 

@@ -1,4 +1,4 @@
-"""The humans of a snapshot as planning sees them: records merged by cleaning, or linked to one person by hand."""
+"""The humans of a snapshot as planning sees them: records merged by cleaning, joined or told apart by hand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from roster_pipeline.roster.apart import parted, told_apart, units_apart
 from roster_pipeline.roster.directory_frames import DirectoryFrames
 from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, codes, filled, positions, sorted_by, strings
 from roster_pipeline.roster.merging import Parts
@@ -26,6 +27,7 @@ class Units:
 
     roster: sorted by sourcedId. order, starts: rows of unit u are order[starts[u]:starts[u + 1]], strongest first.
     unit: of each row. standing, strength: places in `STANDINGS` and `GROUPS`. person: of each row's link, or -1.
+    apart: rows and the persons that somebody said they are not. either: rows that may be either of two told apart.
     """
 
     roster: pd.DataFrame
@@ -36,6 +38,8 @@ class Units:
     order: Ints
     starts: Ints
     person: Ints
+    apart: pd.DataFrame
+    either: Flags
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -69,15 +73,20 @@ def units_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Units:
 
     standing = _places(strings(roster["standing"]), PLACE, PLACE["rejected"])
     strength = _places(strings(roster["role"]), STRENGTH, STRENGTH[None])
-    unit = _joined(roster["human"].to_numpy(dtype=np.int64), person)
+    apart = told_apart(sourced_ids, person, directory)
+    human, either = parted(roster["human"].to_numpy(dtype=np.int64), person, apart)
+    unit = _joined(human, person)
     key = (unit * len(STANDINGS) + standing) * len(STRENGTH) + strength
     order = np.argsort(key, kind="stable")
     starts = np.append(np.flatnonzero(np.diff(unit[order], prepend=-1)), len(unit))
-    return Units(roster, sourced_ids, standing, strength, unit, order, starts, person)
+    return Units(roster, sourced_ids, standing, strength, unit, order, starts, person, apart, either)
 
 
 def number_conflicts(units: Units) -> Flags:
-    """Units that cannot be told apart: cleaning found a conflict, and no link by hand has settled it since."""
+    """Units that cannot be told apart: cleaning found a conflict, and nobody has settled it by hand since.
+
+    A link settles it: the two are one. So does that one of them was said not to be the other: they are two.
+    """
     found = np.zeros(len(units), dtype=bool)
     rows = np.flatnonzero(filled(strings(units.roster["conflict"])) & (units.standing <= _ALIVE))
     if not len(rows):
@@ -88,8 +97,21 @@ def number_conflicts(units: Units) -> Flags:
     )
     pairs = pd.DataFrame({"number": numbers, "unit": units.unit[rows]}).drop_duplicates()
     shared = pairs[(pairs["number"] >= 0) & pairs.duplicated("number", keep=False)]
+    if len(units.apart):
+        shared = shared[~_settled(shared, units)]
     found[shared["unit"].to_numpy(dtype=np.int64)] = True
     return found
+
+
+def _settled(shared: pd.DataFrame, units: Units) -> Flags:
+    """Which of these units with a shared number were told apart from all others that have it."""
+    two = units_apart(units.unit, units.person, units.apart)
+    settled = np.zeros(len(shared), dtype=bool)
+    for place in np.flatnonzero(shared["unit"].isin({one for one, _ in two})):
+        number, unit = shared["number"].iloc[place], shared["unit"].iloc[place]
+        others = set(shared.loc[shared["number"] == number, "unit"]) - {unit}
+        settled[place] = all((unit, other) in two for other in others)
+    return settled
 
 
 def _joined(human: Ints, person: Ints) -> Ints:

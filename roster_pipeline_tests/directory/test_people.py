@@ -124,14 +124,15 @@ def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_s
     ]
 
 
-def test_an_unlinked_record_that_a_sync_links_again_is_not_confirmed(
+def test_an_unlinked_record_that_a_sync_takes_for_somebody_new_is_not_confirmed(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     with database.begin() as conn:
         people.link(conn, lincoln.connection, ada, "u1", **BY)
         people.unlink(conn, lincoln.connection, ada, "u1", **BY)
-    sync_rows(database, lincoln, row("update", ada, links=["u1"], new_links=["u1"]))
+    sync_rows(database, lincoln, newcomer("u1"))
     assert every(database, "select sourced_id, confirmed from link") == [("u1", False)]
+    assert person_of(database, "u1") != ada
 
 
 def test_somebody_elses_record_is_not_taken(database: Database, lincoln: SchoolRow, ada: int) -> None:

@@ -90,11 +90,12 @@ def row_of(frame: pd.DataFrame, sourced_id: str) -> dict[str, Any]:
 
 
 class Directory:
-    """People, links and the memberships of one school."""
+    """People, links, records that are not theirs, and the memberships of one school."""
 
     def __init__(self) -> None:
         self.people: dict[int, dict[str, Any]] = {}
         self.links: list[dict[str, Any]] = []
+        self.apart: list[dict[str, Any]] = []
         self.members: dict[int, dict[str, Any]] = {}
 
     def person(self, sourced_id: str | None = None, *, number: str | None = None, **fields: Any) -> int:
@@ -123,6 +124,14 @@ class Directory:
             dict(zip(LINK, (connection, sourced_id, who, home, "1.2", confirmed), strict=True)),
         )
 
+    def unlink(self, who: int, sourced_id: str) -> None:
+        """Say that a record is not this person; another one becomes the home record."""
+        self.links = [each for each in self.links if (each["person_id"], each["sourced_id"]) != (who, sourced_id)]
+        self.apart.append({"sourced_id": sourced_id, "person_id": who})
+        theirs = [link for link in self.links if link["person_id"] == who]
+        if theirs and not any(link["home"] for link in theirs):
+            theirs[0]["home"] = True
+
     def member(self, who: int, role: str = "student", status: str = "active", **fields: Any) -> int:
         """Their membership of this school, looked after by the sync unless told otherwise."""
         self.members[who] = {
@@ -145,6 +154,7 @@ class Directory:
             people=_frame(self.people, _PERSON),
             links=pd.DataFrame(self.links, columns=list(LINK)),
             members=_frame(self.members, _MEMBER),
+            apart=pd.DataFrame(self.apart, columns=["sourced_id", "person_id"]),
         )
 
     def plan(

@@ -34,7 +34,7 @@ from roster_pipeline.directory.tables.intake import (
 )
 from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync
 from roster_pipeline.directory.tables.nights import alert, digest, night
-from roster_pipeline.directory.tables.people import contact, link, membership, person
+from roster_pipeline.directory.tables.people import apart, contact, link, membership, person
 from roster_pipeline.directory.tables.planning import approval, plan, plan_row, verdict
 from roster_pipeline.directory.tables.tenants import connection, district, school
 
@@ -42,6 +42,7 @@ __all__ = [
     "access_grant",
     "account",
     "alert",
+    "apart",
     "approval",
     "asked_run",
     "audit",

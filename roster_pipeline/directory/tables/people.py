@@ -1,4 +1,4 @@
-"""The directory itself: people, their links to SIS records, their memberships and primary contacts.
+"""The directory itself: people, the SIS records that are theirs and that are not, memberships, primary contacts.
 
 Every table carries `district_id` in its key and in its foreign keys, so the database itself refuses a row that
 reaches into another district.
@@ -56,6 +56,20 @@ link = Table(
     ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),
     ForeignKeyConstraint(["district_id", "person_id"], ["person.district_id", "person.id"]),
     Index("ix_link_person_id", "person_id"),
+)
+
+apart = Table(
+    "apart",
+    metadata,
+    number("district_id"),
+    number("connection_id"),
+    words("sourced_id", comment="a record that somebody said is not this person"),
+    number("person_id"),
+    now("created_at"),
+    PrimaryKeyConstraint("connection_id", "sourced_id", "person_id"),
+    ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),
+    ForeignKeyConstraint(["district_id", "person_id"], ["person.district_id", "person.id"]),
+    Index("ix_apart_person_id", "person_id"),
 )
 
 membership = Table(

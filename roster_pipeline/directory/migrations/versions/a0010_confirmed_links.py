@@ -8,7 +8,7 @@ from __future__ import annotations
 from roster_pipeline.directory.migrations.statements import run
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

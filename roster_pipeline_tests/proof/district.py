@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from roster_pipeline.directory import people, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.proof.model import FIELDS, Model
 from roster_pipeline_tests.proof.person import Membership, Person
@@ -17,6 +16,7 @@ PEOPLE = """
 select p.id, p.given_name as given, p.family_name as family, p.email, p.number, p.number_kind as kind, p.excluded,
        (select array_agg(l.sourced_id order by l.sourced_id) from link l where l.person_id = p.id) as links,
        (select array_agg(l.sourced_id) from link l where l.person_id = p.id and l.home) as homes,
+       (select array_agg(a.sourced_id order by a.sourced_id) from apart a where a.person_id = p.id) as not_theirs,
        (select jsonb_object_agg(s.key, jsonb_build_array(m.role, m.status, m.archived_by, m.absent_syncs))
         from membership m join school s on s.id = m.school_id where m.person_id = p.id) as members
 from person p where p.district_id = :district order by p.id
@@ -33,12 +33,17 @@ where l.district_id = :district and l.entity = 'membership' and l.operation = 'u
 """
 """Archivals by a sync that have neither a stored pass nor an approval."""
 
+LINKED_APART = (
+    "select count(*) as found from link join apart using (connection_id, sourced_id, person_id) "
+    "where link.district_id = :district"
+)
+
 Shown = dict[tuple[str, ...], dict[str, Any]]
 
 
-def called(links: Iterable[str], given: str | None, family: str | None) -> tuple[str, ...]:
-    """Somebody's links, or their name where they have none: no two humans of a world share one."""
-    return tuple(sorted(links)) or (f"{given} {family}, unlinked",)
+def called(links: Iterable[str], number: int | None) -> tuple[str, ...]:
+    """Somebody's links, or their number where they have none: it was asked for before the last was taken away."""
+    return tuple(sorted(links)) or (f"person {number}",)
 
 
 class DistrictUnderProof:
@@ -54,9 +59,10 @@ class DistrictUnderProof:
     def pipeline(self) -> Shown:
         """What the database holds, by links."""
         return {
-            called(row["links"] or (), row["given"], row["family"]): {
+            called(row["links"] or (), row["id"]): {
                 **{name: row[name] for name in ("given", "family", "email", "number", "kind", "excluded")},
                 "home": row["homes"],
+                "not theirs": row["not_theirs"] or [],
                 "members": {self.ids[key]: tuple(value) for key, value in (row["members"] or {}).items()},
             }
             for row in self.place.rows(PEOPLE)
@@ -65,10 +71,11 @@ class DistrictUnderProof:
     def expected(self) -> Shown:
         """What the model holds, in the same shape."""
         return {
-            called(person.links, person.fields["given"], person.fields["family"]): {
+            called(person.links, person.number): {
                 **person.fields,
                 "excluded": person.excluded,
                 "home": [person.home] if person.home else None,
+                "not theirs": sorted(person.not_theirs),
                 "members": {s: (m.role, m.status, m.by, m.absent) for s, m in person.members.items()},
             }
             for person in self.model.people
@@ -79,11 +86,7 @@ class DistrictUnderProof:
 
         People stay the same objects, for what waits for approval elsewhere names them.
         """
-        known = {
-            name: person
-            for person in self.model.people
-            for name in called(person.links, person.fields["given"], person.fields["family"])
-        }
+        known = {name: person for person in self.model.people for name in called(person.links, person.number)}
         self.model.people = []
         for links, shown in self.pipeline().items():
             person = next((known[link] for link in links if link in known), None)
@@ -91,10 +94,19 @@ class DistrictUnderProof:
             person.fields = {name: shown[name] for name in FIELDS}
             person.home = shown["home"][0] if shown["home"] else None
             person.links = set(links) & self.world.records.keys()
+            person.not_theirs = set(shown["not theirs"])
             person.members = {school: Membership(*told) for school, told in shown["members"].items()}
             person.excluded = shown["excluded"]
             self.model.people.append(person)
         self._check_people()
+
+    def number_of(self, person: Person) -> int:
+        """The directory's number of a person, by which they are known from then on, whatever they are linked to."""
+        if person.number is None:
+            query = "select person_id from link where district_id = :district and sourced_id = :link"
+            (found,) = self.place.rows(query, link=min(person.links))
+            person.number = int(found["person_id"])
+        return person.number
 
     def check(self) -> None:
         """The pipeline did what the model did, and nothing that the truth forbids."""
@@ -121,11 +133,14 @@ class DistrictUnderProof:
         return "\n".join([*lines, *map(str, records)])
 
     def check_truth(self, shown: Shown) -> None:
-        """Two humans are never one person, and nobody was archived without a stored pass or an approval."""
+        """Two humans are never one person, nor a record the person that somebody said it is not; and nobody was
+        archived without a stored pass or an approval.
+        """
         for links in shown:
             owners = [self.world.owners[link] for link in links if link in self.world.owners]
             assert not owners or set.intersection(*owners), f"{links} are one person and belonged to no one human"
         assert self.place.rows(UNJUSTIFIED) == [{"found": 0}]
+        assert self.place.rows(LINKED_APART) == [{"found": 0}]
 
     def _check_people(self) -> None:
         """Nobody became somebody else: names and links are those of the human for whom the person was made."""
@@ -138,26 +153,6 @@ class DistrictUnderProof:
         """The links that a person must say something about, as far as nobody has."""
         waiting = {link for state in self.model.schools.values() for link in state.doubted}
         return sorted(link for person in self.model.people for link in waiting & person.links - person.confirmed)
-
-    def say_the_truth_of(self, link: str) -> bool:
-        """Somebody who knows confirms a doubted link, or takes it away. Gives whether it was right."""
-        person = next(person for person in self.model.people if link in person.links)
-        right = self.world.records[link].human == person.truth
-        (found,) = self.place.rows(
-            "select person_id from link where district_id = :district and sourced_id = :link", link=link
-        )
-        with self.place.database.begin() as conn:
-            say = people.link if right else people.unlink
-            connection = tenants.get_connection(conn, self.place.key)
-            say(conn, connection, found["person_id"], link, who="owner", reason="asked the office")
-        homes = self.place.rows(
-            "select sourced_id from link where person_id = :person and home", person=found["person_id"]
-        )
-        self.model.say(link, person, theirs=right)
-        assert {home["sourced_id"] for home in homes} <= person.links
-        assert len(homes) == bool(person.links)
-        person.home = homes[0]["sourced_id"] if homes else None
-        return right
 
     def truly_here(self, school: str, links: tuple[str, ...]) -> bool:
         """Whether the SIS has somebody in this school today, by any of these records."""

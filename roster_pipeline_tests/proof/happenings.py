@@ -24,8 +24,9 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
             world.come_back(left[pick % len(left)])
         return
     if kind == "reuse":
-        if left:
-            world.give_away(left[pick % len(left)], school, group)
+        free = [record for record in left if record.sourced_id not in world.confirmed]
+        if free:
+            world.give_away(free[pick % len(free)], school, group)
         return
     if not here:
         return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 
+from roster_pipeline_tests.proof.apart import parted, told_apart, two_humans
 from roster_pipeline_tests.proof.person import Person
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.world import Group, Record
@@ -89,23 +90,34 @@ def humans_of(
     records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person], people: list[Person]
 ) -> list[Human]:
     """Group the records, find the person of each human, and mark who cannot be told apart."""
-    humans = _grouped(records, school, rules, linked)
-    _mark_shared_numbers(humans)
+    seeming = seeming_humans(records, school, rules)
+    groups: list[list[Record]] = []
+    either: set[str] = set()
+    for human in seeming:
+        several, unclear = parted(sorted(human.ids), linked)
+        groups += [[record] for record in human.records] if several else [human.records]
+        either |= unclear
+    groups = _joined(groups, lambda one, other: _linked_alike(one, other, linked))
+    humans = [Human(school, rules, group) for group in groups]
+    for human in humans:
+        human.conflict = bool(human.ids & either)
+    _mark_shared_numbers(humans, seeming, linked)
     for human in humans:
         _match(human, humans, linked, people)
     _mark_taken(humans)
     return humans
 
 
-def roles_of(records: list[Record], school: str, rules: SchoolRules) -> list[str | None]:
-    """The role of each human that the records tell of, whoever the directory takes them for: what a school counts."""
-    return [human.role for human in _grouped(records, school, rules, {})]
+def seeming_humans(records: list[Record], school: str, rules: SchoolRules) -> list[Human]:
+    """The humans that the records show, whatever was said of them."""
+    groups = _joined([[record] for record in records], lambda one, other: _one_human(one, other, school, rules))
+    return [Human(school, rules, group) for group in groups]
 
 
-def may_be(human: Human, person: Person) -> bool:
+def may_be(human: Human, person: Person, linked: Mapping[str, Person]) -> bool:
     """Whether some record of a human, whoever that was taken for, speaks for this person being still there."""
     for record in human.records:
-        if not _counts(human, record):
+        if not _counts(human, record) or told_apart(record.sourced_id, person, linked):
             continue
         number = (person.fields["kind"], person.fields["number"])
         same_mail = record.email is not None and record.email == person.fields["email"]
@@ -129,15 +141,11 @@ def at_odds(human: Human, record: Record, person: Person) -> bool:
     return (numbers or mails) and not same
 
 
-def _grouped(records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person]) -> list[Human]:
-    groups = _joined([Human(school, rules, [record]) for record in records], linked)
-    return [Human(school, rules, [record for one in group for record in one.records]) for group in groups]
-
-
-def _joined(single: list[Human], linked: Mapping[str, Person]) -> list[list[Human]]:
-    groups = [[one] for one in single]
-    for one, other in combinations(single, 2):
-        if _one_human(one, other, linked):
+def _joined(groups: list[list[Record]], belong: Callable[[Record, Record], bool]) -> list[list[Record]]:
+    """Groups of which two records belong together are one."""
+    groups = [list(group) for group in groups]
+    for one, other in combinations([record for group in groups for record in group], 2):
+        if belong(one, other):
             mine = next(group for group in groups if one in group)
             theirs = next(group for group in groups if other in group)
             if mine is not theirs:
@@ -146,22 +154,33 @@ def _joined(single: list[Human], linked: Mapping[str, Person]) -> list[list[Huma
     return groups
 
 
-def _one_human(one: Human, other: Human, linked: Mapping[str, Person]) -> bool:
-    a, b = one.records[0], other.records[0]
-    person = linked.get(a.sourced_id)
-    if person is not None and person is linked.get(b.sourced_id):
-        return True
-    number = one.numbered(a) is not None and one.numbered(a) == other.numbered(b)
-    email = a.email is not None and a.email == b.email
-    whole = a.given == b.given and a.family == b.family
-    return (number and (a.given == b.given or a.family == b.family or email)) or (email and whole)
+def _linked_alike(one: Record, other: Record, linked: Mapping[str, Person]) -> bool:
+    person = linked.get(one.sourced_id)
+    return person is not None and person is linked.get(other.sourced_id)
 
 
-def _mark_shared_numbers(humans: list[Human]) -> None:
+def _one_human(one: Record, other: Record, school: str, rules: SchoolRules) -> bool:
+    mine, theirs = (Human(school, rules, [record]).numbered(record) for record in (one, other))
+    number = mine is not None and mine == theirs
+    email = one.email is not None and one.email == other.email
+    whole = one.given == other.given and one.family == other.family
+    return (number and (one.given == other.given or one.family == other.family or email)) or (email and whole)
+
+
+def _mark_shared_numbers(humans: list[Human], seeming: list[Human], linked: Mapping[str, Person]) -> None:
+    """A number that two humans share is a conflict, unless it was said that they are two."""
+    of = {record.sourced_id: human for human in seeming for record in human.records}
     for one, other in combinations(humans, 2):
-        mine = {one.numbered(record) for record in one.linkable} - {None}
-        if mine & {other.numbered(record) for record in other.linkable}:
-            one.conflict = other.conflict = True
+        if two_humans(one.ids, other.ids, linked):
+            continue
+        for mine, theirs in product(one.linkable, other.linkable):
+            number = one.numbered(mine)
+            if (
+                number is not None
+                and number == other.numbered(theirs)
+                and of[mine.sourced_id] is not of[theirs.sourced_id]
+            ):
+                one.conflict = other.conflict = True
 
 
 def _match(human: Human, humans: list[Human], linked: Mapping[str, Person], people: list[Person]) -> None:
@@ -169,10 +188,11 @@ def _match(human: Human, humans: list[Human], linked: Mapping[str, Person], peop
     by = "link"
     if not found and human.present and not human.conflict:
         by = "number"
-        found = [p for p in people if any(_fits_number(human, record, p) for record in human.records)]
+        others = [p for p in people if not any(told_apart(one, p, linked) for one in human.ids)]
+        found = [p for p in others if any(_fits_number(human, record, p) for record in human.records)]
         if not found:
             by = "email"
-            found = _by_email(human, humans, people)
+            found = [p for p in _by_email(human, humans, people) if p in others]
     human.candidates = found
     if len(found) == 1 or (found and by == "link"):
         human.matched_by = by

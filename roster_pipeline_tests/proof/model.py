@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from roster_pipeline_tests.proof.guarding import Judged, Role, judge
-from roster_pipeline_tests.proof.humans import Human, humans_of, may_be, roles_of
+from roster_pipeline_tests.proof.humans import Human, humans_of, may_be, seeming_humans
 from roster_pipeline_tests.proof.person import Membership, Person
 from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.proof.world import Record
@@ -63,16 +63,20 @@ class Model:
         self.people: list[Person] = []
         self.schools = {key: SchoolState(rules) for key, rules in schools.items()}
 
+    @property
+    def linked(self) -> dict[str, Person]:
+        """Whose every record is."""
+        return {link: person for person in self.people for link in person.links}
+
     def night(self, school: str, served: list[Record]) -> Judged:
         """Plan, judge and apply one school's evening; what is held waits in the school's state."""
         state = self.schools[school]
         records = self._snapshot(school, served)
-        linked = {link: person for person in self.people for link in person.links}
-        humans = humans_of(records, school, state.rules, linked, self.people)
+        humans = humans_of(records, school, state.rules, self.linked, self.people)
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
         rows += self._absent(school, humans)
         state.doubted = [link for human in humans if human.present for link in human.doubted]
-        facts = self._facts(school, humans, rows, roles_of(records, school, state.rules))
+        facts = self._facts(school, humans, seeming_humans(records, school, state.rules), rows)
         judged = judge(facts, state.rules)
         doing = [row for row in rows if row.action in CHANGING]
         state.planned = frozenset(row.signature for row in doing)
@@ -92,13 +96,6 @@ class Model:
         self._carry_out(school, state.waiting)
         state.waiting, state.synced = [], True
         state.sizes[-1] = (state.sizes[-1][0], True)
-
-    def say(self, sourced_id: str, person: Person, *, theirs: bool) -> None:
-        """Somebody says that a link is right, whatever speaks against it, or that it is wrong."""
-        if theirs:
-            person.confirmed.add(sourced_id)
-        else:
-            person.links.remove(sourced_id)
 
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
         """Records that name the school, and those of its active members wherever they are now."""
@@ -129,7 +126,7 @@ class Model:
             if member and (not rules.rostered(member.role) or member.by == "hand"):
                 continue
             home = person.home
-            if member and member.status == "active" and person.home not in alive:
+            if home is None or (member and member.status == "active" and home not in alive):
                 home = lead.sourced_id
             record = next((r for r in human.records if r.sourced_id == home), None)
             wanted = human.fields(record) if record and auto else {}
@@ -162,7 +159,8 @@ class Model:
     def _doubtful(self, school: str, humans: list[Human]) -> set[int]:
         """Members who may be somebody of tonight: one of several whom a human may be, or whom a record seems to be."""
         candidates = {id(person) for human in humans if len(human.candidates) > 1 for person in human.candidates}
-        seen = {id(p) for p in self._active(school) if any(may_be(human, p) for human in humans)}
+        linked = self.linked
+        seen = {id(p) for p in self._active(school) if any(may_be(human, p, linked) for human in humans)}
         return candidates | seen
 
     def _count_absences(self, school: str, humans: list[Human], judged: Judged) -> None:
@@ -184,7 +182,7 @@ class Model:
             ):
                 member.absent += 1
 
-    def _facts(self, school: str, humans: list[Human], rows: list[Row], came: list[str | None]) -> Role:
+    def _facts(self, school: str, humans: list[Human], seeming: list[Human], rows: list[Row]) -> Role:
         state = self.schools[school]
         rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
         managed = [person.members[school].role for person in self._active(school)]
@@ -197,7 +195,7 @@ class Model:
             reused[role] = (sum(bool(human.doubted) for human in active), len(active))
         return Role(
             rostered=tuple(rostered),
-            counts={role: came.count(role) for role in rostered},
+            counts={role: sum(human.role == role for human in seeming) for role in rostered},
             managed={role: managed.count(role) for role in rostered},
             planned=[(row.role, row.action, row.of_keys) for row in rows if row.action in CHANGING],
             anew=anew,

@@ -22,7 +22,8 @@ class Membership:
 class Person:
     """One person of the district. `home`: the record that the fields follow. `confirmed`: links said to be theirs.
 
-    truth: the human behind it, of which the model makes no use.
+    not_theirs: records told apart by hand. number: the directory's, once it was asked for. truth: the human behind it,
+    of which the model makes no use.
     """
 
     fields: dict[str, str | None]
@@ -31,5 +32,7 @@ class Person:
     members: dict[str, Membership] = field(default_factory=dict)
     excluded: bool = False
     confirmed: set[str] = field(default_factory=set)
+    not_theirs: set[str] = field(default_factory=set)
+    number: int | None = None
     truth: int | None = None
     serial: int = field(default_factory=lambda: next(_serials))

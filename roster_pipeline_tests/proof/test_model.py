@@ -25,11 +25,12 @@ from hypothesis.stateful import (
 )
 
 from roster_pipeline import evening
-from roster_pipeline.directory import approvals, people, tenants
+from roster_pipeline.directory import approvals, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.evening.applying import Applied, apply_approved
 from roster_pipeline.evening.errors import EveningError, explain
+from roster_pipeline_tests.proof import by_hand
 from roster_pipeline_tests.proof.district import DistrictUnderProof
 from roster_pipeline_tests.proof.happenings import KINDS, happen_all
 from roster_pipeline_tests.proof.rules import SchoolRules
@@ -203,30 +204,13 @@ class Districts(RuleBasedStateMachine):
         """Somebody looks at an id that may have gone to another human, and says whose it is."""
         doubted = [(district, link) for district in self.districts for link in district.doubted()]
         district, link = doubted[pick % len(doubted)]
-        nights["confirmed" if district.say_the_truth_of(link) else "unlinked"] += 1
+        nights["confirmed" if by_hand.say_the_truth_of(district, link) else "unlinked"] += 1
 
-    @precondition(lambda self: any(person.links for person in self.districts[0].model.people))
-    @rule(pick=PICK, what=st.sampled_from(("archive", "exclude", "include")))
+    @precondition(lambda self: self.districts[0].model.people)
+    @rule(pick=PICK, what=st.sampled_from(by_hand.WAYS))
     def by_hand(self, pick: int, what: str) -> None:
-        """Somebody archives a membership by hand, or excludes a person from the sync, or includes them again."""
-        district = self.districts[0]
-        linked = [person for person in district.model.people if person.links]
-        person = linked[pick % len(linked)]
-        (found,) = district.place.rows(
-            "select person_id from link where district_id = :district and sourced_id = :link", link=min(person.links)
-        )
-        told = {"who": "owner", "reason": "asked for it"}
-        with self.database.begin() as conn:
-            if what == "archive":
-                for key, school in district.ids.items():
-                    member = person.members.get(school)
-                    if member and member.status == "active":
-                        people.archive(conn, tenants.get_school(conn, key), found["person_id"], **told)
-                        member.status, member.by = "archived", "hand"
-            else:
-                change = people.exclude if what == "exclude" else people.include
-                change(conn, district.place.district_id, found["person_id"], **told)
-                person.excluded = what == "exclude"
+        """Somebody archives a membership, excludes a person, or says that a record is this person or is not."""
+        nights[f"{what} by hand"] += by_hand.do(self.districts[0], what, pick)
 
     @rule(changes=CHANGES, place=st.integers(0, 1))
     def undone_night(self, changes: list[tuple[str, int, int, int]], place: int) -> None:
@@ -306,6 +290,7 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(
         ),
     )
     print(dict(nights))
-    seldom = {"discarded"} if LONG else set()
-    assert {"create", "update", "restore", "archive", "held", "approved", "bad"} | seldom <= nights.keys()
+    seldom = {"discarded", "link by hand"} if LONG else set()
+    usual = {"create", "update", "restore", "archive", "held", "approved", "bad", "unlink by hand"}
+    assert usual | seldom <= set(+nights)
     assert nights["nights"] >= 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.proof.by_hand import say_the_truth_of
 from roster_pipeline_tests.proof.district import DistrictUnderProof
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.town import Site
@@ -55,7 +56,7 @@ def test_a_leavers_id_that_goes_to_a_newcomer_waits_until_it_is_unlinked(
     for _ in range(2):
         assert night(district) == {"conflict": 1}
     assert district.doubted() == [leaver.sourced_id]
-    assert not district.say_the_truth_of(leaver.sourced_id)
+    assert not say_the_truth_of(district, leaver.sourced_id)
     assert night(district)["create"] == 1
     assert night(district) == ({} if gone_for else {"skip": 1})
     names = {shown["given"] for shown in district.pipeline().values()}
@@ -69,7 +70,7 @@ def test_somebody_of_whom_nothing_stayed_the_same_is_followed_once_that_was_conf
     district.world.transform(changed)
     for _ in range(2):
         assert night(district) == {"conflict": 1}
-    assert district.say_the_truth_of(changed.sourced_id)
+    assert say_the_truth_of(district, changed.sourced_id)
     assert night(district) == {"update": 1}
     district.world.transform(district.world.records[changed.sourced_id])
     assert night(district) == {"update": 1}
@@ -89,7 +90,7 @@ def test_a_human_whose_old_id_went_to_somebody_else_keeps_who_they_are(district:
     district.world.rekey(moved)
     district.world.give_away(district.world.records[moved.sourced_id], "sch-1", "student")
     assert night(district) == {"conflict": 2}
-    assert not district.say_the_truth_of(moved.sourced_id)
+    assert not say_the_truth_of(district, moved.sourced_id)
     assert night(district) == {"create": 1, "update": 1}
 
 
@@ -100,7 +101,7 @@ def test_a_human_whose_old_id_went_to_another_school_keeps_who_they_are(district
     assert night(district) == {"update": 1}
     for school in district.schools:
         assert night(district, school) == {"conflict": 1}
-    assert not district.say_the_truth_of(moved.sourced_id)
+    assert not say_the_truth_of(district, moved.sourced_id)
     assert [night(district, school) for school in district.schools] == [{}, {"create": 1}]
 
 

@@ -32,6 +32,7 @@ PAGE = 6
 TABLES = {
     "person": "id",
     "link": "connection_id, sourced_id",
+    "apart": "connection_id, sourced_id, person_id",
     "membership": "school_id, person_id",
     "contact": "school_id, person_id",
 }

@@ -62,7 +62,8 @@ class Record:
 class World:
     """One SIS and the humans behind its records.
 
-    owners: the humans that each sourcedId ever belonged to. names: those that each human ever had.
+    owners: the humans that each sourcedId ever belonged to. confirmed: those that somebody said are a person's: they are
+    believed from then on, so the SIS gives none of them away. names: those that each human ever had.
     """
 
     def __init__(self, sis: Sis, schools: tuple[str, ...]) -> None:
@@ -70,6 +71,7 @@ class World:
         self.schools = schools
         self.records: dict[str, Record] = {}
         self.owners: dict[str, set[int]] = {}
+        self.confirmed: set[str] = set()
         self.names: dict[int, set[str]] = {}
         self._humans = 0
         self._ids = 0

@@ -16,7 +16,7 @@ Pairs = frozenset[tuple[int, int]]
 
 
 def told_apart(sourced_ids: Array, person: Ints, directory: DirectoryFrames) -> pd.DataFrame:
-    """The rows of a roster and the persons they are not: `row`, `person`, each pair once.
+    """The rows of a roster and the persons they are not: `row`, `person`; few, for each was said by hand.
 
     person: of each row's link, or -1. A link counts more, should there be both.
     """
@@ -28,9 +28,9 @@ def told_apart(sourced_ids: Array, person: Ints, directory: DirectoryFrames) -> 
     direct = pd.DataFrame({"row": row, "person": others})[row >= 0]
     links = directory.own_links
     owner = np.append(links["person_id"].to_numpy(dtype=np.int64), -1)[positions(names, strings(links["sourced_id"]))]
-    two = pd.DataFrame({"person": owner, "other": others})[(owner >= 0) & (owner != others)]
+    two = pd.DataFrame({"person": owner, "other": others})[owner >= 0]
     follows = _rows_of(person, others).merge(two, on="other")[["row", "person"]]
-    pairs = pd.concat([direct, follows], ignore_index=True).drop_duplicates()
+    pairs = pd.concat([direct, follows], ignore_index=True)
     told: Flags = person[pairs["row"]] != pairs["person"].to_numpy()
     return pairs[told].reset_index(drop=True)
 
@@ -51,7 +51,7 @@ def parted(human: Ints, person: Ints, apart: pd.DataFrame) -> tuple[Ints, Flags]
     alone = np.isin(human, met["human"])
     either = alone & (person < 0)
     either[met["row"]] = False
-    return np.where(alone, len(human) + np.arange(len(human)), human), either
+    return np.where(alone, human.max() + 1 + np.arange(len(human)), human), either
 
 
 def units_apart(unit: Ints, person: Ints, apart: pd.DataFrame) -> Pairs:
@@ -64,5 +64,5 @@ def units_apart(unit: Ints, person: Ints, apart: pd.DataFrame) -> Pairs:
 
 def _rows_of(person: Ints, others: Ints) -> pd.DataFrame:
     """The rows that are linked to one of these persons: `row`, `other`."""
-    row = np.flatnonzero(np.isin(person, others) & (person >= 0))
+    row = np.flatnonzero(np.isin(person, others))
     return pd.DataFrame({"row": row, "other": person[row]})

@@ -62,7 +62,7 @@ class Record:
 class World:
     """One SIS and the humans behind its records.
 
-    owners: the humans that each sourcedId ever belonged to. confirmed: those that somebody said are a person's: they are
+    owners: the humans that each sourcedId ever belonged to. confirmed: ids that somebody said are a person's; they are
     believed from then on, so the SIS gives none of them away. names: those that each human ever had.
     """
 

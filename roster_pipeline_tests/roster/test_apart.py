@@ -97,6 +97,11 @@ def test_a_record_that_may_be_either_of_two_told_apart_waits_for_somebody_to_say
     assert rows == [(1, "unchanged", "equal", ["ann"]), (2, "unchanged", "equal", ["x", "new"])]
 
 
+def test_records_that_show_one_human_stay_one_where_nothing_shows_the_person_they_are_not() -> None:
+    users = [user("ann", **ANN, **ONE_NUMBER), *(user(name, **ANN, identifier="8") for name in ("x", "y"))]
+    assert [row[0::3] for row in told(ann("x"), *users)] == [(1, ["ann"]), (None, ["x", "y"])]
+
+
 def test_records_linked_to_one_person_stay_one_human_when_one_of_them_is_told_from_another_person() -> None:
     directory = ann("x")
     who = directory.member(directory.person("x", number="7", **PERSON))
@@ -149,9 +154,9 @@ def test_a_person_under_another_id_who_is_not_them_is_no_sign_of_new_ids() -> No
 def test_a_link_counts_more_than_what_was_said(mode: Any) -> None:
     directory = ann("x")
     directory.link(1, "x")
-    users = [user(name, **ANN, **ONE_NUMBER, email=MAIL) for name in ("ann", "x")]
+    users = [user(name, **ANN, **ONE_NUMBER, email=MAIL) for name in ("ann", "new", "x")]
     (row,) = directory.plan(users, school(), SnapshotFacts(complete=True, mode=mode)).rows.itertuples()
-    assert (row.person_id, row.sourced_ids) == (1, ["ann", "x"])
+    assert (row.person_id, row.sourced_ids, row.new_links) == (1, ["ann", "new", "x"], ["new"])
 
 
 def test_what_was_said_of_records_that_did_not_come_says_nothing_of_others() -> None:

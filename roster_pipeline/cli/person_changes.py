@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import examples
+from roster_pipeline.cli.failing import CommandError
 from roster_pipeline.cli.persons import District, Number, district_of, person
 from roster_pipeline.cli.printing import note
-from roster_pipeline.cli.session import Reason, Who, Yes, confirm, given_reason, open_directory, who_asks
+from roster_pipeline.cli.session import Reason, SchoolKey, Who, Yes, confirm, given_reason, open_directory, who_asks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -49,6 +50,21 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
     with _by_hand(who, reason) as (opened, said):
         people.unlink(opened, tenants.get_connection(opened, connection), number, record, **said)
     note(f"No sync links person {number} to the record again, until: roster person link {number} {record}")
+
+
+@person.command("unlink-leavers", epilog=examples("roster person unlink-leavers oak --reason 'new ids every year'"))
+def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
+    """Say of all leavers whose ids came as somebody else in the newest plan that the records are not theirs."""
+    from roster_pipeline.directory import plans, tenants
+    from roster_pipeline.directory.reused_ids import unlink_leavers as unlink_all
+
+    with _by_hand(who, reason) as (opened, said):
+        school = tenants.get_school(opened, key)
+        plan = plans.latest(opened, school.id, dry_run=True)
+        if plan is None:
+            raise CommandError(f"{key}: there is no plan yet.\nMake one: roster sync {key} --dry-run")
+        found = unlink_all(opened, school, plan, **said)
+    note(f"{found} ids of leavers are theirs no more. The next sync creates whoever has them now: roster sync {key}")
 
 
 @person.command("exclude", epilog=examples("roster person exclude 42 --reason 'kept by hand'"))

@@ -16,6 +16,7 @@ from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
 if TYPE_CHECKING:
     from roster_pipeline.desk.plan_rows import Line
     from roster_pipeline.desk.plan_summary import PlanSummary
+    from roster_pipeline.directory.tenants import SchoolRow
 
 plan = group("Plans: who would be created, updated, restored, archived or left alone, and why.")
 QUIET = "unchanged"
@@ -60,7 +61,7 @@ def show(
         print_json(summary.as_dict() | {"rows": [line.as_dict() for line in lines]})
         return
     print_lines([line for line in lines if everything or action or line.action != QUIET])
-    _print_doubted([line for line in lines if line.reason == ID_REUSED], school.connection.key)
+    _print_doubted([line for line in lines if line.reason == ID_REUSED], school)
     _print_summary(summary)
 
 
@@ -83,15 +84,17 @@ def changes_text(line: Line) -> str:
     return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.changes.items())
 
 
-def _print_doubted(lines: list[Line], connection: str) -> None:
+def _print_doubted(lines: list[Line], school: SchoolRow) -> None:
     """Persons and records of the links that a person must say something about, and how to say it."""
     if not lines:
         return
     numbers = [(line.row, line.person_id, line.sourced_ids) for line in lines]
     say("\nIds that came as somebody else", style="bold")
     print_table(("row", "person", "record"), numbers)
-    say(f"Somebody else:   roster person unlink PERSON RECORD --connection {connection} --reason '...'")
-    say(f"The same person: roster person link PERSON RECORD --connection {connection} --reason '...'")
+    of = f"--connection {school.connection.key} --reason '...'"
+    say(f"Somebody else:   roster person unlink PERSON RECORD {of}")
+    say(f"The same person: roster person link PERSON RECORD {of}")
+    say(f"Somebody else, wherever the person has left: roster person unlink-leavers {school.key} --reason '...'")
 
 
 def _print_summary(summary: PlanSummary) -> None:

@@ -215,8 +215,10 @@ def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(town: Tow
     for said in (
         "roster person unlink PERSON RECORD --connection sis",
         "roster person link PERSON RECORD --connection",
+        f"roster person unlink-leavers {key}",
     ):
         assert said in shown
+    assert "0 ids of leavers" in run("person", "unlink-leavers", key, "--reason", "none has left").err
     assert run("person", "unlink", number[newcomer], newcomer, *why).code == 0
     assert run("person", "link", number[renamed], renamed, *why).code == 0
     assert run("sync", key).code == 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from roster_pipeline.directory import plans, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.reused_ids import unlink_leavers
 from roster_pipeline_tests.proof.by_hand import say_the_truth_of
 from roster_pipeline_tests.proof.district import DistrictUnderProof
+from roster_pipeline_tests.proof.person import Person
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.town import Site
 from roster_pipeline_tests.proof.world import LEAVING, Leaving
@@ -43,6 +46,24 @@ def night(district: DistrictUnderProof, school: str | None = None) -> dict[str, 
     return done | {row["action"]: row["rows"] for row in alone}
 
 
+def unlink_all(district: DistrictUnderProof, school: str) -> int:
+    """By the school's newest plan."""
+    for person in district.model.people:
+        district.number_of(person)
+    with district.place.database.begin() as conn:
+        found = tenants.get_school(conn, school)
+        plan = plans.latest(conn, found.id)
+        assert plan is not None
+        return unlink_leavers(conn, found, plan, who="owner", reason="new ids every year")
+
+
+def forget(person: Person, link: str) -> None:
+    """In the model: the record is not theirs, and they have no other."""
+    person.links.remove(link)
+    person.not_theirs.add(link)
+    person.home = None
+
+
 @pytest.mark.parametrize("how", LEAVING)
 @pytest.mark.parametrize("gone_for", [0, 1])
 def test_a_leavers_id_that_goes_to_a_newcomer_waits_until_it_is_unlinked(
@@ -61,6 +82,25 @@ def test_a_leavers_id_that_goes_to_a_newcomer_waits_until_it_is_unlinked(
     assert night(district) == ({} if gone_for else {"skip": 1})
     names = {shown["given"] for shown in district.pipeline().values()}
     assert {leaver.given, newcomer.given} <= names
+
+
+def test_ids_of_leavers_that_all_went_to_newcomers_are_taken_away_at_once(district: DistrictUnderProof) -> None:
+    leavers, active = district.world.here()[:2], district.world.here()[2]
+    for leaver in leavers:
+        district.world.leave(leaver, "vanish")
+        assert night(district) == {"archive": 1}
+    for leaver in leavers:
+        district.world.give_away(district.world.records[leaver.sourced_id], "sch-1", "student")
+    district.world.transform(active)
+    assert night(district) == {"conflict": 3}
+    school = district.schools[0]
+    assert [unlink_all(district, school) for _ in range(2)] == [2, 0]
+    for leaver in leavers:
+        forget(district.model.linked[leaver.sourced_id], leaver.sourced_id)
+    assert night(district) == {"create": 2, "conflict": 1}
+    assert night(district) == {"conflict": 1}
+    told = district.place.rows("select person_id, reason from audit where what = 'record unlinked'")
+    assert len({line["person_id"] for line in told if line["reason"] == "new ids every year"}) == len(told) == 2
 
 
 def test_somebody_of_whom_nothing_stayed_the_same_is_followed_once_that_was_confirmed(

@@ -207,6 +207,7 @@ def test_a_record_turned_away_at_the_door_stands_in_the_roster_as_rejected() -> 
     roster = cleaned([user("a"), user("c")], door=door).roster
     assert list(roster["sourced_id"]) == ["a", "b", "c"]
     assert row_of(roster, "b")["standing"] == "rejected"
+    assert sorted(roster["human"].tolist()) == [0, 1, 2]
 
 
 def test_nothing_comes_of_nothing() -> None:

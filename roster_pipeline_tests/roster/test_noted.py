@@ -44,6 +44,12 @@ def test_a_rule_is_noted_with_all_that_its_reader_needs(
     assert noted(user("a", **members)) == [("users", "a", field, rule, severity, role)]
 
 
+def test_an_id_that_came_twice_is_noted_once() -> None:
+    assert noted(user("a"), user("a", familyName="Other")) == [
+        ("users", "a", "sourcedId", "duplicate_sourced_id", "warning", None)
+    ]
+
+
 def test_what_two_records_share_is_noted_of_both() -> None:
     same_email = [user(name, "teacher", email="office@example.org") for name in ("a", "b")]
     assert noted(*same_email) == [("users", n, "email", "shared_email", "warning", "teacher") for n in ("a", "b")]

@@ -23,7 +23,7 @@ EVERYONE = [
     user("e", "ext:x"),
     user("f", roles=[], givenName=None, familyName=None, email="f@example.org"),
     user("g", "guardian", email="g@example.org", givenName="Gail", familyName="Ash"),
-    user("h", status="odd", givenName=None),
+    user("h", status="odd", givenName=None, grades=["9"]),
     user("i", identifier="N-a", email="a@example.org", givenName="Givena", familyName="Familya"),
     user("j", dateLastModified="2026-01-01T00:00:00Z"),
     user("j", dateLastModified="2026-01-02T00:00:00Z", givenName="Newer"),

@@ -107,8 +107,6 @@ def _role_or_known(frame: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]
 def _rejected_roles(rejected: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
     errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
     errors = errors[~errors.duplicated("sourced_id") | errors["sourced_id"].isna()]
-    if "role" not in errors:
-        errors = errors.assign(role=None)
     role = _role_or_known(errors, known)
     return role[~((role == UNKNOWN) & errors["rule"].isin(_NOT_COUNTED))]
 

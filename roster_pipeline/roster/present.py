@@ -173,7 +173,7 @@ def _frame(
     no_role = units.standing[scene.lead[rows]] > 0
     theirs = taken(strings(directory.members["role"]), at_member)
     own = taken(strings(units.roster["role"]), scene.lead[rows])
-    member_absent = np.append(directory.members["absent_syncs"].to_numpy(dtype=np.int64), 0)[at_member]
+    absences = directory.members["absent_syncs"].to_numpy(dtype=np.int64) * directory.active
     kinds = strings(units.roster["number_kind"])
     writes = np.isin(action[rows], WRITES)
     fields = homes.fields[rows]
@@ -188,7 +188,7 @@ def _frame(
             "matched_by": column_of(pa.array(BY, TEXT).take(pa.array(scene.matched.by[unit]))),
             "changes": _changes_column(rows, changes),
             "number_kind": column_of(taken(kinds, fields)),
-            "absent_syncs": _nullable(np.zeros(len(rows), dtype=np.int64), member_absent > 0),
+            "absent_syncs": _nullable(np.zeros(len(rows), dtype=np.int64), np.append(absences, 0)[at_member] > 0),
             "person_revision": _revisions(directory.people, scene.at_person[rows]),
             "membership_revision": _revisions(directory.members, at_member),
             "witness": column_of(blanks(len(rows))),

@@ -31,7 +31,7 @@ from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.evening.applying import Applied, apply_approved
 from roster_pipeline.evening.errors import EveningError, explain
 from roster_pipeline_tests.proof import by_hand
-from roster_pipeline_tests.proof.district import DistrictUnderProof
+from roster_pipeline_tests.proof.district import DistrictUnderProof, Shown
 from roster_pipeline_tests.proof.happenings import KINDS, happen_all
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.town import Site
@@ -114,7 +114,7 @@ class Districts(RuleBasedStateMachine):
         district = self.districts[0]
         happen_all(district, changes)
         school = district.schools[place]
-        before, prints = district.pipeline(), district.place.fingerprint()
+        before, prints = district.pipeline(), district.place.fingerprint(absences=False)
         district.world.sis.faults.set(fault)
         try:
             district.place.night(school)
@@ -127,14 +127,17 @@ class Districts(RuleBasedStateMachine):
         nights["bad"] += 1
         self._survived(district, school, fault, before, prints)
 
-    def _survived(self, district: DistrictUnderProof, school: str, fault: str, before: object, prints: object) -> None:
+    def _survived(self, district: DistrictUnderProof, school: str, fault: str, before: Shown, prints: object) -> None:
         school_id = district.ids[school]
         memberships = [p.members[school_id] for p in district.model.people if school_id in p.members]
         managed = {member.role for member in memberships if member.status == "active"}
         name, _, absent = fault.partition("=")
         rostered = district.model.schools[school_id].rules.rostered
         if name in NOTHING_HAPPENS and (name != "role_absent" or (absent in managed and rostered(absent))):
-            assert district.place.fingerprint() == prints, f"{fault} changed the directory"
+            assert district.place.fingerprint(absences=False) == prints, f"{fault} changed the directory"
+            for links, person in district.pipeline().items():
+                for at, (*_, absent) in person["members"].items():
+                    assert absent in (0, before[links]["members"][at][-1]), f"{fault}: {links} is counted as absent"
         shown = district.pipeline()
         district.check_truth(shown)
         for links, person in shown.items():

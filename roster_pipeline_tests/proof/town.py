@@ -106,10 +106,11 @@ class Place:
         with self.database.begin() as conn:
             return [dict(row) for row in conn.execute(text(query), {"district": self.district_id} | given).mappings()]
 
-    def fingerprint(self) -> dict[str, str | None]:
-        """The md5 of every directory table of this district, without what counts its writes."""
+    def fingerprint(self, *, absences: bool = True) -> dict[str, str | None]:
+        """The md5 of every directory table of this district, without what counts its writes; or its absences either."""
+        left_out = NOT_COMPARED if absences else f"{NOT_COMPARED} - 'absent_syncs'"
         parts = (
-            f"(select md5(string_agg((to_jsonb(t) - {NOT_COMPARED})::text, '|' order by {order})) "
+            f"(select md5(string_agg((to_jsonb(t) - {left_out})::text, '|' order by {order})) "
             f"from {name} t where district_id = :district) as {name}"
             for name, order in TABLES.items()
         )

@@ -40,6 +40,14 @@ def test_an_incomplete_snapshot_does_not_count_towards_the_grace() -> None:
     assert plan.rows["absent_syncs"].isna().all()
 
 
+@pytest.mark.parametrize(("by", "action"), [("sync", "restore"), ("hand", "skip")])
+def test_of_somebody_archived_no_absence_is_taken_back(by: str, action: str) -> None:
+    directory = Directory()
+    directory.member(directory.person("a"), status="archived", archived_by=by, absent_syncs=2)
+    (row,) = directory.plan([user("a")]).rows.itertuples()
+    assert (row.action, pd.isna(row.absent_syncs)) == (action, True)
+
+
 def test_in_a_list_of_changes_absence_means_nothing() -> None:
     delta = SnapshotFacts(complete=True, mode="delta")
     assert somebody().plan([], snapshot=delta).rows.empty

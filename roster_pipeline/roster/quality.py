@@ -136,9 +136,7 @@ def tested_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
             "role_known": _said(some["standing"] != "unmapped", some["standing"] != "no_org"),
             "grade_known": _said(some["grade"].notna(), students & some["source_grade"].notna()),
             "org_present": _said(some["standing"] != "no_org"),
-            "contact_resolves": _said(
-                ~hit("unresolved_agent"), students & (some["contact_sourced_id"].notna() | hit("unresolved_agent"))
-            ),
+            "contact_resolves": _said(~hit("unresolved_agent"), students & some["contact_sourced_id"].notna()),
             "usable": _said(~some["standing"].isin(["rejected", "unmapped"]), some["standing"] != "no_org"),
         }
     )

@@ -164,3 +164,20 @@ def test_what_was_said_of_records_that_did_not_come_says_nothing_of_others() -> 
     users = [user(name, **ANN, **ONE_NUMBER, email=MAIL) for name in ("ann", "other")]
     assert told(directory, *users) == [(1, "update", "relinked", ["ann", "other"], ["other"])]
     assert told(directory) == [(1, "archive", "left", ["ann"], [])]
+
+
+def test_everybody_else_of_the_night_stays_a_human_of_their_own() -> None:
+    directory = ann("x")
+    users = [user("ann", **ANN, **ONE_NUMBER, email=MAIL), user("x", **ANN, **ONE_NUMBER), user("y"), user("z")]
+    assert [(row[1], row[3]) for row in told(directory, *users)] == [
+        ("unchanged", ["ann"]), ("create", ["x"]), ("create", ["y"]), ("create", ["z"]),
+    ]  # fmt: skip
+
+
+def test_a_record_that_is_nobodys_tells_no_two_people_apart() -> None:
+    directory = ann()
+    bo = directory.member(directory.person("bo", number="8", given_name="Bo", family_name="Ray"))
+    directory.link(bo, "left")
+    directory.unlink(bo, "left")
+    taken = user("bo", givenName="Bo", familyName="Ray", **ONE_NUMBER)
+    assert [row[1:3] for row in told(directory, taken) if row[0] == 1] == [("skip", "in_conflict")]

@@ -6,8 +6,9 @@ from roster_pipeline_tests.proof.district import DistrictUnderProof
 from roster_pipeline_tests.proof.world import GROUPS, LEAVING, Record
 
 KINDS = (
-    "join", "join", "join_numberless", "leave", "leave", "come_back", "move", "rename", "new_email", "other_role",
-    "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number", "own_number", "reuse", "transform",
+    "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
+    "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
+    "own_number", "reuse", "transform",
 )  # fmt: skip
 
 

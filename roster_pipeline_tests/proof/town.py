@@ -27,8 +27,8 @@ from roster_pipeline_tests.proof.rules import SchoolRules
 CLIENT, SECRET = "client", "s3cret"
 ROOT = "/ims/oneroster/rostering/v1p2"
 PREFIXES = ("/one", "/two")
-PAGE = 6
-"""Records a page, so that a handful of people has page boundaries."""
+PAGE = 13
+"""Records a page, so that a handful of people has page boundaries; of fewer one page tells nothing of its server."""
 TABLES = {
     "person": "id",
     "link": "connection_id, sourced_id",

@@ -7,7 +7,7 @@ import pytest
 
 from roster_pipeline.roster.directory_frames import SnapshotFacts
 from roster_pipeline.roster.plan import make_plan
-from roster_pipeline.settings import Guards
+from roster_pipeline.settings import ConnectionSettings, Guards
 from roster_pipeline_tests.roster.building import COMPLETE, SIS, Directory, cleaned, entry, school, user
 
 
@@ -124,6 +124,17 @@ def test_a_disabled_account_speaks_for_its_own_record_and_for_no_other(
 
 def test_nobody_asked_is_not_a_witness() -> None:
     assert somebody().plan([]).witnessed({}).rows["witness"].isna().all()
+
+
+def test_whoever_was_not_asked_for_does_not_keep_the_others_own_word_from_counting() -> None:
+    directory = Directory()
+    for name in "abc":
+        directory.member(directory.person(name))
+    strict = ConnectionSettings(url=SIS.url, disabled_means_gone=True)
+    roster = cleaned([user("b", enabledUser=False), user("c")], connection=strict).roster
+    told = make_plan(roster, directory.frames(), school(), COMPLETE).witnessed({}).rows.astype(object)
+    witness = told.where(told.notna(), None).set_index(told["sourced_ids"].str[0])["witness"]
+    assert (witness["a"], witness["b"]) == (None, "gone")
 
 
 def test_the_hash_is_of_what_changes_and_of_nothing_else() -> None:

@@ -64,7 +64,10 @@ def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
         if plan is None:
             raise CommandError(f"{key}: there is no plan yet.\nMake one: roster sync {key} --dry-run")
         found = unlink_all(opened, school, plan, **said)
-    note(f"{found} ids of leavers are theirs no more. The next sync creates whoever has them now: roster sync {key}")
+    if not found:
+        note(f"In plan {plan.id} no id of a leaver came as somebody else.")
+        return
+    note(f"Leavers whose id is theirs no more: {found}. The next sync creates whoever has them now: roster sync {key}")
 
 
 @person.command("exclude", epilog=examples("roster person exclude 42 --reason 'kept by hand'"))

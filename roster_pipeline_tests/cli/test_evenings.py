@@ -218,7 +218,7 @@ def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(town: Tow
         f"roster person unlink-leavers {key}",
     ):
         assert said in shown
-    assert "0 ids of leavers" in run("person", "unlink-leavers", key, "--reason", "none has left").err
+    assert "no id of a leaver" in run("person", "unlink-leavers", key, "--reason", "none has left").err
     assert run("person", "unlink", number[newcomer], newcomer, *why).code == 0
     assert run("person", "link", number[renamed], renamed, *why).code == 0
     assert run("sync", key).code == 0
@@ -229,6 +229,23 @@ def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(town: Tow
     }
     (link,) = run("person", "show", number[renamed], "--json").data["links"]
     assert (link["sourced_id"], link["confirmed"]) == (renamed, True)
+
+
+def test_the_ids_of_leavers_are_taken_away_at_once(town: Town) -> None:
+    key = town.school("--first-sync", "apply", "--students-archive")
+    assert run("sync", key).code == 0
+    here = town.sis.district.people_of(run("school", "show", key, "--json").data["settings"]["school_id"], "student")
+    leaver = here[0].sourced_id
+    town.sis.district.remove(leaver, "vanish")
+    assert run("sync", key).code == 0
+    town.sis.district.restore(leaver)
+    names = {"given_name": f"Eva{key}", "family_name": f"Ray{key}", "username": ""}
+    town.sis.district.edit(leaver, **names, email=f"{key}@new.example", identifier=key)
+    assert run("sync", key).code == 0
+    assert "theirs no more: 1." in run("person", "unlink-leavers", key, "--reason", "new ids every year").err
+    assert run("sync", key).code == 0
+    rows = run("plan", "show", key, "--action", "create", "--json").data["rows"]
+    assert [row["sourced_ids"] for row in rows] == [[leaver]]
 
 
 def test_an_unknown_school_starts_no_run(town: Town) -> None:

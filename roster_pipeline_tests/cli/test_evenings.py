@@ -231,23 +231,6 @@ def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(town: Tow
     assert (link["sourced_id"], link["confirmed"]) == (renamed, True)
 
 
-def test_the_ids_of_leavers_are_taken_away_at_once(town: Town) -> None:
-    key = town.school("--first-sync", "apply", "--students-archive")
-    assert run("sync", key).code == 0
-    here = town.sis.district.people_of(run("school", "show", key, "--json").data["settings"]["school_id"], "student")
-    leaver = here[0].sourced_id
-    town.sis.district.remove(leaver, "vanish")
-    assert run("sync", key).code == 0
-    town.sis.district.restore(leaver)
-    names = {"given_name": f"Eva{key}", "family_name": f"Ray{key}", "username": ""}
-    town.sis.district.edit(leaver, **names, email=f"{key}@new.example", identifier=key)
-    assert run("sync", key).code == 0
-    assert "theirs no more: 1." in run("person", "unlink-leavers", key, "--reason", "new ids every year").err
-    assert run("sync", key).code == 0
-    rows = run("plan", "show", key, "--action", "create", "--json").data["rows"]
-    assert [row["sourced_ids"] for row in rows] == [[leaver]]
-
-
 def test_an_unknown_school_starts_no_run(town: Town) -> None:
     answer = run("sync", "nowhere")
     assert (answer.code, answer.out) == (1, "")

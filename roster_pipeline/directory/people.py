@@ -5,7 +5,7 @@ Every change takes the district's lock and raises the row's revision, so a plan 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -16,6 +16,29 @@ from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import Person, UnknownPerson, get_person, list_members
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+OWN_LINK = """
+select true from link
+where connection_id = :connection and sourced_id = :sourced_id and person_id = :person and district_id = :district
+"""
+_GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
+UNLINK = (
+    "insert into apart (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
+    f"select :district, :connection, sourced_id, person_id from {_GONE} on conflict do nothing",
+    f"delete from link l using {_GONE} where l.connection_id = :connection and l.sourced_id = gone.sourced_id "  # noqa: S608
+    "and l.person_id = gone.person_id and l.district_id = :district",
+    "update link l set home = true from ("  # noqa: S608
+    f"select distinct on (o.person_id) o.connection_id, o.sourced_id from link o join {_GONE} using (person_id) "
+    "where not exists (select from link h where h.person_id = o.person_id and h.home) "
+    "order by o.person_id, o.created_at, o.sourced_id"
+    ") next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id",
+    f"update person p set revision = revision + 1 from {_GONE} "  # noqa: S608
+    "where p.id = gone.person_id and p.district_id = :district",
+    "insert into audit (who, what, district_id, person_id, reason, details) "  # noqa: S608
+    "select :who, 'record unlinked', :district, person_id, :reason, "
+    f"jsonb_build_object('connection', cast(:key as text)) from {_GONE} order by person_id",
+)
+"""The record is not theirs, another link becomes the home, a plan made before is out of date, and it is audited."""
 
 
 class LinkTaken(DirectoryError):
@@ -80,31 +103,26 @@ def unlink(
     Another link becomes the home. Raises NoSuchLink.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
-    gone = conn.execute(
-        text(
-            "delete from link where connection_id = :connection and sourced_id = :sourced_id and person_id = :person "
-            "and district_id = :district returning home"
-        ),
-        given,
-    ).first()
-    if gone is None:
+    if conn.scalar(text(OWN_LINK), given) is None:
         raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")
-    conn.execute(
-        text(
-            "insert into apart (district_id, connection_id, sourced_id, person_id) "
-            "values (:district, :connection, :sourced_id, :person) on conflict do nothing"
-        ),
-        given,
-    )
-    if gone.home:
-        conn.execute(
-            text(
-                "update link set home = true where (connection_id, sourced_id) = (select connection_id, sourced_id "
-                "from link where person_id = :person order by created_at, sourced_id limit 1)"
-            ),
-            given,
-        )
-    _touched(conn, given, "record unlinked", who, reason, {"connection": connection.key})
+    unlink_pairs(conn, connection, [(person_id, sourced_id)], who=who, reason=reason)
+
+
+def unlink_pairs(
+    conn: Connection, connection: ConnectionRow, pairs: Sequence[tuple[int, str]], *, who: str, reason: str
+) -> None:
+    """Take away links (person and sourcedId) that are known to be there, all at once, under the district's lock."""
+    given = {
+        "district": connection.district_id,
+        "connection": connection.id,
+        "key": connection.key,
+        "persons": [person for person, _ in pairs],
+        "records": [record for _, record in pairs],
+        "who": who,
+        "reason": reason,
+    }
+    for statement in UNLINK:
+        conn.execute(text(statement), given)
 
 
 def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:

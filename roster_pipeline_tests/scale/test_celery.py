@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cryptography.fernet import Fernet
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from benchmarks.plant import ROOT, plant, runs, submit, wait_for
 from roster_pipeline.assets.shell import NIGHT_TAG, WHO_TAG
@@ -38,6 +39,10 @@ STUDENTS = """
 select link.sourced_id, school.settings ->> 'school_id'
 from membership join school on school.id = school_id join link using (person_id)
 where membership.role = 'student' and membership.status = 'active'
+"""
+WAITING = """
+select count(*) from pg_locks l join pg_database d on d.oid = l.database
+where l.locktype = 'advisory' and not l.granted and d.datname = current_database()
 """
 EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
 
@@ -125,6 +130,7 @@ def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
         with database.begin() as conn:
             lock_district(conn, tenants.get_district(conn, "springfield").id)
             wait_for(instance, "STARTED", 2, PATIENCE)
+            wait_until_both_wait(conn)
             night.kill("one")
         wait_for(instance, "SUCCESS", SCHOOLS, PATIENCE)
         ended = runs(instance)
@@ -139,6 +145,14 @@ def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
         found = [tuple(row) for row in conn.execute(text(STUDENTS))]
     assert len(found) == PUPILS_ENROLLED
     assert set(found) == enrolled(district)
+
+
+def wait_until_both_wait(conn: Connection) -> None:
+    """Until the runs of both workers wait for the district: one that was past its lock might end before the kill."""
+    until = time.monotonic() + PATIENCE
+    while conn.scalar(text(WAITING)) != 2:
+        assert time.monotonic() < until, "two runs never waited for the district"
+        time.sleep(0.1)
 
 
 def enrolled(district: District) -> set[tuple[str, str]]:

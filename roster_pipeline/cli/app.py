@@ -31,6 +31,7 @@ from roster_pipeline.cli.simulator import simulator
 from roster_pipeline.cli.sis import sis
 from roster_pipeline.cli.sync import sync
 from roster_pipeline.cli.testing import check_connection
+from roster_pipeline.cli.web import web
 
 SETTING_UP = "Setting up"
 EVENINGS = "Evenings"
@@ -68,6 +69,9 @@ def build_app() -> typer.Typer:
     app.add_typer(person, name="person", rich_help_panel=PEOPLE)
     one("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(audit)
     one("console", rich_help_panel=OPERATIONS, epilog=examples("roster console --port 8080"))(console)
+    one("web", rich_help_panel=OPERATIONS, epilog=examples("roster web --read-only --port 3001 --path-prefix /view"))(
+        web
+    )
     one("dagster", rich_help_panel=OPERATIONS, context_settings=HANDS_ON)(dagster)
     one("doctor", rich_help_panel=OPERATIONS, epilog=examples("roster doctor --sis"))(doctor)
     one("prune", rich_help_panel=OPERATIONS)(prune)

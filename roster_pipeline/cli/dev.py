@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -17,12 +18,11 @@ from roster_pipeline.cli.console import CONSOLE_PORT
 from roster_pipeline.cli.failing import FAILED, CommandError
 from roster_pipeline.cli.printing import note, say
 from roster_pipeline.cli.processes import ProcessGroup
+from roster_pipeline.cli.web import LOOPBACK, UI_PORT
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
 
-LOOPBACK = "127.0.0.1"
-UI_PORT = 3000
 OPERATOR = "operator@roster.test"
 """Who signs in at the console of a machine on which nobody was let in yet."""
 SIMULATOR_PORT = 8601
@@ -47,6 +47,7 @@ def dev(
     from roster_pipeline.directory.database import Database
     from roster_pipeline.embedded import prepare_environment, project_root
     from roster_pipeline.evening.reporting import UI_ADDRESS
+    from roster_pipeline.webserver import TOKEN
 
     for wanted in [port, console_port] + [simulator_port] * simulator:
         _must_be_free(wanted)
@@ -59,8 +60,9 @@ def dev(
     migrate.upgrade(database)
     link = _operator_link(database)
     database.close()
+    token = os.environ.setdefault(TOKEN, secrets.token_urlsafe())
     told = {
-        port: f"The Dagster UI is at http://{LOOPBACK}:{port}  (Ctrl-C ends it)",
+        port: f"The Dagster UI is at http://{LOOPBACK}:{port}/?token={token}  (Ctrl-C ends it)",
         console_port: f"The console is at {os.environ[URL]}; this link signs an operator in, once: {link}",
     }
     workspace = project_root() / "workspace.yaml"
@@ -96,7 +98,7 @@ def _operator_link(database: Database) -> str:
 def _commands(workspace: Path, port: int, console_port: int, simulator_port: int | None) -> dict[str, list[str]]:
     python = [sys.executable, "-m"]
     commands = {
-        "Dagster UI": [*python, "dagster_webserver", "-w", str(workspace), "-h", LOOPBACK, "-p", str(port)],
+        "Dagster UI": [*python, "roster_pipeline.cli", "web", "--workspace", str(workspace), "--port", str(port)],
         "Dagster daemon": [*python, "dagster._daemon", "run", "-w", str(workspace)],
         "console": [*python, "roster_pipeline.cli", "console", "--port", str(console_port)],
     }

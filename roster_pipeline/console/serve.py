@@ -47,10 +47,15 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
-    """Serve until a signal ends it; then this process ends in order, and an embedded database with it.
+    """Serve until a signal ends it; then this process ends in order, and an embedded database with it."""
+    exit_on_signals()
+    server_of(app, config).run(sockets=[listening])
+
+
+def exit_on_signals() -> None:
+    """Make SIGINT and SIGTERM end this process in order, as the end of the embedded database needs it.
 
     uvicorn gives a signal on to the handler that was there before, and the default one would end us at once.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: sys.exit(0))
-    server_of(app, config).run(sockets=[listening])

@@ -1,0 +1,230 @@
+"""The Dagster UI answers its own pages and programs only: every way to send it a mutation, from every kind of origin.
+
+The server is Dagster's own, with a real instance; a mutation that got through has left a materialization there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import httpx
+import pytest
+import uvicorn
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import PythonFileTarget
+
+from roster_pipeline.webserver import Rules, guarded_app, host_name, rules_from
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.timeout(300)
+TOKEN = "correct-horse"
+DEFINITIONS = """
+import dagster as dg
+
+@dg.asset
+def target():
+    return 1
+
+defs = dg.Definitions(assets=[target])
+"""
+MUTATION = (
+    "mutation { reportRunlessAssetEvents(eventParams: "
+    '{eventType: ASSET_MATERIALIZATION, assetKey: {path: ["target"]}}) { __typename } }'
+)
+REPORT = "/report_asset_materialization/target"
+
+
+@dataclass(frozen=True)
+class UI:
+    """The guarded UI. url: without the token."""
+
+    url: str
+    port: int
+    instance: dg.DagsterInstance
+
+    def was_driven(self) -> bool:
+        """Whether a mutation got through, ever."""
+        return self.instance.get_latest_materialization_event(dg.AssetKey("target")) is not None
+
+
+@pytest.fixture
+def ui(tmp_path: Path) -> Iterator[UI]:
+    """Dagster's own webserver over a workspace of one asset, behind the rules."""
+    code = tmp_path / "code.py"
+    code.write_text(DEFINITIONS)
+    target = PythonFileTarget(str(code), attribute=None, working_directory=str(tmp_path), location_name="here")
+    with (
+        dg.instance_for_test() as instance,
+        WorkspaceProcessContext(instance, version="test", workspace_load_target=target) as context,
+    ):
+        app = guarded_app(context, rules_from({"ROSTER_UI_TOKEN": TOKEN}))
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:
+            time.sleep(0.02)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield UI(f"http://127.0.0.1:{port}", port, instance)
+        server.should_exit = True
+        thread.join()
+
+
+def test_only_a_post_of_json_from_our_own_pages_or_a_program_changes_anything(ui: UI) -> None:
+    query = {"query": MUTATION}
+    json_type = {"content-type": "application/json"}
+    with httpx.Client(base_url=ui.url, headers={"authorization": f"Bearer {TOKEN}"}) as client:
+        for elsewhere in (
+            {"origin": "https://evil.example"},
+            {"origin": "http://127.0.0.1:1"},
+            {"origin": "null"},
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site"},
+            {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
+        ):
+            assert client.post("/graphql", json=query, headers=elsewhere).status_code == 403
+            assert client.post(REPORT, json={}, headers=elsewhere).status_code == 403
+        for host in ("evil.example", "evil.example:3000", "127.0.0.1.evil.example", "127.0.0.1@evil.example", ""):
+            assert client.post("/graphql", json=query, headers={"host": host}).status_code in (400, 421)
+        assert client.get("/graphql", params=query).status_code == 405
+        assert client.get("/graphql", headers={"accept": "text/html"}).status_code == 405
+        assert client.put("/graphql", json=query).status_code == 405
+        assert client.post("/graphql", params=query).status_code == 415
+        assert client.post("/graphql", params=query, headers=json_type).status_code == 415
+        assert client.post("/graphql", data=query).status_code == 415
+        assert client.post("/graphql/", content=MUTATION, headers={"content-type": "text/plain"}).status_code == 415
+        for kind in ("application/graphql", "text/plain; x=application/json", "multipart/form-data"):
+            assert client.post("/graphql", content=MUTATION, headers={"content-type": kind}).status_code == 415
+        assert client.post(REPORT).status_code == 415
+        assert client.post(REPORT, data={"description": "x"}).status_code == 415
+        assert not ui.was_driven()
+        ours = {"origin": ui.url, "sec-fetch-site": "same-origin"}
+        answer = client.post("/graphql", json=query, headers=ours)
+        assert answer.status_code == 200, answer.text
+        assert ui.was_driven()
+
+
+def test_nobody_gets_in_without_the_token(ui: UI) -> None:
+    with httpx.Client(base_url=ui.url) as client:
+        assert client.get("/").status_code == 401
+        assert client.get("/", params={"token": "wrong"}).status_code == 401
+        assert client.post("/graphql", json={"query": MUTATION}).status_code == 401
+        assert client.get("/server_info", headers={"authorization": "Bearer wrong"}).status_code == 401
+        entered = client.get(f"{ui.url}//evil.example/runs", params={"token": TOKEN, "q": "1"})
+        assert entered.status_code == 303
+        assert entered.headers["location"] == "/evil.example/runs?q=1"
+        assert "httponly" in entered.headers["set-cookie"].lower()
+        page = client.get("/")
+        assert page.status_code == 200
+        assert page.headers["x-frame-options"] == "DENY"
+    assert not ui.was_driven()
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("127.0.0.1:3000", "127.0.0.1"),
+        ("[::1]:3000", "::1"),
+        ("LocalHost", "localhost"),
+        ("localhost:evil", ""),
+        ("a@localhost", ""),
+        ("localhost/x", ""),
+        ("", ""),
+    ],
+)
+def test_a_host_is_read_with_care(host: str, name: str) -> None:
+    assert host_name(host) == name
+
+
+def test_the_public_address_is_let_in_and_its_cookie_has_a_name_of_its_own() -> None:
+    rules = rules_from({"ROSTER_UI_URL": "https://Roster.example.org:8443/"}, "/view")
+    assert "roster.example.org" in rules.hosts
+    assert rules.token == ""
+    assert rules.cookie != Rules(rules.hosts).cookie
+
+
+ATTACK = """
+<!doctype html><title>attack</title><iframe name="frame"></iframe><iframe src="UI/"></iframe>
+<form id="plain" method="post" enctype="text/plain" target="frame" action="UI/graphql?query=QUERY">
+<input name='{"query":"x","a":"' value='"}'></form>
+<form id="report" method="post" target="frame" action="UI/report_asset_materialization/target"></form>
+<script>
+const query = decodeURIComponent("QUERY"), address = "UI/graphql?query=QUERY";
+const json = JSON.stringify({query}), done = [];
+const attempt = (...given) => done.push(fetch(...given).catch(() => null));
+new Image().src = address;
+for (const mode of ["no-cors", "cors"]) {
+  attempt(address, {mode, credentials: "include"});
+  for (const type of ["text/plain", "application/x-www-form-urlencoded", "application/json", "application/graphql"])
+    for (const [to, body] of [["UI/graphql", json], ["UI/graphql", query], [address, ""],
+                              ["UI/report_asset_materialization/target", "{}"]])
+      attempt(to, {method: "POST", mode, credentials: "include", body, headers: {"content-type": type}});
+}
+navigator.sendBeacon("UI/graphql", new Blob([json], {type: "text/plain"}));
+document.getElementById("plain").submit();
+document.getElementById("report").submit();
+done.push(new Promise(resolve => {
+  const socket = new WebSocket("UI/graphql".replace("http", "ws"), "graphql-ws");
+  socket.onopen = () => {
+    window.socketOpened = true;
+    socket.send('{"type":"connection_init"}');
+    socket.send(JSON.stringify({id: "1", type: "start", payload: {query}}));
+    setTimeout(resolve, 500);
+  };
+  socket.onerror = resolve;
+}));
+Promise.all(done).then(() => setTimeout(() => { document.title = "done"; }, 500));
+</script>
+"""
+
+
+@pytest.fixture
+def attacker(ui: UI) -> Iterator[int]:
+    """The port of a web site that tries to drive the UI; any host name that leads to this machine will do."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = ATTACK.replace("UI", ui.url).replace("QUERY", urllib.parse.quote(MUTATION))
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "evil.localhost"])
+def test_a_page_of_another_origin_cannot_drive_the_ui(chromium: Browser, ui: UI, attacker: int, name: str) -> None:
+    """Another port of this machine is the same site: its requests carry the cookie. Another name is another site."""
+    window = chromium.new_context()
+    page = window.new_page()
+    page.goto(f"{ui.url}/?token={TOKEN}", wait_until="commit")
+    assert page.url == f"{ui.url}/"
+    other = window.new_page()
+    other.goto(f"http://{name}:{attacker}/", wait_until="commit")
+    other.wait_for_function("document.title === 'done'")
+    assert other.evaluate("window.socketOpened") is None
+    assert not ui.was_driven()
+    rebound = window.new_page()
+    answer = rebound.goto(f"http://evil.localhost:{ui.port}/")
+    assert answer is not None
+    assert answer.status == 421
+    body = "{method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({query: %r})}"
+    assert page.evaluate(f"fetch('/graphql', {body % MUTATION}).then(answer => answer.status)") == 200
+    assert ui.was_driven()
+    window.close()

@@ -95,6 +95,9 @@ class ConnectionSettings(_Settings):
     allow_private_addresses: bool = False
     strategy: Literal["auto", "whole", "per_school"] = "auto"
     delta: bool = False
+    controlled_by: Literal["school", "district"] = "school"
+    """Who may change the connection: also the owners of its schools, or the district's managers and operators alone. It
+    says how far its records are trusted about people whom another connection knows (`roster/connection_trust.py`)."""
     secret_expires: date | None = None
     """The last day on which the Client Secret is valid, where the SIS lets it expire; the owners are told in time."""
 
@@ -117,6 +120,13 @@ class ConnectionSettings(_Settings):
                 "userIds:TYPE or metadata:KEY"
             )
         return value
+
+
+class DistrictSettings(_Settings):
+    """What the manager of a district chooses for all of it. One row of `district`."""
+
+    home_ranking: list[Key] = []
+    """Connections whose records come first where several know a person, the first first (`roster/homes.py`)."""
 
 
 class RoleSettings(_Settings):

@@ -61,6 +61,13 @@ CONNECTION_OPTIONS = (
         "Between weekly full pulls, fetch only what changed, if the SIS proves that it can. Default: no.",
     ),
     SettingOption(
+        "--controlled-by",
+        ("controlled_by",),
+        str,
+        "Who may change it: also owners of its schools, or managers and operators alone. Default: school.",
+        "[school|district]",
+    ),
+    SettingOption(
         "--secret-expires",
         ("secret_expires",),
         str,

@@ -28,6 +28,32 @@ def add(
     note(f"District {key} added. Next: roster connection add KEY --district {key} --url URL --client-id ID")
 
 
+@district.command("set", epilog=examples("roster district set springfield --home-ranking sis,charter"))
+def set_(
+    key: Annotated[str, typer.Argument(metavar="DISTRICT", help="The key of a district.")],
+    home_ranking: Annotated[
+        str | None,
+        typer.Option(
+            "--home-ranking",
+            metavar="CONNECTIONS",
+            help='Connections whose records people follow first, separated by commas; "" takes the ranking away.',
+        ),
+    ] = None,
+    who: Who = None,
+) -> None:
+    """Change the settings of a district; what is not given stays."""
+    from roster_pipeline.desk.district_changes import change_district
+    from roster_pipeline.directory import tenants
+
+    with open_directory() as database, database.begin() as opened:
+        settings = tenants.get_district(opened, key).settings
+        if home_ranking is not None:
+            ranking = [valid_key(one.strip()) for one in home_ranking.split(",") if one.strip()]
+            settings = settings.model_copy(update={"home_ranking": ranking})
+        done = change_district(opened, key, settings, who=who_asks(who))
+    note(f"District {key}: {', '.join(done.names) or 'nothing'} changed.")
+
+
 @district.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the districts."""
@@ -36,9 +62,11 @@ def list_(as_json: AsJson = False) -> None:
     with open_directory() as database, database.begin() as connection:
         rows = tenants.list_districts(connection)
     if as_json:
-        print_json([{"key": row.key, "name": row.name} for row in rows])
+        print_json([{"key": row.key, "name": row.name, "settings": row.settings.model_dump()} for row in rows])
     else:
-        print_table(["district", "name"], [(row.key, row.name) for row in rows])
+        print_table(
+            ["district", "name", "home ranking"], [(row.key, row.name, row.settings.home_ranking) for row in rows]
+        )
 
 
 def valid_key(key: str) -> str:

@@ -17,6 +17,10 @@ STRATEGIES = (
     ("whole", "The whole SIS once, split here"),
     ("per_school", "One school at a time"),
 )
+CONTROLLED_BY = (
+    ("school", "Managers, and owners of all its schools"),
+    ("district", "Managers of the district alone"),
+)
 REPORT_WHEN = (
     ("every", "After every sync"),
     ("problems", "Only on changes and problems"),
@@ -79,6 +83,7 @@ LABELS = {
     "connection-page_size": "Page size",
     "connection-ca_bundle": "Certificates",
     "connection-secret_expires": "Client Secret valid until",
+    "connection-controlled_by": "Who may change the connection",
     "connection-student_number_from": "Student number from",
     "connection-staff_number_from": "Staff number from",
     "secret": "Client Secret",

@@ -62,9 +62,15 @@ class Form:
     conflict: ChangedMeanwhile | None = None
     test_errors: Errors = field(default_factory=dict)
 
+    @property
+    def of_district(self) -> bool:
+        """Whether the connection is the district's: then its schools' owners may not change it."""
+        return self.school.connection.settings.controlled_by == "district"
+
     def may_connect(self, who: Viewer) -> bool:
-        """Whether somebody may change the connection: they may see every school that shares it."""
-        return all(who.may_see(one) for one in [self.school, *self.sharing])
+        """Whether somebody may change the connection: managers, and who may see every school of a school's own one."""
+        own = not self.of_district and all(who.may_see(one) for one in [self.school, *self.sharing])
+        return own or who.may_manage(self.school.district_id)
 
 
 def stored_form(opened: Connection, school: SchoolRow) -> Form:
@@ -185,6 +191,8 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "preset": chosen_preset(values),
         "stored": stored,
         "may_connect": may_connect,
+        "may_manage": who.may_manage(school.district_id),
+        "of_district": shown_form.of_district,
         "shared": mine + ([f"{others} more school{'' if others == 1 else 's'}"] if others else []),
         "secret_state": _secret_state(school.connection.secret),
         "secret_hint": _secret_hint(school.connection.secret, kept),

@@ -18,7 +18,7 @@ from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.settings import ConnectionSettings
 
 WHAT = "connection changed"
-NOT_TESTED = {"sis", "secret_expires"}
+NOT_TESTED = {"sis", "secret_expires", "controlled_by"}
 """Settings that say something about a connection and change nothing about how it is used."""
 
 

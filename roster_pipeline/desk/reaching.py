@@ -18,10 +18,17 @@ PEM = "-----BEGIN"
 TYPE_AGAIN = "The server changed, so type the Client Secret again: the stored one is not sent to another."
 
 
-def allowed(stored: ConnectionSettings | None, wanted: ConnectionSettings, *, operator: bool) -> ConnectionSettings:
-    """What may be tried and saved of the wanted settings. stored: None for a new connection. Raises WrongField."""
+def allowed(
+    stored: ConnectionSettings | None, wanted: ConnectionSettings, *, operator: bool, manager: bool
+) -> ConnectionSettings:
+    """What may be tried and saved of the wanted settings. stored: None for a new connection. Raises WrongField.
+
+    manager: whether they manage the connection's district; operators always do.
+    """
     if operator:
         return wanted
+    if not manager and stored is not None and "district" in (stored.controlled_by, wanted.controlled_by):
+        raise WrongField("controlled_by", "Only a manager of the district may change a connection of the district.")
     if wanted.url.lower().startswith("file:") and (stored is None or stored.url != wanted.url):
         raise WrongField("url", "Only an operator can let a connection read files of this machine.")
     named = wanted.ca_bundle is not None and not wanted.ca_bundle.lstrip().startswith(PEM)
@@ -32,11 +39,14 @@ def allowed(stored: ConnectionSettings | None, wanted: ConnectionSettings, *, op
 
 
 def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
-    """For those who may not change the connection, because it serves schools of others: the School ID stays.
+    """For those who may not change the connection, because it serves schools of others or is the district's: the
+    School ID stays.
 
     With another one they would be given the people of a school that is not theirs. Raises WrongField.
     """
     if wanted.school_id != stored.settings.school_id:
+        if stored.connection.settings.controlled_by == "district":
+            raise WrongField("school_id", "Only a manager of the district may change it.")
         raise WrongField("school_id", "Only somebody who looks after all schools of this connection may change it.")
 
 

@@ -33,7 +33,7 @@ class Wanted:
 
 
 def save(
-    conn: Connection, key: str, wanted: Wanted, *, who: str, operator: bool, seen: tuple[int, int]
+    conn: Connection, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
 ) -> tuple[list[str], LastTest]:
     """Save what differs, in the caller's transaction; gives the names of it, and what the last test is worth now.
 
@@ -47,7 +47,7 @@ def save(
     if wanted.connection is None:
         same_org(before, wanted.settings)
     else:
-        settings = allowed(stored.settings, wanted.connection, operator=operator)
+        settings = allowed(stored.settings, wanted.connection, operator=operator, manager=manager)
         tested_secret = secret_of(conn, before, wanted, settings, who)
         if tested_secret or settings != stored.settings:
             names += change_connection(

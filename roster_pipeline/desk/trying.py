@@ -53,7 +53,14 @@ class TestGoesOn(DirectoryError):
 
 
 def begin(
-    conn: Connection, school: SchoolRow, wanted: Wanted, *, form: Mapping[str, Any], who: str, operator: bool
+    conn: Connection,
+    school: SchoolRow,
+    wanted: Wanted,
+    *,
+    form: Mapping[str, Any],
+    who: str,
+    operator: bool,
+    manager: bool,
 ) -> str:
     """Note a trial of the wanted values; gives its id. form: what was typed, to show it again; never the secret.
 
@@ -70,7 +77,7 @@ def begin(
     if wanted.connection is None:
         same_org(school, wanted.settings)
     else:
-        settings = allowed(stored.settings, wanted.connection, operator=operator)
+        settings = allowed(stored.settings, wanted.connection, operator=operator, manager=manager)
         typed = secret_of(conn, school, wanted, settings, who)
     audit.record(
         conn,

@@ -6,7 +6,7 @@ Changing a setting is the caller's to put into the audit, with the name of whoev
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.tables import connection, district, school
-from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.settings import ConnectionSettings, DistrictSettings, SchoolSettings
 
 
 class UnknownKey(DirectoryError):
@@ -44,6 +44,7 @@ class DistrictRow:
     id: int
     key: str
     name: str
+    settings: DistrictSettings = field(default_factory=DistrictSettings)
 
 
 @dataclass(frozen=True)
@@ -146,12 +147,19 @@ def set_school(conn: Connection, key: str, settings: SchoolSettings | None = Non
         raise UnknownKey("school", key)
 
 
+def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None:
+    """Replace a district's settings. Raises UnknownKey."""
+    values = {"settings": settings.model_dump(mode="json")}
+    if not conn.execute(update(district).where(district.c.key == key).values(values)).rowcount:
+        raise UnknownKey("district", key)
+
+
 def get_district(conn: Connection, key: str) -> DistrictRow:
     """One district. Raises UnknownKey."""
-    found = conn.execute(select(district.c.id, district.c.key, district.c.name).where(district.c.key == key)).first()
+    found = conn.execute(select(district).where(district.c.key == key)).mappings().first()
     if found is None:
         raise UnknownKey("district", key)
-    return DistrictRow(*found)
+    return _district(found)
 
 
 def get_connection(conn: Connection, key: str) -> ConnectionRow:
@@ -172,8 +180,7 @@ def get_school(conn: Connection, key: str) -> SchoolRow:
 
 def list_districts(conn: Connection) -> list[DistrictRow]:
     """All districts by key."""
-    rows = conn.execute(select(district.c.id, district.c.key, district.c.name).order_by(district.c.key))
-    return [DistrictRow(*row) for row in rows]
+    return [_district(row) for row in conn.execute(select(district).order_by(district.c.key)).mappings()]
 
 
 def list_connections(conn: Connection, district_key: str | None = None) -> list[ConnectionRow]:
@@ -272,6 +279,10 @@ def _schools() -> Select[Any]:
         .join(connection, connection.c.id == school.c.connection_id)
         .join(district, district.c.id == school.c.district_id)
     )
+
+
+def _district(row: Mapping[Any, Any]) -> DistrictRow:
+    return DistrictRow(row["id"], row["key"], row["name"], DistrictSettings.model_validate(row["settings"]))
 
 
 def _connection(row: Mapping[Any, Any]) -> ConnectionRow:

@@ -17,6 +17,7 @@ CASTS = {
     "locked_fields": "text[]",
     "home": "boolean",
     "confirmed": "boolean",
+    "home_by_hand": "boolean",
     "archived_at": "timestamptz",
     "managed": "boolean",
     "absent_syncs": "integer",
@@ -24,11 +25,11 @@ CASTS = {
 """The log keeps texts."""
 KEPT = {
     "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),
-    "link": ("home", "version", "confirmed"),
+    "link": ("home", "version", "confirmed", "home_by_hand"),
     "membership": (*MEMBERSHIP_FIELDS, "status", "archived_by", "archived_at", "managed", "absent_syncs"),
     "contact": tuple(name.removeprefix("contact_") for name in CONTACT_FIELDS),
 }
-ONCE_NOT_LOGGED = {"confirmed": "false"}
+ONCE_NOT_LOGGED = {"confirmed": "false", "home_by_hand": "false"}
 """What older lines of the log leave out, and what it was then."""
 KEYS = {
     "person": "x.id = u.person_id and x.district_id = :district",

@@ -171,3 +171,26 @@ def test_lists_show_what_was_added(shared_school: Roster) -> None:
     assert [row["key"] for row in shared_school("school", "list", "--json", "--district", "spring").data] == ["oak"]
     for kind in ("district", "connection", "school"):
         assert shared_school(kind, "list").code == 0
+
+
+def test_the_home_ranking_of_a_district_names_its_connections_and_stands_in_the_audit(school: Roster) -> None:
+    def ranking() -> Any:
+        return school("district", "list", "--json").data[0]["settings"]["home_ranking"]
+
+    done = school("district", "set", "spring", "--home-ranking", "sis", "--who", "Ada")
+    assert (done.code, ranking()) == (0, ["sis"]), done.err
+    newest = school("audit", "--json").data[0]
+    assert (newest["who"], newest["what"]) == ("Ada", "district changed")
+    assert newest["details"] == {"changed": ["home_ranking"]}
+    refused = school("district", "set", "spring", "--home-ranking", "sis,other")
+    assert (refused.code, ranking()) == (1, ["sis"])
+    assert "The district spring has no connection other" in refused.err
+    assert school("district", "set", "spring", "--home-ranking", "").code == 0
+    assert ranking() == []
+
+
+def test_who_may_change_a_connection_is_chosen_and_a_school_by_default(school: Roster) -> None:
+    assert school("connection", "show", "sis", "--json").data["settings"]["controlled_by"] == "school"
+    assert school("connection", "set", "sis", "--controlled-by", "district").code == 0
+    assert school("connection", "show", "sis", "--json").data["settings"]["controlled_by"] == "district"
+    assert school("connection", "set", "sis", "--controlled-by", "nobody").code == 2

@@ -293,6 +293,30 @@ def test_a_shared_connection_is_changed_only_by_who_sees_all_its_schools(
     assert stored(database).connection.settings.client_id == "abc"
 
 
+def test_a_connection_of_the_district_is_changed_by_its_managers_and_no_owner_makes_theirs_one(
+    signed_in: SignedIn, database: Database
+) -> None:
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    assert "connection-controlled_by" not in opened(owner)
+    refused = owner.send_form(PAGE, opened(owner) | {"connection-controlled_by": "district"})
+    assert (refused.status_code, "Only a manager of the district" in refused.text) == (400, True)
+    assert stored(database).connection.settings.controlled_by == "school"
+    theirs = opened(owner)
+    assert manager.send_form(PAGE, changed(opened(manager), connection__controlled_by="district")).is_redirect
+    assert stored(database).connection.settings.controlled_by == "district"
+    shown = owner.get(PAGE).text
+    assert "Only a manager of the district may change this connection" in shown
+    assert 'name="connection-url"' not in shown
+    for path in (PAGE, "/schools/lincoln/test"):
+        owner.send_form(path, theirs | {"connection-url": "https://evil.example", "secret": "x"})
+        refused = owner.send_form(path, opened(owner) | {"school-school_id": "org-other"})
+        assert refused.status_code == 400, path
+    found = stored(database)
+    assert found.connection.settings.url == "https://sis.example.org/ims/oneroster"
+    assert found.settings.school_id == "org-lincoln"
+    assert manager.send_form(PAGE, changed(opened(manager), connection__client_id="abc")).is_redirect
+
+
 def test_on_a_shared_connection_nobody_points_at_a_school_that_is_not_theirs(
     signed_in: SignedIn, database: Database
 ) -> None:

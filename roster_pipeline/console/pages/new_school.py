@@ -116,7 +116,7 @@ def _add(opened: Connection, who: Viewer, values: Values, secret: str) -> None:
                 chosen_preset(values).defaults()
                 | {"url": values["connection-url"], "client_id": values["connection-client_id"]}
             )
-            settings = allowed(None, wanted, operator=who.operator)
+            settings = allowed(None, wanted, operator=who.operator, manager=True)
             add_connection(opened, district.key, key, settings, usable_secret(None, settings, secret), who=who.who)
         else:
             district_id = tenants.get_connection(opened, place).district_id

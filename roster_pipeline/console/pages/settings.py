@@ -51,7 +51,8 @@ def keep(request: Request) -> Response:
     who = viewer(request)
     try:
         with database(request).begin() as opened:
-            names, state = save(opened, school.key, wanted, who=who.who, operator=who.operator, seen=seen_of(came))
+            rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
+            names, state = save(opened, school.key, wanted, who=who.who, seen=seen_of(came), **rights)
     except WrongField as problem:
         came.errors |= wrong(problem)
     except NeedsTest as problem:

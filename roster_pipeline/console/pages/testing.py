@@ -42,7 +42,8 @@ def start(request: Request) -> Response:
             limit(opened, "tests of", school.key, OF_ONE_SCHOOL, WINDOW)
         with database(request).begin() as opened:
             typed = {"values": came.values, "seen": came.seen}
-            trial_id = begin(opened, school, wanted, form=typed, who=who.who, operator=who.operator)
+            rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
+            trial_id = begin(opened, school, wanted, form=typed, who=who.who, **rights)
             came.trial = trials.get(opened, school.id, trial_id)
     except WrongField as problem:
         came.errors |= wrong(problem)

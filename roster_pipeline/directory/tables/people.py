@@ -51,6 +51,7 @@ link = Table(
     flag("home", comment="whose record the fields follow"),
     words("version", comment="of the standard, when the link was made", optional=True),
     flag("confirmed", comment="by hand: never doubted"),
+    flag("home_by_hand", comment="a person made this the home; no ranking moves it"),
     now("created_at"),
     PrimaryKeyConstraint("connection_id", "sourced_id"),
     ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),

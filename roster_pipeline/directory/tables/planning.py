@@ -79,6 +79,12 @@ plan_row = Table(
     number("membership_revision", optional=True),
     words("witness", comment="of an archival: gone, elsewhere or unanswered", optional=True),
     PrimaryKeyConstraint("plan_id", "row"),
+    Index(
+        "ix_plan_row_other_connection",
+        "plan_id",
+        "person_id",
+        postgresql_where=text("(reason = 'other_connection'::text)"),
+    ),
     CheckConstraint(
         "action in ('create', 'update', 'restore', 'archive', 'unchanged', 'skip', 'conflict')", name="action"
     ),

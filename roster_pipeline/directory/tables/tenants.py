@@ -19,6 +19,7 @@ district = Table(
     identity(),
     words("key"),
     words("name"),
+    mapping("settings"),
     now("created_at"),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("key"),

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -20,14 +20,14 @@ from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, with_driver
-from roster_pipeline.embedded import DAGSTER_DRIVER, embedded_server
+from roster_pipeline.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
 
 HURRIED = (
     "fsync = off",
     "synchronous_commit = off",
     "full_page_writes = off",
     "max_wal_size = '256MB'",
-    "log_error_verbosity = terse",
+    *QUIET_LOG,
 )
 """A test's database need not survive a power cut. Only the embedded server is told so."""
 MEMORY = Path("/dev/shm")
@@ -53,6 +53,23 @@ def postgres_server() -> Iterator[URL]:
     yield with_driver(url)
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_log(postgres_server: URL) -> Callable[[], str]:
+    """What the embedded server has logged since the test began; nothing of a server that was given."""
+    socket_folder = postgres_server.query.get("host", "")
+    log = Path(str(socket_folder)) / "log"
+    if os.environ.get("ROSTER_DATABASE_URL") or not log.exists():
+        return lambda: ""
+    begun = log.stat().st_size
+
+    def since() -> str:
+        with log.open(errors="replace") as opened:
+            opened.seek(begun)
+            return opened.read()
+
+    return since
 
 
 @pytest.fixture(scope="session")

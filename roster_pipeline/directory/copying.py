@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any, Literal, cast
 
@@ -48,14 +48,43 @@ def json_bytes(value: object) -> bytes:
     return orjson.dumps(_without_nul(orjson.loads(dumped))) if b"\\u0000" in dumped else dumped
 
 
+class _SourceFailed(Exception):
+    """What makes the chunks of a COPY failed. The driver sends the text of this to the server, which logs it."""
+
+    def __init__(self, problem: BaseException) -> None:
+        super().__init__("the source of the rows failed")
+        self.problem = problem
+
+
 def copy_lines(conn: Connection, table: str, columns: Sequence[str], chunks: Iterable[bytes]) -> None:
-    """COPY chunks of lines, already in the text format, into a table."""
+    """COPY chunks of lines, already in the text format, into a table.
+
+    What iterating over `chunks` raises passes through, but not to the server: an exception's text may quote people,
+    and the driver would end the COPY with it.
+    """
     statement = sql.SQL("copy {} ({}) from stdin").format(
         sql.Identifier(table), sql.SQL(",").join(map(sql.Identifier, columns))
     )
-    with driver(conn).cursor() as cursor, cursor.copy(statement) as copy:
-        for chunk in chunks:
-            copy.write(chunk)
+    with driver(conn).cursor() as cursor:
+        try:
+            with cursor.copy(statement) as copy:
+                for chunk in _made(chunks):
+                    copy.write(chunk)
+        except _SourceFailed as failed:
+            raise failed.problem from failed.problem.__cause__
+
+
+def _made(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks; what goes wrong where they are made is `_SourceFailed`."""
+    made = iter(chunks)
+    while True:
+        try:
+            chunk = next(made)
+        except StopIteration:
+            return
+        except BaseException as problem:
+            raise _SourceFailed(problem) from None
+        yield chunk
 
 
 def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, fixed: Mapping[str, object]) -> None:

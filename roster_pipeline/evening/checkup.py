@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from sqlalchemy import text
+
 from roster_pipeline.directory import alerts, migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.errors import DirectoryError
@@ -49,8 +51,10 @@ def checkup(database: Database, *, sis: bool) -> Iterator[Item]:
     if not current:
         return
     with database.begin() as connection:
+        verbosity = str(connection.scalar(text("show log_error_verbosity")))
         connections = tenants.list_connections(connection)
         open_now = alerts.open_alerts(connection)
+    yield _server_log(verbosity)
     yield _key(connections)
     yield _mail()
     yield _told()
@@ -64,6 +68,14 @@ def checkup(database: Database, *, sis: bool) -> Iterator[Item]:
     if sis:
         for one in connections:
             yield _sis(one)
+
+
+def _server_log(verbosity: str) -> Item:
+    """PostgreSQL quotes rows in the details of an error, unless it is told to be terse."""
+    if verbosity == "terse":
+        return Item("server log", True, "quotes no rows")
+    remedy = "As an administrator: alter system set log_error_verbosity = terse; select pg_reload_conf()"
+    return Item("server log", None, f"may quote rows with people: log_error_verbosity is {verbosity}", remedy)
 
 
 def _key(connections: list[tenants.ConnectionRow]) -> Item:

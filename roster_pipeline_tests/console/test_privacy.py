@@ -78,7 +78,11 @@ def _shown(browser: Browser, page: str) -> str:
 
 
 def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
-    signed_in: SignedIn, database: Database, sis: Served, caplog: pytest.LogCaptureFixture
+    signed_in: SignedIn,
+    database: Database,
+    sis: Served,
+    caplog: pytest.LogCaptureFixture,
+    postgres_log: Callable[[], str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     browser, said = signed_in(OWNER), []
@@ -90,12 +94,17 @@ def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
     assert all("Students" in one for one in said[:2])
     said += [_shown(browser, page) for page in PLAIN_PAGES]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
-    assert leaked("\n".join(said + _kept(database))) == []
+    assert leaked("\n".join([*said, *_kept(database), postgres_log()])) == []
 
 
 @pytest.mark.timeout(590)
 def test_a_run_streams_and_keeps_nothing_about_people_whatever_becomes_of_it(
-    signed_in: SignedIn, database: Database, sis: Served, dagster: None, caplog: pytest.LogCaptureFixture
+    signed_in: SignedIn,
+    database: Database,
+    sis: Served,
+    dagster: None,
+    caplog: pytest.LogCaptureFixture,
+    postgres_log: Callable[[], str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     browser = signed_in(OWNER)
@@ -114,7 +123,7 @@ def test_a_run_streams_and_keeps_nothing_about_people_whatever_becomes_of_it(
     said.append(_shown(browser, f"/schools/lincoln/rejected/{snapshot}"))
     said += [_shown(browser, page) for page in PLAIN_PAGES]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
-    assert leaked("\n".join(said + _kept(database))) == []
+    assert leaked("\n".join([*said, *_kept(database), postgres_log()])) == []
 
 
 def _kept(database: Database) -> list[str]:

@@ -48,7 +48,7 @@ def _everything_said(town: Town, caplog: pytest.LogCaptureFixture) -> str:
 
 
 def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
-    town: Town, caplog: pytest.LogCaptureFixture
+    town: Town, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     town.add_school(report_to=["it@school.example"], primary_contacts=True)
@@ -74,7 +74,7 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
     town.evening()
     assert town.count("plan_row", "reason = 'id_reused'") > 2
     assert town.count("verdict", "findings::text like '%\"reused_ids\"%'") > 0
-    assert leaked(_everything_said(town, caplog)) == []
+    assert leaked(_everything_said(town, caplog) + postgres_log()) == []
 
 
 def _refuse(town: Town, table: str) -> None:
@@ -102,7 +102,7 @@ def _complaint(does: Callable[[], Any]) -> str:
 
 
 def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_refused(
-    town: Town, caplog: pytest.LogCaptureFixture
+    town: Town, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     town.add_school(report_to=["it@school.example"], report_attachment="masked", primary_contacts=True)
@@ -115,7 +115,7 @@ def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_
         _allow(town, table)
     town.evening()
     assert not town.problems
-    said = _everything_said(town, caplog)
+    said = _everything_said(town, caplog) + postgres_log()
     assert len(said) > 10_000
     assert leaked(said) == []
 
@@ -140,7 +140,7 @@ def _by_hand(town: Town, conn: Connection) -> None:
 
 
 def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
-    town: Town, caplog: pytest.LogCaptureFixture
+    town: Town, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wishes = {"report_to": ["it@school.example"], "report_attachment": "masked", "first_sync": "approve"}
@@ -195,5 +195,5 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
         town.sis.faults.clear()
     said += [str(item) for item in checkup(town.database, sis=True)]
     said.append(exposition(town.database))
-    said.append(_everything_said(town, caplog))
+    said += [_everything_said(town, caplog), postgres_log()]
     assert leaked("\n".join(said)) == []

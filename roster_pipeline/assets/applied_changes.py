@@ -2,13 +2,11 @@
 
 import dagster as dg
 
-from roster_pipeline.assets.shell import DRY_RUN_TAG, GROUP, OWNERS, WHO_TAG, columns, failing_clearly, lineage
+from roster_pipeline.assets.shell import DRY_RUN_TAG, GROUP, OWNERS, columns, failing_clearly, lineage, started_by
 from roster_pipeline.directory import tables
 from roster_pipeline.partitions import schools
 from roster_pipeline.resources import DirectoryResource
 
-ASKED_IN_DAGSTER = "dagster"
-"""Who, for runs started in the UI or by the `dagster` command: the schedule and `roster` name themselves."""
 LINEAGE = lineage(
     after={"roster_diff": ["changes", "action"]},
     person_id={"roster_diff": ["person_id", "sourced_ids"]},
@@ -33,8 +31,8 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
         problem = f"{context.partition_key}: a dry run applies nothing\nRun it without the tag {DRY_RUN_TAG}."
         raise dg.Failure(problem, allow_retries=False)
     database = directory.database()
-    who = context.run.tags.get(WHO_TAG, ASKED_IN_DAGSTER)
     with failing_clearly(context, database, "apply"):
+        who = started_by(context.run, database, context.partition_key)
         applied = apply_latest(database, context.partition_key, run_id=context.run.run_id, who=who)
     return dg.MaterializeResult(
         metadata={

@@ -17,6 +17,11 @@ OWNERS = ["team:data-engineering"]
 NIGHT_TAG = "roster/night"
 DRY_RUN_TAG = "roster/dry_run"
 WHO_TAG = "roster/who"
+"""Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
+IN_DAGSTER = "Dagster UI"
+"""Who, for a run that somebody started or re-executed in the UI or by the `dagster` command."""
+RETRY_TAG = "dagster/retry_number"
+"""Dagster's own: the daemon started this run again, in place of whoever started the first."""
 
 
 @contextmanager
@@ -42,6 +47,21 @@ def failing_clearly(context: dg.AssetExecutionContext, database: Database, step:
 def night(context: dg.AssetExecutionContext) -> str:
     """Runs of one night share one fetch per connection; a run by hand fetches for itself."""
     return context.run.tags.get(NIGHT_TAG, context.run.run_id)
+
+
+def started_by(run: dg.DagsterRun, database: Database, school_key: str) -> str:
+    """Who started a run, for the ledger: a person of the audit, the schedule, or `IN_DAGSTER`.
+
+    A run that is executed again in the UI carries the tags of the old one, so its tags are believed only where the
+    daemon retried it.
+    """
+    from roster_pipeline.directory import audit
+
+    again = run.parent_run_id is not None and RETRY_TAG not in run.tags
+    first = run.run_id if again or run.root_run_id is None else run.root_run_id
+    with database.begin() as conn:
+        asked = audit.who_asked_for_run(conn, school_key, first)
+    return asked or (IN_DAGSTER if again else run.tags.get(WHO_TAG, IN_DAGSTER))
 
 
 def columns(table: Table, origins: dg.TableColumnLineage | None = None) -> dict[str, Any]:

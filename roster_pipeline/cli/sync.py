@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -24,15 +25,17 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Run one school's evening now, as a Dagster run, and show its outcome."""
-    from roster_pipeline.directory import tenants
+    from roster_pipeline.directory import audit, tenants
 
     with open_directory() as database:
         with database.begin() as opened:
-            tenants.get_school(opened, key)  # before a run is started in its name
+            school = tenants.get_school(opened, key)  # before a run is started in its name
+            run_id, kind = str(uuid.uuid4()), "dry_run" if dry_run else "sync"
+            audit.record_run(opened, run_id, kind, school.id, school.district_id, who=who_asks(who))
         from roster_pipeline.running import run_school
 
         with _progress(key) as tell:
-            ran = run_school(key, who=who_asks(who), dry_run=dry_run, on_step=tell)
+            ran = run_school(key, run_id=run_id, dry_run=dry_run, on_step=tell)
         if ran.problem:
             raise CommandError(ran.problem)
         code = _show_plan(database, key, ran.run_id, as_json) if dry_run else _show_sync(database, key, as_json)

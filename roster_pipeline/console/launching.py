@@ -25,14 +25,7 @@ def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, most:
     run_id = str(uuid.uuid4())
     with database.begin() as conn:
         asked_runs.ask(conn, run_id, school.id, school.key, kind=kind, who=who, host=socket.gethostname(), most=most)
-        audit.record(
-            conn,
-            who=who,
-            what="run asked for",
-            district_id=school.district_id,
-            school_id=school.id,
-            details={"kind": kind, "run": run_id},
-        )
+        audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who)
     url = database.engine.url.render_as_string(hide_password=False)
     try:
         child = subprocess.Popen(  # noqa: S603 - the command is ours

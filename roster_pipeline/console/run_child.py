@@ -48,7 +48,7 @@ def _run(database: Database, asked: asked_runs.AskedRun, key: str) -> str | None
     try:
         from roster_pipeline.running import run_school
 
-        return run_school(key, who=asked.who, dry_run=asked.kind == "dry_run", run_id=asked.id, on_step=step).problem
+        return run_school(key, dry_run=asked.kind == "dry_run", run_id=asked.id, on_step=step).problem
     except Exception as problem:
         return str(explain(key, problem))
 

@@ -73,7 +73,7 @@ def _sync(night: int, school: story.DemoSchool, shown: str, batch: str | None) -
     from roster_pipeline.resources import DirectoryResource
     from roster_pipeline.running import run_school
 
-    ran = run_school(school.key, who="demo", night=batch)
+    ran = run_school(school.key, night=batch)
     if ran.problem:
         return Line(night, shown, {}, ran.problem)
     counts = latest_outcome(DirectoryResource().database(), school.key)

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, func, insert, or_, select
 
 from roster_pipeline.directory.tables import audit, school
 
+RUN_ASKED_FOR = "run asked for"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -49,6 +51,25 @@ def record(
         details=dict(details or {}),
     )
     return int(conn.execute(line.returning(audit.c.id)).scalar_one())
+
+
+def record_run(conn: Connection, run_id: str, kind: str, school_id: int, district_id: int, *, who: str) -> None:
+    """Say who asked for a Dagster run, before it starts. kind: sync or dry_run."""
+    details = {"kind": kind, "run": run_id}
+    record(conn, who=who, what=RUN_ASKED_FOR, district_id=district_id, school_id=school_id, details=details)
+
+
+def who_asked_for_run(conn: Connection, school_key: str, run_id: str) -> str | None:
+    """Who asked for a Dagster run of a school, or None where no person did."""
+    query = (
+        select(audit.c.who)
+        .join(school, school.c.id == audit.c.school_id)
+        .where(school.c.key == school_key, audit.c.what == RUN_ASKED_FOR)
+        .where(audit.c.details["run"].as_string() == run_id)
+        .order_by(audit.c.id.desc())
+        .limit(1)
+    )
+    return conn.scalar(query)
 
 
 def entries(

@@ -32,6 +32,7 @@ from roster_pipeline.oneroster.org_records import is_school, one_org, orgs_of
 from roster_pipeline.oneroster.outcomes import unreadable
 from roster_pipeline.oneroster.page import Collection, PagingHabits
 from roster_pipeline.oneroster.paging import Listing
+from roster_pipeline.oneroster.repetitions import Repetitions
 from roster_pipeline.oneroster.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
 
@@ -116,9 +117,19 @@ class Client:
             self.exchange, connected.root, path, key, label or path, query_filter, connected.address.query
         )
 
-    def listing(self, collection: Collection, revision: Revision | None = None, *, strict: bool = False) -> Listing:
-        """One reading of a collection with what is known of this server's paging."""
-        return Listing(collection, self.habits, self.executor, revision, strict=strict)
+    def listing(
+        self,
+        collection: Collection,
+        revision: Revision | None = None,
+        repetitions: Repetitions | None = None,
+        *,
+        strict: bool = False,
+    ) -> Listing:
+        """One reading of a collection with what is known of this server's paging.
+
+        repetitions: what an earlier reading of the same collection found repeated.
+        """
+        return Listing(collection, self.habits, self.executor, revision, repetitions, strict=strict)
 
     def note_paging(self) -> None:
         """Remember how paging worked out."""

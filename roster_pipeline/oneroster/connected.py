@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from roster_pipeline.oneroster.address import Address, understand
-from roster_pipeline.oneroster.exchange import Exchange, NoSignIn, SignedIn
+from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.oauth1 import METHODS, OAuth1SignIn
 from roster_pipeline.oneroster.oauth2 import BearerSignIn, OAuth2SignIn, TokenForm
+from roster_pipeline.oneroster.signed_in import NoSignIn, SignedIn
 from roster_pipeline.oneroster.token_search import scope_choices
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from roster_pipeline.oneroster.errors import Malformed, NotOneRoster
+from roster_pipeline.oneroster.decoded_size import MOST_DECODED, values_size
+from roster_pipeline.oneroster.errors import Malformed, NotOneRoster, TooLarge
 
 if TYPE_CHECKING:
     from roster_pipeline.oneroster.reply import Reply
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CHARSET = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _JSON_STARTS = b'{["'
+MOST_PATIENT = 32 * 1024 * 1024
+"""Bytes that are read patiently: as text they can take four times as much."""
 
 
 def decoded(reply: Reply) -> Any:
@@ -23,15 +26,28 @@ def decoded(reply: Reply) -> Any:
 
     A strict parser first; then one that takes what sloppy servers write: lone surrogates, NaN, control characters in
     texts, Windows-1252, a byte order mark. An answer that starts as JSON and breaks off is `Malformed` (and retryable).
+    An answer whose values would take too much memory is `TooLarge`, before anything of it is decoded.
     """
+    if values_size(reply.body) > MOST_DECODED:
+        raise too_many_values()
     try:
         return orjson.loads(reply.body)
     except orjson.JSONDecodeError:
         return _patiently(reply)
 
 
+def too_many_values() -> TooLarge:
+    """The error for an answer that would not fit into memory."""
+    return TooLarge(
+        "An answer of the SIS holds far more values than a page of people does.",
+        "Choose a smaller page size; if it is small already, ask the SIS's vendor.",
+    )
+
+
 def _patiently(reply: Reply) -> Any:
     body = reply.body
+    if len(body) > MOST_PATIENT:
+        raise too_many_values()
     stated = _CHARSET.search(reply.headers.get("Content-Type", ""))
     encoding = stated[1] if stated else "utf-8"
     for mark, named in _BOMS:

@@ -27,15 +27,19 @@ from roster_pipeline.oneroster.errors import (
     TlsFailed,
     Unreachable,
 )
-from roster_pipeline.oneroster.exchange import Exchange, NoSignIn
+from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.oauth1 import METHODS, OAuth1SignIn
 from roster_pipeline.oneroster.oauth2 import BearerSignIn, NoToken, TokenRefused
-from roster_pipeline.oneroster.outcomes import transient, unreadable
+from roster_pipeline.oneroster.outcomes import failure_of, transient, unreadable
+from roster_pipeline.oneroster.reply import Reply
+from roster_pipeline.oneroster.signed_in import NoSignIn
 from roster_pipeline.oneroster.token_search import find_form, scope_choices
 
 ANSWERED, TOKEN, SIGNED, LOOKED = range(4)
 """Where a refusal came from, the most telling first: from the API after a sign-in that it took, from a token address,
 from an API that did not take the sign-in, from an unsigned look."""
+SAMPLE = 20
+"""Records that are looked at, of a server that sends them all although one was asked for."""
 DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
 """Two names circulate for the file in which a 1.2 provider describes itself."""
 
@@ -184,12 +188,23 @@ class Discovery:
 
     def _first_records(self, root: Root, path: str) -> list[Any]:
         """One record of a collection, in the plain form of the request where the server takes no limit."""
-        url = with_query(root.url + path, [("limit", "1")], self._address.query)
+        key = path.strip("/") if path != "/schools" else "orgs"
+        found: list[list[Any]] = []
+
+        def judge(reply: Reply, label: str) -> OneRosterError | None:
+            failure = failure_of(reply, label)
+            if failure is None:
+                try:
+                    found[:] = [records_of(reply, key, label).records[:SAMPLE]]
+                except OneRosterError as problem:
+                    return problem
+            return failure
+
         try:
-            reply = self._exchange.get(url, path)
+            self._exchange.get_checked(with_query(root.url + path, [("limit", "1")], self._address.query), path, judge)
         except RequestRefused:
-            reply = self._exchange.get(with_query(root.url + path, [], self._address.query), path)
-        return records_of(reply, path.strip("/") if path != "/schools" else "orgs", path)[0]
+            self._exchange.get_checked(with_query(root.url + path, [], self._address.query), path, judge)
+        return found[0]
 
     def _version(self, root: Root) -> str:
         """The version by setting, else by what a user looks like, else by the path."""

@@ -15,13 +15,14 @@ class Limits:
     """Bounds that keep a bad server from holding a run, its memory or its disk.
 
     Seconds and bytes. The read time-out is well above the 30 s that large consumers demand of a page; a page of 1,000
-    users is about 1 MB, so the response bound leaves room for servers that send everything at once.
+    users is about 1 MB, so the response bound leaves room for servers that send everything at once: about 60,000 users.
+    What an answer may take once it is decoded is bounded in `decoded_size`.
     """
 
     connect_seconds: float = 15.0
     read_seconds: float = 120.0
     response_seconds: float = 300.0
-    response_bytes: int = 256 * 1024 * 1024
+    response_bytes: int = 64 * 1024 * 1024
     attempts: int = 5
     """Tries of one request, the first included."""
     first_wait: float = 0.5

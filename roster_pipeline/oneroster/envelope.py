@@ -6,9 +6,10 @@ key, means "nobody on this page".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from roster_pipeline.oneroster.decoding import decoded
+from roster_pipeline.oneroster.decoded_size import MOST_RECORDS
+from roster_pipeline.oneroster.decoding import decoded, too_many_values
 from roster_pipeline.oneroster.errors import Malformed, NotOneRoster
 from roster_pipeline.oneroster.outcomes import failure_in_good_status
 from roster_pipeline.oneroster.reply import Reply
@@ -20,17 +21,36 @@ ALIASES = {
     "enrollments": ("enrollments", "enrollment"),
 }
 """Collection key to the names under which servers send it, the standard's first."""
+PARTIAL, WARNED = "partial-answer", "warning-beside-data"
+"""Problem slugs: the body, or its status, calls it a part; it carries a warning that is not known to be harmless."""
+PARTIAL_CONTENT = 206
 _NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata"))
 _ID_NAMES = frozenset(("sourcedid", "sourceid"))
 
 
-def records_of(reply: Reply, collection: str, label: str) -> tuple[list[Any], int | None]:
-    """The records of a page, and the total if the body states one."""
+class PageBody(NamedTuple):
+    """The records of a page, the total if the body states one, and a problem slug if the body speaks against itself."""
+
+    records: list[Any]
+    total: int | None = None
+    caveat: str | None = None
+
+
+def records_of(reply: Reply, collection: str, label: str) -> PageBody:
+    """The records of a page, and what the body says of them."""
+    found = _read_page(reply, collection, label)
+    if len(found.records) > MOST_RECORDS:
+        found.records.clear()
+        raise too_many_values()
+    return found
+
+
+def _read_page(reply: Reply, collection: str, label: str) -> PageBody:
     body = decoded(reply)
     if isinstance(body, list):
         if body and not any(_has_id(entry) for entry in body):
             raise _foreign(label)
-        return body, None
+        return PageBody(body, None, PARTIAL if reply.status == PARTIAL_CONTENT else None)
     if not isinstance(body, dict):
         raise _foreign(label)
     status = read_status(body)
@@ -46,12 +66,15 @@ def records_of(reply: Reply, collection: str, label: str) -> tuple[list[Any], in
             f"The answer to {label} has no list of {collection}.",
             "This is not a OneRoster answer. Check the URL; if it is right, ask the SIS's vendor.",
         )
-    return _as_list(value, collection, label), _stated_total(body)
+    caveat = PARTIAL if status.unfinished or reply.status == PARTIAL_CONTENT else None
+    if status.warning:
+        caveat = caveat or WARNED
+    return PageBody(_as_list(value, collection, label), _stated_total(body), caveat)
 
 
 def single_record(reply: Reply, collection: str, label: str, sourced_id: str | None = None) -> dict[str, Any] | None:
     """The one object of an answer to `/collection/{id}`; from a list, the one with that id. None for an empty list."""
-    records, _ = records_of(reply, collection, label)
+    records = records_of(reply, collection, label).records
     objects = [record for record in records if isinstance(record, dict)]
     if sourced_id is not None:
         same = [record for record in objects if raw_id(record) in (sourced_id, sourced_id.strip())]

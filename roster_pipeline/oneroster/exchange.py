@@ -9,15 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import Protocol
+from contextlib import contextmanager, nullcontext
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from roster_pipeline.oneroster.address import host_of, same_origin
+from roster_pipeline.oneroster.backoff import Backoff
+from roster_pipeline.oneroster.bounded_body import LargeBody, read_body
 from roster_pipeline.oneroster.clock import Clock
 from roster_pipeline.oneroster.endpoint import Endpoint
 from roster_pipeline.oneroster.errors import (
@@ -29,52 +28,22 @@ from roster_pipeline.oneroster.errors import (
     Refused,
     ServerFailed,
     SignInRefused,
-    TooLarge,
     TooSlow,
 )
 from roster_pipeline.oneroster.network import http_client, is_loopback, set_deadline
-from roster_pipeline.oneroster.outcomes import RETRY_STATUSES, failure_of, network_failure
+from roster_pipeline.oneroster.outcomes import failure_of, network_failure
+from roster_pipeline.oneroster.remedies import Situation, in_context
 from roster_pipeline.oneroster.reply import Reply
+from roster_pipeline.oneroster.signed_in import Allowance, NoMoreTries, NoSignIn, SignedIn
 from roster_pipeline.oneroster.slots import HostSlots
 
 REDIRECTS = 3
-LEAST_PARALLEL = 1
 TRIES_WHEN_SLOW = 2
 """A time-out costs minutes; what it took counts against the budget of waiting."""
-
-
-class SignedIn(Protocol):
-    """What authorises a request. `generation` counts renewals, so that one expiry is renewed once by many threads."""
-
-    def authorise(self) -> tuple[httpx.Auth, int]: ...
-
-    def renew(self, generation: int) -> bool: ...
-
-    def may_have_ended(self) -> bool: ...
-
-
-class NoSignIn:
-    """No credentials: open servers, a fixed header, and the first look at an address."""
-
-    def authorise(self) -> tuple[httpx.Auth, int]:
-        return httpx.Auth(), 0
-
-    def renew(self, generation: int) -> bool:
-        return False
-
-    def may_have_ended(self) -> bool:
-        return False
-
-
-@dataclass
-class Counters:
-    """What a session has cost the SIS so far."""
-
-    requests: int = 0
-    retries: int = 0
-    bytes: int = 0
-    waited: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+SMALL_BODY = 4 * 1024 * 1024
+"""Bytes of what is no page of a list: a token, a single object, a description of the API."""
+ERROR_BODY = 64 * 1024
+"""Bytes of an error body that are read: of it only a code is shown."""
 
 
 class Exchange:
@@ -83,57 +52,81 @@ class Exchange:
     def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
         self.endpoint = endpoint
         self.clock = clock
-        self.counters = Counters()
+        self.backoff = Backoff(endpoint.limits, clock, endpoint.parallel)
+        self.counters = self.backoff.counters
+        self.allowance = Allowance()
         self.sign_in: SignedIn = NoSignIn()
-        self.parallel = max(LEAST_PARALLEL, endpoint.parallel)
         self.skew_seconds: float | None = None
-        self.has_spoken = False
-        """Whether this session has had a OneRoster answer: then a web page in between is a failure that will pass."""
+        self.answered: set[str] = set()
+        """Labels of the collections of which this session has had records: a failure in between will pass."""
         self._client = http_client(endpoint)
         self._slots: dict[str, HostSlots] = {}
-        self._pause_until = 0.0
         self._under_way = 0
         self._turns = threading.Condition()
         self._lock = threading.Lock()
+
+    @property
+    def parallel(self) -> int:
+        """How many requests may be under way at the same time: as chosen, or fewer after a 429."""
+        return self.backoff.parallel
 
     def close(self) -> None:
         self._client.close()
 
     def get(self, url: str, label: str, attempts: int | None = None) -> Reply:
-        """GET with sign-in and retries. label: the path without ids, for messages. Raises for all but 2xx.
+        """GET of a small answer with sign-in and retries. label: the path without ids, for messages.
 
-        attempts: tries where the server fails under the weight of the request, and the caller can make it lighter.
+        attempts: tries where the server fails. Raises for all but 2xx.
         """
-        return self.get_checked(url, label, failure_of, attempts)
+        return self.get_checked(url, label, failure_of, attempts, most_bytes=SMALL_BODY)
 
     def get_checked(
-        self, url: str, label: str, judge: Callable[[Reply, str], OneRosterError | None], attempts: int | None = None
+        self,
+        url: str,
+        label: str,
+        judge: Callable[[Reply, str], OneRosterError | None],
+        attempts: int | None = None,
+        most_bytes: int | None = None,
     ) -> Reply:
-        """Like `get`, with an own judgement of what a good answer is; what it returns as retryable is retried."""
+        """Like `get`, with an own judgement of what a good answer is; what it returns as retryable is retried.
+
+        attempts: tries where the server fails under the weight of the request, and the caller can make it lighter.
+        most_bytes: of the body; None is the endpoint's limit. A large body is the only one of the process until
+        `judge` is done with it, so whatever is to be decoded is decoded there.
+        """
         most = self.endpoint.limits.attempts
         renewed = False
         tried = 0
+        last: OneRosterError | None = None
+        reply: Reply | None = None
         while True:
+            reply = None  # a body that was refused is freed before the next one comes
             sign_in = self.sign_in
             auth, generation = sign_in.authorise()
             wait: float | None = None
             asked_at = time.monotonic()
             try:
-                reply = self._follow(url, label, auth)
-                failure = judge(reply, label)
+                with LargeBody() as large:
+                    reply = self._follow(url, label, auth, most_bytes, large)
+                    failure = judge(reply, label)
                 if failure is None:
                     return reply
+                failure.with_traceback(None)
                 ended = isinstance(failure, SignInRefused) or (
                     isinstance(failure, Refused) and sign_in.may_have_ended()
                 )
                 if ended and not renewed and sign_in.renew(generation):
                     renewed = True
                     continue
-                wait = self._asked_wait(reply)
+                wait = self.backoff.asked_wait(reply)
                 if reply.status in (429, 503):
-                    self._slow_down(reply.status, wait)
+                    self.backoff.slow_down(reply.status, wait)
+            except NoMoreTries as spent:
+                raise last or spent from None
             except OneRosterError as problem:
-                failure = problem
+                failure = problem.with_traceback(None)
+            reply = None
+            last = failure
             tried += 1
             tries = most
             if isinstance(failure, TooSlow):
@@ -142,19 +135,43 @@ class Exchange:
             elif isinstance(failure, ServerFailed) and not isinstance(failure, Busy) and wait is None:
                 tries = attempts or most
             if not failure.retryable or tried >= tries:
-                raise failure
-            self.wait(tried, wait, failure)
+                raise in_context(failure, label, self.situation)
+            self.backoff.wait(tried, wait, failure)
 
-    def send(self, method: str, url: str, label: str, auth: httpx.Auth | None = None, content: bytes = b"") -> Reply:
-        """One request without retries and without judgement of its status. Raises on what the network does."""
+    @property
+    def situation(self) -> Situation:
+        """What is known of this connection that makes a message fit it."""
+        chosen = self.endpoint.sign_in
+        kind = getattr(self.sign_in, "kind", None) or (chosen if chosen != "auto" else None)
+        return Situation(kind, bool(self.endpoint.learned.get("root")), frozenset(self.answered))
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        label: str,
+        auth: httpx.Auth | None = None,
+        content: bytes = b"",
+        *,
+        most_bytes: int | None = SMALL_BODY,
+        large: LargeBody | None = None,
+        secret: bool = False,
+    ) -> Reply:
+        """One request without retries and without judgement of its status. Raises on what the network does.
+
+        secret: the content carries the credentials.
+        """
         self._allow(url)
+        if secret or getattr(auth, "carries_secret", False):
+            self.allowance.spend()
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if method == "POST" else {}
         request = self._client.build_request(method, url, headers=headers, content=content or None)
         if method == "POST" and not content:
             request.headers["Content-Length"] = "0"
-        self._respect_pause()
-        with self._turn(), self._slots_of(url).one():
-            return self._receive(request, auth, label)
+        self.backoff.respect_pause()
+        most = self.endpoint.limits.response_bytes
+        with self._turn(), self._slots_of(url).one(), nullcontext(large) if large else LargeBody() as held:
+            return self._receive(request, auth, label, min(most_bytes or most, most), held)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -169,10 +186,10 @@ class Exchange:
                 self._under_way -= 1
                 self._turns.notify_all()
 
-    def _follow(self, url: str, label: str, auth: httpx.Auth) -> Reply:
+    def _follow(self, url: str, label: str, auth: httpx.Auth, most_bytes: int | None, large: LargeBody) -> Reply:
         """A GET and its redirects, as long as they stay on the same scheme, host and port."""
         for _ in range(REDIRECTS + 1):
-            reply = self.send("GET", url, label, auth)
+            reply = self.send("GET", url, label, auth, most_bytes=most_bytes, large=large)
             if reply.status not in (301, 302, 303, 307, 308):
                 return reply
             target = urljoin(url, reply.headers.get("Location", ""))
@@ -202,38 +219,39 @@ class Exchange:
                 self._slots[host] = HostSlots(host, self.endpoint.parallel, patience)
             return self._slots[host]
 
-    def _receive(self, request: httpx.Request, auth: httpx.Auth | None, label: str) -> Reply:
-        limits = self.endpoint.limits
+    def _receive(
+        self, request: httpx.Request, auth: httpx.Auth | None, label: str, most: int, large: LargeBody
+    ) -> Reply:
         with self.counters.lock:
             self.counters.requests += 1
-        deadline = time.monotonic() + limits.response_seconds
+        deadline = time.monotonic() + self.endpoint.limits.response_seconds
         set_deadline(deadline)
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()
         try:
             response = self._client.send(request, auth=auth or httpx.Auth(), stream=True)
+            failed = not response.is_success
+            encoding = response.headers.get("Content-Encoding", "").strip().lower()
             try:
-                for part in response.iter_bytes():
-                    parts.append(part)
-                    size += len(part)
-                    if size > limits.response_bytes:
-                        raise TooLarge(
-                            f"The answer to {label} is larger than {limits.response_bytes // 1_000_000} MB.",
-                            "Choose a smaller page size; if it is small already, ask the SIS's vendor.",
-                        )
-                    if time.monotonic() > deadline:
-                        raise self._dribbled(label)
+                body = read_body(
+                    response.iter_raw(),
+                    "" if encoding == "identity" else encoding,
+                    label,
+                    ERROR_BODY if failed else most,
+                    until=deadline,
+                    large=large,
+                    cut=failed,
+                )
             finally:
                 response.close()
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
-            if time.monotonic() >= deadline:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TooSlow) as problem:
+            if isinstance(problem, TooSlow) or time.monotonic() >= deadline:
                 raise self._dribbled(label) from None
             raise network_failure(problem, host_of(str(request.url)), label) from None
         finally:
             set_deadline(None)
             with self.counters.lock:
-                self.counters.bytes += size
-        reply = Reply(response.status_code, response.headers, b"".join(parts), str(request.url))
+                self.counters.bytes += len(body)
+        reply = Reply(response.status_code, response.headers, body, str(request.url))
         self._note_clock(reply)
         return reply
 
@@ -247,46 +265,3 @@ class Exchange:
         theirs = reply.server_time
         if theirs is not None and theirs.tzinfo is not None:
             self.skew_seconds = (theirs - self.clock.now()).total_seconds()
-
-    def _asked_wait(self, reply: Reply) -> float | None:
-        """Retry-After in seconds, given as a number or as a date; None if absent or unreadable."""
-        if reply.status not in RETRY_STATUSES:
-            return None
-        text = reply.headers.get("Retry-After", "").strip()
-        try:
-            return max(0.0, float(text))
-        except ValueError:
-            pass
-        try:
-            moment = parsedate_to_datetime(text)
-            now = reply.server_time or self.clock.now()
-            return max(0.0, (moment - now).total_seconds())
-        except (ValueError, TypeError):
-            return None
-
-    def _slow_down(self, status: int, wait: float | None) -> None:
-        """After a 429 fewer at a time; and nobody of this session asks again before the time the server named."""
-        with self._lock:
-            if status == 429:
-                self.parallel = max(LEAST_PARALLEL, self.parallel // 2)
-            if wait is not None and wait <= self.endpoint.limits.longest_retry_after:
-                self._pause_until = max(self._pause_until, self.clock.monotonic() + wait)
-
-    def _respect_pause(self) -> None:
-        left = self._pause_until - self.clock.monotonic()
-        if left > 0:
-            self.clock.sleep(left)
-
-    def wait(self, tried: int, asked: float | None, failure: OneRosterError) -> None:
-        """Back off before the next try: what the server asked for, else doubling, with jitter; within the budget."""
-        limits = self.endpoint.limits
-        if asked is not None and asked > limits.longest_retry_after:
-            raise failure
-        backoff = min(limits.first_wait * 2 ** (tried - 1), limits.longest_wait) * (0.5 + self.clock.chance())
-        wait = backoff if asked is None else asked + self.clock.chance() * limits.first_wait
-        with self.counters.lock:
-            if self.counters.waited + wait > limits.waiting_budget:
-                raise failure
-            self.counters.waited += wait
-            self.counters.retries += 1
-        self.clock.sleep(wait)

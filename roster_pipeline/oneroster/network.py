@@ -13,7 +13,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,12 @@ import httpx
 
 from roster_pipeline.oneroster.endpoint import Endpoint
 from roster_pipeline.oneroster.errors import AddressNotAllowed, WrongAddress
+from roster_pipeline.oneroster.special_addresses import IpAddress, embedded, is_never_asked, is_public
 
 USER_AGENT = "roster-pipeline (OneRoster consumer)"
 KEPT_CONNECTIONS = 8
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
-"""All that was ever given out as public; what lies beside it is old or local, though not all of it is listed so."""
-
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+ACCEPTED_ENCODINGS = "gzip, deflate"
+"""What `bounded_body` undoes in bounded steps; httpx would offer whatever happens to be installed."""
 
 _deadline = threading.local()
 
@@ -56,7 +55,7 @@ def http_client(endpoint: Endpoint) -> httpx.Client:
     # httpx logs every URL at INFO, and URLs hold people's ids.
     logger = logging.getLogger("httpx")
     logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
-    headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+    headers = {"Accept": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS, "User-Agent": USER_AGENT}
     if endpoint.fixed_header is not None:
         headers[endpoint.fixed_header[0]] = endpoint.fixed_header[1]
     limits = endpoint.limits
@@ -98,20 +97,65 @@ def _publicly_trusted() -> ssl.SSLContext:
     return _public_context()
 
 
-class _Transport(httpx.HTTPTransport):
-    """httpx's transport over a pool whose connections go through `_CheckedNetwork`."""
+class _Transport(httpx.BaseTransport):
+    """httpx over an httpcore pool whose connections go through `_CheckedNetwork`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        context = trusted(endpoint.ca_bundle)
-        super().__init__(verify=context, trust_env=False)
-        self._pool.close()
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
+            ssl_context=trusted(endpoint.ca_bundle),
             max_connections=max(KEPT_CONNECTIONS, endpoint.parallel),
             max_keepalive_connections=max(KEPT_CONNECTIONS, endpoint.parallel),
             keepalive_expiry=30.0,
             network_backend=_CheckedNetwork(endpoint.allow_private),
         )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.SyncByteStream)  # noqa: S101 - we build every request ourselves
+        url = request.url
+        with _as_httpx():
+            answer = self._pool.handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(
+            status_code=answer.status, headers=answer.headers, stream=_Stream(answer), extensions=answer.extensions
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Stream(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """Raise what httpcore raises as httpx's error of the same name."""
+    try:
+        yield
+    except _HTTPCORE_ERRORS as problem:
+        kind = getattr(httpx, type(problem).__name__, httpx.TransportError)
+        raise kind(str(problem)) from problem
+
+
+_HTTPCORE_ERRORS = (
+    *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError),
+    *(httpcore.ProxyError, httpcore.UnsupportedProtocol),
+)
 
 
 class _CheckedNetwork(httpcore.NetworkBackend):
@@ -178,12 +222,9 @@ def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
 def refuse_address(address: IpAddress, allow_private: bool) -> None:
     """Raise AddressNotAllowed unless the address is public, or private ones are allowed.
 
-    Link-local addresses stay closed in any case: cloud machines answer there with their own credentials.
+    Where cloud machines answer with their own credentials stays closed in any case.
     """
-    real = _embedded(address)
-    never = real.is_link_local or real.is_multicast or real.is_unspecified
-    public = real.is_global and (real.version == 4 or real in _PUBLIC_V6)
-    if never or not (public or allow_private):
+    if is_never_asked(address) or not (allow_private or is_public(address)):
         raise AddressNotAllowed(
             "The address of the SIS lies in a private network or on this machine.",
             "Check the URL. If the SIS really is there, the operator can allow private addresses for this connection.",
@@ -193,19 +234,6 @@ def refuse_address(address: IpAddress, allow_private: bool) -> None:
 def is_loopback(host: str) -> bool:
     """Whether a host can only be this machine; unencrypted connections are for these alone."""
     try:
-        return _embedded(ipaddress.ip_address(host.strip("[]"))).is_loopback
+        return embedded(ipaddress.ip_address(host.strip("[]"))).is_loopback
     except ValueError:
         return host.lower().rstrip(".") == "localhost"
-
-
-def _embedded(address: IpAddress) -> IpAddress:
-    """The IPv4 address inside an IPv6 one, where that is what it stands for."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address

@@ -168,7 +168,7 @@ def request_token(exchange: Exchange, token_url: str, form: TokenForm) -> Reply:
             failure = problem
         if not failure.retryable or tried >= exchange.endpoint.limits.attempts:
             raise failure
-        exchange.wait(tried, None, failure)
+        exchange.backoff.wait(tried, None, failure)
     _judge(reply)
     return reply
 

@@ -32,7 +32,6 @@ RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 ABSENT_STATUSES = frozenset((404, 405, 410, 501))
 NO_CONTENT = 204
 BROKEN_STATUS = 500
-_LONGEST_ERROR_BODY = 65_536
 
 
 def failure_of(reply: Reply, label: str) -> OneRosterError | None:
@@ -50,8 +49,6 @@ def failure_of(reply: Reply, label: str) -> OneRosterError | None:
 
 def status_of(reply: Reply) -> StatusInfo:
     """The status object in an error body, if there is one."""
-    if len(reply.body) > _LONGEST_ERROR_BODY:
-        return StatusInfo(False, None)
     try:
         return read_status(decoded(reply))
     except OneRosterError:
@@ -153,10 +150,6 @@ def network_failure(problem: Exception, host: str, label: str) -> OneRosterError
         return TooSlow(
             f"The SIS did not answer {label} in time.",
             "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
-        )
-    if isinstance(problem, httpx.DecodingError):
-        return Malformed(
-            f"The compression of the answer to {label} is broken.", "Ask the SIS's administrator about its web server."
         )
     return Unreachable(f"The connection to {host} broke while reading {label}.", "It is tried again at the next sync.")
 

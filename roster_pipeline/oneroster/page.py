@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from roster_pipeline.oneroster.address import with_query
-from roster_pipeline.oneroster.envelope import records_of
+from roster_pipeline.oneroster.decoded_size import (
+    MOST_AHEAD,
+    MOST_STRUCTS,
+    USUAL_USER,
+    overgrown,
+    structs_size,
+    values_size,
+)
+from roster_pipeline.oneroster.decoding import too_many_values
+from roster_pipeline.oneroster.envelope import PageBody, records_of
 from roster_pipeline.oneroster.errors import (
     Busy,
     Dribbling,
@@ -42,6 +51,9 @@ class PagingHabits:
     limit None: it refuses every limit, and chooses itself. end_fails: it fails behind the end of a list, so that a
     listing does not ask there if it can help it. worked: a listing was answered in this session.
     aligned: it divides the offset by the limit, so only multiples of the limit are asked for.
+    ends: what proves the end of a collection at this server, by its label: "total" or "link". Where one of these was
+    there on a good night, an empty page alone is no proof any more. low_totals: collections whose total is lower than
+    what comes, night after night.
     """
 
     limit: int | None
@@ -49,9 +61,14 @@ class PagingHabits:
     end_fails: bool = False
     worked: bool = False
     aligned: bool = False
+    ends: dict[str, str] = field(default_factory=dict)
+    low_totals: set[str] = field(default_factory=set)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"limit": self.limit, "sort": self.sort, "end_fails": self.end_fails, "aligned": self.aligned}
+        known: dict[str, Any] = {"limit": self.limit, "sort": self.sort}
+        known |= {"end_fails": self.end_fails, "aligned": self.aligned}
+        known |= {"ends": dict(self.ends)} if self.ends else {}
+        return known | ({"low_totals": sorted(self.low_totals)} if self.low_totals else {})
 
     def aligned_to(self, offset: int) -> int:
         """The offset to ask for: this one, or the next multiple of the limit."""
@@ -63,7 +80,12 @@ class PagingHabits:
         limit = learned.get("limit", page_size)
         limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
         return cls(
-            limit, bool(learned.get("sort", True)), bool(learned.get("end_fails")), aligned=bool(learned.get("aligned"))
+            limit,
+            bool(learned.get("sort", True)),
+            bool(learned.get("end_fails")),
+            aligned=bool(learned.get("aligned")),
+            ends=dict(learned.get("ends") or {}),
+            low_totals=set(learned.get("low_totals") or ()),
         )
 
     def is_doubtful(self, refusal: OneRosterError) -> bool:
@@ -87,7 +109,8 @@ class PagingHabits:
 class Page:
     """records: raw, as they came, or read where they are usual. asked: the limit that was sent.
 
-    total: stated by header or body, None if not.
+    total: stated by header or body, None if not. caveat: a problem slug, where the body speaks against itself.
+    memory: bytes that the records take, about.
     """
 
     records: list[Any]
@@ -95,6 +118,27 @@ class Page:
     total: int | None
     has_next: bool
     revision: str | None
+    caveat: str | None = None
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class LastPage:
+    """What is kept of a page once its records are handed on. size: records; record: the hash of the last one."""
+
+    size: int
+    asked: int | None
+    has_next: bool
+    record: int = 0
+    memory: int = 0
+
+    @classmethod
+    def of(cls, page: Page) -> LastPage:
+        return cls(len(page.records), page.asked, page.has_next)
+
+
+class TooLargeAhead(Exception):
+    """A page that was asked for ahead of its turn is too large to be kept until then. It is asked for again."""
 
 
 @dataclass
@@ -122,17 +166,18 @@ class Collection:
             parameters.append(("filter", self.filter))
         return with_query(self.root + self.path, parameters, self.base_query)
 
-    def page(self, habits: PagingHabits, offset: int, limit: int | None = None) -> Page:
+    def page(self, habits: PagingHabits, offset: int, limit: int | None = None, *, ahead: bool = False) -> Page:
         """Fetch one page; where the server fails on a large one, a smaller one from the same offset.
 
-        `limit` caps the page, for a gap that is to be filled. Raises what is left after retries and shrinking.
+        `limit` caps the page, for a gap that is to be filled. ahead: others come before it; raises TooLargeAhead where
+        it had better not be kept until then. Raises what is left after retries and shrinking.
         """
         most = habits.limit if limit is None or habits.limit is None else min(limit, habits.limit)
         smallest = self.exchange.endpoint.limits.smallest_page
         while True:
             shrinkable = most is not None and most > smallest
             try:
-                page = self._ask(habits, offset, most, TRIES_BEFORE_SHRINKING if shrinkable else None)
+                page = self._ask(habits, offset, most, TRIES_BEFORE_SHRINKING if shrinkable else None, ahead=ahead)
             except (ServerFailed, TooLarge) as problem:
                 if not shrinkable or most is None or isinstance(problem, Busy | Dribbling):
                     raise
@@ -166,28 +211,46 @@ class Collection:
         habits.worked = True
         return page
 
-    def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None) -> Page:
-        found: list[tuple[list[Any], int | None]] = []
+    def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None, *, ahead: bool) -> Page:
+        found: list[tuple[PageBody, int]] = []
 
         def judge(reply: Reply, label: str) -> OneRosterError | None:
             failure = failure_of(reply, label)
             if failure is None:
                 try:
-                    usual = usual_users(reply.body) if self.key == "users" else None
-                    found.append(records_of(reply, self.key, label) if usual is None else (usual, None))
+                    found[:] = [self._read(reply, ahead)]
                 except NotOneRoster as problem:
-                    return problem if not self.exchange.has_spoken else _web_page(label)
+                    return problem if not self.exchange.answered else _web_page(label)
                 except OneRosterError as problem:
                     return problem
-                self.exchange.has_spoken = True
+                self.exchange.answered.add(self.label)
             return failure
 
         reply = self.exchange.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
-        records, in_body = found[-1]
+        body, size = found[0]
         total = _total(reply)
         revision = next((reply.headers[name] for name in REVISION_HEADERS if name in reply.headers), None)
-        link = reply.headers.get("Link", "")
-        return Page(records, limit, in_body if total is None else total, bool(_NEXT.search(link)), revision)
+        following = bool(_NEXT.search(reply.headers.get("Link", "")))
+        return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat, size)
+
+    def _read(self, reply: Reply, ahead: bool) -> tuple[PageBody, int]:
+        """The records, and the memory that they take. Large ones only one at a time, and only in their turn."""
+        usual = None
+        if self.key == "users" and reply.status == 200:
+            size = structs_size(reply.body)
+            if ahead and size > MOST_AHEAD:
+                raise TooLargeAhead
+            usual = usual_users(reply.body) if size <= MOST_STRUCTS else None
+        if usual is not None:
+            return PageBody(usual), len(usual) * USUAL_USER
+        size = values_size(reply.body)
+        if ahead and size > MOST_AHEAD:
+            raise TooLargeAhead
+        body = records_of(reply, self.key, self.label)
+        if size > MOST_AHEAD and overgrown(body.records):
+            body.records.clear()
+            raise too_many_values()
+        return body, size
 
 
 def _web_page(label: str) -> Malformed:

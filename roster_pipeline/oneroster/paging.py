@@ -10,23 +10,31 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.list_end import (
+    ROUND_CAP,
+    SoFar,
+    continues_at_one,
+    judge_end,
+    last_record_is_last,
+    paging_broken,
+)
 from roster_pipeline.oneroster.moved import Moved, Revision
 from roster_pipeline.oneroster.outcomes import transient
-from roster_pipeline.oneroster.page import Collection, Page, PagingHabits
+from roster_pipeline.oneroster.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
 from roster_pipeline.oneroster.proof import ListingProof
+from roster_pipeline.oneroster.repetitions import Repetitions
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
 
 FEWEST_AHEAD = 2
 """Pages under way while one is worked on; more, up to the limit, only where the server is what we wait for."""
-PAGE_STEPS = (5, 12, 16)
-"""Sizes that people choose for pages are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
-ROUND_CAP = 10
-"""Caps are round numbers: a single page of such a size is followed up even where the total says that it is all."""
+
+DIGEST = 2**64 - 1
 
 
 class Listing:
@@ -38,26 +46,26 @@ class Listing:
         habits: PagingHabits,
         executor: Executor,
         revision: Revision | None = None,
+        repetitions: Repetitions | None = None,
         *,
         strict: bool = True,
     ) -> None:
-        self.proof = ListingProof(collection.path)
+        self.proof = ListingProof(collection.path, collection.label)
         self.repeated: list[Any] = []
         """The records of the page just given that had come before, for the caller to record."""
         self._collection = collection
-        self._habits = habits
+        self._repetitions = repetitions or Repetitions()
+        self._repetitions.start()
+        other = self._repetitions.page_size if habits.limit is not None else None
+        self._habits = habits if other is None else replace(habits, limit=other)
         self._executor = executor
         self._revision = revision or Revision()
         self._strict = strict
         self.seen = SeenIds()
-        self._total: int | None = None
-        self._counts_pages = True
-        self._offset = 0
-        self._last: Page | None = None
-        self._longest = 0
-        self._first_record = 0
+        self._so_far = SoFar()
         self._fresh = False
         self._opened: Page | None = None
+        self._too_large = False
 
     def open(self, *, none_is_404: bool = False) -> list[Any]:
         """Fetch the first page now, to see whether the collection can be read and what its records look like.
@@ -76,25 +84,28 @@ class Listing:
     def pages(self) -> Iterator[list[Any]]:
         """The records page by page, each record once."""
         self.open()
-        page, self._opened = self._opened, None
+        page: Page | None = self._opened
+        self._opened = None
         if page is None:
             return
         yield self._take(page)
-        while page.records:
-            if self._total is not None and self._offset < self._total and self._may_run_ahead(page):
-                before = self._offset
-                yield from self._run_ahead(len(page.records))
-                if self._offset > before:
+        while self._so_far.last is not None and self._so_far.last.size:
+            page = None  # what was read is freed before more is read
+            if self._may_run_ahead(self._so_far.last):
+                before = self._so_far.offset
+                yield from self._run_ahead(self._so_far.last.size)
+                if self._so_far.offset > before:
                     continue
-            elif self._total is not None and self._offset >= self._total and not self._may_hide_more():
+            elif self._so_far.total in (self._so_far.offset, self.proof.records) and not self._so_far.may_hide_more(
+                self.proof.pages, self._habits
+            ):
                 self.proof.ended_by = "total"
                 break
-            following = self._next()
-            if following is None:
+            page = self._next()
+            if page is None:
                 break
-            page = following
             if page.records:
-                first, reached = self.proof.pages == 1, self._reached()
+                first, reached = self.proof.pages == 1, self._so_far.reached
                 distinct = self._take(page)
                 if not self._fresh:
                     if first and self._pages_by_number(page):
@@ -106,50 +117,61 @@ class Listing:
                 yield distinct
             else:
                 self._see(page)
-                self.proof.ended_by = "total" if self._reached() else "empty"
+                self.proof.ended_by = "total" if self._so_far.reached else "empty"
+                break
         self.proof.ended_by = self.proof.ended_by or "empty"
-        self._close()
+        judge_end(self._collection, self._habits, self._so_far, self.proof, self._repetitions)
 
     def _next(self) -> Page | None:
         """The page at the current offset; None where the list has provably ended without an empty page."""
-        if self._habits.end_fails and self._total is None and self._was_short() and self._last_record_is_last():
+        if (
+            self._habits.end_fails
+            and self._so_far.total is None
+            and self._so_far.was_short(self.proof.pages)
+            and last_record_is_last(self._collection, self._habits, self._so_far)
+        ):
             self.proof.ended_by = "past-end"
             return None
         try:
-            return self._collection.page(self._habits, self._habits.aligned_to(self._offset))
+            return self._collection.page(self._habits, self._habits.aligned_to(self._so_far.offset))
         except (NotOffered, RequestRefused, ServerFailed) as problem:
             failed = isinstance(problem, ServerFailed)
             if self._habits.limit is None and not failed:
                 self.proof.ended_by = "unpaged"
-                if self._last is None or not self._came_at_once(self._last):
+                if self._so_far.last is None or not self._so_far.came_at_once(self._so_far.last):
                     self.proof.note("paging-ignored")
                 return None
-            if transient(problem) or (self._total is not None and self._offset < self._total):
+            if transient(problem) or (self._so_far.total is not None and self._so_far.offset < self._so_far.total):
                 raise
-            if not self._last_record_is_last():
+            if not last_record_is_last(self._collection, self._habits, self._so_far):
                 raise
             self._habits.end_fails = self._habits.end_fails or failed
-            self.proof.ended_by = "total" if self._reached() else "past-end"
+            self.proof.ended_by = "total" if self._so_far.reached else "past-end"
             return None
 
     def _take(self, page: Page) -> list[Any]:
         """Count a page in and give its records that are new."""
         self._see(page)
         if self.proof.pages > self._collection.exchange.endpoint.limits.pages:
-            raise self._broken("does not end")
+            raise paging_broken(self._collection.label, "does not end")
         values, named = hashes_and_names(page.records)
         new = np.ones(len(page.records), dtype=np.bool_)
         new[named] = self.seen.add(values[named])
         fresh = int(new[named].sum())
         repeated = int(named.sum()) - fresh
         self._fresh = fresh > 0
-        self._last = page
+        self.proof.digest = (self.proof.digest + int(values[new].sum())) & DIGEST
+        self._repetitions.look(values, page.records, repeated)
+        self._so_far.linked = self._so_far.linked and (self._so_far.last is None or self._so_far.last.has_next)
+        self._so_far.last = LastPage(
+            len(page.records), page.asked, page.has_next, int(values[-1]) if len(values) else 0, page.memory
+        )
         if self.proof.pages == 1:
-            self._first_record = int(values[0]) if len(values) else 0
-        self._longest = max(self._longest, len(page.records))
-        self._offset += len(page.records)
-        if self._offset > self._collection.exchange.endpoint.limits.records:
-            raise self._broken("does not end")
+            self._so_far.first_record = int(values[0]) if len(values) else 0
+        self._so_far.longest = max(self._so_far.longest, len(page.records))
+        self._so_far.offset += len(page.records)
+        if self._so_far.offset > self._collection.exchange.endpoint.limits.records:
+            raise paging_broken(self._collection.label, "does not end")
         self.repeated = []
         if not self._fresh and self.proof.pages > 1:
             return []
@@ -165,19 +187,21 @@ class Listing:
         """Follow total and revision from page to page."""
         proof = self.proof
         proof.pages += 1
+        self._so_far.stated = self._so_far.stated or page.total is not None
+        if page.caveat is not None:
+            proof.note(page.caveat)
         if self._revision.changed(page):
             self._moved("revision-changed")
-        self._counts_pages = self._counts_pages and page.total in (len(page.records), None)
+        self._so_far.counts_pages = self._so_far.counts_pages and page.total in (len(page.records), None)
         if proof.pages == 1:
-            proof.total_start = self._total = page.total
+            proof.total_start = self._so_far.total = page.total
             if page.total is not None and page.total < len(page.records):
-                self._total = None
-                proof.note("total-disagrees")
-        elif page.total != proof.total_end and self._total is not None:
-            if self._counts_pages:
-                self._total = proof.total_start = None
+                self._total_is_low()
+        elif page.total != proof.total_end and self._so_far.total is not None:
+            if self._so_far.counts_pages:
+                self._so_far.total = proof.total_start = None
             elif page.total is not None:
-                self._total = page.total
+                self._so_far.total = page.total
                 self._moved("total-drifted")
         proof.total_end = page.total if proof.total_start is not None else None
 
@@ -186,36 +210,29 @@ class Listing:
             raise Moved(reason)
         self.proof.note(reason)
 
-    def _reached(self) -> bool:
-        return self._total is not None and self._offset >= self._total
-
-    def _may_hide_more(self) -> bool:
-        """Whether the total may be lower than the truth: the last page was full, or claims a next one."""
-        page = self._last
-        if page is None or self._habits.limit is None:
-            return False
-        size = len(page.records)
-        full = page.asked is not None and size >= page.asked
-        return full or page.has_next or (self.proof.pages == 1 and size > 0 and size % ROUND_CAP == 0)
-
     def _total_was_wrong(self) -> None:
         """Records came beyond the total: a total that counts each page is none, any other is a contradiction."""
-        if self._counts_pages:
+        if self._so_far.counts_pages:
             self.proof.total_start = self.proof.total_end = None
         else:
-            self.proof.note("total-disagrees")
-        self._total = None
+            self._total_is_low()
+        self._so_far.total = None
+
+    def _total_is_low(self) -> None:
+        """More comes than the total says: it is none, and the list has to prove its end in another way."""
+        self._so_far.total = None
+        self._so_far.low = True
 
     def _nothing_new(self, page: Page, first: bool, reached: bool) -> None:
         """A page without a new id: the end of a server that repeats its last page, or an offset that is ignored."""
-        self._offset -= len(page.records)
+        self._so_far.offset -= len(page.records)
         if reached:
             self.proof.ended_by = "total"
-        elif self._total is not None:
-            raise self._broken("brings the same records again before its total is reached")
-        elif first and self._begins_anew(page) and self._came_at_once(page):
+        elif self._so_far.total is not None:
+            raise paging_broken(self._collection.label, "brings the same records again before its total is reached")
+        elif first and self._so_far.begins_anew(page) and self._so_far.came_at_once(LastPage.of(page)):
             self.proof.ended_by = "unpaged"
-        elif not first or not self._begins_anew(page) or self._continues_at_one(page):
+        elif not first or not self._so_far.begins_anew(page) or continues_at_one(self._collection, self._habits, page):
             self.proof.ended_by = "repeat"
             self.proof.note("last-page-repeats")
         else:
@@ -226,78 +243,39 @@ class Listing:
         """Whether the server goes on when it is asked for no more than it gives: it divides the offset by the limit."""
         size = len(page.records)
         capped = page.asked is not None and size < page.asked and size % ROUND_CAP == 0
-        if self._total is not None or not capped or not self._begins_anew(page):
+        if self._so_far.total is not None or not capped or not self._so_far.begins_anew(page):
             return False
         probe = self._collection.page(self._habits, size, size)
-        if not probe.records or hashes(probe.records[:1])[0] == self._first_record:
+        if not probe.records or hashes(probe.records[:1])[0] == self._so_far.first_record:
             return False
         self._habits.limit, self._habits.aligned = size, True
-        self._offset -= size
+        self._so_far.offset -= size
         return True
 
-    def _begins_anew(self, page: Page) -> bool:
-        """Whether a page is the first one again; else it only overlaps, at a server that drops records after paging."""
-        return bool(hashes(page.records[:1])[0] == self._first_record)
-
-    def _came_at_once(self, page: Page) -> bool:
-        """Whether a page that comes whatever is asked is the whole list: small servers do not page at all.
-
-        It is not, or may not be, where the limit cut it, where it has a size that pages have, or where it claims a next
-        one: then the rest is to be had in a way of the server's own. A list that happens to have such a size is not
-        proved that night, and archives nobody.
-        """
-        size = len(page.records)
-        capped = size == page.asked or any(size % step == 0 for step in PAGE_STEPS)
-        return size == self._longest and not capped and not page.has_next
-
-    def _continues_at_one(self, page: Page) -> bool:
-        """Whether the offset works after all, asked with one record at offset 1. False for a server without paging."""
-        probe = self._collection.page(self._habits, 1, 1).records
-        if len(page.records) == 1 or len(probe) == len(page.records):
-            return False
-        if len(probe) == 1 and hashes(probe)[0] == hashes(page.records)[1]:
-            return True
-        raise self._broken("ignores the offset: every page is the first page")
-
-    def _last_record_is_last(self) -> bool:
-        """For servers that answer an offset past the end with an error: asked for two records from the last one on,
-        they must give that one alone."""
-        last = self._last
-        if last is None or not last.records or self._habits.limit is None:
-            return False
-        try:
-            again = self._collection.page(self._habits, self._offset - 1, 2)
-        except (NotOffered, RequestRefused, ServerFailed):
-            return False
-        return len(again.records) == 1 and bool(hashes(again.records)[0] == hashes(last.records[-1:])[0])
-
-    def _was_short(self) -> bool:
-        """Whether the last page is shorter than those before it, or than what was asked for: it may be the last."""
-        last = self._last
-        usual = (last.asked if last and self.proof.pages == 1 else self._longest) or 0
-        return last is not None and len(last.records) < usual
-
-    def _may_run_ahead(self, page: Page) -> bool:
-        left = (self._total or 0) - self._offset
+    def _may_run_ahead(self, page: LastPage) -> bool:
+        left = (self._so_far.total or 0) - self._so_far.offset
         pageable = self._habits.limit is not None and self._collection.filter is None
-        return pageable and self._collection.exchange.parallel > 1 and left > len(page.records) > 1
+        return pageable and self._collection.exchange.parallel > 1 and left > page.size > 1 and not self._too_large
 
     def _run_ahead(self, step: int) -> Iterator[list[Any]]:
         """Fetch the pages up to the total several at a time, give them in order, and fill what a page left out."""
         planned: deque[tuple[int, Future[Page]]] = deque()
-        total = self._total or 0
-        ahead = self._offset
+        total = self._so_far.total or 0
+        ahead = self._so_far.offset
         window = FEWEST_AHEAD
         try:
-            while self._offset < total:
+            while self._so_far.offset < total:
                 while ahead < total and len(planned) < min(window, self._collection.exchange.parallel):
-                    planned.append(
-                        (ahead + step, self._executor.submit(self._collection.page, self._habits, ahead, step))
-                    )
+                    planned.append((ahead + step, self._executor.submit(self._page_ahead, ahead, step)))
                     ahead += step
                 end, future = planned.popleft()
                 window = max(FEWEST_AHEAD, window - 1) if future.done() else window + 1
-                page = future.result()
+                try:
+                    page = future.result()
+                except TooLargeAhead:
+                    self._too_large = True
+                    return
+                del future
                 end = min(end, total)
                 while True:
                     if not page.records:
@@ -305,30 +283,18 @@ class Listing:
                         return
                     distinct = self._take(page)
                     if not self._fresh:
-                        raise self._broken("brings the same records again before its total is reached")
+                        raise paging_broken(
+                            self._collection.label, "brings the same records again before its total is reached"
+                        )
                     yield distinct
-                    if self._offset >= end:
+                    if self._so_far.offset >= end:
                         break
-                    page = self._collection.page(self._habits, self._offset, end - self._offset)
-                if self._offset != end or self._total != total:
+                    page = self._collection.page(self._habits, self._so_far.offset, end - self._so_far.offset)
+                if self._so_far.offset != end or self._so_far.total != total:
                     return
         finally:
             for _, future in planned:
                 future.cancel()
 
-    def _close(self) -> None:
-        """The verdict on this reading. An unfiltered total must have been met exactly."""
-        proof = self.proof
-        if self._total is not None and self._collection.filter is None:
-            if proof.received < self._total:
-                proof.note("total-not-reached")
-            elif proof.received > self._total:
-                proof.note("total-disagrees")
-        if proof.duplicates:
-            proof.note("duplicates")
-
-    def _broken(self, how: str) -> PagingBroken:
-        return PagingBroken(
-            f"The listing {self._collection.label} of the SIS {how}.",
-            "Nothing can be read completely this way. Tell the SIS's vendor; a page size larger than the school helps.",
-        )
+    def _page_ahead(self, offset: int, limit: int) -> Page:
+        return self._collection.page(self._habits, offset, limit, ahead=True)

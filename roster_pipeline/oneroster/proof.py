@@ -11,13 +11,16 @@ from typing import Any
 
 @dataclass
 class ListingProof:
-    """One collection read to its end.
+    """One collection read to its end. label: its path without ids.
 
     total_start and total_end: the total of the first and of the last page, None where the server sends none.
     received: records on all pages; records: distinct ones. ended_by: how we know that nothing more comes.
+    doubts: problems that are none if the collection says exactly the same when it is read again. digest: the sum of the
+    hashes of all ids, which tells two readings of different people apart.
     """
 
     path: str
+    label: str = ""
     pages: int = 0
     received: int = 0
     records: int = 0
@@ -26,6 +29,8 @@ class ListingProof:
     total_end: int | None = None
     ended_by: str = ""
     problems: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    digest: int = 0
 
     def note(self, problem: str) -> None:
         if problem not in self.problems:

@@ -12,6 +12,7 @@ from roster_pipeline.oneroster.moved import Moved
 from roster_pipeline.oneroster.people import read_people
 from roster_pipeline.oneroster.proof import Proof, total_of
 from roster_pipeline.oneroster.reading import Batch, Reading, Wanted
+from roster_pipeline.oneroster.repetitions import Repetitions
 
 Stored = TypeVar("Stored")
 
@@ -34,6 +35,7 @@ class Pull:
         self._readings = 0
         self._moved: list[str] = []
         self._outcome: list[Any] | None = None
+        self._repetitions: dict[str, Repetitions] = {}
         self._started = client.clock.monotonic()
         self._begun = client.clock.now()
         counters = client.exchange.counters
@@ -61,18 +63,23 @@ class Pull:
         client = self._client
         self._readings += 1
         again = self._readings < client.endpoint.limits.readings
-        reading = Reading(client, self._wanted, strict=again, started=self._started)
+        reading = Reading(client, self._wanted, strict=again, started=self._started, repetitions=self._repetitions)
         try:
             yield from read_people(reading)
         except Moved as moved:
             raise self._data_moved(moved.reason) from None
-        curable = REREAD_FOR.intersection(reading.problems())
+        curable = REREAD_FOR.intersection([*reading.problems(), *reading.doubts()])
         outcome = reading.outcome()
-        if again and curable and outcome != self._outcome:
+        same = outcome == self._outcome
+        if again and curable and not same:
             self._outcome = outcome
             raise self._data_moved(min(curable))
+        if same:
+            for proof in reading.people + reading.others:
+                if "total-disagrees" in proof.doubts:
+                    client.habits.low_totals.add(proof.label)
         client.note_paging()
-        self._proof = self._judge(reading)
+        self._proof = self._judge(reading, settled=same)
 
     def _data_moved(self, reason: str) -> DataMoved:
         self._moved.append(reason)
@@ -81,11 +88,15 @@ class Pull:
             "They are read again; nothing has to be done.",
         )
 
-    def _judge(self, reading: Reading) -> Proof:
+    def _judge(self, reading: Reading, *, settled: bool) -> Proof:
+        """settled: another reading brought exactly the same, so what was only doubtful is no problem."""
         client = self._client
         skew = client.exchange.skew_seconds
         counters = client.exchange.counters
-        problems = tuple(dict.fromkeys(reading.problems()))
+        doubts = reading.doubts()
+        problems = tuple(dict.fromkeys(reading.problems() + ([] if settled else doubts)))
+        notes = reading.notes + [f"settled:{doubt}" for doubt in doubts if settled]
+        notes += [f"read-again:{reason}" for reason in self._moved]
         people = reading.people
         return Proof(
             strategy=reading.strategy,
@@ -93,7 +104,7 @@ class Pull:
             version=client.version,
             complete=not problems,
             problems=problems,
-            notes=tuple(dict.fromkeys(reading.notes + [f"read-again:{reason}" for reason in self._moved])),
+            notes=tuple(dict.fromkeys(notes)),
             unread_roles=tuple(sorted(reading.unread)),
             pages=sum(proof.pages for proof in people),
             records=reading.records,

@@ -16,6 +16,7 @@ from roster_pipeline.oneroster.moved import Revision
 from roster_pipeline.oneroster.org_records import is_school
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.proof import ListingProof
+from roster_pipeline.oneroster.repetitions import Repetitions
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
 from roster_pipeline.oneroster.user_records import UserReader, reject
@@ -71,7 +72,15 @@ class Batch:
 class Reading:
     """State of one reading; strategies fill it, the proof is made of it."""
 
-    def __init__(self, client: Client, wanted: Wanted, *, strict: bool, started: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        wanted: Wanted,
+        *,
+        strict: bool,
+        started: float,
+        repetitions: dict[str, Repetitions] | None = None,
+    ) -> None:
         self.client = client
         self.wanted = wanted
         self.strict = strict
@@ -95,11 +104,14 @@ class Reading:
         self._seen: list[SeenIds] = []
         self._reader = UserReader(client.endpoint.metadata_keys)
         self._started = started
+        self._repetitions = {} if repetitions is None else repetitions
+        """What this pull has found repeated, by the path of the collection."""
 
     def listing(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Listing:
         """A listing of this reading, under one revision of the data."""
         collection = self.client.collection(path, key, label, query_filter)
-        return self.client.listing(collection, self.revision, strict=self.strict)
+        repetitions = self._repetitions.setdefault(path, Repetitions()) if query_filter is None else None
+        return self.client.listing(collection, self.revision, repetitions, strict=self.strict)
 
     def note_orgs(self, orgs: list[dict[str, Any]]) -> None:
         """Remember which orgs there are, by id and by identifier, and which of them are schools."""
@@ -165,9 +177,13 @@ class Reading:
         unread = [f"unread:{group}" for group in sorted(self.unread) if group != "contact" and self.wanted.wants(group)]
         return of_listings + self.own_problems + unread
 
+    def doubts(self) -> list[str]:
+        """What is a problem unless another reading brings exactly the same."""
+        return [doubt for proof in self.people + self.others for doubt in proof.doubts]
+
     def outcome(self) -> list[Any]:
         """What two readings of data at rest have in common."""
-        return [(p.path, p.received, p.records, p.duplicates, p.total_end) for p in self.people + self.others]
+        return [(p.path, p.records, p.digest, p.total_end) for p in self.people + self.others]
 
     def _unseen(self, page: list[Any]) -> list[Any]:
         values = hashes(page)

@@ -15,7 +15,7 @@ class Reply:
 
     status: int
     headers: httpx.Headers
-    body: bytes
+    body: bytes | bytearray
     url: str
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 MINOR_CODES = {
@@ -33,14 +34,24 @@ MINOR_CODES = {
 
 _WRAPPERS = frozenset({"statusinfo", "statusinfoset", "errors", "error", "codeminor", "codeminorfield", "warnings"})
 _DEEPEST = 5
+HARMLESS = frozenset(("invalid_sort_field", "fullsuccess"))
+"""Codes of warnings that say nothing about whether everybody came: an unknown sort field gives the default order."""
+_PARTIAL = {
+    **dict.fromkeys(("partial", "ispartial", "truncated", "istruncated", "incomplete", "isincomplete"), True),
+    **dict.fromkeys(("complete", "iscomplete"), False),
+}
+"""Members that servers put beside a list, to the value with which they say that it is not all."""
 
 
 @dataclass(frozen=True)
 class StatusInfo:
-    """failure: the body reports one. code: code minor in the standard's spelling, None if absent or unknown."""
+    """failure: the body reports one. warning: it carries one that is not harmless. unfinished: it calls itself a part.
+    code: code minor in the standard's spelling, None if absent or unknown."""
 
     failure: bool
     code: str | None
+    warning: bool = False
+    unfinished: bool = False
 
 
 def folded(name: object) -> str:
@@ -51,16 +62,26 @@ def folded(name: object) -> str:
 
 def read_status(body: Any) -> StatusInfo:
     """Look for a status object in a decoded body; a body without one is not a failure."""
-    failure = False
+    failure = unfinished = False
+    severe = listed = harmless = 0
     code: str | None = None
     for name, value in _members(body, 0):
         if name in ("codemajor", "severity") and isinstance(value, str):
-            failure = failure or folded(value) in ("failure", "unsupported", "error")
+            said = folded(value)
+            failure = failure or said in ("failure", "unsupported", "error")
+            severe += said == "warning"
+            unfinished = unfinished or said == "processing"
         elif name in ("codeminor", "codeminorfieldvalue") and isinstance(value, str):
-            code = code or MINOR_CODES.get(folded(value))
+            known = MINOR_CODES.get(folded(value))
+            code = code or known
+            harmless += known in HARMLESS
         elif name == "error" and isinstance(value, str | dict) and value:
             failure = True
-    return StatusInfo(failure, code)
+        elif name in ("warning", "warnings") and value:
+            listed += len(value) if isinstance(value, list) else 1
+        elif isinstance(value, bool) and _PARTIAL.get(name) is value:
+            unfinished = True
+    return StatusInfo(failure, code, max(severe, listed) > harmless, unfinished)
 
 
 def _members(body: Any, depth: int) -> Iterator[tuple[str, Any]]:
@@ -70,7 +91,7 @@ def _members(body: Any, depth: int) -> Iterator[tuple[str, Any]]:
         for entry in body[:10]:
             yield from _members(entry, depth + 1)
     elif isinstance(body, dict):
-        for key, value in list(body.items())[:50]:
+        for key, value in islice(body.items(), 50):
             name = folded(key)
             yield name, value
             if name in _WRAPPERS and isinstance(value, dict | list):

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import astuple
 
+from roster_pipeline.oneroster.decoded_size import MOST_RECORDS
+from roster_pipeline.oneroster.decoding import too_many_values
 from roster_pipeline.oneroster.values import NULL_TEXTS, UNREADABLE, day
 
 Role = Literal[
@@ -87,12 +89,15 @@ _TEXTS = 15
 _NOT_NEEDED = ("pronouns", "userProfiles", "resources", "password")
 
 
-def usual_users(body: bytes) -> list[dict[str, Any]] | None:
+def usual_users(body: bytes | bytearray) -> list[dict[str, Any]] | None:
     """The records of a page: `ReadUser` where they are usual, raw where not. None for a page of another shape."""
     try:
         users = _decode(body).users
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    if len(users) > MOST_RECORDS:
+        users.clear()
+        raise too_many_values()
     return [_read(astuple(user)) or _raw(user) for user in users]
 
 

@@ -18,11 +18,16 @@ from roster_pipeline.oneroster import AddressNotAllowed, Unreachable
 from roster_pipeline.oneroster.network import allowed_addresses, is_loopback, refuse_address
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
 from roster_pipeline.oneroster.slots import HostSlots
+from roster_pipeline.oneroster.special_addresses import is_public
 from roster_pipeline_tests.oneroster.reading_aloud import Served
 
 Start = Callable[..., Served]
 PRIVATE = ["127.0.0.1", "10.0.0.8", "192.168.1.1", "172.16.0.1", "100.64.0.1", "::1", "fd00::1", "::ffff:10.0.0.1"]
 PRIVATE += ["fec0::1", "::127.0.0.1", "64:ff9b:1::a00:1", "::ffff:0:10.0.0.1", "2002:a00:1::1", "2001:0:a00:1::"]
+CLOUDS = ["168.63.129.16", "100.100.100.200", "192.0.0.192", "169.254.170.2", "fd00:ec2::254", "fd20:ce::254"]
+CLOUDS += ["fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1", "64:ff9b::6464:64c8", "2002:6464:64c8::1"]
+NEWEST = ["3fff::1", "5f00::1", "100:0:0:1::1", "192.31.196.1", "192.88.99.1", "2001:20::1", "2001:1::1", "240.0.0.1"]
+"""Blocks of the registries that one Python or another does not know, and special ones that are globally reachable."""
 NEVER = ["169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"]
 
 
@@ -33,10 +38,24 @@ def test_private_addresses_need_permission(address: str) -> None:
     refuse_address(ipaddress.ip_address(address), allow_private=True)
 
 
-@pytest.mark.parametrize("address", NEVER)
+@pytest.mark.parametrize("address", [*NEVER, *CLOUDS])
 def test_the_credentials_service_of_a_cloud_is_never_asked(address: str) -> None:
     with pytest.raises(AddressNotAllowed):
         refuse_address(ipaddress.ip_address(address), allow_private=True)
+
+
+@pytest.mark.parametrize("address", NEWEST)
+def test_the_newest_registries_count_and_not_the_tables_of_this_python(address: str) -> None:
+    with pytest.raises(AddressNotAllowed):
+        refuse_address(ipaddress.ip_address(address), allow_private=False)
+
+
+def test_whatever_python_calls_private_is_private_here() -> None:
+    blocks = [*ipaddress._IPv4Constants._private_networks, *ipaddress._IPv6Constants._private_networks]  # type: ignore[attr-defined]
+    for block in blocks:
+        for address in (block[0], block[-1]):
+            if not address.is_global:
+                assert not is_public(address), address
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])

@@ -1,0 +1,79 @@
+"""Which addresses are public, by the registries of special-purpose addresses, and which belong to a cloud provider.
+
+The tables are ours, not those of the Python that happens to run: a block that IANA registered last year is as closed on
+an old Python as on a new one. As of October 2025. A block that is globally reachable but special (relays, overlays) is
+closed as well: no SIS lives there.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_SPECIAL_V4 = (
+    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
+    "192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24 "
+    "203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
+)
+"""The IANA IPv4 Special-Purpose Address Registry, and multicast."""
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+"""All that was ever given out as global unicast; what lies beside it is local, special or unused."""
+_SPECIAL_V6 = "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20"
+"""What the IANA IPv6 Special-Purpose Address Registry lists inside 2000::/3: RFC 9637's 3fff::/20 is the newest."""
+_METADATA = (
+    "169.254.0.0/16 fe80::/10 "  # nearly all of them: AWS, Azure, Google, Oracle, IBM, Tencent, OpenStack, ...
+    "168.63.129.16/32 "  # Azure's wire server, on a public address
+    "100.100.100.200/32 "  # Alibaba Cloud
+    "192.0.0.192/32 "  # Oracle Cloud Infrastructure Classic
+    "192.80.8.124/32 "  # Equinix Metal
+    "fd00:ec2::/32 "  # AWS over IPv6: metadata, time, container credentials
+    "fd20:ce::254/128 "  # Google Cloud over IPv6
+    "fd00:c1::a9fe:a9fe/128 "  # Oracle Cloud over IPv6
+    "fd00:42::42/128 "  # Scaleway over IPv6
+    "fd00:a9fe:a9fe::/48"  # Akamai (Linode) over IPv6
+)
+"""Where cloud machines answer with credentials of their own. Never asked, whatever an operator allows."""
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LAST_32_BITS = (_NAT64, ipaddress.ip_network("::/96"), ipaddress.ip_network("::ffff:0:0:0/96"))
+"""Blocks of IPv6 whose last 32 bits are an IPv4 address: NAT64, IPv4-compatible, SIIT."""
+
+
+def _networks(text: str) -> tuple[IpNetwork, ...]:
+    return tuple(ipaddress.ip_network(one) for one in text.split())
+
+
+SPECIAL = _networks(f"{_SPECIAL_V4} {_SPECIAL_V6}")
+METADATA = _networks(_METADATA)
+
+
+def is_public(address: IpAddress) -> bool:
+    """Whether the whole internet may use an address; a mapped or NAT64 one is judged by its IPv4 address."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None or address in _NAT64:
+            address = embedded(address)
+        elif address not in _PUBLIC_V6:
+            return False
+    return not _in(address, SPECIAL)
+
+
+def is_never_asked(address: IpAddress) -> bool:
+    """Whether an address belongs to a cloud's metadata service, or is none that a server can have."""
+    return any(_in(one, METADATA) or one.is_multicast or one.is_unspecified for one in (address, embedded(address)))
+
+
+def embedded(address: IpAddress) -> IpAddress:
+    """The IPv4 address inside an IPv6 one, where that is what it stands for."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    inside = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+    if inside is not None:
+        return inside
+    if any(address in block for block in _LAST_32_BITS) and int(address) > 1:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def _in(address: IpAddress, blocks: tuple[IpNetwork, ...]) -> bool:
+    return any(address.version == block.version and address in block for block in blocks)

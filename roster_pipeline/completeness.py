@@ -22,6 +22,9 @@ WORDS = {
     "unread": "people could not be read",
     "delta-without-whole": "only changes came, and there is no whole roster to lay them over",
     "deltas-missed": "bundles of changes may have been missed since the last sync",
+    "source-old": "the bundle was written long ago, and nothing newer came",
+    "source-older-than-before": "the data are older than those of an earlier night",
+    "source-from-the-future": "the time of the bundle lies in the future, so nobody knows how old it is",
     "no-manifest": "the bundle has no manifest.csv, so nothing says whether it is whole",
     "manifest-disagrees": "the manifest calls a file absent that is there",
     "manifest-silent": "the manifest does not mention a file that is there",
@@ -31,6 +34,17 @@ WORDS = {
 }
 """The part of a slug before the colon, to what it says. `docs/oneroster.md` and `docs/csv.md` explain each."""
 WITHOUT_SCHOOL = "all of one role came without a school"
+
+
+CLOCK_AHEAD = "clock-ahead"
+CLOCK_BEHIND = "clock-behind"
+"""Notes of a proof: by how much the SIS's clock is wrong, behind a colon."""
+
+
+def clock_in_words(note: str) -> str:
+    """A note on the SIS's clock for people, such as "2 hours ahead"; "" for any other note."""
+    slug, _, much = note.partition(":")
+    return {CLOCK_AHEAD: f"{much} ahead", CLOCK_BEHIND: f"{much} behind"}.get(slug, "")
 
 
 def in_words(problem: str) -> str:

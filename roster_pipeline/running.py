@@ -29,10 +29,14 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended. `problem`: what failed, for people; None when it succeeded."""
+    """How a run ended. `problem`: what failed, for people; None when it succeeded.
+
+    nothing_found: it failed because the SIS shows nothing of this school.
+    """
 
     run_id: str
     problem: str | None
+    nothing_found: bool = False
 
 
 def run_school(
@@ -89,16 +93,20 @@ def run_school(
             done.set()
             if on_step is not None:
                 follower.join()
-        return RunResult(run_id, None if result.success else _problem(result))
+        return RunResult(run_id, None) if result.success else _failed(result)
 
 
-def _problem(result: dg.ExecuteInProcessResult) -> str:
+def _failed(result: dg.ExecuteInProcessResult) -> RunResult:
+    from roster_pipeline.assets.shell import NOTHING_FOUND
+
     for event in result.all_events:
         if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-    return f"run {result.run_id} failed before its first step\nLook at the run in the UI: roster dev"
+            said = event.step_failure_data.user_failure_data
+            if said and said.description:
+                nothing = said.metadata.get(NOTHING_FOUND)
+                return RunResult(result.run_id, said.description, bool(nothing and nothing.value))
+    said_nothing = f"run {result.run_id} failed before its first step\nLook at the run in the UI: roster dev"
+    return RunResult(result.run_id, said_nothing)
 
 
 def _follow(instance: dg.DagsterInstance, run_id: str, on_step: Callable[[str], None] | None, done: Event) -> None:

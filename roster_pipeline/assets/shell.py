@@ -17,6 +17,8 @@ OWNERS = ["team:data-engineering"]
 NIGHT_TAG = "roster/night"
 DRY_RUN_TAG = "roster/dry_run"
 WHO_TAG = "roster/who"
+NOTHING_FOUND = "nothing_found"
+"""In a failure's metadata: the SIS answered, but shows nothing of this school."""
 """Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
 IN_DAGSTER = "Dagster UI"
 """Who, for a run that somebody started or re-executed in the UI or by the `dagster` command."""
@@ -41,7 +43,9 @@ def failing_clearly(context: dg.AssetExecutionContext, database: Database, step:
     if problem is not None:
         evening = context.run.tags.get(NIGHT_TAG)
         record_failure(database, context.partition_key, step, problem, context.run.run_id, evening)
-        raise dg.Failure(str(problem), allow_retries=problem.retryable) from None
+        raise dg.Failure(
+            str(problem), metadata={NOTHING_FOUND: problem.nothing_found}, allow_retries=problem.retryable
+        ) from None
 
 
 def night(context: dg.AssetExecutionContext) -> str:

@@ -13,6 +13,7 @@ DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
 HELD = 3
+"""Done, but somebody has to look: something is held, or there was nobody to look at."""
 INTERRUPTED = 130
 OURS = "roster_pipeline."
 SAID = {"date_": "write a day as YYYY-MM-DD", "time_": "write a time as HH:MM"}
@@ -20,7 +21,11 @@ SAID = {"date_": "write a day as YYYY-MM-DD", "time_": "write a time as HH:MM"}
 
 
 class CommandError(Exception):
-    """A command cannot go on. `str()` is what was wrong, a line break, and what to do."""
+    """A command cannot go on. `str()` is what was wrong, a line break, and what to do. code: its exit code."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ClearlyFailing(TyperGroup):
@@ -50,7 +55,7 @@ def explained(problem: Exception) -> tuple[str, int]:
     if isinstance(problem, ValidationError):
         return _wrong_settings(problem), WRONG_USAGE
     if type(problem).__module__.startswith(OURS) or isinstance(problem, OSError):
-        return str(problem), FAILED
+        return str(problem), problem.code if isinstance(problem, CommandError) else FAILED
     from roster_pipeline.evening.errors import explain
 
     return str(explain("roster", problem)), FAILED

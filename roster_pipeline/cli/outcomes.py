@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from roster_pipeline.cli.printing import print_table, safe
+from roster_pipeline.cli.printing import print_table, safe, say
 
 if TYPE_CHECKING:
     from roster_pipeline.report import SyncReport
@@ -18,12 +18,19 @@ LOUD = {"held": "yellow", "conflicts": "yellow", "archived": "cyan"}
 
 
 def print_report(report: SyncReport) -> None:
-    """A finished sync: counts per role, then what is held and why, then what was rejected."""
+    """A finished sync: counts per role, then what is held and why, what looks wrong, then what was rejected."""
+    from roster_pipeline.report.outcome import remarks, wrong_as_such
+
     print_table(["role", *COUNTS], [(role.role, *(_count(role, name) for name in COUNTS)) for role in report.roles])
     print_findings(
         (held.role, held.action, held.rows, [(found.message, found.overridable) for found in held.findings])
         for held in report.held
+        if held.rows
     )
+    if wrong := wrong_as_such(report):
+        print_table(["what looks wrong"], [(message,) for message in wrong], title="\nThe roster")
+    for remark in remarks(report):
+        say(remark)
     rejected = [(line.collection, line.field, line.rule, line.severity, line.rows) for line in report.rejected]
     if rejected:
         print_table(["records", "field", "rule", "severity", "count"], rejected, title="\nRejected")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roster_pipeline.cli.failing import DONE, HELD, CommandError
+from roster_pipeline.cli.failing import DONE, FAILED, HELD, CommandError
 from roster_pipeline.cli.outcomes import print_findings, print_plan_counts, print_report
 from roster_pipeline.cli.printing import console, note, print_json
 from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
@@ -37,7 +37,7 @@ def sync(
         with _progress(key) as tell:
             ran = run_school(key, run_id=run_id, dry_run=dry_run, on_step=tell)
         if ran.problem:
-            raise CommandError(ran.problem)
+            raise CommandError(ran.problem, HELD if ran.nothing_found else FAILED)
         code = _show_plan(database, key, ran.run_id, as_json) if dry_run else _show_sync(database, key, as_json)
     raise typer.Exit(code)
 
@@ -45,7 +45,8 @@ def sync(
 def _show_sync(database: Database, key: str, as_json: bool) -> int:
     from roster_pipeline.directory.briefing import brief, latest_sync
     from roster_pipeline.evening.reporting import report_of
-    from roster_pipeline.report import outcome
+    from roster_pipeline.report import outcome, tone
+    from roster_pipeline.report.outcome import nothing_found
 
     with database.begin() as opened:
         sync_id = latest_sync(opened, key)
@@ -57,10 +58,13 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
         print_json(report.as_dict())
     else:
         print_report(report)
-    note(f"{key}, sync {sync_id}: {outcome(report)}", style="yellow" if waiting else "green")
+    nobody = nothing_found(report)
+    note(f"{key}, sync {sync_id}: {outcome(report)}", style="green" if tone(report) == "good" else "yellow")
     if waiting:
         note(f"Look at it: roster hold show {key}")
-    return HELD if waiting else DONE
+    if nobody:
+        note(f"See what the SIS shows of this school: roster test-connection {key}")
+    return HELD if waiting or nobody else DONE
 
 
 def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
@@ -74,7 +78,9 @@ def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
         print_plan_counts(summary.counts)
         print_findings(summary.held)
     note(f"{key}: nothing was applied. Every row: roster plan show {key}", style="green")
-    return HELD if summary.held_rows else DONE
+    if not summary.found:
+        note(f"Nobody was found. See what the SIS shows: roster test-connection {key}", style="yellow")
+    return HELD if summary.held_rows or not summary.found else DONE
 
 
 @contextmanager

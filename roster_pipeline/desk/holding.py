@@ -12,6 +12,9 @@ ADVICE: dict[str, str] = {
     "witness": "The SIS leaves people out of its lists whom it still has, so being missing proves nothing. It cannot "
     "be approved. Ask whoever runs the SIS what this client may see, and sync again.",
     "no_witness": "Without a second answer for each person nobody is archived; it cannot be approved. Sync again.",
+    "source_stale": "Find out whether the SIS still passes its changes on. If it is only a quiet time, approve.",
+    "older_source": "Find out why the SIS shows an earlier day: a file put back, a server set back. Discard, and sync "
+    "again once it is up to date. Approve only if the earlier day is right.",
     "rekeyed": "If the SIS changed its ids (an upgrade, a move), relink: people get their new ids and nothing else is "
     "changed. If the ids are wrong, discard and have the SIS corrected.",
     "reused_ids": "The conflicts of this plan are those people. If the SIS mixed up its ids, discard and have it "

@@ -16,11 +16,15 @@ NOTHING = ("nan", "<NA>", "NaT")
 
 @dataclass(frozen=True)
 class PlanSummary:
-    """counts: role to action to rows. verdict: role, action, verdict, rows, findings, sync_id (who applied it)."""
+    """counts: role to action to rows. verdict: role, action, verdict, rows, findings, sync_id (who applied it).
+
+    found: people of rostered roles in the roster that was planned.
+    """
 
     plan: PlanRow
     counts: dict[str, dict[str, int]]
     verdict: list[dict[str, Any]]
+    found: int
 
     @property
     def held(self) -> list[tuple[str, str, int, list[tuple[str, bool]]]]:
@@ -61,6 +65,7 @@ class PlanSummary:
             "state": self.state,
             "counts": self.counts,
             "held": self.held_rows,
+            "found": self.found,
             "verdict": self.verdict,
         }
 
@@ -85,9 +90,10 @@ def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
 
 def summary_of(opened: Connection, plan: PlanRow) -> PlanSummary:
     """Counts and verdict of a stored plan."""
-    from roster_pipeline.directory import plans
+    from roster_pipeline.directory import plans, snapshots
 
     judged = plans.load_verdict(opened, plan.id).to_dict("records")
     lines = [{str(name): plain(value) for name, value in row.items()} for row in judged]
     counts = {role: dict(of) for role, of in plan.counts.items() if isinstance(of, dict)}
-    return PlanSummary(plan, counts, lines)
+    roles = snapshots.facts(opened, plan.snapshot_id)["counts"].get("roles", {})
+    return PlanSummary(plan, counts, lines, found=sum(roles.values()))

@@ -15,6 +15,7 @@ from roster_pipeline.directory.happenings import Happening
 from roster_pipeline.directory.overview import Standing
 from roster_pipeline.evening.due import next_evening
 from roster_pipeline.report import SyncReport, outcome, tone
+from roster_pipeline.report.outcome import age_of_source, nothing_found
 
 Tone = Literal["ok", "warn", "bad", "info", "none"]
 NO_SYNC = "Nothing was synced yet."
@@ -25,11 +26,12 @@ UNREPORTED = {"applied": "Applied.", "held": "Something is held.", "unchanged": 
 
 @dataclass(frozen=True)
 class Said:
-    """A badge of one or two words with its tone, and the sentence behind it."""
+    """A badge of one or two words with its tone, and the sentence behind it. source: how old what was read is."""
 
     tone: Tone
     badge: str
     sentence: str
+    source: str = ""
 
 
 def said_of(school: Standing) -> Said:
@@ -38,14 +40,15 @@ def said_of(school: Standing) -> Said:
         return Said("bad", "Failed", plain(school.failure or "", school.key))
     last = said_of_sync(school.kind, school.outcome, school.report or {}) if school.kind else None
     sentence = last.sentence if last else NO_SYNC
+    source = last.source if last else ""
     if school.state == "held":
-        return Said("warn", "Held", sentence)
+        return Said("warn", "Held", sentence, source)
     if school.state == "paused":
         return Said("bad", "Paused", "Paused after a week of failed evenings; it runs by itself again once resumed.")
     if school.state == "stale":
-        return Said("warn", "Silent", sentence)
+        return Said("warn", "Silent", sentence, source)
     if last and last.badge == "Held":
-        return Said("none", "Discarded" if school.plan_state == "discarded" else "Replaced", sentence)
+        return Said("none", "Discarded" if school.plan_state == "discarded" else "Replaced", sentence, source)
     return last or Said("none", "No sync", sentence)
 
 
@@ -56,13 +59,18 @@ def said_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> Sa
     if not report:
         return Said("warn" if result == "held" else "ok", "Done", UNREPORTED.get(result or "", "Done."))
     told = SyncReport.from_dict(report)
+    source = age_of_source(told)
     if any(held.rows for held in told.held):
-        return Said("warn", "Held", outcome(told))
+        return Said("warn", "Held", outcome(told), source)
     if kind == "rollback":
         return Said("info", "Rolled back", outcome(told))
+    if nothing_found(told):
+        return Said("bad", "Nobody found", outcome(told), source)
+    if told.connection is not None and told.connection.old:
+        return Said("warn", "Old source", f"{outcome(told)} {' '.join(told.connection.old)}", source)
     if tone(told) == "attention":
-        return Said("warn", "Please look", outcome(told))
-    return Said("ok", "Done", outcome(told))
+        return Said("warn", "Please look", outcome(told), source)
+    return Said("ok", "Done", outcome(told), source)
 
 
 def said_of_happening(one: Happening, key: str) -> Said:

@@ -13,18 +13,20 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-PAUSED, STALE, HELD = "paused", "stale", "held"
+PAUSED, STALE, HELD, SOURCE_STALE = "paused", "stale", "held", "source_stale"
 EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"
 """No evening clears these two: a new secret does."""
+LASTING = f"('{HELD}', '{SOURCE_STALE}', '{EXPIRES}', '{EXPIRES_SOON}')"
+"""Causes that a finished sync does not answer, and that do not say why nothing is heard of a school."""
 
 OPEN = """
 insert into alert (subject, cause, school_id, connection_id, message)
 values (:subject, :cause, :school, :connection, :message)
 on conflict (subject, cause) where cleared_at is null do nothing returning id
 """
-CLEAR = """
+CLEAR = f"""
 update alert a set cleared_at = now()
-where a.cleared_at is null and a.cause <> 'held' and a.cause not like 'secret expires%' and (
+where a.cleared_at is null and a.cause not in {LASTING} and (
     exists (select from sync y where y.school_id = a.school_id and y.kind = 'sync' and y.at > a.opened_at)
     or exists (
         select from pull p where p.connection_id = a.connection_id and p.finished_at > a.opened_at
@@ -32,17 +34,17 @@ where a.cleared_at is null and a.cause <> 'held' and a.cause not like 'secret ex
     )
 )
 returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
-"""
-SILENT = """
+"""  # noqa: S608 - constants
+SILENT = f"""
 select s.id, s.key, greatest(done.at, s.updated_at) as since from school s
 left join lateral (select max(at) as at from sync y where y.school_id = s.id and y.kind = 'sync') done on true
 where (s.settings ->> 'automatic')::boolean
   and greatest(done.at, s.updated_at) < :now - cast(:after as interval)
   and not exists (
-    select from alert a where a.cleared_at is null and a.cause <> 'held' and a.cause not like 'secret expires%'
+    select from alert a where a.cleared_at is null and a.cause not in {LASTING}
       and (a.school_id = s.id or a.connection_id = s.connection_id)
   )
-"""
+"""  # noqa: S608 - constants
 """Schools that nothing is heard of: one that fails has an alert of its own, and so has a connection that is down."""
 FAILING = """
 select s.id, s.key, count(distinct f.night) as nights from school s join failure f on f.school_id = s.id

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, text
+from sqlalchemy import Connection, Select, func, or_, select, text
 
 from roster_pipeline.directory.tables import pull, school, snapshot
+from roster_pipeline.directory.tenants import ConnectionRow
+
+PLACE_LETTERS = 16
 
 LAY_OVER = """
 insert into {table} select :pull, {columns} from {table} b
@@ -27,28 +32,69 @@ where w.pull_id = :whole and w.orgs @> array[:org]
 """
 
 
+COMPARED = """
+with one as (
+    select sourced_id, payload - 'dateLastModified' as said, payload ->> 'dateLastModified' collate "C" as at
+    from pulled_user where pull_id = :pull
+), other as (
+    select sourced_id, payload - 'dateLastModified' as said, payload ->> 'dateLastModified' collate "C" as at
+    from pulled_user where pull_id = :base
+)
+select
+    count(*) filter (where one.said is distinct from other.said) as changed,
+    count(*) filter (where length(one.at) = length(other.at) and one.at < other.at) as back,
+    count(*) filter (where length(one.at) = length(other.at) and one.at > other.at) as forward
+from one full join other using (sourced_id)
+"""
+"""Times of one server are written alike, so that they compare as text."""
+
+
 @dataclass(frozen=True)
 class Base:
-    """An earlier complete pull. full_at: when the full pull below it was finished. server_time: on the SIS's clock."""
+    """An earlier complete pull. full_at: when the full pull below it was finished. server_time: on the SIS's clock.
+
+    started_at: on our clock. unchanged_since: since when the source said the same as in this pull. proof: what was
+    noted of it.
+    """
 
     id: int
     finished_at: datetime
     full_at: datetime
     server_time: datetime | None
     records: int
+    started_at: datetime | None = None
+    unchanged_since: datetime | None = None
+    proof: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two pulls of one source. changed: people who are new, gone or different; a date of change alone is no difference.
+
+    back, forward: people whose date of change is earlier, or later, than in the pull before.
+    """
+
+    changed: int
+    back: int
+    forward: int
+
+
+def place_of(url: str) -> str:
+    """What tells the pulls of one server or folder from those of another, once a connection's address was changed."""
+    return hashlib.sha256(url.encode()).hexdigest()[:PLACE_LETTERS]
 
 
 def base_of(
-    conn: Connection, connection_id: int, scope: str, before: int | None = None, *, complete: bool = True
+    conn: Connection,
+    connection: ConnectionRow,
+    scope: str,
+    before: int | None = None,
+    *,
+    complete: bool = True,
 ) -> Base | None:
     """The newest complete pull of a connection and scope; or, complete or not, one that has every record in full."""
     good = pull.c.complete if complete else or_(pull.c.complete, pull.c.proof.has_key("full_at"))
-    query = (
-        select(pull)
-        .where(pull.c.connection_id == connection_id, pull.c.scope == scope, pull.c.finished_at.is_not(None), good)
-        .order_by(pull.c.id.desc())
-        .limit(1)
-    )
+    query = _finished(connection, scope).where(good).limit(1)
     if before is not None:
         query = query.where(pull.c.id < before)
     found = conn.execute(query).one_or_none()
@@ -57,23 +103,53 @@ def base_of(
     proof: dict[str, Any] = found.proof
     return Base(
         id=found.id,
+        started_at=found.started_at,
         finished_at=found.finished_at,
         full_at=_moment(proof.get("full_at")) or found.finished_at,
         server_time=_moment(proof.get("server_time")),
         records=int(proof.get("whole_records") or proof.get("records") or 0),
+        unchanged_since=found.unchanged_since,
+        proof=proof,
     )
 
 
-def lay_over(conn: Connection, pull_id: int, base: Base) -> None:
+def newest_proof(conn: Connection, connection: ConnectionRow, scope: str) -> Mapping[str, Any] | None:
+    """What was noted of the newest finished pull of a connection and scope, complete or not."""
+    found = conn.execute(_finished(connection, scope).limit(1)).one_or_none()
+    return None if found is None else dict(found.proof)
+
+
+def _finished(connection: ConnectionRow, scope: str) -> Select[Any]:
+    """The finished pulls from where the connection leads now, the newest first; older ones did not note their place."""
+    place = func.coalesce(pull.c.proof["place"].astext, place_of(connection.settings.url))
+    return (
+        select(pull)
+        .where(
+            pull.c.connection_id == connection.id,
+            pull.c.scope == scope,
+            pull.c.finished_at.is_not(None),
+            place == place_of(connection.settings.url),
+        )
+        .order_by(pull.c.id.desc())
+    )
+
+
+def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
+    """How the people of a pull differ from those of an earlier one."""
+    found = conn.execute(text(COMPARED), {"pull": pull_id, "base": base_id}).one()
+    return Compared(found.changed, found.back, found.forward)
+
+
+def lay_over(conn: Connection, pull_id: int, base: Base) -> dict[str, Any]:
     """Fill a delta with what its base had and it does not name, so that every record is there in full.
 
-    Who is missing in a delta is unchanged, not gone: the pull's mode stays `delta`.
+    Who is missing in a delta is unchanged, not gone: the pull's mode stays `delta`. Returns what belongs into its
+    proof.
     """
     for table, columns in TABLES.items():
         statement = LAY_OVER.format(table=table, columns=columns)
         conn.execute(text(statement), {"pull": pull_id, "base": base.id})
-    kept = {"full_at": base.full_at.isoformat(), "whole_records": base.records}
-    conn.execute(pull.update().where(pull.c.id == pull_id).values(proof=pull.c.proof.op("||")(kept)))
+    return {"full_at": base.full_at.isoformat(), "whole_records": base.records}
 
 
 def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:

@@ -30,7 +30,7 @@ class Brief:
     quality: check_name, severity, passed, tested, failed. rejected: collection, field, rule, severity, rows.
     previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
     undone: of a rollback, role to what was undone (or `moved`) to people. linked: of a relink, the people it linked;
-    nothing else is told of one, for its plan is made anew.
+    nothing else is told of one, for its plan is made anew. snapshot: its row, None for a sync without one.
     """
 
     sync_id: int
@@ -47,9 +47,7 @@ class Brief:
     verdict: list[dict[str, Any]]
     quality: list[dict[str, Any]]
     rejected: list[dict[str, Any]]
-    snapshot_mode: str
-    complete: bool
-    proof: dict[str, Any]
+    snapshot: dict[str, Any] | None
     roles: dict[str, int]
     previous: tuple[datetime, dict[str, int]] | None
     undone: dict[str, dict[str, int]]
@@ -91,7 +89,7 @@ def brief(connection: Connection, sync_id: int) -> Brief:
     ).one()
     relink = head.kind == "relink"
     plan_id, snapshot_id = (None, None) if relink else (head.plan_id, head.snapshot_id)
-    shot = connection.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).one_or_none()
+    shot = connection.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).mappings().one_or_none()
     before = connection.execute(
         select(sync.c.at, snapshot.c.counts)
         .join(snapshot, snapshot.c.id == sync.c.snapshot_id)
@@ -115,10 +113,8 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         verdict=_rows(connection, select(verdict).where(verdict.c.plan_id == plan_id)),
         quality=_rows(connection, select(quality_result).where(quality_result.c.snapshot_id == snapshot_id)),
         rejected=_rejected(connection, snapshot_id),
-        snapshot_mode=shot.mode if shot else "none",
-        complete=bool(shot and shot.complete),
-        proof=dict(shot.proof) if shot else {},
-        roles=dict(shot.counts.get("roles", {})) if shot else {},
+        snapshot=dict(shot) if shot else None,
+        roles=dict(shot["counts"].get("roles", {})) if shot else {},
         previous=(before.at, dict(before.counts.get("roles", {}))) if before and shot else None,
         undone=dict(head.counts) if head.kind == "rollback" else {},
         linked=sum(of.get("link", 0) for of in head.counts.values()) if relink else 0,

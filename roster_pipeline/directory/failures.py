@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -15,6 +16,28 @@ class Recorded:
 
     failure_id: int
     news: bool
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """One failed step of a school. message: what was wrong, a line break, and what to do."""
+
+    id: int
+    at: datetime
+    school: str
+    step: str
+    message: str
+    run_id: str | None
+
+
+def recent(conn: Connection, *, school_id: int | None = None, limit: int = 50) -> list[FailureRow]:
+    """Failed steps, newest first."""
+    shown = (failure.c.id, failure.c.at, school.c.key.label("school"), failure.c.step, failure.c.message)
+    query = select(*shown, failure.c.run_id).join(school, school.c.id == failure.c.school_id)
+    if school_id is not None:
+        query = query.where(failure.c.school_id == school_id)
+    found = conn.execute(query.order_by(failure.c.id.desc()).limit(limit)).mappings()
+    return [FailureRow(**row) for row in found]
 
 
 def record(

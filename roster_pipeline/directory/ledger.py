@@ -21,7 +21,10 @@ class UnknownSync(DirectoryError):
 
 @dataclass(frozen=True)
 class SyncRow:
-    """One line of the ledger. kind: sync, approval, relink or rollback; counts and held: role to action to rows."""
+    """One line of the ledger. kind: sync, approval, relink or rollback; counts and held: role to action to rows.
+
+    report: as it was stored beside the sync; {} where there is none.
+    """
 
     id: int
     district_id: int
@@ -38,6 +41,7 @@ class SyncRow:
     at: datetime
     run_id: str | None
     undone_by: int | None
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,7 @@ def last_sync_times(conn: Connection) -> dict[int, datetime]:
 def _syncs() -> Select[Any]:
     later = sync.alias("later")
     undone = select(func.max(later.c.id)).where(later.c.undoes == sync.c.id).scalar_subquery()
-    shown = [column for column in sync.c if column.name != "report"]
-    return select(*shown, school.c.key.label("school"), undone.label("undone_by")).join(
+    return select(sync, school.c.key.label("school"), undone.label("undone_by")).join(
         school, school.c.id == sync.c.school_id
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -81,12 +82,29 @@ def store(database: Database, pull_id: int, batches: Iterable[Batch]) -> None:
         copy_lines(conn, "pulled_reject", columns, rejects)
 
 
-def finish(conn: Connection, pull_id: int, proof: Mapping[str, Any]) -> None:
-    """Say that a pull is whole as far as it goes; `proof` says how far. Older pulls of the connection are dropped."""
+def finish(
+    conn: Connection,
+    pull_id: int,
+    proof: Mapping[str, Any],
+    *,
+    written_at: datetime | None = None,
+    unchanged_since: datetime | None = None,
+) -> None:
+    """Say that a pull is whole as far as it goes; `proof` says how far. Older pulls of the connection are dropped.
+
+    written_at: when the bundle that was read counts as written. unchanged_since: since when the source says the same.
+    """
     done = (
         update(pull)
         .where(pull.c.id == pull_id)
-        .values(finished_at=func.now(), complete=bool(proof["complete"]), mode=str(proof["mode"]), proof=dict(proof))
+        .values(
+            finished_at=func.now(),
+            complete=bool(proof["complete"]),
+            mode=str(proof["mode"]),
+            proof=dict(proof),
+            written_at=written_at,
+            unchanged_since=unchanged_since,
+        )
         .returning(pull.c.connection_id, pull.c.scope)
     )
     owner = conn.execute(done).first()
@@ -111,18 +129,6 @@ def finish(conn: Connection, pull_id: int, proof: Mapping[str, Any]) -> None:
             pull.c.id.not_in(standing.correlate(None)),
         )
     )
-
-
-def last_finished(conn: Connection, connection_id: int, scope: str = "") -> dict[str, Any] | None:
-    """The proof of the newest complete pull, for a delta to start from; with `age_hours`."""
-    query = (
-        select(pull.c.proof, (func.extract("epoch", func.now() - pull.c.finished_at) / 3600).label("age_hours"))
-        .where(pull.c.connection_id == connection_id, pull.c.scope == scope, pull.c.complete)
-        .order_by(pull.c.id.desc())
-        .limit(1)
-    )
-    found = conn.execute(query).first()
-    return None if found is None else dict(found.proof) | {"age_hours": float(found.age_hours)}
 
 
 def snapshots_of(conn: Connection, pull_id: int) -> list[int]:

@@ -10,8 +10,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from roster_pipeline.directory.sessions import hashed, new_token
 from roster_pipeline.directory.tables import oidc_attempt, sign_in_link
 
-LINK_LASTS = timedelta(hours=1)
-"""As long as a mail may be held back by a server that does not know ours yet."""
+LINK_LASTS = timedelta(minutes=15)
 ATTEMPT_LASTS = timedelta(minutes=10)
 """For the way to the identity provider and back, a second factor included."""
 LINKS_KEPT = timedelta(days=1)
@@ -48,14 +47,9 @@ def use_link(conn: Connection, token: str) -> int | None:
     account_id = conn.scalar(used.returning(sign_in_link.c.account_id))
     if account_id is None:
         return None
-    use_up(conn, int(account_id))
+    others = update(sign_in_link).where(sign_in_link.c.account_id == account_id, sign_in_link.c.used_at.is_(None))
+    conn.execute(others.values(used_at=func.now()))
     return int(account_id)
-
-
-def use_up(conn: Connection, account_id: int) -> None:
-    """Make every open link of an account useless."""
-    open_ = update(sign_in_link).where(sign_in_link.c.account_id == account_id, sign_in_link.c.used_at.is_(None))
-    conn.execute(open_.values(used_at=func.now()))
 
 
 def begin_attempt(conn: Connection, visit: str, attempt: Attempt) -> str:

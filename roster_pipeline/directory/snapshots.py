@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -19,6 +21,9 @@ HISTORY = 7
 """Good snapshots whose median says how large a role usually is."""
 KEPT_SNAPSHOTS = 14
 """Good syncs of a school whose raw records, rosters and plan rows are kept."""
+
+AGE_KEPT = ("written", "hours_ahead", "newest")
+"""Of what a pull notes of its source's age; the marks of all bundles that lie there stay with the pull."""
 
 ORGS = """
 with recursive family as (
@@ -155,9 +160,18 @@ def any_org(conn: Connection, pull_id: int) -> bool:
 
 
 def take(
-    conn: Connection, school: SchoolRow, school_sourced_id: str, pull_id: int, *, contacts: bool, run_id: str | None
+    conn: Connection,
+    school: SchoolRow,
+    school_sourced_id: str,
+    pull_id: int,
+    *,
+    contacts: bool,
+    run_id: str | None,
+    problems: Callable[[datetime | None], list[str]] = lambda written_at: [],
 ) -> int:
     """Cut one school's snapshot out of a finished pull and return its id.
+
+    problems: what this school finds wrong with the pull besides its own problems, by when its bundle was written.
 
     Writes snapshot, raw_org, raw_user, raw_contact (if contacts are wanted) and raw_reject, in the caller's
     transaction. Raises PullGone.
@@ -165,16 +179,22 @@ def take(
     source = conn.execute(select(pull).where(pull.c.id == pull_id, pull.c.finished_at.is_not(None))).first()
     if source is None:
         raise PullGone(pull_id)
+    own = problems(source.written_at)
+    proof = dict(source.proof) | {"problems": [*source.proof.get("problems", ()), *own]}
+    proof["complete"] = source.complete and not own
+    proof["age"] = {name: value for name, value in (proof.get("age") or {}).items() if name in AGE_KEPT}
     row = insert(snapshot).values(
         district_id=school.district_id,
         school_id=school.id,
         connection_id=school.connection.id,
         pull_id=pull_id,
         school_sourced_id=school_sourced_id,
-        complete=source.complete,
+        complete=proof["complete"],
         mode=source.mode,
-        proof=source.proof,
+        proof=proof,
         run_id=run_id,
+        written_at=source.written_at,
+        unchanged_since=source.unchanged_since,
     )
     snapshot_id = int(conn.execute(row.returning(snapshot.c.id)).scalar_one())
     given = {

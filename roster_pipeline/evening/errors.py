@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.oneroster.errors import Redirected, ServerFailed, SignInRefused, TlsFailed, Unreachable
+from roster_pipeline.oneroster.errors import (
+    Redirected,
+    SchoolNotFound,
+    ServerFailed,
+    SignInRefused,
+    TlsFailed,
+    Unreachable,
+)
 
 STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
 """What a failure concerns: one school, or everybody who reads from this connection."""
@@ -12,15 +19,28 @@ AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected)
 
 
 class EveningError(Exception):
-    """A step of one school's evening failed. `str()` is one message for people; `retryable` tells schedulers."""
+    """A step of one school's evening failed. `str()` is one message for people; `retryable` tells schedulers.
 
-    def __init__(self, school: str, message: str, remedy: str, *, retryable: bool = False, cause: str = STEP) -> None:
+    nothing_found: the SIS answered, but shows nothing of this school.
+    """
+
+    def __init__(
+        self,
+        school: str,
+        message: str,
+        remedy: str,
+        *,
+        retryable: bool = False,
+        cause: str = STEP,
+        nothing_found: bool = False,
+    ) -> None:
         super().__init__(f"{school}: {message}\n{remedy}")
         self.school = school
         self.message = message
         self.remedy = remedy
         self.retryable = retryable
         self.cause = cause
+        self.nothing_found = nothing_found
 
 
 def explain(school: str, problem: Exception) -> EveningError:
@@ -30,7 +50,10 @@ def explain(school: str, problem: Exception) -> EveningError:
     if isinstance(problem, OneRosterError):
         remedy = f"{problem.remedy} Then run: roster test-connection {school}"
         cause = CREDENTIALS if isinstance(problem, SignInRefused) else CONNECTION if isinstance(problem, AWAY) else STEP
-        return EveningError(school, problem.message, remedy, retryable=problem.retryable, cause=cause)
+        nothing = isinstance(problem, SchoolNotFound)
+        return EveningError(
+            school, problem.message, remedy, retryable=problem.retryable, cause=cause, nothing_found=nothing
+        )
     if isinstance(problem, DirectoryError):
         return EveningError(school, problem.message, problem.remedy, retryable=problem.retryable)
     where = _place(problem)

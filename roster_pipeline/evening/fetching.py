@@ -15,6 +15,8 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.connecting import client_of, is_bundle, source_of_connection
 from roster_pipeline.evening.errors import CONNECTION, EveningError
+from roster_pipeline.evening.source_age import aged, last_read, too_old
+from roster_pipeline.evening.source_alerts import watch_source
 from roster_pipeline.evening.strategy import Choice, choose
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
@@ -49,10 +51,18 @@ def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None
     pull_id = _pulled(database, school, batch)
     with database.begin() as connection:
         sourced_id = _found(connection, pull_id, school)
+        now = datetime.now(UTC)
         snapshot_id = snapshots.take(
-            connection, school, sourced_id, pull_id, contacts=school.settings.primary_contacts, run_id=run_id
+            connection,
+            school,
+            sourced_id,
+            pull_id,
+            contacts=school.settings.primary_contacts,
+            run_id=run_id,
+            problems=lambda written_at: too_old(written_at, school.settings.guards, now),
         )
         facts = snapshots.facts(connection, snapshot_id)
+        watch_source(connection, school, facts, now)
     proof = facts["proof"]
     return Fetched(
         snapshot_id=snapshot_id,
@@ -79,12 +89,12 @@ def _pulled(database: Database, school: SchoolRow, batch: str) -> int:
 def _choice(connection: Connection, school: SchoolRow) -> Choice:
     if is_bundle(school.connection):
         return Choice(per_school=False, since=None)
-    own = school.connection.id
+    source = school.connection
     return choose(
-        school.connection.settings,
-        whole=bases.base_of(connection, own, WHOLE),
-        own=bases.base_of(connection, own, school.settings.school_id),
-        rostered=bases.rostered_records(connection, own),
+        source.settings,
+        whole=bases.base_of(connection, source, WHOLE),
+        own=bases.base_of(connection, source, school.settings.school_id),
+        rostered=bases.rostered_records(connection, source.id),
         lists_leave_out=int(school.connection.learned.get(LISTS_LEAVE_OUT, 0)),
         now=datetime.now(UTC),
     )
@@ -109,7 +119,7 @@ def _fetch_into(database: Database, school: SchoolRow, pull_id: int, scope: str,
         bundle = pull_bundle(source_of_connection(school.connection), wanted, last)
         pulls.store(database, pull_id, bundle)
         proof = bundle.proof.as_dict()
-        if last is None and proof["mode"] == "delta":
+        if (last is None or last.looked_at is None) and proof["mode"] == "delta":
             proof |= {"complete": False, "problems": [*proof["problems"], NOTHING_BELOW]}
         _finish(database, school, pull_id, scope, proof, {})
         return
@@ -120,32 +130,39 @@ def _fetch_into(database: Database, school: SchoolRow, pull_id: int, scope: str,
 
 
 def _last_read(database: Database, school: SchoolRow, scope: str) -> LastRead | None:
-    """The newest bundle up to which nothing is missing."""
     with database.begin() as connection:
-        base = bases.base_of(connection, school.connection.id, scope)
-    if base is None or base.server_time is None:
-        return None
-    return LastRead(base.server_time, base.finished_at)
+        base = bases.base_of(connection, school.connection, scope)
+        return last_read(base, bases.newest_proof(connection, school.connection, scope))
 
 
 def _finish(
     database: Database, school: SchoolRow, pull_id: int, scope: str, proof: dict[str, Any], learned: dict[str, Any]
 ) -> None:
-    """Close the pull: lay a delta over its base, and compare a whole with the lists it may be replaced by."""
-    own = school.connection.id
+    """Close the pull: lay a delta over its base, judge its age, compare a whole with lists it may be replaced by."""
+    source = school.connection
+    proof["place"] = bases.place_of(source.settings.url)
     with database.begin() as connection:
         unbroken = MISSED not in proof.get("problems", ())
-        base = bases.base_of(connection, own, scope, before=pull_id, complete=unbroken)
-        part = bases.base_of(connection, own, school.settings.school_id) if scope == WHOLE else None
+        base = bases.base_of(connection, source, scope, before=pull_id, complete=unbroken)
+        before = bases.newest_proof(connection, source, scope)
+        part = bases.base_of(connection, source, school.settings.school_id) if scope == WHOLE else None
         if part is not None:
             org = _found(connection, pull_id, school)
             learned[LISTS_LEAVE_OUT] = bases.left_out(connection, pull_id, part.id, org)
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
-        pulls.finish(connection, pull_id, proof)
         if proof.get("mode") == "delta" and base is not None:
-            bases.lay_over(connection, pull_id, base)
+            proof |= bases.lay_over(connection, pull_id, base)
+        compared = bases.compare(connection, pull_id, base.id) if base else None
+        judged = aged(proof, base, before, compared)
+        pulls.finish(
+            connection,
+            pull_id,
+            judged.proof,
+            written_at=judged.written_at,
+            unchanged_since=judged.unchanged_since,
+        )
         if learned:
-            tenants.remember(connection, own, learned)
+            tenants.remember(connection, source.id, learned)
 
 
 def _found(connection: Connection, pull_id: int, school: SchoolRow) -> str:
@@ -158,6 +175,7 @@ def _found(connection: Connection, pull_id: int, school: SchoolRow) -> str:
             f"Then run: roster test-connection {school.key}",
             retryable=True,
             cause=CONNECTION,
+            nothing_found=True,
         )
     if sourced_id is None:
         raise SchoolNotFound(

@@ -16,9 +16,10 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.connecting import client_of, is_bundle
 from roster_pipeline.evening.errors import EveningError
+from roster_pipeline.evening.source_age import snapshot_facts
 from roster_pipeline.oneroster.witness import MOST_PRESENT
 from roster_pipeline.roster.guards import facts_of, judge
-from roster_pipeline.roster.plan import DirectoryFrames, Plan, SnapshotFacts, make_plan
+from roster_pipeline.roster.plan import DirectoryFrames, Plan, make_plan
 
 CHANGING = ("create", "update", "restore", "archive")
 
@@ -56,20 +57,13 @@ def plan_snapshot(
         history = snapshots.role_history(connection, school.id)
         first_sync = not ledger.has_synced(connection, school.id)
         answers = plans.load_witnesses(connection, snapshot_id)
-    snapshot = SnapshotFacts(
-        complete=bool(facts["complete"]),
-        mode=facts["mode"],
-        problems=tuple(facts["proof"].get("problems", ())),
-        version=str(facts["proof"].get("version", "")),
-    )
+    snapshot = snapshot_facts(facts)
     directory = DirectoryFrames(
         connection_id=school.connection.id,
         people=loaded.people,
         links=loaded.links,
         members=loaded.members,
         apart=loaded.apart,
-        connections=loaded.connections,
-        affiliations=loaded.affiliations,
     )
     plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync)
     served = True

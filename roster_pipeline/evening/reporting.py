@@ -13,10 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from roster_pipeline.completeness import clock_in_words
 from roster_pipeline.directory import digests, outbox
 from roster_pipeline.directory.briefing import Brief, brief, mark_reported, unreported
 from roster_pipeline.directory.database import Database
 from roster_pipeline.evening.attaching import attach
+from roster_pipeline.evening.source_age import snapshot_facts, wrong_with_age
 from roster_pipeline.report import (
     Comparison,
     ConnectionFacts,
@@ -124,6 +126,8 @@ def report_of(known: Brief) -> SyncReport:
         ),
         connection=_connection(known),
         comparison=_comparison(known),
+        found=_found(known),
+        records=int(known.snapshot["counts"].get("raw_users", 0)) if known.snapshot else None,
     )
 
 
@@ -196,21 +200,32 @@ def _checks(quality: list[dict[str, Any]]) -> Iterable[QualityCheck]:
 
 
 def _connection(known: Brief) -> ConnectionFacts | None:
-    if not known.proof:
+    if known.snapshot is None or not known.snapshot["proof"]:
         return None
-    proof = known.proof
+    facts, proof = snapshot_facts(known.snapshot), known.snapshot["proof"]
     return ConnectionFacts(
         strategy=str(proof.get("strategy", "")),
         pages=int(proof.get("pages", 0)),
         requests=int(proof.get("requests", 0)),
         seconds=float(proof.get("seconds", 0.0)),
-        complete=known.complete,
-        problems=tuple(proof.get("problems", ())),
+        complete=facts.complete,
+        problems=facts.problems,
         records=proof.get("records"),
         retries=int(proof.get("retries", 0)),
         version=proof.get("version"),
-        mode=known.snapshot_mode,
+        mode=facts.mode,
+        written=known.snapshot["written_at"],
+        unchanged_since=facts.unchanged_since,
+        old=tuple(wrong_with_age(facts, known.settings.guards)),
+        clock=next((said for note in proof.get("notes", ()) if (said := clock_in_words(note))), ""),
     )
+
+
+def _found(known: Brief) -> int | None:
+    """How many people of rostered roles the roster has; of a sync alone."""
+    if known.kind != "sync" or known.snapshot is None:
+        return None
+    return sum(known.roles.get(role, 0) for role in known.settings.rostered)
 
 
 def _comparison(known: Brief) -> Comparison | None:

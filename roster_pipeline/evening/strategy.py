@@ -14,8 +14,9 @@ FAR_LARGER = 20
 """Times the rostered schools from which a district counts as far larger than they are."""
 LARGE = 20_000
 """Records below which the whole connection is cheap anyway."""
-OVERLAP = timedelta(minutes=10)
-"""A delta goes back this much further: clocks differ, and records are stamped before they are visible."""
+OVERLAP = timedelta(days=2)
+"""A delta goes back this much further: clocks differ, some servers compare days only, and what a SIS hands to a hub is
+stamped hours before the hub shows it."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ def choose(
 def _since(base: Base | None, other: Base | None, now: datetime) -> datetime | None:
     """Where a delta over `base` starts; None where the other way has been read in full since.
 
-    Who had left by then is still in the base, and no delta names them: laid over it, they would be back.
+    Who had left by then is still in the base, and no delta names them: laid over it, they would be back. Of the SIS's
+    clock and ours the earlier counts: one that ran ahead would hide what changed until that time is reached.
     """
     if base is None or now - base.full_at > WEEK or base.server_time is None:
         return None
     if other is not None and other.full_at > base.full_at:
         return None
-    return base.server_time.astimezone(UTC) - OVERLAP
+    return min(base.server_time, base.started_at or base.finished_at).astimezone(UTC) - OVERLAP

@@ -34,7 +34,13 @@ def items_of(connection: ConnectionRow, chosen: SchoolSettings, limits: Limits |
     """Each item as soon as it is known; nothing is kept. limits: other bounds than those of a sync."""
     if is_bundle(connection):
         source = source_of_connection(connection)
-        yield from check_bundle(source, chosen.school_id, chosen.rostered, contacts=chosen.primary_contacts)
+        yield from check_bundle(
+            source,
+            chosen.school_id,
+            chosen.rostered,
+            contacts=chosen.primary_contacts,
+            old_days=chosen.guards.bundle_age_days,
+        )
         return
     with client_of(connection, limits) as client:
         yield from check_items(

@@ -38,6 +38,21 @@ class ListingProof:
 
 
 @dataclass(frozen=True)
+class SourceAge:
+    """How old the bundles are that were read. Times are ISO 8601 in UTC.
+
+    written: when the newest that was read counts as written. hours_ahead: so far its own time lay ahead of the moment
+    at which it was first seen; 0 for none. newest: the time of the newest ever read, as far as it can be believed.
+    marks: of all bundles that lie there, with when each was seen first (seconds since 1970).
+    """
+
+    written: str
+    hours_ahead: float
+    newest: str | None
+    marks: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Proof:
     """What a pull is worth. Totals, pages and records are of the people's collections together, not of orgs.
 
@@ -46,7 +61,7 @@ class Proof:
     unread_roles: role groups ("student", "teacher", "staff", "admin", "contact") that could not be read; absence in
     them means nothing either. readings: how often the data had to be read because they moved.
     left_out: records of other schools than those wanted, and guardians where none are wanted.
-    server_time: the server's clock when the pull began (ISO 8601): where the next delta starts.
+    server_time: the server's clock when the pull began (ISO 8601): where the next delta starts. age: of a bundle.
     """
 
     strategy: str
@@ -70,6 +85,7 @@ class Proof:
     readings: int
     revision: str | None
     server_time: str | None
+    age: SourceAge | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, JSON-serialisable."""

@@ -137,7 +137,11 @@ class Rejected:
 
 @dataclass(frozen=True)
 class ConnectionFacts:
-    """How the roster was fetched, and whether all of it came."""
+    """How the roster was fetched, whether all of it came, and how old it is.
+
+    written: when the bundle that was read counts as written; None for an API. unchanged_since: since when the source
+    says the same. old: what is wrong with its age, as sentences. clock: what the SIS's clock is wrong by, in words.
+    """
 
     strategy: str
     pages: int
@@ -149,6 +153,10 @@ class ConnectionFacts:
     retries: int = 0
     version: str | None = None
     mode: str | None = None
+    written: datetime | None = None
+    unchanged_since: datetime | None = None
+    old: tuple[str, ...] = ()
+    clock: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,7 +193,8 @@ class SyncReport(_Stored):
     """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
 
     linked: of a relink, the people who got their new ids. console_url: where the console stands, for links to its
-    pages; None where there is none.
+    pages; None where there is none. found: people of rostered roles in the roster; records: what the SIS sent of the
+    school; None where that was not counted.
     """
 
     school_key: str
@@ -207,6 +216,8 @@ class SyncReport(_Stored):
     comparison: Comparison | None = None
     details: RowDetails | None = None
     console_url: str | None = None
+    found: int | None = None
+    records: int | None = None
 
     def total(self, count: str) -> int:
         """One of `RoleCounts`' counts over all roles."""

@@ -15,6 +15,8 @@ Tone = Literal["good", "attention", "failed"]
 
 SUBJECT_LENGTH = 150
 """Longer subjects are cut by every mail client anyway."""
+ABOUT_AGE = "source-"
+"""What problems of a proof begin with that concern the age of the source."""
 NAME_LENGTH = 60
 """Of the school in the subject, so that the longest name leaves room for the outcome."""
 
@@ -73,6 +75,30 @@ def _incomplete(report: SyncReport) -> bool:
     return report.connection is not None and not report.connection.complete
 
 
+def _is_old(report: SyncReport) -> bool:
+    return report.connection is not None and bool(report.connection.old)
+
+
+def _is_only_old(report: SyncReport) -> bool:
+    """Whether the roster is incomplete for its age alone."""
+    facts = report.connection
+    return facts is not None and bool(facts.problems) and all(one.startswith(ABOUT_AGE) for one in facts.problems)
+
+
+def nothing_found(report: SyncReport) -> str:
+    """Why a sync had nobody to look at, as half a sentence; "" where it had somebody, or where that is not known."""
+    if report.kind != "sync" or report.found is None or report.found > 0:
+        return ""
+    if not report.roles:
+        return "no role of this school is rostered, so nobody was looked for"
+    unusable = sum(line.rows for line in report.rejected if line.collection == "users" and line.severity == "error")
+    if unusable:
+        return f"nobody was found: {counted(unusable, 'record', 'records')} of the SIS could not be used"
+    if report.records:
+        return f"nobody was found: {counted(report.records, 'record', 'records')} came, none of a rostered role here"
+    return "nobody was found: the SIS shows no people of this school"
+
+
 def failed_checks(report: SyncReport) -> int:
     """Checks that failed as errors; warnings are shown, but do not make a night a bad one."""
     return sum(not check.passed and check.severity == "error" for check in report.checks)
@@ -100,6 +126,11 @@ def _linked(report: SyncReport) -> str:
     return f"the ids of {counted(report.linked, 'person', 'people')} were linked"
 
 
+def wrong_as_such(report: SyncReport) -> list[str]:
+    """What guards found wrong in the roster itself, where nobody was due for a change because of it."""
+    return list(dict.fromkeys(found.message for held in report.held if not held.rows for found in held.findings))
+
+
 def looks_wrong(report: SyncReport) -> bool:
     """Whether guards found the roster itself wrong while nobody was due for a change."""
     return any(held.findings for held in report.held) and not any(held.rows for held in report.held)
@@ -118,6 +149,8 @@ def outcome(report: SyncReport) -> str:
         verb = "is" if len(held) == 1 and held[0].startswith("1 ") else "are"
         rest = joined(done) if done else "nothing else had to change"
         said = f"{joined(held)} {verb} held until someone decides; {rest}"
+    elif nothing_found(report):
+        said = nothing_found(report)
     elif done:
         said = joined(done)
     else:
@@ -131,7 +164,7 @@ def _nothing(report: SyncReport) -> str:
     left = report.total("skipped") + report.total("conflicts")
     if left:
         return f"nothing was changed; {counted(left, 'person was', 'people were')} left alone"
-    if report.held or _incomplete(report):
+    if report.held or _incomplete(report) or _is_old(report):
         return "nothing was changed"
     return "nothing had to change: the directory already matches the roster"
 
@@ -145,9 +178,27 @@ def remarks(report: SyncReport) -> list[str]:
         said.append(f"{people} could not be matched safely.")
     if looks_wrong(report):
         said.append("The roster looks wrong, though nobody was due for a change because of it.")
-    if _incomplete(report):
+    if _incomplete(report) and not _is_only_old(report):
         said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
+    if report.connection is not None and report.connection.old:
+        said += [*report.connection.old, "Nobody is archived because of it."]
     return said
+
+
+def age_of_source(report: SyncReport) -> str:
+    """How old what was read is: `bundle of 7 Nov 2026, 21 days old`, `no change for 15 days`; "" for nothing to say."""
+    facts = report.connection
+    if facts is None:
+        return ""
+    said = []
+    if facts.written is not None:
+        days = (report.when - facts.written).days
+        age = f", {counted(days, 'day', 'days')} old" if days else ""
+        said.append(f"bundle of {facts.written.day} {facts.written:%b %Y}{age}")
+    same = (report.when - facts.unchanged_since).days if facts.unchanged_since is not None else 0
+    if same:
+        said.append(f"no change for {counted(same, 'day', 'days')}")
+    return ", ".join(said)
 
 
 def subject(mail: SyncReport | FailureAlert) -> str:
@@ -176,8 +227,12 @@ def _headline(report: SyncReport) -> str:
         parts.append(counted(report.total("conflicts"), "conflict", "conflicts"))
     if looks_wrong(report) and not _incomplete(report):
         parts.append("the roster looks wrong")
-    if _incomplete(report):
+    if nothing_found(report):
+        parts.append("nobody was found")
+    if _incomplete(report) and not _is_only_old(report):
         parts.append("incomplete answer from the SIS")
+    if _is_old(report):
+        parts.append("the source is old")
     if failed_checks(report):
         parts.append(counted(failed_checks(report), "check failed", "checks failed"))
     return _LEAD[report.kind] + ("; ".join(parts) or "no changes")
@@ -206,7 +261,8 @@ def tone(mail: SyncReport | FailureAlert) -> Tone:
         return "failed"
     moved = mail.kind == "rollback" and mail.total("skipped")
     worrying = moved or mail.held or mail.total("conflicts") or _incomplete(mail) or failed_checks(mail)
-    return "attention" if worrying else "good"
+    nobody = _is_old(mail) or bool(nothing_found(mail))
+    return "attention" if worrying or nobody else "good"
 
 
 def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "daily"]) -> bool:

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from roster_pipeline.completeness import in_words
 from roster_pipeline.report.blocks import Block, Command, Facts, Page, Section, Sentence, Table
 from roster_pipeline.report.content import (
-    ConnectionFacts,
     FailureAlert,
     Held,
     LeftAlone,
@@ -32,6 +31,7 @@ from roster_pipeline.report.outcome import (
     remarks,
     role_name,
     tone,
+    wrong_as_such,
 )
 
 BADGES: dict[Tone, str] = {"good": "Done", "attention": "Please look", "failed": "Failed"}
@@ -44,6 +44,8 @@ TAKEN_BACK = {
     "skipped": "Changed since, left alone",
 }
 """What a rollback counts."""
+WHERE_ANY = ("restored", "held", "skipped", "conflicts")
+"""Counts that are told only where there is somebody to count."""
 FOOTER = "Counts only: this mail names nobody. Who gets it, and when, is one of the school's settings:"
 SWITCHED_OFF = {
     "auto_update_off": "{people} would be updated: Auto update is off.",
@@ -102,12 +104,13 @@ def _report(report: SyncReport) -> list[Section]:
         return [Section("What to do next", (next_, Command(f"roster sync {report.school_key}")))]
     return [
         _held(report),
+        _wrong(report),
         _people(report),
         Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
         _comparison(report),
         _checks(report.checks),
         _rejected(report.rejected),
-        _connection(report.connection),
+        _connection(report),
         _details(report),
     ]
 
@@ -120,6 +123,8 @@ def _people(report: SyncReport) -> Section:
     rows = []
     for name in TAKEN_BACK if undone else COUNTS:
         numbers = [getattr(role, name) for role in roles]
+        if name in WHERE_ANY and not any(numbers) and not undone:
+            continue
         numbers += [sum(numbers)] if totalled else []
         rows.append((TAKEN_BACK[name] if undone else name.capitalize(), *(f"{number:,}" for number in numbers)))
     return Section("Taken back" if undone else "People", (Table(headings, tuple(rows)),) if roles else ())
@@ -130,13 +135,15 @@ def _held(report: SyncReport) -> Section:
     by_reason: dict[tuple[str, ...], list[Held]] = {}
     key, plan = report.school_key, report.plan_id or "N"
     for item in report.held:
+        if not item.rows:
+            continue
         by_reason.setdefault(tuple(finding.message for finding in item.findings), []).append(item)
     blocks: list[Block] = []
     for messages, items in by_reason.items():
         blocks.append(Sentence(_held_what(items), "strong"))
         blocks += [Sentence(message) for message in messages]
     fixed = [items for items in by_reason.values() if not all(item.overridable for item in items)]
-    waiting = [items for items in by_reason.values() if items not in fixed and any(item.rows for item in items)]
+    waiting = [items for items in by_reason.values() if items not in fixed]
     if waiting:
         blocks += [
             Sentence("Look at the plan row by row, then approve it with a reason:", "quiet"),
@@ -147,17 +154,19 @@ def _held(report: SyncReport) -> Section:
     if fixed:
         other = "What an approval cannot lift" if waiting else "This cannot be approved: it"
         blocks.append(Sentence(f"{other} clears by itself with the next sync that is in order.", "quiet"))
-    elif blocks and not waiting:
-        blocks.append(Sentence("There is nothing to approve. Look at it in the SIS before the next sync.", "quiet"))
     return Section("Held", tuple(blocks), attention=True)
 
 
+def _wrong(report: SyncReport) -> Section:
+    """What looks wrong in the roster and holds nobody."""
+    said: list[Block] = [Sentence(message) for message in wrong_as_such(report)]
+    if said:
+        said.append(Sentence("There is nothing to approve. Look at it in the SIS before the next sync.", "quiet"))
+    return Section("What looks wrong", tuple(said), attention=True)
+
+
 def _held_what(items: list[Held]) -> str:
-    due = [item for item in items if item.rows]
-    if due:
-        return joined([f"{counted(i.rows, *NOUNS[i.action])} of {role_name(i.role)}" for i in due])
-    nouns = joined(list(dict.fromkeys(NOUNS[item.action][1] for item in items)))
-    return f"{nouns.capitalize()} of {joined(list(dict.fromkeys(role_name(i.role) for i in items)))} (none were due)"
+    return joined([f"{counted(item.rows, *NOUNS[item.action])} of {role_name(item.role)}" for item in items])
 
 
 def _left_alone(left: LeftAlone) -> str:
@@ -229,7 +238,16 @@ def _details(report: SyncReport) -> Section:
     return Section("Row by row", tuple(blocks))
 
 
-def _connection(facts: ConnectionFacts | None) -> Section:
+def _dated(moment: datetime | None, report: SyncReport) -> str:
+    """A time with its age; nothing for one that is not known."""
+    if moment is None:
+        return ""
+    days = (report.when - moment).days
+    return shown_time(moment, report.time_zone) + (f", {counted(days, 'day', 'days')} before" if days > 0 else "")
+
+
+def _connection(report: SyncReport) -> Section:
+    facts = report.connection
     if facts is None:
         return Section("", ())
     pairs = [
@@ -240,6 +258,9 @@ def _connection(facts: ConnectionFacts | None) -> Section:
         ("Pages", f"{facts.pages:,}"),
         ("Requests", f"{facts.requests:,}" + (f" ({facts.retries:,} repeated)" if facts.retries else "")),
         ("Seconds", f"{facts.seconds:,.1f}"),
+        ("Bundle written", _dated(facts.written, report)),
+        ("No change since", _dated(facts.unchanged_since, report)),
+        ("Clock of the SIS", facts.clock),
     ]
     pairs += [("Problem", in_words(problem)) for problem in facts.problems]
     return Section("Connection", (Facts(tuple((name, value) for name, value in pairs if value)),))

@@ -16,6 +16,7 @@ from roster_pipeline.completeness import in_words
 from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
 from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, RESTORE, UPDATE, Finding, percent
 from roster_pipeline.roster.plan import Plan
+from roster_pipeline.roster.source_age import older_source, stale_source
 from roster_pipeline.settings import Guards, Role
 
 TOO_FEW = 2
@@ -48,6 +49,8 @@ def judge(plan: Plan, facts: Facts, guards: Guards) -> Verdict:
     planned = plan.counts
     found = [
         *_snapshot(facts),
+        *older_source(facts.snapshot),
+        *stale_source(facts.snapshot, guards),
         *_witnesses(facts, guards),
         *_sizes(facts, guards),
         *_rejections(facts, guards),

@@ -265,9 +265,9 @@ def test_deltas_since_the_last_whole_zip_are_fetched_as_far_as_they_are_needed(
     (served / "out").mkdir()
     changed = STUDENT | {"status": "active", "dateLastModified": "2026-11-02T10:00:00.000Z"}
     for name, person, mode, at in (
-        ("a.zip", STUDENT | {"sourcedId": "stu-never"}, "bulk", 1_600_000_000),
+        ("a.zip", STUDENT | {"sourcedId": "stu-never"}, "bulk", 1_699_900_000),
         ("b.zip", STUDENT | {"sourcedId": "stu-whole"}, "bulk", 1_700_000_000),
-        ("c.zip", changed | {"sourcedId": "stu-changed"}, "delta", 1_800_000_000),
+        ("c.zip", changed | {"sourcedId": "stu-changed"}, "delta", 1_700_080_000),
     ):
         os.utime(as_zip(served / "out" / name, bundle_11(person, mode=mode)), (at, at))
     pulled = pull_bundle(server.source("/out"), Wanted())

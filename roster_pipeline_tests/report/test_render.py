@@ -99,11 +99,20 @@ def test_held_changes_say_why_and_how_to_approve() -> None:
 
 def test_what_cannot_be_approved_offers_no_approval() -> None:
     incomplete = (Finding("incomplete", "Page 7 of 14 never came.", overridable=False),)
-    held = (Held("teacher", "archive", 0, incomplete), Held("student", "archive", 0, incomplete))
+    held = (Held("teacher", "archive", 2, incomplete), Held("student", "archive", 3, incomplete))
     text = render(replace(QUIET, held=held)).text
-    assert "Archivals of teachers and students (none were due)" in text
     assert "This cannot be approved" in text
     assert "roster hold approve" not in text
+
+
+def test_what_looks_wrong_and_holds_nobody_is_told_once_and_not_as_held() -> None:
+    wrong = (Finding("empty_role", "No teacher came, the directory has 84."),)
+    held = (Held("teacher", "archive", 0, wrong), Held("student", "create", 0, wrong))
+    text = render(replace(QUIET, held=held)).text
+    assert text.count("No teacher came, the directory has 84.") == 1
+    assert "There is nothing to approve." in text
+    assert "Held" not in text
+    assert "held" not in text.lower().replace("held high", "")
 
 
 def test_a_guard_that_holds_a_whole_school_is_explained_once() -> None:

@@ -33,7 +33,16 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def exports(town: Town, tmp_path: Path) -> Exports:
-    return Exports(town, tmp_path / "exports", datetime.now(UTC) - timedelta(days=5))
+    return Exports(town, tmp_path / "exports", datetime.now(UTC) - timedelta(days=11))
+
+
+def look_back(town: Town, hours: float) -> None:
+    """What was read last was read at the time of a bundle of so many hours after the start."""
+    with town.database.begin() as conn:
+        conn.execute(
+            text("update pull set finished_at = now() - interval '11 days' + :hours * interval '1 hour'"),
+            {"hours": hours},
+        )
 
 
 def proof_of(town: Town, name: str) -> object:
@@ -52,6 +61,7 @@ def test_every_delta_since_the_last_sync_is_applied(town: Town, exports: Exports
     exports.write("1.zip", hours=0)
     town.evening()
     assert not town.problems
+    look_back(town, 1)
     first, second = town.people.people_of("sch-1", "student")[:2]
     before = since_the_last(town)
     town.people.rename(first.sourced_id, given_name="Firstly")
@@ -71,6 +81,7 @@ def test_a_delta_that_came_and_went_unseen_is_a_gap_until_a_whole_bundle_comes(t
     town.add_school()
     exports.write("out.zip", hours=0)
     town.evening()
+    look_back(town, 1)
     first, second, gone = town.people.people_of("sch-1", "student")[:3]
     before = since_the_last(town)
     town.people.rename(first.sourced_id, given_name="Firstly")

@@ -21,11 +21,11 @@ from roster_pipeline.directory.ledger import SyncRow, UnknownSync
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.reporting import report_of, run_url
 from roster_pipeline.report import SyncReport
-from roster_pipeline.report.outcome import remarks
+from roster_pipeline.report.outcome import remarks, wrong_as_such
 from roster_pipeline.report.page import page_of
 
 COLUMNS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
-ALWAYS = ("created", "updated", "archived", "held")
+ALWAYS = ("created", "updated", "archived")
 """Columns that are shown also where they are empty."""
 BEHIND = ("Compared with the sync before", "Quality checks", "Left as they are", "Connection")
 """Sections of the mail that the page shows as they are; the others have tables of their own here."""
@@ -50,6 +50,8 @@ def show(request: Request) -> Response:
         said=said,
         report=report,
         remarks=remarks(report) if report else [],
+        held=[one for one in report.held if one.rows] if report else [],
+        wrong=wrong_as_such(report) if report else [],
         columns=[name for name in COLUMNS if name in ALWAYS or (report and report.total(name))],
         roles=roles,
         chart=role_bars(roles),

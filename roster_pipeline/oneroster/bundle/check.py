@@ -18,9 +18,8 @@ from roster_pipeline.oneroster.org_records import is_school
 from roster_pipeline.oneroster.proof import Proof
 from roster_pipeline.oneroster.reading import GROUPS, Wanted
 from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.settings import Guards
 
-OLD_DAYS = 7
-"""Age from which a bundle looks like an export that has stopped."""
 _NAMES: tuple[tuple[type[OneRosterError], str], ...] = (
     (HostKeyRefused, "Host key"),
     (SignInRefused, "Sign-in"),
@@ -35,11 +34,15 @@ def check_bundle(
     roles: Iterable[str] = GROUPS,
     *,
     contacts: bool = False,
+    old_days: int = Guards().bundle_age_days,
     now: datetime | None = None,
 ) -> list[CheckItem]:
-    """Read the whole bundle as a sync would. roles: the role groups that are rostered. Never raises for a bundle."""
+    """Read the whole bundle as a sync would. Never raises for a bundle.
+
+    roles: the role groups that are rostered. old_days: the age from which a bundle looks like an export that stopped.
+    """
     now = now or datetime.now(UTC)
-    pulled = pull_bundle(source, Wanted(contacts=contacts, roles=frozenset(roles)))
+    pulled = pull_bundle(source, Wanted(contacts=contacts, roles=frozenset(roles)), now=now)
     school: dict[str, Any] | None = None
     census: Census | None = None
     orgs: list[dict[str, Any]] = []
@@ -57,7 +60,7 @@ def check_bundle(
         return [CheckItem(name, False, problem.message, problem.remedy)]
     proof = pulled.proof
     school = school or found_school(orgs, school_id)
-    items = [_bundle(source, proof), _age(proof, now), _mode(proof), _school(school, proof)]
+    items = [_bundle(source, proof), _age(proof, now, old_days), _mode(proof), _school(school, proof)]
     if census is not None and (school is not None or not orgs):
         items += [_role(census, proof, group) for group in GROUPS if group in set(roles)]
         if contacts:
@@ -81,11 +84,16 @@ def _bundle(source: BundleSource, proof: Proof) -> CheckItem:
     return CheckItem("Bundle", True, f"OneRoster {proof.version}, {proof.bytes:,} bytes from {source.shown}")
 
 
-def _age(proof: Proof, now: datetime) -> CheckItem:
-    days = (now - datetime.fromisoformat(proof.server_time or now.isoformat())).days
-    old = days >= OLD_DAYS
+def _age(proof: Proof, now: datetime, old_days: int) -> CheckItem:
+    age = proof.age
+    if age is not None and age.hours_ahead:
+        detail = f"its time lies {age.hours_ahead:.0f} hours in the future, so nobody knows how old it is"
+        return CheckItem("Age", False, detail, "Set the clock of the machine that writes or keeps the export.")
+    days = 0 if age is None else (now - datetime.fromisoformat(age.written)).days
+    old = days >= old_days
+    written = "today" if days < 1 else "1 day ago" if days == 1 else f"{days} days ago"
     return CheckItem(
-        "Age", not old, f"written {days} days ago", "Check whether the export still runs every night." if old else ""
+        "Age", not old, f"written {written}", "Check whether the export still runs every night." if old else ""
     )
 
 

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +13,7 @@ from roster_pipeline.oneroster.bundle.bounded import bounded, too_large
 from roster_pipeline.oneroster.bundle.errors import BundleMoving, BundleTooLarge, BundleUnsafe
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.member_names import pick_files
+from roster_pipeline.oneroster.bundle.newest import Found
 from roster_pipeline.oneroster.bundle.package import Member, Package
 
 Look = tuple[int, int]
@@ -34,13 +34,19 @@ def opened_folder(path: Path, limits: BundleLimits) -> Iterator[Package]:
         members[known] = _member(file, looks[file][0], limits)
     if sum(size for size, _ in looks.values()) > limits.total_bytes:
         raise too_large("The bundle", limits.total_bytes)
-    newest = max((written for _, written in looks.values()), default=0)
 
     def check_unchanged() -> None:
         if any(_look(file) != look for file, look in looks.items()):
             raise _moving()
 
-    yield Package(members, csv_names, datetime.fromtimestamp(newest / 1e9, UTC), check_unchanged)
+    yield Package(members, csv_names, check_unchanged)
+
+
+def files_of(path: Path, limits: BundleLimits) -> list[Found]:
+    """The files of the bundle in the folder at `path`, by their own names. Raises BundleUnsafe or BundleTooLarge."""
+    picked, _ = pick_files(list(_names(path, limits)), limits.depth)
+    files = [(path / name, *_look(path / name)) for name in picked.values()]
+    return [Found(file.name, size, written / 1e9) for file, size, written in files]
 
 
 def _names(path: Path, limits: BundleLimits) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import BinaryIO
 
 MANIFEST = "manifest"
@@ -26,12 +25,11 @@ class Member:
 class Package:
     """files: by the standard's name without `.csv`. csv_names: all CSV files there, to say what a missing one may be.
 
-    modified: when the bundle was written (UTC). requests: how often a server was asked for it.
+    requests: how often a server was asked for it.
     check_unchanged: raises BundleMoving if the bundle is no longer the one that was opened.
     """
 
     files: Mapping[str, Member]
     csv_names: tuple[str, ...]
-    modified: datetime
     check_unchanged: Callable[[], None]
     requests: int = 0

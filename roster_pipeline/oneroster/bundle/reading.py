@@ -34,7 +34,7 @@ Record = dict[str, Any]
 
 @dataclass
 class Tally:
-    """What was counted of people. problems, notes: slugs, each once."""
+    """What was counted of people. orgs: those that anybody names. problems, notes: slugs, each once."""
 
     pages: int = 0
     records: int = 0
@@ -43,6 +43,7 @@ class Tally:
     duplicates: int = 0
     roles_seen: set[str | None] = field(default_factory=set)
     roles_with_org: set[str | None] = field(default_factory=set)
+    orgs: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -169,6 +170,7 @@ class BundleReading:
         tally = self.tally
         told = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
         tally.roles_seen.update(role for role, _ in told)
+        tally.orgs.update(org for _, org in told if org)
         tally.roles_with_org.update(role for role, org in told if org in self._org_ids)
         kept = users
         if schools is not None:

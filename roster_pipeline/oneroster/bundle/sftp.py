@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from roster_pipeline.oneroster.bundle.newest import Lying
 from roster_pipeline.oneroster.bundle.package import Package
 from roster_pipeline.oneroster.bundle.source import BundleSource, Shelf, opened_path
 
@@ -48,19 +49,16 @@ class SftpSource(BundleSource):
             limits=self.limits,
         )
         with tempfile.TemporaryDirectory(prefix="roster-bundle-") as folder:
-            newest = run(download(place, Path(folder)))
+            found = run(download(place, Path(folder) / "first"))
 
             @contextmanager
-            def opened(number: int) -> Iterator[Package]:
-                path, files = newest.path, newest.files
-                if number:
-                    further = Path(folder) / str(number)
-                    further.mkdir(exist_ok=True)
-                    one = run(download(replace(place, path=newest.others[number - 1].name), further))
-                    path, files = one.path, one.files
-                with opened_path(path, self.limits) as package:
-                    yield replace(package, requests=files)
-                if number:
-                    path.unlink()
+            def opened(one: Lying) -> Iterator[Package]:
+                with ExitStack() as stack:
+                    path = found.path
+                    if one != found.lying:
+                        further = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
+                        path = run(download(place, Path(further), one)).path
+                    package = stack.enter_context(opened_path(path, self.limits))
+                    yield replace(package, requests=len(one.files))
 
-            yield Shelf((newest.modified, *(one.modified for one in newest.others)), opened)
+            yield Shelf(found.bundles, opened)

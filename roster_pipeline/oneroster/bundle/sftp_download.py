@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +15,14 @@ import asyncssh
 from roster_pipeline.oneroster.bundle.bounded import too_large
 from roster_pipeline.oneroster.bundle.errors import BundleMoving, BundleNotFound
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.newest import Found, newest_zips, split_pattern, unpacked_files
+from roster_pipeline.oneroster.bundle.newest import (
+    UNPACKED,
+    Found,
+    Lying,
+    bundles_of,
+    split_pattern,
+    unpacked_files,
+)
 from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, signed_in, unreachable
 from roster_pipeline.oneroster.bundle.source import too_crowded
 from roster_pipeline.oneroster.errors import Refused, ServerFailed, TooSlow
@@ -27,24 +34,21 @@ READ_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Fetched:
-    """path: the zip, or the folder. files: how many were asked for. modified: when it was written, seconds since 1970.
-
-    others: the older zips of the same place, the newest first; their names are whole paths on the server.
-    """
+    """path: the zip, or the folder. lying: which of the place's bundles it is; bundles: all of them."""
 
     path: Path
-    files: int
-    modified: float
-    others: tuple[Found, ...] = ()
+    lying: Lying
+    bundles: tuple[Lying, ...]
 
 
-async def download(place: Place, into: Path, sleep: Sleep = asyncio.sleep) -> Fetched:
-    """Fetch the newest bundle into the folder."""
+async def download(place: Place, into: Path, wanted: Lying | None = None, sleep: Sleep = asyncio.sleep) -> Fetched:
+    """Fetch one bundle into the folder: the wanted one, or the newest by its own time."""
+    into.mkdir(exist_ok=True)
     try:
         async with asyncio.timeout(place.limits.download_seconds):
             connection = await signed_in(place)
             async with connection, connection.start_sftp_client(path_errors="surrogateescape") as sftp:
-                fetched = await _fetched(sftp, place, into, sleep)
+                fetched = await _fetched(sftp, place, into, wanted, sleep)
         return fetched
     except TimeoutError:
         raise TooSlow(
@@ -66,21 +70,27 @@ async def download(place: Place, into: Path, sleep: Sleep = asyncio.sleep) -> Fe
         raise unreachable(type(problem).__name__) from None
 
 
-async def _fetched(sftp: asyncssh.SFTPClient, place: Place, into: Path, sleep: Sleep) -> Fetched:
-    limits, zipped = place.limits, into / "bundle.zip"
+async def _fetched(sftp: asyncssh.SFTPClient, place: Place, into: Path, wanted: Lying | None, sleep: Sleep) -> Fetched:
     folder, pattern = split_pattern(place.path)
-    at = await _look(sftp, folder)
+    folder, bundles = await _bundles(sftp, folder, pattern, place.limits)
+    one = wanted or max(bundles, key=lambda lying: (lying.stated, lying.name))
+    unpacked = one.name == UNPACKED
+    path = into if unpacked else into / "bundle.zip"
+    names = {into / file.name.strip().lower() if unpacked else path: file.name for file in one.files}
+    await _copy(sftp, {local: f"{folder}/{name}" for local, name in names.items()}, place.limits, sleep)
+    return Fetched(path, one, tuple(bundles))
+
+
+async def _bundles(
+    sftp: asyncssh.SFTPClient, path: str, pattern: str | None, limits: BundleLimits
+) -> tuple[str, list[Lying]]:
+    """The folder, and the bundles that lie in it."""
+    at = await _look(sftp, path)
     if at is not None:
-        await _copy(sftp, {zipped: folder}, limits, sleep)
-        return Fetched(zipped, 1, float(at[1]))
-    files = await _listed(sftp, folder, limits)
-    unpacked = unpacked_files(files) if pattern is None else []
-    if unpacked:
-        await _copy(sftp, {into / one.name.strip().lower(): f"{folder}/{one.name}" for one in unpacked}, limits, sleep)
-        return Fetched(into, len(unpacked), max(one.modified for one in unpacked))
-    newest, *others = (replace(one, name=f"{folder}/{one.name}") for one in newest_zips(files, pattern))
-    await _copy(sftp, {zipped: newest.name}, limits, sleep)
-    return Fetched(zipped, 1, newest.modified, tuple(others))
+        folder, slash, name = path.rpartition("/")
+        return folder if slash else ".", [Lying(name, (Found(name, at[0], float(at[1])),))]
+    files = await _listed(sftp, path, limits)
+    return path, bundles_of(files, pattern, unpacked_files(files) if pattern is None else ())
 
 
 async def _listed(sftp: asyncssh.SFTPClient, folder: str, limits: BundleLimits) -> list[Found]:

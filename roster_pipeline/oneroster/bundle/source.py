@@ -10,9 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from roster_pipeline.oneroster.bundle.errors import BundleNotFound
-from roster_pipeline.oneroster.bundle.folder import opened_folder
+from roster_pipeline.oneroster.bundle.folder import files_of, opened_folder
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.newest import Found, newest_zips, split_pattern, unpacked_files
+from roster_pipeline.oneroster.bundle.newest import (
+    UNPACKED,
+    Found,
+    Lying,
+    bundles_of,
+    split_pattern,
+    unpacked_files,
+)
 from roster_pipeline.oneroster.bundle.package import Package
 from roster_pipeline.oneroster.bundle.zip_file import opened_zip
 from roster_pipeline.oneroster.errors import AddressNotAllowed, TooLarge
@@ -23,13 +30,10 @@ _ALLOW = "Check the path, and that the account of this service may read it."
 
 @dataclass(frozen=True)
 class Shelf:
-    """The bundles of a place, the newest first. times: when each was written, in seconds since 1970.
+    """The bundles of a place, in no order, and how one of them is opened. `open` raises OneRosterError."""
 
-    open: one of them by its place in the row. Raises OneRosterError.
-    """
-
-    times: tuple[float, ...]
-    open: Callable[[int], AbstractContextManager[Package]]
+    bundles: tuple[Lying, ...]
+    open: Callable[[Lying], AbstractContextManager[Package]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +73,8 @@ class LocalSource(BundleSource):
 
     def shelf(self) -> AbstractContextManager[Shelf]:
         with _readable():
-            bundles = self._bundles()
-        times = tuple(modified for _, modified in bundles)
-        return nullcontext(Shelf(times, lambda place: self._opened(bundles[place][0])))
+            folder, bundles = self._bundles()
+        return nullcontext(Shelf(tuple(bundles), lambda one: self._opened(folder / one.name)))
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[Package]:
@@ -80,8 +83,8 @@ class LocalSource(BundleSource):
                 package = stack.enter_context(opened_path(path, self.limits))
             yield package
 
-    def _bundles(self) -> list[tuple[Path, float]]:
-        """The folder or zips to read, with their times."""
+    def _bundles(self) -> tuple[Path, list[Lying]]:
+        """The folder, and the bundles that lie in it; an unpacked one has no name of its own."""
         stated, pattern = split_pattern(self.path)
         path = Path(stated).resolve()
         if self.within is not None and not path.is_relative_to(self.within.resolve()):
@@ -92,13 +95,14 @@ class LocalSource(BundleSource):
         if not path.exists():
             raise BundleNotFound("There is no file or folder at the path of the bundle.", _ALLOW)
         if not path.is_dir():
-            return [(path, path.stat().st_mtime)]
+            found = path.stat()
+            return path.parent, [Lying(path.name, (Found(path.name, found.st_size, found.st_mtime),))]
         files = _plain_files(path, self.limits)
-        unpacked = unpacked_files(files)
         zips = any(one.name.lower().endswith(".zip") for one in files)
-        if pattern is None and (unpacked or not zips):
-            return [(path, max((one.modified for one in unpacked), default=0.0))]
-        return [(path / one.name, one.modified) for one in newest_zips(files, pattern)]
+        if pattern is None and not zips:
+            return path, [Lying(UNPACKED, tuple(files_of(path, self.limits)))]
+        loose = files_of(path, self.limits) if pattern is None and unpacked_files(files) else []
+        return path, bundles_of(files, pattern, loose)
 
 
 @contextmanager

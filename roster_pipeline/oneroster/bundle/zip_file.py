@@ -8,7 +8,6 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,8 +43,7 @@ def opened_zip(path: Path, limits: BundleLimits) -> Iterator[Package]:
             picked, csv_names = pick_files(entries, limits.depth)
             members = {known: _member(archive, entries[name], limits) for known, name in picked.items()}
             _check_sizes([entries[name] for name in picked.values()], limits)
-            modified = datetime.fromtimestamp(before.st_mtime, UTC)
-            yield Package(members, csv_names, modified, lambda: _check_same(file, before))
+            yield Package(members, csv_names, lambda: _check_same(file, before))
 
 
 def _check_directory(file: BinaryIO, size: int, limits: BundleLimits) -> None:

@@ -1,0 +1,244 @@
+"""The age of the source is part of every night: told in report, history and alert; old data archive nobody."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.desk.standing import said_of_happening
+from roster_pipeline.directory import alerts, tenants
+from roster_pipeline.directory.briefing import brief, latest_sync
+from roster_pipeline.directory.happenings import happenings
+from roster_pipeline.evening.reporting import report_of
+from roster_pipeline.evening.watching import watch
+from roster_pipeline.report import SyncReport
+from roster_pipeline.report.render import render
+from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline_tests.oneroster_bundle.writing import as_zip
+from roster_pipeline_tests.scenarios.conftest import EVERYTHING, Town
+from roster_pipeline_tests.scenarios.test_alerts import mails
+
+DAY = 86_400
+
+
+def by_csv(town: Town, path: Path, **settings: Any) -> None:
+    town.set_connection(url=f"file://{path}", token_url=None)
+    town.add_school(report_to=["it@example.org"], **settings)
+
+
+def export(town: Town, path: Path, days: float = 0, mode: Any = "bulk", since: datetime | None = None) -> None:
+    """A bundle of how the SIS is now, written so many days ago; a folder of files where the name is no zip."""
+    path.parent.mkdir(exist_ok=True)
+    write_csv_bundle(town.people, path, version="1.1", mode=mode, since=since)
+    age(path, days)
+
+
+def age(path: Path, days: float) -> None:
+    at = time.time() - days * DAY
+    for file in [path] if path.is_file() else list(path.iterdir()):
+        os.utime(file, (at, at))
+
+
+def report(town: Town) -> SyncReport:
+    with town.database.begin() as conn:
+        return report_of(brief(conn, latest_sync(conn, "lincoln") or 0))
+
+
+def old(town: Town) -> tuple[str, ...]:
+    """What is wrong with the age of what was read last."""
+    facts = report(town).connection
+    assert facts is not None
+    return facts.old
+
+
+def open_causes(town: Town) -> list[str]:
+    with town.database.begin() as conn:
+        return [one.cause for one in alerts.open_alerts(conn)]
+
+
+def back(town: Town, days: int) -> None:
+    """So many days pass without a change of the source."""
+    with town.database.begin() as conn:
+        conn.execute(
+            text("update pull set unchanged_since = unchanged_since - :days * interval '1 day'"), {"days": days}
+        )
+
+
+@pytest.mark.parametrize("name", ["roster.zip", "out/roster.zip", "loose"])
+def test_a_bundle_of_three_weeks_ago_is_told_in_the_report_the_history_and_one_alert(
+    town: Town, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    by_csv(town, path.parent if name.startswith("out") else path)
+    export(town, path)
+    town.evening()
+    assert not town.problems
+    assert open_causes(town) == []
+    leaver = town.people.people_of("sch-1", "student")[0].sourced_id
+    town.people.remove(leaver)
+    export(town, path)
+    age(path, 21)
+    with town.database.begin() as conn:  # as if it had been read three weeks ago for the first time
+        conn.execute(
+            text("""update pull set proof = jsonb_set(proof, '{age,newest}', '"2020-01-01T00:00:00+00:00"')""")
+        )
+    for _ in range(2):
+        assert town.evening()["archived"] == 0
+    told = report(town)
+    assert told.connection is not None
+    assert told.connection.problems == ("source-old:21 days",)
+    mail = render(told)
+    assert "the source is old" in mail.subject
+    assert "The bundle was written long ago, and nothing newer came (21 days)." in " ".join(mail.text.split())
+    assert "21 days before" in mail.text
+    with town.database.begin() as conn:
+        line = happenings(conn, tenants.get_school(conn, "lincoln").id)[0]
+    assert said_of_happening(line, "lincoln").badge in ("Old source", "Held")
+    assert "21 days old" in said_of_happening(line, "lincoln").source
+    assert open_causes(town) == ["source_stale"]
+    assert watch(town.database, datetime.now(UTC)).cleared == 0, "a finished sync is no answer to it"
+    assert [subject for subject, _ in mails(town)] == ["Lincoln: the source of the roster looks old"]
+    town.people.add("student", "sch-1")
+    export(town, path)
+    assert town.evening()["archived"] == 1
+    assert "source_stale" not in open_causes(town)
+    assert mails(town)[-1][0] == "Lincoln: the source is up to date again"
+
+
+@pytest.mark.parametrize(("source", "limit"), [("bundle", 7), ("api", 14)])
+def test_a_source_that_says_the_same_for_long_is_told_and_archives_nobody_without_an_approval(
+    town: Town, tmp_path: Path, source: str, limit: int
+) -> None:
+    stay = {"rostered": True, "auto_update": True, "archive": False}
+    if source == "bundle":
+        by_csv(town, tmp_path / "roster.zip", students=stay)
+        export(town, tmp_path / "roster.zip")
+    else:
+        town.add_school(report_to=["it@example.org"], students=stay)
+    town.evening()
+    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
+    if source == "bundle":
+        export(town, tmp_path / "roster.zip")
+    town.evening()
+    back(town, limit - 1)
+    town.evening()
+    assert old(town) == ()
+    assert open_causes(town) == []
+    back(town, 1)
+    town.set_school("lincoln", students=EVERYTHING)
+    night = town.evening()
+    assert (night["archived"], night["held"]) == (0, 1)
+    (said,) = old(town)
+    assert f"for {limit} days, since " in said
+    (held,) = [one for one in report(town).held if one.rows]
+    assert "source_stale" in {found.guard for found in held.findings}
+    assert open_causes(town) == ["source_stale"]
+    town.people.rename(town.people.people_of("sch-1", "student")[0].sourced_id)
+    if source == "bundle":
+        export(town, tmp_path / "roster.zip")
+    assert town.evening()["archived"] == 1
+    assert old(town) == ()
+    assert open_causes(town) == []
+
+
+def test_a_school_on_holiday_hears_of_no_old_source(town: Town, tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    window = {"first": today - timedelta(days=1), "last": date.max.replace(year=2990), "kind": "blackout"}
+    by_csv(town, tmp_path / "roster.zip", guards={"windows": [window]})
+    export(town, tmp_path / "roster.zip", days=21)
+    town.evening()
+    assert open_causes(town) == []
+    assert mails(town) == []
+    town.set_school("lincoln", guards={"windows": []})
+    town.evening()
+    assert open_causes(town) == ["source_stale"]
+    town.set_school("lincoln", guards={"bundle_age_days": 30})
+    town.evening()
+    assert open_causes(town) == [], "a school whose export runs monthly says so"
+
+
+PUT_BACK: dict[str, Callable[[Path, Path], object]] = {
+    "as it was": lambda old, to: shutil.copy2(old, to),
+    "with the time of the copy": lambda old, to: shutil.copy(old, to),
+    "under another name": lambda old, to: shutil.copy2(old, to.with_name("again.zip")),
+}
+
+
+@pytest.mark.parametrize("how", list(PUT_BACK))
+def test_an_older_zip_that_was_put_back_archives_nobody_tonight_and_tomorrow(
+    town: Town, tmp_path: Path, how: str
+) -> None:
+    out = tmp_path / "out"
+    by_csv(town, out)
+    export(town, out / "roster.zip", days=1)
+    shutil.copy2(out / "roster.zip", tmp_path / "kept.zip")
+    town.evening()
+    for _ in range(5):
+        town.people.add("student", "sch-1")
+    export(town, out / "roster.zip")
+    town.evening()
+    students = town.active()
+    (out / "roster.zip").unlink()
+    PUT_BACK[how](tmp_path / "kept.zip", out / "roster.zip")
+    for _ in range(2):
+        night = town.evening()
+        assert (night["archived"], town.active()) == (0, students)
+        assert report(town).connection.problems == ("source-older-than-before",)  # type: ignore[union-attr]
+    assert open_causes(town) == ["source_stale"]
+    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
+    (out / "roster.zip").unlink(missing_ok=True)
+    export(town, out / "new.zip")
+    assert town.evening()["archived"] == 1
+    assert open_causes(town) == []
+
+
+def set_back(town: Town, sourced_id: str, **fields: Any) -> None:
+    """A record as it was in 2020."""
+    person = town.people.person(sourced_id)._replace(modified="2020-01-01T00:00:00.000Z", **fields)
+    with town.people.lock:
+        town.people.changed[person.row] = person
+        town.people.revision += 1
+
+
+@pytest.mark.parametrize("source", ["api", "bundle"])
+def test_data_that_were_set_back_to_an_earlier_day_archive_nobody(town: Town, tmp_path: Path, source: str) -> None:
+    path = tmp_path / "roster.zip"
+
+    def night() -> dict[str, int]:
+        if source == "bundle":
+            export(town, path, mode="delta", since=datetime(2019, 1, 1, tzinfo=UTC))
+            with_bulk_manifest(path)
+        return town.evening()
+
+    if source == "bundle":
+        by_csv(town, path)
+    else:
+        town.add_school()
+    night()
+    students = [one.sourced_id for one in town.people.people_of("sch-1", "student")]
+    for one in students[:4]:
+        set_back(town, one, given_name="Earlier")
+    town.people.remove(students[5])
+    for _ in range(2):
+        assert night()["archived"] == 0
+        assert report(town).connection.problems == ("source-older-than-before",)  # type: ignore[union-attr]
+    for one in students[6:12]:
+        town.people.rename(one, given_name="Today")
+    assert night()["archived"] == 1, "more is newer than older: the SIS lives on"
+
+
+def with_bulk_manifest(path: Path) -> None:
+    """The same files as a bulk bundle that has dates, as some systems write it."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["manifest.csv"] = files["manifest.csv"].replace(b",delta", b",bulk")
+    as_zip(path, files)

@@ -7,6 +7,7 @@ Secrets are not here: a connection's Client Secret lives encrypted in its own co
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import date, time
 from enum import StrEnum
 from functools import cache
@@ -65,6 +66,28 @@ def _email(address: str) -> str:
         return validate_email(address, check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError as problem:
         raise ValueError("this is not an e-mail address") from problem
+
+
+LONGEST_NAME = 200
+MOST_RECIPIENTS = 20
+"""Of one school's report. Checked where settings are saved, so that what was saved before can still be read."""
+TOO_MANY_RECIPIENTS = f"Name at most {MOST_RECIPIENTS} recipients; for more people use one address of a mailing list."
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories: line breaks, and signs that turn the direction of a text or are not seen at all."""
+
+
+def display_name(name: str) -> str:
+    """The name of a school or district as it is kept: NFC, no blank at the ends.
+
+    It stands in subjects of mails and in headlines, so ValueError, for people, where it is empty, over `LONGEST_NAME`
+    characters, or holds `UNPRINTABLE` ones.
+    """
+    plain = unicodedata.normalize("NFC", name).strip()
+    if not plain or len(plain) > LONGEST_NAME:
+        raise ValueError(f"Write a name of at most {LONGEST_NAME} characters.")
+    if any(unicodedata.category(sign) in UNPRINTABLE for sign in plain):
+        raise ValueError("Write the name in one line, without invisible characters or ones that turn its direction.")
+    return plain
 
 
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

@@ -90,7 +90,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @access.command("link", epilog=examples("roster access link ann@riverside.example"))
 def link(email: Email, who: Who = None) -> None:
-    """Print a link that signs somebody in, once, within 15 minutes."""
+    """Print a link that signs somebody in, once, within an hour."""
     import os
 
     from roster_pipeline.console.config import config_from
@@ -101,5 +101,5 @@ def link(email: Email, who: Who = None) -> None:
         config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"])
         with database.begin() as opened:
             token = link_for(opened, email, who=who_asks(who))
-    note("Whoever has this link is signed in as this person. It works once, within 15 minutes.")
+    note("Whoever has this link is signed in as this person. It works once, within an hour.")
     say(link_address(config, token))

@@ -52,6 +52,16 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
     note(f"No sync links person {number} to the record again, until: roster person link {number} {record}")
 
 
+@person.command("home", epilog=examples("roster person home 42 u-1003 --connection sis --reason 'their new school'"))
+def home(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
+    """Say which of a person's records their fields follow, whatever ranks first."""
+    from roster_pipeline.directory import people, tenants
+
+    with _by_hand(who, reason) as (opened, said):
+        people.choose_home(opened, tenants.get_connection(opened, connection), number, record, **said)
+    note(f"The fields of person {number} follow this record, from the next sync of {connection} on.")
+
+
 @person.command("unlink-leavers", epilog=examples("roster person unlink-leavers oak --reason 'new ids every year'"))
 def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
     """Say of all leavers whose ids came as somebody else in the newest plan that the records are not theirs."""

@@ -45,7 +45,7 @@ def show(
     from roster_pipeline.desk.plan_summary import summary_of
     from roster_pipeline.directory import plans, tenants
     from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.roster.reasons import ID_REUSED
+    from roster_pipeline.roster.reasons import ID_REUSED, OTHER_CONNECTION
 
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)
@@ -62,6 +62,7 @@ def show(
         return
     print_lines([line for line in lines if everything or action or line.action != QUIET])
     _print_doubted([line for line in lines if line.reason == ID_REUSED], school)
+    _print_waiting([line for line in lines if line.reason == OTHER_CONNECTION], school)
     _print_summary(summary)
 
 
@@ -88,13 +89,22 @@ def _print_doubted(lines: list[Line], school: SchoolRow) -> None:
     """Persons and records of the links that a person must say something about, and how to say it."""
     if not lines:
         return
-    numbers = [(line.row, line.person_id, line.sourced_ids) for line in lines]
-    say("\nIds that came as somebody else", style="bold")
-    print_table(("row", "person", "record"), numbers)
+    _print_pairs("Ids that came as somebody else", lines, school)
+    say(f"Somebody else, wherever the person has left: roster person unlink-leavers {school.key} --reason '...'")
+
+
+def _print_waiting(lines: list[Line], school: SchoolRow) -> None:
+    """Persons and records of the matches that the district's manager has to settle."""
+    if lines:
+        _print_pairs("Records that may be people whom another connection knows", lines, school)
+
+
+def _print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:
+    say(f"\n{title}", style="bold")
+    print_table(("row", "person", "record"), [(line.row, line.person_id, line.sourced_ids) for line in lines])
     of = f"--connection {school.connection.key} --reason '...'"
     say(f"Somebody else:   roster person unlink PERSON RECORD {of}")
     say(f"The same person: roster person link PERSON RECORD {of}")
-    say(f"Somebody else, wherever the person has left: roster person unlink-leavers {school.key} --reason '...'")
 
 
 def _print_summary(summary: PlanSummary) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,7 @@ from roster_pipeline.console.headers import Headers
 from roster_pipeline.console.page import database
 from roster_pipeline.console.pages import (
     access,
+    account,
     audit,
     history,
     holds,
@@ -42,6 +44,7 @@ from roster_pipeline.directory.database import Database, DirectoryError
 PAGES = (
     new_school,  # before the school of that key
     access,
+    account,
     audit,
     history,
     holds,
@@ -83,6 +86,7 @@ def create_app(config: Config) -> Starlette:
     app.router.redirect_slashes = False  # it would send people to whatever host a request names
     app.state.config = config
     app.state.database = opened
+    app.state.streams = Counter()
     return app
 
 

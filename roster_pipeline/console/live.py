@@ -6,6 +6,7 @@ Every event has a number, so that a browser that lost the stream gets what came 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from roster_pipeline.console.access import viewer
+from roster_pipeline.console.limits import TooMany
 from roster_pipeline.console.session import still_there
 from roster_pipeline.directory.errors import DirectoryError
 
@@ -24,6 +27,9 @@ WHO_EVERY = 5.0
 """Seconds after which it is looked up whether the session still goes on; who was signed out sees no more."""
 LONGEST = 900.0
 """Seconds after which a stream ends by itself. The browser comes again, and is asked again who it is."""
+MOST_STREAMS = 8
+"""At once, of one person and console process: each looks into the database twice a second."""
+TRY_AGAIN_SECONDS = 60
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -49,9 +55,22 @@ Look = Callable[[str], Seen]
 
 
 def stream(request: Request, look: Look) -> StreamingResponse:
-    """The answer to an EventSource. look: asked again and again, in a thread."""
+    """The answer to an EventSource. look: asked again and again, in a thread. Raises TooMany beyond `MOST_STREAMS`."""
+    going: Counter[int] = request.app.state.streams
+    account = viewer(request).account_id
+    if going[account] >= MOST_STREAMS:
+        raise TooMany(TRY_AGAIN_SECONDS)
+
+    async def counted() -> AsyncIterator[str]:
+        going[account] += 1
+        try:
+            async for event in _events(request, look, request.headers.get("last-event-id", "")):
+                yield event
+        finally:
+            going[account] -= 1
+
     return StreamingResponse(
-        _events(request, look, request.headers.get("last-event-id", "")),
+        counted(),
         media_type="text/event-stream",
         headers=HEADERS,
     )

@@ -37,11 +37,17 @@ from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.trials import Trial
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
-from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.settings import (
+    MOST_RECIPIENTS,
+    TOO_MANY_RECIPIENTS,
+    ConnectionSettings,
+    SchoolSettings,
+    display_name,
+)
 
 NAME = "school-name"
+REPORT_TO = "school-report_to"
 SCHOOL_ID = "school-school_id"
-LONGEST_NAME = 200
 SECRET_IS_LOST = "Type it again: a secret never comes back with the page, so what you typed is gone."  # noqa: S105
 Errors = dict[str, str]
 ALWAYS_SHOWN = {"connection-sis", "connection-url", "connection-client_id"}
@@ -89,13 +95,17 @@ def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
     school, errors = stored.school, came.errors
     connection = _connection(came, school.connection.settings) if may_connect else None
     name = values.get(NAME, school.name).strip()
-    if not name or len(name) > LONGEST_NAME:
-        errors[NAME] = f"Write a name of at most {LONGEST_NAME} characters."
+    try:
+        name = display_name(name)
+    except ValueError as problem:
+        errors[NAME] = str(problem)
     settings: SchoolSettings | None = None
     try:
         settings = SchoolSettings.model_validate(plain_school(values, school.settings.model_dump(mode="json")))
     except ValidationError as problem:
         errors |= errors_of(problem, SCHOOL, values)
+    if settings is not None and len(settings.report_to) > MOST_RECIPIENTS:
+        errors[REPORT_TO] = TOO_MANY_RECIPIENTS
     if errors or settings is None:
         return came, None
     secret = str(given.get("secret", "")) if may_connect else ""

@@ -56,11 +56,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who may sign in, with everything they may see."""
+    """Somebody who may sign in, with everything they may see. bound: to a subject of an identity provider."""
 
     id: int
     email: str
     name: str
+    bound: bool
     operator: bool
     districts: frozenset[int]
     schools: frozenset[int]
@@ -218,6 +219,7 @@ def _one(conn: Connection, condition: ColumnElement[bool]) -> Account | None:
             account.c.id,
             account.c.email,
             account.c.name,
+            account.c.subject.is_not(None).label("bound"),
             func.bool_or(access_grant.c.role == OPERATOR).label("operator"),
             func.array_agg(access_grant.c.district_id).label("districts"),
             func.array_agg(access_grant.c.school_id).label("schools"),

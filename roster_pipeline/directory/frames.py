@@ -54,7 +54,10 @@ LINKS: dict[str, Kind] = {
     "home": "bool",
     "version": "text",
     "confirmed": "bool",
+    "home_by_hand": "bool",
 }
+CONNECTIONS: dict[str, Kind] = {"connection_id": "int", "of_district": "bool", "rank": "int"}
+AFFILIATIONS: dict[str, Kind] = {"person_id": "int", "connection_id": "int", "since": "int"}
 APART: dict[str, Kind] = {"sourced_id": "text", "person_id": "int"}
 MEMBERS: dict[str, Kind] = {
     "person_id": "int",
@@ -68,17 +71,49 @@ MEMBERS: dict[str, Kind] = {
 }
 
 
+_CONNECTIONS = """
+select c.id, coalesce(c.settings ->> 'controlled_by', 'school') = 'district',
+       (select r.place from jsonb_array_elements_text(d.settings -> 'home_ranking') with ordinality r(key, place)
+        where r.key = c.key)
+from connection c join district d on d.id = c.district_id
+where c.district_id = {district} order by c.id
+"""
+_AFFILIATIONS = """
+with affiliation as materialized (
+    select c.person_id, m.connection_id, min(m.created_at) filter (where m.status = 'active') as since
+    from candidate c cross join lateral (
+        select s.connection_id, m.created_at, m.status from membership m join school s on s.id = m.school_id
+        where m.district_id = {district} and m.person_id = c.person_id offset 0
+    ) m
+    group by 1, 2
+), elsewhere as materialized (
+    select person_id from affiliation where connection_id <> {connection}
+    union
+    select c.person_id from candidate c cross join lateral (
+        select from link l where l.person_id = c.person_id and l.connection_id <> {connection} offset 0
+    ) l
+)
+select person_id, connection_id, (extract(epoch from since) * 1000000)::bigint
+from affiliation where person_id in (select person_id from elsewhere) order by 1, 2
+"""
+_NONE = "select null, null, null where {district} <> {district} and {connection} <> {connection}"
+"""In a district with one connection nobody is known by another."""
+
+
 @dataclass(frozen=True)
 class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the change log's, at the moment of reading.
 
-    apart: which records of this connection somebody said are not which of these people.
+    apart: which records of this connection somebody said are not which of these people. connections, affiliations: as
+    `DirectoryFrames` has them.
     """
 
     people: pd.DataFrame
     links: pd.DataFrame
     apart: pd.DataFrame
     members: pd.DataFrame
+    connections: pd.DataFrame
+    affiliations: pd.DataFrame
     position: int
 
 
@@ -102,12 +137,17 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     apart = read_frame(conn, _apart(), APART, district=school.district_id, connection=school.connection.id)
     members = read_frame(conn, _members(), MEMBERS, district=school.district_id, school=school.id)
+    connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
+    elsewhere = {"district": school.district_id, "connection": school.connection.id}
+    affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **elsewhere)
     position = conn.scalar(text("select case when is_called then last_value else 0 end from change_log_position_seq"))
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,
         apart=apart,
         members=members.set_index("person_id"),
+        connections=connections,
+        affiliations=affiliations,
         position=int(position or 0),
     )
 

@@ -118,7 +118,7 @@ def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
             "where m.district_id = :district and m.person_id = :person order by s.key"
         ),
         links=rows(
-            "select c.key as connection, l.sourced_id, l.home, l.version, l.confirmed from link l "
+            "select c.key as connection, l.sourced_id, l.home, l.home_by_hand, l.version, l.confirmed from link l "
             "join connection c on c.id = l.connection_id "
             "where l.district_id = :district and l.person_id = :person order by l.home desc, c.key, l.sourced_id"
         ),

@@ -1,4 +1,5 @@
-"""What people do to people by hand: link, exclude, lock, edit, archive, restore, add. Each is audited with its reason.
+"""What people do to people by hand: link, choose a home, exclude, lock, edit, archive, restore, add. Each is audited
+with its reason.
 
 Every change takes the district's lock and raises the row's revision, so a plan made before it is not applied.
 """
@@ -21,6 +22,12 @@ OWN_LINK = """
 select true from link
 where connection_id = :connection and sourced_id = :sourced_id and person_id = :person and district_id = :district
 """
+WAITING = """
+select true from plan_row r join plan p on p.id = r.plan_id join school s on s.id = p.school_id
+where r.reason = 'other_connection' and r.person_id = :person and :sourced_id = any(r.sourced_ids)
+  and p.district_id = :district and s.connection_id = :connection and p.state = 'planned' limit 1
+"""
+"""A record that may be this person, which somebody has to say."""
 _GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
 UNLINK = (
     "insert into apart (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
@@ -100,12 +107,34 @@ def unlink(
 ) -> None:
     """Say that a record of the SIS is not this person: no sync links the two again, only `link` does.
 
-    Another link becomes the home. Raises NoSuchLink.
+    Another link becomes the home. The record is linked to them, or waits for somebody to say whether it is theirs.
+    Raises NoSuchLink.
+    """
+    given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
+    if conn.scalar(text(OWN_LINK), given) is None and conn.scalar(text(WAITING), given) is None:
+        raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")
+    unlink_pairs(conn, connection, [(person_id, sourced_id)], who=who, reason=reason)
+
+
+def choose_home(
+    conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
+) -> None:
+    """Say which of a person's records their fields follow, until another is chosen or the record goes.
+
+    The fields themselves follow with the next sync of that connection. Raises UnknownPerson, NoSuchLink.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     if conn.scalar(text(OWN_LINK), given) is None:
-        raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")
-    unlink_pairs(conn, connection, [(person_id, sourced_id)], who=who, reason=reason)
+        raise NoSuchLink(
+            f"Person {person_id} has no link to this record.",
+            f"Link it first, if it is theirs: roster person link {person_id} {sourced_id}",
+        )
+    this = "(connection_id = :connection and sourced_id = :sourced_id)"
+    conn.execute(
+        text(f"update link set home = {this}, home_by_hand = {this} where person_id = :person"),  # noqa: S608
+        given,
+    )
+    _touched(conn, given, "home chosen", who, reason, {"connection": connection.key})
 
 
 def unlink_pairs(
@@ -287,6 +316,6 @@ def _set_status(
 
 
 __all__ = [
-    "LinkTaken", "NoSuchField", "NoSuchLink", "NotAMember", "Person", "UnknownPerson", "add", "archive", "edit",
-    "exclude", "get_person", "include", "link", "list_members", "lock", "restore", "unlink", "unlock",
+    "LinkTaken", "NoSuchField", "NoSuchLink", "NotAMember", "Person", "UnknownPerson", "add", "archive", "choose_home",
+    "edit", "exclude", "get_person", "include", "link", "list_members", "lock", "restore", "unlink", "unlock",
 ]  # fmt: skip

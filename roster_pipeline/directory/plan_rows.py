@@ -22,9 +22,11 @@ _HELD = "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is dist
 _FROM = """
 from plan_row r
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action
-left join person p on p.id = r.person_id and p.district_id = :district
+left join person p on p.id = r.person_id and p.district_id = :district and r.reason <> 'other_connection'
 where r.plan_id = :plan
 """
+"""Of somebody whom another connection knows a school sees nothing, and finds nothing by searching, until the match is
+settled."""
 _SEARCHED = (
     "lower(concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, p.email, "
     "p.username, p.number, array_to_string(r.sourced_ids, ' '), "

@@ -29,6 +29,11 @@ def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int
     return int(used), max(1, math.ceil(seconds))
 
 
+def forget(conn: Connection, name: str, key: str) -> None:
+    """Begin anew: uses of `name` by `key` so far do not count any more."""
+    conn.execute(delete(rate).where(rate.c.name == name, rate.c.key_hash == _hash(key)))
+
+
 def sweep(conn: Connection) -> int:
     """Forget windows that are over. Returns how many."""
     old = select(rate.c.name, rate.c.key_hash).where(rate.c.until <= func.now()).with_for_update(skip_locked=True)

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, select, update
 
 from roster_pipeline.directory.errors import DirectoryError
-from roster_pipeline.directory.tables import connection
+from roster_pipeline.directory.tables import connection, trial
 
 SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
 REFERENCE = "env:"
@@ -68,12 +68,15 @@ def unseal(sealed: str, key_file: Path | None = None) -> str:
 def rotate(conn: Connection, old: str, new: str) -> int:
     """Seal every stored secret anew. Returns how many. Raises WrongKey and changes nothing if one cannot be opened."""
     before, after = _fernet(old), _fernet(new)
-    rows = conn.execute(select(connection.c.id, connection.c.secret).with_for_update()).all()
-    sealed = [(id_, secret) for id_, secret in rows if secret and not secret.startswith(REFERENCE)]
-    for id_, secret in sealed:
-        fresh = after.encrypt(_opened(secret, before).encode()).decode()
-        conn.execute(update(connection).where(connection.c.id == id_).values(secret=fresh))
-    return len(sealed)
+    number = 0
+    for table in (connection, trial):
+        rows = conn.execute(select(table.c.id, table.c.secret).with_for_update()).all()
+        sealed = [(id_, secret) for id_, secret in rows if secret and not secret.startswith(REFERENCE)]
+        for id_, secret in sealed:
+            fresh = after.encrypt(_opened(secret, before).encode()).decode()
+            conn.execute(update(table).where(table.c.id == id_).values(secret=fresh))
+        number += len(sealed)
+    return number
 
 
 def _key(key_file: Path | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Update, delete, func, insert, select, update
 
@@ -69,6 +69,31 @@ def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) ->
     if row.stale and used:
         conn.execute(_own(token).values(seen_at=func.now()))
     return Session(owner, row.told)
+
+
+@dataclass(frozen=True)
+class Open:
+    """One session of an account, for its own eyes. here: the one that asks."""
+
+    began_at: datetime
+    seen_at: datetime
+    here: bool
+
+
+def open_of(conn: Connection, account_id: int, token: str, idle: timedelta) -> list[Open]:
+    """The sessions of an account that are still good, the last used first."""
+    query = select(console_session.c.created_at, console_session.c.seen_at, console_session.c.token_hash).where(
+        console_session.c.account_id == account_id,
+        console_session.c.expires_at > func.now(),
+        console_session.c.seen_at > func.now() - idle,
+    )
+    rows = conn.execute(query.order_by(console_session.c.seen_at.desc())).all()
+    return [Open(row.created_at, row.seen_at, row.token_hash == hashed(token)) for row in rows]
+
+
+def end_all(conn: Connection, account_id: int) -> int:
+    """End every session of an account. Returns how many."""
+    return conn.execute(delete(console_session).where(console_session.c.account_id == account_id)).rowcount
 
 
 def kept_of(conn: Connection, account_id: int) -> list[str]:

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from roster_pipeline.directory.sessions import hashed, new_token
 from roster_pipeline.directory.tables import oidc_attempt, sign_in_link
 
-LINK_LASTS = timedelta(minutes=15)
+LINK_LASTS = timedelta(hours=1)
+"""As long as a mail may be held back by a server that does not know ours yet."""
 ATTEMPT_LASTS = timedelta(minutes=10)
 """For the way to the identity provider and back, a second factor included."""
 LINKS_KEPT = timedelta(days=1)
@@ -47,9 +48,14 @@ def use_link(conn: Connection, token: str) -> int | None:
     account_id = conn.scalar(used.returning(sign_in_link.c.account_id))
     if account_id is None:
         return None
-    others = update(sign_in_link).where(sign_in_link.c.account_id == account_id, sign_in_link.c.used_at.is_(None))
-    conn.execute(others.values(used_at=func.now()))
+    use_up(conn, int(account_id))
     return int(account_id)
+
+
+def use_up(conn: Connection, account_id: int) -> None:
+    """Make every open link of an account useless."""
+    open_ = update(sign_in_link).where(sign_in_link.c.account_id == account_id, sign_in_link.c.used_at.is_(None))
+    conn.execute(open_.values(used_at=func.now()))
 
 
 def begin_attempt(conn: Connection, visit: str, attempt: Attempt) -> str:

@@ -70,10 +70,11 @@ STAGE_HOMES = """
 create temporary table moving on commit drop as
 select a.person_id, a.changes -> 'home' ->> 1 as first from applying a
 where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes ? 'home' and not exists (
-    select from link h where h.person_id = a.person_id and h.home and h.connection_id <> :connection
+    select from link h
+    where h.person_id = a.person_id and h.home and h.sourced_id is distinct from a.changes -> 'home' ->> 0
 )
 """
-"""People whose home the plan moves. A home in another connection is not ours to take away."""
+"""People whose home the plan moves; who has another one by now than the plan says keeps it."""
 
 STAGE_REST = """
 create temporary table counting on commit drop as
@@ -170,7 +171,9 @@ where n.fresh or not exists (
 )
 """
 MOVE_HOMES = """
-update link l set home = (l.connection_id = :connection and l.sourced_id = m.first)
+update link l set home = (l.connection_id = :connection and l.sourced_id = m.first),
+    home_by_hand = l.connection_id = :connection and l.sourced_id = m.first and exists (
+        select from link h where h.person_id = m.person_id and h.connection_id = :connection and h.home_by_hand)
 from moving m
 where l.person_id = m.person_id and l.district_id = :district
   and l.home <> (l.connection_id = :connection and l.sourced_id = m.first)

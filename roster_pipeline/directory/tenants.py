@@ -15,7 +15,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.tables import connection, district, school
-from roster_pipeline.settings import ConnectionSettings, DistrictSettings, SchoolSettings
+from roster_pipeline.settings import (
+    MOST_RECIPIENTS,
+    TOO_MANY_RECIPIENTS,
+    ConnectionSettings,
+    DistrictSettings,
+    SchoolSettings,
+    display_name,
+)
 
 
 class UnknownKey(DirectoryError):
@@ -35,6 +42,10 @@ class KeyTaken(DirectoryError):
         super().__init__(f"There is already a {kind} {key}.", f"Choose another key{change}")
         self.kind = kind
         self.key = key
+
+
+class RefusedSetting(DirectoryError):
+    """A name or a setting that is well formed, and yet not one we keep."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,8 @@ class SchoolRow:
 
 
 def add_district(conn: Connection, key: str, name: str) -> DistrictRow:
-    """Make a district. Raises KeyTaken."""
+    """Make a district. Raises KeyTaken, RefusedSetting."""
+    name = _name(name)
     return DistrictRow(_added(conn, district, "district", key, name=name), key, name)
 
 
@@ -116,8 +128,9 @@ def set_connection(
 
 
 def add_school(conn: Connection, connection_key: str, key: str, name: str, settings: SchoolSettings) -> SchoolRow:
-    """Make a school of a connection. Raises UnknownKey, KeyTaken."""
+    """Make a school of a connection. Raises UnknownKey, KeyTaken, RefusedSetting."""
     source = get_connection(conn, connection_key)
+    _check_recipients(settings)
     document = settings.model_dump(mode="json")
     _added(
         conn,
@@ -126,25 +139,38 @@ def add_school(conn: Connection, connection_key: str, key: str, name: str, setti
         key,
         district_id=source.district_id,
         connection_id=source.id,
-        name=name,
+        name=_name(name),
         settings=document,
     )
     return get_school(conn, key)
 
 
 def set_school(conn: Connection, key: str, settings: SchoolSettings | None = None, name: str | None = None) -> None:
-    """Replace a school's settings, its name, or both. Raises UnknownKey."""
+    """Replace a school's settings, its name, or both. Raises UnknownKey, RefusedSetting."""
     values: dict[str, Any] = {"updated_at": func.now()}
     news = []
     if settings is not None:
+        _check_recipients(settings)
         values["settings"] = settings.model_dump(mode="json")
         news.append(school.c.settings != cast(values["settings"], JSONB))
     if name is not None:
-        values["name"] = name
-        news.append(school.c.name != name)
+        values["name"] = _name(name)
+        news.append(school.c.name != values["name"])
     values["revision"] = school.c.revision + case((or_(false(), *news), 1), else_=0)
     if not conn.execute(update(school).where(school.c.key == key).values(values)).rowcount:
         raise UnknownKey("school", key)
+
+
+def _name(name: str) -> str:
+    try:
+        return display_name(name)
+    except ValueError as problem:
+        raise RefusedSetting(str(problem)) from None
+
+
+def _check_recipients(settings: SchoolSettings) -> None:
+    if len(settings.report_to) > MOST_RECIPIENTS:
+        raise RefusedSetting(TOO_MANY_RECIPIENTS)
 
 
 def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None:

@@ -64,6 +64,8 @@ def plan_snapshot(
         links=loaded.links,
         members=loaded.members,
         apart=loaded.apart,
+        connections=loaded.connections,
+        affiliations=loaded.affiliations,
     )
     plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync)
     served = True

@@ -24,7 +24,8 @@ class Situation:
     or the record could not be used. known: matched to a person. excluded: that person is kept from the sync.
     member, active, archived_by_hand: the membership in this school. member_role_off: that membership is in a role
     that is not rostered. auto_update: the switch of the human's role. differs: fields or role. links: a link is new
-    or its home moves, or the sync takes over a membership. contacts_off: a stored contact must go.
+    or its home moves, or the sync takes over a membership. arrives: the home moves here from another connection.
+    contacts_off: a stored contact must go.
     restores_by_hand: the school lets the sync restore what was archived by hand.
     """
 
@@ -41,6 +42,7 @@ class Situation:
     differs: Flags
     links: Flags
     relinks: Flags
+    arrives: Flags
     contacts_off: Flags
     restores_by_hand: Flags
 
@@ -63,6 +65,7 @@ def decide(s: Situation) -> tuple[Words, Words]:
         (archived & s.archived_by_hand & ~s.restores_by_hand, "skip", "archived_by_hand"),
         (archived & s.archived_by_hand, "restore", "returned_by_hand"),
         (archived, "restore", "returned"),
+        (s.arrives, "update", "home_moved"),
         (s.differs & s.auto_update, "update", "changed"),
         (s.relinks, "update", "relinked"),
         (s.links, "update", "linked"),

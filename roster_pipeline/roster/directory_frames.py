@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -12,17 +12,31 @@ import pandas as pd
 from roster_pipeline.roster.frames import Flags
 
 
+def _connections() -> pd.DataFrame:
+    kinds = {"connection_id": "Int64", "of_district": "boolean", "rank": "Int64"}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
+
+
+def _affiliations() -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype="Int64") for name in ("person_id", "connection_id", "since")})
+
+
 @dataclass(frozen=True)
 class DirectoryFrames:
     """The directory as it stands.
 
     people: index person_id; PERSON_FIELDS, number_kind, number_connection_id, excluded, locked_fields (lists),
       revision: every person of the district that could match, by link, number or e-mail, or is a member here.
-    links: connection_id, sourced_id, person_id, home, version, confirmed (by hand): all links of those people, any
-      connection.
+    links: connection_id, sourced_id, person_id, home, version, confirmed (by hand), home_by_hand: all links of those
+      people, any connection.
     apart: sourced_id, person_id: which records of this connection somebody said are not which of those people.
     members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, CONTACT_FIELDS
       of this school.
+    connections: connection_id, of_district (only managers and operators may change it), rank (place in the district's
+      ranking of homes, or missing): all of the district. One that is not there is a school's own.
+    affiliations: person_id, connection_id, since: of those people whom another connection knows too, the connections
+      that have them in a school; since when the oldest membership that is active is there (a moment as a number), or
+      missing where none is active.
     """
 
     connection_id: int
@@ -30,6 +44,8 @@ class DirectoryFrames:
     links: pd.DataFrame
     members: pd.DataFrame
     apart: pd.DataFrame
+    connections: pd.DataFrame = field(default_factory=_connections)
+    affiliations: pd.DataFrame = field(default_factory=_affiliations)
 
     @cached_property
     def own_links(self) -> pd.DataFrame:

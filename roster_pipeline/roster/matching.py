@@ -8,7 +8,8 @@ An e-mail is weaker evidence than a number, for families share one. So it does n
 nor where only the family name agrees and the person is linked to another record already, of this SIS or of another one
 of the district: that is a brother or a sister far more often than the same human.
 
-A human is nobody whom somebody said that one of the records is not.
+A human is nobody whom somebody said that one of the records is not. Whom another connection knows takes more, or it
+waits for the district's manager (`connection_trust`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from roster_pipeline.roster.connection_trust import waits_for_manager
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.roster.frames import Array, Flags, Ints, column_of, repeated, strings, truth
 from roster_pipeline.roster.merging import NUMBER_SHARED
-from roster_pipeline.roster.reasons import ID_REUSED
+from roster_pipeline.roster.reasons import ID_REUSED, OTHER_CONNECTION
 from roster_pipeline.roster.reused_ids import reused_ids
 from roster_pipeline.roster.traits import Named, Traits, named_people, numbered
 from roster_pipeline.roster.units import NOBODY, PROTECTED, Units, number_conflicts
@@ -68,6 +70,8 @@ def match(units: Units, directory: DirectoryFrames) -> Matched:
             else:
                 conflict[unit] = "several_matches"
                 doubtful |= set(who)
+    waits = waits_for_manager(units, person, by >= _NUMBER, directory)
+    conflict |= dict.fromkeys(np.flatnonzero(waits).tolist(), OTHER_CONNECTION)
     conflict |= _taken(person, by, here)
     return Matched(person, by, conflict, frozenset(doubtful))
 

@@ -140,6 +140,7 @@ def _situation(scene: Scene, found: Differences, homes: Homes) -> Situation:
         differs=found.any_of(ALL_FIELDS),
         links=moved | ~scene.of_member("managed"),
         relinks=moved & known_here,
+        arrives=homes.arrives,
         contacts_off=contact if not school.primary_contacts else np.zeros(count, dtype=bool),
         restores_by_hand=np.full(count, school.restore_archived_by_hand),
     )
@@ -149,7 +150,7 @@ def _changes(found: Differences, action: Words, reason: Words, auto: Flags) -> d
     """The field changes of each row that has some; of a skipped row those it would have, and of a doubted link."""
     changes: dict[int, dict[str, list[Any]]] = {}
     follows = (action == "create") | ((action == "restore") & auto) | (reason == "changed")
-    follows |= reason == "auto_update_off"
+    follows |= (reason == "auto_update_off") | ((reason == "home_moved") & auto)
     person = follows & ((reason != "joined_school") | auto)
     found.changes(person | (reason == ID_REUSED), PERSON_FIELDS, changes)
     found.changes(follows, MEMBERSHIP_FIELDS, changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ID_REUSED = "id_reused"
+ID_REUSED, OTHER_CONNECTION = "id_reused", "other_connection"
 REASONS: dict[str, str] = {
     # create
     "joined": "New in the SIS.",
@@ -11,6 +11,7 @@ REASONS: dict[str, str] = {
     "changed": "The SIS has other values.",
     "linked": "Found in the directory and linked to the SIS record for the first time.",
     "relinked": "The SIS gave this person a new id; the link follows.",
+    "home_moved": "Their fields follow this connection's record from now on, not another connection's.",
     "contacts_off": "Parent contacts were switched off; the stored contact is removed.",
     # restore
     "returned": "Back in the SIS after a sync had archived them.",
@@ -42,5 +43,7 @@ REASONS: dict[str, str] = {
     "match_taken": "Fits a person who already belongs to another record of this snapshot.",
     ID_REUSED: "The id is linked to a person with whom the record has nothing else in common. If it is somebody else "
     "now: roster person unlink. If it is the same person: roster person link.",
+    OTHER_CONNECTION: "Fits a person whom another connection knows, which this one cannot decide alone. "
+    "The district's manager says whether they are the same: roster person link, or person unlink.",
     "number_shared": "Shares a number with people who agree in nothing else.",
 }

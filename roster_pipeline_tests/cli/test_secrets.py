@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenants, trials
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.secrets import new_key, unseal
+from roster_pipeline.directory.secrets import new_key, seal, unseal
 from roster_pipeline_tests.cli.conftest import SECRET, Roster
+from roster_pipeline_tests.directory.building import one
 
 ADD = ("connection", "add", "other", "--district", "spring", "--url", "https://sis.example.org")
 
@@ -71,6 +72,18 @@ def test_rotating_the_key_of_the_folder_seals_anew_and_the_secret_stays(school: 
     os.environ["ROSTER_SECRET_KEY"] = path.read_text()
     assert unseal(stored(database)) == SECRET
     assert school("audit", "--json").data[0]["what"] == "secrets rotated"
+
+
+def test_rotating_seals_the_secrets_of_tests_anew_as_well(school: Roster, database: Database) -> None:
+    old, new = os.environ["ROSTER_SECRET_KEY"], new_key()
+    with database.begin() as conn:
+        oak = tenants.get_school(conn, "oak")
+        own = {"settings": oak.connection.settings, "school_settings": oak.settings, "form": {}, "typed": True}
+        trials.start(conn, oak, who="Ada", secret_sealed=seal("typed"), **own)
+    os.environ["ROSTER_SECRET_KEY"] = f"{new},{old}"
+    assert school("secrets", "rotate").code == 0
+    os.environ["ROSTER_SECRET_KEY"] = new
+    assert unseal(str(one(database, "select secret from trial"))) == "typed"
 
 
 def test_a_key_of_the_environment_is_rotated_to_the_first_one(school: Roster, database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from roster_pipeline.directory import accounts, asked_runs
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import OWNER, Browser, Console, Running
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console, Running
 from roster_pipeline_tests.directory.building import add_school
 
 SignedIn = Callable[[str], Browser]
@@ -63,10 +64,30 @@ def test_consoles_over_one_database_share_sessions_and_limits(
         with first.signed_in(OWNER) as browser, Browser(second) as other:
             other.cookies.update(browser.cookies)
             assert other.get("/schools/lincoln").status_code == 200
-        answers = [asked(console) for console in (first, second) * 3]
-    assert answers == [200] * 5 + [429]
+        answers = [asked(console, number) for number, console in enumerate((first, second) * 11)]
+    assert answers == [200] * 20 + [429] * 2
 
 
-def asked(console: Console) -> int:
+def asked(console: Console, number: int) -> int:
     with console.browser() as browser:
-        return browser.send_form("/sign-in", {"email": "nobody@example.org"}).status_code
+        return browser.send_form("/sign-in", {"email": f"nobody{number}@example.org"}).status_code
+
+
+def test_one_person_follows_only_so_many_streams_at_once(
+    going: None, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST_STREAMS", 2)
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    with owner.stream("GET", EVENTS) as one, owner.stream("GET", EVENTS) as two:
+        begun = [one.iter_lines(), two.iter_lines()]  # kept, or the streams would be closed with them
+        assert [next(lines) for lines in begun] == ["retry: 1000"] * 2
+        assert owner.get(EVENTS).status_code == 429
+        with manager.stream("GET", EVENTS) as other:
+            assert other.status_code == 200
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with owner.stream("GET", EVENTS) as again:
+            if again.status_code == 200:
+                break
+        time.sleep(0.05)
+    assert again.status_code == 200, "a stream that ended makes room"

@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from roster_pipeline.console.config import Config, ConsoleSettingsError, Oidc, config_from
+from roster_pipeline.console.sign_in.mail_link import send_link
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator.server import SimulatorThread
 from roster_pipeline_tests.cli.test_processes import free_port
@@ -88,6 +89,7 @@ WRONG = {
     "handed on by another": ({"claims": {"azp": "another"}}, "azp"),
     "of another issuer": ({"claims": {"iss": "https://accounts.google.com"}}, "InvalidIssuer"),
     "nobody": ({"claims": {"sub": None}}, "MissingRequiredClaim"),
+    "an empty subject": ({"claims": {"sub": " "}}, "names nobody"),
     "a foreign key": ({"another_key": True}, "InvalidSignature"),
     "an unknown key": ({"header": {"kid": "second"}}, "does not publish"),
     "unsigned": ({"algorithm": "none"}, "not signed with a public key"),
@@ -131,6 +133,13 @@ def test_the_address_may_come_from_userinfo_of_the_same_subject(console: Console
         assert "two people at once" in refusal(there_and_back(browser))
         issuer.userinfo = {"sub": "subject-1", "email": OWNER, "email_verified": True}
         assert there_and_back(browser).status_code == 303
+
+
+def test_a_word_of_the_token_verifies_no_address_of_userinfo(console: Console, issuer: Issuer) -> None:
+    issuer.claims = {"email": None, "email_verified": True}
+    issuer.userinfo = {"sub": "subject-1", "email": OWNER}
+    with console.browser() as browser:
+        assert "does not say that your e-mail address is verified" in refusal(there_and_back(browser))
 
 
 def test_a_key_that_was_exchanged_is_found(console: Console, issuer: Issuer) -> None:
@@ -183,6 +192,22 @@ def test_the_link_by_mail_is_off_where_there_is_a_provider(console: Console, env
         assert 'type="email"' not in shown
         browser.send_form("/sign-in", {"email": OWNER})
     assert one(console.database, "select count(*) from sign_in_link") == 0
+
+
+def test_an_account_that_signed_in_at_the_provider_is_sent_no_link(
+    console: Console, issuer: Issuer, environment: Path, database: Database
+) -> None:
+    """With both ways in on. A link from before the first sign-in there is of no use either."""
+    both = Config(console.config.database_url, url=console.config.url, oidc=console.config.oidc, mail_links=True)
+    send_link(database, both, OWNER, "/")
+    (before,) = every(database, "select used_at from sign_in_link")
+    assert before == (None,)
+    with console.browser() as browser:
+        assert there_and_back(browser).status_code == 303
+    assert one(database, "select count(*) from sign_in_link where used_at is null") == 0
+    send_link(database, both, OWNER, "/")
+    assert one(database, "select count(*) from sign_in_link") == 1
+    assert ("sign-in refused", OWNER) in every(database, "select what, who from audit")
 
 
 def test_a_well_kept_provider(database: Database, environment: Path, database_url: str) -> None:

@@ -111,7 +111,7 @@ def write_plan(
     dry_run: bool = False,
     position: int | None = None,
 ) -> int:
-    """A plan; revisions that a row does not give are the directory's present ones."""
+    """A plan; revisions that a row does not give are the directory's present ones, and so is a home that moves."""
     snapshot_id = snapshot_id or snapshot_of(database, school)
     held = held or {}
     with database.begin() as conn:
@@ -173,3 +173,6 @@ def _fill_revisions(conn: Connection, school: SchoolRow, rows: Sequence[dict[str
         if each["person_id"] is not None and each["membership_revision"] is None:
             query = "select revision from membership where person_id = :person and school_id = :school"
             each["membership_revision"] = conn.scalar(text(query), given)
+        if each["person_id"] is not None and "home" in each["changes"]:
+            query = "select sourced_id from link where person_id = :person and home"
+            each["changes"]["home"][0] = conn.scalar(text(query), given)

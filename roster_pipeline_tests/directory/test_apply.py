@@ -114,6 +114,25 @@ def test_the_home_moves_where_the_plan_says_so_and_nowhere_else(database: Databa
     assert every(database, "select sourced_id, home from link order by 1") == [("new", True), ("old", False)]
 
 
+def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_moved_meanwhile(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1"))
+    with database.begin() as conn:
+        other = add_school(conn, "roosevelt", connection="other")
+    person = person_of(database, "u1")
+    joining = row("create", person, changes={"role": "student"}, links=["x1"], new_links=["x1"])
+    sync_rows(database, other, joining)
+    home = "select sourced_id from link where home"
+    came = row("update", person, changes={"home": "x1"}, links=["x1"])
+    stale = write_plan(database, other, [came])
+    sync_rows(database, lincoln, row("update", person, changes={"home": "u2"}, links=["u2"], new_links=["u2"]))
+    apply_plan(database, stale, who="night")
+    assert every(database, home) == [("u2",)]
+    sync_rows(database, other, row("update", person, changes={"home": "x1"}, links=["x1"]))
+    assert every(database, home) == [("x1",)]
+
+
 def test_a_home_in_another_connection_is_left_alone(database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("u1"))
     with database.begin() as conn:

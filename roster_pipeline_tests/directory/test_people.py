@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, ledger, members, people, tenants
+from roster_pipeline.directory import audit, ledger, members, people, rollback, tenants
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -27,6 +27,7 @@ WHAT = (
     "record linked",
     "link confirmed",
     "record unlinked",
+    "home chosen",
     "person excluded",
     "person included",
     "field locked",
@@ -48,6 +49,7 @@ def _by_hand(conn: Connection, school: SchoolRow, person: int) -> dict[str, Call
         "record linked": lambda: people.link(conn, school.connection, person, "u2", **BY),
         "link confirmed": lambda: people.link(conn, school.connection, person, "u1", **BY),
         "record unlinked": lambda: people.unlink(conn, school.connection, person, "u1", **BY),
+        "home chosen": lambda: people.choose_home(conn, school.connection, person, "u1", **BY),
         "person excluded": lambda: people.exclude(conn, district, person, **BY),
         "person included": lambda: people.include(conn, district, person, **BY),
         "field locked": lambda: people.lock(conn, district, person, "email", **BY),
@@ -98,6 +100,43 @@ def test_the_first_link_is_home_and_a_home_that_goes_is_followed_by_another(
         assert [(each["sourced_id"], each["home"]) for each in people.get_person(conn, 1, ada).links] == [("u2", True)]
         with pytest.raises(people.NoSuchLink):
             people.unlink(conn, lincoln.connection, ada, "u1", **BY)
+
+
+def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_that_moves_it_ends_it(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    homes = f"select sourced_id, home_by_hand from link where person_id = {ada} and home"
+    with database.begin() as conn:
+        with pytest.raises(people.NoSuchLink, match="no link to this record"):
+            people.choose_home(conn, lincoln.connection, ada, "u2", **BY)
+        people.link(conn, lincoln.connection, ada, "u2", **BY)
+        people.choose_home(conn, lincoln.connection, ada, "u2", **BY)
+    assert every(database, homes) == [("u2", True)]
+    with database.begin() as conn:
+        people.choose_home(conn, lincoln.connection, ada, "u1", **BY)
+        other = add_school(conn, "roosevelt", connection="other")
+    assert every(database, homes) == [("u1", True)]
+    came = row("create", ada, changes={"role": "student", "home": "x1"}, links=["x1"], new_links=["x1"])
+    sync = sync_rows(database, other, came)
+    assert every(database, homes) == [("x1", False)]
+    rollback.roll_back(database, sync.sync_id, who="owner", reason="no")
+    assert every(database, homes) == [("u1", True)]
+
+
+def test_a_match_that_waits_may_be_said_to_be_somebody_else_and_nothing_else_that_is_not_linked(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    with database.begin() as conn:
+        other = add_school(conn, "roosevelt", connection="other")
+    waits = row("conflict", ada, reason="other_connection", matched_by="email", links=["x1"])
+    write_plan(database, other, [waits])
+    with database.begin() as conn:
+        for connection, record in ((other.connection, "x2"), (lincoln.connection, "x1")):
+            with pytest.raises(people.NoSuchLink):
+                people.unlink(conn, connection, ada, record, **BY)
+        people.unlink(conn, other.connection, ada, "x1", **BY)
+    assert every(database, "select sourced_id, person_id from apart") == [("x1", ada)]
+    assert every(database, "select sourced_id, home from link") == [("u1", True)]
 
 
 def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_says_so(

@@ -133,3 +133,27 @@ def test_the_ledger_says_when_and_whether_a_school_was_synced(database: Database
         assert ledger.last_sync_times(conn) == {lincoln.id: line.at}
         assert [change.entity for change in ledger.changes_of(conn, result.sync_id)] == ["person", "link", "membership"]
     assert one(database, "select count(distinct xid) from change_log") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "x" * 201, "Oak\nBcc: all@example.org", "Oak\u202eloohcS", "Oak\u200b", "a\u2028b"]
+)
+def test_a_name_that_could_mislead_a_reader_is_refused(database: Database, lincoln: SchoolRow, name: str) -> None:
+    with database.begin() as conn:
+        for refused in (
+            lambda: tenants.add_district(conn, "other", name),
+            lambda: tenants.add_school(conn, "sis", "other", name, SchoolSettings(school_id="2")),
+            lambda: tenants.set_school(conn, "lincoln", name=name),
+        ):
+            with pytest.raises(tenants.RefusedSetting):
+                refused()
+        assert tenants.get_school(conn, "lincoln").name == lincoln.name
+
+
+def test_a_report_has_at_most_twenty_recipients(database: Database, lincoln: SchoolRow) -> None:
+    many = [f"office{place}@example.org" for place in range(21)]
+    with database.begin() as conn:
+        tenants.set_school(conn, "lincoln", SchoolSettings(school_id="1", report_to=many[:20]))
+        with pytest.raises(tenants.RefusedSetting, match="at most 20"):
+            tenants.set_school(conn, "lincoln", SchoolSettings(school_id="1", report_to=many))
+        assert len(tenants.get_school(conn, "lincoln").settings.report_to) == 20

@@ -26,7 +26,7 @@ COMPLETE = SnapshotFacts(complete=True, mode="full", version="1.2")
 SIS = ConnectionSettings(url="https://sis.example.org")
 _PERSON = (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields", "revision")
 _MEMBER = (*MEMBERSHIP_FIELDS, *CONTACT_FIELDS, "status", "archived_by", "managed", "absent_syncs", "revision")
-LINK = ("connection_id", "sourced_id", "person_id", "home", "version", "confirmed")
+LINK = ("connection_id", "sourced_id", "person_id", "home", "version", "confirmed", "home_by_hand")
 ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 
 
@@ -97,6 +97,18 @@ class Directory:
         self.links: list[dict[str, Any]] = []
         self.apart: list[dict[str, Any]] = []
         self.members: dict[int, dict[str, Any]] = {}
+        self.connections: list[tuple[int, bool, int | None]] = []
+        self.affiliations: dict[tuple[int, int], int | None] = {}
+
+    def connection(self, connection: int, *, of_district: bool = False, rank: int | None = None) -> None:
+        """What is known of a connection of the district; one that is not told of is a school's own."""
+        self.connections = [each for each in self.connections if each[0] != connection]
+        self.connections.append((connection, of_district, rank))
+
+    def elsewhere(self, who: int, connection: int, since: int | None) -> int:
+        """Somebody is in a school of another connection; `since` None: archived there."""
+        self.affiliations[who, connection] = since
+        return who
 
     def person(self, sourced_id: str | None = None, *, number: str | None = None, **fields: Any) -> int:
         """Somebody, linked if a sourcedId is given. Names and number are those of `user` unless told otherwise."""
@@ -117,12 +129,15 @@ class Directory:
             self.link(who, sourced_id)
         return who
 
-    def link(self, who: int, sourced_id: str, connection: int = CONNECTION, *, confirmed: bool = False) -> None:
-        """One more record of a person; the first is the home record."""
-        home = not any(link["person_id"] == who and link["home"] for link in self.links)
-        self.links.append(
-            dict(zip(LINK, (connection, sourced_id, who, home, "1.2", confirmed), strict=True)),
-        )
+    def link(
+        self, who: int, sourced_id: str, connection: int = CONNECTION, *, confirmed: bool = False, by_hand: bool = False
+    ) -> None:
+        """One more record of a person; the first is the home record, and one that was made it by hand."""
+        theirs = [link for link in self.links if link["person_id"] == who]
+        home = by_hand or not any(link["home"] for link in theirs)
+        for link in theirs if by_hand else []:
+            link.update(home=False, home_by_hand=False)
+        self.links.append(dict(zip(LINK, (connection, sourced_id, who, home, "1.2", confirmed, by_hand), strict=True)))
 
     def unlink(self, who: int, sourced_id: str) -> None:
         """Say that a record is not this person; another one becomes the home record."""
@@ -149,12 +164,16 @@ class Directory:
 
     def frames(self) -> DirectoryFrames:
         """As planning reads it."""
+        active = {(who, CONNECTION): 100 for who, member in self.members.items() if member["status"] == "active"}
+        affiliations = [(*at, since) for at, since in (active | self.affiliations).items()]
         return DirectoryFrames(
             connection_id=CONNECTION,
             people=_frame(self.people, _PERSON),
             links=pd.DataFrame(self.links, columns=list(LINK)),
             members=_frame(self.members, _MEMBER),
             apart=pd.DataFrame(self.apart, columns=["sourced_id", "person_id"]),
+            connections=_numbers(self.connections, "connection_id", "of_district", "rank"),
+            affiliations=_numbers(affiliations, "person_id", "connection_id", "since"),
         )
 
     def plan(
@@ -193,9 +212,11 @@ class Directory:
             self.link(who, sourced_id)
         if "home" in changes:
             _, to = changes.pop("home")
-            for link in self.links:
-                if link["person_id"] == who:
-                    link["home"] = link["sourced_id"] == to and link["connection_id"] == CONNECTION
+            theirs = [link for link in self.links if link["person_id"] == who]
+            by_hand = any(link["home_by_hand"] and link["connection_id"] == CONNECTION for link in theirs)
+            for link in theirs:
+                link["home"] = link["sourced_id"] == to and link["connection_id"] == CONNECTION
+                link["home_by_hand"] = link["home"] and by_hand
         if "number" in changes:
             person.update(number_kind=row["number_kind"], number_connection_id=CONNECTION)
         if who not in self.members:
@@ -220,6 +241,10 @@ def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.Data
         elif name != "locked_fields":
             frame[name] = frame[name].astype("str")
     return frame
+
+
+def _numbers(rows: list[Any], *columns: str) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype("Int64")
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -205,6 +205,7 @@ class TestTheHomeRecord:
         who = directory.person("far", number="7")
         directory.links[0]["connection_id"] = 2
         directory.people[who]["number_connection_id"] = 2
+        directory.elsewhere(who, 2, since=1)
         directory.link(who, "here")
         row = one_row(directory, user("here", givenName="Different"))
         assert (row["reason"], row["sourced_ids"]) == ("joined_school", ["here"])

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from roster_pipeline.console.access import Viewer, nothing_here, viewer
 from roster_pipeline.console.forms import CONNECTION, Values, errors_of
 from roster_pipeline.console.page import database, form, page, see
-from roster_pipeline.console.settings_form import LONGEST_NAME, SECRET_IS_LOST, chosen_preset, typed_secret, wrong
+from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret, wrong
 from roster_pipeline.desk.connection_changes import add_connection
 from roster_pipeline.desk.reaching import allowed, usable_secret
 from roster_pipeline.desk.school_changes import add_school
@@ -23,7 +23,7 @@ from roster_pipeline.desk.wrong_field import WrongField
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.tenants import ConnectionRow, DistrictRow, KeyTaken, UnknownKey
 from roster_pipeline.oneroster.presets import presets
-from roster_pipeline.settings import KEY_PATTERN, ConnectionSettings, SchoolSettings
+from roster_pipeline.settings import KEY_PATTERN, ConnectionSettings, SchoolSettings, display_name
 
 FIELDS = (
     "name",
@@ -87,8 +87,10 @@ def key_of(name: str) -> str:
 
 
 def _check(values: Values, errors: dict[str, str]) -> None:
-    if not values["name"] or len(values["name"]) > LONGEST_NAME:
-        errors["name"] = f"Write a name of at most {LONGEST_NAME} characters."
+    try:
+        values["name"] = display_name(values["name"])
+    except ValueError as problem:
+        errors["name"] = str(problem)
     nameless = not values["key"] and "name" in errors
     if not nameless and (not re.match(KEY_PATTERN, values["key"]) or values["key"] in TAKEN_BY_US):
         errors["key"] = KEY_WORDS

@@ -21,7 +21,8 @@ from roster_pipeline.directory import accounts, rates, sign_ins
 WINDOW = timedelta(minutes=15)
 ASKED_FROM_ONE_PLACE = 20
 """A school's office shares an address; a machine that tries addresses asks far more often."""
-ASKED_FOR_ONE_ADDRESS = 5
+ASKED_FOR_ONE_ADDRESS = 1
+"""By one asker, while the link works. Strangers who ask for somebody's address lock nobody but themselves out."""
 ASKED_BY_ALL = 300
 TRIED_FROM_ONE_PLACE = 60
 LONGEST_ADDRESS = 320
@@ -52,9 +53,12 @@ def ask(request: Request) -> Response:
     with database(request).begin() as opened:
         rates.sweep(opened)
         limit(opened, "links asked from", address_of(request), ASKED_FROM_ONE_PLACE, WINDOW)
-        limit(opened, "links asked for", email, ASKED_FOR_ONE_ADDRESS, WINDOW)
         limit(opened, "links asked by all", "", ASKED_BY_ALL, WINDOW)
-    answer = page(request, "sign_in_sent.html", minutes=sign_ins.LINK_LASTS.seconds // 60)
+        used, seconds = rates.count(opened, "links asked for", _asker(request, email), sign_ins.LINK_LASTS)
+    minutes = -(-seconds // 60)
+    answer = page(request, "sign_in_sent.html", sent=used <= ASKED_FOR_ONE_ADDRESS, minutes=minutes)
+    if used > ASKED_FOR_ONE_ADDRESS:
+        return answer
     answer.background = BackgroundTask(send_link, database(request), config, email, next_path)
     return answer
 
@@ -86,6 +90,7 @@ def use(request: Request) -> Response:
             note_refusal(opened, "somebody unknown", "a link that was used, is over, or never was")
         else:
             note_sign_in(opened, account, "link")
+            rates.forget(opened, "links asked for", _asker(request, account.email))
     if account is None:
         return _no_longer(request)
     return signed_in(request, RedirectResponse(next_path, 303), account.id)
@@ -94,6 +99,11 @@ def use(request: Request) -> Response:
 def leave(request: Request) -> Response:
     """POST /sign-out."""
     return signed_out(request, RedirectResponse("/sign-in", 303))
+
+
+def _asker(request: Request, email: str) -> str:
+    """An address together with whoever asks for it."""
+    return f"{email} {address_of(request)}"
 
 
 def local_path(asked: str) -> str:

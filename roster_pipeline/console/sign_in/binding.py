@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.console.sign_in.openid import Identity
 from roster_pipeline.desk.access_changes import note_refusal, note_sign_in
-from roster_pipeline.directory import accounts
+from roster_pipeline.directory import accounts, sign_ins
 from roster_pipeline.directory.accounts import Account
 
 UNKNOWN = "somebody unknown"
@@ -42,5 +42,7 @@ def account_of(opened: Connection, identity: Identity) -> Account | str:
     if not accounts.bind(opened, account.id, identity.issuer, identity.subject, identity.name):
         note_refusal(opened, email, "the account belongs to another subject")
         return ANOTHER_PERSON.format(email=email)
+    if not account.bound:
+        sign_ins.use_up(opened, account.id)  # from now on the provider is asked
     note_sign_in(opened, account, "openid")
     return account

@@ -1,7 +1,7 @@
 """The one-time link by mail.
 
 The mail leaves at once and past the outbox: a link in the outbox could be read there by everybody who may look at the
-database, and would outlive its quarter of an hour. If it cannot be sent, the person asks for another.
+database, and would outlive its hour. If it cannot be sent, the person asks for another.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ def send_link(database: Database, config: Config, email: str, next_path: str) ->
             account = accounts.find(opened, email)
             if account is None:
                 note_refusal(opened, UNKNOWN, "a link was asked for by an address without access")
+                return
+            if config.oidc is not None and account.bound:
+                note_refusal(opened, account.email, "a link was asked for, but the account signs in at the provider")
                 return
             token = sign_ins.new_link(opened, account.id)
         mail = sign_in_mail(link_address(config, token, next_path), config.url, sign_ins.LINK_LASTS.seconds // 60)

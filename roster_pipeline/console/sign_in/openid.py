@@ -86,6 +86,8 @@ class Provider:
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), attempt.nonce.encode()):
             raise TokenRefused("its answer belongs to another sign-in (nonce)")
         if "email" not in claims and isinstance(answer.get("access_token"), str):
+            # Whether an address is verified is said by whoever says the address: the token's word is about none.
+            claims.pop("email_verified", None)
             claims |= self._more(answer["access_token"], claims["sub"])
         return Identity(self.settings.issuer, claims["sub"], self._email(claims), str(claims.get("name") or ""))
 
@@ -121,6 +123,8 @@ class Provider:
             )
         except jwt.PyJWTError as problem:  # its text repeats values of the token, so only its name is told
             raise TokenRefused(f"its ID token is not valid ({type(problem).__name__})") from None
+        if not isinstance(claims["sub"], str) or not claims["sub"].strip():
+            raise TokenRefused("its ID token names nobody (sub)")
         party = claims.get("azp")
         others = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if (party is not None or others) and party != own.client_id:

@@ -1,0 +1,72 @@
+"""How far a connection is trusted about people whom another connection of the district knows.
+
+A connection that the owner of a school may change tells what that owner wants it to tell. A name and an e-mail are
+easily guessed, so its records are not taken for somebody else's person by these alone: that takes the number, and one
+that a connection of the district gave. Else the match waits for the district's manager. A connection of the district
+(only managers and operators may change it) is trusted with every match.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.roster.frames import Flags, Ints, taken, truth
+from roster_pipeline.roster.traits import numbered
+from roster_pipeline.roster.units import Units
+
+
+def district_controlled(directory: DirectoryFrames) -> Ints:
+    """The ids of the connections that only managers and operators may change."""
+    connections = directory.connections
+    return connections.loc[flags_of(connections["of_district"]), "connection_id"].to_numpy(dtype=np.int64)
+
+
+def known_elsewhere(directory: DirectoryFrames) -> Ints:
+    """The people whom another connection knows and this one does not: by a link, or by a membership entered by hand."""
+    own = directory.connection_id
+    known = [
+        frame.loc[frame["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
+        for frame in (directory.links, directory.affiliations)
+    ]
+    people: Ints = np.setdiff1d(np.concatenate(known), directory.own_links["person_id"].to_numpy(dtype=np.int64))
+    return people
+
+
+def waits_for_manager(units: Units, person: Ints, found: Flags, directory: DirectoryFrames) -> Flags:
+    """Units whose match is not to be believed from this connection alone.
+
+    person: of each unit. found: whether a number or an e-mail found them; what a link says needs no more evidence.
+    """
+    nobody = np.zeros(len(units), dtype=bool)
+    trusted = district_controlled(directory)
+    if not found.any() or directory.connection_id in trusted:
+        return nobody
+    doubted = found & np.isin(person, known_elsewhere(directory))
+    rows = np.flatnonzero(doubted[units.unit])
+    if not len(rows):
+        return nobody
+    people = directory.people
+    place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person[units.unit[rows]]))
+    given = np.isin(people["number_connection_id"].to_numpy(dtype=np.int64, na_value=-1), trusted)
+    theirs = pc.if_else(pa.array(given), numbered(people), None)
+    same = truth(pc.equal(taken(numbered(units.roster), rows), taken(theirs, place.astype(np.int64))))
+    shown = nobody.copy()
+    shown[units.unit[rows[same]]] = True
+    return doubted & ~shown
+
+
+def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
+    """Of the rows of a plan, by role: how many give somebody a new role here whom another connection knows.
+
+    Only those that a connection of a school found by itself; a link that a manager made is settled.
+    """
+    if directory.connection_id in district_controlled(directory):
+        return {}
+    some = rows[(rows["action"] == "create") & rows["matched_by"].isin(["number", "email"])]
+    who = some["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1)
+    counts = some["role"][np.isin(who, known_elsewhere(directory))].value_counts()
+    return {str(role): int(count) for role, count in counts.items()}

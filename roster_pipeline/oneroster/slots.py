@@ -61,8 +61,10 @@ class HostSlots:
 
 
 def _own_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"roster-oneroster-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """Below `ROSTER_HOME`, which all services of a machine share; each of them may have a /tmp of its own."""
+    shared = os.environ.get("ROSTER_HOME")
+    folder = Path(shared) / "slots" if shared else Path(tempfile.gettempdir()) / f"roster-oneroster-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.is_symlink():
         return Path(tempfile.mkdtemp(prefix="roster-oneroster-"))
     return folder

@@ -1,0 +1,193 @@
+"""What `deploy/` ships works as shipped: each unit starts with the files of environment that it names, no others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import psycopg
+import pytest
+import yaml
+from psycopg import sql
+from sqlalchemy.engine import URL, make_url
+
+from roster_pipeline.console.config import config_from
+from roster_pipeline.directory.secrets import new_key
+from roster_pipeline.evening.pruning import Retention
+from roster_pipeline.report import mailer_from
+from roster_pipeline_tests.cli.test_processes import free_port
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+CLOSED = {"ROSTER_DATABASE_URL", "ROSTER_SECRET_KEY", "ROSTER_SMTP_URL", "ROSTER_BROKER_URL"}
+"""What the read-only webserver must not be given."""
+
+
+def given(file: Path) -> dict[str, str]:
+    """The variables of one file of environment."""
+    lines = [line.partition("=") for line in file.read_text().splitlines() if line and not line.startswith("#")]
+    return {name: value for name, _, value in lines}
+
+
+def files_of(unit: Path) -> list[Path]:
+    """The files of environment that a unit names."""
+    return [DEPLOY / "environment" / name for name in re.findall(r"EnvironmentFile=/etc/roster/(.+)", unit.read_text())]
+
+
+def environment_of(unit: Path) -> dict[str, str]:
+    return {name: value for file in files_of(unit) for name, value in given(file).items()}
+
+
+def test_the_example_values_are_settings_that_we_take(tmp_path: Path) -> None:
+    example = {name: value for file in (DEPLOY / "environment").glob("*.env") for name, value in given(file).items()}
+    assert mailer_from(example, tmp_path).sender == "roster@example.org"
+    assert config_from(example, example["ROSTER_DATABASE_URL"]).url == "https://console.example.org"
+    assert make_url(example["ROSTER_DATABASE_URL"]).drivername == "postgresql+psycopg"
+    assert make_url(example["ROSTER_DAGSTER_DATABASE_URL"]).drivername == "postgresql+psycopg2"
+    assert Retention.from_environment().syncs > 0
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_names_files_that_are_shipped_and_has_its_bounds(unit: Path) -> None:
+    text = unit.read_text()
+    assert all(file.exists() for file in files_of(unit))
+    assert "User=roster" in text
+    assert "MemoryMax=" in text
+    assert (DEPLOY / "systemd" / "roster-.service.d" / "hardening.conf").exists(), "systemd adds it by the name"
+    if "readonly" in unit.stem:
+        assert not CLOSED & set(environment_of(unit))
+
+
+def test_containers_are_as_closed_as_the_units() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    ours = {name: service for name, service in services.items() if service.get("image") == "roster-pipeline"}
+    assert len(ours) == 7
+    for name, service in ours.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"] is True, name
+        assert service["mem_limit"], name
+    assert not CLOSED & set(ours["web-readonly"]["environment"])
+    assert re.search(r"^USER roster$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+
+
+@pytest.fixture
+def reader_url(
+    postgres_server: URL, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[str]:
+    """Dagster's tables, made, and a login that may only read them."""
+    for name, value in {
+        "DAGSTER_HOME": str(ROOT),
+        "ROSTER_HOME": str(tmp_path),
+        "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_runs() == []
+    plain = make_url(dagster_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    role = sql.Identifier(f"roster_reader_{os.getpid()}")
+    with psycopg.connect(plain, autocommit=True) as admin:
+        admin.execute(sql.SQL("create role {} login").format(role))
+        admin.execute(sql.SQL("grant select on all tables in schema public to {}").format(role))
+    yield make_url(dagster_url).set(username=f"roster_reader_{os.getpid()}").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as admin:
+        admin.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
+
+
+def command_of(unit: Path, port: int, folder: Path) -> list[str]:
+    """What a unit starts, from this checkout and on a free port."""
+    found = re.search(r"^ExecStart=/opt/roster/.venv/bin/(.+)$", unit.read_text(), re.MULTILINE)
+    assert found
+    words = found[1].replace("${ROSTER_CODE_PORT}", str(port)).replace("/opt/roster/deploy", str(ROOT)).split()
+    words = ["--port=" + str(port) if re.fullmatch(r"8080|300\d", word) else word for word in words if word != "--port"]
+    words = [word.replace("/var/lib/roster-metrics", str(folder)) for word in words]
+    module = {"roster": "roster_pipeline.cli", "dagster": "dagster", "dagster-daemon": "dagster._daemon"}[words[0]]
+    return [sys.executable, "-m", module, *words[1:]]
+
+
+def _serves(port: int, path: str) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=60).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _answers(port: int) -> bool:
+    command = [sys.executable, "-m", "dagster", "api", "grpc-health-check", "-p", str(port)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+READY: dict[str, Callable[[int, Path, float], bool]] = {
+    "roster-console": lambda port, _, __: _serves(port, "/health"),
+    "roster-web": lambda port, _, __: _serves(port, "/server_info"),
+    "roster-web-readonly": lambda port, _, __: _serves(port, "/view/server_info"),
+    "roster-code": lambda port, _, __: _answers(port),
+    "roster-metrics": lambda _, folder, __: (folder / "roster.prom").exists(),
+    "roster-daemon": lambda _, __, seconds: seconds > 20,
+}
+"""Whether a service does its work, by its port, its folder and the seconds since it began; all the while it runs."""
+
+
+@pytest.mark.timeout(590)
+@pytest.mark.parametrize("name", READY)
+def test_each_service_starts_with_its_own_files_of_environment(
+    name: str, database_url: str, dagster_url: str, reader_url: str, tmp_path: Path
+) -> None:
+    """Databases, key and folders are the test's; every other value is the example's. Workers need a broker: scale/."""
+    port, unit = free_port(), DEPLOY / "systemd" / f"{name}.service"
+    environment = environment_of(unit)
+    own = {
+        "ROSTER_DATABASE_URL": database_url,
+        "ROSTER_DAGSTER_DATABASE_URL": reader_url if "readonly" in name else dagster_url,
+        "ROSTER_SECRET_KEY": new_key(),
+        "ROSTER_HOME": str(tmp_path),
+        "DAGSTER_HOME": str(ROOT),
+    }
+    environment |= {variable: value for variable, value in own.items() if variable in environment}
+    environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command_of(unit, port, tmp_path), env=environment, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert _came_up(name, process, port, tmp_path), process.stderr and process.stderr.read().decode()[-3000:]
+        finally:
+            process.terminate()
+
+
+def _came_up(name: str, process: subprocess.Popen[bytes], port: int, folder: Path) -> bool:
+    began = time.monotonic()
+    while time.monotonic() < began + 300:
+        if READY[name](port, folder, time.monotonic() - began):
+            return True
+        if process.poll() not in (None, 0):
+            return False
+        time.sleep(0.3)
+    return False
+
+
+def test_the_units_are_ones_that_systemd_reads(tmp_path: Path) -> None:
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("The checks by systemd were left out: systemd-analyze is not installed.")
+    for unit in UNITS:
+        text = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    shutil.copytree(DEPLOY / "systemd" / "roster-.service.d", tmp_path / "roster-.service.d")
+    done = subprocess.run(
+        [verify, "verify", "--man=no", *(str(tmp_path / unit.name) for unit in UNITS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+    ours = [line for line in done.stderr.splitlines() if str(tmp_path) in line and "roster@" not in line]
+    assert ours == [], done.stderr

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from roster_pipeline.partitions import schools
-from roster_pipeline.roster.quality_checks import CHECKS as QUALITY_CHECKS
+from roster_pipeline.roster.quality_suite import CHECKS as QUALITY_CHECKS
 
 COMPLETENESS = "complete_snapshot"
 ARCHIVAL = "archival_verdict"
@@ -52,9 +52,9 @@ def completeness_result(complete: bool, problems: Sequence[str], proof: Mapping[
 
 
 def quality_results(rules: Iterable[Mapping[str, Any]]) -> list[dg.AssetCheckResult]:
-    """One result per check; its rules as counts.
+    """One result per check; its rules as counts, by role where records fail.
 
-    rules: mappings with rule, check_name, severity, passed, tested, failed.
+    rules: mappings with rule, role, check_name, severity, passed, tested, failed.
     """
     grouped: dict[str, list[Mapping[str, Any]]] = {name: [] for name in QUALITY_CHECKS}
     for rule in rules:
@@ -65,10 +65,16 @@ def quality_results(rules: Iterable[Mapping[str, Any]]) -> list[dg.AssetCheckRes
             asset_key="cleaned_roster",
             passed=all(bool(rule["passed"]) for rule in members),
             severity=_severity(members),
-            metadata={str(rule["rule"]): f"{rule['failed']} of {rule['tested']} fail" for rule in members},
+            metadata={" ".join(filter(None, (rule["rule"], rule["role"]))): _counted(rule) for rule in members},
         )
         for name, members in grouped.items()
     ]
+
+
+def _counted(rule: Mapping[str, Any]) -> str:
+    if rule["tested"] is None:
+        return "could not be evaluated"
+    return f"{rule['failed']} of {rule['tested']} fail"
 
 
 def _severity(rules: Iterable[Mapping[str, Any]]) -> dg.AssetCheckSeverity:

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from roster_pipeline.roster.quality_suite import installed_suite
 from roster_pipeline.settings import Guards
 
 BACK = "default"
@@ -23,10 +24,8 @@ def guard_names() -> tuple[str, ...]:
 
 
 def rule_names() -> tuple[str, ...]:
-    """The quality rules that a school can tune."""
-    from roster_pipeline.roster.quality import SUITE  # brings pandas, which only this option needs
-
-    return tuple(rule.rule for rule in SUITE)
+    """The quality rules that a school can tune. Raises QualitySuiteError."""
+    return tuple(rule.name for rule in installed_suite().rules)
 
 
 def with_pairs(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from zoneinfo import available_timezones
 
+from roster_pipeline.roster.quality_suite import QualitySuiteError, installed_suite
+
 SIGN_INS = (
     ("auto", "Found out by asking"),
     ("oauth2", "OAuth 2.0 client credentials"),
@@ -62,23 +64,6 @@ GUARDS = {
     "bundle_unchanged_days": ("Unchanged bundle", "Days for which a CSV bundle may come byte for byte the same."),
     "api_unchanged_days": ("Unchanged SIS", "Days for which an API may show no change at all."),
 }
-QUALITY = {
-    "has_people": "There is anybody at all",
-    "given_name_present": "People have a given name",
-    "family_name_present": "People have a family name",
-    "sourced_id_unique": "A sourcedId is one record",
-    "sourced_id_once": "A record is sent once",
-    "number_unique": "A number is one person",
-    "email_valid": "E-mail addresses are valid",
-    "email_unique": "Nobody shares an e-mail address",
-    "role_known": "Roles are known ones",
-    "grade_known": "Grades are known ones",
-    "org_present": "Records say which school they belong to",
-    "contact_resolves": "Contacts that students name were delivered",
-    "record_usable": "Records could be used",
-}
-
-
 LABELS = {
     "connection-sis": "SIS",
     "connection-url": "URL",
@@ -110,8 +95,16 @@ def named(field: str, message: str) -> str:
     elif field.startswith("school-guards-"):
         label = GUARDS.get(field.removeprefix("school-guards-"), ("",))[0]
     elif field.startswith("school-quality-"):
-        label = QUALITY.get(field.removeprefix("school-quality-").rpartition("-")[0], "")
+        label = quality_rules().get(field.removeprefix("school-quality-").rpartition("-")[0], "")
     return f"{label}: {message}" if label else message
+
+
+def quality_rules() -> dict[str, str]:
+    """What each quality rule of this installation asks, by its name; none where the suite cannot be read."""
+    try:
+        return {rule.name: rule.description for rule in installed_suite().rules}
+    except QualitySuiteError:
+        return {}
 
 
 @cache

@@ -104,7 +104,7 @@ def _given(reason: str) -> str:
 def _moved(key: str) -> EveningError:
     return EveningError(
         key,
-        "people of this plan were changed since it was made, so it was not applied",
+        "people of this plan were changed since it was made, or its roster was tested again, so it was not applied",
         f"Run: roster sync {key}, look at the new plan and approve that",
     )
 

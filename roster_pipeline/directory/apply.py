@@ -2,7 +2,7 @@
 
 The verdict is data: it is read again here, under the district's lock, together with the plan and the approvals. Nobody
 is archived without a stored `pass` (or an approval of a finding that a person may override), and nothing is written if
-any row it touches has moved since the plan was made.
+any row it touches has moved since the plan was made, or the roster's quality results are not those the verdict read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, text, update
 
-from roster_pipeline.directory import approvals, plans, statements
+from roster_pipeline.directory import approvals, plans, rosters, statements
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
@@ -29,7 +29,7 @@ Counts = dict[str, dict[str, int]]
 
 
 class PlanStale(DirectoryError):
-    """The directory moved since the plan was made, or a newer plan replaced it: plan again."""
+    """The directory or the quality results moved since the plan was made, or a newer plan replaced it: plan again."""
 
     retryable = True
 
@@ -96,6 +96,8 @@ def apply_within(
     if earlier is not None:
         return earlier
     _refuse_unfit(plan)
+    if rosters.quality_digest(rosters.load_quality(conn, plan.snapshot_id)) != plan.quality:
+        raise PlanStale(f"The quality of the roster was tested again since plan {plan.id} was made.", "Plan again.")
     passed, approval_id = _allowed(conn, plan, kind, now or datetime.now(UTC))
     given = _parameters(conn, plan, passed)
     sync_id = _open_sync(conn)

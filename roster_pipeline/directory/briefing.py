@@ -27,7 +27,7 @@ class Brief:
     """One sync for a reader.
 
     actions: (role, action, reason, rows, rows applied by this sync). verdict: role, action, verdict, rows, findings.
-    quality: check_name, severity, passed, tested, failed. rejected: collection, field, rule, severity, rows.
+    quality: the columns of `quality_result`. rejected: collection, field, rule, severity, rows.
     previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
     undone: of a rollback, role to what was undone (or `moved`) to people. linked: of a relink, the people it linked;
     nothing else is told of one, for its plan is made anew. snapshot: its row, None for a sync without one.

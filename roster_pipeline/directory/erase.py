@@ -46,7 +46,6 @@ OF_SNAPSHOT = (
     "raw_reject",
     "cleaned_roster",
     "rejected_record",
-    "quality_failure",
     "witness",
 )
 OF_PULL = ("pulled_user", "pulled_reject")

@@ -58,6 +58,7 @@ class PlanRow:
     position: int
     first_sync: bool
     counts: dict[str, Any]
+    quality: str | None
     state: str
     dry_run: bool
     run_id: str | None
@@ -83,10 +84,12 @@ def write(
     position: int,
     dry_run: bool,
     run_id: str | None,
+    quality: str | None = None,
 ) -> int:
     """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run.
 
-    rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, verdict, rows, findings.
+    rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, verdict, rows, findings. quality: digest
+    of the quality results that the verdict read.
     """
     if not dry_run:
         earlier = (plan.c.school_id == school.id, plan.c.state == "planned", plan.c.dry_run.is_(False))
@@ -99,6 +102,7 @@ def write(
         position=position,
         first_sync=first_sync,
         counts=dict(counts),
+        quality=quality,
         dry_run=dry_run,
         run_id=run_id,
     )

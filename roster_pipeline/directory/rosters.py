@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, cast, delete, select, update
+from sqlalchemy import Connection, cast, delete, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.copying import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import (
     cleaned_roster,
-    quality_failure,
     quality_result,
     rejected_record,
     snapshot,
@@ -22,6 +22,15 @@ _ROSTER: dict[str, Kind] = {
     column.name: {"INTEGER": "int", "BOOLEAN": "bool"}.get(str(column.type), "text")  # type: ignore[misc]
     for column in cleaned_roster.columns
     if column.name != "snapshot_id"
+}
+_QUALITY: dict[str, Kind] = {
+    "rule": "text",
+    "role": "text",
+    "check_name": "text",
+    "severity": "text",
+    "passed": "bool",
+    "tested": "int",
+    "failed": "int",
 }
 _REJECTED: dict[str, Kind] = dict.fromkeys(("collection", "sourced_id", "field", "rule", "severity", "role"), "text")
 
@@ -45,31 +54,24 @@ def load(conn: Connection, snapshot_id: int) -> tuple[pd.DataFrame, pd.DataFrame
     return roster, rejected
 
 
-def write_quality(
-    conn: Connection, snapshot_id: int, results: pd.DataFrame, failing: pd.DataFrame | None = None
-) -> None:
-    """Write a snapshot's quality results, one row per rule, and the failing records (rule, sourced_id)."""
-    for table, frame in ((quality_result, results), (quality_failure, failing)):
-        conn.execute(delete(table).where(table.c.snapshot_id == snapshot_id))
-        if frame is not None:
-            copy_frame(conn, table, frame, {"snapshot_id": snapshot_id})
+def write_quality(conn: Connection, snapshot_id: int, results: pd.DataFrame) -> None:
+    """Write a snapshot's quality results, in the place of what an earlier run wrote.
+
+    results: rule, role, check_name, severity, passed, tested, failed.
+    """
+    conn.execute(delete(quality_result).where(quality_result.c.snapshot_id == snapshot_id))
+    copy_frame(conn, quality_result, results, {"snapshot_id": snapshot_id})
 
 
 def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
-    """rule, check_name, severity, passed, tested, failed; by check and rule."""
-    query = (
-        select(*(column for column in quality_result.columns if column.name != "snapshot_id"))
-        .where(quality_result.c.snapshot_id == snapshot_id)
-        .order_by(quality_result.c.check_name, quality_result.c.rule)
-    )
-    found = conn.execute(query)
-    return pd.DataFrame(found.all(), columns=list(found.keys()))
+    """The results as `write_quality` took them, by rule and role, and the snapshot_id they belong to."""
+    found = read_frame(conn, _query("quality_result", _QUALITY, "rule, role"), _QUALITY, snapshot=snapshot_id)
+    return found.assign(snapshot_id=snapshot_id)
 
 
-def load_failing(conn: Connection, snapshot_id: int) -> pd.DataFrame:
-    """rule, sourced_id of the records that failed a rule."""
-    columns: dict[str, Kind] = {"rule": "text", "sourced_id": "text"}
-    return read_frame(conn, _query("quality_failure", columns, "rule, sourced_id"), columns, snapshot=snapshot_id)
+def quality_digest(results: pd.DataFrame) -> str | None:
+    """A digest of loaded quality results, by which a plan names those that its verdict read; None of no results."""
+    return None if results.empty else hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
 
 
 def set_counts(conn: Connection, snapshot_id: int, counts: Mapping[str, Any]) -> None:

@@ -125,7 +125,7 @@ UNUSUAL = ("empty_role", "no_orgs", "shrunk_role", "rejected")
 """The guards that look at what came, not at what it would change, where they hold everything, creations too. An
 approval settles their findings, and the snapshot is good."""
 
-PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness", "quality_failure")
+PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness")
 OLD = """
 with good as (
     select snapshot_id from sync where school_id = :school and kind = 'sync' and snapshot_id is not null

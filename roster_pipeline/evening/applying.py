@@ -47,7 +47,7 @@ def apply_approved(database: Database, school_key: str, plan_id: int, *, run_id:
     except PlanStale:
         raise EveningError(
             school_key,
-            "people of this plan were changed since it was made, so it was not applied",
+            "people of this plan were changed since it was made, or its roster was tested again, so it was not applied",
             f"Run: roster sync {school_key}, look at the new plan and approve that",
         ) from None
     return _numbers(result)

@@ -22,6 +22,7 @@ from roster_pipeline.evening.watching import HEARTBEAT_URL
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.report import MailError, mailer_from
 from roster_pipeline.report.mail import address_of
+from roster_pipeline.roster.quality_suite import QualitySuiteError, installed_suite
 
 LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
@@ -60,6 +61,7 @@ def checkup(database: Database, *, sis: bool) -> Iterator[Item]:
     yield _told()
     yield _heartbeat()
     yield _retention()
+    yield _quality_suite()
     free = shutil.disk_usage(home()).free
     room = "" if free >= LEAST_FREE else f"Make room under {home()}."
     yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
@@ -137,6 +139,13 @@ def _retention() -> Item:
     except DirectoryError as problem:
         return Item("retention", False, problem.message, problem.remedy)
     return Item("retention", True, f"{kept.syncs} syncs, {kept.days} days, Dagster's runs {kept.run_days} days")
+
+
+def _quality_suite() -> Item:
+    try:
+        return Item("quality suite", True, f"{len(installed_suite().rules)} rules")
+    except QualitySuiteError as problem:
+        return Item("quality suite", False, problem.message, problem.remedy)
 
 
 def _sis(one: tenants.ConnectionRow) -> Item:

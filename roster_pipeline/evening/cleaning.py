@@ -18,12 +18,14 @@ from roster_pipeline.roster.cleaning import CleaningContext, clean
 from roster_pipeline.roster.duplicates import not_among
 from roster_pipeline.roster.facts import people_by_role
 from roster_pipeline.roster.frames import frame_of
-from roster_pipeline.roster.quality import run_suite
+from roster_pipeline.roster.quality import not_tested, run_suite
+from roster_pipeline.roster.quality_suite import QualitySuiteError, installed_suite
+from roster_pipeline.settings import SchoolSettings
 
 
 @dataclass(frozen=True)
 class CleanedCounts:
-    """One cleaned snapshot as numbers. `quality`: rule, check_name, severity, passed, tested, failed per rule."""
+    """One cleaned snapshot as numbers. `quality`: rule, role, check_name, severity, passed, tested, failed."""
 
     snapshot_id: int
     people: int
@@ -50,16 +52,27 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
     )
     cleaned = clean(frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, door=raw.rejected)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
-    quality = run_suite(cleaned.roster, rejected, school.settings)
+    quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
     with database.begin() as connection:
         rosters.write(connection, snapshot_id, cleaned.roster, rejected)
-        rosters.write_quality(connection, snapshot_id, quality.results, quality.failing)
+        rosters.write_quality(connection, snapshot_id, quality)
         rosters.set_counts(connection, snapshot_id, {"roles": by_role, "flags": cleaned.contact_flags})
     return CleanedCounts(
         snapshot_id=snapshot_id,
         people=sum(by_role.values()),
         rejected=int((rejected["severity"] == "error").sum()),
         by_role=by_role,
-        quality=[{str(k): v for k, v in row.items()} for row in quality.results.to_dict("records")],
+        quality=[
+            {str(name): None if pd.isna(value) else value for name, value in row.items()}
+            for row in quality.to_dict("records")
+        ],
     )
+
+
+def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
+    """The quality results. A suite that cannot be read fails nobody's night: it is a result, and holds archivals."""
+    try:
+        return run_suite(installed_suite(), roster, rejected, settings)
+    except QualitySuiteError:
+        return not_tested()

@@ -18,8 +18,11 @@ from roster_pipeline.evening.connecting import client_of, is_bundle
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.evening.source_age import snapshot_facts
 from roster_pipeline.oneroster.witness import MOST_PRESENT
+from roster_pipeline.roster.findings import Finding
 from roster_pipeline.roster.guards import facts_of, judge
 from roster_pipeline.roster.plan import DirectoryFrames, Plan, make_plan
+from roster_pipeline.roster.quality_gate import quality_findings, untested
+from roster_pipeline.roster.quality_suite import QualitySuiteError, installed_suite
 
 CHANGING = ("create", "update", "restore", "archive")
 
@@ -57,6 +60,7 @@ def plan_snapshot(
         history = snapshots.role_history(connection, school.id)
         first_sync = not ledger.has_synced(connection, school.id)
         answers = plans.load_witnesses(connection, snapshot_id)
+        quality = rosters.load_quality(connection, snapshot_id)
     snapshot = snapshot_facts(facts)
     directory = DirectoryFrames(
         connection_id=school.connection.id,
@@ -75,7 +79,8 @@ def plan_snapshot(
         )
     plan = plan.witnessed(answers if served else None)
     today = datetime.now(school.settings.zone).date()
-    judged = judge(plan, facts_of(plan, roster, rejected, directory, snapshot, history, today), school.settings.guards)
+    found = facts_of(plan, roster, rejected, directory, snapshot, history, today)
+    judged = judge(plan, found, school.settings.guards, _quality_findings(quality, school, snapshot_id))
     with database.begin() as connection:
         plan_id = plans.write(
             connection,
@@ -89,6 +94,7 @@ def plan_snapshot(
             position=loaded.position,
             dry_run=dry_run,
             run_id=run_id,
+            quality=rosters.quality_digest(quality),
         )
     actions = plan.rows["action"].value_counts()
     return Planned(
@@ -98,6 +104,14 @@ def plan_snapshot(
         held=int(judged.rows.loc[judged.rows["verdict"] == "hold", "rows"].sum()),
         verdict=[{str(k): v for k, v in row.items()} for row in judged.rows.to_dict("records")],
     )
+
+
+def _quality_findings(results: pd.DataFrame, school: SchoolRow, snapshot_id: int) -> list[Finding]:
+    try:
+        rules = installed_suite().tuned(school.settings.quality)
+    except QualitySuiteError as problem:
+        return [untested(str(problem))]
+    return list(quality_findings(results, rules, snapshot_id))
 
 
 def _second_witness(

@@ -43,7 +43,7 @@ UI_ADDRESS = "ROSTER_UI_URL"
 CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
 """Where owners reach the console; without it a mail names commands alone."""
 CHANGING = ("create", "update", "restore", "archive")
-TOLD_ANYWAY = ("rekeyed", "reused_ids", "empty_role", "no_orgs", "shrunk_role", "witness", "rejected")
+TOLD_ANYWAY = ("rekeyed", "reused_ids", "empty_role", "no_orgs", "shrunk_role", "witness", "rejected", "no_quality")
 """Guards that say that the roster itself looks wrong: an owner hears of them also where nobody was due for a change,
 for example because Archive is off."""
 
@@ -193,10 +193,18 @@ def _checks(quality: list[dict[str, Any]]) -> Iterable[QualityCheck]:
         yield QualityCheck(
             name,
             passed=not failed,
-            tested=max(rule["tested"] for rule in rules),
-            failed=sum(rule["failed"] for rule in failed),
+            tested=max(_of_rules(rules, "tested")),
+            failed=max(_of_rules(failed, "failed"), default=0),
             severity="error" if any(rule["severity"] == "error" for rule in failed) else "warning",
         )
+
+
+def _of_rules(rules: list[dict[str, Any]], count: str) -> Iterable[int]:
+    """A count of each rule over all roles; rules of one check look at the same records, so they are not added up."""
+    by_rule: dict[str, int] = defaultdict(int)
+    for rule in rules:
+        by_rule[rule["rule"]] += rule[count] or 0
+    return by_rule.values()
 
 
 def _connection(known: Brief) -> ConnectionFacts | None:

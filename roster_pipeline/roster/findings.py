@@ -8,6 +8,8 @@ from typing import Any
 CREATE, UPDATE, RESTORE, ARCHIVE = "create", "update", "restore", "archive"
 EVERYTHING = (CREATE, UPDATE, RESTORE, ARCHIVE)
 """The kinds of action that are judged."""
+TOO_FEW = 2
+"""One or two people are no share of anything: a school's third administrator must not need an approval."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ and read again where the plan is applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,11 @@ import pandas as pd
 
 from roster_pipeline.completeness import in_words
 from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
-from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, RESTORE, UPDATE, Finding, percent
+from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, RESTORE, TOO_FEW, UPDATE, Finding, percent
 from roster_pipeline.roster.plan import Plan
 from roster_pipeline.roster.source_age import older_source, stale_source
 from roster_pipeline.settings import Guards, Role
 
-TOO_FEW = 2
-"""One or two people are no share of anything: a school's third administrator must not need an approval."""
 GOOD_SNAPSHOTS = 7
 """A role's usual size is the median of so many snapshots."""
 _KEY_FIELDS = ("email", "number")
@@ -44,8 +42,8 @@ class Verdict:
         return len(of) == 1 and bool((of["verdict"] == "pass").all())
 
 
-def judge(plan: Plan, facts: Facts, guards: Guards) -> Verdict:
-    """Judge every kind of action of every role."""
+def judge(plan: Plan, facts: Facts, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
+    """Judge every kind of action of every role. quality: what the quality results of the snapshot hold back."""
     planned = plan.counts
     found = [
         *_snapshot(facts),
@@ -56,6 +54,7 @@ def judge(plan: Plan, facts: Facts, guards: Guards) -> Verdict:
         *_rejections(facts, guards),
         *_shares(plan, facts, guards),
         *_calendar(facts, guards),
+        *quality,
     ]
     lines = []
     for role in (role.value for role in Role):

@@ -1,218 +1,91 @@
-"""Great Expectations over the cleaned roster: a few named checks, each of a few rules, counts only.
+"""The quality of a cleaned roster: Great Expectations tests it by the suite, and the results are counts by role.
 
-The suite is data (`SUITE`); a school tunes a rule's `mostly` and `severity`, or switches it off. Great Expectations
-is imported when it is needed, for that takes seconds. Which records fail is worked out here, beside it, so that
-nothing but counts is ever in a result that others may show or store.
+A rule's result is judged here and nowhere else: the Dagster check, the hold, the mail and the pages show these rows.
 """
 
 from __future__ import annotations
 
-import os
-import warnings
-from dataclasses import dataclass
-from typing import Any, Literal
-
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.roster.directory_frames import flags_of
-from roster_pipeline.roster.frames import Flags
-from roster_pipeline.settings import QualityRule, Role, SchoolSettings
+from roster_pipeline.roster.findings import TOO_FEW
+from roster_pipeline.roster.frames import Ints
+from roster_pipeline.roster.quality_suite import FURTHER, Rule, Suite
+from roster_pipeline.settings import Role, SchoolSettings
 
-COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
-_TESTED_STANDINGS = ("member", "rejected", "unmapped", "no_org")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One expectation. kind: not_null, unique or in_set, over one derived column of `tested_frame`."""
-
-    rule: str
-    check_name: str
-    kind: Literal["not_null", "unique", "in_set", "some_rows"]
-    column: str = ""
-    mostly: float = 1.0
-    severity: Literal["error", "warning"] = "warning"
+TESTED_STANDINGS = ("member", "rejected", "unmapped", "no_org")
+"""Records that are of this school, or should be."""
+RESULT_COLUMNS = ("rule", "role", "check_name", "severity", "passed", "tested", "failed")
+_ROLES = tuple(role.value for role in Role)
+_NO_ROLE = len(_ROLES)
+_Counted = tuple[str, bool, int | None, int | None]
+"""role, passed, tested, failed."""
+_CRASHED: _Counted = ("", False, None, None)
 
 
-SUITE = (
-    Rule("has_people", "required_fields", "some_rows", severity="error"),
-    Rule("given_name_present", "required_fields", "not_null", "given_name", 0.98),
-    Rule("family_name_present", "required_fields", "not_null", "family_name", 0.98),
-    Rule("sourced_id_unique", "unique_ids", "unique", "sourced_id", severity="error"),
-    Rule("sourced_id_once", "unique_ids", "in_set", "sent_once", 0.99),
-    Rule("number_unique", "unique_ids", "unique", "number_of_human", 0.99, "error"),
-    Rule("email_valid", "emails", "in_set", "email_valid", 0.95),
-    Rule("email_unique", "emails", "unique", "email_of_human", 0.95),
-    Rule("role_known", "known_values", "in_set", "role_known", 0.95),
-    Rule("grade_known", "known_values", "in_set", "grade_known", 0.95),
-    Rule("org_present", "school_membership", "in_set", "org_present", 0.90),
-    Rule("contact_resolves", "contact_references", "in_set", "contact_resolves", 0.95),
-    Rule("record_usable", "usable_records", "in_set", "usable", 0.95, "error"),
-)
-_YES = "yes"
-_NO = "no"
+def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
+    """Test a roster (`ROSTER_COLUMNS`) and its rejected records by the suite as the school tuned it.
 
-
-@dataclass(frozen=True)
-class QualityReport:
-    """results: rule, check_name, severity, passed, tested, failed. failing: rule, sourced_id."""
-
-    results: pd.DataFrame
-    failing: pd.DataFrame
-
-
-class SuiteFailedError(RuntimeError):
-    """Great Expectations could not evaluate a rule. Its own text may quote values, so only the rule is named."""
-
-    def __init__(self, rule: str) -> None:
-        super().__init__(f"the quality rule {rule} could not be evaluated; the roster was not tested")
-
-
-def run_suite(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> QualityReport:
-    """Test a roster (`ROSTER_COLUMNS`) and its rejected records by the school's suite.
-
-    A rule that no record concerns passes, but on an empty roster nothing passes.
+    Returns `RESULT_COLUMNS`: a row per rule and role; where no record fails, and for records whose role is not known,
+    a row with an empty role, which concerns them all. tested, failed: records, missing where the rule could not be
+    evaluated; all or none for a rule about the roster as a whole. On an empty roster nothing passes.
     """
-    rules = tuned(settings.quality)
-    frame = tested_frame(roster, rejected)
-    outcomes = _validated(frame, rules)
-    lines, failing = [], []
-    for rule, outcome in zip(rules, outcomes, strict=True):
-        tested, failed, success = outcome
-        passed = success and len(frame) > 0
-        lines.append((rule.rule, rule.check_name, rule.severity, passed, tested, failed))
-        ids = frame.loc[failing_rows(frame, rule), ["sourced_id"]]
-        failing.append(ids.drop_duplicates().assign(rule=rule.rule)[["rule", "sourced_id"]])
-    columns = ["rule", "check_name", "severity", "passed", "tested", "failed"]
-    empty = pd.DataFrame({"rule": pd.Series([], dtype="str"), "sourced_id": pd.Series([], dtype="str")})
-    ids = pd.concat([empty, *failing], ignore_index=True)
-    return QualityReport(pd.DataFrame(lines, columns=columns), ids)
+    from roster_pipeline.roster.expectations import Outcome, evaluate
 
-
-def tuned(wishes: dict[str, QualityRule]) -> tuple[Rule, ...]:
-    """The suite as a school wants it."""
-    rules = []
-    for rule in SUITE:
-        wish = wishes.get(rule.rule, QualityRule())
-        if wish.severity == "off":
-            continue
-        rules.append(
-            Rule(
-                rule.rule,
-                rule.check_name,
-                rule.kind,
-                rule.column,
-                rule.mostly if wish.mostly is None else wish.mostly,
-                wish.severity or rule.severity,
-            )
-        )
-    return tuple(rules)
-
-
-def tested_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
-    """One row per record that is, or should have been, of this school; what a rule does not concern is missing.
-
-    Values of people come in only where their uniqueness is tested; else a yes or a no.
-    """
-    some = roster[roster["standing"].isin(_TESTED_STANDINGS)].reset_index(drop=True)
-    member = some["standing"] == "member"
-    once = ~some["human"].duplicated() & member
-    students = member & (some["role"] == Role.STUDENT)
-
-    def hit(*rules: str) -> pd.Series[bool]:
-        return some["sourced_id"].isin(set(rejected.loc[rejected["rule"].isin(rules), "sourced_id"].dropna()))
-
-    number = some["number_kind"].str.cat(some["number"], sep=" ")
-    return pd.DataFrame(
-        {
-            "sourced_id": some["sourced_id"],
-            "given_name": _present(some, "given_name"),
-            "family_name": _present(some, "family_name"),
-            "sent_once": _said(~hit("duplicate_sourced_id")),
-            "number_of_human": number.where(once),
-            "email_valid": _said(~hit("invalid_email"), member & (some["email"].notna() | hit("invalid_email"))),
-            "email_of_human": some["email"].where(once),
-            "role_known": _said(some["standing"] != "unmapped", some["standing"] != "no_org"),
-            "grade_known": _said(some["grade"].notna(), students & some["source_grade"].notna()),
-            "org_present": _said(some["standing"] != "no_org"),
-            "contact_resolves": _said(~hit("unresolved_agent"), students & some["contact_sourced_id"].notna()),
-            "usable": _said(~some["standing"].isin(["rejected", "unmapped"]), some["standing"] != "no_org"),
-        }
-    )
-
-
-def failing_rows(frame: pd.DataFrame, rule: Rule) -> Flags:
-    """The rows of `tested_frame` that fail a rule."""
-    if rule.kind == "some_rows":
-        return np.zeros(len(frame), dtype=bool)
-    column = frame[rule.column]
-    if rule.kind == "not_null":
-        return flags_of(column.isna())
-    if rule.kind == "unique":
-        return flags_of(column.notna() & column.duplicated(keep=False))
-    return flags_of(column == _NO)
-
-
-def _present(some: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """Missing where a value is missing that should be there; a record of no school needs none."""
-    words = _said(some[name].notna() | (some["standing"] == "no_org"))
-    return words.where(words == _YES)
-
-
-def _said(yes: pd.Series[bool], concerned: pd.Series[bool] | None = None) -> pd.Series[Any]:
-    words = pd.Series(np.where(yes, _YES, _NO), index=yes.index, dtype="str")
-    return words if concerned is None else words.where(concerned)
-
-
-def _validated(frame: pd.DataFrame, rules: tuple[Rule, ...]) -> list[tuple[int, int, bool]]:
-    """(tested, failed, success) of each rule, by Great Expectations: one batch, one run."""
-    if not rules:
-        return []
-    expectations, batch = _batch(frame)
-    suite = expectations.ExpectationSuite(
-        "roster", expectations=[_expectation(expectations, place, rule) for place, rule in enumerate(rules)]
-    )
-    found: dict[int, tuple[int, int, bool]] = {}
-    for result in batch.validate(suite, result_format=COUNTS_ONLY).results:
-        place = int(result.expectation_config.meta["place"])
-        if not result.result:
-            raise SuiteFailedError(rules[place].rule)
-        if rules[place].kind == "some_rows":
-            rows = int(result.result["observed_value"])
-            found[place] = (rows, 0 if result.success else 1, bool(result.success))
+    frame = suite_frame(roster, rejected)
+    codes = pd.Categorical(frame["role"], categories=_ROLES).codes.astype(np.int64)
+    codes[codes < 0] = _NO_ROLE
+    found = dict(zip((rule.name for rule in suite.rules), evaluate(suite, frame, codes, _NO_ROLE + 1), strict=True))
+    lines: list[tuple[object, ...]] = []
+    for rule in suite.tuned(settings.quality):
+        outcome: Outcome | None = found[rule.name]
+        if outcome is None:
+            counted = [_CRASHED]
+        elif outcome.tested is None or outcome.failed is None:
+            counted = [("", outcome.success, len(frame), 0 if outcome.success else len(frame))]
         else:
-            tested = int(result.result["element_count"]) - int(result.result.get("missing_count", 0))
-            found[place] = (tested, int(result.result["unexpected_count"]), bool(result.success))
-    return [found[place] for place in range(len(rules))]
+            counted = _by_role(rule, outcome.tested, outcome.failed)
+        lines += [
+            (rule.name, role, rule.check, rule.severity, passed and not frame.empty, tested, failed)
+            for role, passed, tested, failed in counted
+        ]
+    return _frame(lines)
 
 
-def load_expectations() -> Any:
-    """Great Expectations itself. It takes seconds and only this step needs it, so it is not loaded with the module."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import great_expectations as gx
-    return gx
+def not_tested() -> pd.DataFrame:
+    """The results where the suite itself could not be read: one, which nothing was tested for."""
+    role, passed, tested, failed = _CRASHED
+    return _frame([("quality_suite", role, FURTHER, "error", passed, tested, failed)])
 
 
-def _batch(frame: pd.DataFrame) -> tuple[Any, Any]:
-    gx = load_expectations()
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
+    """What the suite is about: the roster's records that are, or should be, of this school, with one column more.
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    asset = context.data_sources.add_pandas("roster").add_dataframe_asset("records")
-    return gx, asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    rejections: the rules of `rejected` that the record broke, each once, with blanks between; empty for most.
+    """
+    some = roster[roster["standing"].isin(TESTED_STANDINGS)].reset_index(drop=True)
+    noted = rejected.loc[rejected["sourced_id"].isin(some["sourced_id"]), ["sourced_id", "rule"]].drop_duplicates()
+    by_record = noted.sort_values(["sourced_id", "rule"]).groupby("sourced_id")["rule"].agg(" ".join)
+    return some.assign(rejections=some["sourced_id"].map(by_record).astype("str").fillna(""))
 
 
-def _expectation(gx: Any, place: int, rule: Rule) -> Any:
-    meta = {"place": place}
-    kinds = gx.expectations
-    if rule.kind == "some_rows":
-        return kinds.ExpectTableRowCountToBeBetween(min_value=1, meta=meta)
-    if rule.kind == "not_null":
-        return kinds.ExpectColumnValuesToNotBeNull(column=rule.column, mostly=rule.mostly, meta=meta)
-    if rule.kind == "unique":
-        return kinds.ExpectColumnValuesToBeUnique(column=rule.column, mostly=rule.mostly, meta=meta)
-    return kinds.ExpectColumnValuesToBeInSet(column=rule.column, value_set=[_YES], mostly=rule.mostly, meta=meta)
+def passes(tested: int, failed: int, mostly: float) -> bool:
+    """Whether a rule holds. One or two records are never a share; where all must pass, even one is too many."""
+    return failed == 0 or (mostly < 1 and (failed <= TOO_FEW or tested - failed >= mostly * tested))
+
+
+def _frame(lines: list[tuple[object, ...]]) -> pd.DataFrame:
+    results = pd.DataFrame(lines, columns=list(RESULT_COLUMNS))
+    return results.astype({"passed": "bool", "tested": "Int64", "failed": "Int64"})
+
+
+def _by_role(rule: Rule, tested: Ints, failed: Ints) -> list[_Counted]:
+    """Records whose role is not known are weighed against the school as a whole."""
+    if not failed.any():
+        return [("", True, int(tested.sum()), 0)]
+    counted: list[_Counted] = []
+    for code in np.flatnonzero(tested).tolist():
+        of, bad = int(tested[code]), int(failed[code])
+        role = "" if code == _NO_ROLE else _ROLES[code]
+        counted.append((role, passes(of if role else int(tested.sum()), bad, rule.mostly), of, bad))
+    return counted

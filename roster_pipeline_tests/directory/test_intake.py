@@ -221,14 +221,25 @@ def test_an_empty_roster_is_a_frame_with_all_columns(database: Database, lincoln
 def test_quality_results_replace_those_of_an_earlier_run(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
     results = pd.DataFrame(
-        [{"rule": "email", "check_name": "fields", "severity": "warning", "passed": False, "tested": 9, "failed": 1}]
-    )
-    failing = pd.DataFrame([{"rule": "email", "sourced_id": "u1"}])
+        [
+            ("email", "", "fields", "warning", False, pd.NA, pd.NA),
+            ("grade", "student", "fields", "error", False, 9, 1),
+            ("grade", "teacher", "fields", "error", True, 3, 0),
+        ],
+        columns=["rule", "role", "check_name", "severity", "passed", "tested", "failed"],
+    ).astype({"passed": "boolean", "tested": "Int64", "failed": "Int64"})
     for _ in range(2):
         with database.begin() as conn:
-            rosters.write_quality(conn, snapshot_id, results, failing)
-            assert rosters.load_quality(conn, snapshot_id).to_dict("records") == results.to_dict("records")
-            assert rosters.load_failing(conn, snapshot_id).to_dict("records") == failing.to_dict("records")
+            rosters.write_quality(conn, snapshot_id, results)
+            found = rosters.load_quality(conn, snapshot_id)
+            assert found.drop(columns="snapshot_id").to_dict("records") == results.to_dict("records")
+            assert set(found["snapshot_id"]) == {snapshot_id}
+    with database.begin() as conn:
+        assert rosters.quality_digest(found) == rosters.quality_digest(rosters.load_quality(conn, snapshot_id))
+        rosters.write_quality(conn, snapshot_id, results.assign(failed=2))
+        assert rosters.quality_digest(found) != rosters.quality_digest(rosters.load_quality(conn, snapshot_id))
+        rosters.write_quality(conn, snapshot_id, results.head(0))
+        assert rosters.quality_digest(rosters.load_quality(conn, snapshot_id)) is None
 
 
 def test_the_directory_frames_hold_everyone_the_roster_could_mean(database: Database, lincoln: SchoolRow) -> None:

@@ -11,8 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from roster_pipeline import settings
-from roster_pipeline.evening import cleaning
-from roster_pipeline_tests.proof.town import Site, no_quality, running_site
+from roster_pipeline_tests.proof.town import Site, running_site
 
 
 @pytest.fixture
@@ -32,6 +31,5 @@ def site(home: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what decides nothing and takes long: the quality suite, and reading the list of time zones anew."""
-    monkeypatch.setattr(cleaning, "run_suite", no_quality)
+    """Leave out what decides nothing and takes long: reading the list of time zones anew."""
     monkeypatch.setattr(settings, "available_timezones", cache(available_timezones))

@@ -8,7 +8,7 @@ from roster_pipeline_tests.proof.world import GROUPS, LEAVING, Record
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
-    "own_number", "reuse", "transform",
+    "own_number", "reuse", "transform", "spoil_emails", "mend_emails", "mend_emails",
 )  # fmt: skip
 
 
@@ -19,6 +19,12 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
     school, group = world.schools[other % len(world.schools)], GROUPS[third % len(GROUPS)]
     if kind.startswith("join"):
         world.join(school, group, numbered=kind == "join")
+        return
+    if kind == "spoil_emails":
+        world.spoil_emails(school, group, every=1 + pick % 5)
+        return
+    if kind == "mend_emails":
+        world.mend_emails()
         return
     if kind == "come_back":
         if left and not replaced(left[pick % len(left)], here):

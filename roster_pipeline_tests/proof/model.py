@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from roster_pipeline_tests.proof.guarding import Judged, Role, judge
 from roster_pipeline_tests.proof.humans import Human, humans_of, may_be, seeming_humans
 from roster_pipeline_tests.proof.person import Membership, Person
+from roster_pipeline_tests.proof.quality import held_by_quality
 from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.proof.world import Record
 
@@ -78,6 +79,7 @@ class Model:
         state.doubted = [link for human in humans if human.present for link in human.doubted]
         facts = self._facts(school, humans, seeming_humans(records, school, state.rules), rows)
         judged = judge(facts, state.rules)
+        judged.held.update(held_by_quality(seeming_humans(records, school, state.rules)))
         doing = [row for row in rows if row.action in CHANGING]
         state.planned = frozenset(row.signature for row in doing)
         if state.approved == state.planned:

@@ -1,7 +1,6 @@
 """The real thing under proof: two districts with a simulated SIS each, and evenings on a real database over HTTP.
 
-The evening's own functions are called, without Dagster around them. Only Great Expectations is left out where a
-test asks for it: it decides nothing (its results are shown to people), and would take half of the time.
+The evening's own functions are called, without Dagster around them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-import pandas as pd
 from sqlalchemy import text
 
 from roster_pipeline import evening
@@ -122,13 +120,3 @@ class Place:
             "select count(*) as syncs, (select count(*) from outbox o join school s on s.id = o.school_id "
             "where s.district_id = :district) as mails from sync where district_id = :district"
         )[0]
-
-
-def no_quality(roster: pd.DataFrame, rejected: pd.DataFrame, settings: Any) -> Any:
-    """In the place of the quality suite: nothing tested, nothing found."""
-    from roster_pipeline.roster.quality import QualityReport
-
-    return QualityReport(
-        results=pd.DataFrame(columns=["rule", "check_name", "severity", "passed", "tested", "failed"]),
-        failing=pd.DataFrame(columns=["rule", "sourced_id"]),
-    )

@@ -27,7 +27,10 @@ SOURCE_ROLES: dict[Group, str] = {
 
 @dataclass(frozen=True)
 class Record:
-    """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there."""
+    """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there.
+
+    spoiled: where there is no `email`, what stands in its place is not an address.
+    """
 
     sourced_id: str
     human: int
@@ -37,6 +40,12 @@ class Record:
     number: str | None
     roles: tuple[tuple[Group, str], ...]
     gone: Leaving | None = None
+    spoiled: bool = False
+
+    @property
+    def unusable_email(self) -> bool:
+        """Whether its e-mail is none that anybody could write to."""
+        return self.spoiled and self.email is None
 
     @property
     def delivered(self) -> bool:
@@ -147,6 +156,16 @@ class World:
         self._ids += 1
         self._change(replace(record, email=f"new{self._ids}@people.example"))
 
+    def spoil_emails(self, school: str, group: Group, *, every: int) -> None:
+        """Of the records with this role in a school, every n-th gets something in the place of its e-mail."""
+        for record in [one for one in self.here() if group in one.groups_in(school)][::every]:
+            self._change(replace(record, email=None, spoiled=True))
+
+    def mend_emails(self) -> None:
+        """Every record has an e-mail again, another than before."""
+        for record in [one for one in self.here() if one.unusable_email]:
+            self.new_email(record)
+
     def take_number_of(self, record: Record, other: Record) -> None:
         """A clerk's mistake: the record carries the number of somebody else."""
         self._change(replace(record, number=other.number))
@@ -200,7 +219,7 @@ def _fields(record: Record) -> dict[str, object]:
     return {
         "given_name": record.given,
         "family_name": record.family,
-        "email": record.email or "",
+        "email": record.email or ("not an address" if record.spoiled else ""),
         "identifier": record.number or "",
         "username": "",
         "state_id": "",

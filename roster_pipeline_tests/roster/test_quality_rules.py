@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from roster_pipeline.roster import quality
-from roster_pipeline.roster.quality import SUITE, Rule, SuiteFailedError, load_expectations, run_suite
+from roster_pipeline.roster import expectations
+from roster_pipeline.roster.quality import run_suite, suite_frame
+from roster_pipeline.roster.quality_suite import (
+    CHECKS,
+    EXTRA_SUITE,
+    FURTHER,
+    SHIPPED,
+    QualitySuiteError,
+    installed_suite,
+)
 from roster_pipeline.settings import QualityRule
 from roster_pipeline_tests.roster.building import cleaned, entry, school, user
-from roster_pipeline_tests.roster.test_quality import outcome, report_of
+from roster_pipeline_tests.roster.test_quality import by_role, outcome, results_of
 
 FAMILY = school(primary_contacts=True)
 EVERYONE = [
@@ -28,98 +39,188 @@ EVERYONE = [
     user("j", dateLastModified="2026-01-01T00:00:00Z"),
     user("j", dateLastModified="2026-01-02T00:00:00Z", givenName="Newer"),
     user("k", roles=[entry(org="s2")]),
+    user("l", email="d@example.org", identifier="N-a"),
 ]
+TESTED = {
+    "has_people": (10, 0),
+    "given_name_present": (9, 1),
+    "family_name_present": (9, 1),
+    "most_given_names_present": (9, 1),
+    "most_family_names_present": (9, 1),
+    "sourced_id_unique": (10, 0),
+    "sourced_id_once": (10, 1),
+    "number_unique": (7, 3),
+    "email_valid": (5, 1),
+    "most_emails_valid": (5, 1),
+    "email_unique": (4, 2),
+    "role_known": (9, 1),
+    "grade_known": (2, 1),
+    "most_grades_known": (2, 1),
+    "org_present": (10, 1),
+    "contact_resolves": (2, 1),
+    "record_usable": (9, 1),
+}
+"""Of `EVERYONE`: how many records each rule concerns, and how many of them fail."""
 
 
-def columns_of(users: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Of each column what it says, by record; what a rule does not concern is left out."""
-    told = cleaned(users, FAMILY)
-    frame = quality.tested_frame(told.roster, told.rejected).set_index("sourced_id")
-    assert list(frame.index) == sorted({record["sourcedId"] for record in users} - {"g", "k"})
-    return {str(name): column.dropna().to_dict() for name, column in frame.items()}
+def test_each_rule_looks_at_the_records_it_concerns_and_fails_those_it_must() -> None:
+    told = cleaned(EVERYONE, FAMILY)
+    results = run_suite(installed_suite(), told.roster, told.rejected, FAMILY)
+    assert {rule: outcome(results, rule)[1:] for rule in results["rule"]} == TESTED
 
 
-def test_each_rule_looks_at_the_records_it_concerns_and_says_no_where_it_must() -> None:
-    said = columns_of(EVERYONE)
+def test_plain_great_expectations_reads_the_shipped_suite_and_counts_the_same() -> None:
+    """The file is a suite that any engineer can load, and what is ours around it changes no count."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    def no(name: str) -> list[str]:
-        return [one for one, word in said[name].items() if word == "no"]
-
-    def concerned(name: str) -> str:
-        return "".join(said[name])
-
-    assert concerned("given_name") == "abcdefij"
-    assert concerned("family_name") == "acdefhij"
-    assert (concerned("sent_once"), no("sent_once")) == ("abcdefhij", ["j"])
-    assert said["number_of_human"] == {
-        "a": "student N-a", "b": "student N-b", "c": "student N-c", "d": "staff N-d", "j": "student N-j",
-    }  # fmt: skip
-    assert (concerned("email_valid"), no("email_valid")) == ("abdi", ["b"])
-    assert said["email_of_human"] == {"a": "a@example.org", "d": "d@example.org"}
-    assert (concerned("role_known"), no("role_known")) == ("abcdehij", ["e"])
-    assert (concerned("grade_known"), no("grade_known")) == ("ab", ["b"])
-    assert (concerned("org_present"), no("org_present")) == ("abcdefhij", ["f"])
-    assert (concerned("contact_resolves"), no("contact_resolves")) == ("ab", ["b"])
-    assert (concerned("usable"), no("usable")) == ("abcdehij", ["e", "h"])
+    told = cleaned(EVERYONE, FAMILY)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    document = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    suite = context.suites.add(gx.ExpectationSuite(name=document["name"], expectations=document["expectations"]))
+    asset = context.data_sources.add_pandas("roster").add_dataframe_asset("records")
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch(
+        {"dataframe": suite_frame(told.roster, told.rejected)}
+    )
+    asked = {"result_format": "BASIC", "partial_unexpected_count": 0}
+    counted = {}
+    for result in batch.validate(suite, result_format=asked).results:
+        if "unexpected_count" in result.result:
+            tested = result.result["element_count"] - result.result.get("missing_count", 0)
+            counted[result.expectation_config.meta["rule"]] = (tested, result.result["unexpected_count"])
+    assert set(counted) == set(TESTED) - {"has_people"}
+    for rule in installed_suite().rules:
+        if rule.name in counted:
+            assert counted[rule.name][1] == TESTED[rule.name][1]
+            assert "column_list" in rule.kwargs or counted[rule.name] == TESTED[rule.name]
 
 
 def test_one_person_is_a_roster_and_nobody_is_none() -> None:
-    assert outcome(report_of([user("a")]), "has_people") == (True, 1, 0)
-    assert report_of([user("a")]).results["passed"].all()
-    assert outcome(report_of([]), "has_people") == (False, 0, 1)
-
-
-def test_a_rule_counts_the_records_it_concerns() -> None:
-    users = [user("a", email="a@example.org"), user("b"), user("c", email="nope"), user("d", givenName=None)]
-    report = report_of(users)
-    assert outcome(report, "email_valid") == (False, 2, 1)
-    assert outcome(report, "given_name_present") == (False, 4, 1)
-    assert outcome(report, "email_unique") == (True, 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("rule", "users"),
-    [
-        ("given_name_present", [user("a"), user("b", givenName=None)]),
-        ("email_unique", [*(user(n, email="x@example.org") for n in "ab"), user("c", email="c@example.org")]),
-        ("org_present", [user("a"), user("b", roles=[])]),
-    ],
-)
-def test_a_share_that_a_school_puts_up_with_holds_for_every_kind_of_rule(
-    rule: str, users: list[dict[str, Any]]
-) -> None:
-    assert not outcome(report_of(users), rule)[0]
-    assert outcome(report_of(users, **{rule: QualityRule(mostly=0.3)}), rule)[0]
+    assert outcome(results_of([user("a")]), "has_people") == (True, 1, 0)
+    assert results_of([user("a")])["passed"].all()
+    assert outcome(results_of([]), "has_people") == (False, 0, 0)
+    assert outcome(results_of([user("a", status="odd")]), "has_people") == (False, 1, 1)
 
 
 def test_a_rule_that_is_off_leaves_the_others_and_all_off_leave_nothing() -> None:
     off = QualityRule(severity="off")
-    rest = report_of([user("a")], given_name_present=off)
-    assert list(rest.results["rule"]) == [rule.rule for rule in SUITE if rule.rule != "given_name_present"]
-    nothing = report_of([user("a")], **{rule.rule: off for rule in SUITE})
-    assert nothing.results.empty
-    assert list(nothing.failing.columns) == ["rule", "sourced_id"]
+    names = [rule.name for rule in installed_suite().rules]
+    rest = results_of([user("a")], given_name_present=off)
+    assert list(rest["rule"]) == [name for name in names if name != "given_name_present"]
+    nothing = results_of([user("a")], **dict.fromkeys(names, off))
+    assert nothing.empty
 
 
-def test_a_rule_that_cannot_be_evaluated_is_named_and_no_record_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "SUITE", (Rule("odd_rule", "emails", "in_set", "no_such_column"),))
-    told = cleaned([user("a", givenName="Secret")])
-    with pytest.raises(SuiteFailedError) as failed:
-        run_suite(told.roster, told.rejected, school())
-    assert str(failed.value) == "the quality rule odd_rule could not be evaluated; the roster was not tested"
+def test_every_rule_belongs_to_a_check_that_owners_see() -> None:
+    suite = installed_suite()
+    assert {rule.check for rule in suite.rules} == set(CHECKS) - {FURTHER}
+    assert suite.tuned({}) == suite.rules
 
 
-def test_great_expectations_is_silent_and_calls_nobody(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def added(monkeypatch: pytest.MonkeyPatch, folder: Path, *found: dict[str, Any]) -> None:
+    """A suite file of the installation's own."""
+    path = folder / "suite.json"
+    path.write_text(json.dumps({"name": "ours", "expectations": list(found)}), encoding="utf-8")
+    monkeypatch.setenv(EXTRA_SUITE, str(path))
+
+
+def test_an_expectation_that_somebody_adds_is_checked_without_a_line_of_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("GX_ANALYTICS_ENABLED", raising=False)
-    load_expectations()
+    added(
+        monkeypatch,
+        tmp_path,
+        {
+            "type": "expect_column_values_to_match_regex",
+            "kwargs": {"column": "username", "regex": "^[a-z]+$", "mostly": 0.9},
+            "meta": {"rule": "username_plain", "check": "known_values", "severity": "error"},
+        },
+        {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "username"}, "severity": "warning"},
+    )
+    users = [user(f"p{i}", username="same" if i < 4 else "other") for i in range(5)]
+    results = results_of([*users, *(user(f"t{i}", "teacher", username=f"T-{i}") for i in range(4))])
+    assert by_role(results, "username_plain") == {"student": (True, 5, 0), "teacher": (False, 4, 4)}
+    assert by_role(results, "column_values_to_be_unique_username") == {
+        "student": (False, 5, 4),
+        "teacher": (True, 4, 0),
+    }
+    lines = results.drop_duplicates("rule").set_index("rule")[["check_name", "severity"]]
+    assert tuple(lines.loc["username_plain"]) == ("known_values", "error")
+    assert tuple(lines.loc["column_values_to_be_unique_username"]) == (FURTHER, "warning")
+
+
+def test_an_added_expectation_may_take_the_place_of_one_of_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "username"}}
+    added(monkeypatch, tmp_path, {**ours, "meta": {"rule": "given_name_present", "severity": "warning"}})
+    names = [rule.name for rule in installed_suite().rules]
+    assert len(names) == len(set(names)) == len(TESTED)
+    assert outcome(results_of([user("a")]), "given_name_present") == (False, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": "expect_no_such_thing", "kwargs": {}},
+        {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "no_such_column"}},
+        {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "given_name", "regex": "("}},
+        {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "given_name", "min_value": 0}},
+    ],
+)
+def test_a_rule_that_cannot_be_evaluated_is_no_pass_and_leaves_the_others(
+    odd: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    added(monkeypatch, tmp_path, {**odd, "meta": {"rule": "odd_rule"}})
+    with caplog.at_level(logging.DEBUG):
+        results = results_of([user("a", givenName="Secret", username="secret")])
+    line = results.set_index("rule").loc["odd_rule"]
+    assert (bool(line["passed"]), pd.isna(line["tested"]), pd.isna(line["failed"])) == (False, True, True)
+    assert results.loc[results["rule"] != "odd_rule", "passed"].all()
+    assert "secret" not in (results.to_json() + caplog.text + "".join(capfd.readouterr())).lower()
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not JSON with a list"),
+        ('{"expectations": {}}', "not a list"),
+        ('{"expectations": [1]}', "expectation 1 has no type"),
+        ('{"expectations": [{"type": "x", "kwargs": 1}]}', "not a mapping"),
+        ('{"expectations": [{"type": "x", "meta": {"severity": "grave"}}]}', "neither error nor warning"),
+        ('{"expectations": [{"type": "x", "kwargs": {"mostly": 2}}]}', "from 0 to 1"),
+        ('{"expectations": [{"type": "x", "meta": {"roles": ["pupil"]}}]}', "roles of x"),
+        ('{"expectations": [{"type": "x"}, {"type": "x"}]}', "two rules of the name x"),
+    ],
+)
+def test_a_suite_file_that_cannot_be_used_says_why(
+    written: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "suite.json"
+    path.write_text(written, encoding="utf-8")
+    monkeypatch.setenv(EXTRA_SUITE, str(path))
+    with pytest.raises(QualitySuiteError, match=why) as failed:
+        installed_suite()
+    assert EXTRA_SUITE in str(failed.value)
+    monkeypatch.setenv(EXTRA_SUITE, str(tmp_path / "none.json"))
+    with pytest.raises(QualitySuiteError, match="No such file"):
+        installed_suite()
+
+
+def test_great_expectations_is_silent_and_calls_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    assert expectations.PandasExecutionEngine
     assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
-    report_of([user("a")])
+    results_of([user("a")])
     assert capfd.readouterr() == ("", "")
 
 
-def test_failing_records_are_numbered_through() -> None:
-    failing = report_of([user("a", email="nope"), user("b", email="nope", givenName=None)]).failing
-    assert list(failing.index) == list(range(len(failing)))
-    assert isinstance(failing, pd.DataFrame)
+def test_nothing_of_a_roster_stays_behind_for_the_next() -> None:
+    bad = results_of([user(f"p{i}", email="nope") for i in range(4)])
+    good = results_of([user(f"p{i}", email=f"p{i}@example.org") for i in range(4)])
+    assert (outcome(bad, "email_valid"), outcome(good, "email_valid")) == ((False, 4, 4), (True, 4, 0))

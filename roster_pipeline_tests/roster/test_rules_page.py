@@ -7,17 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.roster import guards
-from roster_pipeline.roster.quality import SUITE
-from roster_pipeline.roster.quality_checks import CHECKS
+from roster_pipeline.roster import guards, quality_gate
+from roster_pipeline.roster.quality_suite import CHECKS, installed_suite
 from roster_pipeline.roster.reasons import REASONS
 from roster_pipeline.roster.rejections import RULES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-GUARDS = set(re.findall(r'(?:Finding|_share)\(\s*"(\w+)"', Path(guards.__file__).read_text(encoding="utf-8")))
+JUDGING = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in (guards, quality_gate))
+GUARDS = set(re.findall(r'(?:Finding|_share)\(\s*"(\w+)"', JUDGING))
+RULES_OF_QUALITY = {rule.name: rule for rule in installed_suite().rules}
 
 
-@pytest.mark.parametrize("word", sorted({*REASONS, *RULES, *GUARDS, *CHECKS, *(rule.rule for rule in SUITE)}))
+@pytest.mark.parametrize("word", sorted({*REASONS, *RULES, *GUARDS, *CHECKS, *RULES_OF_QUALITY}))
 def test_the_page_of_rules_explains(word: str) -> None:
     assert f"`{word}`" in PAGE
+
+
+@pytest.mark.parametrize("name", RULES_OF_QUALITY)
+def test_the_page_of_rules_says_how_grave_a_quality_rule_is_and_which_share_must_hold(name: str) -> None:
+    rule = RULES_OF_QUALITY[name]
+    share = "all" if rule.mostly == 1 else f"{rule.mostly:.0%}".replace("%", " %")
+    assert f"| `{name}` | `{rule.check}` | {rule.description} | {share} | {rule.severity} |" in PAGE

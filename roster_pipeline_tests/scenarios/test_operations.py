@@ -84,7 +84,7 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     notes = {name for name, ok in found.items() if ok is None}
     assert notes == {"mail", "alerts", "heartbeat"}, "nothing of it is set"
     assert set(found.values()) == {True, None}
-    assert {"database", "schema", "key", "disk", "retention", "SIS sis"} == set(found) - notes
+    assert {"database", "schema", "key", "disk", "retention", "quality suite", "SIS sis"} == set(found) - notes
     town.set_connection(secret="wrong")
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
@@ -100,6 +100,7 @@ UNUSABLE = {
     "heartbeat": ("ROSTER_HEARTBEAT_URL", "monitor.example.org/beat", "no web address"),
     "retention": ("ROSTER_KEEP_DAYS", "ninety", "ROSTER_KEEP_DAYS"),
     "mail": ("ROSTER_MAIL_FROM", "the office", "no"),
+    "quality suite": ("ROSTER_QUALITY_SUITE", "/nowhere/suite.json", "No such file"),
 }
 
 

@@ -179,21 +179,13 @@ quality_result = Table(
     metadata,
     _of_snapshot(),
     words("rule"),
+    words("role", comment="role group; empty: the school as a whole, and records whose role is not known"),
     words("check_name"),
     words("severity"),
     Column("passed", Boolean, nullable=False),
-    Column("tested", Integer, nullable=False),
-    Column("failed", Integer, nullable=False),
-    PrimaryKeyConstraint("snapshot_id", "rule"),
-)
-
-quality_failure = Table(
-    "quality_failure",
-    metadata,
-    _of_snapshot(),
-    words("rule"),
-    words("sourced_id"),
-    Index("ix_quality_failure_snapshot_id", "snapshot_id"),
+    Column("tested", Integer, comment="records; null: the rule could not be evaluated"),
+    Column("failed", Integer),
+    PrimaryKeyConstraint("snapshot_id", "rule", "role"),
 )
 
 witness = Table(

@@ -35,6 +35,7 @@ plan = Table(
     number("position", comment="the change log's position when the directory was read for the plan"),
     Column("first_sync", Boolean, nullable=False),
     mapping("counts"),
+    words("quality", comment="digest of the snapshot's quality results as the verdict read them", optional=True),
     Column(
         "state",
         Text,

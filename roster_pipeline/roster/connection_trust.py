@@ -8,12 +8,15 @@ that a connection of the district gave. Else the match waits for the district's 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.roster.findings import CREATE, Finding
 from roster_pipeline.roster.frames import Flags, Ints, taken, truth
 from roster_pipeline.roster.traits import numbered
 from roster_pipeline.roster.units import Units
@@ -70,3 +73,18 @@ def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
     who = some["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1)
     counts = some["role"][np.isin(who, known_elsewhere(directory))].value_counts()
     return {str(role): int(count) for role, count in counts.items()}
+
+
+def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share: float) -> Iterator[Finding]:
+    """Creations of a role that wait because of such people: neither few people, a first sync nor a new role is exempt.
+
+    claimed: as `claims` gives it. managed: people of the role here. share: of them, how many may be created.
+    """
+    for role, number in claimed.items():
+        there = managed.get(role, 0)
+        if number > share * there:
+            message = (
+                f"{number} new {role} people belong to another connection, with {there} in the directory here. This "
+                "school's own connection says that they are here too; ask whether that is so."
+            )
+            yield Finding("claimed_people", message, number / max(there, 1), share, (CREATE,), (role,))

@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from roster_pipeline.roster.connection_trust import claims
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.roster.frames import Ints
 from roster_pipeline.roster.plan import Plan
@@ -28,7 +29,8 @@ class Facts:
     active members the sync looks after. records: records of the role, used or not. rejected: of those, not used.
     contradictions: people the SIS still answers for. unwitnessed: archivals for which nobody was asked. rekeyed:
     (known people found under a new id, known people found). reused: (active members whose id seems to be somebody
-    else's now, active members found). without_org: known people who came without any org.
+    else's now, active members found). claimed: people of another connection who get a role here. without_org: known
+    people who came without any org.
     """
 
     snapshot: SnapshotFacts
@@ -45,6 +47,7 @@ class Facts:
     awaits_approval: bool = False
     without_org: dict[str, int] = field(default_factory=dict)
     reused: dict[str, tuple[int, int]] = field(default_factory=dict)
+    claimed: dict[str, int] = field(default_factory=dict)
 
 
 def facts_of(
@@ -79,6 +82,7 @@ def facts_of(
         unwitnessed=int(archives["witness"].isna().sum()),
         awaits_approval=plan.awaits_approval,
         reused=_reused(plan, directory),
+        claimed=claims(rows, directory),
         without_org=_counted(standing.loc[standing["standing"] == "no_org", "role"], roles),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from roster_pipeline.completeness import in_words
+from roster_pipeline.roster.connection_trust import unproved_roles
 from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
 from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, RESTORE, TOO_FEW, UPDATE, Finding, percent
 from roster_pipeline.roster.plan import Plan
@@ -53,6 +54,7 @@ def judge(plan: Plan, facts: Facts, guards: Guards, quality: Iterable[Finding] =
         *_sizes(facts, guards),
         *_rejections(facts, guards),
         *_shares(plan, facts, guards),
+        *unproved_roles(facts.claimed, facts.managed, guards.create_share),
         *_calendar(facts, guards),
         *quality,
     ]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from roster_pipeline_tests.roster.building import CONNECTION, Directory, cleaned, school, user
+from roster_pipeline.roster.facts import facts_of
+from roster_pipeline.roster.guards import judge
+from roster_pipeline.roster.plan import make_plan
+from roster_pipeline_tests.roster.building import COMPLETE, CONNECTION, TODAY, Directory, cleaned, school, user
 
 MAIN = 2
 ADA = {"givenName": "Ada", "familyName": "Byron", "email": "ada@district.example"}
@@ -92,15 +96,8 @@ def test_a_link_of_the_manager_settles_it_and_so_does_that_the_record_is_somebod
 
 def test_the_roster_of_a_whole_school_waits_row_by_row() -> None:
     directory = district()
-    for number in range(3):
-        who = directory.person(number=f"9{number}", number_connection_id=MAIN, email=f"p{number}@district.example")
-        directory.people[who].update(given_name=f"Given{number}", family_name=f"Family{number}")
-        directory.link(who, f"main-{number}", MAIN)
-    users = [
-        user(f"r{number}", givenName=f"Given{number}", familyName=f"Family{number}", identifier=f"9{number * 2}")
-        | {"email": f"p{number}@district.example"}
-        for number in range(3)
-    ]
+    claiming(directory, 3)
+    users = [record | {"identifier": f"9{2 * place}"} for place, record in enumerate(claimed(3))]
     rows = directory.plan(users).rows
     assert dict(zip(rows["sourced_ids"].str[0], rows["action"], strict=True)) == {
         "r0": "create",
@@ -108,3 +105,52 @@ def test_the_roster_of_a_whole_school_waits_row_by_row() -> None:
         "r2": "conflict",
     }
     assert cleaned(users, school()).roster["human"].nunique() == 3
+
+
+def claiming(directory: Directory, count: int) -> Directory:
+    """So many more people of the connection of the district, whose numbers `users` knows."""
+    for number in range(count):
+        who = directory.person(number=f"9{number}", number_connection_id=MAIN, email=f"p{number}@district.example")
+        directory.people[who].update(given_name=f"Given{number}", family_name=f"Family{number}")
+        directory.link(who, f"main-{number}", MAIN)
+    return directory
+
+
+def claimed(count: int, role: str = "student") -> list[dict[str, Any]]:
+    return [
+        user(f"r{number}", role, givenName=f"Given{number}", familyName=f"Family{number}", identifier=f"9{number}")
+        | {"email": f"p{number}@district.example"}
+        for number in range(count)
+    ]
+
+
+def guards_on_creations(directory: Directory, users: list[dict[str, Any]], *, first_sync: bool = False) -> set[str]:
+    told, settings = cleaned(users), school()
+    plan = make_plan(told.roster, directory.frames(), settings, COMPLETE, first_sync=first_sync)
+    facts = facts_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    rows = judge(plan, facts, settings.guards).rows
+    return {finding["guard"] for found in rows.loc[rows["action"] == "create", "findings"] for finding in found}
+
+
+@pytest.mark.parametrize("first_sync", [False, True])
+def test_a_new_role_by_such_a_match_is_held_on_a_first_sync_and_for_one_person_alone(first_sync: bool) -> None:
+    assert guards_on_creations(claiming(district(), 1), claimed(1), first_sync=first_sync) == {"claimed_people"}
+    strangers = [user("n0"), user("n1")]
+    assert guards_on_creations(claiming(district(), 1), strangers, first_sync=first_sync) == set()
+    trusted = claiming(district(own=True), 1)
+    assert guards_on_creations(trusted, claimed(1), first_sync=first_sync) == set()
+
+
+def test_in_a_role_of_many_a_few_such_people_need_no_approval() -> None:
+    directory = claiming(district(), 2)
+    for number in range(8):
+        directory.member(directory.person(f"m{number}"))
+    users = [user(f"m{number}") for number in range(8)]
+    assert guards_on_creations(directory, [*users, *claimed(2)]) == set()
+    assert "claimed_people" in guards_on_creations(claiming(district(), 3), [user("m0"), *claimed(3)])
+
+
+def test_whom_the_manager_linked_needs_no_approval() -> None:
+    directory = claiming(district(), 1)
+    directory.link(2, "r0", CONNECTION, confirmed=True)
+    assert guards_on_creations(directory, claimed(1)) == set()

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-PAUSED, STALE, HELD, SOURCE_STALE = "paused", "stale", "held", "source_stale"
+PAUSED, STALE, HELD, SOURCE_STALE, CLAIMED = "paused", "stale", "held", "source_stale", "claimed elsewhere"
 EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"
 """No evening clears these two: a new secret does."""
-LASTING = f"('{HELD}', '{SOURCE_STALE}', '{EXPIRES}', '{EXPIRES_SOON}')"
+LASTING = f"('{HELD}', '{SOURCE_STALE}', '{CLAIMED}', '{EXPIRES}', '{EXPIRES_SOON}')"
 """Causes that a finished sync does not answer, and that do not say why nothing is heard of a school."""
 
 OPEN = """

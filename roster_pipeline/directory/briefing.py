@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
+from roster_pipeline.directory.claims import claimed_people
 from roster_pipeline.directory.tables import (
     outbox,
     plan,
@@ -29,6 +30,7 @@ class Brief:
     actions: (role, action, reason, rows, rows applied by this sync). verdict: role, action, verdict, rows, findings.
     quality: the columns of `quality_result`. rejected: collection, field, rule, severity, rows.
     previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
+    claimed: people of this school whom another connection also delivers, when the report was written first.
     undone: of a rollback, role to what was undone (or `moved`) to people. linked: of a relink, the people it linked;
     nothing else is told of one, for its plan is made anew. snapshot: its row, None for a sync without one.
     """
@@ -52,6 +54,7 @@ class Brief:
     previous: tuple[datetime, dict[str, int]] | None
     undone: dict[str, dict[str, int]]
     linked: int
+    claimed: int = 0
 
 
 def unreported(connection: Connection, school_key: str | None = None) -> list[int]:
@@ -118,7 +121,13 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         previous=(before.at, dict(before.counts.get("roles", {}))) if before and shot else None,
         undone=dict(head.counts) if head.kind == "rollback" else {},
         linked=sum(of.get("link", 0) for of in head.counts.values()) if relink else 0,
+        claimed=_claimed(connection, head) if head.kind == "sync" else 0,
     )
+
+
+def _claimed(connection: Connection, head: Any) -> int:
+    told = head.report or {"claimed": claimed_people(connection, head.school_id).get(head.school_id, 0)}
+    return int(told.get("claimed", 0))
 
 
 def _rows(connection: Connection, query: Any) -> list[dict[str, Any]]:

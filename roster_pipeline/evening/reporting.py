@@ -113,6 +113,7 @@ def report_of(known: Brief) -> SyncReport:
         console_url=console_url(),
         roles=tuple(_role(role.value, known) for role in Role if _concerns(role.value, known)),
         linked=known.linked,
+        claimed=known.claimed,
         held=(*_held(known), *_held_as_such(known)),
         left_alone=tuple(
             LeftAlone(line["role"], line["rows"], line["reason"], REASONS.get(line["reason"], ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
@@ -17,14 +18,19 @@ ALERTS_TO = "ROSTER_ALERTS_TO"
 
 
 def tell(
-    connection: Connection, schools: list[SchoolRow], mail: Mail, *identity: object, owners_too: bool = True
+    connection: Connection,
+    schools: list[SchoolRow],
+    mail: Mail,
+    *identity: object,
+    owners_too: bool = True,
+    also: Sequence[str] = (),
 ) -> bool:
     """Put one mail to all of them into the outbox. identity: what makes its Message-ID the same each time.
 
-    owners_too: False where the owners know already, so that only the operators are told.
+    owners_too: False where the owners know already, so that only the operators are told. also: further addresses.
     """
     owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
-    recipients = list(dict.fromkeys([*owners, *operators()]))
+    recipients = list(dict.fromkeys([*owners, *also, *operators()]))
     return bool(recipients) and outbox.put(
         connection,
         message_id=message_id("alert", *identity),

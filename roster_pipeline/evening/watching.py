@@ -11,6 +11,7 @@ from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.alerts import PAUSED, STALE, Alert
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.claimed import watch_claims
 from roster_pipeline.evening.expiring import secret_turns, tell_turn
 from roster_pipeline.evening.holding import Watched, watch_holds
 from roster_pipeline.evening.telling import tell
@@ -28,14 +29,14 @@ HEARTBEAT_SECONDS = 10.0
 def watch(database: Database, now: datetime) -> Watched:
     """One look, in one transaction: each alert and its mail are written together."""
     with database.begin() as connection:
-        held = watch_holds(connection, now)
+        held, claimed = watch_holds(connection, now), watch_claims(connection, now)
         cleared = alerts.clear_finished(connection)
         failing = alerts.failing_schools(connection, MOST_NIGHTS)
         silent = alerts.silent_schools(connection, now, SILENCE)
         reminded = alerts.to_remind(connection, now, REMIND_AFTER)
         turns = secret_turns(connection, now)
         if not (cleared or failing or silent or reminded or turns):
-            return held
+            return Watched(held.opened + claimed.opened, held.cleared + claimed.cleared)
         schools = {school.id: school for school in tenants.list_schools(connection)}
         for alert in cleared:
             _all_clear(connection, alert, schools, now)
@@ -51,8 +52,10 @@ def watch(database: Database, now: datetime) -> Watched:
             school = schools[alert.school_id or 0]
             _paused(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
         told = [tell_turn(connection, turn, schools.values(), now) for turn in turns]
-    opened = held.opened + len(failing) + len(silent) + sum(opened for opened, _ in told)
-    return Watched(opened, held.cleared + len(cleared) + sum(cleared for _, cleared in told), len(reminded))
+    opened = held.opened + claimed.opened + len(failing) + len(silent) + sum(opened for opened, _ in told)
+    return Watched(
+        opened, held.cleared + claimed.cleared + len(cleared) + sum(cleared for _, cleared in told), len(reminded)
+    )
 
 
 def beat() -> str:

@@ -192,9 +192,9 @@ class RowDetails:
 class SyncReport(_Stored):
     """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
 
-    linked: of a relink, the people who got their new ids. console_url: where the console stands, for links to its
-    pages; None where there is none. found: people of rostered roles in the roster; records: what the SIS sent of the
-    school; None where that was not counted.
+    linked: of a relink, the people who got their new ids. claimed: people of this school whom another connection also
+    delivers. console_url: where the console stands, for links to its pages; None where there is none. found: people of
+    rostered roles in the roster; records: what the SIS sent of the school; None where that was not counted.
     """
 
     school_key: str
@@ -208,6 +208,7 @@ class SyncReport(_Stored):
     first_sync: bool = False
     run_url: str | None = None
     linked: int = 0
+    claimed: int = 0
     held: tuple[Held, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     checks: tuple[QualityCheck, ...] = ()

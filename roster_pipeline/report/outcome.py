@@ -136,6 +136,15 @@ def looks_wrong(report: SyncReport) -> bool:
     return any(held.findings for held in report.held) and not any(held.rows for held in report.held)
 
 
+def claimed_words(people: int) -> str:
+    """What a school is told of its people who come from another connection too."""
+    come = "also comes" if people == 1 else "also come"
+    return (
+        f"{counted(people, 'person', 'people')} of this school {come} from another connection of the district, which "
+        "may not decide alone that they are the same. Nothing is changed; the district's manager decides."
+    )
+
+
 def outcome(report: SyncReport) -> str:
     """What happened, in one sentence."""
     if report.kind == "relink":
@@ -176,6 +185,8 @@ def remarks(report: SyncReport) -> list[str]:
     if conflicts:
         people = counted(conflicts, "person", "people")
         said.append(f"{people} could not be matched safely.")
+    if report.claimed:
+        said.append(claimed_words(report.claimed))
     if looks_wrong(report):
         said.append("The roster looks wrong, though nobody was due for a change because of it.")
     if _incomplete(report) and not _is_only_old(report):
@@ -225,6 +236,8 @@ def _headline(report: SyncReport) -> str:
     parts += [", ".join(_done(report))] if _done(report) else []
     if report.total("conflicts"):
         parts.append(counted(report.total("conflicts"), "conflict", "conflicts"))
+    if report.claimed:
+        parts.append(f"{report.claimed:,} claimed elsewhere")
     if looks_wrong(report) and not _incomplete(report):
         parts.append("the roster looks wrong")
     if nothing_found(report):
@@ -260,7 +273,7 @@ def tone(mail: SyncReport | FailureAlert) -> Tone:
     if isinstance(mail, FailureAlert):
         return "failed"
     moved = mail.kind == "rollback" and mail.total("skipped")
-    worrying = moved or mail.held or mail.total("conflicts") or _incomplete(mail) or failed_checks(mail)
+    worrying = moved or mail.held or mail.total("conflicts") or mail.claimed or _incomplete(mail) or failed_checks(mail)
     nobody = _is_old(mail) or bool(nothing_found(mail))
     return "attention" if worrying or nobody else "good"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from roster_pipeline.oneroster.address import Address, understand
+from roster_pipeline.oneroster.address import Address, same_origin, understand
 from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.oauth1 import METHODS, OAuth1SignIn
 from roster_pipeline.oneroster.oauth2 import BearerSignIn, OAuth2SignIn, TokenForm
@@ -61,6 +61,8 @@ def recalled(exchange: Exchange) -> Connected | None:
     if kind == "oauth2":
         form = known.get("form") or {}
         if endpoint.token_url not in (None, known["token_url"]) or not endpoint.client_id:
+            return None
+        if endpoint.token_url is None and not same_origin(known["token_url"], address.base):
             return None
         if endpoint.scopes is not None and form.get("scope") not in scope_choices(None, endpoint.scopes):
             return None

@@ -1,21 +1,22 @@
 """Finding out how a SIS wants to be spoken to: root, version and sign-in, from a pasted address and credentials.
 
 First an unsigned look at every root that is possible tells which exist (401 and 403 are a yes). Then the ways of
-signing in are tried against those. What worked is remembered, so that this is done once in the life of a connection.
+signing in are tried against those, with few requests that carry the credentials, all of them to one host: a search must
+lock nobody out, and teach nobody the secret. What worked is remembered, so that this is done once in the life of a
+connection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import Any
 
-from roster_pipeline.oneroster.address import Root, host_of, roots, same_origin, token_urls, understand, with_query
+from roster_pipeline.oneroster.address import Root, host_of, roots, understand, with_query
 from roster_pipeline.oneroster.connected import Connected, OpenSignIn, Remembered
-from roster_pipeline.oneroster.decoding import decoded
 from roster_pipeline.oneroster.endpoint import Endpoint
 from roster_pipeline.oneroster.envelope import records_of
 from roster_pipeline.oneroster.errors import (
-    AddressNotAllowed,
     NotOffered,
     NotOneRoster,
     OneRosterError,
@@ -24,24 +25,41 @@ from roster_pipeline.oneroster.errors import (
     RequestRefused,
     ServerFailed,
     SignInRefused,
-    TlsFailed,
-    Unreachable,
 )
 from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.oauth1 import METHODS, OAuth1SignIn
-from roster_pipeline.oneroster.oauth2 import BearerSignIn, NoToken, TokenRefused
+from roster_pipeline.oneroster.oauth2 import BearerSignIn, NamedElsewhere, NoToken, OAuth2SignIn
 from roster_pipeline.oneroster.outcomes import failure_of, transient, unreadable
+from roster_pipeline.oneroster.remedies import TokenRefused
 from roster_pipeline.oneroster.reply import Reply
-from roster_pipeline.oneroster.signed_in import NoSignIn
-from roster_pipeline.oneroster.token_search import find_form, scope_choices
+from roster_pipeline.oneroster.signed_in import NoMoreTries, NoSignIn
+from roster_pipeline.oneroster.token_addresses import TokenAddresses
+from roster_pipeline.oneroster.token_search import MOST_TRIES, find_form, scope_choices
 
-ANSWERED, TOKEN, SIGNED, LOOKED = range(4)
-"""Where a refusal came from, the most telling first: from the API after a sign-in that it took, from a token address,
-from an API that did not take the sign-in, from an unsigned look."""
+
+class Telling(IntEnum):
+    """Where a refusal came from, the most telling first."""
+
+    ANSWERED = 0
+    """From the API, after a sign-in that it took."""
+    ELSEWHERE = 1
+    """The SIS names a token address that a person has to confirm."""
+    TOKEN = 2
+    """From a token address, in the words of OAuth."""
+    WILL_PASS = 3
+    """An address that may be the right one failed in a way that will pass."""
+    SIGNED = 4
+    """A 401 of the API."""
+    CRASHED = 5
+    """What broke under a way of signing in that nobody has shown to be the right one."""
+    LOOKED = 6
+    """From an unsigned look."""
+
+
+FEW_TRIES = 2
+"""Tries of a way of signing in that nobody has shown to be the right one."""
 SAMPLE = 20
 """Records that are looked at, of a server that sends them all although one was asked for."""
-DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
-"""Two names circulate for the file in which a 1.2 provider describes itself."""
 
 
 class Discovery:
@@ -51,21 +69,30 @@ class Discovery:
         self._exchange = exchange
         self._endpoint: Endpoint = exchange.endpoint
         self._address = understand(self._endpoint.base_url)
-        self._refusals: list[tuple[int, OneRosterError]] = []
-        self._signed_in = False
-        self._no_token_there: set[str] = set()
-        self._scopes_refused: set[str] = set()
+        self._refusals: list[tuple[Telling, OneRosterError]] = []
+        self._signs = False
 
     def find(self) -> Connected:
         """The first root and sign-in that answer. A failure that will pass is raised, because what it hides might be
         the better choice: a version found on a bad night would rename everybody."""
         looked = self._look_around()
-        for sign_in, root in self._ways(looked):
-            self._exchange.sign_in = sign_in
-            if self._answers(root):
-                return Connected(self._address, root.url, self._version(root), sign_in)
+        allowance = self._exchange.allowance
+        allowance.left = MOST_TRIES
+        try:
+            for sign_in, root in self._ways(looked):
+                self._exchange.sign_in = sign_in
+                if self._answers(root):
+                    allowance.left = None
+                    return Connected(self._address, root.url, self._version(root), sign_in)
+        except NoMoreTries:
+            pass
+        finally:
+            allowance.left = None
         self._exchange.sign_in = NoSignIn()
         raise self._verdict()
+
+    def _note(self, telling: Telling, problem: OneRosterError) -> None:
+        self._refusals.append((telling, problem))
 
     def _look_around(self) -> list[Root]:
         """The possible roots, those that exist first. Raises what no other root of the same host can cure."""
@@ -75,15 +102,20 @@ class Discovery:
         for place, root in enumerate(candidates):
             try:
                 self._first_records(root, "/orgs")
-            except (SignInRefused, Refused, RequestRefused):
+            except SignInRefused as wanted:
+                self._signs = wanted.challenge == "oauth"
+            except (Refused, RequestRefused):
                 pass
             except (NotOffered, NotOneRoster, Redirected, ServerFailed) as problem:
                 if transient(problem):
                     raise
-                self._refusals.append((LOOKED, problem))
+                self._note(Telling.LOOKED, problem)
                 unsure += [root] if isinstance(problem, ServerFailed) else []
                 continue
             return [root, *unsure, *candidates[place + 1 :]]
+        for _, moved in self._refusals:
+            if isinstance(moved, Redirected):
+                raise moved  # nothing of the SIS is at this address
         return candidates
 
     def _ways(self, found: list[Root]) -> Iterator[tuple[Remembered, Root]]:
@@ -99,10 +131,19 @@ class Discovery:
         if kind == "oauth1":
             yield from self._signatures(signed)
             return
+        by_token = kind == "oauth2" or endpoint.token_url is not None
+        if self._signs and not by_token:
+            yield from self._signatures(signed)
+            return
         yield from self._tokens(found)
-        if kind == "auto" and endpoint.token_url is None and not self._signed_in:
-            yield from self._signatures([root for root in signed if root.version != "1.2"])
-            yield from ((BearerSignIn(endpoint.client_secret), root) for root in found[:1])
+        if by_token or self._is_settled():
+            return
+        yield from self._signatures([root for root in signed if root.version != "1.2"])
+        yield from ((BearerSignIn(endpoint.client_secret), root) for root in found[:1])
+
+    def _is_settled(self) -> bool:
+        """Whether an answer was so telling that nothing else is tried: the credentials go no further."""
+        return any(telling <= Telling.TOKEN for telling, _ in self._refusals)
 
     def _signatures(self, found: list[Root]) -> Iterator[tuple[Remembered, Root]]:
         for root in found:
@@ -111,82 +152,73 @@ class Discovery:
 
     def _tokens(self, found: list[Root]) -> Iterator[tuple[Remembered, Root]]:
         """Token sign-ins: for each root with the scopes of its version, at the token addresses that may be."""
-        certain: str | None = self._endpoint.token_url
+        entered = self._endpoint.token_url
+        urls = [entered] if entered else self._found_urls(found)
+        refused: set[str] = set()
         for root in found:
-            choices = scope_choices(root.version or self._fallback_version(), self._endpoint.scopes)
-            scopes = [scope for scope in choices if scope not in self._scopes_refused]
-            for url in ([certain] if certain else self._token_urls(root, found)) if scopes else ():
+            choices = scope_choices(root.version, self._endpoint.scopes)
+            scopes = [scope for scope in choices if scope not in refused]
+            for url in list(urls) if scopes else ():
                 try:
                     sign_in = find_form(self._exchange, url, scopes)
                 except NotOffered as problem:
-                    self._no_token_there.add(url)
-                    if certain or isinstance(problem, NoToken):
-                        self._refusals.append((TOKEN, SignInRefused(problem.message, problem.remedy)))
-                    continue
-                except (Unreachable, TlsFailed, AddressNotAllowed):
-                    if certain or same_origin(url, self._address.base):
-                        raise
-                    self._no_token_there.add(url)  # a description that names an address nobody can reach
-                    continue
-                except TokenRefused as problem:
-                    self._refusals.append((TOKEN if problem.code else SIGNED, problem))
-                    if problem.code == "invalid_client":
+                    urls.remove(url)
+                    self._note(Telling.TOKEN, SignInRefused(problem.message, problem.remedy))
+                    if isinstance(problem, NoToken):
                         return
-                    if problem.code == "invalid_scope":
-                        self._scopes_refused.update(scopes)
-                    if problem.code:
-                        certain = url
-                        break
-                    continue
-                certain = url
-                yield sign_in, root
-                break
+                except NamedElsewhere as problem:
+                    self._note(Telling.ELSEWHERE, problem)
+                    return
+                except TokenRefused as problem:
+                    self._note(Telling.TOKEN if problem.code else Telling.SIGNED, problem)
+                    if problem.code not in ("", "invalid_scope"):
+                        return
+                    refused.update(scopes if problem.code else ())
+                else:
+                    urls = [url]
+                    yield sign_in, root
+                    break
 
-    def _fallback_version(self) -> str:
-        return "1.1" if self._endpoint.version == "1.1" else "1.2"
-
-    def _token_urls(self, root: Root, found: list[Root]) -> list[str]:
-        described = self._described_token_url(root) if root.version == "1.2" else None
-        guesses = token_urls(self._address, found)
-        urls = [described, *guesses] if described else guesses
-        return [url for url in urls if url not in self._no_token_there]
-
-    def _described_token_url(self, root: Root) -> str | None:
-        """The token address in the file with which a 1.2 provider describes itself, served without sign-in."""
-        for name in DISCOVERY_FILES:
-            try:
-                reply = self._exchange.send("GET", f"{root.url}/discovery/{name}", "the discovery document")
-                if reply.status == 200:
-                    return _token_url_in(decoded(reply))
-            except OneRosterError:
-                continue
-        return None
+    def _found_urls(self, found: list[Root]) -> list[str]:
+        addresses = TokenAddresses(self._exchange, self._address)
+        urls = addresses.find(found)
+        if urls:
+            return urls
+        if addresses.elsewhere is not None:
+            self._note(Telling.ELSEWHERE, addresses.elsewhere)
+        if addresses.failure is not None:
+            self._note(Telling.WILL_PASS, addresses.failure)
+        if addresses.crashed is not None:
+            self._note(Telling.CRASHED, addresses.crashed)
+        if self._endpoint.sign_in == "oauth2":
+            message = f"No token address was found at {host_of(self._address.base)}."
+            self._note(Telling.SIGNED, SignInRefused(message, "Enter the token URL that the SIS shows."))
+        return []
 
     def _answers(self, root: Root) -> bool:
         """Whether the root speaks OneRoster to the sign-in just set."""
+        proved = isinstance(self._exchange.sign_in, OAuth2SignIn) or self._endpoint.sign_in != "auto"
         for path in ("/orgs", "/schools", "/users"):
             try:
-                self._first_records(root, path)
+                self._first_records(root, path, None if proved else FEW_TRIES)
             except SignInRefused as problem:
-                self._refusals.append((SIGNED, problem))
+                self._note(Telling.SIGNED, problem)
                 return False
             except NotOffered as problem:
-                self._refusals.append((LOOKED, problem))
-            except (Refused, RequestRefused) as problem:
-                self._signed_in = True
-                self._refusals.append((ANSWERED, problem))
-            except (NotOneRoster, ServerFailed, Redirected) as problem:
+                self._note(Telling.LOOKED, problem)
+            except Refused as problem:
+                self._note(Telling.ANSWERED, problem)
+            except (RequestRefused, NotOneRoster, ServerFailed, Redirected) as problem:
                 if transient(problem):
                     raise
-                self._signed_in = True
-                self._refusals.append((ANSWERED, problem))
-                if not unreadable(problem):
+                self._note(Telling.ANSWERED if proved else Telling.CRASHED, problem)
+                if not unreadable(problem) or not proved:
                     return False
             else:
                 return True
         return False
 
-    def _first_records(self, root: Root, path: str) -> list[Any]:
+    def _first_records(self, root: Root, path: str, attempts: int | None = None) -> list[Any]:
         """One record of a collection, in the plain form of the request where the server takes no limit."""
         key = path.strip("/") if path != "/schools" else "orgs"
         found: list[list[Any]] = []
@@ -200,10 +232,11 @@ class Discovery:
                     return problem
             return failure
 
+        plain, limited = (with_query(root.url + path, more, self._address.query) for more in ([], [("limit", "1")]))
         try:
-            self._exchange.get_checked(with_query(root.url + path, [("limit", "1")], self._address.query), path, judge)
+            self._exchange.get_checked(limited, path, judge, attempts)
         except RequestRefused:
-            self._exchange.get_checked(with_query(root.url + path, [], self._address.query), path, judge)
+            self._exchange.get_checked(plain, path, judge, attempts)
         return found[0]
 
     def _version(self, root: Root) -> str:
@@ -224,17 +257,17 @@ class Discovery:
         return root.version or "1.1"
 
     def _verdict(self) -> OneRosterError:
-        """The most telling of all refusals: what answered to a sign-in, then the sign-in, then what was looked at."""
-        rank, best = min(self._refusals, key=lambda refusal: (refusal[0], _weight(refusal[1])), default=(LOOKED, None))
+        """The most telling of all refusals."""
+        looked: tuple[Telling, OneRosterError | None] = (Telling.LOOKED, None)
+        telling, best = min(self._refusals, key=lambda refusal: (refusal[0], _weight(refusal[1])), default=looked)
         if best is None or isinstance(best, NotOffered):
             return NotOneRoster(
                 f"No OneRoster API was found at {host_of(self._address.base)}{self._address.path}.",
                 "Check the URL; enter the address of the OneRoster API as the SIS shows it, and its token URL.",
             )
-        if rank == SIGNED and self._endpoint.token_url is None and isinstance(best, SignInRefused):
-            return SignInRefused(
-                best.message, best.remedy + " If the SIS shows a token URL, enter it: it could not be found out."
-            )
+        guessed = self._endpoint.token_url is None and self._endpoint.sign_in == "auto"
+        if telling == Telling.SIGNED and guessed and isinstance(best, SignInRefused):
+            best.remedy += " If the SIS shows a token URL, enter it: it could not be found out."
         return best
 
 
@@ -252,13 +285,3 @@ def version_of(records: list[Any]) -> str | None:
             if "role" in record:
                 return "1.1"
     return None
-
-
-def _token_url_in(document: Any) -> str | None:
-    """tokenUrl of the client-credentials flow of an OpenAPI 3 document; only an encrypted one."""
-    try:
-        schemes = document["components"]["securitySchemes"].values()
-        urls = [scheme["flows"]["clientCredentials"]["tokenUrl"] for scheme in schemes if "flows" in scheme]
-    except (KeyError, TypeError, AttributeError):
-        return None
-    return next((url for url in urls if isinstance(url, str) and url.startswith(("https://", "http://"))), None)

@@ -14,6 +14,8 @@ class OneRosterError(Exception):
     retryable = False
     status: int | None = None
     """The HTTP status behind it, where there was one."""
+    challenge = ""
+    """The scheme of signing in that the server asked for, in lower case."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message, remedy)

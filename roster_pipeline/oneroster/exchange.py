@@ -141,8 +141,8 @@ class Exchange:
     @property
     def situation(self) -> Situation:
         """What is known of this connection that makes a message fit it."""
-        chosen = self.endpoint.sign_in
-        kind = getattr(self.sign_in, "kind", None) or (chosen if chosen != "auto" else None)
+        chosen = self.endpoint.sign_in if self.endpoint.sign_in != "auto" else None
+        kind = chosen if self.allowance.left is not None else getattr(self.sign_in, "kind", chosen)
         return Situation(kind, bool(self.endpoint.learned.get("root")), frozenset(self.answered))
 
     def send(

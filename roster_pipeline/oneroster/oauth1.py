@@ -19,6 +19,9 @@ METHODS = {"sha256": SIGNATURE_HMAC_SHA256, "sha1": SIGNATURE_HMAC_SHA1}
 class OAuth1Auth(httpx.Auth):
     """Signs one request at a time."""
 
+    carries_secret = True
+    """Not the secret itself, but one more try with it."""
+
     def __init__(self, key: str, secret: str, method: str) -> None:
         self._signer = Signer(
             key, client_secret=secret, signature_method=METHODS[method], signature_type=SIGNATURE_TYPE_AUTH_HEADER
@@ -26,7 +29,8 @@ class OAuth1Auth(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         _, headers, _ = self._signer.sign(str(request.url), http_method="GET")
-        request.headers["Authorization"] = headers["Authorization"]
+        # RFC 5849 allows a blank after each comma; servers exist that read it as part of the next name.
+        request.headers["Authorization"] = headers["Authorization"].replace(", ", ",")
         yield request
 
 

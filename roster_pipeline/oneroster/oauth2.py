@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import quote_plus, urlencode, urljoin
+from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
 
 import httpx
 
@@ -16,6 +16,7 @@ from roster_pipeline.oneroster.decoding import decoded
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, ServerFailed, SignInRefused
 from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.outcomes import ABSENT_STATUSES, RETRY_STATUSES
+from roster_pipeline.oneroster.remedies import Situation, TokenRefused
 from roster_pipeline.oneroster.reply import Reply
 
 DEFAULT_LIFE = 3600.0
@@ -26,6 +27,8 @@ YOUNG = 120.0
 REDIRECT_STATUSES = frozenset((301, 302, 307, 308))
 """Followed with the same request, on the SIS's own host alone: the secret is in it."""
 MOST_TRIES = 4
+LABEL = "its token address"
+LONGEST_SHOWN = 200
 OAUTH_ERRORS = frozenset(
     (
         *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client"),
@@ -43,27 +46,14 @@ class TokenForm:
     scope: str = ""
 
 
-class TokenRefused(SignInRefused):
-    """The token endpoint exists and said no. `code` is its error code, where it is one of the standard's."""
-
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(
-            f"The SIS refused the sign-in ({status}{' ' + code if code else ''} at its token address).",
-            "Enter the scopes that the SIS shows for this application, or have those of OneRoster granted there."
-            if code == "invalid_scope"
-            else "Check Client ID and Client Secret in the SIS; they may have been replaced or may have expired.",
-        )
-        self.status = status
-        self.code = code
-
-
 class NoToken(NotOffered):
     """Something took the request for a token and answered with JSON, but gave none."""
 
 
 class _Bearer(httpx.Auth):
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, *, carries_secret: bool = False) -> None:
         self._header = f"Bearer {token}"
+        self.carries_secret = carries_secret
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["Authorization"] = self._header
@@ -76,7 +66,7 @@ class BearerSignIn:
     kind = "bearer"
 
     def __init__(self, key: str) -> None:
-        self._auth = _Bearer(key)
+        self._auth = _Bearer(key, carries_secret=True)
 
     def authorise(self) -> tuple[httpx.Auth, int]:
         return self._auth, 0
@@ -127,7 +117,7 @@ class OAuth2SignIn:
 
     def _obtain(self) -> None:
         reply = request_token(self._exchange, self.token_url, self.form)
-        token, life, self.granted = read_token(reply)
+        token, life, self.granted = read_token(reply, self._exchange.situation)
         self._auth = _Bearer(token)
         self._obtained = self._exchange.clock.monotonic()
         self._ends = self._obtained + life - min(RENEW_EARLY, life / 10)
@@ -154,27 +144,54 @@ def request_token(exchange: Exchange, token_url: str, form: TokenForm) -> Reply:
     while True:
         tried += 1
         try:
-            reply = exchange.send("POST", url, "its token address", auth, content)
+            reply = exchange.send("POST", url, LABEL, auth, content, secret=form.placement == "body")
             target = urljoin(url, reply.headers.get("Location", ""))
             if reply.status in REDIRECT_STATUSES and target != url and same_origin(url, target) and tried < MOST_TRIES:
                 url = target
                 continue
             if reply.status not in RETRY_STATUSES:
                 break
-            failure: OneRosterError = ServerFailed(
-                f"The SIS failed at its token address ({reply.status}).", "It is tried again at the next sync."
-            )
+            failure: OneRosterError = token_failed(reply)
         except OneRosterError as problem:
             failure = problem
         if not failure.retryable or tried >= exchange.endpoint.limits.attempts:
             raise failure
         exchange.backoff.wait(tried, None, failure)
-    _judge(reply)
+    _judge(reply, url, exchange)
     return reply
+
+
+def token_failed(reply: Reply) -> ServerFailed:
+    """The error for a token address that failed or is too busy."""
+    failure = ServerFailed(
+        f"The SIS failed at its token address ({reply.status}).", "It is tried again at the next sync."
+    )
+    failure.status = reply.status
+    return failure
+
+
+class NamedElsewhere(SignInRefused):
+    """The SIS names a token address on another host. The secret is not sent there before a person has entered it."""
+
+    def __init__(self, what: str, url: str) -> None:
+        shown = "".join(letter for letter in url if letter.isascii() and letter.isprintable())[:LONGEST_SHOWN]
+        super().__init__(
+            f"{what} names a token address on another host: {shown}",
+            "If that address belongs to the SIS, enter it as the token URL. Client ID and Client Secret were not sent "
+            "there.",
+        )
+
+
+def named_elsewhere(target: str) -> NamedElsewhere:
+    """The error for a redirect of a token address to another host; its query may repeat what was sent."""
+    named = urlsplit(target)._replace(query="", fragment="").geturl()
+    return NamedElsewhere("The token address of the SIS", named)
 
 
 class _Basic(httpx.Auth):
     """RFC 6749 wants id and secret percent-encoded inside Basic; many servers do not decode them."""
+
+    carries_secret = True
 
     def __init__(self, client_id: str, secret: str, *, encoded: bool) -> None:
         pair = f"{quote_plus(client_id)}:{quote_plus(secret)}" if encoded else f"{client_id}:{secret}"
@@ -185,15 +202,18 @@ class _Basic(httpx.Auth):
         yield request
 
 
-def _judge(reply: Reply) -> None:
+def _judge(reply: Reply, url: str, exchange: Exchange) -> None:
     if 200 <= reply.status < 300:
         return
     code = _error_code(reply)
     if reply.status in ABSENT_STATUSES and not code:
         raise NotOffered("The SIS has no token address there.", "Enter the token URL that the SIS shows.")
     if 300 <= reply.status < 400:
-        raise NotOffered("The token address of the SIS redirects elsewhere.", "Enter the token URL that the SIS shows.")
-    raise TokenRefused(reply.status, code)
+        target = urljoin(url, reply.headers.get("Location", ""))
+        if not same_origin(url, target):
+            raise named_elsewhere(target)
+        raise NotOffered("The token address of the SIS redirects in circles.", "Enter the token URL that it shows.")
+    raise TokenRefused(reply.status, code, exchange.situation)
 
 
 def _error_code(reply: Reply) -> str:
@@ -205,7 +225,7 @@ def _error_code(reply: Reply) -> str:
     return code if isinstance(code, str) and code in OAUTH_ERRORS else ""
 
 
-def read_token(reply: Reply) -> tuple[str, float, str | None]:
+def read_token(reply: Reply, situation: Situation) -> tuple[str, float, str | None]:
     """Token, life in seconds, scopes granted (None where the reply does not say)."""
     try:
         body = decoded(reply)
@@ -223,7 +243,7 @@ def read_token(reply: Reply) -> tuple[str, float, str | None]:
     if not isinstance(token, str) or not token.strip():
         code = members.get("error")
         if isinstance(code, str):
-            raise TokenRefused(reply.status, code if code in OAUTH_ERRORS else "")
+            raise TokenRefused(reply.status, code if code in OAUTH_ERRORS else "", situation)
         raise NoToken("The token address answers without an access token.", "Enter the token URL that the SIS shows.")
     scope = members.get("scope")
     return token.strip(), _life(members.get("expiresin")), scope if isinstance(scope, str) else None

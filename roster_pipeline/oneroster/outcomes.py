@@ -59,6 +59,7 @@ def error_for(http_status: int, status: StatusInfo, label: str, challenge: str =
     """The typed error for a status code; `challenge` is the scheme the server asked for in WWW-Authenticate."""
     error = _error(http_status, status, label, challenge)
     error.status = http_status
+    error.challenge = challenge
     return error
 
 

@@ -36,6 +36,18 @@ _READING = {
 """What has to be granted for a collection, by its label."""
 
 
+_SWITCHED_OFF = (
+    "Switch on OAuth 2.0 client credentials for this application in the SIS, or choose its way of signing in."
+)
+_OF_TOKENS = {
+    "invalid_scope": "Enter the scopes that the SIS shows for this application, or have OneRoster's granted there.",
+    "unauthorized_client": _SWITCHED_OFF,
+    "unsupported_grant_type": _SWITCHED_OFF,
+    "access_denied": "Check in the SIS whether the application is switched on and may be used from our address.",
+}
+"""What to do about a refusal of a token address, by its code."""
+
+
 @dataclass(frozen=True)
 class Situation:
     """kind: the way of signing in ("oauth2", "oauth1", "bearer", "open"), None while unknown. worked: in an earlier
@@ -44,6 +56,18 @@ class Situation:
     kind: str | None
     worked: bool
     answered: frozenset[str] = frozenset()
+
+
+class TokenRefused(SignInRefused):
+    """The token endpoint exists and said no. `code` is its error code, where it is one of the standard's."""
+
+    def __init__(self, status: int, code: str, situation: Situation) -> None:
+        super().__init__(
+            f"The SIS refused the sign-in ({status}{' ' + code if code else ''} at its token address).",
+            _OF_TOKENS.get(code) or refused_credentials(situation),
+        )
+        self.status = status
+        self.code = code
 
 
 def credentials(situation: Situation) -> str:
@@ -59,7 +83,7 @@ def permission(label: str) -> str:
 
 def in_context(problem: Failure, label: str, situation: Situation) -> Failure:
     """The same failure with words that fit the connection. label: the collection, without ids."""
-    if isinstance(problem, SignInRefused):
+    if isinstance(problem, SignInRefused) and not isinstance(problem, TokenRefused):
         _sign_in(problem, label, situation)
     elif isinstance(problem, Refused):
         problem.remedy = permission(label)

@@ -11,9 +11,14 @@ from collections.abc import Iterator
 from urllib.parse import quote_plus
 
 from roster_pipeline.oneroster.exchange import Exchange
-from roster_pipeline.oneroster.oauth2 import OAuth2SignIn, TokenForm, TokenRefused
+from roster_pipeline.oneroster.oauth2 import OAuth2SignIn, TokenForm
+from roster_pipeline.oneroster.remedies import TokenRefused
+from roster_pipeline.oneroster.signed_in import NoMoreTries
 
-MOST_TRIES = 32
+MOST_TRIES = 6
+"""Requests of a search that carry the credentials: fewer than what locks an application out."""
+FINAL = frozenset(("unauthorized_client", "unsupported_grant_type", "access_denied"))
+"""Refusals that no other form of the request would change."""
 SCOPE_PREFIX = {
     "1.1": "https://purl.imsglobal.org/spec/or/v1p1/scope/",
     "1.2": "https://purl.imsglobal.org/spec/or/v1p2/scope/",
@@ -21,30 +26,26 @@ SCOPE_PREFIX = {
 
 
 def scope_choices(version: str | None, chosen: str | None) -> list[str]:
-    """Scope texts to ask for, best first. Never of two versions at once: some servers choose the API by them."""
+    """Scope texts to ask for, best first. Never of two versions at once: some servers choose the API by them.
+
+    version: of the root; None is not known.
+    """
     if chosen is not None:
         text = " ".join(chosen.replace(",", " ").split())
         twin = text.replace("https://", "http://") if "https://" in text else text.replace("http://", "https://")
         return list(dict.fromkeys((text, twin)))
     own, other = ("1.1", "1.2") if version == "1.1" else ("1.2", "1.1")
-    core, full, both, turned = _texts(SCOPE_PREFIX[own])
-    return [
-        both,
-        core,
-        full,
-        turned,
-        both.replace("https://", "http://"),
-        core.replace("https://", "http://"),
-        "roster-core.readonly roster.readonly",
-        *_texts(SCOPE_PREFIX[other])[:3],
-        "",
-    ]
+    core, both, turned = _texts(SCOPE_PREFIX[own])
+    short = "roster-core.readonly roster.readonly"
+    if version is None:
+        return [both, _texts(SCOPE_PREFIX[other])[1], core, both.replace("https://", "http://"), short, ""]
+    return [both, core, both.replace("https://", "http://"), short, turned, ""]
 
 
-def _texts(prefix: str) -> tuple[str, str, str, str]:
-    """The two scopes of rostering, alone and together, in either order: some servers compare the whole text."""
+def _texts(prefix: str) -> tuple[str, str, str]:
+    """The scope of the core, and both scopes of rostering in either order: some servers compare the whole text."""
     core, full = prefix + "roster-core.readonly", prefix + "roster.readonly"
-    return core, full, f"{core} {full}", f"{full} {core}"
+    return core, f"{core} {full}", f"{full} {core}"
 
 
 def placements(client_id: str, secret: str) -> list[str]:
@@ -65,9 +66,13 @@ def find_form(exchange: Exchange, token_url: str, scopes: list[str]) -> OAuth2Si
             sign_in.authorise()
         except TokenRefused as refusal:
             refusals.append(refusal)
-            if len(refusals) >= MOST_TRIES:
+            if refusal.code in FINAL:
                 break
             continue
+        except NoMoreTries:
+            if not refusals:
+                raise
+            break
         return sign_in
     raise min(refusals, key=lambda refusal: (refusal.code != "invalid_client", refusal.code == "", refusal.status))
 

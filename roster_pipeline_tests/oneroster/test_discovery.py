@@ -1,0 +1,268 @@
+"""How a way of signing in is found: with few requests that carry the secret, all of them to one host."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from roster_pipeline.oneroster import Client, Endpoint, NotOneRoster, OneRosterError, Redirected, SignInRefused
+from roster_pipeline.oneroster.token_search import MOST_TRIES
+from roster_pipeline.simulator import running
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, page, person
+from roster_pipeline_tests.oneroster.reading_aloud import QUICK, TestClock
+
+SECRET = "wr0ng-secret"
+ROOT_1_1, ROOT_1_2 = "/ims/oneroster/v1p1", "/ims/oneroster/rostering/v1p2"
+
+
+class Door:
+    """A server that notes what came: `secret` holds the paths of the requests that carried the credentials."""
+
+    def __init__(self, answer: Callable[[str, str, str], Response]) -> None:
+        self.answer = answer
+        self.url = ""
+        self.asked: list[str] = []
+        self.secret: list[str] = []
+
+    async def reply(self, request: Request) -> Response:
+        path, sent = request.url.path, request.headers.get("authorization", "")
+        body = unquote_to_bytes(await request.body()).decode()
+        self.asked.append(path)
+        kind, _, value = sent.partition(" ")
+        opened = base64.b64decode(value).decode() if kind == "Basic" else value
+        if SECRET in opened or SECRET in body or kind == "OAuth":
+            self.secret.append(path)
+        return self.answer(request.method, path, sent)
+
+
+@contextmanager
+def door(answer: Callable[[str, str, str], Response]) -> Iterator[Door]:
+    made = Door(answer)
+    with running(Starlette(routes=[Route("/{path:path}", made.reply, methods=["GET", "POST"])])) as base:
+        made.url = base
+        yield made
+
+
+def refusal(base: str, **settings: Any) -> OneRosterError:
+    known: dict[str, Any] = {"client_id": "id", "client_secret": SECRET, "allow_private": True, "limits": QUICK}
+    with Client(Endpoint(base, **(known | settings)), TestClock().clock) as client:
+        with pytest.raises(OneRosterError) as problem:
+            list(client.orgs())
+        return problem.value
+
+
+def closed(path: str, root: str = ROOT_1_2) -> Response:
+    """The root is there and wants a sign-in; nothing else is."""
+    return Response(status_code=401 if path.startswith(root) else 404)
+
+
+def oauth(code: str, status: int = 401) -> Response:
+    return JSONResponse({"error": code}, status)
+
+
+def token(path: str, answer: Response, root: str = ROOT_1_2, where: str = "/token") -> Response:
+    return answer if path == where else closed(path, root)
+
+
+def described(path: str, url: str) -> Response:
+    if path.startswith(ROOT_1_2 + "/discovery/"):
+        return JSONResponse(
+            {"components": {"securitySchemes": {"a": {"flows": {"clientCredentials": {"tokenUrl": url}}}}}}
+        )
+    return closed(path)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda method, path, sent: Response(status_code=401),
+        lambda method, path, sent: closed(path),
+        lambda method, path, sent: closed(path, ROOT_1_1),
+        lambda method, path, sent: token(path, oauth("invalid_client")),
+        lambda method, path, sent: token(path, oauth("invalid_scope", 400)),
+        lambda method, path, sent: token(path, oauth("invalid_request", 400)),
+        lambda method, path, sent: token(path, Response(status_code=401), where="/oauth2/token"),
+        lambda method, path, sent: Response(status_code=500) if sent else closed(path, ROOT_1_1),
+        lambda method, path, sent: Response(status_code=403) if sent else closed(path, ROOT_1_1),
+        lambda method, path, sent: Response(status_code=401 if method == "GET" else 400),
+    ],
+)
+@pytest.mark.parametrize("secret_id", ["id", "i+d"])
+def test_at_most_six_requests_carry_the_secret_whatever_the_server_answers(
+    answer: Callable[[str, str, str], Response], secret_id: str
+) -> None:
+    with door(answer) as one:
+        refusal(one.url, client_id=secret_id)
+    assert len(one.secret) <= MOST_TRIES == 6
+    assert len(one.asked) < 60
+
+
+@pytest.mark.parametrize("code", ["invalid_client", "unauthorized_client", "access_denied", "unsupported_grant_type"])
+def test_the_first_telling_answer_ends_the_search(code: str) -> None:
+    with door(lambda method, path, sent: token(path, oauth(code))) as one:
+        problem = refusal(one.url)
+    assert isinstance(problem, SignInRefused)
+    assert code in problem.message
+    assert set(one.secret) == {"/token"}
+    assert len(one.secret) <= 2, "Basic, and once in the form"
+
+
+def test_no_address_gets_the_secret_that_has_not_shown_itself_as_a_token_address() -> None:
+    with door(lambda method, path, sent: closed(path)) as one:
+        problem = refusal(one.url, sign_in="oauth2")
+    assert one.secret == []
+    assert "No token address was found" in problem.message
+    assert "Enter the token URL" in problem.remedy
+
+
+def test_a_gateway_in_front_of_everything_is_no_token_address() -> None:
+    with door(lambda method, path, sent: Response(status_code=401)) as one:
+        problem = refusal(one.url, sign_in="oauth2")
+    assert one.secret == []
+    assert "token URL" in problem.remedy
+
+
+@pytest.mark.parametrize("way", ["described", "redirected", "entered"])
+@pytest.mark.parametrize("status", [307, 302])
+def test_a_token_address_on_another_host_gets_no_secret_before_somebody_entered_it(way: str, status: int) -> None:
+    with door(lambda method, path, sent: oauth("invalid_client")) as other:
+        there = other.url + "/given/token"
+
+        def answer(method: str, path: str, sent: str) -> Response:
+            if way == "described":
+                return described(path, there.replace("127.0.0.1", "[::1]"))
+            return token(path, RedirectResponse(there + "?client_secret=x", status), where="/token")
+
+        with door(answer) as one:
+            problem = refusal(one.url, token_url=one.url + "/token" if way == "entered" else None)
+        assert isinstance(problem, SignInRefused)
+        assert "/given/token" in problem.message
+        assert "client_secret" not in str(problem)
+        assert "enter it as the token URL" in problem.remedy
+        assert other.asked == []
+        if way != "entered":
+            assert one.secret == []
+        with door(lambda method, path, sent: closed(path)) as one:
+            assert "invalid_client" in refusal(one.url, token_url=there).message
+        assert set(other.secret) == {"/given/token"}, "entered by a person, it is asked"
+        assert one.secret == []
+
+
+def test_an_api_that_redirects_to_another_host_gets_no_secret_there() -> None:
+    with door(lambda method, path, sent: oauth("invalid_client")) as other:
+        with door(lambda method, path, sent: RedirectResponse(other.url + path, 307)) as one:
+            problem = refusal(one.url)
+        assert isinstance(problem, Redirected)
+        assert other.asked == []
+        assert one.secret == []
+
+
+def test_a_token_address_on_another_host_is_not_recalled_either() -> None:
+    with door(lambda method, path, sent: oauth("invalid_client")) as other, door(lambda *_: closed(_[1])) as one:
+        learned = {"base": one.url, "root": one.url + ROOT_1_2, "version": "1.2"}
+        form = {"placement": "basic", "parameters": "form", "scope": ""}
+        learned |= {"sign_in": {"kind": "oauth2", "token_url": other.url + "/token", "form": form}}  # type: ignore[dict-item]
+        refusal(one.url, learned=learned)
+        assert other.asked == []
+
+
+def strict_oauth1(method: str, path: str, sent: str) -> Response:
+    """A server that takes a header apart at its commas and trims nothing."""
+    if method == "POST" or not path.startswith(ROOT_1_1):
+        return Response(status_code=404)
+    names = {part.partition("=")[0] for part in sent.removeprefix("OAuth ").split(",")}
+    if not {"oauth_consumer_key", "oauth_nonce", "oauth_signature", "oauth_timestamp"} <= names:
+        return Response(status_code=401, headers={"WWW-Authenticate": 'OAuth realm="x"'})
+    if path.endswith("/orgs"):
+        return page([SCHOOL], {}, "orgs")
+    return page([person("p-1")], {}) if path.endswith("/users") else Response(status_code=404)
+
+
+@pytest.mark.parametrize("kind", ["oauth1", "auto"])
+def test_the_header_of_oauth1_has_no_blanks_after_its_commas(kind: Any) -> None:
+    with door(strict_oauth1) as one:
+        endpoint = Endpoint(one.url, "id", SECRET, kind, allow_private=True, limits=QUICK)
+        with Client(endpoint, TestClock().clock) as client:
+            assert client.version == "1.2"
+            assert client.learned["sign_in"]["kind"] == "oauth1"
+    assert one.secret
+    assert "/token" not in one.asked, "the server said which way it wants"
+
+
+@pytest.mark.parametrize(
+    "crash",
+    [
+        lambda method, sent: sent.startswith("Bearer"),
+        lambda method, sent: method == "POST",
+        lambda method, sent: method == "POST" or sent.startswith("Bearer"),
+    ],
+)
+def test_a_401_of_the_right_way_is_more_telling_than_a_crash_of_a_wrong_one(
+    crash: Callable[[str, str], bool],
+) -> None:
+    def answer(method: str, path: str, sent: str) -> Response:
+        return Response(status_code=500) if crash(method, sent) else closed(path, ROOT_1_1)
+
+    with door(answer) as one:
+        problem = refusal(one.url)
+    assert isinstance(problem, SignInRefused)
+    assert "401" in problem.message
+    assert len(one.secret) <= MOST_TRIES
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said", "unsaid"),
+    [
+        ({"sign_in": "oauth1"}, "consumer secret", "token URL"),
+        ({"sign_in": "bearer", "client_id": ""}, "the token that is entered as Client Secret", "Client ID"),
+        ({"sign_in": "auto"}, "Client ID and Client Secret", "consumer"),
+    ],
+)
+def test_a_remedy_fits_the_way_that_was_chosen(chosen: dict[str, Any], said: str, unsaid: str) -> None:
+    with door(lambda method, path, sent: closed(path, ROOT_1_1)) as one:
+        problem = refusal(one.url, **chosen)
+    assert said in problem.remedy
+    assert unsaid not in problem.remedy
+
+
+@pytest.mark.parametrize("kind", ["auto", "oauth2"])
+def test_what_worked_last_night_and_fails_now_is_not_told_as_a_new_set_up(kind: Any) -> None:
+    good = True
+
+    def answer(method: str, path: str, sent: str) -> Response:
+        if path == "/token":
+            return JSONResponse({"access_token": "t"}) if good and sent else oauth("invalid_client")
+        if path.endswith("/orgs"):
+            return page([SCHOOL], {}, "orgs") if sent else Response(status_code=401)
+        return page([person("p-1")], {}) if sent and path.endswith("/users") else Response(status_code=404)
+
+    with door(answer) as one:
+        endpoint = Endpoint(one.url, "id", SECRET, kind, allow_private=True, limits=QUICK)
+        with Client(endpoint, TestClock().clock) as client:
+            client.connect()
+            learned = client.learned
+        good = False
+        new, old = refusal(one.url, sign_in=kind), refusal(one.url, sign_in=kind, learned=learned)
+    assert "accepted before" not in new.remedy
+    assert "accepted before" in old.remedy
+
+
+def test_html_where_data_were_is_told_as_a_change_of_the_sis() -> None:
+    with door(lambda method, path, sent: Response("<html>", media_type="text/html")) as one:
+        new = refusal(one.url)
+        old = refusal(one.url, learned={"base": one.url, "root": one.url + ROOT_1_2, "version": "1.2"})
+    for problem in (new, old):
+        assert isinstance(problem, NotOneRoster)
+        assert "other than JSON" in problem.message
+    assert "Check the URL" in new.remedy
+    assert "has worked before" in old.remedy
+    assert "Check the URL" not in old.remedy

@@ -14,12 +14,14 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.connecting import client_of, is_bundle, source_of_connection
+from roster_pipeline.evening.delta_proof import READS, is_proved, look_at_changes
 from roster_pipeline.evening.errors import CONNECTION, EveningError
 from roster_pipeline.evening.source_age import aged, last_read, too_old
 from roster_pipeline.evening.source_alerts import watch_source
 from roster_pipeline.evening.strategy import Choice, choose
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
+from roster_pipeline.oneroster.delta import PROVED, NamedChanges
 
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
@@ -96,6 +98,7 @@ def _choice(connection: Connection, school: SchoolRow) -> Choice:
         own=bases.base_of(connection, source, school.settings.school_id),
         rostered=bases.rostered_records(connection, source.id),
         lists_leave_out=int(school.connection.learned.get(LISTS_LEAVE_OUT, 0)),
+        proved=is_proved(source.learned),
         now=datetime.now(UTC),
     )
 
@@ -108,6 +111,7 @@ def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted
         school_ids=(school.settings.school_id,) if choice.per_school else None,
         contacts=any(settings.primary_contacts for settings in sharing),
         since=choice.since,
+        everybody_too=choice.everybody_too,
         roles=frozenset(role for settings in sharing for role in settings.rostered),
         of_schools=tuple(settings.school_id for settings in sharing),
     )
@@ -126,7 +130,8 @@ def _fetch_into(database: Database, school: SchoolRow, pull_id: int, scope: str,
     with client_of(school.connection) as client:
         pulled = pull(client, wanted)
         pulled.into(lambda batches: pulls.store(database, pull_id, batches))
-        _finish(database, school, pull_id, scope, pulled.proof.as_dict(), dict(client.learned))
+        proof = pulled.proof.as_dict() | {READS: f"{wanted.contacts} {' '.join(client.endpoint.metadata_keys)}"}
+        _finish(database, school, pull_id, scope, proof, dict(client.learned), pulled.named)
 
 
 def _last_read(database: Database, school: SchoolRow, scope: str) -> LastRead | None:
@@ -136,7 +141,13 @@ def _last_read(database: Database, school: SchoolRow, scope: str) -> LastRead | 
 
 
 def _finish(
-    database: Database, school: SchoolRow, pull_id: int, scope: str, proof: dict[str, Any], learned: dict[str, Any]
+    database: Database,
+    school: SchoolRow,
+    pull_id: int,
+    scope: str,
+    proof: dict[str, Any],
+    learned: dict[str, Any],
+    named: NamedChanges | None = None,
 ) -> None:
     """Close the pull: lay a delta over its base, judge its age, compare a whole with lists it may be replaced by."""
     source = school.connection
@@ -152,6 +163,9 @@ def _finish(
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
         if proof.get("mode") == "delta" and base is not None:
             proof |= bases.lay_over(connection, pull_id, base)
+        if named is not None and base is not None and proof["complete"]:
+            learned[PROVED], notes = look_at_changes(connection, school, pull_id, base, proof[READS], named)
+            proof = proof | {"notes": [*proof["notes"], *notes]}
         compared = bases.compare(connection, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)
         pulls.finish(

@@ -21,10 +21,14 @@ stamped hours before the hub shows it."""
 
 @dataclass(frozen=True)
 class Choice:
-    """per_school: the school's own lists instead of the whole. since: only what changed after it; None fetches all."""
+    """per_school: the school's own lists instead of the whole. since: only what changed after it; None fetches all.
+
+    everybody_too: everybody is fetched, and besides who changed since then, to see whether changes alone would do.
+    """
 
     per_school: bool
     since: datetime | None
+    everybody_too: bool = False
 
 
 def choose(
@@ -34,29 +38,38 @@ def choose(
     own: Base | None,
     rostered: int,
     lists_leave_out: int,
+    proved: bool,
     now: datetime,
 ) -> Choice:
     """The strategy of one school's night.
 
     whole: the newest complete pull of the whole connection; own: that of the school's lists. rostered: records of all
-    rostered schools together. lists_leave_out: how many people the school's lists lacked when last compared.
+    rostered schools together. lists_leave_out: how many people the school's lists lacked when last compared. proved:
+    the SIS has named every kind of change so far, so that changes alone may be fetched between the weekly full pulls.
     """
     stale = whole is None or now - whole.full_at > WEEK
     larger = whole is not None and whole.records > LARGE and whole.records > FAR_LARGER * max(rostered, 1)
     wanted = settings.strategy == "per_school" or (settings.strategy == "auto" and larger)
     per_school = wanted and not stale and not lists_leave_out
     base, other = (own, whole) if per_school else (whole, own)
-    return Choice(per_school, _since(base, other, now) if settings.delta else None)
+    since = _since(base, other, now) if settings.delta and proved else None
+    if since is None and settings.delta and not per_school and base is not None and base.server_time is not None:
+        return Choice(per_school, _begin(base, base.server_time), everybody_too=True)
+    return Choice(per_school, since)
 
 
 def _since(base: Base | None, other: Base | None, now: datetime) -> datetime | None:
     """Where a delta over `base` starts; None where the other way has been read in full since.
 
-    Who had left by then is still in the base, and no delta names them: laid over it, they would be back. Of the SIS's
-    clock and ours the earlier counts: one that ran ahead would hide what changed until that time is reached.
+    Who had left by then is still in the base, and no delta names them: laid over it, they would be back.
     """
     if base is None or now - base.full_at > WEEK or base.server_time is None:
         return None
     if other is not None and other.full_at > base.full_at:
         return None
-    return min(base.server_time, base.started_at or base.finished_at).astimezone(UTC) - OVERLAP
+    return _begin(base, base.server_time)
+
+
+def _begin(base: Base, server_time: datetime) -> datetime:
+    """Of the SIS's clock and ours the earlier counts: one that ran ahead would hide what changed until then."""
+    return min(server_time, base.started_at or base.finished_at).astimezone(UTC) - OVERLAP

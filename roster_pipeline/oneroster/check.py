@@ -10,7 +10,8 @@ from roster_pipeline.oneroster.census import Census
 from roster_pipeline.oneroster.census_items import completeness, disabled, guardians, not_counted, numbers, role_item
 from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.client import Client
-from roster_pipeline.oneroster.delta import filter_works
+from roster_pipeline.oneroster.clock import MOST_SKEW
+from roster_pipeline.oneroster.delta import KINDS, PROVED, filter_works
 from roster_pipeline.oneroster.errors import OneRosterError, PagingBroken, Refused, TlsFailed, Unreachable
 from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.pull import pull
@@ -18,9 +19,11 @@ from roster_pipeline.oneroster.reading import GROUPS, Batch, Reading, Wanted
 from roster_pipeline.oneroster.seen_ids import hashes
 from roster_pipeline.oneroster.witness import GONE_STATUSES
 
-MOST_SKEW = 300.0
-"""Seconds between the clocks beyond which signed requests are refused."""
-
+KIND_NAMES = {
+    "same_day": "changes of one day",
+    "membership": "changes of school or role",
+    "email": "changes of e-mails",
+}
 MEMBERSHIP_FROM = {
     "+enrollments": "enrollments",
     "+school-lists": "the school's own lists of students and teachers",
@@ -185,7 +188,13 @@ def _delta(client: Client, wanted: Wanted) -> CheckItem:
         works = filter_works(reading)
     except OneRosterError:
         works = False
-    return CheckItem("Changes only", works or None, "honoured" if works else "not honoured; full pulls are used")
+    if not works:
+        return CheckItem("Changes only", None, "not honoured; full pulls are used")
+    open_kinds = [KIND_NAMES[kind] for kind in KINDS if kind not in client.learned.get(PROVED, ())]
+    if not open_kinds:
+        return CheckItem("Changes only", True, "honoured")
+    told = f"understood, not yet proved for {', '.join(open_kinds)}; full pulls are used until then"
+    return CheckItem("Changes only", None, told)
 
 
 def _clock(client: Client) -> CheckItem:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+MOST_SKEW = 300.0
+"""Seconds between the SIS's clock and ours beyond which signed requests are refused, and no time of it is believed."""
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from roster_pipeline.completeness import CLOCK_AHEAD, CLOCK_BEHIND
 from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.clock import MOST_SKEW
+from roster_pipeline.oneroster.delta import NamedChanges, named_changes
 from roster_pipeline.oneroster.errors import DataMoved
 from roster_pipeline.oneroster.moved import Moved
 from roster_pipeline.oneroster.people import read_people
@@ -26,12 +29,15 @@ class Pull:
     When the data move while they are read, iterating raises DataMoved: everything taken so far is void, and iterating
     once more reads again. That happens a bounded number of times; the last reading goes to its end, and is incomplete
     if the data still move. `into` does all that for a function that stores the batches.
+
+    named: whom the server names as changed, where that was asked for and can be told.
     """
 
     def __init__(self, client: Client, wanted: Wanted) -> None:
         self._client = client
         self._wanted = wanted
         self._proof: Proof | None = None
+        self.named: NamedChanges | None = None
         self._readings = 0
         self._moved: list[str] = []
         self._outcome: list[Any] | None = None
@@ -78,6 +84,7 @@ class Pull:
             for proof in reading.people + reading.others:
                 if "total-disagrees" in proof.doubts:
                     client.habits.low_totals.add(proof.label)
+        self.named = named_changes(reading)
         client.note_paging()
         self._proof = self._judge(reading, settled=same)
 
@@ -96,6 +103,7 @@ class Pull:
         doubts = reading.doubts()
         problems = tuple(dict.fromkeys(reading.problems() + ([] if settled else doubts)))
         notes = reading.notes + [f"settled:{doubt}" for doubt in doubts if settled]
+        notes += _clock_notes(skew)
         notes += [f"read-again:{reason}" for reason in self._moved]
         people = reading.people
         return Proof(
@@ -121,6 +129,13 @@ class Pull:
             revision=reading.revision.value,
             server_time=None if skew is None else (self._begun + timedelta(seconds=skew)).isoformat(),
         )
+
+
+def _clock_notes(skew: float | None) -> list[str]:
+    if skew is None or abs(skew) <= MOST_SKEW:
+        return []
+    much = f"{abs(skew) / 3600:.1f} hours" if abs(skew) >= 3600 else f"{abs(skew) / 60:.0f} minutes"
+    return [f"{CLOCK_AHEAD if skew > 0 else CLOCK_BEHIND}:{much}"]
 
 
 def pull(client: Client, wanted: Wanted) -> Pull:

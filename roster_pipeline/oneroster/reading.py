@@ -47,7 +47,8 @@ class Wanted:
     guardians are needed. since: only what changed after this instant (with a time zone), if the server's filter proves
     to work. roles: the role groups that are rostered; None means all, and only what is wanted can make a snapshot
     incomplete by being unreadable. of_schools: the School IDs (sourcedId or identifier) for which a whole connection is
-    pulled: where a SIS lists people by school only, theirs are read. Empty means all schools.
+    pulled: where a SIS lists people by school only, theirs are read. Empty means all schools. everybody_too: everybody
+    is read, and besides whom the server names as changed since.
     """
 
     school_ids: tuple[str, ...] | None = None
@@ -55,6 +56,7 @@ class Wanted:
     since: datetime | None = None
     roles: frozenset[str] | None = None
     of_schools: tuple[str, ...] = ()
+    everybody_too: bool = False
 
     def wants(self, group: str) -> bool:
         return self.contacts if group == "contact" else self.roles is None or group in self.roles

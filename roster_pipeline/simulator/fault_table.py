@@ -85,7 +85,7 @@ FILTERING = (
     Fault("sort_ignored", "sort does nothing", "", (35, 42)),
     Fault("fields_ignored", "fields does nothing, not even when it is wrong", "", (45,)),
     Fault("plus_literal", "a plus sign in the query is a plus sign, not a blank", ""),
-    Fault("dates_compared", "dateLastModified is compared as text", "as_text", (61,)),
+    Fault("dates_compared", "dateLastModified is compared as text, or its day alone", "as_text|by_day", (61,)),
     Fault("no_match", "a filter that matches nothing gives 404", "404", (88,)),
 )
 

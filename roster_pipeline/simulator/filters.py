@@ -3,13 +3,15 @@
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 CLAUSE = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_.:-]*)(!=|>=|<=|=|>|<|~)'((?:[^']|'')*)'\s*$")
 JOIN = re.compile(r"'\s+(AND|OR)\s+(?=[A-Za-z_])")
 DATE_FIELDS = ("dateLastModified",)
 MOST_CLAUSES = 2
+INSTANTS, AS_TEXT, BY_DAY = "instants", "as_text", "by_day"
+"""How a server compares dates: as it should, letter by letter, or their days only."""
 
 
 class FilterSyntaxError(ValueError):
@@ -58,20 +60,19 @@ def values_at(record: Any, path: Sequence[str]) -> list[Any]:
     return found
 
 
-def clause_test(clause: Clause, dates_as_text: bool = False) -> Callable[[Any], bool]:
+def clause_test(clause: Clause, dates_as: str = INSTANTS) -> Callable[[Any], bool]:
     """A test of one record. An absent field equals the empty text and nothing else."""
     path = clause.field.split(".")
-    if path[-1] in DATE_FIELDS and not dates_as_text:
+    if path[-1] in DATE_FIELDS and dates_as != AS_TEXT:
         wanted = instant(clause.value)
         if wanted is None:
             raise FilterSyntaxError(f"{clause.field} is compared with something that is no date")
-        limit: datetime = wanted
+        limit: Any = _day(wanted) if dates_as == BY_DAY else wanted
 
         def dated(record: Any) -> bool:
-            return any(
-                (moment := instant(str(value))) is not None and _compare(moment, clause.predicate, limit)
-                for value in values_at(record, path)
-            )
+            moments = [moment for value in values_at(record, path) if (moment := instant(str(value))) is not None]
+            told = [_day(moment) for moment in moments] if dates_as == BY_DAY else moments
+            return any(_compare(one, clause.predicate, limit) for one in told)
 
         return dated
 
@@ -95,9 +96,13 @@ def _array_matches(held: list[Any], clause: Clause) -> bool:
     return wanted <= have if clause.predicate == "=" else not wanted <= have
 
 
-def filter_test(expression: Filter, dates_as_text: bool = False, left_to_right: bool = True) -> Callable[[Any], bool]:
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
+
+
+def filter_test(expression: Filter, dates_as: str = INSTANTS, left_to_right: bool = True) -> Callable[[Any], bool]:
     """A test of one record for the whole expression; AND before OR unless `left_to_right`."""
-    tests = [clause_test(clause, dates_as_text) for clause in expression.clauses]
+    tests = [clause_test(clause, dates_as) for clause in expression.clauses]
     operators = expression.operators
 
     def holds(record: Any) -> bool:

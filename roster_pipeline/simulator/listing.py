@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from roster_pipeline.simulator.catalog import Listing
-from roster_pipeline.simulator.filters import Filter, filter_test, values_at
+from roster_pipeline.simulator.filters import INSTANTS, Filter, filter_test, values_at
 from roster_pipeline.simulator.membership import Indexes, may_have_role
 from roster_pipeline.simulator.payload import Record
 from roster_pipeline.simulator.person import LEGACY_ROLES, ROLES
@@ -34,8 +34,8 @@ def matching(view: View, path: str, listing: Listing, query: Query) -> Sequence[
 def _evaluate(view: View, listing: Listing, query: Query) -> Indexes:
     positions: Sequence[int] = listing.positions
     if query.filter is not None:
-        as_text = view.faults.on("dates_compared", "as_text")
-        test = filter_test(query.filter, as_text, not view.faults.on("filter_grouping", "and_first"))
+        dates_as = view.faults.text("dates_compared") or INSTANTS
+        test = filter_test(query.filter, dates_as, not view.faults.on("filter_grouping", "and_first"))
         positions = [p for p in _candidates(view, listing, query.filter) if test(listing.render(p))]
     if query.sort == "sourcedId" and listing.plural == "users":
         positions = sorted(positions, key=view.sourced_id, reverse=query.descending)

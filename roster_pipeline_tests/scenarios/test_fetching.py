@@ -26,7 +26,7 @@ def _base(records: int = 1000, days: float = 1) -> Base:
 
 
 def _chosen(settings: ConnectionSettings = SETTINGS, **facts: object) -> Choice:
-    known = {"whole": None, "own": None, "rostered": 100, "lists_leave_out": 0, "now": NOW} | facts
+    known = {"whole": None, "own": None, "rostered": 100, "lists_leave_out": 0, "proved": True, "now": NOW} | facts
     return choose(settings, **known)  # type: ignore[arg-type]
 
 
@@ -47,10 +47,21 @@ def test_lists_are_compared_with_the_whole_every_week_and_not_used_where_they_le
 def test_a_delta_needs_a_full_pull_of_this_week_and_goes_back_a_little_further() -> None:
     delta = SETTINGS.model_copy(update={"delta": True})
     assert _chosen(delta).since is None
-    assert _chosen(delta, whole=_base(days=8)).since is None
-    since = _chosen(delta, whole=_base(days=1)).since
+    assert _chosen(delta, whole=_base(days=8)).everybody_too, "the weekly full pull looks whom the changes missed"
+    chosen = _chosen(delta, whole=_base(days=1))
+    assert chosen.since is not None
+    assert (chosen.since < NOW - timedelta(days=1), chosen.everybody_too) == (True, False)
+    assert _chosen(delta, whole=_base(days=1), proved=False).everybody_too
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=2), timedelta(days=400)])
+def test_a_delta_behind_a_clock_that_ran_ahead_goes_back_to_our_own_time(ahead: timedelta) -> None:
+    delta = SETTINGS.model_copy(update={"delta": True})
+    at = NOW - timedelta(days=1)
+    base = Base(1, at, at, at + ahead, 1000, started_at=at - timedelta(minutes=3))
+    since = _chosen(delta, whole=base).since
     assert since is not None
-    assert since < NOW - timedelta(days=1)
+    assert since < at
 
 
 @pytest.mark.parametrize("strategy", ["whole", "per_school"])
@@ -58,7 +69,8 @@ def test_a_delta_is_not_laid_over_what_a_full_pull_of_the_other_way_has_overtake
     delta = SETTINGS.model_copy(update={"delta": True, "strategy": strategy})
     older, newer = _base(days=3), _base(days=1)
     by_list = strategy == "per_school"
-    assert _chosen(delta, whole=newer if by_list else older, own=older if by_list else newer).since is None
+    overtaken = _chosen(delta, whole=newer if by_list else older, own=older if by_list else newer)
+    assert overtaken.since is None or overtaken.everybody_too
     assert _chosen(delta, whole=older if by_list else newer, own=newer if by_list else older).since is not None
 
 
@@ -77,6 +89,7 @@ def test_a_delta_night_changes_and_archives_by_mark_but_absence_in_it_means_noth
     town.set_connection(delta=True)
     town.add_school(primary_contacts=True)
     town.evening()
+    prove_changes(town)
     contacts = town.count("contact")
     students = [person.sourced_id for person in town.people.people_of("sch-1", "student")]
     town.people.remove(students[0], how="mark")
@@ -89,6 +102,13 @@ def test_a_delta_night_changes_and_archives_by_mark_but_absence_in_it_means_noth
     with town.database.begin() as conn:
         conn.execute(text('update pull set proof = proof || \'{"full_at": "2020-01-01T00:00:00+00:00"}\''))
     assert town.evening()["archived"] == 1, "the weekly full pull sees who vanished"
+
+
+def prove_changes(town: Town) -> None:
+    """As if this SIS had named every kind of change on earlier nights."""
+    with town.database.begin() as conn:
+        proved = """'{"delta_proved": ["same_day", "membership", "email"]}'"""
+        conn.execute(text(f"update connection set learned = learned || {proved}"))
 
 
 def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_leave_people_out(town: Town) -> None:

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -73,6 +74,13 @@ PAGING: list[tuple[str, Callable[[Api], object]]] = [
     ("sort_ignored", lambda api: api.users(sort="familyName") == api.users()),
     ("fields_ignored", lambda api: api.users(fields="nonsense") == api.users()),
     ("no_match=404", lambda api: api.get("/users", filter="status='x'").status_code == 404),
+    (
+        "dates_compared=by_day",
+        lambda api: (
+            api.users(filter=f"dateLastModified>'{datetime.now(UTC).date()}T00:00:00Z'") == []
+            and api.users(filter="dateLastModified>'1990-01-01T00:00:00Z'") != []
+        ),
+    ),
     ("dates_compared=as_text", lambda api: len(api.users(filter="dateLastModified<'3'")) == len(api.users())),
     ("error_shape=statusInfoSet", lambda api: "statusInfoSet" in api.get("/users/x").json()),
     ("error_shape=errors", lambda api: "errors" in api.get("/users/x").json()),

@@ -10,7 +10,8 @@ from typing import Any
 from roster_pipeline.oneroster.reading import ROLES_OF
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
-from roster_pipeline.oneroster.witness import ACTIVE_STATUSES, GONE_STATUSES, current
+from roster_pipeline.oneroster.witness import ACTIVE_STATUSES, current
+from roster_pipeline.org_tree import GONE_STATUSES
 
 GROUP_OF = {role: group for group, roles in ROLES_OF.items() for role in roles}
 NUMBER_FIELDS = ("identifier", "userMasterIdentifier", "username")

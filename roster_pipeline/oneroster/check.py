@@ -17,7 +17,7 @@ from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.pull import pull
 from roster_pipeline.oneroster.reading import GROUPS, Batch, Reading, Wanted
 from roster_pipeline.oneroster.seen_ids import hashes
-from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES
 
 KIND_NAMES = {
     "same_day": "changes of one day",

@@ -28,13 +28,14 @@ from roster_pipeline.oneroster.errors import (
 from roster_pipeline.oneroster.exchange import Exchange
 from roster_pipeline.oneroster.moved import Revision
 from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
-from roster_pipeline.oneroster.org_records import is_school, one_org, orgs_of
+from roster_pipeline.oneroster.org_records import one_org, orgs_of
 from roster_pipeline.oneroster.outcomes import unreadable
 from roster_pipeline.oneroster.page import Collection, PagingHabits
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.repetitions import Repetitions
 from roster_pipeline.oneroster.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
+from roster_pipeline.org_tree import is_school
 
 STALE_MEMORY = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
 """Errors after which what an earlier session learned is doubted and found out anew, once."""

@@ -5,41 +5,58 @@ This map is the one thing that grows with the district: an entry per person, for
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roster_pipeline.oneroster.address import segment
+from roster_pipeline.oneroster.dates import Dates
 from roster_pipeline.oneroster.envelope import raw_id
 from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused
 from roster_pipeline.oneroster.reading import Reading
 from roster_pipeline.oneroster.role_entries import role_name
 from roster_pipeline.oneroster.status_info import folded
-from roster_pipeline.oneroster.values import ID_NULLS, day, reference, text
-from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.oneroster.values import ID_NULLS, reference, text
+from roster_pipeline.org_tree import GONE_STATUSES
 
 Span = tuple[str | None, str | None]
+_USER = ("user", "usersourcedid")
+_SCHOOL = ("school", "schoolsourcedid", "org", "orgsourcedid")
+_CLASS = ("class", "classsourcedid")
+"""Folded names of the members that refer to these, the standard's first, then those of its CSV files."""
 
 
 class Memberships:
-    """user -> (school, role) -> the span from the earliest begin to the latest end; None is open."""
+    """user -> (school, role) -> the span from the earliest begin to the latest end; None is open.
 
-    def __init__(self) -> None:
+    class_schools: the school of each class, where enrollments name a class and no school.
+    """
+
+    def __init__(self, dates: Dates | None = None, class_schools: Mapping[str, str] | None = None) -> None:
         self._of: dict[str, dict[tuple[str, str | None], Span]] = {}
+        self._dates = dates or Dates()
+        self._class_schools = class_schools or {}
 
     def __len__(self) -> int:
         return len(self._of)
 
-    def add(self, record: Any) -> None:
-        """Take one raw enrollment in; what names no user or school says nothing about membership."""
-        if not isinstance(record, dict):
-            return
-        members = {folded(name): value for name, value in record.items()}
-        user, school = reference(members.get("user")), reference(members.get("school"))
+    def page(self, records: Sequence[Any]) -> None:
+        """Take in one page of raw enrollments."""
+        members = [_members(record) for record in records]
+        self._dates.learn(one.get(name) for one in members for name in ("begindate", "enddate"))
+        for one in members:
+            self._add(one)
+
+    def _add(self, members: dict[str, Any]) -> None:
+        """Take one enrollment in; what names no user or school says nothing about membership."""
+        user, school = _named(members, _USER), _named(members, _SCHOOL)
+        if school is None and self._class_schools:
+            school = self._class_schools.get(_named(members, _CLASS) or "")
         status = str(members.get("status") or "active").strip().lower()
-        if not isinstance(user, str) or not isinstance(school, str) or status in GONE_STATUSES:
+        if user is None or school is None or status in GONE_STATUSES:
             return
         role = role_name(members.get("role"))
         key = (school, role if isinstance(role, str) else None)
-        begins, ends = day(members.get("begindate")), day(members.get("enddate"))
+        begins, ends = self._dates.day(members.get("begindate")), self._dates.day(members.get("enddate"))
         span: Span = (begins if isinstance(begins, str) else None, ends if isinstance(ends, str) else None)
         spans = self._of.setdefault(user, {})
         spans[key] = _joined(spans[key], span) if key in spans else span
@@ -75,20 +92,72 @@ class Memberships:
 
 
 def read_memberships(reading: Reading) -> Memberships | None:
-    """All enrollments, of the wanted schools where the server has them per school; None where there are none."""
-    memberships = Memberships()
+    """All enrollments, of the wanted schools where the server has them per school; None where there are none.
+
+    No more than a page is downloaded of enrollments that say nothing: each must name a user, and a school or a class.
+    """
+    memberships: Memberships | None = None
     for path, label in _paths(reading):
         listing = reading.listing(path, "enrollments", label)
         try:
-            listing.open()
+            first = [_members(record) for record in listing.open()]
         except (NotOffered, Refused, RequestRefused):
             reading.notes.append("enrollments-not-offered")
             return None
+        if memberships is None:
+            memberships = _usable(reading, first)
+        if memberships is None:
+            reading.notes.append("enrollments-not-usable")
+            return None
         reading.others.append(listing.proof)
         for page in listing.pages():
-            for record in page:
-                memberships.add(record)
-    return memberships if len(memberships) else None
+            memberships.page(page)
+    return memberships if memberships else None
+
+
+def _usable(reading: Reading, first: Sequence[dict[str, Any]]) -> Memberships | None:
+    """Where to collect enrollments like these, with the schools of their classes if need be; None where it is no use.
+
+    An empty list is usable: another school may have some.
+    """
+    of_people = [one for one in first if _named(one, _USER) is not None]
+    if not first or any(_named(one, _SCHOOL) is not None for one in of_people):
+        return Memberships(reading.dates)
+    if not any(_named(one, _CLASS) is not None for one in of_people):
+        return None
+    schools = _schools_of_classes(reading)
+    return Memberships(reading.dates, schools) if schools else None
+
+
+def _schools_of_classes(reading: Reading) -> dict[str, str]:
+    """The school of each class; empty where the SIS does not say."""
+    listing = reading.listing("/classes", "classes")
+    try:
+        first = [_members(record) for record in listing.open()]
+    except (NotOffered, Refused, RequestRefused):
+        return {}
+    if not any(_named(one, _SCHOOL) is not None for one in first):
+        return {}
+    reading.others.append(listing.proof)
+    found: dict[str, str] = {}
+    for page in listing.pages():
+        for record in page:
+            members = _members(record)
+            own, school = _named(members, ("sourcedid",)), _named(members, _SCHOOL)
+            if own is not None and school is not None:
+                found[own] = school
+    return found
+
+
+def _members(record: Any) -> dict[str, Any]:
+    """The members of a raw record under their folded names."""
+    return {folded(name): value for name, value in record.items()} if isinstance(record, dict) else {}
+
+
+def _named(members: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    """The sourcedId that the first of these members that is there refers to."""
+    found = reference(next((members[name] for name in names if members.get(name) is not None), None))
+    return found if isinstance(found, str) else None
 
 
 def _paths(reading: Reading) -> list[tuple[str, str]]:

@@ -7,13 +7,10 @@ from typing import Any
 
 from roster_pipeline.oneroster.status_info import folded
 from roster_pipeline.oneroster.user_records import reject, status_text
-from roster_pipeline.oneroster.values import ID_NULLS, NO_TEXTS, UNREADABLE, reference, text
-
-SCHOOL_TYPES = frozenset(("school", "schools", "department", "departments"))
-"""Types under which servers publish schools, lower-cased."""
+from roster_pipeline.oneroster.values import ID_NULLS, NO_TEXTS, UNREADABLE, reference, references, text
 
 _NAMES = ("sourcedId", "status", "name", "type", "identifier", "parent", "dateLastModified")
-_FOLDED = {folded(name): name for name in _NAMES}
+_FOLDED = {folded(name): name for name in _NAMES} | {"parentsourcedid": "parent"}
 
 
 def orgs_of(records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -24,7 +21,21 @@ def orgs_of(records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str
         org = one_org(record, rejects)
         if org is not None:
             orgs.append(org)
+    parents = _parents(records)
+    for org in orgs if parents else ():
+        org["parent"] = org["parent"] or parents.get(org["sourcedId"])
     return orgs, rejects
+
+
+def _parents(records: Sequence[Any]) -> dict[str, str]:
+    """Parents by child, from orgs of a page that name their children."""
+    found: dict[str, str] = {}
+    for record in records:
+        if isinstance(record, dict) and record.get("children"):
+            parent = text(record.get("sourcedId"), ID_NULLS)
+            if isinstance(parent, str):
+                found.update(dict.fromkeys(references(record["children"], ",;")[0], parent))
+    return found
 
 
 def one_org(record: Any, rejects: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -50,8 +61,3 @@ def one_org(record: Any, rejects: list[dict[str, Any]]) -> dict[str, Any] | None
     parent = reference(members.get("parent"))
     org["parent"] = parent if isinstance(parent, str) else None
     return org
-
-
-def is_school(org: dict[str, Any]) -> bool:
-    """Whether an org may be one that an owner means by "School ID", when orgs have to be told apart."""
-    return str(org["type"] or "").lower() in SCHOOL_TYPES

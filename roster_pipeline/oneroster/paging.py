@@ -29,7 +29,7 @@ from roster_pipeline.oneroster.outcomes import transient
 from roster_pipeline.oneroster.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.repetitions import Repetitions
-from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
+from roster_pipeline.oneroster.seen_ids import Flags, SeenIds, hashes, hashes_and_names, hashes_with_roles
 
 FEWEST_AHEAD = 2
 """Pages under way while one is worked on; more, up to the limit, only where the server is what we wait for."""
@@ -63,6 +63,12 @@ class Listing:
         self._strict = strict
         self.seen = SeenIds()
         self._so_far = SoFar()
+        self.seen_roles: SeenIds | None = None
+        """Set, it says which ids came in which roles and schools: then a record that differs in them is no repetition,
+        but one more record of the same person."""
+        self.other_roles: Flags = np.zeros(0, dtype=np.bool_)
+        """Of the records just given, with `seen_roles`: which of them came with these roles and schools for the first
+        time."""
         self._fresh = False
         self._opened: Page | None = None
         self._too_large = False
@@ -82,7 +88,7 @@ class Listing:
         return self._opened.records
 
     def pages(self) -> Iterator[list[Any]]:
-        """The records page by page, each record once."""
+        """The records page by page, each once."""
         self.open()
         page: Page | None = self._opened
         self._opened = None
@@ -157,6 +163,9 @@ class Listing:
         values, named = hashes_and_names(page.records)
         new = np.ones(len(page.records), dtype=np.bool_)
         new[named] = self.seen.add(values[named])
+        if self.seen_roles is not None:
+            self.other_roles = self.seen_roles.add(hashes_with_roles(page.records))
+            new |= self.other_roles & named
         fresh = int(new[named].sum())
         repeated = int(named.sum()) - fresh
         self._fresh = fresh > 0
@@ -181,6 +190,7 @@ class Listing:
         if not repeated:
             return page.records
         self.repeated = [record for record, is_new in zip(page.records, new, strict=True) if not is_new]
+        self.other_roles = self.other_roles[new] if self.seen_roles is not None else self.other_roles
         return [record for record, is_new in zip(page.records, new, strict=True) if is_new]
 
     def _see(self, page: Page) -> None:

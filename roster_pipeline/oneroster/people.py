@@ -29,6 +29,7 @@ from roster_pipeline.oneroster.school_lists import (
     sampled,
     school_list,
 )
+from roster_pipeline.oneroster.seen_ids import SeenIds
 
 FEW_ORGS = 0.1
 """Up to this share of pupils and teachers may name an org where the server does not really deliver orgs."""
@@ -121,6 +122,7 @@ def _whole(reading: Reading, listing: Listing, first: list[Any]) -> Iterator[Bat
 
 def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator[Batch]:
     """`/students` and `/teachers`, or the schools' own lists of them, and filtered `/users` for everybody else."""
+    reading.seen_roles = SeenIds()
     opened: list[Listing] = []
     by_school: dict[str, Lists] = {}
     for group, path in LISTED.items():

@@ -61,6 +61,9 @@ class Proof:
     unread_roles: role groups ("student", "teacher", "staff", "admin", "contact") that could not be read; absence in
     them means nothing either. readings: how often the data had to be read because they moved.
     left_out: records of other schools than those wanted, and guardians where none are wanted.
+    unlisted_orgs: people who name an org that the SIS does not list; respelled_orgs: whose org was written in another
+    way than its sourcedId, and was read. unclear_dates: people with a date of a role that may be one day or another.
+    Guardians and deleted records do not count.
     server_time: the server's clock when the pull began (ISO 8601): where the next delta starts. age: of a bundle.
     """
 
@@ -86,6 +89,9 @@ class Proof:
     revision: str | None
     server_time: str | None
     age: SourceAge | None = None
+    unlisted_orgs: int = 0
+    respelled_orgs: int = 0
+    unclear_dates: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, JSON-serialisable."""

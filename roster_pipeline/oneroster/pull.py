@@ -19,6 +19,8 @@ from roster_pipeline.oneroster.repetitions import Repetitions
 
 Stored = TypeVar("Stored")
 
+SEVERAL_RECORDS = "several_records"
+"""In `Client.learned`: this SIS gives one person several records of one sourcedId, for several schools or roles."""
 REREAD_FOR = frozenset(("total-not-reached", "total-disagrees", "duplicates"))
 """Problems that reading again may cure, because data that moved cause them too."""
 
@@ -42,6 +44,7 @@ class Pull:
         self._moved: list[str] = []
         self._outcome: list[Any] | None = None
         self._repetitions: dict[str, Repetitions] = {}
+        self._several_records = bool(client.learned.get(SEVERAL_RECORDS))
         self._started = client.clock.monotonic()
         self._begun = client.clock.now()
         counters = client.exchange.counters
@@ -69,7 +72,14 @@ class Pull:
         client = self._client
         self._readings += 1
         again = self._readings < client.endpoint.limits.readings
-        reading = Reading(client, self._wanted, strict=again, started=self._started, repetitions=self._repetitions)
+        reading = Reading(
+            client,
+            self._wanted,
+            strict=again,
+            started=self._started,
+            repetitions=self._repetitions,
+            several_records=self._several_records,
+        )
         try:
             yield from read_people(reading)
         except Moved as moved:
@@ -79,6 +89,7 @@ class Pull:
         same = outcome == self._outcome
         if again and curable and not same:
             self._outcome = outcome
+            self._several_records = self._several_records or "duplicates" in curable
             raise self._data_moved(min(curable))
         if same:
             for proof in reading.people + reading.others:
@@ -86,6 +97,8 @@ class Pull:
                     client.habits.low_totals.add(proof.label)
         self.named = named_changes(reading)
         client.note_paging()
+        if self._several_records:
+            client.learned[SEVERAL_RECORDS] = True
         self._proof = self._judge(reading, settled=same)
 
     def _data_moved(self, reason: str) -> DataMoved:
@@ -127,6 +140,9 @@ class Pull:
             seconds=round(client.clock.monotonic() - self._started, 3),
             readings=self._readings,
             revision=reading.revision.value,
+            unlisted_orgs=reading.orgs.counts.unlisted,
+            respelled_orgs=reading.orgs.counts.respelled,
+            unclear_dates=reading.unclear_dates,
             server_time=None if skew is None else (self._begun + timedelta(seconds=skew)).isoformat(),
         )
 

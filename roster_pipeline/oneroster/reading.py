@@ -11,16 +11,17 @@ from typing import Any, Literal
 import numpy as np
 
 from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.dates import Dates
 from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, TooSlow
 from roster_pipeline.oneroster.moved import Revision
-from roster_pipeline.oneroster.org_records import is_school
+from roster_pipeline.oneroster.org_references import OrgReferences
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.repetitions import Repetitions
-from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
+from roster_pipeline.oneroster.role_entries import CONTACT_ROLES, DATE_UNREADABLE
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
 from roster_pipeline.oneroster.user_records import UserReader, reject
-from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
 
 NOT_READABLE = (NotOffered, Refused, RequestRefused)
 """What says that a collection is not for us, now and tomorrow; other errors end the pull."""
@@ -82,6 +83,7 @@ class Reading:
         strict: bool,
         started: float,
         repetitions: dict[str, Repetitions] | None = None,
+        several_records: bool = False,
     ) -> None:
         self.client = client
         self.wanted = wanted
@@ -99,15 +101,26 @@ class Reading:
         self.left_out = 0
         self.roles_seen: set[str | None] = set()
         self.roles_with_org: set[str | None] = set()
-        self.org_ids: set[str] = set()
+        self.orgs = OrgReferences()
+        self.seen_roles = SeenIds() if several_records else None
+        """Which ids came in which roles and schools, where the SIS is known to give one person several records."""
+        self._org_records: list[dict[str, Any]] = []
         self.schools: list[str] = []
         self._identifiers: dict[str, list[str]] = {}
         self.agents: set[str] = set()
+        self.unclear_dates = 0
+        self.dates = Dates()
+        self._own: set[str] | None = None
         self._seen: list[SeenIds] = []
-        self._reader = UserReader(client.endpoint.metadata_keys)
+        self._reader = UserReader(client.endpoint.metadata_keys, self.dates)
         self._started = started
         self._repetitions = {} if repetitions is None else repetitions
         """What this pull has found repeated, by the path of the collection."""
+
+    @property
+    def org_ids(self) -> set[str]:
+        """The sourcedIds of the orgs that the SIS lists."""
+        return self.orgs.ids
 
     def listing(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Listing:
         """A listing of this reading, under one revision of the data."""
@@ -117,7 +130,8 @@ class Reading:
 
     def note_orgs(self, orgs: list[dict[str, Any]]) -> None:
         """Remember which orgs there are, by id and by identifier, and which of them are schools."""
-        self.org_ids.update(org["sourcedId"] for org in orgs)
+        self.orgs.note(orgs)
+        self._org_records += orgs
         self.schools += [org["sourcedId"] for org in orgs if is_school(org) and org["status"] not in GONE_STATUSES]
         for org in orgs:
             if org["identifier"] is not None:
@@ -142,18 +156,20 @@ class Reading:
         """
         self.people.append(listing.proof)
         several = bool(self._seen)
+        listing.seen_roles = self.seen_roles
         for page in listing.pages():
             self._in_time()
-            records = self._unseen(page) if several else page
+            records = self._unseen(page, listing) if several else page
             users, rejects = self._reader.page(records)
             self._note_padded(records, users)
+            self.unclear_dates += with_unclear_dates(rejects)
             self.records += len(records)
             self.rejected += len(records) - len(users)
             rejects += [_repeated(record) for record in listing.repeated]
             if fill is not None:
                 for user in users:
                     fill(user)
-            self._note_roles(users)
+            self._place(users)
             users = self._kept(users)
             self._note_agents(users)
             yield Batch("user", users, rejects)
@@ -162,7 +178,7 @@ class Reading:
     def extra_users(self, users: list[dict[str, Any]]) -> Batch:
         """Users that were fetched one by one."""
         self.records += len(users)
-        self._note_roles(users)
+        self._place(users)
         return Batch("user", users, [])
 
     def has_seen(self, sourced_ids: list[str]) -> list[bool]:
@@ -177,7 +193,8 @@ class Reading:
         """Why this reading is not the whole truth, if it is not."""
         of_listings = [problem for proof in self.people + self.others for problem in proof.problems]
         unread = [f"unread:{group}" for group in sorted(self.unread) if group != "contact" and self.wanted.wants(group)]
-        return of_listings + self.own_problems + unread
+        unclear = ["dates-contradict"] if self.dates.contradicted else []
+        return of_listings + self.own_problems + unread + unclear
 
     def doubts(self) -> list[str]:
         """What is a problem unless another reading brings exactly the same."""
@@ -187,11 +204,14 @@ class Reading:
         """What two readings of data at rest have in common."""
         return [(p.path, p.records, p.digest, p.total_end) for p in self.people + self.others]
 
-    def _unseen(self, page: list[Any]) -> list[Any]:
+    def _unseen(self, page: list[Any], listing: Listing) -> list[Any]:
+        """Those of a page whom no earlier listing brought, or brought in other roles and schools."""
         values = hashes(page)
         known = np.zeros(len(values), dtype=np.bool_)
         for seen in self._seen:
             known |= seen.has(values)
+        if self.seen_roles is not None:
+            known &= ~listing.other_roles
         return [record for record, is_known in zip(page, known, strict=True) if not is_known]
 
     def _kept(self, users: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -202,10 +222,11 @@ class Reading:
         schools, contacts = self.wanted.school_ids, self.wanted.contacts
         kept = users
         if schools is not None:
+            own = self._own_orgs(schools)
             kept = [
                 user
                 for user in users
-                if any(entry["org"] in schools or entry["role"] in CONTACT_ROLES for entry in user["roles"])
+                if any(entry["org"] in own or entry["role"] in CONTACT_ROLES for entry in user["roles"])
             ]
         if not contacts:
             kept = [
@@ -216,8 +237,15 @@ class Reading:
         self.left_out += len(users) - len(kept)
         return kept
 
-    def _note_roles(self, users: list[dict[str, Any]]) -> None:
-        told = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
+    def _own_orgs(self, schools: tuple[str, ...]) -> set[str]:
+        """These schools, and the orgs below them."""
+        if self._own is None:
+            self._own = {org for school in schools for org in (school, *orgs_below(self._org_records, school))}
+        return self._own
+
+    def _place(self, users: list[dict[str, Any]]) -> None:
+        """Say which orgs these users belong to, and remember which roles came and which of them with an org."""
+        told = self.orgs.place(users)
         self.roles_seen.update(role for role, _ in told)
         self.roles_with_org.update(role for role, org in told if org in self.org_ids)
 
@@ -256,3 +284,8 @@ class Reading:
 def _repeated(record: Any) -> dict[str, Any]:
     found = record.get("sourcedId") if isinstance(record, dict) else None
     return reject(found.strip() if isinstance(found, str) else None, "users", "sourcedId", "repeated", "warning")
+
+
+def with_unclear_dates(rejects: list[dict[str, Any]]) -> int:
+    """How many people these rejects say of that a date of a role could not be read."""
+    return len({one["sourcedId"] for one in rejects if one["rule"] == DATE_UNREADABLE})

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from roster_pipeline.oneroster.dates import Dates
 from roster_pipeline.oneroster.status_info import folded
-from roster_pipeline.oneroster.values import ID_NULLS, UNREADABLE, day, listed, reference, text
+from roster_pipeline.oneroster.values import NOT_IDS, UNREADABLE, listed, reference, references, text
 
 ROLES = {
     role.lower(): role
@@ -20,10 +21,11 @@ ROLES = {
     )
 }
 """Lower-cased role to the standard's spelling, both versions."""
+DATE_UNREADABLE = "date-unreadable"
+"""Rule of a role whose begin or end cannot be read: it counts as running, and may have ended."""
 CONTACT_ROLES = frozenset(("guardian", "parent", "relative"))
-_ORG_NAMES = ("org", "orgSourcedId", "orgs", "school")
+_ORG_NAMES = ("org", "orgSourcedId", "orgs", "orgSourcedIds", "school", "schoolSourcedId")
 """Members of an entry that may name its org, the standard's first."""
-NOT_IDS = ID_NULLS | {""}
 _SPELLED = frozenset(ROLES.values())
 
 Entry = dict[str, str | None]
@@ -39,7 +41,7 @@ class Rejection(Exception):
         self.rule = rule
 
 
-def role_entries(record: dict[str, Any]) -> tuple[list[Entry], Dropped]:
+def role_entries(record: dict[str, Any], dates: Dates) -> tuple[list[Entry], Dropped]:
     """Entries {role, roleType, org, beginDate, endDate}, and what had to be dropped as (field, rule)."""
     dropped: Dropped = []
     stated = record.get("roles") or record.get("role")
@@ -49,8 +51,7 @@ def role_entries(record: dict[str, Any]) -> tuple[list[Entry], Dropped]:
         entries = []
         everywhere = True
         for item in stated if type(stated) is list else listed(stated):
-            entry = _read(item, dropped)
-            if entry is not None:
+            for entry in _read(item, dates, dropped):
                 entries.append(entry)
                 everywhere = everywhere and entry["org"] is not None
         if entries and everywhere:
@@ -70,14 +71,14 @@ def _entry(role: str | None, org: str | None = None) -> Entry:
     return {"role": role, "roleType": None, "org": org, "beginDate": None, "endDate": None}
 
 
-def _read(item: Any, dropped: Dropped) -> Entry | None:
-    """One element of `roles`. A bare text is a role without org."""
+def _read(item: Any, dates: Dates, dropped: Dropped) -> list[Entry]:
+    """One element of `roles`, an entry per org that it names. A bare text is a role without org."""
     if type(item) is not dict:
         role = role_name(item)
         if role is UNREADABLE:
             dropped.append(("roles", "role-unreadable"))
-            return None
-        return _entry(role) if role is not None else None
+            return []
+        return [_entry(role)] if role is not None else []
     get = item.get
     role = get("role")
     if type(role) is not str or role not in _SPELLED:
@@ -86,38 +87,33 @@ def _read(item: Any, dropped: Dropped) -> Entry | None:
         raise Rejection("roles", "role-unreadable")
     org_stated = get("org")
     org = org_stated.get("sourcedId") if type(org_stated) is dict else None
+    orgs: list[str | None] = [org]
     if type(org) is not str or not org.isprintable() or org.strip() != org or org in NOT_IDS:
-        org = reference(next((get(name) for name in _ORG_NAMES if get(name) is not None), None))
-    if org is UNREADABLE:
-        if role not in CONTACT_ROLES:
-            raise Rejection("roles", "org-unreadable")
-        org = None
+        found, whole = references(next((get(name) for name in _ORG_NAMES if get(name) is not None), None))
+        orgs = [*found] or [None]
+        if not whole:
+            if role not in CONTACT_ROLES:
+                raise Rejection("roles", "org-unreadable")
+            orgs = [None]
     role_type = get("roleType")
     if role_type not in ("primary", "secondary", None):
         role_type = text(role_type)
         role_type = role_type.lower() if isinstance(role_type, str) else None
-    entry: Entry = {"role": role, "roleType": role_type, "org": org, "beginDate": None, "endDate": None}
+    span: dict[str, Any] = {}
     for name in ("beginDate", "endDate"):
         value = get(name)
         if value is not None:
-            value = day(value)
+            value = dates.day(value)
             if value is UNREADABLE:
-                dropped.append(("roles", "date-unreadable"))
+                dropped.append(("roles", DATE_UNREADABLE))
                 value = None
-            entry[name] = value
-    return entry
+        span[name] = value
+    return [{"role": role, "roleType": role_type, "org": org, **span} for org in orgs]
 
 
 def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -> list[Entry]:
     """Entries without org joined with the record's own `orgs` (1.1), or its `primaryOrg`."""
-    orgs: list[str] = []
-    unreadable = False
-    for item in listed(record.get("orgs")):
-        org = reference(item)
-        if org is UNREADABLE:
-            unreadable = True
-        elif org is not None and org not in orgs:
-            orgs.append(org)
+    orgs, whole = references(record.get("orgs"))
     with_org = [entry for entry in entries if entry["org"] is not None]
     without = [entry for entry in entries if entry["org"] is None]
     if not orgs and not with_org:
@@ -125,7 +121,7 @@ def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -
         if isinstance(primary, str):
             orgs = [primary]
     contact = bool(entries) and all(entry["role"] in CONTACT_ROLES for entry in entries)
-    if unreadable:
+    if not whole:
         if not orgs and not with_org and not contact:
             raise Rejection("orgs", "org-unreadable")
         dropped.append(("orgs", "org-unreadable"))

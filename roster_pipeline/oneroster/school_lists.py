@@ -15,7 +15,7 @@ from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.reading import LISTED, NOT_READABLE, Batch, Fill, Reading
 from roster_pipeline.oneroster.user_records import UserReader
 from roster_pipeline.oneroster.usual_users import ReadUser
-from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES
 
 TRUSTED_SHARE = 0.5
 """A per-school list in which more people than this name other schools only is not of this school."""

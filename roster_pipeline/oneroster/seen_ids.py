@@ -14,8 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from roster_pipeline.oneroster.envelope import raw_id
+from roster_pipeline.oneroster.usual_users import ReadUser
 
 Hashes = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+_ROLE_NAMES = frozenset(("role", "roles", "orgs", "org", "orgsourcedids", "orgsourcedid", "schools", "school"))
+"""Members of a user that say its role and school, in lower case."""
 
 
 def hashes(records: Sequence[Any]) -> Hashes:
@@ -23,7 +27,7 @@ def hashes(records: Sequence[Any]) -> Hashes:
     return hashes_and_names(records)[0]
 
 
-def hashes_and_names(records: Sequence[Any]) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+def hashes_and_names(records: Sequence[Any]) -> tuple[Hashes, Flags]:
     """Hashes, and for each record whether it has an id: one without cannot be recognised when it comes again."""
     try:
         values = [hash(record["sourcedId"].strip()) for record in records]
@@ -32,6 +36,20 @@ def hashes_and_names(records: Sequence[Any]) -> tuple[Hashes, npt.NDArray[np.boo
         named = np.array([has_id for _, has_id in pairs], dtype=np.bool_)
         return np.array([value for value, _ in pairs], dtype=np.int64), named
     return np.array(values, dtype=np.int64), np.ones(len(values), dtype=np.bool_)
+
+
+def hashes_with_roles(records: Sequence[Any]) -> Hashes:
+    """One hash per user: of its id, its roles and its schools. Records of one person that differ in these differ."""
+    return np.array([_hash_with_roles(record) for record in records], dtype=np.int64)
+
+
+def _hash_with_roles(record: Any) -> int:
+    if type(record) is ReadUser:
+        return hash((record["sourcedId"].strip(), *[(entry["role"], entry["org"]) for entry in record["roles"]]))
+    if not isinstance(record, dict):
+        return hash(repr(record))
+    told = sorted((str(name).lower(), repr(value)) for name, value in record.items())
+    return hash((_hash(record)[0], *[one for one in told if one[0] in _ROLE_NAMES]))
 
 
 def _hash(record: Any) -> tuple[int, bool]:
@@ -47,7 +65,7 @@ class SeenIds:
     def __init__(self) -> None:
         self._runs: list[Hashes] = []
 
-    def add(self, page: Hashes) -> npt.NDArray[np.bool_]:
+    def add(self, page: Hashes) -> Flags:
         """Take a page's hashes in; answer for each whether it is new, the first of a repetition counting as new."""
         unique, first = np.unique(page, return_index=True)
         new_unique = ~self.has(unique)
@@ -56,7 +74,7 @@ class SeenIds:
         self._merge(unique[new_unique])
         return new
 
-    def has(self, values: Hashes) -> npt.NDArray[np.bool_]:
+    def has(self, values: Hashes) -> Flags:
         """For each value whether it was seen."""
         found = np.zeros(len(values), dtype=np.bool_)
         for run in self._runs:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
+from roster_pipeline.oneroster.dates import Dates
 from roster_pipeline.oneroster.role_entries import Rejection, role_entries
 from roster_pipeline.oneroster.status_info import folded
 from roster_pipeline.oneroster.usual_users import ReadUser
@@ -22,7 +23,7 @@ from roster_pipeline.oneroster.values import (
     UNREADABLE,
     boolean,
     listed,
-    reference,
+    references,
     text,
     texts,
 )
@@ -57,10 +58,22 @@ _ALIASES = {
     "preferredfamilyname": "preferredLastName",
     "grade": "grades",
     "org": "orgs",
+    "orgsourcedid": "orgs",
+    "orgsourcedids": "orgs",
+    "school": "orgs",
+    "schools": "orgs",
+    "schoolsourcedid": "orgs",
+    "schoolsourcedids": "orgs",
+    "primaryorgsourcedid": "primaryOrg",
     "agent": "agents",
+    "agentsourcedid": "agents",
+    "agentsourcedids": "agents",
     "userid": "userIds",
 } | {folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)}
-"""Folded member name to the standard's, for servers that spell names in their own case."""
+"""Folded member name to the standard's, for servers that spell names in their own case, or as the CSV files do."""
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+AGENT_SEPARATORS = ",;"
+"""What separates ids in a text that lists several. Nobody can check them against a list, as orgs are."""
 _STANDARD = frozenset((*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS))
 _TEXT_NAMES = tuple(name for name, _ in TEXT_FIELDS)
 _SPELLED_BOOLEANS = frozenset(("true", "false"))
@@ -82,7 +95,8 @@ def _no_collection() -> Iterator[None]:
 class UserReader:
     """Normalises the users of one pull. metadata_keys: the members of `metadata` that are wanted."""
 
-    def __init__(self, metadata_keys: Sequence[str] = ()) -> None:
+    def __init__(self, metadata_keys: Sequence[str] = (), dates: Dates | None = None) -> None:
+        self.dates = dates or Dates()
         self._metadata_keys = tuple(metadata_keys)
         self._known = set(_STANDARD)
 
@@ -91,6 +105,7 @@ class UserReader:
         users: list[dict[str, Any]] = []
         rejects: list[dict[str, Any]] = []
         with _no_collection():
+            self.dates.learn(_dates_of([record for record in records if type(record) is not ReadUser]))
             for record in records:
                 if type(record) is ReadUser:
                     record["metadata"] = self._metadata(record["metadata"]) if self._metadata_keys else {}
@@ -125,7 +140,7 @@ class UserReader:
         else:
             user["enabledUser"] = _enabled(enabled, sourced_id, rejects)
         try:
-            user["roles"], dropped = role_entries(record)
+            user["roles"], dropped = role_entries(record, self.dates)
         except Rejection as problem:
             rejects.append(reject(sourced_id, "users", problem.field, problem.rule))
             return None
@@ -149,7 +164,7 @@ class UserReader:
             if standard is None:
                 if len(self._known) < _MOST_FOREIGN_NAMES:
                     self._known.add(name)
-            elif record.get(standard) is None and record[name] is not None:
+            elif record.get(standard) in _NOTHING and record[name] not in _NOTHING:
                 renamed = renamed or dict(record)
                 renamed[standard] = record[name]
         return renamed or record
@@ -170,6 +185,16 @@ class UserReader:
 def reject(sourced_id: str | None, collection: str, field: str, rule: str, severity: str = "error") -> dict[str, Any]:
     """One rejection: which record, which field, which rule; never the value."""
     return {"sourcedId": sourced_id, "collection": collection, "field": field, "rule": rule, "severity": severity}
+
+
+def _dates_of(records: Sequence[Any]) -> Iterator[Any]:
+    """The dates of the roles of these records, as they came."""
+    for record in records:
+        roles = record.get("roles") if isinstance(record, dict) else None
+        for entry in roles if isinstance(roles, list) else ():
+            if isinstance(entry, dict):
+                yield entry.get("beginDate")
+                yield entry.get("endDate")
 
 
 def status_text(value: Any) -> str | None:
@@ -230,16 +255,14 @@ def _grades(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[
 
 
 def _agents(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[str]:
-    agents: list[str] = []
-    for entry in value if type(value) is list else listed(value):
-        agent = entry.get("sourcedId") if type(entry) is dict else None
-        if type(agent) is not str or not _plain(agent):
-            agent = reference(entry)
-        if agent is UNREADABLE:
-            rejects.append(reject(sourced_id, "users", "agents", "reference-unreadable", "warning"))
-        elif agent is not None and agent not in agents:
-            agents.append(agent)
-    return agents
+    if type(value) is list:
+        agents: list[Any] = [entry.get("sourcedId") if type(entry) is dict else None for entry in value]
+        if all(type(agent) is str and _plain(agent) for agent in agents):
+            return list(dict.fromkeys(agents))
+    found, whole = references(value, AGENT_SEPARATORS)
+    if not whole:
+        rejects.append(reject(sourced_id, "users", "agents", "reference-unreadable", "warning"))
+    return found
 
 
 def _user_ids(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[dict[str, str | None]]:

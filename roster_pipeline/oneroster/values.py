@@ -20,6 +20,8 @@ NULL_TEXTS = frozenset(("NULL", "null", "Null", "NONE", "None", "none", "N/A", "
 ID_NULLS = frozenset(("NULL", "null", "undefined"))
 """Texts that are no id. Ids are opaque, so a short odd one may well be one."""
 
+NOT_IDS = ID_NULLS | {""}
+
 NO_TEXTS: frozenset[str] = frozenset()
 
 _TRUE = frozenset(("true", "1", "yes", "y", "t", "on"))
@@ -27,6 +29,7 @@ _FALSE = frozenset(("false", "0", "no", "n", "f", "off"))
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _BREAKS = re.compile(r"[\t\r\n\x85\u2028\u2029]+")
 _ISO_DATE = re.compile(r"^(\d{4})-?(\d{2})-?(\d{2})(?:$|[T ])")
+_AROUND_IDS = " \t\"'[]{}()"
 _REFERENCE_NAMES = ("sourcedId", "sourcedid", "sourcedID", "SourcedId", "sourced_id", "id")
 _ADDRESS = re.compile(r"(?:://|^~?/).*/(?:orgs|schools|users|students|teachers|classes)/([^/?#]+)/?(?:[?#].*)?$", re.I)
 """The address of a single object of the standard; its last part is the object's id."""
@@ -101,6 +104,9 @@ def reference(value: Any) -> Any:
         for name in _REFERENCE_NAMES:
             if value.get(name) is not None:
                 return text(value[name], ID_NULLS)
+        for name, member in value.items():
+            if member is not None and str(name).lower().endswith("sourcedid"):
+                return text(member, ID_NULLS)
         href = value.get("href")
         return (_addressed(href) or UNREADABLE) if href else None
     if isinstance(value, list):
@@ -108,6 +114,30 @@ def reference(value: Any) -> Any:
             return None
         return reference(value[0]) if len(value) == 1 else UNREADABLE
     return _addressed(value) or text(value, ID_NULLS)
+
+
+def references(value: Any, separators: str = "") -> tuple[list[str], bool]:
+    """The sourcedIds of a list of references, each once; and whether everything in it could be read.
+
+    separators: what separates the ids where one text holds several. Without any, such a text stays whole, for a caller
+    who knows which ids there are.
+    """
+    found: dict[str, None] = {}
+    whole = True
+    for item in listed(value):
+        read = reference(item)
+        if read is UNREADABLE:
+            whole = False
+        elif read is not None:
+            several = separators and type(item) is str and any(one in read for one in separators + _AROUND_IDS)
+            found.update(dict.fromkeys(split_ids(read, separators) if several else [read]))
+    return list(found), whole
+
+
+def split_ids(written: str, separators: str = ",;|") -> list[str]:
+    """The ids in one text that may list several: without separators, brackets, quotes and blanks around each."""
+    parts = re.split(f"[{separators}]", written)
+    return list(dict.fromkeys(part for part in (one.strip(_AROUND_IDS) for one in parts) if part not in NOT_IDS))
 
 
 def _addressed(value: Any) -> str | None:

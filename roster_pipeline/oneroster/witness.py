@@ -22,8 +22,8 @@ from roster_pipeline.oneroster.errors import (
     Unreachable,
 )
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
+from roster_pipeline.org_tree import GONE_STATUSES
 
-GONE_STATUSES = frozenset(("tobedeleted", "inactive"))
 ACTIVE_STATUSES = frozenset(("active", None))
 
 MOST_PRESENT = 3

@@ -102,8 +102,3 @@ def test_an_org_that_cannot_be_read_is_recorded(tmp_path: Path) -> None:
 def test_an_org_that_comes_twice_makes_the_bundle_incomplete(tmp_path: Path) -> None:
     found = read(tmp_path, bundle_11() | {"orgs.csv": table(ORGS, [SCHOOL, SCHOOL])})
     assert (len(found.orgs), found.proof.problems) == (1, ("duplicates:orgs",))
-
-
-def test_a_comma_too_many_is_never_cut_off(tmp_path: Path) -> None:
-    found = read(tmp_path, users_with(2, LINES[2] + b","))
-    assert [(one["sourcedId"], one["rule"]) for one in found.rejects] == [("stu-2", "too-many-cells")]

@@ -123,7 +123,7 @@ def test_q98_one_row_per_role_stays_two_records(tmp_path: Path) -> None:
 
 
 def test_the_same_id_twice_makes_the_bundle_incomplete(tmp_path: Path) -> None:
-    found = read(tmp_path, bundle_11(STUDENT, STUDENT | {"orgSourcedIds": "sch-2"}))
+    found = read(tmp_path, bundle_11(STUDENT, STUDENT | {"email": "other@pupils.example.org"}))
     assert len(found.users) == 1
     assert (found.rules, found.proof.duplicates, found.proof.problems) == (["repeated"], 1, ("duplicates",))
 

@@ -86,6 +86,9 @@ def proof_of(
         revision=_revision(judged),
         server_time=age.written,
         age=age,
+        unlisted_orgs=sum(one.tally.references.unlisted for one in judged),
+        respelled_orgs=sum(one.tally.references.respelled for one in judged),
+        unclear_dates=sum(one.tally.unclear_dates for one in judged),
     )
 
 

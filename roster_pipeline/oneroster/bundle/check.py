@@ -14,10 +14,9 @@ from roster_pipeline.oneroster.census import Census
 from roster_pipeline.oneroster.census_items import ROLE_NAMES, guardian_links
 from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
-from roster_pipeline.oneroster.org_records import is_school
 from roster_pipeline.oneroster.proof import Proof
 from roster_pipeline.oneroster.reading import GROUPS, Wanted
-from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES, is_school
 from roster_pipeline.settings import Guards
 
 _NAMES: tuple[tuple[type[OneRosterError], str], ...] = (

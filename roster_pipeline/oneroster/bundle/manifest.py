@@ -9,9 +9,9 @@ from typing import Literal
 from roster_pipeline.oneroster.bundle.columns import separated_otherwise
 from roster_pipeline.oneroster.bundle.errors import WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.package import MANIFEST, Package
+from roster_pipeline.oneroster.bundle.package import MANIFEST, READ_FILES, Package
 from roster_pipeline.oneroster.bundle.survey import survey
-from roster_pipeline.oneroster.bundle.table import Table
+from roster_pipeline.oneroster.bundle.table import Table, Unreadable
 from roster_pipeline.oneroster.status_info import folded
 
 Mode = Literal["absent", "bulk", "delta"]
@@ -62,16 +62,28 @@ def read_manifest(package: Package, limits: BundleLimits) -> Manifest | None:
         rows = 0
         for page in table.pages():
             rows += len(page)
-            if rows > limits.manifest_rows or page.unreadable:
+            if rows > limits.manifest_rows or any(_concerns_us(one) for one in page.unreadable):
                 raise WrongManifest(f"{member.name} cannot be read as a manifest.", _REMEDY)
             for row in page.rows:
                 name, value = row[0].strip().lower(), row[1].strip()
                 if name == _VERSION:
                     version = value or None
-                elif name.startswith(_FILE):
-                    file = name.removeprefix(_FILE).removesuffix(".csv")
+                elif (file := _file_named(name)) in READ_FILES and value:
                     modes[file] = _mode(member.name, file, value, modes)
+                elif name.startswith(_FILE) and value.lower() in _MODES:
+                    modes.setdefault(file, _MODES[value.lower()])
     return Manifest(modes, version, seen.bytes, seen.digest)
+
+
+def _concerns_us(row: Unreadable) -> bool:
+    """Whether a line that cannot be read may be about the version, or about a file that we read."""
+    name = (row.first or "").strip().lower()
+    return row.rule == "quotes-broken" or name == _VERSION or _file_named(name) in READ_FILES
+
+
+def _file_named(name: str) -> str:
+    """The file that a property is about, lower-cased and without `.csv`; empty for another property."""
+    return name.removeprefix(_FILE).removesuffix(".csv") if name.startswith(_FILE) else ""
 
 
 def _mode(manifest: str, file: str, value: str, modes: Mapping[str, Mode]) -> Mode:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
 
 from roster_pipeline.oneroster.reading import Batch
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
@@ -15,26 +18,28 @@ class Newer:
     """
 
     def __init__(self) -> None:
-        self._seen = {"org": SeenIds(), "user": SeenIds()}
-        self._bundles = 0
+        self._seen: list[dict[str, SeenIds]] = []
         self.superseded = 0
 
     def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """A bundle's batches without what a newer bundle said of the same ids."""
-        self._bundles += 1
+        newer, own = list(self._seen), {"org": SeenIds(), "user": SeenIds()}
+        self._seen.append(own)
         for batch in batches:
-            yield self._without(batch) if self._bundles > 1 else self._noted(batch)
+            own[batch.kind].add(hashes(batch.records))
+            yield self._without(batch, [seen[batch.kind] for seen in newer]) if newer else batch
 
-    def _noted(self, batch: Batch) -> Batch:
-        self._seen[batch.kind].add(hashes(batch.records))
-        return batch
-
-    def _without(self, batch: Batch) -> Batch:
-        seen = self._seen[batch.kind]
-        known = seen.has(hashes(batch.rejects))
-        rejects = [one for one, old in zip(batch.rejects, known.tolist(), strict=True) if not old]
-        new = seen.add(hashes(batch.records))
-        records = [one for one, fresh in zip(batch.records, new.tolist(), strict=True) if fresh]
+    def _without(self, batch: Batch, newer: list[SeenIds]) -> Batch:
+        rejects, records = _not_in(newer, batch.rejects), _not_in(newer, batch.records)
         if batch.kind == "user":
             self.superseded += len(batch.records) - len(records)
         return Batch(batch.kind, records, rejects)
+
+
+def _not_in(newer: list[SeenIds], records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records of whose ids no newer bundle said anything."""
+    values = hashes(records)
+    known = np.zeros(len(values), dtype=np.bool_)
+    for seen in newer:
+        known |= seen.has(values)
+    return [one for one, old in zip(records, known.tolist(), strict=True) if not old]

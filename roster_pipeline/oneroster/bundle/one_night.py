@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from roster_pipeline.oneroster.bundle.newest import Dated
-from roster_pipeline.oneroster.org_records import is_school
 from roster_pipeline.oneroster.reading import Batch
 from roster_pipeline.oneroster.seen_ids import Hashes, hashes
-from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES, is_school
 
 ONE_NIGHT = timedelta(hours=12)
 """Bulk bundles written so close together are of one night; the next night's are a day away."""

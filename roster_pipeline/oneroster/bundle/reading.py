@@ -15,16 +15,19 @@ import numpy as np
 from roster_pipeline.oneroster.bundle.contents import Contents, File
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.role_book import ENTRY_NAMES, RoleBook
+from roster_pipeline.oneroster.bundle.row_repair import RowRepair
 from roster_pipeline.oneroster.bundle.rows import cell_picker, record_maker, unreadable_rejects
 from roster_pipeline.oneroster.bundle.table import Page, Row, Table
 from roster_pipeline.oneroster.bundle.user_rows import UserRows
+from roster_pipeline.oneroster.dates import Dates
 from roster_pipeline.oneroster.org_records import orgs_of
-from roster_pipeline.oneroster.reading import LISTED, Batch, Wanted
+from roster_pipeline.oneroster.org_references import OrgReferences, ReferenceCounts
+from roster_pipeline.oneroster.reading import LISTED, Batch, Wanted, with_unclear_dates
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
-from roster_pipeline.oneroster.seen_ids import SeenIds
+from roster_pipeline.oneroster.seen_ids import Flags, SeenIds
 from roster_pipeline.oneroster.user_records import reject
 from roster_pipeline.oneroster.values import ID_NULLS
-from roster_pipeline.oneroster.witness import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES
 
 STRAY_ROLES = 0.01
 """Share of roles whose user is not in a bulk bundle, beyond which users.csv must be taken for cut."""
@@ -41,6 +44,8 @@ class Tally:
     rejected: int = 0
     left_out: int = 0
     duplicates: int = 0
+    unclear_dates: int = 0
+    references: ReferenceCounts = field(default_factory=ReferenceCounts)
     roles_seen: set[str | None] = field(default_factory=set)
     roles_with_org: set[str | None] = field(default_factory=set)
     orgs: set[str] = field(default_factory=set)
@@ -63,18 +68,20 @@ class BundleReading:
         self._wanted = wanted
         self._limits = limits
         self._metadata_keys = metadata_keys
-        self._org_ids: set[str] = set()
+        self._orgs = OrgReferences()
+        self.tally.references = self._orgs.counts
+        self._dates = Dates()
 
     def batches(self) -> Iterator[Batch]:
         """Orgs, then people."""
         files = self._contents.files
         if "orgs" in files:
-            yield from self._orgs(files["orgs"])
+            yield from self._read_orgs(files["orgs"])
         book = self._roles(files["roles"]) if "roles" in files else None
         if "users" in files:
             yield from self._users(files["users"], book)
 
-    def _orgs(self, file: File) -> Iterator[Batch]:
+    def _read_orgs(self, file: File) -> Iterator[Batch]:
         make = record_maker(file.layout)
         at = file.layout.positions["sourcedId"]
         seen = SeenIds()
@@ -86,7 +93,7 @@ class BundleReading:
             if repeated:
                 self.tally.problem("duplicates:orgs")
             orgs, more = orgs_of([record for row in rows if (record := make(row))])
-            self._org_ids.update(org["sourcedId"] for org in orgs)
+            self._orgs.note(orgs)
             yield Batch("org", orgs, rejects + more)
 
     def _roles(self, file: File) -> RoleBook:
@@ -106,14 +113,15 @@ class BundleReading:
                 elif not status or status.strip().lower() not in GONE_STATUSES:
                     book.add(user, cells(row))
         book.seal()
+        self._dates.learn(book.dates())
         return book
 
     def _users(self, file: File, book: RoleBook | None) -> Iterator[Batch]:
-        reader = UserRows(file.layout, self._metadata_keys, book)
+        reader = UserRows(file.layout, self._metadata_keys, book, self._dates)
         partial = (
             self._contents.files["roles"].mode == "delta" if book is not None else "role" not in file.layout.positions
         )
-        seen = SeenIds()
+        seen, seen_roles = SeenIds(), SeenIds()
         tally = self.tally
         for page in self._pages("users", file):
             rejects, nameless = unreadable_rejects(page.unreadable, "users", file.layout)
@@ -124,7 +132,9 @@ class BundleReading:
             tally.records += len(rows) + len(rejects)
             tally.rejected += len(rejects)
             ids = reader.ids(rows)
-            rows, repeated = _once(rows, ids, seen)
+            forms = reader.ids_with_roles(rows)
+            differs = seen_roles.add(forms) if forms is not None else None
+            rows, repeated = _once(rows, ids, seen, differs)
             if repeated:
                 tally.duplicates += len(repeated)
                 tally.records -= len(repeated)
@@ -132,6 +142,7 @@ class BundleReading:
                 ids = reader.ids(rows)
             users, more = reader.users(rows, ids)
             tally.rejected += len(rows) - len(users)
+            tally.unclear_dates += with_unclear_dates(more)
             if partial:
                 users, unknown = _with_known_roles(users)
                 tally.rejected += len(unknown)
@@ -160,7 +171,12 @@ class BundleReading:
 
     def _pages(self, name: str, file: File) -> Iterator[Page]:
         with Table(file.member, file.seen, self._limits) as table:
-            yield from table.pages()
+            repaired = 0
+            for page in table.pages(RowRepair(table.header, file.layout.positions)):
+                repaired += page.repaired
+                yield page
+            if repaired:
+                self.tally.notes.append(f"rows-put-right:{name}:{repaired}")
             if table.cut_short:
                 self.tally.problem(f"ends-inside-a-row:{name}")
 
@@ -168,10 +184,10 @@ class BundleReading:
         """Without guardians where none are needed, and for some schools their people only; as the API's pull does."""
         schools, contacts = self._wanted.school_ids, self._wanted.contacts
         tally = self.tally
-        told = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
+        told = self._orgs.place(users)
         tally.roles_seen.update(role for role, _ in told)
         tally.orgs.update(org for _, org in told if org)
-        tally.roles_with_org.update(role for role, org in told if org in self._org_ids)
+        tally.roles_with_org.update(role for role, org in told if org in self._orgs.ids)
         kept = users
         if schools is not None:
             kept = [
@@ -190,15 +206,21 @@ class BundleReading:
         return kept
 
 
-def _once(rows: list[Row], ids: Sequence[str], seen: SeenIds) -> tuple[list[Row], list[str]]:
-    """Rows whose id is new, or that have none; and the ids that came before."""
+def _once(
+    rows: list[Row], ids: Sequence[str], seen: SeenIds, differs: Flags | None = None
+) -> tuple[list[Row], list[str]]:
+    """Rows whose id is new, or that have none; and the ids that came before.
+
+    differs: rows that are new for their role and school: one more row of the same person, and no repetition.
+    """
     if not rows:
         return rows, []
-    new = seen.add(np.fromiter(map(hash, ids), np.int64, len(ids))).tolist()
+    is_new = seen.add(np.fromiter(map(hash, ids), np.int64, len(ids)))
+    new = (is_new if differs is None else is_new | differs).tolist()
     if all(new):
         return rows, []
-    kept = [row for row, one, is_new in zip(rows, ids, new, strict=True) if is_new or not one]
-    return kept, [one for one, is_new in zip(ids, new, strict=True) if one and not is_new]
+    kept = [row for row, one, fresh in zip(rows, ids, new, strict=True) if fresh or not one]
+    return kept, [one for one, fresh in zip(ids, new, strict=True) if one and not fresh]
 
 
 def _with_known_roles(users: list[Record]) -> tuple[list[Record], list[Record]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,10 @@ class RoleBook:
     def entries(self, codes: Codes) -> list[Entry]:
         """The entries themselves; they are shared, so they must not be changed."""
         return [self._entries[code] for code in codes]
+
+    def dates(self) -> Iterator[str]:
+        """The dates of all entries, as they came."""
+        return (entry[name] for entry in self._entries for name in ("beginDate", "endDate") if name in entry)
 
     def unasked(self) -> int:
         """Rows whose user nobody has asked for."""

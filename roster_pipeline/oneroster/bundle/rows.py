@@ -11,25 +11,22 @@ from roster_pipeline.oneroster.bundle.columns import Layout
 from roster_pipeline.oneroster.bundle.table import EMPTY_CELL, Row, Unreadable
 from roster_pipeline.oneroster.user_records import reject
 
-_LISTS = ("orgs", "agents")
 _BRACED = re.compile(r"\{[^{}]*\}")
 
 
 def record_maker(layout: Layout) -> Callable[[Row], dict[str, Any]]:
-    """A function from a row to a record: cells that are not empty, lists cut at their commas, wanted metadata.
+    """A function from a row to a record: cells that are not empty, orgs cut at their commas, wanted metadata.
 
     A row without a single filled cell becomes an empty record.
     """
     names = tuple(layout.positions)
     cells = cell_picker(layout, names)
-    lists = tuple(name for name in _LISTS if name in layout.positions)
     metadata = tuple(layout.metadata.items())
 
     def make(row: Row) -> dict[str, Any]:
         record: dict[str, Any] = {name: cell for name, cell in zip(names, cells(row), strict=True) if cell}
-        for name in lists:
-            if name in record:
-                record[name] = _list(record[name])
+        if "orgs" in record:
+            record["orgs"] = _list(record["orgs"])
         if "userIds" in record:
             record["userIds"] = _user_ids(record["userIds"])
         if metadata and record:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from roster_pipeline.oneroster.bundle.errors import BundleTooLarge, WrongHeader
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.package import Member
+from roster_pipeline.oneroster.bundle.row_repair import RowRepair
 from roster_pipeline.oneroster.bundle.survey import REPLACEMENT, Survey
 
 Row = list[str]
 EMPTY_CELL = -1
 """Every row ends in one empty cell more than the header names: it stands for the columns that are not there."""
+
+_LENGTHS = {True: "too-few-cells", False: "too-many-cells"}
+"""Rules of rows that are shorter than the header, or not."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,14 @@ class Unreadable:
 
 @dataclass
 class Page:
-    """Rows of exactly the header's width (and EMPTY_CELL), and the unreadable ones met on the way."""
+    """Rows of exactly the header's width (and EMPTY_CELL), and the unreadable ones met on the way.
+
+    repaired: how many of `rows` had more or fewer cells, and were put right.
+    """
 
     rows: list[Row] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    repaired: int = 0
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.unreadable)
@@ -62,11 +71,10 @@ class Table:
     def __exit__(self, *_: object) -> None:
         self._text.close()
 
-    def pages(self) -> Iterator[Page]:
-        """All rows, a page at a time; empty lines are left out."""
+    def pages(self, repair: RowRepair | None = None) -> Iterator[Page]:
+        """All rows, a page at a time; empty lines are left out. repair: what puts rows of another length right."""
         width, most, trusted = len(self.header), self._limits.batch, not self._seen.damaged
-        page = Page()
-        last_is_odd = False
+        page, odd = Page(), _OddRows(repair)
         ended = False
         while not ended:
             try:
@@ -74,17 +82,23 @@ class Table:
                     if len(row) == width and trusted:
                         row.append("")
                         page.rows.append(row)
-                        last_is_odd = False
+                        odd.next_is_whole()
                     elif row:
-                        last_is_odd = _take_odd(row, width, page)
-                    if len(page.rows) >= most or len(page.unreadable) >= most:
+                        odd.take(row, width, page)
+                    if (len(page.rows) >= most and not odd.last) or odd.count + len(page.unreadable) >= most:
+                        odd.settle(page, width)
                         yield page
                         page = Page()
                 ended = True
             except csv.Error:
+                odd.broken()
                 page.unreadable.append(Unreadable("quotes-broken", None))
-                last_is_odd = True
-        self.cut_short = last_is_odd and not self._seen.ends_with_break
+        self.cut_short = odd.last and not self._seen.ends_with_break
+        if self.cut_short:
+            odd.broken()
+        else:
+            odd.next_is_whole()
+        odd.settle(page, width)
         if len(page):
             yield page
 
@@ -119,19 +133,69 @@ def _names_separator(row: Row) -> bool:
     return row[0].strip().lower() == "sep=" and not any(cell.strip() for cell in row[1:])
 
 
-def _take_odd(row: Row, width: int, page: Page) -> bool:
-    """Put a row that may be of another width, or damaged, where it belongs; True where it is too short.
+class _OddRows:
+    """Rows of another length than the header, until the page is full: what stands around them tells what they are.
 
-    A row that is too long is not cut to size, even where its last cells are empty: a comma that should have been
-    quoted shifts everything behind it by one, and the last column of users.csv is mostly empty.
+    A line break inside a cell makes two short rows of one. So a short row is put right only where the row behind it is
+    a whole one, or can be put right as well. last: the row just read is a short one, or damaged.
     """
-    if len(row) != width:
+
+    def __init__(self, repair: RowRepair | None) -> None:
+        self.last = False
+        self._repair = repair
+        self._rows: list[Row] = []
+        self._behind: list[bool | None] = []
+        """Of each, whether what stands behind it can be read; None: that is the next of these rows."""
+
+    @property
+    def count(self) -> int:
+        return len(self._rows)
+
+    def next_is_whole(self) -> None:
+        """A row of the header's length came, or the file has ended in good order."""
+        self._say(readable=True)
+        self.last = False
+
+    def broken(self) -> None:
+        """What came cannot be read, so the row before it may be part of it."""
+        self._say(readable=False)
+        self.last = True
+
+    def take(self, row: Row, width: int, page: Page) -> None:
+        """Keep a row of another length for later; one of the right length or with damaged letters is settled now."""
         short = len(row) < width
-        if any(cell.strip() for cell in row):
-            page.unreadable.append(Unreadable("too-few-cells" if short else "too-many-cells", row[0]))
-        return short
-    if any(REPLACEMENT in cell for cell in row):
-        page.unreadable.append(Unreadable("letters-unreadable", None if REPLACEMENT in row[0] else row[0]))
-    else:
-        page.rows.append([*row, ""])
-    return False
+        if any(REPLACEMENT in cell for cell in row):
+            self._say(readable=False)
+            rule = "letters-unreadable" if len(row) == width else _LENGTHS[short]
+            page.unreadable.append(Unreadable(rule, None if REPLACEMENT in row[0] else row[0]))
+        elif len(row) == width:
+            self._say(readable=True)
+            page.rows.append([*row, ""])
+        elif any(cell.strip() for cell in row):
+            self._rows.append(row)
+            self._behind.append(None)
+        else:
+            return
+        self.last = short
+
+    def settle(self, page: Page, width: int) -> None:
+        """Put what can be put right among the page's rows, and all others among its unreadable ones."""
+        lengths = Counter(map(len, self._rows))
+        usual = {length for length, often in lengths.items() if often * 2 > len(page.rows) + len(self._rows)}
+        readable = False
+        for row, behind in zip(reversed(self._rows), reversed(self._behind), strict=True):
+            whole = len(row) > width or (readable if behind is None else behind)
+            fitted = self._repair.fitted(row, usual=len(row) in usual) if self._repair is not None and whole else None
+            if fitted is not None:
+                page.rows.append([*fitted, ""])
+                page.repaired += 1
+            else:
+                page.unreadable.append(Unreadable(_LENGTHS[len(row) < width], row[0]))
+            readable = fitted is not None
+        self._rows.clear()
+        self._behind.clear()
+
+    def _say(self, *, readable: bool) -> None:
+        """Of the row before, if that is one of these: what stands behind it."""
+        if self.last and self._behind:
+            self._behind[-1] = readable

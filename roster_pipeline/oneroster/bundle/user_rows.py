@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from roster_pipeline.oneroster.bundle.columns import Layout
 from roster_pipeline.oneroster.bundle.role_book import Codes, RoleBook
 from roster_pipeline.oneroster.bundle.rows import cell_picker, record_maker
 from roster_pipeline.oneroster.bundle.table import Row
+from roster_pipeline.oneroster.dates import Dates
 from roster_pipeline.oneroster.role_entries import Rejection, role_entries
+from roster_pipeline.oneroster.seen_ids import Hashes
 from roster_pipeline.oneroster.user_records import TEXT_FIELDS, UserReader
 from roster_pipeline.oneroster.values import NULL_TEXTS
 
@@ -24,17 +28,26 @@ MOST_REMEMBERED = 50_000
 
 _TEXTS = tuple(name for name, _ in TEXT_FIELDS)
 _OTHERS = ("sourcedId", "status", "enabledUser", "grades", "agents", "userIds", "role", "orgs", "primaryOrg")
+_OTHER_LISTS = frozenset(";[](){}\"'")
+"""What stands in a list that is not written as the standard says."""
 _BOOLEANS = {"true": True, "false": False, "": None}
 
 
 class UserRows:
     """Normalises the rows of one users.csv. book: the roles, where they are in a file of their own."""
 
-    def __init__(self, layout: Layout, metadata_keys: tuple[str, ...] = (), book: RoleBook | None = None) -> None:
-        self._reader = UserReader(metadata_keys)
+    def __init__(
+        self,
+        layout: Layout,
+        metadata_keys: tuple[str, ...] = (),
+        book: RoleBook | None = None,
+        dates: Dates | None = None,
+    ) -> None:
+        self._reader = UserReader(metadata_keys, dates)
         self._record = record_maker(layout)
         self._book = book
         self._id = layout.positions["sourcedId"]
+        self._role_cells = cell_picker(layout, ("sourcedId", "role", "orgs", "primaryOrg"))
         self._cells = cell_picker(layout, (*_OTHERS, *_TEXTS))
         self._metadata = tuple(layout.metadata.items())
         self._known_roles: dict[tuple[Any, ...], list[Record] | None] = {}
@@ -43,6 +56,12 @@ class UserRows:
         """The id of each row without outer blanks, empty where there is none."""
         at = self._id
         return [row[at].strip() for row in rows]
+
+    def ids_with_roles(self, rows: Sequence[Row]) -> Hashes | None:
+        """One hash per row of its id, role and orgs; None where roles are in a file of their own, a row a role."""
+        if self._book is not None:
+            return None
+        return np.fromiter(map(hash, map(self._role_cells, rows)), np.int64, len(rows))
 
     def users(self, rows: Sequence[Row], ids: Sequence[str]) -> tuple[list[Record], list[Record]]:
         """Normalised users, and rejects."""
@@ -66,6 +85,8 @@ class UserRows:
         roles = self._entries((role, orgs, primary) if codes is None else (codes, primary), row, codes)
         numbers = _user_ids(user_ids) if user_ids else []
         if not sourced_id or enabled not in _BOOLEANS or roles is None or numbers is None or "," in grades:
+            return None
+        if not _OTHER_LISTS.isdisjoint(agents):
             return None
         family = agents.split(",") if agents else []
         if len(family) > 1:
@@ -102,7 +123,7 @@ class UserRows:
             record = {"roles": self._book.entries(codes), "primaryOrg": record.get("primaryOrg")}
         found: list[Record] | None
         try:
-            found, dropped = role_entries(record)
+            found, dropped = role_entries(record, self._reader.dates)
         except Rejection:
             found, dropped = None, []
         if len(self._known_roles) >= MOST_REMEMBERED:

@@ -1,0 +1,50 @@
+"""How the orgs of one SIS hang together: which of them are schools, and which lie below one.
+
+An org is a mapping with `sourcedId`, `type`, `parent` (a sourcedId or None) and `status`, as `oneroster` hands it out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Org = Mapping[str, Any]
+
+SCHOOL_TYPES = frozenset(("school", "schools", "department", "departments"))
+"""Types under which servers publish schools, lower-cased."""
+GONE_STATUSES = frozenset(("tobedeleted", "inactive"))
+
+
+def is_school(org: Org) -> bool:
+    """Whether the type of an org is one that servers give to schools. A district, or an org without a type, is none."""
+    return str(org.get("type") or "").strip().lower() in SCHOOL_TYPES
+
+
+def orgs_below(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
+    """The sourcedIds of the children of an org, of their children, and so on; without the org itself."""
+    children: dict[str, list[str]] = defaultdict(list)
+    for org in orgs:
+        if org.get("parent"):
+            children[org["parent"]].append(org["sourcedId"])
+    found: set[str] = set()
+    waiting = [school_id]
+    while waiting:
+        new = set(children.get(waiting.pop(), ())) - found - {school_id}
+        found |= new
+        waiting += new
+    return frozenset(found)
+
+
+def other_schools(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
+    """The sourcedIds of the listed schools other than this one: somebody in one of them may have left this one.
+
+    An org that is deleted, that is not a school, or that lies below this school says nothing of that kind.
+    """
+    listed = list(orgs)
+    own = orgs_below(listed, school_id) | {school_id}
+    return frozenset(
+        org["sourcedId"]
+        for org in listed
+        if is_school(org) and org.get("status") not in GONE_STATUSES and org["sourcedId"] not in own
+    )

@@ -189,6 +189,7 @@ class Guards(_Settings):
     update_key_share: Share = 0.05
     rejected_share_archive: Share = 0.05
     rejected_share_all: Share = 0.20
+    unknown_org_share: Share = 0.05
     contradictions: int = Field(default=3, ge=0)
     grace_syncs: int = Field(default=0, ge=0, le=60)
     bundle_age_days: int = Field(default=3, ge=1, le=400)
@@ -224,6 +225,8 @@ class SchoolSettings(_Settings):
     phone_region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "US"
     first_sync: Literal["approve", "apply"] = "approve"
     restore_archived_by_hand: bool = False
+    include_orgs_below: bool = False
+    """Whether orgs below the school, such as a campus or a department, count as the school."""
     guards: Guards = Guards()
     quality: dict[str, QualityRule] = {}
 

@@ -121,6 +121,12 @@ SCHOOL_OPTIONS = (
         "--phone-region", ("phone_region",), str, "Country of phone numbers without a country code. Default: US.", "CC"
     ),
     SettingOption(
+        "--include-orgs-below/--school-alone",
+        ("include_orgs_below",),
+        bool,
+        "Whether orgs below the school (a campus, a department) count as the school. Default: no.",
+    ),
+    SettingOption(
         "--restore-archived-by-hand/--keep-archived-by-hand",
         ("restore_archived_by_hand",),
         bool,

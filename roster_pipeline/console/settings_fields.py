@@ -55,6 +55,10 @@ GUARDS = {
     "rekeyed_share": ("New ids", "Most people whose SIS id may be new overnight, or come as somebody else."),
     "rejected_share_archive": ("Unusable records, for archivals", "Beyond this share nobody is archived."),
     "rejected_share_all": ("Unusable records, for everything", "Beyond this share the whole sync waits."),
+    "unknown_org_share": (
+        "Unknown schools",
+        "Most people of a role who may name an org that the SIS does not list; beyond this share nobody is archived.",
+    ),
     "contradictions": (
         "Contradictions",
         "People missing from the list for whom the SIS still answers; beyond so many nobody is archived.",

@@ -16,6 +16,7 @@ from roster_pipeline.directory.copying import driver, read_frame
 from roster_pipeline.directory.pulls import PullGone
 from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.org_tree import orgs_below
 
 HISTORY = 7
 """Good snapshots whose median says how large a role usually is."""
@@ -38,7 +39,7 @@ insert into raw_org select :snapshot, sourced_id, payload from family
 
 USERS = """
 with found as (
-    select ctid as place from pulled_user where pull_id = :pull and orgs @> array[:org]
+    select ctid as place from pulled_user where pull_id = :pull and orgs && cast(:here as text[])
     union
     select u.ctid from membership m
     cross join lateral (
@@ -56,6 +57,19 @@ insert into raw_user select :snapshot, u.sourced_id, u.payload from found join p
 `offset 0` keeps it at one look into an index per person, here and below. The planner knows nothing of tonight's pull,
 takes it for a few rows, and would join everybody with everybody.
 """
+
+ORG_LIST = """
+select o.sourced_id as "sourcedId", o.payload ->> 'type' as type, o.payload ->> 'parent' as parent,
+       o.payload ->> 'status' as status
+from pulled_org o where o.pull_id = :pull order by 1
+"""
+
+BELOW = """
+select count(distinct sourced_id) from pulled_user
+where pull_id = :pull and orgs && cast(:below as text[]) and not orgs && cast(:here as text[])
+  and coalesce(payload ->> 'status', 'active') not in ('tobedeleted', 'inactive')
+"""
+"""People of orgs below the school who do not name the school itself."""
 
 CONTACTS = """
 with student as (
@@ -159,6 +173,11 @@ def any_org(conn: Connection, pull_id: int) -> bool:
     return bool(conn.scalar(text("select exists (select from pulled_org where pull_id = :pull)"), {"pull": pull_id}))
 
 
+def list_orgs(conn: Connection, pull_id: int | None) -> list[dict[str, Any]]:
+    """The orgs of a pull: sourcedId, type, parent, status. Empty for a pull that is gone."""
+    return [dict(row) for row in conn.execute(text(ORG_LIST), {"pull": pull_id}).mappings()]
+
+
 def take(
     conn: Connection,
     school: SchoolRow,
@@ -197,10 +216,13 @@ def take(
         unchanged_since=source.unchanged_since,
     )
     snapshot_id = int(conn.execute(row.returning(snapshot.c.id)).scalar_one())
+    below = sorted(orgs_below(list_orgs(conn, pull_id), school_sourced_id))
     given = {
         "snapshot": snapshot_id,
         "pull": pull_id,
         "org": school_sourced_id,
+        "here": [school_sourced_id, *(below if school.settings.include_orgs_below else ())],
+        "below": below,
         "district": school.district_id,
         "school": school.id,
         "connection": school.connection.id,
@@ -210,6 +232,8 @@ def take(
         "raw_orgs": conn.execute(text(ORGS), given).rowcount,
         "raw_users": conn.execute(text(USERS), given).rowcount,
     }
+    if below and not school.settings.include_orgs_below:
+        counts["org_below"] = int(conn.scalar(text(BELOW), given) or 0)
     counts["raw_contacts"] = conn.execute(text(CONTACTS), given).rowcount if contacts else 0
     counts["rejects"] = conn.execute(text(REJECTS), given).rowcount
     conn.execute(snapshot.update().where(snapshot.c.id == snapshot_id).values(counts=counts))

@@ -20,6 +20,7 @@ from roster_pipeline.roster.facts import people_by_role
 from roster_pipeline.roster.frames import frame_of
 from roster_pipeline.roster.quality import not_tested, run_suite
 from roster_pipeline.roster.quality_suite import QualitySuiteError, installed_suite
+from roster_pipeline.roster.roles import school_orgs
 from roster_pipeline.settings import SchoolSettings
 
 
@@ -43,12 +44,15 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
         if snapshot_id is None:
             raise EveningError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
         raw = snapshots.load(connection, snapshot_id)
-        sourced_id = str(snapshots.facts(connection, snapshot_id)["school_sourced_id"])
+        facts = snapshots.facts(connection, snapshot_id)
+        orgs = snapshots.list_orgs(connection, facts["pull_id"])
+    sourced_id, settings = str(facts["school_sourced_id"]), school.settings
     context = CleaningContext(
         school_id=sourced_id,
-        settings=school.settings,
+        settings=settings,
         connection=school.connection.settings,
-        today=datetime.now(school.settings.zone).date(),
+        today=datetime.now(settings.zone).date(),
+        orgs=school_orgs(orgs, sourced_id, include_below=settings.include_orgs_below),
     )
     cleaned = clean(frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, door=raw.rejected)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected

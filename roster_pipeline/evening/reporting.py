@@ -43,7 +43,10 @@ UI_ADDRESS = "ROSTER_UI_URL"
 CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
 """Where owners reach the console; without it a mail names commands alone."""
 CHANGING = ("create", "update", "restore", "archive")
-TOLD_ANYWAY = ("rekeyed", "reused_ids", "empty_role", "no_orgs", "shrunk_role", "witness", "rejected", "no_quality")
+TOLD_ANYWAY = (
+    *("rekeyed", "reused_ids", "empty_role", "no_orgs", "shrunk_role", "witness", "rejected", "no_quality"),
+    "unknown_orgs",
+)
 """Guards that say that the roster itself looks wrong: an owner hears of them also where nobody was due for a change,
 for example because Archive is off."""
 

@@ -6,9 +6,10 @@ answer is "unanswered", and nobody goes for that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any, Literal
 
 from roster_pipeline.oneroster.errors import (
@@ -22,7 +23,7 @@ from roster_pipeline.oneroster.errors import (
     Unreachable,
 )
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
-from roster_pipeline.org_tree import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES, Org, other_schools
 
 ACTIVE_STATUSES = frozenset(("active", None))
 
@@ -50,7 +51,9 @@ class Answer:
 class WitnessReport:
     """What the SIS says of each person asked for.
 
-    gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, without one.
+    gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, and in another
+    school that the SIS lists, in this one in the past or future only, or in no org at all. A record that names an org
+    that is not listed, or is not a school, is no answer.
     serves_single_users: somebody present could be fetched by id; without that, a 404 means nothing and every answer is
     "unanswered". It stays true where the server has served single users before and only fails tonight. proved: somebody
     present was fetched just now.
@@ -68,10 +71,12 @@ def ask_witness(
     present_ids: Sequence[str],
     today: date,
     *,
+    list_orgs: Callable[[], Sequence[Org]],
     served_before: bool = False,
 ) -> WitnessReport:
     """See `Client.witness`. user_answers: asks the SIS for each of these ids, as `Client.user_answers` does.
 
+    list_orgs: the orgs that the SIS lists; asked only where an answer names another org than the school.
     served_before: this server is known to serve single users. A night on which it fails has no witness, which is not
     the same as a server that never had one.
     """
@@ -82,13 +87,46 @@ def ask_witness(
         if answer.user is not None:
             orgs_are_told = any(entry["org"] for entry in answer.user["roles"])
             answers = user_answers(sourced_ids)
-            verdicts = {one: _verdict(answer, school_id, today, orgs_are_told) for one, answer in answers.items()}
+            others = Others(list_orgs, school_id, orgs_are_told)
+            verdicts = {one: _verdict(answer, school_id, today, others) for one, answer in answers.items()}
             return WitnessReport(unanswered | verdicts, True, proved=True)
         fails = fails or answer.why in FAILED_TONIGHT
     return WitnessReport(unanswered, served_before and fails)
 
 
-def _verdict(answer: Answer, school_id: str, today: date, orgs_are_told: bool) -> Verdict:
+class Others:
+    """What the orgs of somebody who is not in the school say. told: records of this server name orgs at all."""
+
+    def __init__(self, list_orgs: Callable[[], Sequence[Org]], school_id: str, told: bool) -> None:
+        self._list_orgs = list_orgs
+        self._school_id = school_id
+        self._told = told
+
+    def confirm(self, orgs: Collection[str]) -> bool:
+        """Whether somebody with these orgs, and without a current role in the school, has left it.
+
+        Each of them must be listed. One must be another school, or the school itself, in the past or in the future;
+        or there are none at all, at a server that names the orgs of others.
+        """
+        others = set(orgs) - {self._school_id}
+        if not others:
+            return self._told
+        return others <= self._listed and (self._school_id in orgs or bool(others & self._schools))
+
+    @cached_property
+    def _orgs(self) -> Sequence[Org]:
+        return self._list_orgs()
+
+    @cached_property
+    def _schools(self) -> frozenset[str]:
+        return other_schools(self._orgs, self._school_id)
+
+    @cached_property
+    def _listed(self) -> set[str]:
+        return {org["sourcedId"] for org in self._orgs}
+
+
+def _verdict(answer: Answer, school_id: str, today: date, others: Others) -> Verdict:
     if answer.state == "missing":
         return "gone"
     if answer.user is None:
@@ -100,7 +138,8 @@ def _verdict(answer: Answer, school_id: str, today: date, orgs_are_told: bool) -
         return "unanswered"
     if in_school(answer.user, school_id, today):
         return "here"
-    return "elsewhere" if orgs_are_told else "unanswered"
+    orgs = {str(entry["org"]) for entry in answer.user["roles"] if entry["org"] is not None}
+    return "elsewhere" if others.confirm(orgs) else "unanswered"
 
 
 def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:

@@ -41,7 +41,7 @@ from roster_pipeline.roster.names import clean_names, too_long
 from roster_pipeline.roster.numbers import STAFF, STUDENT, numbers_from
 from roster_pipeline.roster.phones import clean_phones
 from roster_pipeline.roster.rejections import Rejections
-from roster_pipeline.roster.roles import GROUPS, PLACE, STANDINGS, STRENGTH, Entries, read_roles
+from roster_pipeline.roster.roles import GROUPS, PLACE, PROTECTED, STANDINGS, STRENGTH, Entries, SchoolOrgs, read_roles
 from roster_pipeline.settings import CONTACT, ConnectionSettings, Role, SchoolSettings
 
 _ACTIVE = ("active", "")
@@ -53,17 +53,21 @@ _NAMES = {
     "preferred_given_name": "preferredFirstName",
     "preferred_family_name": "preferredLastName",
 }
-_ALIVE = [PLACE[name] for name in ("member", "role_off", "unmapped", "rejected", "elsewhere", "not_begun")]
+_ALIVE = [PLACE[name] for name in ("member", "role_off", *PROTECTED, "elsewhere", "not_begun")]
 
 
 @dataclass(frozen=True)
 class CleaningContext:
-    """What cleaning needs to know. school_id: the resolved sourcedId of the org. today: in the school's time zone."""
+    """What cleaning needs to know. school_id: the resolved sourcedId of the org. today: in the school's time zone.
+
+    orgs: what the orgs of the snapshot are to this school; without it, every other org is taken for another school.
+    """
 
     school_id: str
     settings: SchoolSettings
     connection: ConnectionSettings
     today: date
+    orgs: SchoolOrgs | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def clean(
     """
     notes = Rejections("users")
     users = one_per_sourced_id(users, notes)
-    entries = read_roles(lists(users["roles"]), context.school_id, context.settings, context.today)
+    orgs = context.orgs or SchoolOrgs(frozenset((context.school_id,)))
+    entries = read_roles(lists(users["roles"]), orgs, context.settings, context.today)
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
     standing = _standing(users, fields, entries, context, ids, notes)

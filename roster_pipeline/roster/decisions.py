@@ -20,8 +20,9 @@ Words = npt.NDArray[np.object_]
 class Situation:
     """One value per human of the snapshot that is not gone.
 
-    conflict: cannot be told apart. role_off, unreadable: no effective role here, because the SIS role is not rostered
-    or the record could not be used. known: matched to a person. excluded: that person is kept from the sync.
+    conflict: cannot be told apart. role_off, org_below, unknown_org, unreadable: no effective role here, because the
+    SIS role is not rostered, the record names an org below the school, or none that is a listed school, or could not be
+    used. known: matched to a person. excluded: that person is kept from the sync.
     member, active, archived_by_hand: the membership in this school. member_role_off: that membership is in a role
     that is not rostered. auto_update: the switch of the human's role. differs: fields or role. links: a link is new
     or its home moves, or the sync takes over a membership. arrives: the home moves here from another connection.
@@ -31,6 +32,8 @@ class Situation:
 
     conflict: Flags
     role_off: Flags
+    org_below: Flags
+    unknown_org: Flags
     unreadable: Flags
     known: Flags
     excluded: Flags
@@ -49,7 +52,7 @@ class Situation:
 
 def decide(s: Situation) -> tuple[Words, Words]:
     """Action and reason of each human; None where there is nothing to say. Conflicts carry no reason yet."""
-    no_role = s.role_off | s.unreadable
+    no_role = s.role_off | s.org_below | s.unknown_org | s.unreadable
     theirs = s.active & ~s.member_role_off
     archived = s.member & ~s.active
     table: tuple[tuple[Flags, str | None, str | None], ...] = (
@@ -57,6 +60,8 @@ def decide(s: Situation) -> tuple[Words, Words]:
         (no_role & ~theirs, None, None),
         (no_role & s.excluded, "skip", "excluded"),
         (s.role_off, "skip", "role_off"),
+        (s.org_below, "skip", "org_below"),
+        (s.unknown_org, "skip", "unknown_org"),
         (s.unreadable, "skip", "rejected_record"),
         (~s.known, "create", "joined"),
         (s.excluded, "skip", "excluded"),

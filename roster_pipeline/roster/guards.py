@@ -18,6 +18,7 @@ from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
 from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, RESTORE, TOO_FEW, UPDATE, Finding, percent
 from roster_pipeline.roster.plan import Plan
 from roster_pipeline.roster.source_age import older_source, stale_source
+from roster_pipeline.roster.unknown_orgs import unknown_orgs
 from roster_pipeline.settings import Guards, Role
 
 GOOD_SNAPSHOTS = 7
@@ -53,6 +54,7 @@ def judge(plan: Plan, facts: Facts, guards: Guards, quality: Iterable[Finding] =
         *_witnesses(facts, guards),
         *_sizes(facts, guards),
         *_rejections(facts, guards),
+        *unknown_orgs(plan, facts.managed, guards),
         *_shares(plan, facts, guards),
         *unproved_roles(facts.claimed, facts.managed, guards.create_share),
         *_calendar(facts, guards),

@@ -28,7 +28,7 @@ ALL_FIELDS = (*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *CONTACT_FIELDS)
 _NONE: list[str] = []
 _SAME: dict[str, list[Any]] = {}
 """Rows without a link or a change share these; a plan is not written to."""
-_LINKABLE = [PLACE[name] for name in ("member", "role_off", "elsewhere", "not_begun")]
+_LINKABLE = [PLACE[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
 """A record that is gone or could not be used is not worth a link."""
 
 
@@ -129,7 +129,9 @@ def _situation(scene: Scene, found: Differences, homes: Homes) -> Situation:
     return Situation(
         conflict=np.isin(scene.unit, list(scene.matched.conflict)),
         role_off=standing == OFF,
-        unreadable=(standing > OFF) & (standing <= PROTECTED),
+        org_below=standing == PLACE["org_below"],
+        unknown_org=standing == PLACE["unknown_org"],
+        unreadable=np.isin(standing, [PLACE["unmapped"], PLACE["rejected"]]),
         known=scene.person >= 0,
         excluded=excluded[scene.at_person],
         member=scene.at_member >= 0,

@@ -36,6 +36,9 @@ REASONS: dict[str, str] = {
     "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
     "not_confirmed": "Not in the list, but the SIS gave no answer when asked for this one person.",
     "rejected_record": "Their record could not be used, which does not mean that they are gone.",
+    "unknown_org": "Their record names an org that the SIS does not list, or that is not a school; that does not say "
+    "that they have left.",
+    "org_below": "Their record names an org below this school, which does not count as the school.",
     "not_linked": "Gone from the roster, but linked to no record of this SIS.",
     "in_conflict": "A record of the snapshot may be theirs; nothing is done until that is clear.",
     # conflict

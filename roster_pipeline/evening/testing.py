@@ -40,6 +40,7 @@ def items_of(connection: ConnectionRow, chosen: SchoolSettings, limits: Limits |
             chosen.rostered,
             contacts=chosen.primary_contacts,
             old_days=chosen.guards.bundle_age_days,
+            include_orgs_below=chosen.include_orgs_below,
         )
         return
     with client_of(connection, limits) as client:
@@ -49,4 +50,5 @@ def items_of(connection: ConnectionRow, chosen: SchoolSettings, limits: Limits |
             chosen.rostered,
             contacts=chosen.primary_contacts,
             per_school=connection.settings.strategy == "per_school",
+            include_orgs_below=chosen.include_orgs_below,
         )

@@ -11,7 +11,7 @@ from roster_pipeline.oneroster.reading import ROLES_OF
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
 from roster_pipeline.oneroster.witness import ACTIVE_STATUSES, current
-from roster_pipeline.org_tree import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES, orgs_below
 
 GROUP_OF = {role: group for group, roles in ROLES_OF.items() for role in roles}
 NUMBER_FIELDS = ("identifier", "userMasterIdentifier", "username")
@@ -20,9 +20,10 @@ NUMBER_FIELDS = ("identifier", "userMasterIdentifier", "username")
 class Census:
     """Counts of one school. Memory grows with the school's guardians' ids, not with the district."""
 
-    def __init__(self, school: str, today: date) -> None:
+    def __init__(self, school: str, today: date, *, include_orgs_below: bool = False) -> None:
         self._school = school
         self._today = today
+        self._include_below = include_orgs_below
         self.start()
 
     def start(self) -> None:
@@ -37,6 +38,11 @@ class Census:
         """People of the school whose status is none of the standard's: they are rejected, and not gone."""
         self.other_dates = 0
         """People whose roles in the school have ended, or have not begun."""
+        self.below = 0
+        """People of orgs below the school who do not name the school, where those do not count as the school."""
+        self._orgs: list[dict[str, Any]] = []
+        self._here = frozenset((self._school,))
+        self._below: frozenset[str] = frozenset()
         self.guardians = 0
         self.students_with_agents = 0
         self.present: str | None = None
@@ -45,15 +51,23 @@ class Census:
         self._students = SeenIds()
         self._named = SeenIds()
 
+    def note_orgs(self, orgs: Sequence[dict[str, Any]]) -> None:
+        """Take in orgs that the SIS lists, all of them before the first user."""
+        self._orgs += orgs
+        below = orgs_below(self._orgs, self._school)
+        self._here = frozenset((self._school, *(below if self._include_below else ())))
+        self._below = below - self._here
+
     def count(self, users: Sequence[dict[str, Any]]) -> None:
         """Take one batch in."""
         contacts: list[dict[str, Any]] = []
         pupils: list[dict[str, Any]] = []
         for user in users:
-            entries = [entry for entry in user["roles"] if entry["org"] == self._school]
+            entries = [entry for entry in user["roles"] if entry["org"] in self._here]
             if user["status"] not in ACTIVE_STATUSES:
                 self.unknown_status += bool(entries) and user["status"] not in GONE_STATUSES
                 continue
+            self.below += not entries and any(entry["org"] in self._below for entry in user["roles"])
             here = {entry["role"] for entry in entries if current(entry, self._today)}
             self.other_dates += bool(entries) and not here
             if not CONTACT_ROLES.isdisjoint(entry["role"] for entry in user["roles"]):

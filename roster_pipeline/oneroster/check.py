@@ -16,6 +16,7 @@ from roster_pipeline.oneroster.errors import OneRosterError, PagingBroken, Refus
 from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.pull import pull
 from roster_pipeline.oneroster.reading import GROUPS, Batch, Reading, Wanted
+from roster_pipeline.oneroster.reference_items import reference_items
 from roster_pipeline.oneroster.seen_ids import hashes
 from roster_pipeline.org_tree import GONE_STATUSES
 
@@ -38,12 +39,15 @@ def check(
     *,
     contacts: bool = False,
     per_school: bool = False,
+    include_orgs_below: bool = False,
 ) -> list[CheckItem]:
     """Try everything a sync needs. roles: the role groups that are rostered. Never raises for what a server does.
 
     per_school: read the school's own lists, where the connection is set to; else the whole connection is read once.
+    include_orgs_below: orgs below the school count as the school.
     """
-    return list(check_items(client, school_id, roles, contacts=contacts, per_school=per_school))
+    choices = {"contacts": contacts, "per_school": per_school, "include_orgs_below": include_orgs_below}
+    return list(check_items(client, school_id, roles, **choices))
 
 
 def check_items(
@@ -53,6 +57,7 @@ def check_items(
     *,
     contacts: bool = False,
     per_school: bool = False,
+    include_orgs_below: bool = False,
 ) -> Iterator[CheckItem]:
     """The same, each item as soon as it is known, for somebody who watches."""
     connected = False
@@ -69,7 +74,7 @@ def check_items(
         return
     own = (school["sourcedId"],)
     wanted = Wanted(own if per_school else None, contacts, None, frozenset(roles), own)
-    census = Census(school["sourcedId"], client.clock.now().date())
+    census = Census(school["sourcedId"], client.clock.now().date(), include_orgs_below=include_orgs_below)
     try:
         yield from _people(client, wanted, census)
     except OneRosterError as problem:
@@ -134,6 +139,8 @@ def _people(client: Client, wanted: Wanted, census: Census) -> Iterator[CheckIte
         for batch in batches:
             if batch.kind == "user":
                 census.count(batch.records)
+            else:
+                census.note_orgs(batch.records)
 
     pulled = pull(client, wanted)
     pulled.into(count)
@@ -146,6 +153,7 @@ def _people(client: Client, wanted: Wanted, census: Census) -> Iterator[CheckIte
         told = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
         yield CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered.")
     yield from not_counted(census)
+    yield from reference_items(census, proof)
     if wanted.contacts:
         yield guardians(census, proof)
     for source, said in MEMBERSHIP_FROM.items():

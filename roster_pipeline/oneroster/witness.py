@@ -22,8 +22,9 @@ from roster_pipeline.oneroster.errors import (
     TooSlow,
     Unreachable,
 )
+from roster_pipeline.oneroster.org_references import OrgReferences
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
-from roster_pipeline.org_tree import GONE_STATUSES, Org, other_schools
+from roster_pipeline.org_tree import GONE_STATUSES, other_schools
 
 ACTIVE_STATUSES = frozenset(("active", None))
 
@@ -71,7 +72,7 @@ def ask_witness(
     present_ids: Sequence[str],
     today: date,
     *,
-    list_orgs: Callable[[], Sequence[Org]],
+    list_orgs: Callable[[], Sequence[dict[str, Any]]],
     served_before: bool = False,
 ) -> WitnessReport:
     """See `Client.witness`. user_answers: asks the SIS for each of these ids, as `Client.user_answers` does.
@@ -97,10 +98,15 @@ def ask_witness(
 class Others:
     """What the orgs of somebody who is not in the school say. told: records of this server name orgs at all."""
 
-    def __init__(self, list_orgs: Callable[[], Sequence[Org]], school_id: str, told: bool) -> None:
+    def __init__(self, list_orgs: Callable[[], Sequence[dict[str, Any]]], school_id: str, told: bool) -> None:
         self._list_orgs = list_orgs
         self._school_id = school_id
         self._told = told
+
+    def read(self, user: dict[str, Any]) -> None:
+        """Put what the orgs of a user mean in their place, where they are written in another way."""
+        if any(entry["org"] not in (None, self._school_id) for entry in user["roles"]):
+            self._references.place([user])
 
     def confirm(self, orgs: Collection[str]) -> bool:
         """Whether somebody with these orgs, and without a current role in the school, has left it.
@@ -111,19 +117,18 @@ class Others:
         others = set(orgs) - {self._school_id}
         if not others:
             return self._told
-        return others <= self._listed and (self._school_id in orgs or bool(others & self._schools))
+        schools = other_schools(self._orgs, self._school_id)
+        return others <= self._references.ids and (self._school_id in orgs or bool(others & schools))
 
     @cached_property
-    def _orgs(self) -> Sequence[Org]:
+    def _orgs(self) -> Sequence[dict[str, Any]]:
         return self._list_orgs()
 
     @cached_property
-    def _schools(self) -> frozenset[str]:
-        return other_schools(self._orgs, self._school_id)
-
-    @cached_property
-    def _listed(self) -> set[str]:
-        return {org["sourcedId"] for org in self._orgs}
+    def _references(self) -> OrgReferences:
+        references = OrgReferences()
+        references.note(self._orgs)
+        return references
 
 
 def _verdict(answer: Answer, school_id: str, today: date, others: Others) -> Verdict:
@@ -136,6 +141,7 @@ def _verdict(answer: Answer, school_id: str, today: date, others: Others) -> Ver
         return "gone"
     if status not in ACTIVE_STATUSES:
         return "unanswered"
+    others.read(answer.user)
     if in_school(answer.user, school_id, today):
         return "here"
     orgs = {str(entry["org"]) for entry in answer.user["roles"] if entry["org"] is not None}

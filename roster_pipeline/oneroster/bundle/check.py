@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,9 +17,15 @@ from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.oneroster.proof import Proof
 from roster_pipeline.oneroster.reading import GROUPS, Wanted
+from roster_pipeline.oneroster.reference_items import reference_items
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
 from roster_pipeline.settings import Guards
 
+LENGTHS = {"too-few-cells": "fewer cells", "too-many-cells": "more cells"}
+CELLS = (
+    "Each row needs a cell for every column of the header, also where it is empty, and a text with a comma needs "
+    "quotes. A spreadsheet program may have dropped empty cells: export the file again, and do not save it in one."
+)
 _NAMES: tuple[tuple[type[OneRosterError], str], ...] = (
     (HostKeyRefused, "Host key"),
     (SignInRefused, "Sign-in"),
@@ -34,6 +41,7 @@ def check_bundle(
     *,
     contacts: bool = False,
     old_days: int = Guards().bundle_age_days,
+    include_orgs_below: bool = False,
     now: datetime | None = None,
 ) -> list[CheckItem]:
     """Read the whole bundle as a sync would. Never raises for a bundle.
@@ -45,14 +53,18 @@ def check_bundle(
     school: dict[str, Any] | None = None
     census: Census | None = None
     orgs: list[dict[str, Any]] = []
+    odd: Counter[str] = Counter()
     try:
         for batch in pulled:
+            odd.update(one["rule"] for one in batch.rejects if one["rule"] in LENGTHS)
             if batch.kind == "org":
                 orgs += batch.records
                 continue
             if census is None:
                 school = found_school(orgs, school_id)
-                census = Census(school["sourcedId"] if school else school_id.strip(), now.date())
+                own = school["sourcedId"] if school else school_id.strip()
+                census = Census(own, now.date(), include_orgs_below=include_orgs_below)
+                census.note_orgs(orgs)
             census.count(batch.records)
     except OneRosterError as problem:
         name = next((name for kind, name in _NAMES if isinstance(problem, kind)), "Bundle")
@@ -64,6 +76,8 @@ def check_bundle(
         items += [_role(census, proof, group) for group in GROUPS if group in set(roles)]
         if contacts:
             items.append(_guardians(census))
+        items += reference_items(census, proof)
+    items += _odd_rows(odd)
     items.append(_completeness(proof))
     return [*items, _witness()]
 
@@ -130,6 +144,13 @@ def _guardians(census: Census) -> CheckItem:
     ok, told = guardian_links(census, "there")
     detail = told or "nobody names a guardian or a student in agentSourcedIds"
     return CheckItem("Guardians", ok, detail, "" if ok else "Let the export include guardians and agentSourcedIds.")
+
+
+def _odd_rows(odd: Counter[str]) -> Iterator[CheckItem]:
+    """Rows that were not read for their length."""
+    for rule, told in LENGTHS.items():
+        if odd[rule]:
+            yield CheckItem("Cells", False, f"{odd[rule]} rows have {told} than the header, and are not used", CELLS)
 
 
 def _completeness(proof: Proof) -> CheckItem:

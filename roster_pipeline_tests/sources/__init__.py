@@ -1,0 +1,1 @@
+"""Sources in the shapes of real ones, with invented people: over REST and in CSV, through whole nights."""

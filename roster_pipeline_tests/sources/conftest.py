@@ -1,0 +1,256 @@
+"""A small SIS of which a test writes every cell, served over REST or as a CSV bundle, and nights of a school on it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from roster_pipeline import evening
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.evening.testing import check_connection
+from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.simulator import running
+
+Kind = Literal["csv", "rest"]
+Record = dict[str, Any]
+EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
+ROOT = "/ims/oneroster/v1p1"
+DISTRICT = {"sourcedId": "d1", "name": "Wexbury District", "type": "district"}
+ALDER = {"sourcedId": "s1", "name": "Alder School", "type": "school", "identifier": "101", "parentSourcedId": "d1"}
+BIRCH = {"sourcedId": "s2", "name": "Birch School", "type": "school", "identifier": "102", "parentSourcedId": "d1"}
+ORGS = (DISTRICT, ALDER, BIRCH)
+USERS = (
+    *("sourcedId", "status", "dateLastModified", "enabledUser", "orgSourcedIds", "role", "username", "userIds"),
+    *("givenName", "familyName", "middleName", "identifier", "email", "sms", "phone", "agentSourcedIds", "grades"),
+    "password",
+)
+ORG_COLUMNS = ("sourcedId", "status", "dateLastModified", "name", "type", "identifier", "parentSourcedId")
+_GIVEN = ("Ada", "Ben", "Cleo", "Dov", "Elif", "Finn", "Gita", "Hal", "Ines", "Jon", "Kaya", "Leo", "Mina", "Nils")
+_FAMILY = ("Arden", "Holm", "Oake", "Bloom", "Iver", "Penn", "Corda", "Jarl", "Quay", "Dale", "Kerr")
+_numbers = count(1)
+
+
+def pupil(place: int, orgs: Any = "s1", **members: Any) -> Record:
+    """The n-th pupil of every test."""
+    return person(f"st{place}", orgs, place, **{"role": "student", "grades": "09"} | members)
+
+
+def teacher(place: int, orgs: Any = "s1", **members: Any) -> Record:
+    """The n-th teacher of every test."""
+    return person(f"te{place}", orgs, 100 + place, **{"role": "teacher"} | members)
+
+
+def person(sourced_id: str, orgs: Any, place: int, **members: Any) -> Record:
+    """Somebody whose names, number and e-mail nobody else has."""
+    return {
+        "sourcedId": sourced_id,
+        "enabledUser": "true",
+        "orgSourcedIds": orgs,
+        "username": sourced_id,
+        "givenName": f"{_GIVEN[place % len(_GIVEN)]}{_letter(place)}",
+        "familyName": f"{_FAMILY[place % len(_FAMILY)]}{_letter(place)}",
+        "identifier": str(9000 + place),
+        "email": f"{sourced_id}@wexbury.example",
+    } | members
+
+
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """A CSV file; lists become texts with commas."""
+    written = io.StringIO()
+    writer = csv.writer(written)
+    writer.writerow(columns)
+    for row in rows:
+        cells = [row.get(column) or "" for column in columns]
+        writer.writerow([",".join(cell) if isinstance(cell, list) else cell for cell in cells])
+    return written.getvalue()
+
+
+def manifest(version: str = "1.1", **modes: str) -> str:
+    """A manifest, file=mode."""
+    named = {"orgs": "bulk", "users": "bulk"} | modes
+    rows = [("manifest.version", "1.0"), ("oneroster.version", version)]
+    rows += [(f"file.{name}", mode) for name, mode in named.items()]
+    return table(("propertyName", "value"), [{"propertyName": name, "value": value} for name, value in rows])
+
+
+class Source:
+    """One SIS. `users` and `orgs` are what it holds, in the columns of CSV; over REST a text stays the text it is."""
+
+    def __init__(self, kind: Kind, folder: Path) -> None:
+        self.kind = kind
+        self.users: list[Record] = []
+        self.orgs: Sequence[Record] = ORGS
+        self.single: list[Record] | None = None
+        self.enrollments: list[Record] | None = None
+        self.classes: list[Record] | None = None
+        self.asked: list[str] = []
+        self.names = {"orgSourcedIds": "orgs", "agentSourcedIds": "agents", "parentSourcedId": "parent"}
+        """What the members are called over REST."""
+        self.files: dict[str, str] = {}
+        """CSV files that a test writes itself."""
+        self._folder = folder
+        self.url = f"file://{folder}"
+
+    def write(self) -> None:
+        """Export: CSV files on the disk. Over REST every request gets what is there now."""
+        if self.kind == "rest":
+            return
+        files = {
+            "manifest.csv": manifest(),
+            "orgs.csv": table(ORG_COLUMNS, self.orgs),
+            "users.csv": table(USERS, self.users),
+        } | self.files
+        self._folder.mkdir(exist_ok=True)
+        now = time.time() + next(_numbers)
+        for name, content in files.items():
+            (self._folder / name).write_text(content, newline="")
+            os.utime(self._folder / name, (now - 10_000, now - 10_000))
+
+    def answer(self, path: str, query: Mapping[str, str]) -> Response:
+        """One request over REST."""
+        self.asked.append(path)
+        limit, offset = int(query.get("limit", 100)), int(query.get("offset", 0))
+        if path.startswith("/users/"):
+            among = self.users if self.single is None else self.single
+            found = next((one for one in among if one["sourcedId"] == path.removeprefix("/users/")), None)
+            return JSONResponse({"user": self._named(found)}) if found else Response(status_code=404)
+        lists = {"/orgs": self.orgs, "/users": self.users, "/enrollments": self.enrollments, "/classes": self.classes}
+        if query.get("filter") or lists.get(path) is None:
+            return Response(status_code=404)
+        records = [self._named(one) for one in lists[path] or ()]
+        body = {path[1:]: records[offset : offset + limit]}
+        return JSONResponse(body, headers={"X-Total-Count": str(len(records))})
+
+    def _named(self, record: Mapping[str, Any]) -> Record:
+        return {self.names.get(name, name): value for name, value in record.items() if value not in ("", None)}
+
+
+class School:
+    """One school on a source; `night` is one whole sync of it."""
+
+    def __init__(self, database: Database, source: Source) -> None:
+        self.database, self.source = database, source
+        settings = ConnectionSettings(
+            url=source.url, sign_in="auto", allow_private_addresses=True, page_size=50, client_id=""
+        )
+        with database.begin() as conn:
+            tenants.add_district(conn, "wexbury", "Wexbury")
+            tenants.add_connection(conn, "wexbury", "sis", settings, seal(""))
+            chosen: dict[str, Any] = dict.fromkeys(("students", "teachers", "staff", "admins"), EVERYTHING)
+            chosen |= {"first_sync": "apply", "primary_contacts": True}
+            tenants.add_school(conn, "sis", "alder", "Alder", SchoolSettings(school_id="s1", **chosen))
+
+    def choose(self, **settings: Any) -> None:
+        """Change settings of the school."""
+        with self.database.begin() as conn:
+            now = tenants.get_school(conn, "alder").settings
+            tenants.set_school(conn, "alder", SchoolSettings.model_validate(now.model_dump() | settings))
+
+    def connect(self, **settings: Any) -> None:
+        """Change settings of the connection."""
+        with self.database.begin() as conn:
+            now = tenants.get_connection(conn, "sis").settings
+            tenants.set_connection(conn, "sis", ConnectionSettings.model_validate(now.model_dump() | settings), None)
+
+    def night(self) -> dict[str, str]:
+        """One sync. Gives the reason of each row of the plan, by its first sourcedId."""
+        self.source.write()
+        evening.fetch(self.database, "alder", batch=f"night {next(_numbers)}", run_id=None)
+        evening.clean_latest(self.database, "alder", run_id=None)
+        evening.plan_latest(self.database, "alder", run_id=None)
+        evening.apply_latest(self.database, "alder", run_id=None, who="test")
+        rows = self.rows(
+            "select sourced_ids[1] as one, reason from plan_row where plan_id = (select max(id) from plan) order by 1"
+        )
+        return {str(row["one"]): str(row["reason"]) for row in rows}
+
+    def rows(self, query: str) -> list[Record]:
+        """The rows of a query."""
+        with self.database.begin() as conn:
+            return [dict(row) for row in conn.execute(text(query)).mappings()]
+
+    @property
+    def active(self) -> set[str]:
+        """The sourcedIds of the active members."""
+        query = "select l.sourced_id from link l join membership m using (person_id) where m.status = 'active'"
+        return {str(row["sourced_id"]) for row in self.rows(query)}
+
+    @property
+    def proof(self) -> Record:
+        """The proof of the newest pull."""
+        found: Record = self.rows("select proof from pull order by id desc limit 1")[0]["proof"]
+        return found
+
+    @property
+    def guards(self) -> set[str]:
+        """The guards that hold something of the newest plan."""
+        query = (
+            "select distinct f ->> 'guard' as guard from verdict v "
+            "cross join lateral jsonb_array_elements(v.findings) f where v.plan_id = (select max(id) from plan)"
+        )
+        return {str(row["guard"]) for row in self.rows(query)}
+
+    def tested(self) -> dict[str, tuple[bool | None, str]]:
+        """What Test Your Information says, by item."""
+        self.source.write()
+        return {item["name"]: (item["ok"], item["detail"]) for item in check_connection(self.database, "alder")}
+
+
+@pytest.fixture(params=["csv", "rest"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
+    """The same SIS over either way."""
+    yield from served(Source(request.param, tmp_path / "exports"))
+
+
+@pytest.fixture
+def rest(tmp_path: Path) -> Iterator[Source]:
+    """A SIS with an API."""
+    yield from served(Source("rest", tmp_path))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Source:
+    """A SIS that exports CSV."""
+    return Source("csv", tmp_path / "exports")
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key that Client Secrets are kept with."""
+    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
+
+
+def served(source: Source) -> Iterator[Source]:
+    if source.kind == "csv":
+        yield source
+        return
+
+    async def reply(request: Request) -> Response:
+        path = request.scope["path"]
+        if not path.startswith(ROOT):
+            return Response(status_code=404)
+        return source.answer(path.removeprefix(ROOT), request.query_params)
+
+    with running(Starlette(routes=[Route("/{path:path}", reply, methods=["GET"])])) as base:
+        source.url = base + ROOT
+        yield source
+
+
+def _letter(place: int) -> str:
+    return chr(ord("a") + place % 26) + chr(ord("a") + place // 26)

@@ -22,7 +22,7 @@ ADVICE: dict[str, str] = {
     "empty_role": "Check in the SIS what it shares with this client. Approve only if the school really has nobody left "
     "in this role.",
     "no_orgs": "The SIS sent people without saying to which school they belong. Discard, and have that corrected.",
-    "unknown_orgs": "Check how the users of the SIS name their schools, and which orgs it shares with us. If all else is "
+    "unknown_orgs": "Check how the users of the SIS name their schools, and which orgs it shares. If all else is "
     "right, approve.",
     "shrunk_role": "Check a few of the missing people in the SIS. At the end of a school year this can be right.",
     "archivals": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",

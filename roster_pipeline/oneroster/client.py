@@ -255,20 +255,12 @@ class Client:
             school_id,
             present_ids,
             today or self.clock.now().date(),
-            list_orgs=self._all_orgs,
+            list_orgs=lambda: [*self.orgs(), *self._schools()],
             served_before=bool(self.learned.get(SERVES_SINGLE_USERS)),
         )
         if report.proved:
             self.learned[SERVES_SINGLE_USERS] = True
         return report
-
-    def _all_orgs(self) -> list[dict[str, Any]]:
-        """The orgs that can be listed; none where they cannot be read now."""
-        try:
-            orgs = list(self.orgs())
-            return orgs if any(map(is_school, orgs)) else [*orgs, *self._schools()]
-        except OneRosterError:
-            return []
 
     def remember_padded(self, raw: str) -> None:
         """Keep the id as the server spells it, where it has outer blanks: requests need exactly that."""

@@ -13,8 +13,6 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.list_end import (
     ROUND_CAP,
@@ -29,7 +27,7 @@ from roster_pipeline.oneroster.outcomes import transient
 from roster_pipeline.oneroster.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.repetitions import Repetitions
-from roster_pipeline.oneroster.seen_ids import Flags, SeenIds, hashes, hashes_and_names, hashes_with_roles
+from roster_pipeline.oneroster.seen_ids import Flags, SeenIds, hashes, taken_in
 
 FEWEST_AHEAD = 2
 """Pages under way while one is worked on; more, up to the limit, only where the server is what we wait for."""
@@ -64,11 +62,8 @@ class Listing:
         self.seen = SeenIds()
         self._so_far = SoFar()
         self.seen_roles: SeenIds | None = None
-        """Set, it says which ids came in which roles and schools: then a record that differs in them is no repetition,
-        but one more record of the same person."""
-        self.other_roles: Flags = np.zeros(0, dtype=np.bool_)
-        """Of the records just given, with `seen_roles`: which of them came with these roles and schools for the first
-        time."""
+        """Ids with roles and schools. Where it is set, a record that differs in these is no repetition."""
+        self.other_roles: Flags  # of the records just given: which came with these roles and schools for the first time
         self._fresh = False
         self._opened: Page | None = None
         self._too_large = False
@@ -160,12 +155,7 @@ class Listing:
         self._see(page)
         if self.proof.pages > self._collection.exchange.endpoint.limits.pages:
             raise paging_broken(self._collection.label, "does not end")
-        values, named = hashes_and_names(page.records)
-        new = np.ones(len(page.records), dtype=np.bool_)
-        new[named] = self.seen.add(values[named])
-        if self.seen_roles is not None:
-            self.other_roles = self.seen_roles.add(hashes_with_roles(page.records))
-            new |= self.other_roles & named
+        values, named, new, self.other_roles = taken_in(page.records, self.seen, self.seen_roles)
         fresh = int(new[named].sum())
         repeated = int(named.sum()) - fresh
         self._fresh = fresh > 0
@@ -189,8 +179,8 @@ class Listing:
         self.proof.duplicates += repeated
         if not repeated:
             return page.records
+        self.other_roles = self.other_roles[new]
         self.repeated = [record for record, is_new in zip(page.records, new, strict=True) if not is_new]
-        self.other_roles = self.other_roles[new] if self.seen_roles is not None else self.other_roles
         return [record for record, is_new in zip(page.records, new, strict=True) if is_new]
 
     def _see(self, page: Page) -> None:

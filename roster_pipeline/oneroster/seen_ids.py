@@ -94,3 +94,18 @@ class SeenIds:
             run = np.sort(np.concatenate((self._runs.pop(), run)), kind="stable")
         if len(run):
             self._runs.append(run)
+
+
+def taken_in(records: Sequence[Any], seen: SeenIds, seen_roles: SeenIds | None) -> tuple[Hashes, Flags, Flags, Flags]:
+    """Take a page in: hashes of its ids, which records have one, which are new, and which came in new roles or schools.
+
+    seen_roles: ids with roles and schools, where several records may be one person's: a record that differs in these is
+    new as well. Without it the last flags repeat which are new.
+    """
+    values, named = hashes_and_names(records)
+    new = np.ones(len(records), dtype=np.bool_)
+    new[named] = seen.add(values[named])
+    if seen_roles is None:
+        return values, named, new, new
+    other = seen_roles.add(hashes_with_roles(records))
+    return values, named, new | other & named, other

@@ -16,6 +16,7 @@ from roster_pipeline.oneroster.errors import (
     Busy,
     Dribbling,
     Malformed,
+    OneRosterError,
     ServerFailed,
     SignInRefused,
     TooLarge,
@@ -122,7 +123,10 @@ class Others:
 
     @cached_property
     def _orgs(self) -> Sequence[dict[str, Any]]:
-        return self._list_orgs()
+        try:
+            return self._list_orgs()
+        except OneRosterError:
+            return []
 
     @cached_property
     def _references(self) -> OrgReferences:

@@ -6,7 +6,7 @@ answer is "unanswered", and nobody goes for that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -109,17 +109,21 @@ class Others:
         if any(entry["org"] not in (None, self._school_id) for entry in user["roles"]):
             self._references.place([user])
 
-    def confirm(self, orgs: Collection[str]) -> bool:
-        """Whether somebody with these orgs, and without a current role in the school, has left it.
+    def confirm(self, entries: Sequence[dict[str, Any]], today: date) -> bool:
+        """Whether somebody with these role entries, and without a current one in the school, has left it.
 
-        Each of them must be listed. One must be another school, or the school itself, in the past or in the future;
-        or there are none at all, at a server that names the orgs of others.
+        Every org must be listed. One must be another school, or the school itself, in the past or in the future; or
+        every role has ended or not begun; or there is no org at all, at a server that names the orgs of others.
         """
-        others = set(orgs) - {self._school_id}
+        orgs = {str(entry["org"]) for entry in entries if entry["org"] is not None}
+        others = orgs - {self._school_id}
         if not others:
             return self._told
-        schools = other_schools(self._orgs, self._school_id)
-        return others <= self._references.ids and (self._school_id in orgs or bool(others & schools))
+        if not others <= self._references.ids:
+            return False
+        if self._school_id in orgs or not any(current(entry, today) for entry in entries):
+            return True
+        return bool(others & other_schools(self._orgs, self._school_id))
 
     @cached_property
     def _orgs(self) -> Sequence[dict[str, Any]]:
@@ -148,8 +152,7 @@ def _verdict(answer: Answer, school_id: str, today: date, others: Others) -> Ver
     others.read(answer.user)
     if in_school(answer.user, school_id, today):
         return "here"
-    orgs = {str(entry["org"]) for entry in answer.user["roles"] if entry["org"] is not None}
-    return "elsewhere" if others.confirm(orgs) else "unanswered"
+    return "elsewhere" if others.confirm(answer.user["roles"], today) else "unanswered"
 
 
 def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DATABASE_URL = "ROSTER_DATABASE_URL"
 DAGSTER_URL = "ROSTER_DAGSTER_DATABASE_URL"
+OWNER_URL = "ROSTER_OWNER_DATABASE_URL"
+"""The login that owns the tables, for `roster init` and `roster application`; without it, that of the pipeline."""
 HOME = "ROSTER_HOME"
 SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
 DAGSTER_DRIVER = "postgresql+psycopg2"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from roster_pipeline.cli.access import access
+from roster_pipeline.cli.applications import application
 from roster_pipeline.cli.audits import audit
 from roster_pipeline.cli.commands import HANDS_ON, examples, group
 from roster_pipeline.cli.connections import connection
@@ -51,6 +52,7 @@ def build_app() -> typer.Typer:
     one("test-connection", rich_help_panel=SETTING_UP, epilog=examples("roster test-connection oak"))(check_connection)
     app.add_typer(secrets, name="secrets", rich_help_panel=SETTING_UP)
     app.add_typer(access, name="access", rich_help_panel=SETTING_UP)
+    app.add_typer(application, name="application", rich_help_panel=SETTING_UP)
     one(
         "sync",
         rich_help_panel=EVENINGS,

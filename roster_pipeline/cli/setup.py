@@ -15,15 +15,23 @@ def init(as_json: AsJson = False) -> None:
     """Make both databases, the schema, the key for secrets and Dagster's storage. Running it again does no harm."""
     import os
 
-    from roster_pipeline.directory import migrate
+    from sqlalchemy.engine import make_url
+
+    from roster_pipeline.directory import migrate, roles
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import DATABASE_URL, prepare_environment
+    from roster_pipeline.embedded import DATABASE_URL, OWNER_URL, prepare_environment
 
     embedded = not os.environ.get(DATABASE_URL)
     addresses = prepare_environment()
-    database = Database(addresses.roster)
+    owner = os.environ.get(OWNER_URL)
+    database = Database(owner or addresses.roster)
     migrate.upgrade(database)
     revision = migrate.current(database)
+    login = make_url(addresses.roster).username if owner else None
+    with database.begin() as opened:
+        if login:
+            roles.grant_pipeline(opened, login)
+        roles.close_locks(opened, login)
     database.close()
     _make_dagster_storage()
     facts = _facts(addresses, embedded, revision)

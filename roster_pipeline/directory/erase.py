@@ -31,7 +31,7 @@ SCRUB = (
     f"delete from apart a using {THEIRS} "  # noqa: S608
     "where a.connection_id = theirs.connection_id and a.sourced_id = theirs.sourced_id",
     "delete from person where district_id = :district and id = :person",
-    "update change_log set before = null, after = null where district_id = :district and person_id = :person",
+    "select erase_from_log(:district, :person)",
     "update outbox o set attachment = null from school s "
     "where s.id = o.school_id and s.district_id = :district and o.attachment is not null",
     "delete from plan_row r using plan p "

@@ -16,7 +16,7 @@ from roster_pipeline.directory.locks import lock_until_commit
 SCRIPTS = Path(__file__).parent / "migrations"
 
 RESTORED = "select exists (select from change_log where xid >= pg_current_xact_id()::text::bigint)"
-RESTAMP = "update change_log set xid = 0"
+RESTAMP = "select restart_log()"
 """Transaction ids start anew when a dump is restored into another server; the feed would wait for them for ever."""
 
 

@@ -93,7 +93,7 @@ insert into raw_contact select :snapshot, u.sourced_id, u.payload from found joi
 """
 
 SEARCHABLE = """
-select gin_clean_pending_list('ix_pulled_user_orgs'), gin_clean_pending_list('ix_pulled_user_agents')
+select clean_pending_lists()
 """
 """What was stored a moment ago waits in a list beside these indexes, which each search would read from end to end."""
 

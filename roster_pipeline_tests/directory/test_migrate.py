@@ -14,6 +14,8 @@ from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tables import metadata
 
+EMPTY = "drop schema roster_public, roster_application, public cascade; create schema public"
+
 
 def _named(difference: Any) -> str:
     return str(difference[0]) if isinstance(difference, tuple) else str([part[0] for part in difference])
@@ -34,7 +36,7 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 
 def test_several_processes_may_upgrade_at_once(database: Database) -> None:
     with database.begin() as conn:
-        conn.execute(text("drop schema roster_public cascade; drop schema public cascade; create schema public"))
+        conn.execute(text(EMPTY))
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: migrate.upgrade(database), range(4)))
     assert migrate.current(database) == migrate.head()
@@ -44,7 +46,9 @@ def test_a_ledger_restored_into_a_younger_server_is_shown_to_readers(database: D
     with database.begin() as conn:
         conn.execute(text("insert into district (key, name) values ('d', 'D')"))
         conn.execute(text("insert into person (district_id) select id from district"))
+        conn.execute(text("alter table change_log disable trigger append_only"))
         conn.execute(text("update change_log set xid = 1::bigint << 60"))
+        conn.execute(text("alter table change_log enable trigger append_only"))
     migrate.upgrade(database)
     with database.begin() as conn:
         assert conn.scalar(text("select count(*) from roster_public.directory_change")) == 1
@@ -63,7 +67,7 @@ select set_config('roster.sync_id', '', true);
 
 def test_a_directory_of_before_takes_links_made_by_hand_as_confirmed(database: Database) -> None:
     with database.begin() as conn:
-        conn.execute(text("drop schema roster_public cascade; drop schema public cascade; create schema public"))
+        conn.execute(text(EMPTY))
         command.upgrade(migrate._config(conn), "0008")
         for statement in PEOPLE_OF_0008.strip().split(";\n"):
             conn.execute(text(statement.rstrip(";")))

@@ -35,13 +35,14 @@ from roster_pipeline.directory.tables.ledger import audit, change_log, failure, 
 from roster_pipeline.directory.tables.nights import alert, digest, night
 from roster_pipeline.directory.tables.people import apart, contact, link, membership, person
 from roster_pipeline.directory.tables.planning import approval, plan, plan_row, verdict
-from roster_pipeline.directory.tables.tenants import connection, district, school
+from roster_pipeline.directory.tables.tenants import application, connection, district, school
 
 __all__ = [
     "access_grant",
     "account",
     "alert",
     "apart",
+    "application",
     "approval",
     "asked_run",
     "audit",

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKeyConstraint, Integer, PrimaryKeyConstraint, Table, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.tables.base import identity, mapping, metadata, now, number, words
 
@@ -40,6 +50,19 @@ connection = Table(
     PrimaryKeyConstraint("id"),
     UniqueConstraint("key"),
     UniqueConstraint("district_id", "id"),
+    ForeignKeyConstraint(["district_id"], ["district.id"]),
+)
+
+application = Table(
+    "application",
+    metadata,
+    words("login", comment="of the database; sees roster_application as far as this row lets it"),
+    number("district_id"),
+    Column("schools", ARRAY(BigInteger), comment="null: all of the district"),
+    Column("roles", ARRAY(Text), comment="null: all"),
+    Column("fields", ARRAY(Text), comment="null: all"),
+    now("created_at"),
+    PrimaryKeyConstraint("login", "district_id"),
     ForeignKeyConstraint(["district_id"], ["district.id"]),
 )
 

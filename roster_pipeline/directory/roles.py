@@ -1,0 +1,181 @@
+"""The logins of the database: an owner who migrates, the pipeline's own, and one for each application.
+
+The pipeline works with a login that owns nothing: it cannot change the schema, the audit or the ledger. An application
+reads the schema `roster_application`, which shows its districts, schools, roles and fields only.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, delete, insert, select
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.copying import driver
+from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.tables import application, district, school
+from roster_pipeline.fields import PERSON_FIELDS
+from roster_pipeline.settings import Role
+
+LOGIN = re.compile(r"[a-z][a-z0-9_]{0,50}")
+APPEND_ONLY = ("change_log", "audit")
+FIELDS = frozenset({*PERSON_FIELDS, "number_kind", "relationship"})
+"""What an application can be given, of people and of contacts; what is not given is null in its views."""
+MAINTAIN_SINCE = 170_000
+"""PostgreSQL 17: the right to gather statistics of a table without owning it."""
+
+
+class BadApplication(DirectoryError):
+    """A login, role or field that cannot be one."""
+
+
+class NoRight(DirectoryError):
+    """This login may not make or change logins."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This login of the database may not make other logins.",
+            "Set ROSTER_OWNER_DATABASE_URL to one that owns the tables and may create roles.",
+        )
+
+
+@dataclass(frozen=True)
+class Application:
+    """What one login sees of one district; None: all of it."""
+
+    login: str
+    district: str
+    schools: tuple[str, ...] | None
+    roles: tuple[str, ...] | None
+    fields: tuple[str, ...] | None
+
+
+def grant_pipeline(conn: Connection, login: str) -> None:
+    """Let a login do the pipeline's work, and no more. Run it as the owner of the tables, after each migration."""
+    role = sql.Identifier(login)
+    statements = [
+        "grant usage on schema public, roster_public, roster_application to {role}",
+        "grant select, insert, update, delete on all tables in schema public to {role}",
+        "grant select on all tables in schema roster_public, roster_application to {role}",
+        "revoke update, delete, truncate on {append_only} from {role}",
+        "revoke insert, update, delete on alembic_version from {role}",
+        "grant usage, select on all sequences in schema public to {role}",
+        "grant execute on function erase_from_log(bigint, bigint), restart_log(), clean_pending_lists() to {role}",
+        "grant temporary on database {database} to {role}",
+    ]
+    opened = driver(conn)
+    if opened.info.server_version >= MAINTAIN_SINCE:
+        statements.append("grant maintain on all tables in schema public to {role}")
+    for statement in statements:
+        _run(conn, statement, role=role, append_only=_names(APPEND_ONLY), database=sql.Identifier(opened.info.dbname))
+
+
+def close_locks(conn: Connection, login: str | None) -> bool:
+    """Keep every other login from taking our advisory locks. False where only a superuser could do that.
+
+    login: the pipeline's, which needs them.
+    """
+    opened = driver(conn)
+    if opened.info.parameter_status("is_superuser") != "on":
+        return False
+    locks = opened.execute(
+        "select oid::regprocedure::text from pg_proc where pronamespace = 'pg_catalog'::regnamespace "
+        "and proname like '%advisory%'"
+    ).fetchall()
+    for (function,) in locks:
+        opened.execute(sql.SQL("revoke execute on function {} from public").format(sql.SQL(function)))
+        if login is not None:
+            opened.execute(
+                sql.SQL("grant execute on function {} to {}").format(sql.SQL(function), sql.Identifier(login))
+            )
+    return True
+
+
+def add_application(
+    conn: Connection,
+    login: str,
+    district_key: str,
+    *,
+    schools: Sequence[str] = (),
+    roles: Sequence[str] = (),
+    fields: Sequence[str] = (),
+) -> str | None:
+    """Let a login read a district; gives its new password, or None where the login was there already.
+
+    schools, roles, fields: only those; without them all. Raises BadApplication, NoRight, UnknownKey.
+    """
+    if not LOGIN.fullmatch(login):
+        raise BadApplication("This is not a login.", "Use lower-case letters, digits and underscores.")
+    _known("role", roles, {role.value for role in Role})
+    _known("field", fields, FIELDS)
+    owner = tenants.get_district(conn, district_key)
+    ids = [_school_of(conn, key, owner.id) for key in schools]
+    conn.execute(delete(application).where(application.c.login == login, application.c.district_id == owner.id))
+    given = {"schools": ids or None, "roles": list(roles) or None, "fields": list(fields) or None}
+    conn.execute(insert(application).values(login=login, district_id=owner.id, **given))
+    known = driver(conn).execute("select 1 from pg_roles where rolname = %s", [login]).fetchone()
+    password = None if known else secrets.token_urlsafe(24)
+    if password:
+        _run(conn, "create role {role} login password {password}", role=_role(login), password=sql.Literal(password))
+    _run(conn, "grant usage on schema roster_application to {role}", role=_role(login))
+    _run(conn, "grant select on all tables in schema roster_application to {role}", role=_role(login))
+    return password
+
+
+def remove_application(conn: Connection, login: str) -> None:
+    """Take a login of an application away. Raises BadApplication where it is not one, NoRight."""
+    if not conn.execute(delete(application).where(application.c.login == login)).rowcount:
+        raise BadApplication(f"There is no application {login}.", "See which there are: roster application list")
+    for statement in ("drop owned by {role}", "drop role if exists {role}"):
+        _run(conn, statement, role=_role(login))
+
+
+def applications(conn: Connection) -> list[Application]:
+    """Every application, by login and district."""
+    names = {row.id: row.key for row in conn.execute(select(school.c.id, school.c.key))}
+    query = select(application, district.c.key).join(district, district.c.id == application.c.district_id)
+    return [
+        Application(
+            row.login,
+            row.key,
+            tuple(sorted(names.get(one, "") for one in row.schools)) if row.schools else None,
+            tuple(row.roles) if row.roles else None,
+            tuple(row.fields) if row.fields else None,
+        )
+        for row in conn.execute(query.order_by(application.c.login, district.c.key))
+    ]
+
+
+def _school_of(conn: Connection, key: str, district_id: int) -> int:
+    found = tenants.get_school(conn, key)
+    if found.district_id != district_id:
+        raise BadApplication(f"The school {key} is not of this district.", "Name schools of the district only.")
+    return found.id
+
+
+def _known(kind: str, given: Sequence[str], among: set[str] | frozenset[str]) -> None:
+    for one in given:
+        if one not in among:
+            raise BadApplication(f"There is no {kind} {one}.", f"Choose among: {', '.join(sorted(among))}")
+
+
+def _run(conn: Connection, statement: str, **parts: sql.Composable) -> None:
+    composed: Any = sql.SQL(statement)
+    try:
+        driver(conn).execute(composed.format(**parts))
+    except psycopg.errors.InsufficientPrivilege:
+        raise NoRight from None
+
+
+def _role(login: str) -> sql.Identifier:
+    return sql.Identifier(login)
+
+
+def _names(tables: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, tables))

@@ -26,6 +26,8 @@ MANY = 1000
 young table, without statistics, it would take a hundred thousand members for one."""
 
 Counts = dict[str, dict[str, int]]
+Judged = tuple[str, str, str]
+"""Role, action, and the guard that judges the rows by itself, or nothing: what one line of the verdict is about."""
 
 
 class PlanStale(DirectoryError):
@@ -136,14 +138,13 @@ def _refuse_unfit(plan: plans.PlanRow) -> None:
         raise PlanStale(f"Plan {plan.id} was replaced by a newer one.", "Run it again.")
 
 
-def _allowed(
-    conn: Connection, plan: plans.PlanRow, kind: str, now: datetime
-) -> tuple[list[tuple[str, str]], int | None]:
-    """The (role, action) pairs that may be applied, and the approval that let some of them through."""
+def _allowed(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) -> tuple[list[Judged], int | None]:
+    """The kinds of rows that may be applied, and the approval that let some of them through."""
     judged = conn.execute(select(verdict).where(verdict.c.plan_id == plan.id)).mappings().all()
     missing = text(
         "select count(*) from plan_row r where r.plan_id = :plan and r.action = any(:changing) "
-        "and not exists (select from verdict v where v.plan_id = r.plan_id and v.role = r.role and v.action = r.action)"
+        "and not exists (select from verdict v where v.plan_id = r.plan_id and v.role = r.role and v.action = r.action "
+        "and v.guard = r.guard)"
     )
     if not judged or conn.scalar(missing, {"plan": plan.id, "changing": list(CHANGING)}):
         raise VerdictMissing(f"Plan {plan.id} has rows without a verdict, so they are held.", "Plan again.")
@@ -153,8 +154,8 @@ def _allowed(
     open_ = [row for row in judged if row["sync_id"] is None]
     passed = [row for row in open_ if row["verdict"] == "pass"]
     overridden = [row for row in open_ if approval_id is not None and _overridable(row)]
-    pairs = [(row["role"], row["action"]) for row in (*passed, *overridden)]
-    return pairs, approval_id if any(row["rows"] for row in overridden) else None
+    kinds = [(row["role"], row["action"], row["guard"]) for row in (*passed, *overridden)]
+    return kinds, approval_id if any(row["rows"] for row in overridden) else None
 
 
 def _overridable(row: RowMapping) -> bool:
@@ -162,7 +163,7 @@ def _overridable(row: RowMapping) -> bool:
     return row["verdict"] == "hold" and bool(findings) and all(found.get("overridable", False) for found in findings)
 
 
-def _parameters(conn: Connection, plan: plans.PlanRow, passed: list[tuple[str, str]]) -> dict[str, Any]:
+def _parameters(conn: Connection, plan: plans.PlanRow, passed: list[Judged]) -> dict[str, Any]:
     source = conn.execute(select(snapshot).where(snapshot.c.id == plan.snapshot_id)).mappings().one()
     return {
         "plan": plan.id,
@@ -172,11 +173,16 @@ def _parameters(conn: Connection, plan: plans.PlanRow, passed: list[tuple[str, s
         "snapshot": plan.snapshot_id,
         "position": plan.position,
         "version": source["proof"].get("version"),
-        "roles": [role for role, _ in passed],
-        "actions": [action for _, action in passed],
-        "linking_roles": [role for role, action in passed if action == "update"],
-        "archiving_roles": [role for role, action in passed if action == "archive"],
+        **_columns(passed),
+        "linking_roles": [role for role, action, _ in passed if action == "update"],
+        "linking_guards": [guard for _, action, guard in passed if action == "update"],
+        "archiving_roles": [role for role, action, guard in passed if action == "archive" and not guard],
     }
+
+
+def _columns(passed: list[Judged]) -> dict[str, list[str]]:
+    """Parallel arrays of what passed, for `unnest`."""
+    return {name: [kind[place] for kind in passed] for place, name in enumerate(("roles", "actions", "guards"))}
 
 
 def _open_sync(conn: Connection) -> int:
@@ -222,23 +228,26 @@ def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
     """Rows by role and action: applied by now and, of the changing actions, not applied."""
     rows = conn.execute(
         text(
-            "select r.role, r.action, count(*) as rows, count(a.row) as applied from plan_row r "
-            "left join applying a on a.row = r.row where r.plan_id = :plan group by r.role, r.action"
+            "select r.role, r.action, r.guard, count(*) as rows, count(a.row) as applied from plan_row r "
+            "left join applying a on a.row = r.row where r.plan_id = :plan group by r.role, r.action, r.guard"
         ),
         {"plan": plan_id},
     ).all()
     settled = set(
         conn.execute(
-            select(verdict.c.role, verdict.c.action).where(verdict.c.plan_id == plan_id, verdict.c.sync_id.is_not(None))
+            select(verdict.c.role, verdict.c.action, verdict.c.guard).where(
+                verdict.c.plan_id == plan_id, verdict.c.sync_id.is_not(None)
+            )
         )
     )
     counts: Counts = {}
     held: Counts = {}
-    for role, action, planned, applied in rows:
+    for role, action, guard, planned, applied in rows:
         of_role = counts.setdefault(role, {})
-        of_role[action] = applied if action in CHANGING else planned
-        if action in CHANGING and planned > applied and (role, action) not in settled:
-            held.setdefault(role, {})[action] = planned - applied
+        of_role[action] = of_role.get(action, 0) + (applied if action in CHANGING else planned)
+        if action in CHANGING and planned > applied and (role, action, guard) not in settled:
+            waiting = held.setdefault(role, {})
+            waiting[action] = waiting.get(action, 0) + planned - applied
             of_role["held"] = of_role.get("held", 0) + planned - applied
     return counts, held
 
@@ -263,15 +272,12 @@ def _close_sync(
     )
 
 
-def _stamp(
-    conn: Connection, plan: plans.PlanRow, passed: list[tuple[str, str]], sync_id: int, approval_id: int | None
-) -> None:
+def _stamp(conn: Connection, plan: plans.PlanRow, passed: list[Judged], sync_id: int, approval_id: int | None) -> None:
     if passed:
         stamped = text(
-            "update verdict set sync_id = :sync where plan_id = :plan and (role, action) in "
-            "(select * from unnest(cast(:roles as text[]), cast(:actions as text[])))"
+            "update verdict set sync_id = :sync where plan_id = :plan and (role, action, guard) in "
+            "(select * from unnest(cast(:roles as text[]), cast(:actions as text[]), cast(:guards as text[])))"
         )
-        roles, actions = zip(*passed, strict=True)
-        conn.execute(stamped, {"sync": sync_id, "plan": plan.id, "roles": list(roles), "actions": list(actions)})
+        conn.execute(stamped, {"sync": sync_id, "plan": plan.id, **_columns(passed)})
     if approval_id is not None:
         conn.execute(update(approval).where(approval.c.id == approval_id).values(used_by=sync_id))

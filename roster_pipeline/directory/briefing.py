@@ -27,7 +27,8 @@ from roster_pipeline.settings import SchoolSettings
 class Brief:
     """One sync for a reader.
 
-    actions: (role, action, reason, rows, rows applied by this sync). verdict: role, action, verdict, rows, findings.
+    actions: (role, action, guard, reason, rows, rows applied by this sync). verdict: role, action, guard, verdict,
+    rows, findings.
     quality: the columns of `quality_result`. rejected: collection, field, rule, severity, rows.
     previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
     claimed: people of this school whom another connection also delivers, when the report was written first.
@@ -141,15 +142,18 @@ def _actions(connection: Connection, plan_id: int | None, sync_id: int) -> list[
         select(
             plan_row.c.role,
             plan_row.c.action,
+            plan_row.c.guard,
             plan_row.c.reason,
             func.count().label("rows"),
             func.count().filter(verdict.c.sync_id == sync_id, stood).label("applied"),
             func.count().filter(verdict.c.sync_id.is_not(None), stood).label("applied_ever"),
         )
-        .outerjoin(verdict, and_(*(verdict.c[name] == plan_row.c[name] for name in ("plan_id", "role", "action"))))
+        .outerjoin(
+            verdict, and_(*(verdict.c[name] == plan_row.c[name] for name in ("plan_id", "role", "action", "guard")))
+        )
         .where(plan_row.c.plan_id == plan_id)
-        .group_by(plan_row.c.role, plan_row.c.action, plan_row.c.reason)
-        .order_by(plan_row.c.role, plan_row.c.action, plan_row.c.reason),
+        .group_by(plan_row.c.role, plan_row.c.action, plan_row.c.guard, plan_row.c.reason)
+        .order_by(plan_row.c.role, plan_row.c.action, plan_row.c.guard, plan_row.c.reason),
     )
 
 

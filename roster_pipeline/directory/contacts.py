@@ -7,7 +7,8 @@ from sqlalchemy import Connection, text
 DROP = """
 delete from contact c using sync y, school s, verdict v
 where y.id = :sync and s.id = y.school_id and s.settings ->> 'primary_contacts' = 'false'
-  and v.plan_id = y.plan_id and v.role = 'student' and v.action = 'update' and v.sync_id = y.id
+  and v.plan_id = y.plan_id and v.role = 'student' and v.action = 'update'
+  and v.guard = '' and v.sync_id = y.id
   and c.district_id = y.district_id and c.school_id = y.school_id
   and not exists (select from person p where p.id = c.person_id and p.district_id = c.district_id and p.excluded)
 """

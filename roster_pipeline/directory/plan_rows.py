@@ -21,7 +21,7 @@ _NAME = "nullif(concat_ws(' ', p.given_name, p.family_name), '')"
 _HELD = "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is distinct from 'here', false)"
 _FROM = """
 from plan_row r
-left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action
+left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 left join person p on p.id = r.person_id and p.district_id = :district and r.reason <> 'other_connection'
 where r.plan_id = :plan
 """

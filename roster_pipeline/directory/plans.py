@@ -33,14 +33,16 @@ ROWS: dict[str, Kind] = {
     "person_revision": "int",
     "membership_revision": "int",
     "witness": "text",
+    "guard": "text",
     "sync_id": "int",
 }
 
 LOAD_ROWS = """
 select r.row, r.action, r.reason, r.role, r.person_id, array_to_json(r.sourced_ids), array_to_json(r.new_links),
        r.matched_by, r.changes, r.number_kind, r.absent_syncs, r.person_revision, r.membership_revision, r.witness,
+       r.guard,
        case when r.witness is distinct from 'here' then v.sync_id end
-from plan_row r left join verdict v using (plan_id, role, action)
+from plan_row r left join verdict v using (plan_id, role, action, guard)
 where r.plan_id = {plan} order by r.row
 """
 
@@ -88,8 +90,8 @@ def write(
 ) -> int:
     """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run.
 
-    rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, verdict, rows, findings. quality: digest
-    of the quality results that the verdict read.
+    rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality:
+    digest of the quality results that the verdict read.
     """
     if not dry_run:
         earlier = (plan.c.school_id == school.id, plan.c.state == "planned", plan.c.dry_run.is_(False))
@@ -140,16 +142,17 @@ def load_rows(conn: Connection, plan_id: int) -> pd.DataFrame:
 
 
 def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
-    """role, action, verdict, rows, findings, sync_id."""
+    """role, action, guard, verdict, rows, findings, sync_id: one line for each kind of rows that is judged."""
     columns: dict[str, Kind] = {
         "role": "text",
         "action": "text",
+        "guard": "text",
         "verdict": "text",
         "rows": "int",
         "findings": "json",
         "sync_id": "int",
     }
-    query = f"select {', '.join(columns)} from verdict where plan_id = {{plan}} order by role, action"  # noqa: S608
+    query = f"select {', '.join(columns)} from verdict where plan_id = {{plan}} order by role, action, guard"  # noqa: S608
     return read_frame(conn, query, columns, plan=plan_id)
 
 

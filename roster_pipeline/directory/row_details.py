@@ -20,14 +20,14 @@ select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reas
 from plan_row r
 join plan o on o.id = r.plan_id
 left join person p on p.id = r.person_id and p.district_id = o.district_id and r.reason <> 'other_connection'
-left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action
+left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.sync_id = :sync)
 order by r.row limit :most
 """
 """Rows that an earlier sync of the same plan applied were in that one's mail."""
 COUNT = """
 select count(*) from plan_row r
-left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action
+left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.sync_id = :sync)
 """
 

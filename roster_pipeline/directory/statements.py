@@ -44,12 +44,13 @@ select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.n
        {_any_of(CONTACT_FIELDS)} as of_contact
 from plan_row r
 where r.plan_id = :plan
-  and (r.role, r.action) in (select * from unnest(cast(:roles as text[]), cast(:actions as text[])))
+  and (r.role, r.action, r.guard) in (
+      select * from unnest(cast(:roles as text[]), cast(:actions as text[]), cast(:guards as text[])))
   and (r.action <> 'archive' or (r.person_id is not null and r.witness is distinct from 'here' and not exists (
       select from witness w
       where w.snapshot_id = :snapshot and w.answer = 'here' and w.sourced_id = any(r.sourced_ids))))
 """
-"""The rows that may be applied: roles and actions are parallel arrays of what passed. New people get their ids here."""
+"""The rows that may be applied: roles, actions and guards are parallel arrays of what passed. New people get their ids here."""
 
 STAGE_LINKS = """
 create temporary table linking on commit drop as
@@ -62,7 +63,7 @@ union all
 select r.person_id, false, l.sourced_id, false
 from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
 where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is not null and r.new_links <> '{}'
-  and r.role = any(:linking_roles)
+  and (r.role, r.guard) in (select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[])))
 """
 """Links of applied rows, and of people who only got a new sourcedId; those follow the verdict on updates."""
 
@@ -80,8 +81,9 @@ STAGE_REST = """
 create temporary table counting on commit drop as
 select m.person_id,
        case when r.absent_syncs = 0 or r.role = any(:archiving_roles) then r.absent_syncs end as absent_syncs,
-       not m.managed and m.status = 'active' and r.action in ('unchanged', 'update') and r.role = any(:linking_roles)
-           as joins
+       not m.managed and m.status = 'active' and r.action in ('unchanged', 'update')
+           and (r.role, r.guard) in (
+               select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[]))) as joins
 from plan_row r
 cross join lateral (
     select * from membership

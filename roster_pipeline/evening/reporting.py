@@ -159,11 +159,11 @@ def _role(role: str, known: Brief) -> RoleCounts:
 
 
 def _held(known: Brief) -> Iterable[Held]:
-    waiting: dict[tuple[str, str], int] = defaultdict(int)
+    waiting: dict[tuple[str, str, str], int] = defaultdict(int)
     for line in known.actions:
-        waiting[line["role"], line["action"]] += line["rows"] - line["applied_ever"]
+        waiting[line["role"], line["action"], line["guard"]] += line["rows"] - line["applied_ever"]
     for line in known.verdict:
-        rows = waiting.get((line["role"], line["action"]), 0)
+        rows = waiting.get((line["role"], line["action"], line["guard"]), 0)
         if line["verdict"] == "hold" and rows:
             findings = tuple(
                 Finding(found["guard"], found["message"], bool(found.get("overridable", True)))

@@ -61,6 +61,16 @@ def _of_plan() -> Column[int]:
     return Column("plan_id", BigInteger, ForeignKey("plan.id", ondelete="CASCADE"), nullable=False)
 
 
+def _guard() -> Column[str]:
+    return Column(
+        "guard",
+        Text,
+        nullable=False,
+        server_default=text("''::text"),
+        comment="the guard that judges these rows apart from the rest of their role and action; empty for the rest",
+    )
+
+
 plan_row = Table(
     "plan_row",
     metadata,
@@ -79,6 +89,7 @@ plan_row = Table(
     number("person_revision", optional=True),
     number("membership_revision", optional=True),
     words("witness", comment="of an archival: gone, elsewhere or unanswered", optional=True),
+    _guard(),
     PrimaryKeyConstraint("plan_id", "row"),
     Index(
         "ix_plan_row_other_connection",
@@ -97,11 +108,12 @@ verdict = Table(
     _of_plan(),
     words("role"),
     words("action", comment="create, update, restore or archive"),
+    _guard(),
     words("verdict", comment="pass or hold"),
     Column("rows", Integer, nullable=False),
     Column("findings", JSONB, nullable=False, comment='[{"guard", "message", "value", "limit", "overridable"}]'),
     number("sync_id", comment="the sync that applied these rows, set in its transaction", optional=True),
-    PrimaryKeyConstraint("plan_id", "role", "action"),
+    PrimaryKeyConstraint("plan_id", "role", "action", "guard"),
     CheckConstraint("verdict in ('pass', 'hold')", name="verdict"),
 )
 

@@ -177,6 +177,10 @@ class Window(_Settings):
 class Guards(_Settings):
     """The limits beyond which a risky kind of action is held for a person to look at. Shares are of 0 to 1."""
 
+    missing_share: Share = 0.50
+    strangers_share: Share = 0.50
+    lower_grades_share: Share = 0.20
+    moved_keys: int = Field(default=3, ge=0)
     rekeyed_share: Share = 0.20
     shrink_share: Share = 0.20
     archive_share: Share = 0.10

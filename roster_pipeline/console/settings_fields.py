@@ -44,16 +44,32 @@ ROLE_NAMES = {
 }
 GUARDS = {
     "archive_share": ("Archived people", "Most people of a role that one sync may archive."),
-    "archive_always_allowed": ("Always allowed archivals", "So many pass in a small role, whatever their share."),
+    "archive_always_allowed": (
+        "Always allowed archivals",
+        "So many pass in a small role, whatever their share, while the rest of the school is calm.",
+    ),
     "archive_small_role": ("Small role", "Up to how many people a role counts as small."),
     "archive_most": ("Most archivals", "So many people at most are archived in one sync, whatever their share."),
     "shrink_share": ("Shrinking role", "How much smaller than usual a role may come from the SIS."),
     "create_share": ("New people", "Most new people of a role, after the first sync."),
     "restore_share": ("Restored people", "Most archived people of a role who may come back in one sync."),
     "update_share": ("Updated people", "Most people of a role who may change in one sync."),
-    "update_key_share": ("Changed e-mails or numbers", "Most people of a role whose e-mail or number may change."),
+    "update_key_share": (
+        "Changed keys",
+        "Most people of a role who may get another e-mail, number, username, name or contact.",
+    ),
+    "missing_share": ("People missing", "Most of the people we know who may be missing from the school as a whole."),
+    "strangers_share": ("Strangers", "Most of those who come who may be new to the school as a whole."),
+    "lower_grades_share": ("Lower grades", "Most students who may go down a grade: more look like an old file."),
+    "moved_keys": (
+        "Moved keys",
+        "So many people may get the number, e-mail, username or contact of somebody else; if more would, they wait.",
+    ),
     "rekeyed_share": ("New ids", "Most people whose SIS id may be new overnight, or come as somebody else."),
-    "rejected_share_archive": ("Unusable records, for archivals", "Beyond this share nobody is archived."),
+    "rejected_share_archive": (
+        "Unusable records, for archivals",
+        "Beyond this share of records that cannot be used, or name no school, nobody is archived.",
+    ),
     "rejected_share_all": ("Unusable records, for everything", "Beyond this share the whole sync waits."),
     "unknown_org_share": (
         "Unknown schools",

@@ -15,13 +15,22 @@ ADVICE: dict[str, str] = {
     "source_stale": "Find out whether the SIS still passes its changes on. If it is only a quiet time, approve.",
     "older_source": "Find out why the SIS shows an earlier day: a file put back, a server set back. Discard, and sync "
     "again once it is up to date. Approve only if the earlier day is right.",
+    "people_missing": "Check in the SIS whether this School ID still means this school, and what is shared with us. "
+    "At the end of a school year this can be right.",
+    "strangers": "Look at a few of the new people: are they of this school? If not, discard and check the School ID.",
+    "lower_grades": "Students seldom go down a grade. If the SIS sent an old file, discard and have the new one sent.",
+    "moved_keys": "Compare a few of these rows with the SIS. If a column or a join slipped there, discard and "
+    "have it corrected; if the values are right, approve.",
+    "small_role": "It is held beside the larger role: decide about that one first. One approval lets both through.",
+    "role_changes": "Check a few of these people in the SIS: did their role change, or only how the SIS names it?",
     "rekeyed": "If the SIS changed its ids (an upgrade, a move), relink: people get their new ids and nothing else is "
     "changed. If the ids are wrong, discard and have the SIS corrected.",
     "reused_ids": "The conflicts of this plan are those people. If the SIS mixed up its ids, discard and have it "
     "corrected. If the ids went to newcomers, unlink them (roster person unlink) and sync again.",
     "empty_role": "Check in the SIS what it shares with this client. Approve only if the school really has nobody left "
     "in this role.",
-    "no_orgs": "The SIS sent people without saying to which school they belong. Discard, and have that corrected.",
+    "no_orgs": "The SIS sent people without saying to which school they belong. If they have left, approve; "
+    "if not, discard and have that corrected.",
     "unknown_orgs": "Check how the users of the SIS name their schools, and which orgs it shares. If all else is "
     "right, approve.",
     "shrunk_role": "Check a few of the missing people in the SIS. At the end of a school year this can be right.",
@@ -31,7 +40,8 @@ ADVICE: dict[str, str] = {
     "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve; a SIS "
     "that made leavers of years active again is corrected there: discard.",
     "updates": "Look at a few rows: a change of nearly everybody is often a setting of the SIS.",
-    "key_updates": "E-mails and numbers tell people apart. Look at a few rows before letting so many change.",
+    "key_updates": "These values tell people apart, or say whom to call. Look at a few rows before letting so "
+    "many change.",
     "rejected": "Look at the records that could not be used, and have them corrected in the SIS.",
     "blackout": "The school's calendar says that nothing changes now. It passes by itself, or approve.",
     "add_only": "The school's calendar says that people are only added now. It passes by itself, or approve.",

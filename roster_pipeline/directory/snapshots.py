@@ -135,7 +135,7 @@ order by s.id desc limit :n
 
 One that nobody would be changed by holds nothing back; night after night it would become the usual size all the same.
 """
-UNUSUAL = ("empty_role", "no_orgs", "shrunk_role", "rejected")
+UNUSUAL = ("people_missing", "strangers", "empty_role", "no_orgs", "shrunk_role", "rejected")
 """The guards that look at what came, not at what it would change, where they hold everything, creations too. An
 approval settles their findings, and the snapshot is good."""
 

@@ -50,7 +50,8 @@ where r.plan_id = :plan
       select from witness w
       where w.snapshot_id = :snapshot and w.answer = 'here' and w.sourced_id = any(r.sourced_ids))))
 """
-"""The rows that may be applied: roles, actions and guards are parallel arrays of what passed. New people get their ids here."""
+"""The rows that may be applied: roles, actions and guards are parallel arrays of what passed. New people get their ids
+here."""
 
 STAGE_LINKS = """
 create temporary table linking on commit drop as

@@ -86,7 +86,7 @@ def plan_snapshot(
             connection,
             school,
             snapshot_id,
-            plan.rows,
+            plan.rows.assign(guard=judged.row_guards),
             judged.rows,
             hash_=plan.hash,
             counts=plan.counts,

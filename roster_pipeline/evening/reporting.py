@@ -44,7 +44,16 @@ CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
 """Where owners reach the console; without it a mail names commands alone."""
 CHANGING = ("create", "update", "restore", "archive")
 TOLD_ANYWAY = (
-    *("rekeyed", "reused_ids", "empty_role", "no_orgs", "shrunk_role", "witness", "rejected", "no_quality"),
+    "people_missing",
+    "strangers",
+    "rekeyed",
+    "reused_ids",
+    "empty_role",
+    "no_orgs",
+    "shrunk_role",
+    "witness",
+    "rejected",
+    "no_quality",
     "unknown_orgs",
 )
 """Guards that say that the roster itself looks wrong: an owner hears of them also where nobody was due for a change,
@@ -118,6 +127,7 @@ def report_of(known: Brief) -> SyncReport:
         linked=known.linked,
         claimed=known.claimed,
         held=(*_held(known), *_held_as_such(known)),
+        noted=_noted(known),
         left_alone=tuple(
             LeftAlone(line["role"], line["rows"], line["reason"], REASONS.get(line["reason"], ""))
             for line in known.actions
@@ -170,6 +180,14 @@ def _held(known: Brief) -> Iterable[Held]:
                 for found in line["findings"]
             )
             yield Held(line["role"], line["action"], rows, findings)
+
+
+def _noted(known: Brief) -> tuple[str, ...]:
+    """What a guard found in rows that it let through."""
+    if known.kind != "sync":
+        return ()
+    messages = (found["message"] for line in known.verdict if line["verdict"] == "pass" for found in line["findings"])
+    return tuple(dict.fromkeys(messages))
 
 
 def _held_as_such(known: Brief) -> Iterable[Held]:

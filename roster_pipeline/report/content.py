@@ -193,8 +193,9 @@ class SyncReport(_Stored):
     """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
 
     linked: of a relink, the people who got their new ids. claimed: people of this school whom another connection also
-    delivers. console_url: where the console stands, for links to its pages; None where there is none. found: people of
-    rostered roles in the roster; records: what the SIS sent of the school; None where that was not counted.
+    delivers. noted: what guards found and let through. console_url: where the console stands, for links to its pages;
+    None where there is none. found: people of rostered roles in the roster; records: what the SIS sent of the school;
+    None where that was not counted.
     """
 
     school_key: str
@@ -210,6 +211,7 @@ class SyncReport(_Stored):
     linked: int = 0
     claimed: int = 0
     held: tuple[Held, ...] = ()
+    noted: tuple[str, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     checks: tuple[QualityCheck, ...] = ()
     rejected: tuple[Rejected, ...] = ()

@@ -193,7 +193,7 @@ def remarks(report: SyncReport) -> list[str]:
         said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
     if report.connection is not None and report.connection.old:
         said += [*report.connection.old, "Nobody is archived because of it."]
-    return said
+    return [*said, *report.noted]
 
 
 def age_of_source(report: SyncReport) -> str:

@@ -10,10 +10,12 @@ import pandas as pd
 
 from roster_pipeline.roster.connection_trust import claims
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
-from roster_pipeline.roster.frames import Ints
+from roster_pipeline.roster.frames import Ints, persons_of
+from roster_pipeline.roster.moved_keys import Moved, moved_keys
 from roster_pipeline.roster.plan import Plan
 from roster_pipeline.roster.reasons import ID_REUSED
 from roster_pipeline.roster.roles import STRENGTH
+from roster_pipeline.roster.school_guards import WholeSchool, whole_school
 
 UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
@@ -29,8 +31,9 @@ class Facts:
     active members the sync looks after. records: records of the role, used or not. rejected: of those, not used.
     contradictions: people the SIS still answers for. unwitnessed: archivals for which nobody was asked. rekeyed:
     (known people found under a new id, known people found). reused: (active members whose id seems to be somebody
-    else's now, active members found). claimed: people of another connection who get a role here. without_org: known
-    people who came without any org.
+    else's now, active members found). claimed: people of another connection who get a role here. without_org: active
+    members all of whose records came without any org. school: the school as a whole. moved: keys that move between
+    known people. roles: person to role of the active members.
     """
 
     snapshot: SnapshotFacts
@@ -48,6 +51,9 @@ class Facts:
     without_org: dict[str, int] = field(default_factory=dict)
     reused: dict[str, tuple[int, int]] = field(default_factory=dict)
     claimed: dict[str, int] = field(default_factory=dict)
+    school: WholeSchool = field(default_factory=WholeSchool)
+    moved: Moved = field(default_factory=Moved)
+    roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
 
 
 def facts_of(
@@ -68,11 +74,12 @@ def facts_of(
     records = standing[standing["standing"].isin(["member", "rejected", "unmapped"])]["role"]
     rows = plan.rows
     archives = rows[rows["action"] == "archive"]
+    there = {role: int(managed.get(role, 0)) for role in roles}
     return Facts(
         snapshot=snapshot,
         history=history,
         counts={role: people.get(role, 0) for role in roles},
-        managed={role: int(managed.get(role, 0)) for role in roles},
+        managed=there,
         records=_counted(records, roles),
         rejected=_counted(_rejected_roles(rejected, known_roles), roles),
         contradictions=int((rows["reason"] == "sis_still_answers").sum()),
@@ -83,8 +90,21 @@ def facts_of(
         awaits_approval=plan.awaits_approval,
         reused=_reused(plan, directory),
         claimed=claims(rows, directory),
-        without_org=_counted(standing.loc[standing["standing"] == "no_org", "role"], roles),
+        without_org=_without_org(roster, directory, roles),
+        school=whole_school(rows, directory, there, snapshot),
+        moved=moved_keys(rows, directory),
+        roles=directory.members["role"][directory.active],
     )
+
+
+def _without_org(roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[str, ...]) -> dict[str, int]:
+    """Active members by role who came, and of whom no record names any org."""
+    links = directory.own_links
+    person = roster["sourced_id"].map(pd.Series(links["person_id"].to_numpy(), index=links["sourced_id"]))
+    bare = roster["standing"] == "no_org"
+    gone = set(person[bare].dropna()) - set(person[~bare].dropna())
+    theirs = directory.members["role"][directory.active]
+    return _counted(theirs[theirs.index.isin(gone)], roles)
 
 
 def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
@@ -138,7 +158,7 @@ def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]
 def _found(plan: Plan, among: Ints) -> pd.DataFrame:
     """The rows of these people, as far as a record of tonight was found to be theirs."""
     found = plan.rows[plan.rows["matched_by"].notna()]
-    return found[np.isin(found["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1), among)]
+    return found[np.isin(persons_of(found), among)]
 
 
 def _shares(plan: Plan, found: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:

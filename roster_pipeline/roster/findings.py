@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from roster_pipeline.roster.frames import Flags
+
 CREATE, UPDATE, RESTORE, ARCHIVE = "create", "update", "restore", "archive"
 EVERYTHING = (CREATE, UPDATE, RESTORE, ARCHIVE)
 """The kinds of action that are judged."""
@@ -33,6 +35,23 @@ class Finding:
         return {name: value for name, value in asdict(self).items() if name not in ("actions", "roles")}
 
 
+@dataclass(frozen=True)
+class RowFinding:
+    """A finding about single rows of a plan, which get a verdict of their own.
+
+    rows: one flag per row of the plan. holds: whether they wait for a person; if not, they are applied and told.
+    """
+
+    finding: Finding
+    rows: Flags
+    holds: bool
+
+
 def percent(share: float) -> str:
     """A share for people: 0.123 is 12 %, and a small one keeps a digit."""
     return f"{share * 100:.0f} %" if share >= 0.1 or share == 0 else f"{share * 100:.1f} %"
+
+
+def out_of(rows: int, there: int) -> str:
+    """How many out of how many: with the share where it is one, for 22 new people of 10 are no 220 %."""
+    return f"with {there} in the directory" + (f": {percent(rows / there)}" if rows <= there else "")

@@ -151,6 +151,12 @@ def blanks(length: int) -> Array:
     return pa.nulls(length, TEXT)
 
 
+def persons_of(rows: pd.DataFrame) -> Ints:
+    """The persons of the rows of a plan, -1 for somebody new."""
+    persons: Ints = rows["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1).astype(np.int64)
+    return persons
+
+
 def filled(array: Array) -> Flags:
     """Where an Arrow array has a value."""
     return truth(pc.is_valid(array))

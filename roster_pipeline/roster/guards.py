@@ -10,27 +10,43 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from roster_pipeline.completeness import in_words
 from roster_pipeline.roster.connection_trust import unproved_roles
 from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
-from roster_pipeline.roster.findings import ARCHIVE, CREATE, EVERYTHING, RESTORE, TOO_FEW, UPDATE, Finding, percent
+from roster_pipeline.roster.findings import (
+    ARCHIVE,
+    CREATE,
+    EVERYTHING,
+    TOO_FEW,
+    Finding,
+    RowFinding,
+    percent,
+)
+from roster_pipeline.roster.moved_keys import moved_keys_finding
 from roster_pipeline.roster.plan import Plan
+from roster_pipeline.roster.role_guards import role_findings
+from roster_pipeline.roster.school_guards import school_findings
 from roster_pipeline.roster.source_age import older_source, stale_source
 from roster_pipeline.roster.unknown_orgs import unknown_orgs
 from roster_pipeline.settings import Guards, Role
 
 GOOD_SNAPSHOTS = 7
 """A role's usual size is the median of so many snapshots."""
-_KEY_FIELDS = ("email", "number")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """rows: role, action, verdict (pass or hold), rows, findings (list of dicts): every role and judged action."""
+    """rows: role, action, guard, verdict (pass or hold), rows, findings (list of dicts).
+
+    One line for every role and judged action, and one more where a guard judges some of its rows by themselves: then
+    `guard` names it. row_guards: that guard of each row of the plan, or ''.
+    """
 
     rows: pd.DataFrame
+    row_guards: list[str]
 
     @property
     def held(self) -> list[dict[str, Any]]:
@@ -38,35 +54,55 @@ class Verdict:
         held = self.rows[(self.rows["verdict"] == "hold") & (self.rows["rows"] > 0)]
         return [{str(name): value for name, value in row.items()} for row in held.to_dict("records")]
 
-    def allows(self, role: str, action: str) -> bool:
+    def allows(self, role: str, action: str, guard: str = "") -> bool:
         """May this kind of action of this role be applied? What has no verdict may not."""
-        of = self.rows[(self.rows["role"] == role) & (self.rows["action"] == action)]
+        of = self.rows[(self.rows["role"] == role) & (self.rows["action"] == action) & (self.rows["guard"] == guard)]
         return len(of) == 1 and bool((of["verdict"] == "pass").all())
 
 
 def judge(plan: Plan, facts: Facts, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
-    """Judge every kind of action of every role. quality: what the quality results of the snapshot hold back."""
-    planned = plan.counts
+    """Judge every kind of action of every role, and the rows that a guard judges by themselves.
+
+    quality: what the quality results of the snapshot hold back.
+    """
     found = [
         *_snapshot(facts),
         *older_source(facts.snapshot),
         *stale_source(facts.snapshot, guards),
         *_witnesses(facts, guards),
+        *school_findings(facts.school, guards, first_sync=facts.first_sync),
         *_sizes(facts, guards),
         *_rejections(facts, guards),
         *unknown_orgs(plan, facts.managed, guards),
-        *_shares(plan, facts, guards),
+        *role_findings(plan, facts, guards),
         *unproved_roles(facts.claimed, facts.managed, guards.create_share),
         *_calendar(facts, guards),
         *quality,
     ]
+    apart = _apart(plan, facts, guards)
+    row_guards = np.full(len(plan.rows), "", dtype=object)
+    for one in reversed(apart):
+        row_guards[one.rows] = one.finding.guard
+    sizes = plan.rows.groupby(["role", "action", row_guards]).size().to_dict() if len(plan.rows) else {}
     lines = []
     for role in (role.value for role in Role):
         for action in EVERYTHING:
             concerned = [finding.as_dict() for finding in found if finding.concerns(role, action)]
-            rows = planned.get(role, {}).get(action, 0)
-            lines.append((role, action, "hold" if concerned else "pass", rows, concerned))
-    return Verdict(pd.DataFrame(lines, columns=["role", "action", "verdict", "rows", "findings"]))
+            rest = int(sizes.get((role, action, ""), 0))
+            lines.append((role, action, "", "hold" if concerned else "pass", rest, concerned))
+            for one in apart:
+                rows = int(sizes.get((role, action, one.finding.guard), 0))
+                held = "hold" if concerned or one.holds else "pass"
+                if rows:
+                    lines.append((role, action, one.finding.guard, held, rows, [*concerned, one.finding.as_dict()]))
+    columns = ["role", "action", "guard", "verdict", "rows", "findings"]
+    return Verdict(pd.DataFrame(lines, columns=columns), row_guards.tolist())
+
+
+def _apart(plan: Plan, facts: Facts, guards: Guards) -> list[RowFinding]:
+    """The findings about single rows; a row that two of them name belongs to the first."""
+    found = [moved_keys_finding(facts.moved, guards)]
+    return [one for one in found if one is not None]
 
 
 def _snapshot(facts: Facts) -> Iterator[Finding]:
@@ -113,10 +149,22 @@ def _sizes(facts: Facts, guards: Guards) -> Iterator[Finding]:
         if not people and there:
             message = f"No {role} came, the directory has {there}. A cause may be what the SIS shares with us."
             yield Finding("empty_role", message, 0, there)
-            if facts.without_org.get(role, 0):
-                message = f"All {facts.without_org[role]} known {role} records came without any school."
-                yield Finding("no_orgs", message, facts.without_org[role], 0)
+        yield from _without_orgs(role, facts, guards)
         yield from _shrunk(role, people, facts, guards)
+
+
+def _without_orgs(role: str, facts: Facts, guards: Guards) -> Iterator[Finding]:
+    """Known people who came without any school. A few have left; of many, the snapshot does not say where they are."""
+    bare, there = facts.without_org.get(role, 0), facts.managed.get(role, 0)
+    everybody = bare > 0 and not facts.counts.get(role, 0)
+    if not everybody and (bare <= TOO_FEW or bare <= guards.rejected_share_archive * there):
+        return
+    message = f"{bare} of {there} known {role} people came without any school."
+    few = bare <= guards.archive_always_allowed or bare <= guards.rejected_share_all * there
+    if everybody or not few:
+        yield Finding("no_orgs", message, bare / there, guards.rejected_share_all)
+    else:
+        yield Finding("no_orgs", message, bare / there, guards.rejected_share_archive, (ARCHIVE,), (role,))
 
 
 def _shrunk(role: str, people: int, facts: Facts, guards: Guards) -> Iterator[Finding]:
@@ -143,49 +191,6 @@ def _rejections(facts: Facts, guards: Guards) -> Iterator[Finding]:
         elif bad > guards.rejected_share_archive * records:
             roles = None if role == UNKNOWN else (role,)
             yield Finding("rejected", message, bad / records, guards.rejected_share_archive, (ARCHIVE,), roles)
-
-
-def _shares(plan: Plan, facts: Facts, guards: Guards) -> Iterator[Finding]:
-    keyed = _key_updates(plan)
-    for role, actions in plan.counts.items():
-        there = facts.managed.get(role, 0)
-        if ARCHIVE in actions:
-            yield from _archivals(role, actions[ARCHIVE], there, guards)
-        if there and not facts.first_sync:
-            new = actions.get(CREATE, 0)
-            yield from _share("creations", role, CREATE, new, there, guards.create_share, "would be created")
-            back = actions.get(RESTORE, 0)
-            yield from _share("restores", role, RESTORE, back, there, guards.restore_share, "would be restored")
-        changed = actions.get(UPDATE, 0)
-        yield from _share("updates", role, UPDATE, changed, there, guards.update_share, "would change")
-        yield from _share(
-            "key_updates", role, UPDATE, keyed.get(role, 0), there, guards.update_key_share,
-            "would get another e-mail or number",
-        )  # fmt: skip
-
-
-def _archivals(role: str, going: int, there: int, guards: Guards) -> Iterator[Finding]:
-    if going > guards.archive_most:
-        message = f"{going} {role} people would be archived; never more than {guards.archive_most} in one sync."
-        yield Finding("archive_most", message, going, guards.archive_most, (ARCHIVE,), (role,))
-    if there < guards.archive_small_role and going <= guards.archive_always_allowed:
-        return
-    if going > guards.archive_share * there:
-        share = going / max(there, 1)
-        message = f"{going} of {there} {role} people would be archived: {percent(share)}."
-        yield Finding("archivals", message, share, guards.archive_share, (ARCHIVE,), (role,))
-
-
-def _share(guard: str, role: str, action: str, rows: int, there: int, limit: float, would: str) -> Iterator[Finding]:
-    if there and rows > TOO_FEW and rows > limit * there:
-        message = f"{rows} {role} people {would}, with {there} in the directory: {percent(rows / there)}."
-        yield Finding(guard, message, rows / there, limit, (action,), (role,))
-
-
-def _key_updates(plan: Plan) -> dict[str, int]:
-    updates = plan.rows[plan.rows["action"] == UPDATE]
-    keyed = [any(name in changes for name in _KEY_FIELDS) for changes in updates["changes"]]
-    return {str(role): int(count) for role, count in updates["role"][keyed].value_counts().items()}
 
 
 def _calendar(facts: Facts, guards: Guards) -> Iterator[Finding]:

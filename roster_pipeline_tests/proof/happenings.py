@@ -9,6 +9,7 @@ KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
     "own_number", "reuse", "transform", "spoil_emails", "mend_emails", "mend_emails",
+    "slip_number", "slip_email",
 )  # fmt: skip
 
 
@@ -63,12 +64,20 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         world.take_number_of(record, somebody)
     elif kind == "own_number" and record.number:
         world.own_number(record)
+    elif kind.startswith("slip"):
+        world.slip(alone(here)[pick % len(here) :][: 2 + other % 4], kind.removeprefix("slip_"))
 
 
 def happen_all(district: DistrictUnderProof, changes: list[tuple[str, int, int, int]]) -> None:
     """Each of these changes: what happens, and the numbers that pick whom and what."""
     for kind, *picks in changes:
         happen(district, kind, *picks)
+
+
+def alone(here: list[Record]) -> list[Record]:
+    """Records of people who have no other one."""
+    humans = [record.human for record in here]
+    return [record for record in here if humans.count(record.human) == 1]
 
 
 def replaced(record: Record, here: list[Record]) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from roster_pipeline_tests.proof.guarding import Judged, Role, judge
+from roster_pipeline_tests.proof.guarding import Judged, judge
 from roster_pipeline_tests.proof.humans import Human, humans_of, may_be, seeming_humans
+from roster_pipeline_tests.proof.night_facts import facts_of
 from roster_pipeline_tests.proof.person import Membership, Person
 from roster_pipeline_tests.proof.quality import held_by_quality
 from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
@@ -77,14 +78,15 @@ class Model:
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
         rows += self._absent(school, humans)
         state.doubted = [link for human in humans if human.present for link in human.doubted]
-        facts = self._facts(school, humans, seeming_humans(records, school, state.rules), rows)
+        facts = facts_of(self, school, humans, seeming_humans(records, school, state.rules), rows, records)
         judged = judge(facts, state.rules)
         judged.held.update(held_by_quality(seeming_humans(records, school, state.rules)))
         doing = [row for row in rows if row.action in CHANGING]
         state.planned = frozenset(row.signature for row in doing)
         if state.approved == state.planned:
             judged, state.approved = Judged({}), None
-        held = [row for row in doing if judged.holds(row.role, row.action)]
+        held = [row for place, row in enumerate(rows) if place in judged.rows or judged.holds(row.role, row.action)]
+        held = [row for row in held if row in doing]
         self._count_absences(school, humans, judged)
         self._carry_out(school, [row for row in doing if row not in held])
         state.waiting = held
@@ -101,10 +103,11 @@ class Model:
 
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
         """Records that name the school, and those of its active members wherever they are now."""
-        followed = {link for person in self._active(school) for link in person.links}
+        followed = {link for person in self.active(school) for link in person.links}
         return [record for record in served if record.names(school) or record.sourced_id in followed]
 
-    def _active(self, school: str) -> list[Person]:
+    def active(self, school: str) -> list[Person]:
+        """The active members of a school."""
         return [p for p in self.people if school in p.members and p.members[school].status == "active"]
 
     def _present(self, school: str, humans: list[Human], alive: set[str]) -> Iterable[Row]:
@@ -133,7 +136,7 @@ class Model:
             record = next((r for r in human.records if r.sourced_id == home), None)
             wanted = human.fields(record) if record and auto else {}
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
-            of_keys = bool({"email", "number", "kind"} & set(fields))
+            of_keys = bool(fields)
             moves = home if home != person.home else None
             row = Row("", role, person, human, moves, fields, new_links, False, human.matched_by != "link", of_keys)
             if member is None:
@@ -149,8 +152,8 @@ class Model:
     def _absent(self, school: str, humans: list[Human]) -> Iterable[Row]:
         rules = self.schools[school].rules
         here = {id(human.person) for human in humans if human.present}
-        doubtful = self._doubtful(school, humans)
-        for person in self._active(school):
+        doubtful = self.doubtful(school, humans)
+        for person in self.active(school):
             member = person.members[school]
             spared = id(person) in here | doubtful or person.excluded or not person.links
             if spared or not rules.rostered(member.role) or not rules.archive(member.role):
@@ -158,18 +161,18 @@ class Model:
             if member.absent >= rules.grace:
                 yield Row("archive", member.role, person)
 
-    def _doubtful(self, school: str, humans: list[Human]) -> set[int]:
+    def doubtful(self, school: str, humans: list[Human]) -> set[int]:
         """Members who may be somebody of tonight: one of several whom a human may be, or whom a record seems to be."""
         candidates = {id(person) for human in humans if len(human.candidates) > 1 for person in human.candidates}
         linked = self.linked
-        seen = {id(p) for p in self._active(school) if any(may_be(human, p, linked) for human in humans)}
+        seen = {id(p) for p in self.active(school) if any(may_be(human, p, linked) for human in humans)}
         return candidates | seen
 
     def _count_absences(self, school: str, humans: list[Human], judged: Judged) -> None:
         rules = self.schools[school].rules
         here = {id(human.person) for human in humans if human.present}
-        doubtful = self._doubtful(school, humans)
-        for person in self._active(school):
+        doubtful = self.doubtful(school, humans)
+        for person in self.active(school):
             member = person.members[school]
             if id(person) in here:
                 member.absent = 0
@@ -183,36 +186,6 @@ class Model:
                 and not judged.holds(member.role, "archive")
             ):
                 member.absent += 1
-
-    def _facts(self, school: str, humans: list[Human], seeming: list[Human], rows: list[Row]) -> Role:
-        state = self.schools[school]
-        rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
-        managed = [person.members[school].role for person in self._active(school)]
-        anew: dict[str, tuple[int, int]] = {}
-        reused: dict[str, tuple[int, int]] = {}
-        for role in rostered:
-            of = [human for human in humans if self._known_as(human, school) == role]
-            anew[role] = (sum(human.matched_by != "link" for human in of), len(of))
-            active = [human for human in of if human.person in self._active(school)]
-            reused[role] = (sum(bool(human.doubted) for human in active), len(active))
-        return Role(
-            rostered=tuple(rostered),
-            counts={role: sum(human.role == role for human in seeming) for role in rostered},
-            managed={role: managed.count(role) for role in rostered},
-            planned=[(row.role, row.action, row.of_keys) for row in rows if row.action in CHANGING],
-            anew=anew,
-            reused=reused,
-            history=[sizes for sizes, good in state.sizes if good],
-            first_sync=not state.synced,
-        )
-
-    def _known_as(self, human: Human, school: str) -> str | None:
-        """The role in which somebody known comes: theirs of tonight, else that of their membership."""
-        if human.matched_by is None or not human.present:
-            return None
-        member = human.candidates[0].members.get(school)
-        active = member is not None and member.status == "active" and human.person is not None
-        return human.role or (member.role if member and active else None)
 
     def _carry_out(self, school: str, rows: list[Row]) -> None:
         for row in rows:

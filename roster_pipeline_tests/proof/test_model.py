@@ -56,10 +56,11 @@ SIZES = (2, 4, 3, 12)
 COMPLETE_SYNCS = """
 select s.counts -> 'roles' as roles, y.outcome, exists (select from change_log l where l.sync_id = y.id) as did,
        exists (select from verdict v where v.plan_id = y.plan_id and v.sync_id is null and v.action = 'create'
-               and v.findings::text ~ '"guard": "(empty_role|no_orgs|shrunk_role|rejected)"') as unusual
+               and v.findings::text ~ ('"guard": "(' || :unusual || ')"')) as unusual
 from sync y join snapshot s on s.id = y.snapshot_id join school c on c.id = y.school_id
 where c.key = :school and s.complete order by y.id
 """
+UNUSUAL = "people_missing|strangers|empty_role|no_orgs|shrunk_role|rejected"
 PICK = st.integers(0, 10**4)
 CHANGES = st.lists(st.tuples(st.sampled_from(KINDS), PICK, PICK, PICK), max_size=4)
 nights = Counter[str]()
@@ -155,7 +156,7 @@ class Districts(RuleBasedStateMachine):
     def _relearn(self, district: DistrictUnderProof, school: str) -> None:
         """What a bad night leaves in the school's memory: whether it counts as good, and as the first."""
         state = district.model.schools[district.ids[school]]
-        rows = district.place.rows(COMPLETE_SYNCS, school=school)
+        rows = district.place.rows(COMPLETE_SYNCS, school=school, unusual=UNUSUAL)
         state.synced = state.synced or any(row["did"] for row in rows)
         good = bool(rows) and rows[-1]["outcome"] != "held" and not rows[-1]["unusual"]
         if good and len(rows) > len(state.sizes):
@@ -267,7 +268,7 @@ class Districts(RuleBasedStateMachine):
         assert (district.place.fingerprint(), district.place.ledger()) == (prints, ledger)
         nights["nights"] += 1
         nights.update({action: rows for action, rows in applied.by_action.items() if rows})
-        nights.update(f"held: {why}" for why in set(judged.held.values()))
+        nights.update(f"held: {why}" for why in {*judged.held.values(), *(["moved keys"] if judged.rows else [])})
         district.check()
         return applied
 

@@ -174,6 +174,12 @@ class World:
         """The mistake is put right."""
         self._change(replace(record, number=str(1000 + record.human)))
 
+    def slip(self, records: list[Record], name: str) -> None:
+        """A column slips by a row: each of these records carries the number or the e-mail of the next one."""
+        values = [getattr(record, name) for record in records]
+        for record, value in zip(records, values[1:] + values[:1], strict=True):
+            self._change(replace(record, **{name: value}))
+
     def set_roles(self, record: Record, roles: Iterable[tuple[Group, str]]) -> None:
         """A record has exactly these roles."""
         self._change(replace(record, roles=tuple(dict.fromkeys(roles))))

@@ -14,6 +14,7 @@ from roster_pipeline.roster.facts import Facts, facts_of
 from roster_pipeline.roster.findings import EVERYTHING
 from roster_pipeline.roster.guards import Verdict, judge
 from roster_pipeline.roster.plan import Plan
+from roster_pipeline.roster.school_guards import WholeSchool
 from roster_pipeline.settings import Guards, Role, RoleSettings, SchoolSettings, Window
 from roster_pipeline_tests.roster.building import COMPLETE, TODAY, Directory, cleaned, entry, school, user
 
@@ -26,7 +27,7 @@ def plan_of(**rows: int) -> Plan:
     lines = [("update", {"email": [None, "x"]})] * rows.pop("key", 0)
     lines += [(action, {}) for action, count in rows.items() for _ in range(count)]
     frame = pd.DataFrame(lines, columns=["action", "changes"]).astype({"action": "str"})
-    return Plan(frame.assign(role="student", reason="x", witness="gone"), False, False, ("student",))
+    return Plan(frame.assign(role="student", reason="x", witness="gone", person_id=pd.NA), False, False, ("student",))
 
 
 def facts(**known: Any) -> Facts:
@@ -120,6 +121,37 @@ CASES: list[tuple[str, Plan, Facts, Guards, set[tuple[str, str]], set[str]]] = [
     ),
     ("archivals at 10 %", plan_of(archive=20), facts(), Guards(), set(), set()),
     ("archivals over 10 %", plan_of(archive=21), facts(), Guards(), {(STUDENTS, "archive")}, {"archivals"}),
+    (
+        "5 of 20 beside a larger role that is held",
+        Plan(pd.concat([plan_of(archive=5).rows, plan_of(create=51).rows.assign(role="teacher")]), False, False, ()),
+        facts(history=pd.DataFrame(), counts={STUDENTS: 20, "teacher": 251}, managed={STUDENTS: 20, "teacher": 200}),
+        Guards(),
+        {("teacher", "create"), *((STUDENTS, action) for action in EVERYTHING)},
+        {"creations", "archivals", "small_role"},
+    ),
+    (
+        "5 of 20 beside a smaller role that is held",
+        Plan(pd.concat([plan_of(archive=5).rows, plan_of(create=4).rows.assign(role="staff")]), False, False, ()),
+        facts(history=pd.DataFrame(), counts={STUDENTS: 15, "staff": 12}, managed={STUDENTS: 20, "staff": 8}),
+        Guards(),
+        {("staff", "create"), (STUDENTS, "archive")},
+        {"creations", "archivals"},
+    ),
+    (
+        "5 each in three small roles",
+        Plan(
+            pd.concat([plan_of(archive=5).rows.assign(role=role) for role in (STUDENTS, "staff", "teacher")]),
+            False, False, (),
+        ),
+        facts(
+            counts=dict.fromkeys((STUDENTS, "staff", "teacher"), 15),
+            managed={STUDENTS: 20, "staff": 20, "teacher": 20},
+            history=pd.DataFrame(),
+        ),
+        Guards(),
+        {(role, "archive") for role in (STUDENTS, "staff", "teacher")},
+        {"archivals"},
+    ),
     ("5 of 20", plan_of(archive=5), facts(managed={STUDENTS: 20}), Guards(), set(), set()),
     ("6 of 20", plan_of(archive=6), facts(managed={STUDENTS: 20}), Guards(), {(STUDENTS, "archive")}, {"archivals"}),
     ("500 of many", plan_of(archive=500), facts(managed={STUDENTS: 9000}), Guards(), set(), set()),
@@ -148,10 +180,89 @@ CASES: list[tuple[str, Plan, Facts, Guards, set[tuple[str, str]], set[str]]] = [
         {(STUDENTS, "restore")},
         {"restores"},
     ),
+    (
+        "22 students become teachers of 10",
+        Plan(plan_of(update=22).rows.assign(role="teacher", person_id=range(22)), False, False, ()),
+        facts(
+            counts={STUDENTS: 178, "teacher": 32},
+            managed={STUDENTS: 200, "teacher": 10},
+            roles=pd.Series(STUDENTS, index=range(22)),
+        ),
+        Guards(),
+        {("teacher", "update")},
+        {"role_changes"},
+    ),
+    (
+        "151 students of 200 become something else",
+        Plan(plan_of(update=151).rows.assign(role="teacher", person_id=range(151)), False, False, ()),
+        facts(
+            history=pd.DataFrame(),
+            counts={STUDENTS: 49, "teacher": 151},
+            managed={STUDENTS: 200},
+            roles=pd.Series(STUDENTS, index=range(151)),
+        ),
+        Guards(),
+        {("teacher", "update")},
+        {"updates"},
+    ),
     ("updates at 75 %", plan_of(update=150), facts(), Guards(), set(), set()),
     ("updates over 75 %", plan_of(update=151), facts(), Guards(), {(STUDENTS, "update")}, {"updates"}),
     ("e-mails at 5 %", plan_of(key=10), facts(), Guards(), set(), set()),
     ("e-mails over 5 %", plan_of(key=11), facts(), Guards(), {(STUDENTS, "update")}, {"key_updates"}),
+    ("10 of 200 without a school", plan_of(), facts(without_org={STUDENTS: 10}), Guards(), set(), set()),
+    (
+        "11 of 200 without a school",
+        plan_of(),
+        facts(without_org={STUDENTS: 11}),
+        Guards(),
+        {(STUDENTS, "archive")},
+        {"no_orgs"},
+    ),
+    ("41 of 200 without a school", plan_of(), facts(without_org={STUDENTS: 41}), Guards(), ALL, {"no_orgs"}),
+    (
+        "3 of 12 without a school",
+        plan_of(),
+        facts(counts={STUDENTS: 9}, managed={STUDENTS: 12}, without_org={STUDENTS: 3}, history=pd.DataFrame()),
+        Guards(),
+        {(STUDENTS, "archive")},
+        {"no_orgs"},
+    ),
+    ("half missing", plan_of(), facts(school=WholeSchool(known=200, missing=100)), Guards(), set(), set()),
+    (
+        "more than half missing",
+        plan_of(),
+        facts(school=WholeSchool(known=200, missing=101)),
+        Guards(),
+        ALL,
+        {"people_missing"},
+    ),
+    ("two missing of two", plan_of(), facts(school=WholeSchool(known=2, missing=2)), Guards(), set(), set()),
+    ("half strangers", plan_of(), facts(school=WholeSchool(came=200, strangers=100)), Guards(), set(), set()),
+    (
+        "more strangers than people we know",
+        plan_of(),
+        facts(school=WholeSchool(came=200, strangers=101)),
+        Guards(),
+        ALL,
+        {"strangers"},
+    ),
+    (
+        "nobody but strangers on a first sync",
+        plan_of(),
+        facts(school=WholeSchool(came=200, strangers=200), first_sync=True),
+        Guards(),
+        set(),
+        set(),
+    ),
+    ("40 of 200 a grade down", plan_of(), facts(school=WholeSchool(graded=200, lower=40)), Guards(), set(), set()),
+    (
+        "41 of 200 a grade down",
+        plan_of(),
+        facts(school=WholeSchool(graded=200, lower=41)),
+        Guards(),
+        ALL,
+        {"lower_grades"},
+    ),
     ("rejected at 5 %", plan_of(), facts(rejected={STUDENTS: 10}), Guards(), set(), set()),
     ("rejected over 5 %", plan_of(), facts(rejected={STUDENTS: 11}), Guards(), {(STUDENTS, "archive")}, {"rejected"}),
     ("rejected over 20 %", plan_of(), facts(rejected={STUDENTS: 41}), Guards(), ALL, {"rejected"}),
@@ -196,7 +307,7 @@ def test_what_has_no_verdict_may_not_be_applied() -> None:
     verdict = judge(plan_of(create=1), facts(), Guards())
     assert verdict.allows("student", "create")
     assert not verdict.allows("student", "unheard-of")
-    assert not Verdict(verdict.rows.iloc[:0]).allows("student", "create")
+    assert not Verdict(verdict.rows.iloc[:0], []).allows("student", "create")
 
 
 def test_held_is_what_would_have_done_something() -> None:

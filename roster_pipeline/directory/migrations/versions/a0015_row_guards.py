@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from roster_pipeline.directory.migrations.statements import run
 
-revision = "0012"
-down_revision = "0011"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

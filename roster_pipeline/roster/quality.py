@@ -64,8 +64,10 @@ def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
     rejections: the rules of `rejected` that the record broke, each once, with blanks between; empty for most.
     """
     some = roster[roster["standing"].isin(TESTED_STANDINGS)].reset_index(drop=True)
-    noted = rejected.loc[rejected["sourced_id"].isin(some["sourced_id"]), ["sourced_id", "rule"]].drop_duplicates()
-    by_record = noted.sort_values(["sourced_id", "rule"]).groupby("sourced_id")["rule"].agg(" ".join)
+    noted = rejected[["sourced_id", "rule"]].dropna().drop_duplicates().sort_values(["sourced_id", "rule"])
+    once = ~noted["sourced_id"].duplicated(keep=False)
+    several = noted[~once].groupby("sourced_id", as_index=False)["rule"].agg(" ".join)
+    by_record = pd.concat([noted[once], several]).set_index("sourced_id")["rule"]
     return some.assign(rejections=some["sourced_id"].map(by_record).astype("str").fillna(""))
 
 

@@ -196,6 +196,7 @@ class Guards(_Settings):
     unknown_org_share: Share = 0.05
     contradictions: int = Field(default=3, ge=0)
     grace_syncs: int = Field(default=0, ge=0, le=60)
+    grace_without_witness: int = Field(default=1, ge=0, le=60)
     bundle_age_days: int = Field(default=3, ge=1, le=400)
     bundle_unchanged_days: int = Field(default=7, ge=1, le=400)
     api_unchanged_days: int = Field(default=14, ge=1, le=400)
@@ -242,6 +243,11 @@ class SchoolSettings(_Settings):
             Role.STAFF: self.staff,
             Role.ADMIN: self.admins,
         }[Role(role)]
+
+    def without_witness(self) -> SchoolSettings:
+        """The same, with the grace for a SIS that answers for no single person."""
+        grace = max(self.guards.grace_syncs, self.guards.grace_without_witness)
+        return self.model_copy(update={"guards": self.guards.model_copy(update={"grace_syncs": grace})})
 
     @property
     def rostered(self) -> tuple[str, ...]:

@@ -80,6 +80,10 @@ GUARDS = {
         "People missing from the list for whom the SIS still answers; beyond so many nobody is archived.",
     ),
     "grace_syncs": ("Grace", "Complete syncs in a row that somebody must be missing before being archived."),
+    "grace_without_witness": (
+        "Grace without a second witness",
+        "The same, where the SIS answers for no single person.",
+    ),
     "bundle_age_days": ("Old bundle", "Days after which a CSV bundle that nothing newer follows is too old."),
     "bundle_unchanged_days": ("Unchanged bundle", "Days for which a CSV bundle may come byte for byte the same."),
     "api_unchanged_days": ("Unchanged SIS", "Days for which an API may show no change at all."),

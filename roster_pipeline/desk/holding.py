@@ -15,6 +15,8 @@ ADVICE: dict[str, str] = {
     "source_stale": "Find out whether the SIS still passes its changes on. If it is only a quiet time, approve.",
     "older_source": "Find out why the SIS shows an earlier day: a file put back, a server set back. Discard, and sync "
     "again once it is up to date. Approve only if the earlier day is right.",
+    "unlike_before": "Check in the SIS what it shares with this client, and whether its vendor changed something. "
+    "If it is right, approve: from then on it counts as usual.",
     "people_missing": "Check in the SIS whether this School ID still means this school, and what is shared with us. "
     "At the end of a school year this can be right.",
     "strangers": "Look at a few of the new people: are they of this school? If not, discard and check the School ID.",

@@ -18,8 +18,6 @@ from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.org_tree import orgs_below
 
-HISTORY = 7
-"""Good snapshots whose median says how large a role usually is."""
 KEPT_SNAPSHOTS = 14
 """Good syncs of a school whose raw records, rosters and plan rows are kept."""
 
@@ -119,25 +117,6 @@ select sourced_id from pulled_org
 where pull_id = :pull and (sourced_id = :given or payload ->> 'identifier' = :given)
 order by sourced_id <> :given limit 2
 """
-
-ROLE_HISTORY = """
-select s.counts -> 'roles' from snapshot s
-where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
-  and exists (
-    select from sync y
-    where y.school_id = s.school_id and y.snapshot_id = s.id and y.outcome <> 'held' and not exists (
-        select from verdict v
-        cross join lateral jsonb_array_elements(v.findings) f
-        where v.plan_id = y.plan_id and v.action = 'create' and v.sync_id is null and f ->> 'guard' = any(:unusual)))
-order by s.id desc limit :n
-"""
-"""A snapshot is good once a sync that held nothing back was made from it, and it was not found to be unusual itself.
-
-One that nobody would be changed by holds nothing back; night after night it would become the usual size all the same.
-"""
-UNUSUAL = ("people_missing", "strangers", "empty_role", "no_orgs", "shrunk_role", "rejected")
-"""The guards that look at what came, not at what it would change, where they hold everything, creations too. An
-approval settles their findings, and the snapshot is good."""
 
 PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness")
 OLD = """
@@ -259,10 +238,10 @@ def facts(conn: Connection, snapshot_id: int) -> dict[str, Any]:
     return dict(conn.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).mappings().one())
 
 
-def role_history(conn: Connection, school_id: int, n: int = HISTORY) -> pd.DataFrame:
-    """People per role of the last good snapshots, newest last: one row each, one column per role."""
-    rows = list(conn.scalars(text(ROLE_HISTORY), {"school": school_id, "n": n, "unusual": list(UNUSUAL)}))
-    return pd.DataFrame(rows[::-1]).fillna(0)
+def prove(conn: Connection, snapshot_id: int, **said: Any) -> None:
+    """Add something to what is known of a snapshot."""
+    query = "update snapshot set proof = proof || cast(:said as jsonb) where id = :snapshot"
+    conn.execute(text(query), {"snapshot": snapshot_id, "said": orjson.dumps(said).decode()})
 
 
 def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:

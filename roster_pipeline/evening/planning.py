@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
-from roster_pipeline.directory import frames, ledger, plans, rosters, snapshots, tenants
+from roster_pipeline.directory import frames, good_snapshots, ledger, plans, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -19,6 +19,7 @@ from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.evening.source_age import snapshot_facts
 from roster_pipeline.oneroster.witness import MOST_PRESENT
 from roster_pipeline.roster.findings import Finding
+from roster_pipeline.roster.good_nights import GOOD_NIGHTS, SINGLE_USERS, misses_single_users, smaller
 from roster_pipeline.roster.guards import facts_of, judge
 from roster_pipeline.roster.plan import DirectoryFrames, Plan, make_plan
 from roster_pipeline.roster.quality_gate import quality_findings, untested
@@ -57,7 +58,8 @@ def plan_snapshot(
         facts = snapshots.facts(connection, snapshot_id)
         roster, rejected = rosters.load(connection, snapshot_id)
         loaded = frames.load_directory(connection, school, snapshot_id)
-        history = snapshots.role_history(connection, school.id)
+        history = good_snapshots.role_history(connection, school.id)
+        good = good_snapshots.good_proofs(connection, school.id, GOOD_NIGHTS)
         first_sync = not ledger.has_synced(connection, school.id)
         answers = plans.load_witnesses(connection, snapshot_id)
         quality = rosters.load_quality(connection, snapshot_id)
@@ -73,13 +75,20 @@ def plan_snapshot(
     )
     plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync)
     served = True
+    unlike = smaller(facts["proof"], good)
     if snapshot.complete and len(plan.absent):
         answers, served = _second_witness(
             database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers
         )
+        if not served and not is_bundle(school.connection):
+            served_before = bool(school.connection.learned.get(SINGLE_USERS))
+            unlike = replace(unlike, single_users_gone=misses_single_users(good, served_before=served_before))
+            waiting = school.settings.without_witness()
+            plan = make_plan(roster, directory, waiting, snapshot, first_sync=first_sync)
     plan = plan.witnessed(answers if served else None)
     today = datetime.now(school.settings.zone).date()
     found = facts_of(plan, roster, rejected, directory, snapshot, history, today)
+    found = replace(found, unlike=unlike)
     judged = judge(plan, found, school.settings.guards, _quality_findings(quality, school, snapshot_id))
     with database.begin() as connection:
         plan_id = plans.write(
@@ -137,7 +146,10 @@ def _second_witness(
         learned = dict(client.learned)
     answers = dict(known) | dict(report.answers)
     with database.begin() as connection:
-        plans.write_witnesses(connection, snapshot_id, report.answers)
+        if report.serves_single_users:
+            plans.write_witnesses(connection, snapshot_id, report.answers)
+        if report.proved or not report.serves_single_users:
+            snapshots.prove(connection, snapshot_id, **{SINGLE_USERS: report.proved})
         if report.proved and learned != school.connection.learned:
             tenants.remember(connection, school.connection.id, learned)
     return answers, report.serves_single_users

@@ -57,8 +57,9 @@ class WitnessReport:
     school that the SIS lists, in this one in the past or future only, or in no org at all. A record that names an org
     that is not listed, or is not a school, is no answer.
     serves_single_users: somebody present could be fetched by id; without that, a 404 means nothing and every answer is
-    "unanswered". It stays true where the server has served single users before and only fails tonight. proved: somebody
-    present was fetched just now.
+    "unanswered". They are asked for once more at the end: where they are not answered any more, nothing that was said
+    in between counts. It stays true where the server has served single users before and only fails tonight. proved:
+    somebody present was fetched just now, before and after.
     """
 
     answers: dict[str, Verdict]
@@ -89,6 +90,8 @@ def ask_witness(
         if answer.user is not None:
             orgs_are_told = any(entry["org"] for entry in answer.user["roles"])
             answers = user_answers(sourced_ids)
+            if user_answers([present_id])[present_id].user is None:
+                return WitnessReport(unanswered, True)
             others = Others(list_orgs, school_id, orgs_are_told)
             verdicts = {one: _verdict(answer, school_id, today, others) for one, answer in answers.items()}
             return WitnessReport(unanswered | verdicts, True, proved=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from roster_pipeline.roster.connection_trust import claims
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.roster.frames import Ints, persons_of
+from roster_pipeline.roster.good_nights import UnlikeBefore
 from roster_pipeline.roster.moved_keys import Moved, moved_keys
 from roster_pipeline.roster.plan import Plan
 from roster_pipeline.roster.reasons import ID_REUSED
@@ -33,7 +34,7 @@ class Facts:
     (known people found under a new id, known people found). reused: (active members whose id seems to be somebody
     else's now, active members found). claimed: people of another connection who get a role here. without_org: active
     members all of whose records came without any org. school: the school as a whole. moved: keys that move between
-    known people. roles: person to role of the active members.
+    known people. roles: person to role of the active members. unlike: what the connection showed on its good nights.
     """
 
     snapshot: SnapshotFacts
@@ -53,6 +54,7 @@ class Facts:
     claimed: dict[str, int] = field(default_factory=dict)
     school: WholeSchool = field(default_factory=WholeSchool)
     moved: Moved = field(default_factory=Moved)
+    unlike: UnlikeBefore = field(default_factory=UnlikeBefore)
     roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
 
 

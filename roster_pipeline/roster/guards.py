@@ -25,6 +25,7 @@ from roster_pipeline.roster.findings import (
     RowFinding,
     percent,
 )
+from roster_pipeline.roster.good_nights import unlike_before
 from roster_pipeline.roster.moved_keys import moved_keys_finding
 from roster_pipeline.roster.plan import Plan
 from roster_pipeline.roster.role_guards import role_findings
@@ -70,6 +71,7 @@ def judge(plan: Plan, facts: Facts, guards: Guards, quality: Iterable[Finding] =
         *older_source(facts.snapshot),
         *stale_source(facts.snapshot, guards),
         *_witnesses(facts, guards),
+        *unlike_before(facts.unlike),
         *school_findings(facts.school, guards, first_sync=facts.first_sync),
         *_sizes(facts, guards),
         *_rejections(facts, guards),

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
-from roster_pipeline.directory import frames, pulls, rosters, snapshots
+from roster_pipeline.directory import frames, good_snapshots, pulls, rosters, snapshots
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.building import (
@@ -289,7 +289,7 @@ def test_the_history_of_roles_leaves_out_tonight_and_what_was_held(database: Dat
             sync_rows(database, lincoln, snapshot_id=snapshot_id)
     every(database, "update sync set outcome = 'held' where id = (select min(id) from sync) returning 1")
     with database.begin() as conn:
-        assert snapshots.role_history(conn, lincoln.id).to_dict("records") == [{"student": 11}]
+        assert good_snapshots.role_history(conn, lincoln.id).to_dict("records") == [{"student": 11}]
         assert snapshots.facts(conn, snapshot_id)["counts"]["roles"] == {"student": 12}
 
 
@@ -323,7 +323,7 @@ def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
                 sync=synced.sync_id if approved else None,
             )
     with database.begin() as conn:
-        assert snapshots.role_history(conn, lincoln.id)["student"].tolist() == usual
+        assert good_snapshots.role_history(conn, lincoln.id)["student"].tolist() == usual
 
 
 def test_old_snapshots_lose_their_records_and_keep_their_counts(database: Database, lincoln: SchoolRow) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.roster import guards, moved_keys, quality_gate, role_guards, school_guards
+from roster_pipeline.roster import good_nights, guards, moved_keys, quality_gate, role_guards, school_guards
 from roster_pipeline.roster.quality_suite import CHECKS, installed_suite
 from roster_pipeline.roster.reasons import REASONS
 from roster_pipeline.roster.rejections import RULES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-MODULES = (guards, quality_gate, role_guards, school_guards)
+MODULES = (good_nights, guards, quality_gate, role_guards, school_guards)
 JUDGING = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in MODULES)
 GUARDS = {moved_keys.GUARD, *re.findall(r'(?:Finding|_share)\(\s*"(\w+)"', JUDGING)}
 RULES_OF_QUALITY = {rule.name: rule for rule in installed_suite().rules}

@@ -1,0 +1,55 @@
+"""The second witness counts only where somebody present is answered before and after everybody else was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import pytest
+
+from roster_pipeline.oneroster.witness import Answer, ask_witness
+
+TODAY = date(2026, 3, 2)
+HERE = Answer(
+    "found",
+    {
+        "status": "active",
+        "roles": [{"role": "student", "org": "s1", "beginDate": None, "endDate": None}],
+    },
+)
+MISSING = Answer("missing", None)
+
+
+class Server:
+    """Answers for the present until it has been asked for so many people; then it says 404, or fails, for all."""
+
+    def __init__(self, lasts: int, then: Answer) -> None:
+        self.lasts, self.then = lasts, then
+        self.asked: list[str] = []
+
+    def answers(self, ids: Sequence[str]) -> dict[str, Answer]:
+        """One after the other."""
+        told = {}
+        for one in ids:
+            self.asked.append(one)
+            usual = HERE if one.startswith("present") else MISSING
+            told[one] = usual if len(self.asked) <= self.lasts else self.then
+        return told
+
+
+@pytest.mark.parametrize("then", [MISSING, Answer("unanswered", None, "ServerFailed")])
+@pytest.mark.parametrize("lasts", [1, 2, 3])
+def test_what_a_server_said_before_it_stopped_answering_counts_for_nobody(lasts: int, then: Answer) -> None:
+    server = Server(lasts, then)
+    report = ask_witness(server.answers, ["gone1", "gone2"], "s1", ["present1"], TODAY, list_orgs=list)
+    assert report.answers == {"gone1": "unanswered", "gone2": "unanswered"}
+    assert report.serves_single_users
+    assert not report.proved
+
+
+def test_somebody_present_who_is_answered_before_and_after_makes_every_answer_count() -> None:
+    server = Server(99, MISSING)
+    report = ask_witness(server.answers, ["gone1", "present2"], "s1", ["present1"], TODAY, list_orgs=list)
+    assert report.answers == {"gone1": "gone", "present2": "here"}
+    assert report.proved
+    assert server.asked == ["present1", "gone1", "present2", "present1"]

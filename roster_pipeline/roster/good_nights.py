@@ -35,12 +35,16 @@ class UnlikeBefore:
 
 
 def smaller(proof: Mapping[str, Any], good: Sequence[Mapping[str, Any]]) -> UnlikeBefore:
-    """Compare tonight's proof with those of good nights, newest first, that were read in the same way."""
+    """Compare tonight's proof with those of good nights, newest first, that were read in the same way.
+
+    The newest counts as well as the median: a size that a person approved is usual from then on.
+    """
     sizes = [int(one.get("records", 0)) for one in good if one.get("mode") == proof.get("mode")][:_USUAL]
     records = int(proof.get("records", 0))
-    if proof.get("mode") == "delta" or not sizes or records >= HALF * median(sizes):
+    usual = int(min(median(sizes), sizes[0])) if sizes else 0
+    if proof.get("mode") == "delta" or records >= HALF * usual:
         return UnlikeBefore()
-    return UnlikeBefore(records, int(median(sizes)))
+    return UnlikeBefore(records, usual)
 
 
 def misses_single_users(good: Sequence[Mapping[str, Any]], *, served_before: bool) -> bool:

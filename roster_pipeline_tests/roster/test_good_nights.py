@@ -21,6 +21,8 @@ def night(records: int, mode: str = "full", **more: Any) -> dict[str, Any]:
         (night(0), [night(100)], UnlikeBefore(0, 100)),
         (night(49), [], UnlikeBefore()),
         (night(49), [night(60), night(60), night(900)], UnlikeBefore()),
+        (night(49), [night(60), night(900), night(900)], UnlikeBefore()),
+        (night(49), [night(900), night(60), night(60)], UnlikeBefore()),
         (night(49, "delta"), [night(100)], UnlikeBefore()),
         (night(49, "school"), [night(100)], UnlikeBefore()),
         (night(49), [*[night(60)] * 7, *[night(900)] * 20], UnlikeBefore()),

@@ -11,8 +11,10 @@ import pytest
 
 from roster_pipeline.roster.directory_frames import SnapshotFacts
 from roster_pipeline.roster.facts import Facts
+from roster_pipeline.roster.good_nights import UnlikeBefore
 from roster_pipeline.roster.guards import judge
 from roster_pipeline.roster.plan import Plan
+from roster_pipeline.roster.school_guards import WholeSchool
 from roster_pipeline.settings import Guards, Window
 
 TODAY = date(2026, 3, 2)
@@ -24,7 +26,8 @@ def plan_of(*, role: str = "student", keyed: int = 0, **rows: int) -> Plan:
     lines = [("update", {"email": [None, "x"]})] * keyed
     lines += [(action, {}) for action, count in rows.items() for _ in range(count)]
     frame = pd.DataFrame(lines, columns=["action", "changes"]).astype({"action": "str"})
-    return Plan(frame.assign(role=role, reason="x", witness="gone"), False, False, ("student", "teacher"))
+    rows_of = frame.assign(role=role, reason="x", witness="gone", person_id=pd.NA)
+    return Plan(rows_of, False, False, ("student", "teacher"))
 
 
 def night(**known: Any) -> Facts:
@@ -145,7 +148,7 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
                 "No teacher came, the directory has 20. A cause may be what the SIS shares with us.",
                 0, 20,
             ),
-            finding("no_orgs", "All 18 known teacher records came without any school.", 18, 0),
+            finding("no_orgs", "18 of 20 known teacher people came without any school.", 0.9, 0.2),
         ],
     ),
     (
@@ -193,6 +196,51 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
         [finding("creations", "100 student people would be created, with 200 in the directory: 50 %.", 0.5, 0.25)],
     ),
     (
+        plan_of(create=500),
+        night(),
+        LIMITS,
+        [finding("creations", "500 student people would be created, with 200 in the directory.", 2.5, 0.25)],
+    ),
+    (
+        QUIET,
+        night(school=WholeSchool(known=220, missing=200, came=200, strangers=190, graded=200, lower=50)),
+        LIMITS,
+        [
+            finding(
+                "people_missing",
+                "200 of the 220 people we know here did not come: 91 %. Is this still the same school?",
+                200 / 220, 0.5,
+            ),
+            finding(
+                "strangers",
+                "190 of the 200 people who came are new to this school: 95 %. Is this still the same school?",
+                0.95, 0.5,
+            ),
+            finding(
+                "lower_grades",
+                "50 of 200 students would go down in grade: 25 %. Is this an old file?",
+                0.25, 0.2,
+            ),
+        ],
+    ),
+    (
+        QUIET,
+        night(unlike=UnlikeBefore(records=90, usual=300, single_users_gone=True)),
+        LIMITS,
+        [
+            finding(
+                "unlike_before",
+                "The connection sent 90 records, 300 are usual. What is shared with us?",
+                0.3, 0.5,
+            ),
+            finding(
+                "unlike_before",
+                "The SIS answered for single people until now and does not tonight, so there is no second witness.",
+                1, 0,
+            ),
+        ],
+    ),
+    (
         plan_of(restore=100),
         night(),
         LIMITS,
@@ -211,7 +259,8 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "key_updates",
-                "20 student people would get another e-mail or number, with 200 in the directory: 10 %.",
+                "20 student people would get another e-mail, number, username, name or contact, "
+                "with 200 in the directory: 10 %.",
                 0.1, 0.05,
             )
         ],

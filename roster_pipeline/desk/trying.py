@@ -38,6 +38,10 @@ LIMITS = Limits(
     pull_seconds=600,
 )
 """Somebody waits in front of it, and a server that holds us must not hold us for long."""
+TOO_MUCH = (
+    "The SIS sends more than a test may hold in memory.\n"
+    "Choose a smaller page size; if it is small already, ask the SIS's vendor."
+)
 MOST_AT_ONCE = 4
 """Trials of all schools together: each reads a whole SIS once."""
 
@@ -115,6 +119,8 @@ def carry_out(database: Database, school_key: str, trial_id: str) -> None:
         _try(database, school, trial)
     except (OneRosterError, DirectoryError) as caught:
         problem = f"{caught.message}\n{caught.remedy}"
+    except MemoryError:
+        problem = TOO_MUCH
     except Exception as caught:
         problem = str(explain(school_key, caught))
     try:

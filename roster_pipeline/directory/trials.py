@@ -86,8 +86,9 @@ def add_item(conn: Connection, trial_id: str, item: Mapping[str, Any]) -> None:
 
 
 def end(conn: Connection, trial_id: str, problem: str | None = None) -> None:
-    """The trial is over. problem: why it could not be carried out, for people."""
-    conn.execute(update(trial).where(trial.c.id == trial_id).values(ended_at=func.now(), problem=problem))
+    """The trial is over, unless it was before. problem: why it could not be carried out, for people."""
+    over = update(trial).where(trial.c.id == trial_id, trial.c.ended_at.is_(None))
+    conn.execute(over.values(ended_at=func.now(), problem=problem))
 
 
 def forget(conn: Connection, school_id: int) -> None:

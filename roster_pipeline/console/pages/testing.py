@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import Thread
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -11,13 +10,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.access import nothing_here, school_of, viewer
+from roster_pipeline.console.connection_test_launcher import launch
 from roster_pipeline.console.limits import TooMany, limit
 from roster_pipeline.console.live import Event, Seen, stream
 from roster_pipeline.console.page import database, page, piece
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.session import HTMX
 from roster_pipeline.console.settings_form import Form, context, sent_form, stored_form, worded, wrong
-from roster_pipeline.desk.trying import TestGoesOn, begin, carry_out
+from roster_pipeline.desk.trying import TestGoesOn, begin
 from roster_pipeline.desk.wrong_field import WrongField
 from roster_pipeline.directory import trials
 
@@ -57,7 +57,7 @@ def start(request: Request) -> Response:
         if request.headers.get(HTMX) and problem.here and problem.here.who == who.who:
             came.trial = problem.here  # a second click goes on showing what the first one started
         return _answer(request, came, 409)
-    Thread(target=carry_out, args=(database(request), school.key, trial_id), daemon=True, name="trial").start()
+    launch(database(request), school.key, trial_id)
     if request.headers.get(HTMX):
         return _answer(request, came, 200)
     return RedirectResponse(f"/schools/{school.key}/settings?trial={trial_id}#test", 303)

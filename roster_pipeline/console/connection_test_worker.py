@@ -1,0 +1,35 @@
+"""One test of a connection, in a process of its own: `python -m ...connection_test_worker SCHOOL TEST`.
+
+A SIS that sends far too much can end this process, and nothing else: its memory is limited, and it is the first that a
+machine without memory ends. What is to be tested stands in the test's row, and so does how far it is.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from roster_pipeline.desk.trying import carry_out
+from roster_pipeline.directory.database import Database
+from roster_pipeline.embedded import prepare_environment
+
+MOST_MEMORY = 1024 * 1024 * 1024
+"""Bytes of memory that a test may have. A pull of ours stays under it whatever is sent: this is the second wall."""
+FIRST_TO_END = "1000"
+
+
+def main(school_key: str, trial_id: str) -> int:
+    """Carry the test out; how it ended stands in its row."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, "ascii")
+    carry_out(Database(prepare_environment().roster), school_key, trial_id)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))

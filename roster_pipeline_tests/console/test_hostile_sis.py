@@ -1,0 +1,137 @@
+"""One owner's SIS cannot take the console down: its test runs in a process of its own, within limits."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from roster_pipeline.console import connection_test_worker
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.simulator import running
+from roster_pipeline_tests.console.conftest import OPERATOR, Browser
+from roster_pipeline_tests.console.filling import fields_of
+from roster_pipeline_tests.console.sis import events_of, school_in, served_sis
+
+SignedIn = Callable[[str], Browser]
+PIECE = b"{}," * 1_000_000
+SCHOOL = {"sourcedId": "sch-1", "status": "active", "name": "Hostile", "type": "school", "identifier": "1"}
+MOST_GROWTH = 150
+"""MB that the console may grow while a hostile SIS is tested."""
+
+
+def bomb() -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    parts = [packer.compress(b'{"users":[')] + [packer.compress(PIECE) for _ in range(16)]
+    return b"".join([*parts, packer.compress(b"{}]}"), packer.flush()])
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[str]:
+    body = bomb()
+
+    async def answer(request: Request) -> Response:
+        if request.url.path.endswith("/orgs"):
+            return JSONResponse({"orgs": [SCHOOL]})
+        if request.url.path.endswith("/users"):
+            return Response(body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+        return Response(status_code=404)
+
+    with running(Starlette(routes=[Route("/{path:path}", answer)])) as base:
+        yield base
+
+
+@pytest.fixture
+def lincoln(database: Database, environment: object, hostile: str) -> Iterator[SchoolRow]:
+    with served_sis() as good:
+        row = school_in(database, good)
+        settings = ConnectionSettings(url=hostile, allow_private_addresses=True)
+        with database.begin() as conn:
+            tenants.add_district(conn, "shelbyville", "Shelbyville")
+            tenants.add_connection(conn, "shelbyville", "bad", settings, seal("x"))
+            chosen = SchoolSettings(school_id="sch-1", students=RoleSettings(rostered=True))
+            tenants.add_school(conn, "bad", "hostile", "Hostile", chosen)
+        yield row
+
+
+def started(browser: Browser, school: str) -> str:
+    """Start a test of a school; gives the path of its events."""
+    fields = fields_of(browser.get(f"/schools/{school}/settings").text)
+    answer = browser.send_form(f"/schools/{school}/test", fields, headers={"hx-request": "true"})
+    found = re.search(r'data-live="([^"]+)"', answer.text)
+    assert found, answer.text
+    return found[1]
+
+
+def words(browser: Browser, path: str) -> str:
+    return "\n".join(data for _, _, data in events_of(browser, path))
+
+
+def resident() -> int:
+    """MB of memory of this process, in which the console runs."""
+    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) // 1024
+
+
+def test_a_hostile_sis_leaves_the_console_and_the_others_alone(signed_in: SignedIn) -> None:
+    browser = signed_in(OPERATOR)
+    over = Event()
+    before, most = resident(), 0
+
+    def watch() -> None:
+        nonlocal most
+        while not over.wait(0.02):
+            most = max(most, resident())
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        bad, good = started(browser, "hostile"), started(browser, "lincoln")
+        assert "Everything works." in words(browser, good)
+        said = words(browser, bad)
+    finally:
+        over.set()
+        watcher.join()
+    assert "far more values than a page of people" in said
+    assert "Not everything works yet." in said
+    assert most - before < MOST_GROWTH
+
+
+def test_a_test_that_is_ended_by_its_limit_says_so(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "roster_pipeline.console.connection_test_launcher.MODULE", "roster_pipeline_tests.console.greedy"
+    )
+    browser = signed_in(OPERATOR)
+    assert "more than a test may hold in memory" in words(browser, started(browser, "lincoln"))
+
+
+def test_a_test_that_dies_says_so(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roster_pipeline.console.connection_test_launcher.MODULE", "no.such.module")
+    browser = signed_in(OPERATOR)
+    said = words(browser, started(browser, "lincoln"))
+    assert "The test could not be finished." in said
+    assert "ended before it was done (exit code 1)" in said
+
+
+def test_a_test_has_a_longest_time(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
+    monkeypatch.setattr("roster_pipeline.console.connection_test_launcher.LONGEST", 0.01)
+    browser = signed_in(OPERATOR)
+    assert "was not done after" in words(browser, started(browser, "lincoln"))
+    with database.begin() as conn:
+        assert conn.scalar(text("select count(*) from trial where ended_at is null")) == 0
+
+
+def test_the_limit_leaves_room_for_what_a_pull_may_take() -> None:
+    assert connection_test_worker.MOST_MEMORY >= 1024**3

@@ -60,6 +60,7 @@ def save(
         )
         if standing is not None:
             tenants.save_test(conn, here, standing.items, standing.ended_at)
+            tenants.remember(conn, here.connection.id, standing.learned)
     if wanted.settings != before.settings or wanted.name != before.name:
         names += change_school(
             conn, key, who=who, settings=wanted.settings, name=wanted.name, seen=seen[0], before=before

@@ -19,13 +19,14 @@ from roster_pipeline.directory import audit, tenants, trials
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.secrets import seal
+from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.trials import Trial
 from roster_pipeline.evening.errors import explain
 from roster_pipeline.evening.testing import items_of
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.endpoint import Limits
+from roster_pipeline.settings import ConnectionSettings
 
 LIMITS = Limits(
     connect_seconds=10,
@@ -104,7 +105,24 @@ def begin(
         school_settings=wanted.settings,
         secret_sealed=seal(typed) if typed else stored.secret,
         typed=typed is not None,
+        learned=_learned_before(conn, school, settings, typed),
     )
+
+
+def _learned_before(
+    conn: Connection, school: SchoolRow, settings: ConnectionSettings, typed: str | None
+) -> dict[str, Any]:
+    """What is known of a server that was tried with exactly these values: as stored, or in an earlier trial."""
+    if typed is None and settings == school.connection.settings:
+        return school.connection.learned
+    for trial in trials.recent(conn, school.id):
+        if trial.settings == settings and _typed_in(trial) == typed and trial.learned:
+            return trial.learned
+    return {}
+
+
+def _typed_in(trial: Trial) -> str | None:
+    return unseal(trial.secret) if trial.typed and trial.secret else None
 
 
 def carry_out(database: Database, school_key: str, trial_id: str) -> None:
@@ -133,14 +151,13 @@ def carry_out(database: Database, school_key: str, trial_id: str) -> None:
 
 
 def _try(database: Database, school: SchoolRow, trial: Trial) -> None:
-    as_stored = trial.settings == school.connection.settings and not trial.typed
-    tried = replace(
-        school.connection,
-        settings=trial.settings,
-        secret=trial.secret,
-        learned=school.connection.learned if as_stored else {},
-    )
-    for item in items_of(tried, trial.school_settings, LIMITS):
+    tried = replace(school.connection, settings=trial.settings, secret=trial.secret, learned=trial.learned)
+
+    def keep(learned: Mapping[str, Any]) -> None:
+        with database.begin() as conn:
+            trials.learn(conn, trial.id, learned)
+
+    for item in items_of(tried, trial.school_settings, LIMITS, keep=keep):
         with database.begin() as conn:
             trials.add_item(conn, trial.id, asdict(item))
 
@@ -154,3 +171,4 @@ def _keep(conn: Connection, school_key: str, trial_id: str) -> None:
     same = trial.settings == school.connection.settings
     if same and trial.school_settings.school_id == school.settings.school_id and trial.items:
         tenants.save_test(conn, school, trial.items, trial.ended_at)
+        tenants.remember(conn, school.connection.id, trial.learned)

@@ -26,7 +26,7 @@ LOST_MINUTES = 30
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial. form: what was typed, without the secret. ended_at: None while it goes on."""
+    """One trial. form: what was typed, without the secret. learned: of the server. ended_at: None while it goes on."""
 
     id: str
     school_id: int
@@ -39,6 +39,7 @@ class Trial:
     connection_revision: int
     items: list[dict[str, Any]]
     problem: str | None
+    learned: dict[str, Any]
     started_at: datetime
     ended_at: datetime | None
 
@@ -59,8 +60,9 @@ def start(
     school_settings: SchoolSettings,
     secret_sealed: str | None,
     typed: bool,
+    learned: Mapping[str, Any] | None = None,
 ) -> str:
-    """Note a trial that begins now; gives its id. Old ones, with their secrets, go."""
+    """Note a trial that begins now; gives its id. Old ones, with their secrets, go. learned: by one like it."""
     conn.execute(delete(trial).where(trial.c.started_at < func.now() - _minutes(KEPT_MINUTES)))
     trial_id = str(uuid.uuid4())
     conn.execute(
@@ -73,6 +75,7 @@ def start(
             school_settings=school_settings.model_dump(mode="json"),
             secret=secret_sealed,
             typed=typed,
+            learned=dict(learned or {}),
             connection_revision=school.connection.revision,
         )
     )
@@ -83,6 +86,11 @@ def add_item(conn: Connection, trial_id: str, item: Mapping[str, Any]) -> None:
     """One more thing is known."""
     longer = trial.c["items"].op("||")(cast([dict(item)], JSONB))
     conn.execute(update(trial).where(trial.c.id == trial_id).values(items=longer))
+
+
+def learn(conn: Connection, trial_id: str, learned: Mapping[str, Any]) -> None:
+    """Keep what was learned of the server, for the next trial of the same values and for when they are saved."""
+    conn.execute(update(trial).where(trial.c.id == trial_id).values(learned=dict(learned)))
 
 
 def end(conn: Connection, trial_id: str, problem: str | None = None) -> None:

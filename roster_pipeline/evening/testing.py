@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,14 +24,25 @@ def check_connection(database: Database, school_key: str) -> list[dict[str, Any]
     """
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
-    plain = [asdict(item) for item in items_of(school.connection, school.settings)]
+    learned: dict[str, Any] = {}
+    plain = [asdict(item) for item in items_of(school.connection, school.settings, keep=learned.update)]
     with database.begin() as connection:
         tenants.save_test(connection, school, plain)
+        if tenants.get_school(connection, school_key).connection.revision == school.connection.revision:
+            tenants.remember(connection, school.connection.id, learned)
     return plain
 
 
-def items_of(connection: ConnectionRow, chosen: SchoolSettings, limits: Limits | None = None) -> Iterator[CheckItem]:
-    """Each item as soon as it is known; nothing is kept. limits: other bounds than those of a sync."""
+def items_of(
+    connection: ConnectionRow,
+    chosen: SchoolSettings,
+    limits: Limits | None = None,
+    keep: Callable[[Mapping[str, Any]], object] = dict,
+) -> Iterator[CheckItem]:
+    """Each item as soon as it is known; nothing is kept. limits: other bounds than those of a sync.
+
+    keep: gets what was learned of the server, at the end.
+    """
     if is_bundle(connection):
         source = source_of_connection(connection)
         yield from check_bundle(
@@ -52,3 +63,4 @@ def items_of(connection: ConnectionRow, chosen: SchoolSettings, limits: Limits |
             per_school=connection.settings.strategy == "per_school",
             include_orgs_below=chosen.include_orgs_below,
         )
+        keep(client.learned)

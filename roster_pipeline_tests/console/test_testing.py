@@ -102,6 +102,33 @@ def test_a_wrong_secret_is_red_with_its_remedy_and_the_right_one_is_saved_with_i
     assert state(database) is LastTest.GREEN
 
 
+def test_what_a_test_learned_is_kept_for_the_next_one_and_for_the_sync(
+    signed_in: SignedIn, database: Database, sis: Served
+) -> None:
+    browser = signed_in(OWNER)
+
+    def looks() -> int:
+        return sum(1 for entry in sis.sis.log.entries if entry.status == 401)
+
+    def known() -> dict[str, object]:
+        with database.begin() as conn:
+            return tenants.get_connection(conn, "sis").learned
+
+    tried(browser, opened(browser))
+    assert known()["version"] == "1.2", "of what is stored"
+    sis.sis.log.clear()
+    tried(browser, opened(browser))
+    assert looks() == 0, "nothing is found out twice"
+    typed = changed(opened(browser), connection__page_size="77", secret=SECRET)
+    tried(browser, typed)
+    sis.sis.log.clear()
+    tried(browser, typed)
+    assert looks() == 0, "of what was typed as well"
+    assert browser.send_form(PAGE, typed).is_redirect
+    assert known()["version"] == "1.2"
+    assert SECRET not in str(known())
+
+
 def test_a_test_of_other_values_does_not_count(signed_in: SignedIn, database: Database) -> None:
     browser = signed_in(OWNER)
     fields = opened(browser)

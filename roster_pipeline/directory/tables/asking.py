@@ -29,6 +29,7 @@ trial = Table(
     flag("typed", comment="the secret was typed into the form, and is not the stored one"),
     number("connection_revision"),
     Column("items", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    mapping("learned", comment="what the server taught us: version, form of the sign-in, ...; no secret"),
     words("problem", optional=True),
     now("started_at"),
     moment("ended_at"),

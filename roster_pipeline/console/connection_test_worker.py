@@ -6,6 +6,7 @@ machine without memory ends. What is to be tested stands in the test's row, and 
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from roster_pipeline.desk.trying import carry_out
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import prepare_environment
+from roster_pipeline.embedded import DATABASE_URL
 
 MOST_MEMORY = 1024 * 1024 * 1024
 """Bytes of memory that a test may have. A pull of ours stays under it whatever is sent: this is the second wall."""
@@ -27,7 +28,7 @@ def main(school_key: str, trial_id: str) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, "ascii")
-    carry_out(Database(prepare_environment().roster), school_key, trial_id)
+    carry_out(Database(os.environ[DATABASE_URL]), school_key, trial_id)
     return 0
 
 

@@ -11,7 +11,7 @@ from roster_pipeline.console.connection_test_worker import MOST_MEMORY, main
 from roster_pipeline.oneroster import CheckItem
 
 
-def items(*_: Any) -> Iterator[CheckItem]:
+def items(*_: Any, **__: Any) -> Iterator[CheckItem]:
     """Takes twice the limit before it gives anything."""
     yield CheckItem("Memory", True, str(len(bytearray(2 * MOST_MEMORY))))
 

@@ -99,7 +99,8 @@ def test_a_hostile_sis_leaves_the_console_and_the_others_alone(signed_in: Signed
     watcher.start()
     try:
         bad, good = started(browser, "hostile"), started(browser, "lincoln")
-        assert "Everything works." in words(browser, good)
+        said_of_good = words(browser, good)
+        assert "Everything works." in said_of_good, said_of_good
         said = words(browser, bad)
     finally:
         over.set()

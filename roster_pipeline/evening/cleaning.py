@@ -75,8 +75,11 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
 
 
 def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
-    """The quality results. A suite that cannot be read fails nobody's night: it is a result, and holds archivals."""
+    """The quality results. An unreadable suite or a library that cannot be loaded is a result, and holds archivals.
+
+    It fails no night: new people still come in.
+    """
     try:
         return run_suite(installed_suite(), roster, rejected, settings)
-    except QualitySuiteError:
+    except (QualitySuiteError, ImportError):
         return not_tested()

@@ -125,22 +125,24 @@ def evaluate(suite: Suite, frame: pd.DataFrame, role_codes: Ints, roles: int) ->
         metrics, _ = graph.resolve(runtime_configuration=_ASK, show_progress_bars=False)
     except Exception:  # its text may hold values; each rule says for itself that it was not evaluated
         metrics = {}
-    return [None if one is None else _outcome(one, metrics, role_codes, roles) for one in prepared]
+    return [_tried(one, metrics, role_codes, roles) for one in prepared]
 
 
-def _outcome(one: _Prepared, metrics: dict[Any, Any], role_codes: Ints, roles: int) -> Outcome | None:
+def _tried(one: _Prepared | None, metrics: dict[Any, Any], role_codes: Ints, roles: int) -> Outcome | None:
+    try:
+        return None if one is None else _outcome(one, metrics, role_codes, roles)
+    except Exception:  # as above: a metric that is missing, or of another kind than expected
+        return None
+
+
+def _outcome(one: _Prepared, metrics: dict[Any, Any], role_codes: Ints, roles: int) -> Outcome:
     if one.condition is not None:
-        if one.condition not in metrics:
-            return None
         fails: pd.Series[bool] = metrics[one.condition][0]
         codes = role_codes[fails.index.to_numpy()]
         tested = np.bincount(codes, minlength=roles)
         failed = np.bincount(codes[fails.to_numpy(dtype=bool)], minlength=roles)
         return Outcome(not failed.any(), tested, failed)
-    try:
-        result = one.expectation.metrics_validate(metrics=metrics, runtime_configuration=dict(_ASK))
-    except Exception:  # as above
-        return None
+    result = one.expectation.metrics_validate(metrics=metrics, runtime_configuration=dict(_ASK))
     return Outcome(bool(result.success))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,20 @@ def test_a_library_that_crashes_holds_archivals_and_fails_no_night(town: Town, m
     assert town.active() == there
     assert [one["guard"] for one in held(town)["student", "archive"].findings] == ["no_quality"]
     assert not any(checks(town)[name] for name in ("required_fields", "emails", "usable_records"))
+
+
+def test_a_library_that_cannot_be_loaded_holds_archivals_and_fails_no_night(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.add_school()
+    town.evening()
+    there = town.active()
+    leave(town, "student", 1)
+    monkeypatch.setitem(sys.modules, "roster_pipeline.roster.expectations", None)
+    town.evening()
+    assert not town.problems
+    assert town.active() == there
+    assert [one["guard"] for one in held(town)["student", "archive"].findings] == ["no_quality"]
 
 
 @pytest.mark.parametrize(

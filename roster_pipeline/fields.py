@@ -26,5 +26,17 @@ CONTACT_FIELDS = (
     "contact_relationship",
     "contact_email",
     "contact_phone",
+    "contact_flags",
 )
-"""The primary contact in roster rows and plan changes; the table `contact` holds the same without the prefix."""
+"""The primary contact in roster rows and plan changes; the table `contact` holds the same without the prefix.
+
+`contact_flags` is a JSON object of texts: what the SIS says of the contact, for the keys that the connection keeps.
+"""
+
+MORE_CONTACTS = "more_contacts"
+"""The contacts behind the primary one, in order: a JSON list with a list per contact, its values in the order of
+`CONTACT_FIELDS`. Equal contacts are equal texts. In a roster, a list of one id alone is a contact that was not
+delivered: not known, which is not the same as none."""
+
+STUDENT_CONTACTS = (*CONTACT_FIELDS, MORE_CONTACTS)
+"""All that a roster row, a plan row and a membership hold of contacts."""

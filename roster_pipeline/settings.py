@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from roster_pipeline.contact_rule import checked_field, checked_rule
+
 KEY_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -92,6 +94,8 @@ def display_name(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 EmailAddress = Annotated[str, AfterValidator(_email)]
+ContactRule = Annotated[str, AfterValidator(checked_rule)]
+ContactField = Annotated[str, AfterValidator(checked_field)]
 
 
 class _Settings(BaseModel):
@@ -114,6 +118,10 @@ class ConnectionSettings(_Settings):
     student_number_from: str = "identifier"
     staff_number_from: str = "identifier"
     primary_contact_from: str | None = None
+    contact_rules: list[ContactRule] = []
+    """Whom nobody may call (`contact_rule.parts`). A value that no rule of its field knows excludes as well."""
+    contact_relationship_from: ContactField | None = None
+    contact_flags: list[ContactField] = []
     disabled_means_gone: bool = False
     allow_private_addresses: bool = False
     strategy: Literal["auto", "whole", "per_school"] = "auto"
@@ -219,6 +227,8 @@ class SchoolSettings(_Settings):
     staff: RoleSettings = RoleSettings()
     admins: RoleSettings = RoleSettings()
     primary_contacts: bool = False
+    contacts_most: int = Field(default=1, ge=1, le=5)
+    """So many contacts of a student are kept, the primary one included."""
     preferred_names: bool = False
     role_map: dict[str, Literal["student", "teacher", "staff", "admin", "contact"]] = {}
     report_to: list[EmailAddress] = []
@@ -258,6 +268,11 @@ class SchoolSettings(_Settings):
     def roles_by_source(self) -> dict[str, str]:
         """OneRoster role (lower-case) to group, with the school's own mapping on top."""
         return DEFAULT_ROLE_MAP | {source.lower(): group for source, group in self.role_map.items()}
+
+    @property
+    def contact_roles(self) -> tuple[str, ...]:
+        """The OneRoster roles (lower-case) that make somebody a contact."""
+        return tuple(source for source, group in self.roles_by_source.items() if group == CONTACT)
 
     @property
     def zone(self) -> ZoneInfo:

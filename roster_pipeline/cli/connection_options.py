@@ -36,6 +36,29 @@ CONNECTION_OPTIONS = (
         "metadata:KEY",
     ),
     SettingOption(
+        "--contact-rule",
+        ("contact_rules",),
+        list[str],
+        "Which contacts may be called: FIELD=VALUES, or which may not: FIELD!=VALUES. FIELD is role, relationship, "
+        'metadata:KEY or agents:KEY. Other values exclude as well. Repeat for more; replaces the list, "" empties it.',
+        "FIELD=VALUES",
+    ),
+    SettingOption(
+        "--contact-relationship-from",
+        ("contact_relationship_from",),
+        str,
+        "Where the SIS says what a contact is to the student: metadata:KEY or agents:KEY. Default: the role.",
+        "SOURCE",
+    ),
+    SettingOption(
+        "--contact-flag",
+        ("contact_flags",),
+        list[str],
+        "What is kept of a contact besides, for applications: metadata:KEY or agents:KEY. Repeat for more; replaces "
+        'the list, "" empties it.',
+        "SOURCE",
+    ),
+    SettingOption(
         "--disabled-means-gone/--disabled-is-a-field",
         ("disabled_means_gone",),
         bool,

@@ -1,6 +1,7 @@
 """Settings as options: one table of options serves `add` and `set` alike, and a test holds it against the settings.
 
-An option that is not given changes nothing. An empty text takes a value away where a setting may be empty.
+An option that is not given changes nothing. An empty text takes a value away where a setting may be empty, and all
+entries of a list. An option for a list may be repeated; it replaces the list.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ def merged(settings: Mapping[str, Any], options: Sequence[SettingOption], chosen
     }
     for option in options:
         value = chosen.get(option.name)
-        if value is None or not option.path:
+        if value is None or value == [] or not option.path:
             continue
         place = result
         for step in option.path[:-1]:
             place = place.setdefault(step, {})
-        place[option.path[-1]] = None if value == "" else value
+        place[option.path[-1]] = None if value == "" else [] if value == [""] else value
     return result

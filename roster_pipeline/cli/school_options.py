@@ -76,6 +76,12 @@ SCHOOL_OPTIONS = (
         "Include Primary Parent Contact Info: one primary contact per student. Default: no.",
     ),
     SettingOption(
+        "--contacts-most",
+        ("contacts_most",),
+        int,
+        "How many contacts of a student are kept in order, the primary one included: 1 to 5. Default: 1.",
+    ),
+    SettingOption(
         "--report-to",
         ("report_to",),
         list[str],

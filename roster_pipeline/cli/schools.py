@@ -160,12 +160,4 @@ def _settings(plain: dict[str, Any], chosen: dict[str, Any]) -> SchoolSettings:
     from roster_pipeline.cli.pairs import with_pairs
     from roster_pipeline.settings import SchoolSettings
 
-    return SchoolSettings.model_validate(with_pairs(merged(plain, SCHOOL_OPTIONS, _lists(chosen)), chosen))
-
-
-def _lists(chosen: dict[str, Any]) -> dict[str, Any]:
-    """An option that may be repeated and was not given is left alone; one given empty empties its list."""
-    plain = {name: value for name, value in chosen.items() if value != []}
-    if plain.get("report_to") == [""]:
-        plain["report_to"] = []
-    return plain
+    return SchoolSettings.model_validate(with_pairs(merged(plain, SCHOOL_OPTIONS, chosen), chosen))

@@ -20,8 +20,9 @@ ON = "on"
 CONNECTION, SCHOOL = "connection", "school"
 ROLES = ("students", "teachers", "staff", "admins")
 SWITCHES = tuple(RoleSettings.model_fields)
-LINES = ("report_to", "role_map")
+LINES = ("report_to", "role_map", "contact_rules", "contact_flags")
 """Settings that are written one a line."""
+CONTACT_LINES = ("contact_rules", "contact_flags")
 EMPTY_WINDOWS = 2
 MOST_WINDOWS = 20
 SHARES = frozenset(name for name, field in Guards.model_fields.items() if field.annotation is float)
@@ -43,6 +44,9 @@ def shown(settings: BaseModel, prefix: str) -> Values:
     for name, value in settings.model_dump(mode="json").items():
         if name not in NESTED and name not in LINES:
             values[name_of(prefix, name)] = _text(value)
+    if isinstance(settings, ConnectionSettings):
+        for name in CONTACT_LINES:
+            values[name_of(prefix, name)] = "\n".join(getattr(settings, name))
     if isinstance(settings, SchoolSettings):
         values[name_of(prefix, "sync_time")] = f"{settings.sync_time:%H:%M}"
         values[name_of(prefix, "report_to")] = "\n".join(settings.report_to)
@@ -83,6 +87,8 @@ def plain_connection(values: Values, stored: Mapping[str, Any]) -> dict[str, Any
         typed = values.get(name_of(CONNECTION, name))
         if name in CHECKS[CONNECTION]:
             plain[name] = typed == ON
+        elif name in CONTACT_LINES and typed is not None:
+            plain[name] = [line.strip() for line in typed.split("\n") if line.strip()]
         elif typed is not None:
             optional = field.default is None
             plain[name] = None if optional and not typed.strip() else typed.strip()
@@ -169,7 +175,7 @@ def _words(error: ErrorDetails) -> str:
     share = place[-1] in SHARES or place[-1] == "mostly"
     if share:
         return "Write a percentage from 0 to 100."
-    line = f"Line {int(place[1]) + 1}: " if place[0] == "report_to" and len(place) > 1 else ""
+    line = f"Line {int(place[1]) + 1}: " if place[0] in ("report_to", *CONTACT_LINES) and len(place) > 1 else ""
     if kind == "value_error":
         message = error["msg"].removeprefix("Value error, ")
         return line + message[:1].upper() + message[1:] + "."

@@ -30,6 +30,7 @@ class Brief:
     actions: (role, action, guard, reason, rows, rows applied by this sync). verdict: role, action, guard, verdict,
     rows, findings.
     quality: the columns of `quality_result`. rejected: collection, field, rule, severity, rows.
+    contact_flags: what was counted of the snapshot's contacts.
     previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
     claimed: people of this school whom another connection also delivers, when the report was written first.
     undone: of a rollback, role to what was undone (or `moved`) to people. linked: of a relink, the people it linked;
@@ -52,6 +53,7 @@ class Brief:
     rejected: list[dict[str, Any]]
     snapshot: dict[str, Any] | None
     roles: dict[str, int]
+    contact_flags: dict[str, int]
     previous: tuple[datetime, dict[str, int]] | None
     undone: dict[str, dict[str, int]]
     linked: int
@@ -119,6 +121,7 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         rejected=_rejected(connection, snapshot_id),
         snapshot=dict(shot) if shot else None,
         roles=dict(shot["counts"].get("roles", {})) if shot else {},
+        contact_flags=dict(shot["counts"].get("flags", {})) if shot else {},
         previous=(before.at, dict(before.counts.get("roles", {}))) if before and shot else None,
         undone=dict(head.counts) if head.kind == "rollback" else {},
         linked=sum(of.get("link", 0) for of in head.counts.values()) if relink else 0,

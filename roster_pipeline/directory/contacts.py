@@ -6,7 +6,9 @@ from sqlalchemy import Connection, text
 
 DROP = """
 delete from contact c using sync y, school s, verdict v
-where y.id = :sync and s.id = y.school_id and s.settings ->> 'primary_contacts' = 'false'
+where y.id = :sync and s.id = y.school_id
+  and c.place > case when s.settings ->> 'primary_contacts' = 'false' then 0
+                     else coalesce((s.settings ->> 'contacts_most')::int, 1) end
   and v.plan_id = y.plan_id and v.role = 'student' and v.action = 'update'
   and v.guard = '' and v.sync_id = y.id
   and c.district_id = y.district_id and c.school_id = y.school_id
@@ -16,7 +18,7 @@ where y.id = :sync and s.id = y.school_id and s.settings ->> 'primary_contacts' 
 
 
 def drop_unwanted(conn: Connection, sync_id: int) -> int:
-    """Remove the contacts that a school switched off and its sync left: of students who are archived, or absent.
+    """Remove the contacts that a school wants no more and its sync left: of students who are archived, or absent.
 
     In the transaction of that sync, so that a rollback brings them back. Who is excluded keeps theirs.
     """

@@ -28,6 +28,8 @@ SCRUB = (
     "delete from membership where district_id = :district and person_id = :person",
     "delete from link where district_id = :district and person_id = :person",
     "delete from apart where district_id = :district and person_id = :person",
+    f"delete from excluded_contact e using snapshot s, {THEIRS} "  # noqa: S608
+    "where s.id = e.snapshot_id and s.connection_id = theirs.connection_id and e.student_id = theirs.sourced_id",
     f"delete from apart a using {THEIRS} "  # noqa: S608
     "where a.connection_id = theirs.connection_id and a.sourced_id = theirs.sourced_id",
     "delete from person where district_id = :district and id = :person",

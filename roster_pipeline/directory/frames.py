@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory.copying import Kind, read_frame
 from roster_pipeline.directory.locks import lock_district_for_reading
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 CANDIDATES = """
 create temporary table candidate on commit drop as
@@ -67,8 +67,18 @@ MEMBERS: dict[str, Kind] = {
     "managed": "bool",
     "absent_syncs": "int",
     "revision": "int",
-    **dict.fromkeys(CONTACT_FIELDS, "text"),
+    **dict.fromkeys(STUDENT_CONTACTS, "text"),
 }
+
+SEVERAL_CONTACTS = """
+select exists (select from contact where district_id = :district and school_id = :school and place > 1)
+"""
+_MORE_CONTACTS = (
+    f"select jsonb_agg(jsonb_build_array({', '.join(name.removeprefix('contact_') for name in CONTACT_FIELDS)}) "  # noqa: S608
+    "order by place)::text as contacts from contact where district_id = m.district_id and school_id = m.school_id "
+    "and person_id = m.person_id and place > 1"
+)
+"""MORE_CONTACTS of one member. Most schools keep one contact a student: they are not asked for more."""
 
 
 _CONNECTIONS = """
@@ -136,7 +146,8 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     apart = read_frame(conn, _apart(), APART, district=school.district_id, connection=school.connection.id)
-    members = read_frame(conn, _members(), MEMBERS, district=school.district_id, school=school.id)
+    several = bool(conn.scalar(text(SEVERAL_CONTACTS), given))
+    members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
     elsewhere = {"district": school.district_id, "connection": school.connection.id}
     affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **elsewhere)
@@ -179,12 +190,13 @@ def _apart() -> str:
     )
 
 
-def _members() -> str:
-    own = ", ".join(f"m.{name}" for name in MEMBERS if name not in CONTACT_FIELDS)
+def _members(several: bool) -> str:
+    own = ", ".join(f"m.{name}" for name in MEMBERS if name not in STUDENT_CONTACTS)
     contact = ", ".join(f"c.{name.removeprefix('contact_')}" for name in CONTACT_FIELDS)
+    more = _MORE_CONTACTS if several else "select null::text as contacts"
     return (
-        f"select {own}, {contact} from membership m left join lateral ("  # noqa: S608
+        f"select {own}, {contact}, e.contacts from membership m left join lateral ("  # noqa: S608
         "select * from contact where district_id = m.district_id and school_id = m.school_id "
-        "and person_id = m.person_id offset 0) c on true "
+        f"and person_id = m.person_id and place = 1 offset 0) c on true left join lateral ({more}) e on true "
         "where m.district_id = {district} and m.school_id = {school} order by m.person_id"
     )

@@ -20,7 +20,7 @@ select m.person_id, {", ".join(f"p.{name}" for name in PERSON_FIELDS)}, p.number
 from membership m
 join person p on p.id = m.person_id and p.district_id = m.district_id
 left join contact c
-    on c.district_id = m.district_id and c.school_id = m.school_id and c.person_id = m.person_id
+    on c.district_id = m.district_id and c.school_id = m.school_id and c.person_id = m.person_id and c.place = 1
 where m.district_id = :district and m.school_id = :school
   and m.status = coalesce(cast(:status as text), m.status) and m.role = coalesce(cast(:role as text), m.role)
 order by p.family_name, p.given_name, p.id limit :limit
@@ -128,8 +128,8 @@ def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
             "where a.district_id = :district and a.person_id = :person order by c.key, a.sourced_id"
         ),
         contacts=rows(
-            "select s.key as school, c.given_name, c.family_name, c.relationship, c.email, c.phone from contact c "
-            "join school s on s.id = c.school_id "
-            "where c.district_id = :district and c.person_id = :person order by s.key"
+            "select s.key as school, c.place, c.given_name, c.family_name, c.relationship, c.email, c.phone, c.flags "
+            "from contact c join school s on s.id = c.school_id "
+            "where c.district_id = :district and c.person_id = :person order by s.key, c.place"
         ),
     )

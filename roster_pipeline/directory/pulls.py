@@ -12,7 +12,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, cast, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.copying import array_literal, copy_lines, escaped, json_bytes
 from roster_pipeline.directory.database import Database
@@ -129,6 +130,28 @@ def finish(
             pull.c.id.not_in(standing.correlate(None)),
         )
     )
+
+
+METADATA_KEYS = """
+select coalesce(jsonb_agg(distinct k.key), '[]') from pulled_user u
+cross join lateral jsonb_object_keys(u.payload -> 'metadata') k(key)
+where u.pull_id = :pull and (k.key like 'agents:%' or exists (
+    select from jsonb_array_elements(u.payload -> 'roles') r where lower(r ->> 'role') = any(:roles)))
+"""
+
+
+def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple[str, set[str]]:
+    """The scope of a pull, and the metadata keys that its people with one of these roles (lower-case) have.
+
+    Worked out once per pull and kept with its proof, for a district reads its records for a second or two.
+    """
+    found = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).one()
+    keys = found.proof.get("contact_keys")
+    if keys is None:
+        keys = conn.scalar(text(METADATA_KEYS), {"pull": pull_id, "roles": list(roles)})
+        more = cast({"contact_keys": keys}, JSONB)
+        conn.execute(pull.update().where(pull.c.id == pull_id).values(proof=pull.c.proof.op("||")(more)))
+    return str(found.scope), set(keys)
 
 
 def snapshots_of(conn: Connection, pull_id: int) -> list[int]:

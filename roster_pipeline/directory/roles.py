@@ -25,7 +25,7 @@ from roster_pipeline.settings import Role
 
 LOGIN = re.compile(r"[a-z][a-z0-9_]{0,50}")
 APPEND_ONLY = ("change_log", "audit")
-FIELDS = frozenset({*PERSON_FIELDS, "number_kind", "relationship"})
+FIELDS = frozenset({*PERSON_FIELDS, "number_kind", "relationship", "flags"})
 """What an application can be given, of people and of contacts; what is not given is null in its views."""
 MAINTAIN_SINCE = 170_000
 """PostgreSQL 17: the right to gather statistics of a table without owning it."""

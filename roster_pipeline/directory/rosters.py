@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from roster_pipeline.directory.copying import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import (
     cleaned_roster,
+    excluded_contact,
     quality_result,
     rejected_record,
     snapshot,
@@ -32,18 +33,34 @@ _QUALITY: dict[str, Kind] = {
     "tested": "int",
     "failed": "int",
 }
+_EXCLUDED: dict[str, Kind] = {"sourced_id": "text", "student_id": "text"}
 _REJECTED: dict[str, Kind] = dict.fromkeys(("collection", "sourced_id", "field", "rule", "severity", "role"), "text")
 
 
-def write(conn: Connection, snapshot_id: int, roster: pd.DataFrame, rejected: pd.DataFrame) -> None:
+def write(
+    conn: Connection,
+    snapshot_id: int,
+    roster: pd.DataFrame,
+    rejected: pd.DataFrame,
+    excluded: pd.DataFrame | None = None,
+) -> None:
     """Write a snapshot's roster and rejections, in the place of what an earlier run wrote.
 
     roster: the columns of `cleaned_roster`, one row per record. rejected: collection, sourced_id, field, rule,
-    severity, role.
+    severity, role. excluded: sourced_id and student_id of contacts that nobody may call.
     """
-    for table, frame in ((cleaned_roster, roster), (rejected_record, rejected)):
+    written = ((cleaned_roster, roster), (rejected_record, rejected), (excluded_contact, excluded))
+    for table, frame in written:
         conn.execute(delete(table).where(table.c.snapshot_id == snapshot_id))
-        copy_frame(conn, table, frame, {"snapshot_id": snapshot_id})
+        if frame is not None and len(frame):
+            copy_frame(conn, table, frame, {"snapshot_id": snapshot_id})
+
+
+def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:
+    """sourced_id of the contacts that nobody may call; student_id where that goes for one student alone."""
+    return read_frame(
+        conn, _query("excluded_contact", _EXCLUDED, "sourced_id, student_id"), _EXCLUDED, snapshot=snapshot_id
+    )
 
 
 def load(conn: Connection, snapshot_id: int) -> tuple[pd.DataFrame, pd.DataFrame]:

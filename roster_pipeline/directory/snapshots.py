@@ -82,10 +82,15 @@ with student as (
     cross join lateral (
         select ctid from pulled_user where pull_id + 0 = :pull and agents @> array[s.sourced_id] offset 0
     ) u
+    union
+    select u.ctid from contact c
+    cross join lateral (select ctid from pulled_user where pull_id = :pull and sourced_id = c.sourced_id offset 0) u
+    where :stored and c.district_id = :district and c.school_id = :school
 )
 insert into raw_contact select :snapshot, u.sourced_id, u.payload from found join pulled_user u on u.ctid = found.place
 """
-"""Whom students name as their agents, and who names a student: some servers fill one side only.
+"""Whom students name as their agents, and who names a student: some servers fill one side only. And, where contact
+rules exclude some, the contacts that are stored: of students who left, or whose link to them was cut.
 
 `+ 0` keeps an index that is no help out of a search: it would read the whole pull for each student.
 """
@@ -118,7 +123,7 @@ where pull_id = :pull and (sourced_id = :given or payload ->> 'identifier' = :gi
 order by sourced_id <> :given limit 2
 """
 
-PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness")
+PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness", "excluded_contact")
 OLD = """
 with good as (
     select snapshot_id from sync where school_id = :school and kind = 'sync' and snapshot_id is not null
@@ -205,6 +210,7 @@ def take(
         "district": school.district_id,
         "school": school.id,
         "connection": school.connection.id,
+        "stored": bool(school.connection.settings.contact_rules),
     }
     conn.execute(text(SEARCHABLE))
     counts = {

@@ -8,7 +8,8 @@ of `changes`, a JSON object {field: [from, to]}, so a plan row is never taken ap
 
 from __future__ import annotations
 
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS
+from roster_pipeline.settings import CONTACT
 
 _BOOLEANS = ("enabled",)
 
@@ -41,7 +42,8 @@ select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.n
        r.person_revision, r.membership_revision,
        r.person_id is not null and {_any_of(PERSON_FIELDS)} as of_person,
        {_any_of(MEMBERSHIP_FIELDS)} as of_membership,
-       {_any_of(CONTACT_FIELDS)} as of_contact
+       r.role <> '{CONTACT}' and {_any_of(CONTACT_FIELDS)} as of_contact,
+       r.role <> '{CONTACT}' and r.changes ? '{MORE_CONTACTS}' as of_more
 from plan_row r
 where r.plan_id = :plan
   and (r.role, r.action, r.guard) in (
@@ -91,7 +93,7 @@ cross join lateral (
     where district_id = :district and school_id = :school and person_id = r.person_id
     offset 0
 ) m
-where r.plan_id = :plan and (r.absent_syncs <> m.absent_syncs or not m.managed)
+where r.plan_id = :plan and r.role <> 'contact' and (r.absent_syncs <> m.absent_syncs or not m.managed)
 """
 """Members whose count of absences changes, and those entered by hand whom the SIS turns out to know.
 
@@ -101,18 +103,19 @@ The lateral look-up keeps plan_row outside: no statistics know tonight's plan, a
 STALE_PEOPLE = """
 select exists (
     select from applying a left join person p on p.id = a.person_id and p.district_id = :district
-    where not a.fresh and (p.id is null or p.revision <> a.person_revision)
+    where not a.fresh and a.role <> 'contact' and (p.id is null or p.revision <> a.person_revision)
 ) or exists (
     select from applying a
     left join membership m
         on m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
-    where not a.fresh and case a.action
+    where not a.fresh and a.role <> 'contact' and case a.action
         when 'create' then m.person_id is not null
         else m.person_id is null or m.revision <> a.membership_revision
              or (m.status = 'active') <> (a.action in ('update', 'archive'))
     end
 )
 """
+"""Rows that remove a contact hold whatever changed since: nobody may call that contact."""
 STALE_LINKS = """
 select exists (
     select from linking n
@@ -224,7 +227,8 @@ _CONTACT = f"""
 with wanted as (
     select a.person_id, {", ".join(f"{_changed(field, f'c.{own}')} as {own}" for field, own in _OWN.items())}
     from applying a
-    left join contact c on c.district_id = :district and c.school_id = :school and c.person_id = a.person_id
+    left join contact c
+        on c.district_id = :district and c.school_id = :school and c.person_id = a.person_id and c.place = 1
     where a.of_contact and a.action <> 'archive'
 )
 """
@@ -233,13 +237,32 @@ WRITE_CONTACTS = f"""{_CONTACT}
 insert into contact (district_id, school_id, person_id, {", ".join(_OWN.values())})
 select :district, :school, w.person_id, {", ".join(f"w.{own}" for own in _OWN.values())} from wanted w
 where not {_NO_CONTACT}
-on conflict (district_id, school_id, person_id) do update
+on conflict (district_id, school_id, person_id, place) do update
 set {", ".join(f"{own} = excluded.{own}" for own in _OWN.values())}, updated_at = now()
 """
 DELETE_CONTACTS = f"""{_CONTACT}
 delete from contact c using wanted w
 where {_NO_CONTACT} and c.district_id = :district and c.school_id = :school and c.person_id = w.person_id
+  and c.place = 1
 """
+DELETE_MORE_CONTACTS = """
+delete from contact c using applying a
+where a.of_more and a.action <> 'archive'
+  and c.district_id = :district and c.school_id = :school and c.person_id = a.person_id and c.place > 1
+"""
+INSERT_MORE_CONTACTS = f"""
+insert into contact (district_id, school_id, person_id, place, {", ".join(_OWN.values())})
+select :district, :school, a.person_id, e.place + 1, {", ".join(f"e.value ->> {at}" for at in range(len(_OWN)))}
+from applying a
+cross join lateral jsonb_array_elements((a.changes -> '{MORE_CONTACTS}' ->> 1)::jsonb) with ordinality e(value, place)
+where a.of_more and a.action <> 'archive'
+"""
+REMOVE_EXCLUDED_CONTACTS = """
+delete from contact c using applying a
+where a.role = 'contact' and c.district_id = :district and c.school_id = :school and c.person_id = a.person_id
+  and c.sourced_id = any(a.sourced_ids)
+"""
+"""First of all that is done to contacts: a row that chooses another one was planned as if these were gone already."""
 
 STAGES = {
     "applying": STAGE,
@@ -259,8 +282,11 @@ CHANGES = (
     (ARCHIVE_MEMBERSHIPS, "applying", "action = 'archive'"),
     (MANAGE_MEMBERSHIPS, "counting", "joins"),
     (COUNT_ABSENCES, "counting", "absent_syncs is not null"),
+    (REMOVE_EXCLUDED_CONTACTS, "applying", "role = 'contact'"),
     (DELETE_CONTACTS, "applying", "of_contact"),
     (WRITE_CONTACTS, "applying", "of_contact"),
+    (DELETE_MORE_CONTACTS, "applying", "of_more"),
+    (INSERT_MORE_CONTACTS, "applying", "of_more"),
 )
 """Statement, and the staged rows it has work with: table and condition. People come before what points to them."""
 

@@ -21,21 +21,23 @@ CASTS = {
     "archived_at": "timestamptz",
     "managed": "boolean",
     "absent_syncs": "integer",
+    "place": "smallint",
 }
 """The log keeps texts."""
 KEPT = {
     "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),
     "link": ("home", "version", "confirmed", "home_by_hand"),
     "membership": (*MEMBERSHIP_FIELDS, "status", "archived_by", "archived_at", "managed", "absent_syncs"),
-    "contact": tuple(name.removeprefix("contact_") for name in CONTACT_FIELDS),
+    "contact": ("place", *(name.removeprefix("contact_") for name in CONTACT_FIELDS)),
 }
-ONCE_NOT_LOGGED = {"confirmed": "false", "home_by_hand": "false"}
+ONCE_NOT_LOGGED = {"confirmed": "false", "home_by_hand": "false", "place": "1"}
 """What older lines of the log leave out, and what it was then."""
 KEYS = {
     "person": "x.id = u.person_id and x.district_id = :district",
     "link": "x.connection_id = u.connection_id and x.sourced_id = u.sourced_id and x.district_id = :district",
     "membership": "x.district_id = :district and x.school_id = u.school_id and x.person_id = u.person_id",
-    "contact": "x.district_id = :district and x.school_id = u.school_id and x.person_id = u.person_id",
+    "contact": "x.district_id = :district and x.school_id = u.school_id and x.person_id = u.person_id "
+    "and x.place = u.place",
 }
 REVISED = ("person", "membership")
 
@@ -45,10 +47,11 @@ with net as (
     select entity, person_id, school_id,
            case entity when 'link' then coalesce(after, before) ->> 'connection_id' end::bigint as connection_id,
            case entity when 'link' then coalesce(after, before) ->> 'sourced_id' end as sourced_id,
+           case entity when 'contact' then coalesce(coalesce(after, before) ->> 'place', '1') end::smallint as place,
            (array_agg(before order by position))[1] as before,
            (array_agg(after order by position desc))[1] as after
     from change_log where sync_id = :sync and district_id = :district
-    group by 1, 2, 3, 4, 5
+    group by 1, 2, 3, 4, 5, 6
 )
 select *, case when before is null then 'remove' when after is null then 'remake' else 'set back' end as way,
        false as moved
@@ -89,8 +92,19 @@ where u.entity = 'link' and u.way = 'remake' and not u.moved and exists (
     select from apart a
     where a.connection_id = u.connection_id and a.sourced_id = u.sourced_id and a.person_id = u.person_id)
 """,
+    """
+update undoing u set moved = true
+where u.entity = 'contact' and u.way <> 'remove' and not u.moved and exists (
+    select from excluded_contact e
+    where e.snapshot_id = (select max(id) from snapshot s where s.school_id = u.school_id)
+      and e.sourced_id = u.before ->> 'sourced_id' and (e.student_id is null or exists (
+          select from link l join snapshot s on s.id = e.snapshot_id and s.connection_id = l.connection_id
+          where l.sourced_id = e.student_id and l.person_id = u.person_id)))
+""",
 )
-"""What is not there as the sync left it; and a link of a record that somebody said since is not that person."""
+"""What is not there as the sync left it; a link of a record that somebody said since is not that person; and a contact
+of whom the SIS said last that nobody may call them.
+"""
 _HOME_MOVES = "coalesce({0}.before ->> 'home', 'false') <> coalesce({0}.after ->> 'home', 'false')"
 _STAYS = "not exists (select from undoing o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
 _COMES = "exists (select from undoing o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
@@ -105,7 +119,7 @@ where u.entity = 'link' and o.entity = 'link' and o.person_id = u.person_id and 
 update undoing u set moved = true
 where u.entity = 'membership' and u.way = 'remove' and not u.moved and exists (
     select from contact c where c.district_id = :district and c.school_id = u.school_id and c.person_id = u.person_id
-      and {_STAYS.format("contact", "o.person_id = c.person_id and o.school_id = c.school_id")})
+      and {_STAYS.format("contact", "o.person_id = c.person_id and o.school_id = c.school_id and o.place = c.place")})
 """,
     f"""
 update undoing u set moved = true
@@ -210,7 +224,7 @@ select u.person_id, u.entity, s.key as school, u.way, u.moved,
            select b.key from jsonb_each(u.before) b
            where b.value is distinct from u.after -> b.key and b.key not in ('revision') order by b.key) end as fields
 from undoing u left join school s on s.id = u.school_id
-order by u.person_id, u.entity, s.key, u.sourced_id
+order by u.person_id, u.entity, s.key, u.sourced_id, u.place
 """
 COUNT = """
 with part as (

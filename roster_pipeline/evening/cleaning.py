@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
+from sqlalchemy import Connection
 
-from roster_pipeline.directory import rosters, snapshots, tenants
+from roster_pipeline.directory import pulls, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.collecting import seldom_collected
 from roster_pipeline.evening.errors import EveningError
 from roster_pipeline.roster.cleaning import CleaningContext, clean
+from roster_pipeline.roster.contact_rules import AGENTS, METADATA, contact_fields, stored_key, withheld_fields
 from roster_pipeline.roster.duplicates import not_among
 from roster_pipeline.roster.facts import people_by_role
 from roster_pipeline.roster.frames import frame_of
@@ -22,6 +25,9 @@ from roster_pipeline.roster.quality import not_tested, run_suite
 from roster_pipeline.roster.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.roster.roles import school_orgs
 from roster_pipeline.settings import SchoolSettings
+
+CONTACT_FIELDS_SEEN = "contact_fields"
+"""In what was learned of a connection: the fields of contact rules that some contact had once."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
         raw = snapshots.load(connection, snapshot_id)
         facts = snapshots.facts(connection, snapshot_id)
         orgs = snapshots.list_orgs(connection, facts["pull_id"])
+        withheld = _withheld(connection, school, facts["pull_id"])
     sourced_id, settings = str(facts["school_sourced_id"]), school.settings
     context = CleaningContext(
         school_id=sourced_id,
@@ -53,13 +60,14 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
         connection=school.connection.settings,
         today=datetime.now(settings.zone).date(),
         orgs=school_orgs(orgs, sourced_id, include_below=settings.include_orgs_below),
+        withheld=withheld,
     )
     cleaned = clean(frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, door=raw.rejected)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
     with database.begin() as connection:
-        rosters.write(connection, snapshot_id, cleaned.roster, rejected)
+        rosters.write(connection, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts)
         rosters.write_quality(connection, snapshot_id, quality)
         rosters.set_counts(connection, snapshot_id, {"roles": by_role, "flags": cleaned.contact_flags})
     return CleanedCounts(
@@ -83,3 +91,19 @@ def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettin
         return run_suite(installed_suite(), roster, rejected, settings)
     except (QualitySuiteError, ImportError):
         return not_tested()
+
+
+def _withheld(connection: Connection, school: SchoolRow, pull_id: int | None) -> frozenset[str]:
+    """Fields of contact rules that no contact of the whole pull has tonight; and remember those that some have."""
+    chosen, own = school.connection.settings, school.connection
+    keys = {field: stored_key(field) for field in contact_fields(chosen) if field.startswith((METADATA, AGENTS))}
+    if not chosen.contact_rules or not keys or not school.settings.primary_contacts:
+        return frozenset()
+    roles = school.settings.contact_roles
+    scope, held = pulls.metadata_keys(connection, pull_id, roles) if pull_id is not None else ("", set())
+    delivered = {field for field, key in keys.items() if key in held}
+    memory = f"{CONTACT_FIELDS_SEEN} {scope}".strip()
+    known = set(own.learned.get(memory, ()))
+    if delivered - known:
+        tenants.remember(connection, own.id, {memory: sorted(known | delivered)})
+    return withheld_fields(chosen, delivered, known)

@@ -9,8 +9,7 @@ from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.oneroster import Client, Endpoint
 from roster_pipeline.oneroster.bundle import BundleSource, is_bundle_url, source_of
 from roster_pipeline.oneroster.endpoint import Limits
-
-METADATA_PREFIX = "metadata:"
+from roster_pipeline.roster.contact_rules import AGENTS, METADATA, contact_fields, stored_key
 
 
 def endpoint_of(connection: ConnectionRow) -> Endpoint:
@@ -57,8 +56,10 @@ def _secret(connection: ConnectionRow) -> str:
 def _metadata_keys(connection: ConnectionRow) -> tuple[str, ...]:
     """Members of a user's metadata that some setting reads; the rest is dropped at the door."""
     chosen = connection.settings
-    sources = (chosen.student_number_from, chosen.staff_number_from, chosen.primary_contact_from or "")
-    return tuple(sorted({source.removeprefix(METADATA_PREFIX) for source in sources if METADATA_PREFIX in source}))
+    numbers = (chosen.student_number_from, chosen.staff_number_from, chosen.primary_contact_from or "")
+    sources = (*numbers, *contact_fields(chosen))
+    kept = {stored_key(source) for source in sources if source.startswith((METADATA, AGENTS))}
+    return tuple(sorted(kept))
 
 
 def client_of(connection: ConnectionRow, limits: Limits | None = None) -> Client:

@@ -63,6 +63,7 @@ def plan_snapshot(
         first_sync = not ledger.has_synced(connection, school.id)
         answers = plans.load_witnesses(connection, snapshot_id)
         quality = rosters.load_quality(connection, snapshot_id)
+        excluded = rosters.load_excluded(connection, snapshot_id)
     snapshot = snapshot_facts(facts)
     directory = DirectoryFrames(
         connection_id=school.connection.id,
@@ -73,7 +74,7 @@ def plan_snapshot(
         connections=loaded.connections,
         affiliations=loaded.affiliations,
     )
-    plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync)
+    plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
     served = True
     unlike = smaller(facts["proof"], good)
     if snapshot.complete and len(plan.absent):

@@ -22,6 +22,7 @@ from roster_pipeline.evening.source_age import snapshot_facts, wrong_with_age
 from roster_pipeline.report import (
     Comparison,
     ConnectionFacts,
+    ContactCounts,
     Finding,
     Held,
     LeftAlone,
@@ -36,7 +37,7 @@ from roster_pipeline.report import (
 from roster_pipeline.report import message_id as stable_message_id
 from roster_pipeline.report.delivery import FOLDER_SENDER, MAIL_FROM
 from roster_pipeline.roster.reasons import REASONS
-from roster_pipeline.settings import Role
+from roster_pipeline.settings import CONTACT, Role
 
 UI_ADDRESS = "ROSTER_UI_URL"
 """Where owners reach the Dagster UI; without it a mail carries no link to the run."""
@@ -142,6 +143,7 @@ def report_of(known: Brief) -> SyncReport:
         comparison=_comparison(known),
         found=_found(known),
         records=int(known.snapshot["counts"].get("raw_users", 0)) if known.snapshot else None,
+        contacts=_contacts(known),
     )
 
 
@@ -256,6 +258,16 @@ def _found(known: Brief) -> int | None:
     if known.kind != "sync" or known.snapshot is None:
         return None
     return sum(known.roles.get(role, 0) for role in known.settings.rostered)
+
+
+def _contacts(known: Brief) -> ContactCounts:
+    flags = known.contact_flags if known.kind == "sync" else {}
+    return ContactCounts(
+        excluded=flags.get("excluded", 0),
+        unknown=flags.get("unknown_values", 0),
+        removed=sum(line["applied"] for line in known.actions if line["role"] == CONTACT),
+        withheld=flags.get("fields_withheld", 0),
+    )
 
 
 def _comparison(known: Brief) -> Comparison | None:

@@ -31,6 +31,7 @@ from roster_pipeline.oneroster.errors import (
     TooLarge,
 )
 from roster_pipeline.oneroster.exchange import Exchange
+from roster_pipeline.oneroster.extensions import AGENTS
 from roster_pipeline.oneroster.outcomes import failure_of, transient
 from roster_pipeline.oneroster.reply import Reply
 from roster_pipeline.oneroster.usual_users import usual_users
@@ -236,7 +237,8 @@ class Collection:
     def _read(self, reply: Reply, ahead: bool) -> tuple[PageBody, int]:
         """The records, and the memory that they take. Large ones only one at a time, and only in their turn."""
         usual = None
-        if self.key == "users" and reply.status == 200:
+        of_agents = any(key.startswith(AGENTS) for key in self.exchange.endpoint.metadata_keys)
+        if self.key == "users" and reply.status == 200 and not of_agents:
             size = structs_size(reply.body)
             if ahead and size > MOST_AHEAD:
                 raise TooLargeAhead

@@ -74,6 +74,7 @@ def _page(one: Preset) -> str:
         ("Student number", _code(one.student_number_from)),
         ("Staff number", _code(one.staff_number_from)),
         ("Primary contact", _code(one.primary_contact_from)),
+        ("Contact rules", ", ".join(map(_code, one.contact_rules or ())) or UNKNOWN),
     ]
     lines = [f"# {one.display_name}", "", _MADE, "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts]

@@ -17,7 +17,7 @@ from roster_pipeline.oneroster.endpoint import SignInKind
 
 OTHER = "other"
 DATA = "presets.toml"
-_SETTINGS = ("page_size", "student_number_from", "staff_number_from", "primary_contact_from")
+_SETTINGS = ("page_size", "student_number_from", "staff_number_from", "primary_contact_from", "contact_rules")
 _PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b")
 
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=400)]
@@ -53,6 +53,7 @@ class Preset(_Data):
     student_number_from: str | None = None
     staff_number_from: str | None = None
     primary_contact_from: str | None = None
+    contact_rules: tuple[str, ...] | None = None
     client_id_at: Sentence | None = None
     client_secret_at: Sentence | None = None
     school_id_at: Sentence | None = None
@@ -75,7 +76,8 @@ class Preset(_Data):
         shapes = {"url": self.url, "token_url": self.token_url}
         chosen |= {setting: shape for setting, shape in shapes.items() if shape and not _PLACEHOLDER.search(shape)}
         known = {setting: getattr(self, setting) for setting in _SETTINGS}
-        return chosen | {setting: value for setting, value in known.items() if value is not None}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()}
+        return chosen | {setting: value for setting, value in plain.items() if value is not None}
 
 
 class UnknownPreset(LookupError):

@@ -8,11 +8,12 @@ error: rejected with its rule, so that nobody mistakes it for a person who has g
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 from roster_pipeline.oneroster.dates import Dates
+from roster_pipeline.oneroster.extensions import AGENTS, agent_members, wanted_members
 from roster_pipeline.oneroster.role_entries import Rejection, role_entries
 from roster_pipeline.oneroster.status_info import folded
 from roster_pipeline.oneroster.usual_users import ReadUser
@@ -93,11 +94,16 @@ def _no_collection() -> Iterator[None]:
 
 
 class UserReader:
-    """Normalises the users of one pull. metadata_keys: the members of `metadata` that are wanted."""
+    """Normalises the users of one pull.
+
+    metadata_keys: the members of `metadata` that are wanted; with `agents:` before them, members of the entries in
+    `agents`, which are kept under that key as an object of agent to value.
+    """
 
     def __init__(self, metadata_keys: Sequence[str] = (), dates: Dates | None = None) -> None:
         self.dates = dates or Dates()
-        self._metadata_keys = tuple(metadata_keys)
+        self._metadata_keys = tuple(key for key in metadata_keys if not key.startswith(AGENTS))
+        self._agent_keys = tuple(key for key in metadata_keys if key.startswith(AGENTS))
         self._known = set(_STANDARD)
 
     def page(self, records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -108,7 +114,7 @@ class UserReader:
             self.dates.learn(_dates_of([record for record in records if type(record) is not ReadUser]))
             for record in records:
                 if type(record) is ReadUser:
-                    record["metadata"] = self._metadata(record["metadata"]) if self._metadata_keys else {}
+                    record["metadata"] = wanted_members(record["metadata"], self._metadata_keys)
                     users.append(record)
                 elif (user := self.one(record, rejects)) is not None:
                     users.append(user)
@@ -152,7 +158,9 @@ class UserReader:
         user["agents"] = _agents(value, sourced_id, rejects) if value else []
         value = get("userIds")
         user["userIds"] = _user_ids(value, sourced_id, rejects) if value else []
-        user["metadata"] = self._metadata(get("metadata")) if self._metadata_keys else {}
+        user["metadata"] = wanted_members(get("metadata"), self._metadata_keys)
+        if self._agent_keys:
+            user["metadata"] |= agent_members(get("agents"), self._agent_keys)
         return user
 
     def _in_standard_names(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -168,18 +176,6 @@ class UserReader:
                 renamed = renamed or dict(record)
                 renamed[standard] = record[name]
         return renamed or record
-
-    def _metadata(self, metadata: Any) -> dict[str, Any]:
-        kept: dict[str, Any] = {}
-        for key in self._metadata_keys:
-            value = _at(metadata, key)
-            if isinstance(value, list):
-                value = [entry for entry in map(text, value) if isinstance(entry, str)]
-            elif value is not None and not isinstance(value, bool):
-                value = text(value)
-            if value is not None and value is not UNREADABLE:
-                kept[key] = value
-        return kept
 
 
 def reject(sourced_id: str | None, collection: str, field: str, rule: str, severity: str = "error") -> dict[str, Any]:
@@ -285,14 +281,3 @@ def _user_ids(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> lis
         elif identifier is not None:
             found.append({"type": kind, "identifier": identifier})
     return found
-
-
-def _at(metadata: Any, key: str) -> Any:
-    if not isinstance(metadata, Mapping):
-        return None
-    if key in metadata:
-        return metadata[key]
-    value: Any = metadata
-    for step in key.split("."):
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return value

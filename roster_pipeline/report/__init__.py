@@ -6,6 +6,7 @@
 from roster_pipeline.report.content import (
     Comparison,
     ConnectionFacts,
+    ContactCounts,
     FailureAlert,
     Finding,
     Held,
@@ -34,6 +35,7 @@ from roster_pipeline.report.render import render
 __all__ = [
     "Comparison",
     "ConnectionFacts",
+    "ContactCounts",
     "Delivery",
     "FailureAlert",
     "Finding",

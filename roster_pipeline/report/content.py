@@ -177,6 +177,18 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class ContactCounts:
+    """What the contact rules did. excluded: contacts of the SIS that are not used; unknown: those of them with a value
+    that no rule knows. removed: stored contacts that were removed. withheld: fields of rules that no contact has.
+    """
+
+    excluded: int = 0
+    unknown: int = 0
+    removed: int = 0
+    withheld: int = 0
+
+
+@dataclass(frozen=True)
 class RowDetails:
     """The rows of the plan, for owners who asked for them: a file beside the mail, or too much for one.
 
@@ -217,6 +229,7 @@ class SyncReport(_Stored):
     rejected: tuple[Rejected, ...] = ()
     connection: ConnectionFacts | None = None
     comparison: Comparison | None = None
+    contacts: ContactCounts = ContactCounts()
     details: RowDetails | None = None
     console_url: str | None = None
     found: int | None = None

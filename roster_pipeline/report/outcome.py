@@ -64,7 +64,9 @@ def held_by_action(report: SyncReport) -> list[str]:
 
 
 def _done(report: SyncReport) -> list[str]:
-    return [f"{report.total(name):,} {name}" for name in DONE.values() if report.total(name)]
+    done = [f"{report.total(name):,} {name}" for name in DONE.values() if report.total(name)]
+    removed = report.contacts.removed
+    return [*done, f"{counted(removed, 'contact', 'contacts')} removed"] if removed else done
 
 
 def _waits_for_approval(report: SyncReport) -> bool:
@@ -189,11 +191,32 @@ def remarks(report: SyncReport) -> list[str]:
         said.append(claimed_words(report.claimed))
     if looks_wrong(report):
         said.append("The roster looks wrong, though nobody was due for a change because of it.")
+    said += _of_contacts(report)
     if _incomplete(report) and not _is_only_old(report):
         said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
     if report.connection is not None and report.connection.old:
         said += [*report.connection.old, "Nobody is archived because of it."]
     return [*said, *report.noted]
+
+
+def _of_contacts(report: SyncReport) -> list[str]:
+    found, said = report.contacts, []
+    if found.removed:
+        were = "contact was" if found.removed == 1 else "contacts were"
+        said.append(
+            f"{found.removed:,} stored {were} removed, because the SIS says that nobody may call them any more."
+        )
+    if found.excluded:
+        are = "contact is" if found.excluded == 1 else "contacts are"
+        unknown = f" {found.unknown:,} of them have a value that no contact rule knows." if found.unknown else ""
+        said.append(f"{found.excluded:,} {are} not used, because of the contact rules.{unknown}")
+    if found.withheld:
+        said.append(
+            f"No contact has {counted(found.withheld, 'field', 'fields')} that the contact rules need, so no new "
+            "contact was chosen and the stored ones stay. Check what the SIS shares. If it sends the field no more, "
+            "take its rule away; if the field is right, save the connection again."
+        )
+    return said
 
 
 def age_of_source(report: SyncReport) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.roster.frames import Array, Flags, Ints, filled, strings, taken, truth
 
@@ -67,7 +67,7 @@ def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: Sides) -> D
     for names, wanted, frame, place in (
         (PERSON_FIELDS, sides.fields, people, sides.person),
         (MEMBERSHIP_FIELDS, sides.lead, members, sides.member),
-        (CONTACT_FIELDS, sides.lead, members, sides.member),
+        (STUDENT_CONTACTS, sides.lead, members, sides.member),
     ):
         for name in names:
             want, have = taken(_column(roster[name]), wanted), taken(_column(frame[name]), place)

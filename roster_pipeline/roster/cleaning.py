@@ -6,7 +6,7 @@ stays in the roster with its standing, because "we could not read it" must never
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -15,12 +15,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.fields import CONTACT_FIELDS
+from roster_pipeline.fields import STUDENT_CONTACTS
 from roster_pipeline.roster import rejections as rejected_records
-from roster_pipeline.roster.contacts import GONE, choose_contacts, no_contacts
+from roster_pipeline.roster.contact_rules import ContactContext
+from roster_pipeline.roster.contacts import GONE, Chosen, choose_contacts, no_contacts
 from roster_pipeline.roster.duplicates import one_per_sourced_id
 from roster_pipeline.roster.emails import clean_emails
 from roster_pipeline.roster.empty_cells import present
+from roster_pipeline.roster.excluded_contacts import none_excluded
 from roster_pipeline.roster.frames import (
     ROSTER_COLUMNS,
     TEXT,
@@ -68,15 +70,21 @@ class CleaningContext:
     connection: ConnectionSettings
     today: date
     orgs: SchoolOrgs | None = None
+    withheld: frozenset[str] = frozenset()
+    """Fields of contact rules that the SIS does not deliver tonight."""
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """roster: `ROSTER_COLUMNS`. rejected: `REJECTED_COLUMNS`, all collections. contact_flags: counts only."""
+    """roster: `ROSTER_COLUMNS`. rejected: `REJECTED_COLUMNS`, all collections. contact_flags: counts only.
+
+    excluded_contacts: `EXCLUDED_COLUMNS`, the contacts that nobody may call.
+    """
 
     roster: pd.DataFrame
     rejected: pd.DataFrame
     contact_flags: dict[str, int]
+    excluded_contacts: pd.DataFrame
 
 
 def clean(
@@ -105,7 +113,7 @@ def clean(
     member = standing == PLACE["member"]
     notes.note(merged.shared_email & member, ids, "email", "shared_email", "warning", _groups(entries))
     notes.note(merged.conflict & member, ids, "number", NUMBER_SHARED, "warning", _groups(entries))
-    chosen, flags, noted = _contacts(users, contacts, entries, member, context)
+    chosen = _contacts(users, contacts, entries, member, context)
 
     roster = {
         "sourced_id": ids,
@@ -115,13 +123,14 @@ def clean(
         "role": _groups(entries),
         "source_role": entries.source_role,
         **fields,
-        **chosen,
+        **chosen.fields,
     }
     frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
     frame["human"] = pd.array(merged.human, dtype="Int64")
     frame["enabled"] = users["enabledUser"].array.astype("boolean")
     frame = _with_door(frame[list(ROSTER_COLUMNS)], turned_away)
-    return Cleaned(frame, rejected_records.together([notes.frame(), noted]), flags)
+    noted = rejected_records.together([notes.frame(), chosen.rejected])
+    return Cleaned(frame, noted, chosen.flags, chosen.excluded)
 
 
 def _fields(
@@ -214,22 +223,19 @@ def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
 
 def _contacts(
     users: pd.DataFrame, contacts: pd.DataFrame, entries: Entries, member: Flags, context: CleaningContext
-) -> tuple[dict[str, Array], dict[str, int], pd.DataFrame]:
-    chosen, noted = no_contacts(len(users)), rejected_records.together([])
+) -> Chosen:
     if not context.settings.primary_contacts:
-        return chosen, {}, noted
+        return Chosen(no_contacts(len(users)), {}, rejected_records.together([]), none_excluded())
     students = np.flatnonzero(member & (entries.group == STRENGTH[Role.STUDENT]))
     found = choose_contacts(
         users.take(students).reset_index(drop=True),
         pd.concat([users, contacts], ignore_index=True) if len(contacts) else users,
-        context.settings,
-        context.connection.primary_contact_from,
-        context.today,
+        ContactContext(context.settings, context.connection, context.today, context.withheld),
     )
     places = np.full(len(users), -1, dtype=np.int64)
     places[students] = np.arange(len(students))
     where = pa.array(places, mask=places < 0)
-    return {name: found.fields[name].take(where) for name in CONTACT_FIELDS}, found.flags, found.rejected
+    return replace(found, fields={name: found.fields[name].take(where) for name in STUDENT_CONTACTS})
 
 
 def _groups(entries: Entries) -> Array:

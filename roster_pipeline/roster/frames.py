@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 Array = Any
 """An Arrow array; the library ships no types."""
@@ -62,7 +62,7 @@ ROSTER_COLUMNS = (
     "number_kind",
     *PERSON_FIELDS,
     *MEMBERSHIP_FIELDS,
-    *CONTACT_FIELDS,
+    *STUDENT_CONTACTS,
 )
 """One row per user record of the snapshot, sorted by `sourced_id`."""
 

@@ -21,6 +21,7 @@ from roster_pipeline.roster.findings import (
     CREATE,
     EVERYTHING,
     TOO_FEW,
+    UPDATE,
     Finding,
     RowFinding,
     percent,
@@ -32,7 +33,7 @@ from roster_pipeline.roster.role_guards import role_findings
 from roster_pipeline.roster.school_guards import school_findings
 from roster_pipeline.roster.source_age import older_source, stale_source
 from roster_pipeline.roster.unknown_orgs import unknown_orgs
-from roster_pipeline.settings import Guards, Role
+from roster_pipeline.settings import CONTACT, Guards, Role
 
 GOOD_SNAPSHOTS = 7
 """A role's usual size is the median of so many snapshots."""
@@ -64,7 +65,8 @@ class Verdict:
 def judge(plan: Plan, facts: Facts, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
     """Judge every kind of action of every role, and the rows that a guard judges by themselves.
 
-    quality: what the quality results of the snapshot hold back.
+    quality: what the quality results of the snapshot hold back. Nothing holds the removal of a contact that nobody may
+    call.
     """
     found = [
         *_snapshot(facts),
@@ -97,6 +99,8 @@ def judge(plan: Plan, facts: Facts, guards: Guards, quality: Iterable[Finding] =
                 held = "hold" if concerned or one.holds else "pass"
                 if rows:
                     lines.append((role, action, one.finding.guard, held, rows, [*concerned, one.finding.as_dict()]))
+    if (CONTACT, UPDATE, "") in sizes:
+        lines.append((CONTACT, UPDATE, "", "pass", int(sizes[CONTACT, UPDATE, ""]), []))
     columns = ["role", "action", "guard", "verdict", "rows", "findings"]
     return Verdict(pd.DataFrame(lines, columns=columns), row_guards.tolist())
 

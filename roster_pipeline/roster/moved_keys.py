@@ -19,7 +19,7 @@ from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.roster.findings import Finding, RowFinding
 from roster_pipeline.roster.frames import TEXT, Flags, Ints, persons_of, strings, truth
 from roster_pipeline.roster.names import name_key
-from roster_pipeline.settings import Guards
+from roster_pipeline.settings import CONTACT, Guards
 
 GUARD = "moved_keys"
 WRITES = ("create", "update", "restore")
@@ -50,6 +50,7 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     """Find them in the rows of a plan. Loops over rows with changes alone; holders are looked up column by column."""
     person = persons_of(rows)
     writes = np.isin(rows["action"].to_numpy(dtype=object), WRITES) & (person >= 0)
+    writes &= rows["role"].to_numpy(dtype=object) != CONTACT
     told, kind = rows["changes"].to_numpy(dtype=object), rows["number_kind"].to_numpy(dtype=object)
     changes: dict[int, Changes] = dict(zip(person[writes].tolist(), told[writes], strict=True))
     kinds = dict(zip(person[writes].tolist(), kind[writes], strict=True))

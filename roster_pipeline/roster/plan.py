@@ -1,5 +1,7 @@
 """The plan: one row per membership, with an action, a reason and the field changes.
 
+One more row, of the role `contact`, for each student who loses a contact that nobody may call.
+
 A row may move the home link of a person who exists: its changes then hold `home`: [the sourcedId it leaves or null,
 the one it goes to]. An update without field changes writes a link, or takes over a membership that was entered by
 hand. Every create, update and restore leaves the membership managed by the sync.
@@ -17,9 +19,11 @@ import pandas as pd
 
 from roster_pipeline.roster.absences import absent_rows
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.roster.excluded_contacts import none_excluded
 from roster_pipeline.roster.frames import PLAN_COLUMNS
 from roster_pipeline.roster.matching import match
 from roster_pipeline.roster.present import Scene, present_rows
+from roster_pipeline.roster.stored_contacts import without_excluded
 from roster_pipeline.roster.units import units_of
 from roster_pipeline.settings import SchoolSettings
 
@@ -108,15 +112,20 @@ def make_plan(
     snapshot: SnapshotFacts,
     *,
     first_sync: bool | None = None,
+    excluded_contacts: pd.DataFrame | None = None,
 ) -> Plan:
     """Compare a cleaned roster (`ROSTER_COLUMNS`) with the directory and say what must change.
 
     first_sync: whether nothing was ever applied to this school; unless told, that the sync looks after nobody here.
+    excluded_contacts: `EXCLUDED_COLUMNS`, the contacts that nobody may call.
     """
+    excluded = none_excluded() if excluded_contacts is None else excluded_contacts
+    directory, removed = without_excluded(directory, excluded)
     units = units_of(roster, directory)
     scene = Scene(units, match(units, directory), directory, school, snapshot)
-    present, absent = present_rows(scene), absent_rows(scene)
-    rows = pd.concat([present, absent], ignore_index=True) if len(absent) else present
+    present = present_rows(scene)
+    others = [frame for frame in (absent_rows(scene), removed) if len(frame)]
+    rows = pd.concat([present, *others], ignore_index=True) if others else present
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
     own_word = frozenset(str(one) for one in roster.loc[roster["standing"] == _OWN_WORD, "sourced_id"])

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 from roster_pipeline.roster.changes import HOME, Differences, Sides, compare, suppress
 from roster_pipeline.roster.decisions import Situation, Words, decide
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
@@ -20,11 +20,12 @@ from roster_pipeline.roster.homes import Homes, homes_of
 from roster_pipeline.roster.matching import BY, Matched
 from roster_pipeline.roster.reasons import ID_REUSED
 from roster_pipeline.roster.roles import GROUPS, PLACE, STRENGTH
+from roster_pipeline.roster.stored_contacts import keep_undelivered
 from roster_pipeline.roster.units import OFF, PROTECTED, Units
 from roster_pipeline.settings import CONTACT, Role, SchoolSettings
 
 WRITES = ("create", "update", "restore")
-ALL_FIELDS = (*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *CONTACT_FIELDS)
+ALL_FIELDS = (*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS)
 _NONE: list[str] = []
 _SAME: dict[str, list[Any]] = {}
 """Rows without a link or a change share these; a plan is not written to."""
@@ -105,7 +106,8 @@ def _suppress_unknown(found: Differences, scene: Scene) -> None:
         want = found.want
         named = filled(want["contact_given_name"]) | filled(want["contact_family_name"])
         withheld = filled(want["contact_sourced_id"]) & ~named
-        suppress(found, withheld if named.any() else np.ones_like(withheld), CONTACT_FIELDS)
+        suppress(found, withheld if named.any() else np.ones_like(withheld), STUDENT_CONTACTS)
+        keep_undelivered(found)
     if scene.snapshot.mode == "delta":
         links = scene.directory.own_links
         listed = np.isin(links["sourced_id"].to_numpy(), scene.units.roster["sourced_id"].to_numpy())
@@ -125,7 +127,7 @@ def _situation(scene: Scene, found: Differences, homes: Homes) -> Situation:
     new[units.unit[scene.linkable]] = True
     moved = new[scene.unit] | homes.moves
     known_here = np.isin(scene.person, scene.directory.own_links["person_id"].to_numpy(dtype=np.int64))
-    contact = found.any_of(CONTACT_FIELDS)
+    contact = found.any_of(STUDENT_CONTACTS)
     return Situation(
         conflict=np.isin(scene.unit, list(scene.matched.conflict)),
         role_off=standing == OFF,
@@ -156,7 +158,7 @@ def _changes(found: Differences, action: Words, reason: Words, auto: Flags) -> d
     person = follows & ((reason != "joined_school") | auto)
     found.changes(person | (reason == ID_REUSED), PERSON_FIELDS, changes)
     found.changes(follows, MEMBERSHIP_FIELDS, changes)
-    found.changes(follows | (reason == "contacts_off"), CONTACT_FIELDS, changes)
+    found.changes(follows | (reason == "contacts_off"), STUDENT_CONTACTS, changes)
     return changes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ID_REUSED, OTHER_CONNECTION = "id_reused", "other_connection"
+CONTACT_EXCLUDED = "contact_excluded"
 REASONS: dict[str, str] = {
     # create
     "joined": "New in the SIS.",
@@ -13,6 +14,7 @@ REASONS: dict[str, str] = {
     "relinked": "The SIS gave this person a new id; the link follows.",
     "home_moved": "Their fields follow this connection's record from now on, not another connection's.",
     "contacts_off": "Parent contacts were switched off; the stored contact is removed.",
+    CONTACT_EXCLUDED: "The SIS says that nobody may call this contact any more; it is removed whatever else happens.",
     # restore
     "returned": "Back in the SIS after a sync had archived them.",
     "returned_by_hand": "Back in the SIS; archived by hand, and the school lets the sync restore that.",

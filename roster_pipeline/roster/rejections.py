@@ -26,6 +26,7 @@ RULES: dict[str, str] = {
     "number_shared": "people who agree in nothing else share this number",
     "unresolved_agent": "names a contact that was not delivered",
     "many_contacts": "has more contacts than a student usually has",
+    "unknown_contact_value": "has a value that no contact rule knows, so nobody calls this contact",
     "many_students": "is the contact of more students than a parent usually has",
 }
 """Every rule of cleaning, with its meaning for people."""

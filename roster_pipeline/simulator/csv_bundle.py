@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from roster_pipeline.simulator.csv_columns import OTHER_FILES_11, OTHER_FILES_12, columns_of
-from roster_pipeline.simulator.csv_rows import ROOT, Row, rows_of
+from roster_pipeline.simulator.csv_rows import METADATA, ROOT, Row, rows_of
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.payload import ROOTS, V11, V12
@@ -105,6 +105,8 @@ def bundle_files(
         if deviation.roles_in_users and version == V12:
             legacy = View(district, V11, ROOT + ROOTS[V11], faults, cache)
             tables["users"], columns["users"] = list(rows_of(legacy, "users", since)), columns_of(V11)["users"]
+    extensions = sorted({name for row in tables["users"] for name in row if name.startswith(METADATA)})
+    columns["users"] = (*columns["users"], *extensions)
     if deviation.no_roles_file or deviation.roles_in_users:
         tables.pop("roles", None)
     if deviation.status_filled and since is None:

@@ -9,6 +9,7 @@ from roster_pipeline.simulator.payload import Record
 from roster_pipeline.simulator.view import View
 
 Row = dict[str, str]
+METADATA = "metadata."
 ROOT = "https://sis.example"
 """References need some root URL; CSV drops it."""
 
@@ -62,6 +63,16 @@ def _id(reference: Any) -> str:
     return str(reference["sourcedId"]) if reference else ""
 
 
+def _metadata(record: Record) -> Row:
+    """One column per key, as the standard's extensions have it; true and false in lower case. Not those in which the
+    1.1 of REST has preferred names: the file has none."""
+    told = {name: value for name, value in record.get("metadata", {}).items() if not name.startswith("preferred")}
+    return {
+        f"{METADATA}{name}": "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in told.items()
+    }
+
+
 def _ids(references: Any) -> str:
     return ",".join(map(_id, references or ()))
 
@@ -84,6 +95,7 @@ def _user(record: Record) -> Row:
         "preferredMiddleName": record.get("preferredMiddleName", ""),
         "preferredFamilyName": record.get("preferredLastName", ""),
         "primaryOrgSourcedId": _id(record.get("primaryOrg")),
+        **_metadata(record),
     }
 
 

@@ -53,6 +53,8 @@ class Payload:
         found = [self.user_ref(self.id_of(row)) for row in person.agents]
         if person.agent_ids:
             found += [self.user_ref(sourced_id) for sourced_id in person.agent_ids]
+        if person.agent_members:
+            found = [{**ref, **person.agent_members.get(ref["sourcedId"], {})} for ref in found]
         return found
 
     def user(self, person: Person) -> Record:

@@ -39,8 +39,9 @@ class Role(NamedTuple):
 class Person(NamedTuple):
     """One record of the SIS. `row` is its place in the district and never changes; `agents` are rows of other people.
 
-    `agent_ids` are agents given by sourcedId as they stand (a test may point to nobody). Dates are ISO text. Empty
-    text means absent.
+    `agent_ids` are agents given by sourcedId as they stand (a test may point to nobody). `agent_members`: further
+    members of the entry of an agent, by sourcedId, as some vendors have them. Dates are ISO text. Empty text means
+    absent.
     """
 
     row: int
@@ -65,6 +66,7 @@ class Person(NamedTuple):
     agent_ids: tuple[str, ...] = ()
     grades: tuple[str, ...] = ()
     metadata: Mapping[str, object] | None = None
+    agent_members: Mapping[str, Mapping[str, object]] | None = None
 
     def has_role(self, role: str) -> bool:
         """Whether any entry of `roles`, ended or not, has this role."""

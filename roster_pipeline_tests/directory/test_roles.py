@@ -19,7 +19,9 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.building import add_school, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.scenarios.conftest import make_town
 
-VIEWS = ("directory_person", "directory_membership", "directory_contact", "directory_change")
+VIEWS = (
+    *("directory_person", "directory_membership", "directory_contact", "directory_student_contact", "directory_change"),
+)
 
 
 @pytest.fixture

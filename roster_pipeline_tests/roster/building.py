@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 from roster_pipeline.roster.cleaning import Cleaned, CleaningContext, clean
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.roster.frames import frame_of
@@ -25,7 +25,7 @@ CONNECTION = 1
 COMPLETE = SnapshotFacts(complete=True, mode="full", version="1.2")
 SIS = ConnectionSettings(url="https://sis.example.org")
 _PERSON = (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields", "revision")
-_MEMBER = (*MEMBERSHIP_FIELDS, *CONTACT_FIELDS, "status", "archived_by", "managed", "absent_syncs", "revision")
+_MEMBER = (*MEMBERSHIP_FIELDS, *STUDENT_CONTACTS, "status", "archived_by", "managed", "absent_syncs", "revision")
 LINK = ("connection_id", "sourced_id", "person_id", "home", "version", "confirmed", "home_by_hand")
 ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 
@@ -150,7 +150,7 @@ class Directory:
     def member(self, who: int, role: str = "student", status: str = "active", **fields: Any) -> int:
         """Their membership of this school, looked after by the sync unless told otherwise."""
         self.members[who] = {
-            **dict.fromkeys((*MEMBERSHIP_FIELDS, *CONTACT_FIELDS)),
+            **dict.fromkeys((*MEMBERSHIP_FIELDS, *STUDENT_CONTACTS)),
             "role": role,
             "source_role": role,
             "status": status,
@@ -185,7 +185,10 @@ class Directory:
 
     def apply(self, plan: Plan) -> None:
         """Carry the whole plan out."""
-        for row in plan.rows.to_dict("records"):
+        for row in sorted(plan.rows.to_dict("records"), key=lambda row: row["role"] != "contact"):
+            if row["role"] == "contact":
+                self.members[int(row["person_id"])].update({name: new for name, (_, new) in row["changes"].items()})
+                continue
             if not pd.isna(row["absent_syncs"]):
                 self.members[int(row["person_id"])]["absent_syncs"] = int(row["absent_syncs"])
             if row["action"] == "archive":

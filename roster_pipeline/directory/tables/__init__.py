@@ -18,6 +18,7 @@ from roster_pipeline.directory.tables.asking import asked_run, trial
 from roster_pipeline.directory.tables.base import metadata
 from roster_pipeline.directory.tables.intake import (
     cleaned_roster,
+    excluded_contact,
     pull,
     pulled_org,
     pulled_reject,
@@ -53,6 +54,7 @@ __all__ = [
     "contact",
     "digest",
     "district",
+    "excluded_contact",
     "failure",
     "link",
     "membership",

@@ -30,7 +30,7 @@ from roster_pipeline.directory.tables.base import (
     number,
     words,
 )
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 pull = Table(
     "pull",
@@ -157,8 +157,17 @@ cleaned_roster = Table(
     words("number_kind", comment="student or staff", optional=True),
     *field_columns(PERSON_FIELDS),
     *field_columns(MEMBERSHIP_FIELDS),
-    *field_columns(CONTACT_FIELDS),
+    *field_columns(STUDENT_CONTACTS),
     PrimaryKeyConstraint("snapshot_id", "sourced_id"),
+)
+
+excluded_contact = Table(
+    "excluded_contact",
+    metadata,
+    _of_snapshot(),
+    words("sourced_id", comment="of a contact that nobody may call"),
+    words("student_id", comment="the student's record, where it is about one student alone", optional=True),
+    Index("ix_excluded_contact_snapshot_id_sourced_id", "snapshot_id", "sourced_id"),
 )
 
 rejected_record = Table(

@@ -1,4 +1,4 @@
-"""The directory itself: people, the SIS records that are theirs and that are not, memberships, primary contacts.
+"""The directory itself: people, the SIS records that are theirs and that are not, memberships, contacts.
 
 Every table carries `district_id` in its key and in its foreign keys, so the database itself refuses a row that
 reaches into another district.
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     text,
@@ -102,9 +103,10 @@ contact = Table(
     number("district_id"),
     number("school_id"),
     number("person_id", comment="the student"),
+    Column("place", SmallInteger, nullable=False, server_default=text("1"), comment="1: the primary contact"),
     *field_columns(tuple(name.removeprefix("contact_") for name in CONTACT_FIELDS)),
     now("updated_at"),
-    PrimaryKeyConstraint("district_id", "school_id", "person_id"),
+    PrimaryKeyConstraint("district_id", "school_id", "person_id", "place"),
     ForeignKeyConstraint(
         ["district_id", "school_id", "person_id"],
         ["membership.district_id", "membership.school_id", "membership.person_id"],

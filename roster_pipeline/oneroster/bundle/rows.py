@@ -30,7 +30,7 @@ def record_maker(layout: Layout) -> Callable[[Row], dict[str, Any]]:
         if "userIds" in record:
             record["userIds"] = _user_ids(record["userIds"])
         if metadata and record:
-            record["metadata"] = {key: row[at] for key, at in metadata if row[at]}
+            record["metadata"] = {key: row[at] or None for key, at in metadata}
         return record
 
     return make

@@ -101,7 +101,7 @@ class UserRows:
         user["grades"] = [grades] if grades else []
         user["agents"] = family
         user["userIds"] = numbers
-        user["metadata"] = {key: row[at] for key, at in self._metadata if row[at]} if self._metadata else {}
+        user["metadata"] = {key: row[at] or None for key, at in self._metadata} if self._metadata else {}
         return user
 
     def _long(self, row: Row, codes: Codes | None, rejects: list[Record]) -> Record | None:

@@ -13,6 +13,7 @@ AUTO = RoleSettings(rostered=True, auto_update=True, archive=True)
 QUIET = RoleSettings(rostered=True)
 OFF = RoleSettings()
 RENAMED = {"givenName": "Other"}
+ELSEWHERE = {"identifier": None, "email": "a@example.org"}
 
 Case = tuple[str, dict[str, Any], dict[str, Any] | None, RoleSettings, str | None, str | None]
 
@@ -40,6 +41,10 @@ PRESENT: list[Case] = [
     ("an excluded member", {}, None, QUIET, "skip", "excluded"),
     ("an excluded person", {}, None, AUTO, "skip", "excluded"),
     ("two people of this number", {}, None, AUTO, "conflict", "several_matches"),
+    ("a person of another connection", {}, ELSEWHERE, AUTO, "conflict", "other_connection"),
+    ("a member of another connection", {}, None, AUTO, "update", "home_moved"),
+    ("a member of another connection", {}, RENAMED, AUTO, "update", "home_moved"),
+    ("a member of another connection", {}, RENAMED, QUIET, "update", "home_moved"),
     ("an active member", {}, {"roles": [entry("ext:mascot")]}, AUTO, "skip", "rejected_record"),
     ("an active member", {}, {"status": "paused"}, AUTO, "skip", "rejected_record"),
     ("nobody", {}, {"roles": [entry("aide")]}, AUTO, None, None),
@@ -57,7 +62,13 @@ def directory_with(has: str, membership: dict[str, Any]) -> Directory:
         for _ in range(2):
             directory.person(number="N-a", given_name="Givena", family_name="Familya")
         return directory
-    who = directory.person("a", excluded="excluded" in has)
+    who = directory.person("a", excluded="excluded" in has, email=ELSEWHERE["email"] if "another" in has else None)
+    if "another" in has:
+        directory.links[0].update(sourced_id="far", connection_id=2)
+        directory.people[who]["number_connection_id"] = 2
+        directory.elsewhere(who, 2, since=200)
+    if has == "a member of another connection":
+        directory.link(who, "a")
     if "member" in has:
         directory.member(who, **membership)
     if "archived" in has:

@@ -18,10 +18,12 @@ from sqlalchemy import text
 
 from roster_pipeline import evening
 from roster_pipeline.desk.connection_changes import change_connection
-from roster_pipeline.directory import accounts, alerts, approvals, audit, people, tenants
+from roster_pipeline.desk.plan_rows import lines
+from roster_pipeline.directory import accounts, alerts, approvals, audit, people, plans, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.briefing import brief
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.evening.applying import Applied, apply_approved
 from roster_pipeline.evening.reporting import report_of
@@ -30,6 +32,7 @@ from roster_pipeline.report import wants
 from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.proof.town import CLIENT, ROOT, SECRET
 from roster_pipeline_tests.scenarios.test_alerts import NOW
 
@@ -162,7 +165,7 @@ def test_who_delivers_somebody_before_their_own_school_does_never_owns_their_fie
 
 
 def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_the_manager_are_told(
-    town: Villages,
+    town: Villages, monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
     town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
     town.night("main")
@@ -171,6 +174,18 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
     assert (applied.by_action["create"], town.reasons("east")) == (0, ["other_connection"])
     assert town.of("m-ada")["schools"] == ["main"]
     mains_own(town.of("m-ada"))
+    with town.database.begin() as conn:
+        plan = plans.latest(conn, tenants.get_school(conn, "east").id)
+        assert plan is not None
+        (waits,) = lines(conn, plan, RowFilter(actions=("conflict",)))
+        assert (waits.name, waits.changes, waits.person_id) == ("", {}, town.of("m-ada")["id"])
+        for words in ("ada", "district.example", "5550100", "77"):
+            found = lines(conn, plan, RowFilter(actions=("conflict",), words=words))
+            assert bool(found) == (words == "ada"), "the sourcedId e-ada alone is east's own"
+    monkeypatch.setenv("ROSTER_DATABASE_URL", database_url)
+    told = run("plan", "show", "east").out
+    assert "roster person link PERSON RECORD --connection east" in " ".join(told.split())
+    assert not any(word in told for word in ("Ada", "Byron", "district.example"))
     after = town.night("main")
     for sync_id in (applied.sync_id, after.sync_id):
         with town.database.begin() as conn:

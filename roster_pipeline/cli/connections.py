@@ -44,6 +44,7 @@ def add(
 ) -> None:
     """Add a connection. The Client Secret is asked for unless you say where it comes from."""
     from roster_pipeline.desk.connection_changes import add_connection
+    from roster_pipeline.directory import tenants
     from roster_pipeline.settings import ConnectionSettings
 
     start = named(chosen["sis"]).defaults() if chosen["sis"] else {}
@@ -53,7 +54,13 @@ def add(
     secret = read_secret(client_secret, client_secret_env, ask=not settings.url.startswith(FILES))
     with open_directory() as database, database.begin() as opened:
         add_connection(opened, district, valid_key(key), settings, secret, who=who_asks(who))
+        several = len(tenants.list_connections(opened, district)) > 1
     note(f"Connection {key} added. Next: roster school add KEY --connection {key} --school-id ID --name NAME")
+    if several and settings.controlled_by == "school":
+        note(
+            "It takes nobody for a person of another connection by name and e-mail alone. "
+            f"If only managers may change it, say so: roster connection set {key} --controlled-by district"
+        )
 
 
 @connection.command(

@@ -194,3 +194,7 @@ def test_who_may_change_a_connection_is_chosen_and_a_school_by_default(school: R
     assert school("connection", "set", "sis", "--controlled-by", "district").code == 0
     assert school("connection", "show", "sis", "--json").data["settings"]["controlled_by"] == "district"
     assert school("connection", "set", "sis", "--controlled-by", "nobody").code == 2
+    of = ("--district", "spring", "--url", "https://sis2.example.org", "--client-secret-env", "NOWHERE")
+    assert "--controlled-by district" in school("connection", "add", "two", *of).err
+    trusted = school("connection", "add", "three", *of, "--controlled-by", "district")
+    assert (trusted.code, "--controlled-by district" in trusted.err) == (0, False)

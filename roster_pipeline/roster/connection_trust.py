@@ -35,8 +35,10 @@ def known_elsewhere(directory: DirectoryFrames) -> Ints:
         frame.loc[frame["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
         for frame in (directory.links, directory.affiliations)
     ]
-    people: Ints = np.setdiff1d(np.concatenate(known), directory.own_links["person_id"].to_numpy(dtype=np.int64))
-    return people
+    elsewhere = np.unique(np.concatenate(known))
+    if len(elsewhere):
+        elsewhere = elsewhere[~np.isin(elsewhere, directory.own_links["person_id"].to_numpy(dtype=np.int64))]
+    return elsewhere
 
 
 def waits_for_manager(units: Units, person: Ints, found: Flags, directory: DirectoryFrames) -> Flags:

@@ -93,8 +93,9 @@ def _best_elsewhere(person: Ints, homes: pd.DataFrame, directory: DirectoryFrame
     in a school is its own.
     """
     own = directory.connection_id
-    known = directory.links[["person_id", "connection_id"]].drop_duplicates()
-    others = known[known["connection_id"] != own].merge(directory.affiliations, on=["person_id", "connection_id"])
+    links = directory.links
+    others = links.loc[links["connection_id"] != own, ["person_id", "connection_id"]].drop_duplicates()
+    others = others.merge(directory.affiliations, on=["person_id", "connection_id"])
     others = others[others["since"].notna() & others["person_id"].isin(person)]
     if others.empty:
         return np.zeros(len(person), dtype=bool)

@@ -76,8 +76,8 @@ def homes_of(
     theirs = np.append(units.unit, NOBODY)[row] == chosen[with_home]
     kept = own & theirs & ~gone
     leaves = ~own | gone
-    readable = np.where(leaves, lead[with_home], -1)
-    fields[with_home] = np.where(kept & ~np.isin(standing, _UNREADABLE), row, readable)
+    arrived = np.where(leaves, lead[with_home], -1)
+    fields[with_home] = np.where(kept & ~np.isin(standing, _UNREADABLE), row, arrived)
     moves[with_home] = leaves
     arrives[with_home] = ~own
     left = dict(zip(with_home[leaves].tolist(), home["sourced_id"][leaves].tolist(), strict=True))

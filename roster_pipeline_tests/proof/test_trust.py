@@ -63,6 +63,18 @@ select s.key || ' ' || r.sourced_ids[1] as link, r.person_id from plan_row r joi
 join school s on s.id = p.school_id where r.reason = 'other_connection' and p.state = 'planned' order by 1
 """
 PLACE = st.integers(0, 10**4)
+KINDS = (
+    "deliver honestly",
+    "deliver honestly",
+    "deliver falsely",
+    "phone",
+    "number",
+    "leave",
+    "leave",
+    "return",
+    "return",
+)
+CHANGES = st.lists(st.tuples(st.sampled_from(KINDS), PLACE, PLACE), min_size=1, max_size=4)
 seen = Counter[str]()
 
 
@@ -89,12 +101,30 @@ class Connections(RuleBasedStateMachine):
 
     @initialize(numbers=st.lists(st.booleans(), min_size=6, max_size=6), order=st.permutations(KEYS))
     def begin(self, numbers: list[bool], order: list[str]) -> None:
-        """Two schools deliver everybody, one of them falsely, and every school has a night."""
+        """Two schools deliver everybody, one of them some of them falsely, and every school has a night."""
         for place, number in enumerate(numbers):
-            self.deliver(place % 2, place // 2, number, honest=place % 2 == 0)
+            self.deliver(place % 2, place // 2, number, honest=place % 2 == 0 or number)
         self.nights(order, 3)
 
-    @rule(place=PLACE, name=PLACE, number=st.booleans(), honest=st.booleans())
+    @rule(
+        changes=CHANGES, order=st.permutations(KEYS), most=st.sampled_from((1, 1, 2)), settle=st.booleans(), place=PLACE
+    )
+    def day(self, changes: list[tuple[str, int, int]], order: list[str], most: int, settle: bool, place: int) -> None:
+        """Things happen in the SISes, then the evenings of some schools, in any order; the manager may decide."""
+        for kind, pick, other in changes:
+            if kind.startswith("deliver"):
+                self.deliver(pick, other, bool(other % 2), honest=kind == "deliver honestly")
+            elif any(self.records.values()):
+                self.change(pick, kind)
+        self.nights(order, most)
+        if settle and self.model.waiting:
+            self.settle(place)
+
+    @rule(changes=CHANGES, order=st.permutations(KEYS), place=PLACE)
+    def another_day(self, changes: list[tuple[str, int, int]], order: list[str], place: int) -> None:
+        """As `day`, so that most steps are days."""
+        self.day(changes, order, 1, True, place)
+
     def deliver(self, place: int, name: int, number: bool, honest: bool) -> None:
         """A SIS has a record with a name: of the human who bears it, or of one who only says so."""
         key, name = KEYS[place % len(KEYS)], name % len(NAMES)
@@ -104,34 +134,41 @@ class Connections(RuleBasedStateMachine):
         self.records[key][name] = Record(human, number, self._phone())
         self.town.deliver(key, self._id(key, name), **self._fields(key, name))
 
-    @precondition(lambda self: any(self.records.values()))
-    @rule(place=PLACE, what=st.sampled_from(("phone", "number", "leave", "leave", "return", "return")))
     def change(self, place: int, what: str) -> None:
         """Something in a record changes, or it is marked as deleted, or comes back."""
-        having = [(key, name) for key in KEYS for name in self.records[key]]
-        key, name = having[place % len(having)]
+        able = [
+            (key, name)
+            for key in KEYS
+            for name, record in self.records[key].items()
+            if record.gone == (what == "return")
+        ]
+        if not able:
+            return
+        key, name = able[place % len(able)]
         record, sis = self.records[key][name], self.town.sises[key].district
-        if what == "leave" and not record.gone:
+        if what == "leave":
             record.gone = True
             sis.remove(self._id(key, name), how="mark")
-        elif what == "return" and record.gone:
+        elif what == "return":
             record.gone = False
             sis.restore(self._id(key, name))
-        elif not record.gone:
+        else:
             record.phone = self._phone()
             record.number ^= what == "number"
             sis.edit(self._id(key, name), **self._fields(key, name))
 
-    @rule(order=st.permutations(KEYS), most=st.integers(1, 3))
     def nights(self, order: list[str], most: int) -> None:
-        """Evenings of some schools, in any order."""
+        """Evenings of some schools."""
         for key in order[:most]:
             self._night(key)
 
-    @rule(order=st.permutations(KEYS))
-    def more_nights(self, order: list[str]) -> None:
-        """Evenings of all, so that there are enough."""
-        self.nights(order, 3)
+    def settle(self, place: int) -> None:
+        """The manager says whose a waiting record is, and knows."""
+        link, person = sorted(self.model.waiting.items(), key=lambda pair: pair[0])[place % len(self.model.waiting)]
+        same = self.records[link[0]][link[1]].human == person.human
+        self._by_hand(people.link if same else people.unlink, link, person)
+        (self.model.link if same else self.model.tell_apart)(link, person)
+        seen["linked" if same else "told apart"] += 1
 
     @rule(place=PLACE, of_district=st.booleans())
     def changes_hands(self, place: int, of_district: bool) -> None:
@@ -144,16 +181,6 @@ class Connections(RuleBasedStateMachine):
     def rank(self, order: list[str], most: int) -> None:
         """The manager ranks some connections."""
         self._rank(order[:most])
-
-    @precondition(lambda self: self.model.waiting)
-    @rule(place=PLACE)
-    def settle(self, place: int) -> None:
-        """The manager says whose a waiting record is, and knows."""
-        link, person = sorted(self.model.waiting.items(), key=lambda pair: pair[0])[place % len(self.model.waiting)]
-        same = self.records[link[0]][link[1]].human == person.human
-        self._by_hand(people.link if same else people.unlink, link, person)
-        (self.model.link if same else self.model.tell_apart)(link, person)
-        seen["linked" if same else "told apart"] += 1
 
     @precondition(lambda self: any(len(person.links) > 1 for person in self.model.people))
     @rule(place=PLACE, which=PLACE)

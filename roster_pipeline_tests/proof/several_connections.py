@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,11 @@ class SeveralConnections:
 
     def night(self, key: str) -> Applied:
         """One evening of a school."""
-        if key in self.csv:
-            write_csv_bundle(self.sises[key].district, self.folder / key)
         self.nights += 1
+        if key in self.csv:
+            at = (datetime.now(UTC) - timedelta(days=1) + timedelta(minutes=self.nights)).timestamp()
+            for file in write_csv_bundle(self.sises[key].district, self.folder / key).iterdir():
+                os.utime(file, (at, at))
         evening.fetch(self.database, key, batch=f"night {self.nights}", run_id=None)
         evening.clean_latest(self.database, key, run_id=None)
         evening.plan_latest(self.database, key, run_id=None)

@@ -40,3 +40,26 @@ delivered: not known, which is not the same as none."""
 
 STUDENT_CONTACTS = (*CONTACT_FIELDS, MORE_CONTACTS)
 """All that a roster row, a plan row and a membership hold of contacts."""
+
+ROLE_NAMES = {
+    "student": ("student", "students"),
+    "teacher": ("teacher", "teachers"),
+    "staff": ("staff member", "staff"),
+    "admin": ("admin", "admins"),
+    "contact": ("contact", "contacts"),
+}
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """`1 archival`, `1,200 archivals`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def role_name(role: str) -> str:
+    """The role group in the plural, as a sentence has it."""
+    return ROLE_NAMES.get(role, (role, role))[1]
+
+
+def people_of(role: str, number: int) -> str:
+    """`1 student`, `1,200 students`."""
+    return counted(number, *ROLE_NAMES.get(role, (role, role)))

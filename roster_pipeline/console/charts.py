@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from roster_pipeline.fields import role_name
 from roster_pipeline.report import RoleCounts
-from roster_pipeline.report.outcome import joined, role_name
+from roster_pipeline.report.outcome import joined
 
 SHOWN = ("created", "updated", "restored", "archived", "held")
 """What a bar is made of, in this order. Who was left alone is most of a school, so it would leave no room."""

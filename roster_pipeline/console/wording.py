@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from roster_pipeline.report.outcome import NOUNS, counted, role_name
+from roster_pipeline.fields import counted, role_name
+from roster_pipeline.report.outcome import NOUNS
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14

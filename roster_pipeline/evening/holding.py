@@ -17,9 +17,10 @@ from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.reporting import console_url
 from roster_pipeline.evening.telling import tell
+from roster_pipeline.fields import counted, role_name
 from roster_pipeline.report.links import page_links
 from roster_pipeline.report.notice import Notice, notice_mail
-from roster_pipeline.report.outcome import NOUNS, counted, joined, role_name
+from roster_pipeline.report.outcome import NOUNS, joined
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ def watch_holds(connection: Connection, now: datetime) -> Watched:
         notice = Notice(*_about(school, now), "good", "All clear", "Nothing is held any more", (said,))
         tell(connection, [school], notice_mail(notice), alert.id, "cleared", owners_too=_waits(school))
     for school_id, holds in fresh.items():
-        school, said = schools[school_id], f"{_held(holds)} held until someone decides"
+        school = schools[school_id]
+        decides = any(hold.overridable for hold in holds)
+        said = f"{_held(holds)} held" + (" until someone decides" if decides else " and cannot be approved")
         opened = alerts.open_alert(connection, f"school {school.key}", HELD, f"{said}.", school=school_id)
         links = page_links(console_url(), f"/schools/{school.key}/holds", "Decide in the console")
         notice = Notice(

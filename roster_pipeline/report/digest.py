@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from roster_pipeline.fields import counted
 from roster_pipeline.report.blocks import Block, Command, Link, Page, Section, Sentence
 from roster_pipeline.report.content import SyncReport
 from roster_pipeline.report.links import page_links, web_address
 from roster_pipeline.report.mail import Mail
-from roster_pipeline.report.outcome import counted, outcome, remarks, tone
+from roster_pipeline.report.outcome import outcome, remarks, tone
 from roster_pipeline.report.page import shown_time
 from roster_pipeline.report.render import draw
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from roster_pipeline.fields import counted
 from roster_pipeline.report.content import DONE, Action, FailureAlert, SyncReport
 
 Tone = Literal["good", "attention", "failed"]
@@ -20,13 +21,6 @@ ABOUT_AGE = "source-"
 NAME_LENGTH = 60
 """Of the school in the subject, so that the longest name leaves room for the outcome."""
 
-ROLE_NAMES = {
-    "student": ("student", "students"),
-    "teacher": ("teacher", "teachers"),
-    "staff": ("staff member", "staff"),
-    "admin": ("admin", "admins"),
-    "contact": ("contact", "contacts"),
-}
 NOUNS: dict[Action, tuple[str, str]] = {
     "archive": ("archival", "archivals"),
     "create": ("creation", "creations"),
@@ -37,29 +31,18 @@ NOUNS: dict[Action, tuple[str, str]] = {
 _LEAD: dict[str, str] = {"sync": "", "approval": "approved plan applied: "}
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """`1 archival`, `1,200 archivals`."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
 def joined(parts: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
-def role_name(role: str) -> str:
-    """The role group in the plural, as a sentence has it."""
-    return ROLE_NAMES.get(role, (role, role))[1]
+def held_by_action(report: SyncReport, *, overridable: bool | None = None) -> list[str]:
+    """`["12 archivals", "1 update"]`: what is held, over all roles, without the kinds of which nobody was due.
 
-
-def people_of(role: str, number: int) -> str:
-    """`1 student`, `1,200 students`."""
-    return counted(number, *ROLE_NAMES.get(role, (role, role)))
-
-
-def held_by_action(report: SyncReport) -> list[str]:
-    """`["12 archivals", "1 update"]`: what is held, over all roles, without the kinds of which nobody was due."""
-    totals = {action: sum(held.rows for held in report.held if held.action == action) for action in NOUNS}
+    overridable: only what a person can let through, or only what nobody can; without it both.
+    """
+    some = [held for held in report.held if overridable in (None, held.overridable)]
+    totals = {action: sum(held.rows for held in some if held.action == action) for action in NOUNS}
     return [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
 
 
@@ -157,9 +140,8 @@ def outcome(report: SyncReport) -> str:
     if _waits_for_approval(report):
         said = f"the first sync of this school waits for approval: {joined(held)}"
     elif held:
-        verb = "is" if len(held) == 1 and held[0].startswith("1 ") else "are"
-        rest = joined(done) if done else "nothing else had to change"
-        said = f"{joined(held)} {verb} held until someone decides; {rest}"
+        rest = [joined(done)] if done else [] if _incomplete(report) else ["nothing else had to change"]
+        said = "; ".join([*_held_words(report), *rest])
     elif nothing_found(report):
         said = nothing_found(report)
     elif done:
@@ -168,6 +150,17 @@ def outcome(report: SyncReport) -> str:
         said = _nothing(report)
     sentence = _LEAD[report.kind] + said
     return sentence[0].upper() + sentence[1:] + "."
+
+
+def _held_words(report: SyncReport) -> list[str]:
+    """What is held: what waits for a person, and what nobody can let through."""
+    said = []
+    for can, what in ((True, "held until someone decides"), (False, "held and cannot be approved")):
+        held = held_by_action(report, overridable=can)
+        if held:
+            verb = "is" if len(held) == 1 and held[0].startswith("1 ") else "are"
+            said.append(f"{joined(held)} {verb} {what}")
+    return said
 
 
 def _nothing(report: SyncReport) -> str:

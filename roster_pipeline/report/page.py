@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from roster_pipeline.completeness import in_words
+from roster_pipeline.fields import counted, people_of, role_name
 from roster_pipeline.report.blocks import Block, Command, Facts, Page, Section, Sentence, Table
 from roster_pipeline.report.content import (
     FailureAlert,
@@ -23,13 +24,10 @@ from roster_pipeline.report.outcome import (
     NOUNS,
     Tone,
     cause,
-    counted,
     joined,
     message_lines,
     outcome,
-    people_of,
     remarks,
-    role_name,
     tone,
     wrong_as_such,
 )

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from roster_pipeline.fields import role_name
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.roster.findings import CREATE, Finding
 from roster_pipeline.roster.frames import Flags, Ints, taken, truth
@@ -86,7 +87,7 @@ def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share
         there = managed.get(role, 0)
         if number > share * there:
             message = (
-                f"{number} new {role} people belong to another connection, with {there} in the directory here. This "
-                "school's own connection says that they are here too; ask whether that is so."
+                f"{number} new {role_name(role)} belong to another connection, with {there} in the directory here. "
+                "This school's own connection says that they are here too; ask whether that is so."
             )
             yield Finding("claimed_people", message, number / max(there, 1), share, (CREATE,), (role,))

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from roster_pipeline.completeness import in_words
+from roster_pipeline.fields import ROLE_NAMES, people_of, role_name
 from roster_pipeline.roster.connection_trust import unproved_roles
 from roster_pipeline.roster.facts import UNKNOWN, Facts, facts_of
 from roster_pipeline.roster.findings import (
@@ -137,14 +138,14 @@ def _sizes(facts: Facts, guards: Guards) -> Iterator[Finding]:
     for role, (new, known) in facts.rekeyed.items():
         if new > TOO_FEW and new > guards.rekeyed_share * known:
             message = (
-                f"{new} of {known} known {role} records came with a new id while number or e-mail still match. "
+                f"{new} of {known} known {role_name(role)} came with a new id while number or e-mail still match. "
                 "If the SIS changed its ids, approve to link the new ones."
             )
             yield Finding("rekeyed", message, new / known, guards.rekeyed_share)
     for role, (doubted, known) in facts.reused.items():
         if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:
             message = (
-                f"{doubted} of {known} known {role} records came as somebody else under the same id. "
+                f"{doubted} of {known} known {role_name(role)} came as somebody else under the same id. "
                 "If the SIS dealt its ids anew, what it says of the others may be as wrong."
             )
             yield Finding("reused_ids", message, doubted / known, guards.rekeyed_share)
@@ -153,7 +154,7 @@ def _sizes(facts: Facts, guards: Guards) -> Iterator[Finding]:
     for role, people in facts.counts.items():
         there = facts.managed.get(role, 0)
         if not people and there:
-            message = f"No {role} came, the directory has {there}. A cause may be what the SIS shares with us."
+            message = f"The directory has {people_of(role, there)}, and none came. Check what the SIS shares with us."
             yield Finding("empty_role", message, 0, there)
         yield from _without_orgs(role, facts, guards)
         yield from _shrunk(role, people, facts, guards)
@@ -165,7 +166,7 @@ def _without_orgs(role: str, facts: Facts, guards: Guards) -> Iterator[Finding]:
     everybody = bare > 0 and not facts.counts.get(role, 0)
     if not everybody and (bare <= TOO_FEW or bare <= guards.rejected_share_archive * there):
         return
-    message = f"{bare} of {there} known {role} people came without any school."
+    message = f"{bare} of {people_of(role, there)} in the directory came without any school."
     few = bare <= guards.archive_always_allowed or bare <= guards.rejected_share_all * there
     if everybody or not few:
         yield Finding("no_orgs", message, bare / there, guards.rejected_share_all)
@@ -180,7 +181,7 @@ def _shrunk(role: str, people: int, facts: Facts, guards: Guards) -> Iterator[Fi
     lost = usual - people
     few = usual < guards.archive_small_role and lost <= guards.archive_always_allowed
     if usual > 0 and lost > guards.shrink_share * usual and not few:
-        message = f"{people} {role} records came, {usual:.0f} are usual: {percent(lost / usual)} fewer."
+        message = f"{people_of(role, people)} came, {usual:.0f} are usual: {percent(lost / usual)} fewer."
         yield Finding("shrunk_role", message, lost / usual, guards.shrink_share)
 
 
@@ -188,10 +189,10 @@ def _rejections(facts: Facts, guards: Guards) -> Iterator[Finding]:
     everyone = sum(facts.records.values())
     for role, bad in facts.rejected.items():
         records = max(everyone if role == UNKNOWN else facts.records.get(role, 0), bad)
-        of = "of unknown role" if role == UNKNOWN else role
+        of = "records whose role is not known" if role == UNKNOWN else f"{ROLE_NAMES[role][0]} records"
         if bad <= TOO_FEW:
             continue
-        message = f"{bad} records {of} could not be used, of {records}: {percent(bad / records)}."
+        message = f"{bad} {of} could not be used, of {records}: {percent(bad / records)}."
         if bad > guards.rejected_share_all * records:
             yield Finding("rejected", message, bad / records, guards.rejected_share_all)
         elif bad > guards.rejected_share_archive * records:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from roster_pipeline.fields import people_of, role_name
 from roster_pipeline.roster.facts import Facts
 from roster_pipeline.roster.findings import (
     ARCHIVE,
@@ -92,7 +93,7 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
     for role, there in numbers.managed.items():
         going = numbers.rows(role, ARCHIVE)
         if going > guards.archive_most:
-            message = f"{going} {role} people would be archived; never more than {guards.archive_most} in one sync."
+            message = f"{people_of(role, going)} would be archived; never more than {guards.archive_most} in one sync."
             yield Finding("archive_most", message, going, guards.archive_most, (ARCHIVE,), (role,))
         if going > guards.archive_share * there and not _let_through(going, there, guards):
             yield _archivals(role, going, there, guards)
@@ -104,7 +105,7 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         yield from _share("role_changes", role, UPDATE, into, there, guards.create_share, "would come from other roles")
         updates = numbers.updates.get(role)
         if updates and there and updates.rows > TOO_FEW and updates.rows > guards.update_share * there:
-            message = f"{updates.rows} {role} people would change, {out_of(updates.rows, there)}."
+            message = f"{people_of(role, updates.rows)} would change, {out_of(updates.rows, there)}."
             yield Finding("updates", message, updates.rows / there, guards.update_share, (UPDATE,), updates.into)
 
 
@@ -113,7 +114,7 @@ def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         updates = numbers.updates.get(role)
         if updates and there and updates.keyed > TOO_FEW and updates.keyed > guards.update_key_share * there:
             message = (
-                f"{updates.keyed} {role} people would get another e-mail, number, username, name or contact, "
+                f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
                 f"{out_of(updates.keyed, there)}."
             )
             share = updates.keyed / there
@@ -139,8 +140,8 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
         due = any(numbers.rows(role, action) for action in EVERYTHING)
         if due and larger and there < guards.archive_small_role:
             message = (
-                f"{there} {role} people are too few to be judged by themselves, and the changes of "
-                f"{' and '.join(larger)} are held for their size."
+                f"{people_of(role, there)}: too few to be judged by themselves, and the changes of "
+                f"{' and '.join(map(role_name, larger))} are held for their size."
             )
             yield Finding("small_role", message, there, guards.archive_small_role, roles=(role,))
 
@@ -151,13 +152,13 @@ def _let_through(going: int, there: int, guards: Guards) -> bool:
 
 def _archivals(role: str, going: int, there: int, guards: Guards, besides: str = "") -> Finding:
     share = going / max(there, 1)
-    message = f"{going} of {there} {role} people would be archived: {percent(share)}.{besides}"
+    message = f"{going} of {people_of(role, there)} would be archived: {percent(share)}.{besides}"
     return Finding("archivals", message, share, guards.archive_share, (ARCHIVE,), (role,))
 
 
 def _share(guard: str, role: str, action: str, rows: int, there: int, limit: float, would: str) -> Iterator[Finding]:
     if there and rows > TOO_FEW and rows > limit * there:
-        message = f"{rows} {role} people {would}, {out_of(rows, there)}."
+        message = f"{people_of(role, rows)} {would}, {out_of(rows, there)}."
         yield Finding(guard, message, rows / there, limit, (action,), (role,))
 
 

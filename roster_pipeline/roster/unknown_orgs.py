@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from roster_pipeline.fields import people_of
 from roster_pipeline.roster.findings import ARCHIVE, Finding
 from roster_pipeline.roster.plan import Plan
 from roster_pipeline.settings import Guards
@@ -25,8 +26,8 @@ def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iter
         people, there = int(count), managed.get(str(role), 0)
         if people > FEW and people > guards.unknown_org_share * there:
             message = (
-                f"{people} of {there} known {role} people name an org that the SIS does not list, or that is not a "
-                "school. Check what the SIS shares with us and how its users name their schools."
+                f"{people} of {people_of(str(role), there)} in the directory name an org that the SIS does not list, "
+                "or one that is not a school. Check what the SIS shares with us and how its users name their schools."
             )
             share = people / max(there, people)
             yield Finding("unknown_orgs", message, share, guards.unknown_org_share, (ARCHIVE,))

@@ -119,7 +119,7 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "rekeyed",
-                "50 of 200 known student records came with a new id while number or e-mail still match. "
+                "50 of 200 known students came with a new id while number or e-mail still match. "
                 "If the SIS changed its ids, approve to link the new ones.",
                 0.25, 0.2,
             )
@@ -132,7 +132,7 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "reused_ids",
-                "50 of 200 known student records came as somebody else under the same id. "
+                "50 of 200 known students came as somebody else under the same id. "
                 "If the SIS dealt its ids anew, what it says of the others may be as wrong.",
                 0.25, 0.2,
             )
@@ -145,61 +145,61 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "empty_role",
-                "No teacher came, the directory has 20. A cause may be what the SIS shares with us.",
+                "The directory has 20 teachers, and none came. Check what the SIS shares with us.",
                 0, 20,
             ),
-            finding("no_orgs", "18 of 20 known teacher people came without any school.", 0.9, 0.2),
+            finding("no_orgs", "18 of 20 teachers in the directory came without any school.", 0.9, 0.2),
         ],
     ),
     (
         QUIET,
         night(counts={"student": 120, "teacher": 20}),
         LIMITS,
-        [finding("shrunk_role", "120 student records came, 200 are usual: 40 % fewer.", 0.4, 0.2)],
+        [finding("shrunk_role", "120 students came, 200 are usual: 40 % fewer.", 0.4, 0.2)],
     ),
     (
         QUIET,
         night(rejected={"student": 20, "teacher": 0, "unknown": 0}),
         LIMITS,
-        [finding("rejected", "20 records student could not be used, of 200: 10 %.", 0.1, 0.05)],
+        [finding("rejected", "20 student records could not be used, of 200: 10 %.", 0.1, 0.05)],
     ),
     (
         QUIET,
         night(rejected={"student": 0, "teacher": 5, "unknown": 0}),
         LIMITS,
-        [finding("rejected", "5 records teacher could not be used, of 20: 25 %.", 0.25, 0.2)],
+        [finding("rejected", "5 teacher records could not be used, of 20: 25 %.", 0.25, 0.2)],
     ),
     (
         QUIET,
         night(rejected={"student": 0, "teacher": 0, "unknown": 22}),
         LIMITS,
-        [finding("rejected", "22 records of unknown role could not be used, of 220: 10 %.", 0.1, 0.05)],
+        [finding("rejected", "22 records whose role is not known could not be used, of 220: 10 %.", 0.1, 0.05)],
     ),
     (
         plan_of(archive=50),
         night(),
         LIMITS,
-        [finding("archivals", "50 of 200 student people would be archived: 25 %.", 0.25, 0.1)],
+        [finding("archivals", "50 of 200 students would be archived: 25 %.", 0.25, 0.1)],
     ),
     (
         plan_of(archive=11),
         night(),
         Guards(archive_most=10),
         [
-            finding("archive_most", "11 student people would be archived; never more than 10 in one sync.", 11, 10),
+            finding("archive_most", "11 students would be archived; never more than 10 in one sync.", 11, 10),
         ],
     ),
     (
         plan_of(create=100),
         night(),
         LIMITS,
-        [finding("creations", "100 student people would be created, with 200 in the directory: 50 %.", 0.5, 0.25)],
+        [finding("creations", "100 students would be created, with 200 in the directory: 50 %.", 0.5, 0.25)],
     ),
     (
         plan_of(create=500),
         night(),
         LIMITS,
-        [finding("creations", "500 student people would be created, with 200 in the directory.", 2.5, 0.25)],
+        [finding("creations", "500 students would be created, with 200 in the directory.", 2.5, 0.25)],
     ),
     (
         QUIET,
@@ -244,13 +244,13 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
         plan_of(restore=100),
         night(),
         LIMITS,
-        [finding("restores", "100 student people would be restored, with 200 in the directory: 50 %.", 0.5, 0.25)],
+        [finding("restores", "100 students would be restored, with 200 in the directory: 50 %.", 0.5, 0.25)],
     ),
     (
         plan_of(update=160),
         night(),
         LIMITS,
-        [finding("updates", "160 student people would change, with 200 in the directory: 80 %.", 0.8, 0.75)],
+        [finding("updates", "160 students would change, with 200 in the directory: 80 %.", 0.8, 0.75)],
     ),
     (
         plan_of(keyed=20),
@@ -259,7 +259,7 @@ SAID: list[tuple[Plan, Facts, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "key_updates",
-                "20 student people would get another e-mail, number, username, name or contact, "
+                "20 students would get another e-mail, number, username, name or contact, "
                 "with 200 in the directory: 10 %.",
                 0.1, 0.05,
             )

@@ -77,7 +77,11 @@ def test_the_subject_says_the_outcome(mail: SyncReport | FailureAlert, said: str
 SENTENCES = [
     (GOOD, "4 created, 11 updated, 1 restored and 1 archived."),
     (QUIET, "Nothing had to change: the directory already matches the roster."),
-    (HELD, "148 archivals and 1 restoration are held until someone decides; 4 created and 9 updated."),
+    (
+        HELD,
+        "148 archivals are held until someone decides; 1 restoration is held and cannot be approved; "
+        "4 created and 9 updated.",
+    ),
     (
         night(RoleCounts("student", held=1), held=(Held("student", "archive", 1),)),
         "1 archival is held until someone decides; nothing else had to change.",

@@ -220,8 +220,8 @@ def test_the_guards_reach_down_to_roles_of_one() -> None:
     strict = Guards(archive_small_role=0)
     one = facts(history=pd.DataFrame({"student": [1] * 7}), counts={"student": 0}, managed={"student": 1})
     found = [line["message"] for row in judge(plan_of(archive=1), one, strict).rows["findings"] for line in row]
-    assert "0 student records came, 1 are usual: 100 % fewer." in found
-    assert "1 of 1 student people would be archived: 100 %." in found
+    assert "0 students came, 1 are usual: 100 % fewer." in found
+    assert "1 of 1 student would be archived: 100 %." in found
 
 
 def test_facts_are_those_of_the_plan_and_its_witnesses() -> None:

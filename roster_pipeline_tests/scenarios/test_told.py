@@ -67,7 +67,7 @@ def test_an_empty_role_is_told_though_archive_is_off_and_nobody_was_due(town: To
     message, _ = post.messages[-1]
     assert "the roster looks wrong" in message["Subject"]
     said = " ".join(body_of(message).split())
-    assert f"No student came, the directory has {students}." in said
+    assert f"The directory has {students} students, and none came." in said
     assert "There is nothing to approve." in said
     assert "roster hold approve" not in said
     with town.database.begin() as conn:

@@ -69,6 +69,9 @@ def test_every_field_is_kept_and_shown_again(signed_in: SignedIn, database: Data
         connection__student_number_from="sourcedId",
         connection__staff_number_from="metadata:number",
         connection__primary_contact_from="metadata:primary",
+        connection__contact_rules="metadata:custody=joint, sole\r\n\r\nrole != relative",
+        connection__contact_relationship_from="agents:relationship",
+        connection__contact_flags="metadata:lives with\nagents:emergency",
         connection__secret_expires="2031-05-01",
         connection__disabled_means_gone=True,
         connection__delta=True,
@@ -76,6 +79,7 @@ def test_every_field_is_kept_and_shown_again(signed_in: SignedIn, database: Data
         school__school_id="4711",
         school__name="Lincoln High",
         school__primary_contacts=True,
+        school__contacts_most="3",
         school__preferred_names=True,
         school__restore_archived_by_hand=True,
         school__role_map="ext:office = staff\next:coach=teacher\n",
@@ -105,6 +109,7 @@ def test_every_field_is_kept_and_shown_again(signed_in: SignedIn, database: Data
         students=both,
         admins=both,
         primary_contacts=True,
+        contacts_most=3,
         preferred_names=True,
         restore_archived_by_hand=True,
         role_map={"ext:office": "staff", "ext:coach": "teacher"},
@@ -123,8 +128,10 @@ def test_every_field_is_kept_and_shown_again(signed_in: SignedIn, database: Data
         quality={"email_valid": QualityRule(severity="error"), "grade_known": QualityRule(mostly=0.8)},
     )
     connection = found.connection.settings.model_dump(mode="json")
+    assert connection.pop("contact_rules") == ["metadata:custody=joint,sole", "role!=relative"]
+    assert connection.pop("contact_flags") == ["metadata:lives with", "agents:emergency"]
     for name, value in wanted.items():
-        if name.startswith("connection-"):
+        if name.removeprefix("connection-") in connection:
             kept = connection[name.removeprefix("connection-")]
             assert (str(kept) if kept is not True else "on") == value or (kept is None and value == "")
     assert secrets.unseal(found.connection.secret or "") == "n3w-s3cret"
@@ -135,6 +142,7 @@ def test_every_field_is_kept_and_shown_again(signed_in: SignedIn, database: Data
     assert back["school-guards-archive_share"] == "12.5"
     assert back["school-guards-windows-0-kind"] == "add_only"
     assert back["school-report_to"] == "it@example.org\nOffice@example.org\nhead@example.org"
+    assert back["connection-contact_rules"] == "metadata:custody=joint,sole\nrole!=relative"
     unchanged = browser.send_form(PAGE, back)
     assert unchanged.status_code == 303
     assert stored(database) == found, "what is shown is what is stored"

@@ -10,7 +10,7 @@ from roster_pipeline.completeness import CLOCK_AHEAD, CLOCK_BEHIND
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.clock import MOST_SKEW
 from roster_pipeline.oneroster.delta import NamedChanges, named_changes
-from roster_pipeline.oneroster.errors import DataMoved
+from roster_pipeline.oneroster.errors import DataMoved, PagingBroken
 from roster_pipeline.oneroster.moved import Moved
 from roster_pipeline.oneroster.people import read_people
 from roster_pipeline.oneroster.proof import Proof, total_of
@@ -84,6 +84,11 @@ class Pull:
             yield from read_people(reading)
         except Moved as moved:
             raise self._data_moved(moved.reason) from None
+        except PagingBroken:
+            if not again or self._several_records:
+                raise
+            self._several_records = True  # a page without a new id may hold the second records of people
+            raise self._data_moved("duplicates") from None
         curable = REREAD_FOR.intersection([*reading.problems(), *reading.doubts()])
         outcome = reading.outcome()
         same = outcome == self._outcome

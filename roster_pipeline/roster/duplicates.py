@@ -81,14 +81,14 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
 def _together(records: list[Record]) -> list[Record]:
     """Which records of one person count, of those that stand, the newest first.
 
-    One that is gone ends its own schools and roles only; one that is gone and names none of them ends all that are
+    One that is gone ends its own schools and roles only; one that is gone and names no school ends all that are
     older. Where all of them are gone, the newest says so.
     """
     alive: list[Record] = []
     for record in records:
         if str(record.get("status") or "").strip().lower() not in GONE_STATUSES:
             alive.append(record)
-        elif not _memberships(record):
+        elif not any(org for _, org in _memberships(record)):
             break
     return alive or records[:1]
 

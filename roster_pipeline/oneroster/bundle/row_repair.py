@@ -56,8 +56,9 @@ _ENDS: Mapping[str, Check] = {
 }
 """Members in which the filled part of a row may end. Had the row been moved by one, the cell before would stand there.
 Behind the family name stands the middle name, which the family name of such a row would have become."""
-_NEEDED = (("sourcedId", "user"), ("familyName", "givenName", "name", "role", "parent"))
-"""A row says who or what it is: one of each group must be filled, so half a row is never taken for a whole one."""
+_NEEDED = (("sourcedId", "user"), ("familyName", "givenName"), ("name",), ("user",), ("org",))
+"""A row says who or what it is: of each group whose columns are there, one must be filled, so half a row is never taken
+for a whole one."""
 
 
 class RowRepair:
@@ -68,7 +69,8 @@ class RowRepair:
         self._named = 1 + max((at for at, name in enumerate(header) if name), default=-1)
         self._checks = [(at, CHECKS[member]) for member, at in positions.items() if member in CHECKS]
         self._ends = {at: _ENDS[member] for member, at in positions.items() if member in _ENDS}
-        self._needed = [[positions[one] for one in group if one in positions] for group in _NEEDED]
+        needed = [[positions[one] for one in group if one in positions] for group in _NEEDED]
+        self._needed = [group for group in needed if group]
 
     def fitted(self, row: Row, *, usual: bool = False) -> Row | None:
         """The row at the header's width; None where it may have been moved, or cut inside.
@@ -83,7 +85,9 @@ class RowRepair:
             return cells
         if not all(any(cells[at].strip() for at in group) for group in self._needed):
             return None
-        if any(cell[:1] == " " for cell in row) or not all(check(cells[at]) for at, check in self._checks if cells[at]):
+        if any(cell[:1] == " " and cell.strip() for cell in cells):
+            return None
+        if not all(check(cells[at]) for at, check in self._checks if cells[at].strip()):
             return None
         if usual and len(row) > self.width:
             return cells

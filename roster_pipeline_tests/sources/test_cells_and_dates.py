@@ -1,0 +1,199 @@
+"""Cells, lines of a manifest and dates that are not as the standard says: read where nothing is in doubt, else told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.sources.conftest import (
+    ORG_COLUMNS,
+    ORGS,
+    USERS,
+    School,
+    Source,
+    manifest,
+    pupil,
+    table,
+    teacher,
+)
+
+PEOPLE = [*map(pupil, range(6)), *map(teacher, range(3))]
+
+
+def lines(rows: list[dict[str, Any]] = PEOPLE) -> list[str]:
+    """The lines of users.csv, header first."""
+    return table(USERS, rows).split("\r\n")[:-1]
+
+
+def night(database: Database, bundle: Source, changed: dict[int, str]) -> School:
+    """A school after one night on a users.csv of which some lines are written otherwise."""
+    written = [changed.get(place, line) for place, line in enumerate(lines())]
+    bundle.files["users.csv"] = "\r\n".join([*written, ""])
+    school = School(database, bundle)
+    school.night()
+    return school
+
+
+@pytest.mark.parametrize("surplus", [",", ",,", ", ,"])
+def test_empty_surplus_cells_cost_nobody(database: Database, bundle: Source, surplus: str) -> None:
+    school = night(database, bundle, {place: lines()[place] + surplus for place in (1, 8, 9)})
+    assert len(school.active) == 9
+    assert school.proof["complete"]
+
+
+def test_surplus_cells_in_every_row_are_a_habit_and_cost_nobody(database: Database, bundle: Source) -> None:
+    bare = [pupil(n, email="", identifier="", grades="") for n in range(5)]
+    bundle.files["users.csv"] = "\r\n".join([lines(bare)[0], *(line + "," for line in lines(bare)[1:]), ""])
+    school = School(database, bundle)
+    school.night()
+    assert len(school.active) == 5
+
+
+def test_header_cells_without_a_name_cost_nobody(database: Database, bundle: Source) -> None:
+    school = night(database, bundle, {0: lines()[0] + ",,", 3: lines()[3] + ",,", 4: lines()[4] + ",note,"})
+    assert len(school.active) >= 8
+    assert school.proof["complete"]
+
+
+@pytest.mark.parametrize("place", [1, 8, 9])
+def test_empty_cells_that_a_spreadsheet_dropped_cost_nobody(database: Database, bundle: Source, place: int) -> None:
+    school = night(database, bundle, {place: lines()[place].rstrip(",")})
+    assert len(school.active) == 9
+
+
+def test_a_teacher_without_an_email_whose_empty_cells_were_dropped_is_read(database: Database, bundle: Source) -> None:
+    bare = ",".join(lines([teacher(1, email="", identifier="")])[1].split(",")[:10])
+    school = night(database, bundle, {8: bare})
+    assert "te1" in school.active
+
+
+DOUBTFUL = {
+    "a comma in the family name": lambda line: line.replace(",Oakeca", ",Oakeca, Jr"),
+    "a comma in the given name": lambda line: line.replace(",Cleo", ",M,Cleo"),
+    "agents without quotes": lambda line: line.replace(",,,,09,", ",,,m1,m2,09,"),
+    "a cell that is cut": lambda line: line[: line.index("@")],
+    "a row that ends in its role": lambda line: line[: line.index(",st2,,")],
+}
+
+
+@pytest.mark.parametrize("fault", DOUBTFUL)
+def test_a_row_that_may_have_been_moved_is_rejected_and_its_owner_spared(
+    database: Database, bundle: Source, fault: str
+) -> None:
+    bundle.users = list(PEOPLE)
+    school = School(database, bundle)
+    school.night()
+    written = lines()
+    written[3] = DOUBTFUL[fault](written[3])
+    bundle.files["users.csv"] = "\r\n".join([*written, ""])
+    assert written[3] != lines()[3]
+    assert school.night()["st2"] == "rejected_record"
+    assert len(school.active) == 9
+    ok, detail = school.tested()["Cells"]
+    assert ok is False
+    assert "1 rows have" in detail
+
+
+def test_a_line_break_inside_a_cell_makes_no_second_person(database: Database, bundle: Source) -> None:
+    broken = lines()[3].replace("@wexbury", "@wex\r\nbury")
+    school = night(database, bundle, {3: broken})
+    assert school.active == {"st0", "st1", "st3", "st4", "st5", "te0", "te1", "te2"}
+    assert not school.rows("select 1 from person where email like '%@wex'")
+
+
+@pytest.mark.parametrize(
+    "line", ["file.scoreScales,", "file.userResources", "file.results,sometimes", "file.lineItems,bulk,x", "file.,"]
+)
+def test_what_a_manifest_says_of_files_that_nobody_reads_is_ignored(
+    database: Database, bundle: Source, line: str
+) -> None:
+    bundle.users = list(PEOPLE)
+    bundle.files["manifest.csv"] = manifest() + line + "\r\n"
+    school = School(database, bundle)
+    school.night()
+    assert len(school.active) == 9
+    assert school.proof["complete"]
+
+
+ROLE_COLUMNS = (
+    *("sourcedId", "status", "dateLastModified", "userSourcedId", "roleType", "role", "beginDate", "endDate"),
+    "orgSourcedId",
+)
+LAST_YEAR = datetime.now(UTC).year - 1
+
+
+def spans(*written: tuple[str, str]) -> str:
+    """roles.csv of the first pupils, one with each pair of begin and end."""
+    rows = [
+        {"sourcedId": f"r{n}", "userSourcedId": f"st{n}", "roleType": "primary", "role": "student"}
+        | {"orgSourcedId": "s1", "beginDate": begin, "endDate": end}
+        for n, (begin, end) in enumerate(written)
+    ]
+    return table(ROLE_COLUMNS, rows)
+
+
+def told_by(database: Database, source: Source, *written: tuple[str, str]) -> School:
+    """A school after one night on pupils whose role has these dates."""
+    pupils = [{**pupil(n), "role": "", "orgSourcedIds": ""} for n in range(len(written))]
+    if source.kind == "csv":
+        source.users = pupils
+        source.files["roles.csv"] = spans(*written)
+        source.files["manifest.csv"] = manifest("1.2", roles="bulk")
+    else:
+        source.users = [
+            one | {"roles": [{"role": "student", "org": {"sourcedId": "s1"}, "beginDate": begin, "endDate": end}]}
+            for one, (begin, end) in zip(pupils, written, strict=True)
+        ]
+    school = School(database, source)
+    school.night()
+    return school
+
+
+@pytest.mark.parametrize(
+    ("settling", "ended", "running"),
+    [
+        ("8/15/{0}", "6/7/{0}", "6/7/{1}"),
+        ("15/8/{0}", "7/6/{0}", "7/6/{1}"),
+        ("15.08.{0}", "07.06.{0}", "07.06.{1}"),
+        ("08-15-{0}", "06-07-{0}", "06-07-{1}"),
+        ("", "{0}/6/7", "{1}/06/07"),
+        ("", "7 June {0}", "June 7, {1}"),
+    ],
+)
+def test_dates_in_another_notation_are_read_where_one_of_them_settles_it(
+    database: Database, source: Source, settling: str, ended: str, running: str
+) -> None:
+    years = (LAST_YEAR, LAST_YEAR + 3)
+    school = told_by(
+        database,
+        source,
+        (settling.format(*years), ""),
+        ("", ended.format(*years)),
+        ("", running.format(*years)),
+        ("", f"{LAST_YEAR}-06-07"),
+    )
+    assert school.active == {"st0", "st2"}
+    assert school.proof["unclear_dates"] == 0
+
+
+@pytest.mark.parametrize("others", [(), ("8/15/2020", "15/8/2020")])
+def test_people_whose_role_may_have_ended_are_counted_and_stay(
+    database: Database, source: Source, others: tuple[str, ...]
+) -> None:
+    school = told_by(database, source, *((one, "") for one in others), ("", f"6/7/{LAST_YEAR}"), ("", "next summer"))
+    assert len(school.active) == 2 + len(others)
+    assert school.proof["unclear_dates"] == 2
+    assert school.tested()["Dates of roles"][1].startswith("2 people have a role with a date that cannot be read")
+
+
+def test_the_case_of_orgs_csv_is_as_that_of_users_csv(database: Database, bundle: Source) -> None:
+    bundle.users = list(PEOPLE)
+    orgs = table(ORG_COLUMNS, ORGS).split("\r\n")
+    bundle.files["orgs.csv"] = "\r\n".join([orgs[0], orgs[1].rstrip(","), orgs[2] + ",", orgs[3], ""])
+    school = School(database, bundle)
+    school.night()
+    assert len(school.active) == 9
+    assert school.proof["complete"]

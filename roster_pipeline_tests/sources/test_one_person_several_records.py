@@ -1,0 +1,87 @@
+"""Records or rows of one sourcedId that differ in school or role are one person with all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.sources.conftest import School, Source, pupil, teacher
+
+EARLY, LATE = "2026-01-02T00:00:00Z", "2026-03-04T00:00:00Z"
+PUPILS = [*map(pupil, range(30)), *map(teacher, range(2, 6))]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_one_record_per_school_is_one_person_in_both(database: Database, source: Source, together: bool) -> None:
+    rows = [teacher(1), teacher(1, "s2")]
+    source.users = [*PUPILS, *rows] if together else [rows[1], *PUPILS, rows[0]]
+    school = School(database, source)
+    school.night()
+    assert "te1" in school.active
+    assert (school.proof["complete"], school.proof["problems"]) == (True, [])
+    source.users = [one for one in source.users if one["sourcedId"] != "st29"]
+    assert school.night()["st29"] == "left"
+    assert len(school.active) == 34
+    source.users = [one for one in source.users if one is not rows[0]]
+    assert school.night()["te1"] == "moved_school"
+    assert "te1" not in school.active
+
+
+def test_one_record_per_role_is_one_person_with_the_strongest_role(database: Database, source: Source) -> None:
+    source.users = [*PUPILS, teacher(1), teacher(1, role="administrator")]
+    school = School(database, source)
+    school.night()
+    assert school.rows("select role from membership where role not in ('student', 'teacher')") == [{"role": "admin"}]
+    assert len(school.rows("select 1 from person")) == 35
+
+
+def test_a_whole_page_of_second_records_does_not_end_the_list(database: Database, rest: Source) -> None:
+    here, there = [pupil(n, "s2") for n in range(60)], [pupil(n) for n in range(60)]
+    rest.users = [*here, *there]
+    school = School(database, rest)
+    for _ in range(2):
+        school.night()
+        assert len(school.active) == 60
+        assert school.proof["complete"]
+
+
+def test_the_last_modified_decides_the_fields_and_only_them(database: Database, source: Source) -> None:
+    newer = teacher(1, "s2", dateLastModified=LATE, email="new@wexbury.example")
+    source.users = [*PUPILS, newer, teacher(1, dateLastModified=EARLY)]
+    school = School(database, source)
+    school.night()
+    school.night()
+    assert "te1" in school.active
+    assert school.rows("select 1 from person where email = 'new@wexbury.example'")
+
+
+GONE: list[tuple[dict[str, Any], bool]] = [
+    ({"orgs": "s2", "status": "tobedeleted"}, True),
+    ({"orgs": "s1", "status": "tobedeleted"}, False),
+    ({"orgs": "", "status": "tobedeleted"}, False),
+]
+
+
+@pytest.mark.parametrize(("members", "stays"), GONE)
+def test_a_deleted_record_ends_the_school_it_names_and_one_that_names_none_ends_all(
+    database: Database, source: Source, members: dict[str, Any], stays: bool
+) -> None:
+    rows = [teacher(1, dateLastModified=EARLY), teacher(1, "s2", dateLastModified=EARLY)]
+    source.users = [*PUPILS, *rows]
+    source.single = PUPILS
+    school = School(database, source)
+    school.night()
+    deleted = teacher(1, members["orgs"], dateLastModified=LATE, status=members["status"])
+    kept = [one for one in rows if one["orgSourcedIds"] != members["orgs"]]
+    source.users = [*PUPILS, *kept, deleted]
+    school.night()
+    assert ("te1" in school.active) == stays
+
+
+def test_a_record_that_comes_twice_the_same_is_no_second_one(database: Database, bundle: Source) -> None:
+    bundle.users = [*PUPILS, teacher(1), teacher(1)]
+    school = School(database, bundle)
+    school.night()
+    assert school.proof["problems"] == ["duplicates"]

@@ -56,3 +56,24 @@ def in_words(problem: str) -> str:
     slug, _, of = problem.partition(":")
     said = WITHOUT_SCHOOL if slug == "no-orgs" and of else WORDS.get(slug, slug.replace("-", " "))
     return f"{said} ({of})" if of else said
+
+
+def noticed(unlisted: int = 0, respelled: int = 0, below: int = 0, unclear: int = 0) -> tuple[str, ...]:
+    """What was odd in references and dates, one text for each count that is not 0; each counts people.
+
+    unlisted: their org is not listed. respelled: their org was written otherwise, and read. below: they belong to orgs
+    below the school only, which do not count as it. unclear: a date of a role cannot be read.
+    """
+    texts = (
+        (unlisted, "name", "an org that the SIS does not list"),
+        (respelled, "name", "an org in another way than by its sourcedId; it was read"),
+        (below, "belong", "to orgs below this school, such as a campus, and not to the school"),
+        (unclear, "have", "a role with a date that cannot be read; it may have ended"),
+    )
+    return tuple(f"{_people(count, verb)} {what}" for count, verb, what in texts if count)
+
+
+def _people(count: int, verb: str) -> str:
+    if count == 1:
+        return f"1 person {'has' if verb == 'have' else verb + 's'}"
+    return f"{count:,} people {verb}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.completeness import clock_in_words
+from roster_pipeline.completeness import clock_in_words, noticed
 from roster_pipeline.directory import digests, outbox
 from roster_pipeline.directory.briefing import Brief, brief, mark_reported, unreported
 from roster_pipeline.directory.database import Database
@@ -249,6 +249,12 @@ def _connection(known: Brief) -> ConnectionFacts | None:
         written=known.snapshot["written_at"],
         unchanged_since=facts.unchanged_since,
         old=tuple(wrong_with_age(facts, known.settings.guards)),
+        noticed=noticed(
+            unlisted=int(proof.get("unlisted_orgs", 0)),
+            respelled=int(proof.get("respelled_orgs", 0)),
+            below=int(known.snapshot["counts"].get("org_below", 0)),
+            unclear=int(proof.get("unclear_dates", 0)),
+        ),
         clock=next((said for note in proof.get("notes", ()) if (said := clock_in_words(note))), ""),
     )
 

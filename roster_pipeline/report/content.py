@@ -141,6 +141,7 @@ class ConnectionFacts:
 
     written: when the bundle that was read counts as written; None for an API. unchanged_since: since when the source
     says the same. old: what is wrong with its age, as sentences. clock: what the SIS's clock is wrong by, in words.
+    noticed: what was odd in references and dates, in words.
     """
 
     strategy: str
@@ -157,6 +158,7 @@ class ConnectionFacts:
     unchanged_since: datetime | None = None
     old: tuple[str, ...] = ()
     clock: str = ""
+    noticed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

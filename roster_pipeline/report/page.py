@@ -259,6 +259,7 @@ def _connection(report: SyncReport) -> Section:
         ("Bundle written", _dated(facts.written, report)),
         ("No change since", _dated(facts.unchanged_since, report)),
         ("Clock of the SIS", facts.clock),
+        ("Noticed", "; ".join(facts.noticed)),
     ]
     pairs += [("Problem", in_words(problem)) for problem in facts.problems]
     return Section("Connection", (Facts(tuple((name, value) for name, value in pairs if value)),))

@@ -20,7 +20,7 @@ from roster_pipeline.settings import Guards, Role
 
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off")
 """Absent people of whom no sync expects that they come: those who left stay active where archive is off."""
-_NO_MEMBERS = ("role_off", "rejected_record")
+_NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")
 _YEAR = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}
 """Grades that follow one another, the youngest first."""
 

@@ -46,9 +46,10 @@ class Planned:
 class Role:
     """Numbers of one night, by role. anew: (by a new id, known). reused: (active members whose id is doubted, found).
 
-    bare: active members of whom no record names a school. expected: people we know, and of them those who did not
-    come. came: people of roles that have anybody, and of them those who are no members. moved: rows that give
-    somebody what another known person had; swapped: whether an identity is among it.
+    bare: active members of whom no record names a school. unknown: of whom only an org is known that the SIS does not
+    list. expected: people we know, and of them those who did not come. came: people of roles that have anybody, and of
+    them those who are no members. moved: rows that give somebody what another known person had; swapped: whether an
+    identity is among it.
     """
 
     rostered: tuple[str, ...]
@@ -60,6 +61,7 @@ class Role:
     history: list[dict[str, int]]
     first_sync: bool
     bare: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
     expected: tuple[int, int] = (0, 0)
     came: tuple[int, int] = (0, 0)
     moved: frozenset[int] = frozenset()
@@ -110,6 +112,8 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             many = bare > SMALL_SCHOOLS["archive_always_allowed"] and bare > 0.2 * there
             hold("people came without a school", *(() if many else (role, "archive")))
             unusual = unusual or many
+        if _many(facts.unknown[role], 0.05, there):
+            hold("orgs are unknown", "*", "archive")
         usual = [sizes[role] for sizes in facts.history[-NIGHTS:] if role in sizes]
         if usual and _shrank(median(usual) - people, median(usual)):
             hold("role shrank")

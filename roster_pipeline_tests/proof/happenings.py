@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from roster_pipeline_tests.proof.district import DistrictUnderProof
-from roster_pipeline_tests.proof.world import GROUPS, LEAVING, Record
+from roster_pipeline_tests.proof.world import GROUPS, LEAVING, UNLISTED, Record
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
     "own_number", "reuse", "transform", "spoil_emails", "mend_emails", "mend_emails",
-    "slip_number", "slip_email",
+    "slip_number", "slip_email", "lose_school",
 )  # fmt: skip
 
 
@@ -43,6 +43,8 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         world.leave(record, LEAVING[other % len(LEAVING)])
     elif kind == "move":
         world.set_roles(record, [(role, school) for role, _ in record.roles])
+    elif kind == "lose_school":
+        world.set_roles(record, [(role, UNLISTED) for role, _ in record.roles])
     elif kind == "rename":
         world.rename(record, given=bool(other % 2))
     elif kind == "transform":

@@ -12,7 +12,7 @@ from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.world import Group, Record
 
 STRONGEST: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
-MEMBER, ROLE_OFF, ELSEWHERE, GONE = range(4)
+MEMBER, ROLE_OFF, UNKNOWN, ELSEWHERE, GONE = range(5)
 
 
 @dataclass(eq=False)
@@ -46,8 +46,13 @@ class Human:
 
     @property
     def present(self) -> bool:
-        """In the school today, even in a role that is not rostered."""
-        return self._strength(self.lead)[0] <= ROLE_OFF
+        """In the school today, even in a role that is not rostered; or in an org that may be the school."""
+        return self._strength(self.lead)[0] <= UNKNOWN
+
+    @property
+    def unknown(self) -> bool:
+        """Whether all that is known of where they are is an org that the SIS does not list."""
+        return self._strength(self.lead)[0] == UNKNOWN
 
     @property
     def linkable(self) -> list[Record]:
@@ -77,6 +82,8 @@ def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]
     here = sorted(STRONGEST.index(group) for group in record.groups_in(school))
     rostered = [place for place in here if rules.rostered(STRONGEST[place])]
     any_role = min(STRONGEST.index(group) for group, _ in record.roles)
+    if record.unknown and not here and not record.deleted and record.delivered:
+        return UNKNOWN, any_role
     if record.gone is not None:
         return GONE, here[0] if here else any_role
     if rostered:
@@ -132,7 +139,8 @@ def may_be(human: Human, person: Person, linked: Mapping[str, Person]) -> bool:
 def at_odds(human: Human, record: Record, person: Person) -> bool:
     """Whether the link of a record is not to be believed: all that is known of both differs, not only the names."""
     theirs = person.fields
-    if record.deleted or record.sourced_id not in person.links - person.confirmed:
+    silent = record.deleted or strength(record, human.school, human.rules)[0] == UNKNOWN
+    if silent or record.sourced_id not in person.links - person.confirmed:
         return False
     number, kind_and_number = human.numbered(record), (theirs["kind"], theirs["number"])
     numbers = number is not None and theirs["number"] is not None and number[0] == theirs["kind"]
@@ -227,7 +235,7 @@ def _by_email(human: Human, humans: list[Human], people: list[Person]) -> list[P
 
 
 def _counts(human: Human, record: Record) -> bool:
-    return strength(record, human.school, human.rules)[0] <= ROLE_OFF
+    return strength(record, human.school, human.rules)[0] <= UNKNOWN
 
 
 def _names_agree(record: Record, person: Person) -> bool:

@@ -134,7 +134,7 @@ class Model:
             if home is None or (member and member.status == "active" and home not in alive):
                 home = lead.sourced_id
             record = next((r for r in human.records if r.sourced_id == home), None)
-            wanted = human.fields(record) if record and auto else {}
+            wanted = human.fields(record) if record and auto and not record.unknown else {}
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
             of_keys = bool(fields)
             moves = home if home != person.home else None

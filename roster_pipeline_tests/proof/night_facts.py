@@ -40,6 +40,7 @@ def facts_of(
         reused=reused,
         history=[sizes for sizes, good in state.sizes if good],
         first_sync=not state.synced,
+        unknown={role: _unknown(model, school, role, humans) for role in rostered},
         bare={role: _bare(model, school, role, records) for role in rostered},
         expected=_expected(model, school, humans, len([role for role in managed if role in rostered])),
         came=_came(model, school, humans, rows, managed),
@@ -52,6 +53,15 @@ def _origin(row: Row, school: str) -> str:
     """The role that somebody comes from."""
     member = row.person.members.get(school) if row.person else None
     return member.role if member and member.status == "active" else row.role
+
+
+def _unknown(model: Model, school: str, role: str, humans: list[Human]) -> int:
+    """Active members of whom only an org that the SIS does not list is known."""
+    unknown = {id(human.person) for human in humans if human.unknown and human.person and not human.conflict}
+    return sum(
+        id(person) in unknown and not person.excluded and person.members[school].role == role
+        for person in model.active(school)
+    )
 
 
 def _bare(model: Model, school: str, role: str, records: list[Record]) -> int:

@@ -17,6 +17,8 @@ Leaving = Literal["vanish", "mark", "lose_org", "end_date"]
 
 GROUPS: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
 LEAVING: tuple[Leaving, ...] = ("vanish", "mark", "lose_org", "end_date")
+UNLISTED = "sch-9"
+"""An org that the SIS does not list; whether it is another school nobody can say."""
 SOURCE_ROLES: dict[Group, str] = {
     "admin": "siteAdministrator",
     "teacher": "teacher",
@@ -62,6 +64,11 @@ class Record:
         if self.gone in ("lose_org", "end_date"):
             return ()
         return tuple(group for group, org in self.roles if org == school)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it names an org that the SIS does not list."""
+        return self.gone != "lose_org" and any(org == UNLISTED for _, org in self.roles)
 
     def names(self, school: str) -> bool:
         """Whether it names this school at all, in whatever state."""

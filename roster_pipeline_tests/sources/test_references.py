@@ -180,3 +180,12 @@ def test_somebody_who_goes_to_a_campus_stays_a_member_until_the_school_decides(
     assert "st0" in school.active
     school.choose(include_orgs_below=True)
     assert school.night()["st0"] == "equal"
+
+
+@pytest.mark.parametrize("role", ["siteAdministrator", "ext:Librarian", "districtAdministrator"])
+def test_the_role_is_stored_as_the_sis_spells_it(database: Database, source: Source, role: str) -> None:
+    source.users = [*map(pupil, range(4)), teacher(1, role=role)]
+    school = School(database, source)
+    school.choose(role_map={"ext:librarian": "staff"})
+    school.night()
+    assert school.rows("select source_role from membership where role <> 'student'") == [{"source_role": role}]

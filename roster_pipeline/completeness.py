@@ -17,6 +17,7 @@ WORDS = {
     "warning-beside-data": "the SIS sent a warning along with the people",
     "revision-changed": "the data changed while they were read",
     "no-orgs": "nobody came with a school",
+    "enrollments-unread": "enrollments could not be read, which say here who has left",
     "dates-contradict": "dates of roles are written with the day first and with the month first",
     "no-people": "the SIS shows nobody at all",
     "no-role": "people came without a role",

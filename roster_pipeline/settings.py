@@ -123,6 +123,8 @@ class ConnectionSettings(_Settings):
     contact_relationship_from: ContactField | None = None
     contact_flags: list[ContactField] = []
     disabled_means_gone: bool = False
+    no_enrollment_means_gone: bool = False
+    """For a SIS that never removes people: a student without a running enrollment in the school has left it."""
     allow_private_addresses: bool = False
     strategy: Literal["auto", "whole", "per_school"] = "auto"
     delta: bool = False

@@ -65,6 +65,12 @@ CONNECTION_OPTIONS = (
         "Whether a user with enabledUser=false counts as gone. Default: it is kept as a field.",
     ),
     SettingOption(
+        "--no-enrollment-means-gone/--enrollments-decide-nothing",
+        ("no_enrollment_means_gone",),
+        bool,
+        "Whether a student without a running enrollment has left, at a SIS that never removes people. Default: no.",
+    ),
+    SettingOption(
         "--allow-private-addresses/--no-private-addresses",
         ("allow_private_addresses",),
         bool,

@@ -110,6 +110,7 @@ def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted
     return Wanted(
         school_ids=(school.settings.school_id,) if choice.per_school else None,
         contacts=any(settings.primary_contacts for settings in sharing),
+        enrollments=school.connection.settings.no_enrollment_means_gone,
         since=choice.since,
         everybody_too=choice.everybody_too,
         roles=frozenset(role for settings in sharing for role in settings.rostered),

@@ -6,6 +6,7 @@ This map is the one thing that grows with the district: an entry per person, for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from roster_pipeline.oneroster.address import segment
@@ -66,6 +67,17 @@ class Memberships:
         user = text(raw_id(record), ID_NULLS) if isinstance(record, dict) else None
         if isinstance(user, str):
             self._of.setdefault(user, {})[school, role] = (None, None)
+
+    def mark(self, users: list[dict[str, Any]], today: date) -> None:
+        """Put `notEnrolled` into students: those of their schools in which no enrollment runs, or is to come."""
+        now = today.isoformat()
+        for user in users:
+            schools = {entry["org"] for entry in user["roles"] if entry["role"] == "student" and entry["org"]}
+            if schools:
+                spans = self._of.get(user["sourcedId"], {})
+                left = schools - {school for (school, _), (_, ends) in spans.items() if ends is None or now <= ends}
+                if left:
+                    user["notEnrolled"] = sorted(left)
 
     def fill(self, user: dict[str, Any]) -> None:
         """Give a user without orgs the schools of its enrollments; its own role stays where it has one."""

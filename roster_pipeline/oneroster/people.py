@@ -38,6 +38,7 @@ FEW_ORGS = 0.1
 def read_people(reading: Reading) -> Iterator[Batch]:
     """Orgs, then people, then guardians, by the best strategy that works."""
     yield from _orgs(reading)
+    memberships = _enrollments(reading) if reading.wanted.enrollments else None
     if reading.wanted.school_ids is not None:
         lists = _per_school_lists(reading)
         if lists is not None:
@@ -59,7 +60,7 @@ def read_people(reading: Reading) -> Iterator[Batch]:
         yield from _without_users(reading, refusal)
     else:
         if first or not _somebody_elsewhere(reading):
-            yield from _whole(reading, listing, first)
+            yield from _whole(reading, listing, first, memberships)
         else:
             reading.notes.append("users-empty")
             yield from _without_users(reading, None)
@@ -101,10 +102,19 @@ def _listed_orgs(reading: Reading, listing: Listing) -> Iterator[Batch]:
         yield Batch("org", orgs, rejects)
 
 
-def _whole(reading: Reading, listing: Listing, first: list[Any]) -> Iterator[Batch]:
+def _enrollments(reading: Reading) -> Memberships | None:
+    """All enrollments, by which the students of this reading are marked; without them it is not the whole truth."""
+    memberships = read_memberships(reading)
+    if memberships is None:
+        reading.own_problems.append("enrollments-unread")
+    reading.enrolled = memberships
+    return memberships
+
+
+def _whole(reading: Reading, listing: Listing, first: list[Any], memberships: Memberships | None) -> Iterator[Batch]:
     """All of `/users`; and what it turns out to leave out, from the collections of their own."""
     reading.strategy = "users"
-    fill = _missing_orgs(reading, first)
+    fill = _missing_orgs(reading, first, memberships)
     yield from reading.users(listing, fill)
     for group, path in LISTED.items():
         if reading.wanted.wants(group) and not reading.roles_seen.intersection(ROLES_OF[group]):
@@ -247,7 +257,7 @@ def _somebody_elsewhere(reading: Reading) -> bool:
     return False
 
 
-def _missing_orgs(reading: Reading, first: list[Any]) -> Fill | None:
+def _missing_orgs(reading: Reading, first: list[Any], known: Memberships | None = None) -> Fill | None:
     """Where active pupils and teachers come without any org: their schools, from enrollments, the only school, or the
     schools' own lists."""
     sample = sampled(first)
@@ -260,7 +270,7 @@ def _missing_orgs(reading: Reading, first: list[Any]) -> Fill | None:
     told = sum(any(entry["org"] is not None for entry in entries) for entries in sample)
     if not sample or told > len(sample) * FEW_ORGS:
         return None
-    memberships: Memberships | None = read_memberships(reading)
+    memberships = known or read_memberships(reading)
     if memberships is not None:
         reading.strategy += "+enrollments"
         return memberships.fill

@@ -5,8 +5,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from datetime import date, datetime
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from roster_pipeline.oneroster.org_references import OrgReferences
 from roster_pipeline.oneroster.paging import Listing
 from roster_pipeline.oneroster.proof import ListingProof
 from roster_pipeline.oneroster.repetitions import Repetitions
-from roster_pipeline.oneroster.role_entries import CONTACT_ROLES, DATE_UNREADABLE
+from roster_pipeline.oneroster.role_entries import CONTACT_ROLES, with_unclear_dates
 from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
 from roster_pipeline.oneroster.user_records import UserReader, reject
 from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
@@ -57,6 +57,8 @@ class Wanted:
     since: datetime | None = None
     roles: frozenset[str] | None = None
     of_schools: tuple[str, ...] = ()
+    enrollments: bool = False
+    """Say of each student in which of their schools no enrollment of theirs runs (`notEnrolled`)."""
     everybody_too: bool = False
 
     def wants(self, group: str) -> bool:
@@ -70,6 +72,13 @@ class Batch:
     kind: Literal["org", "user"]
     records: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
+
+
+class Enrolled(Protocol):
+    """The enrollments of a SIS."""
+
+    def mark(self, users: list[dict[str, Any]], today: date) -> None:
+        """Put `notEnrolled` into students: those of their schools in which no enrollment of theirs runs."""
 
 
 class Reading:
@@ -109,6 +118,8 @@ class Reading:
         self._identifiers: dict[str, list[str]] = {}
         self.agents: set[str] = set()
         self.unclear_dates = 0
+        self.enrolled: Enrolled | None = None
+        """Who is enrolled where, if that is wanted and could be read."""
         self.dates = Dates()
         self._own: set[str] | None = None
         self._seen: list[SeenIds] = []
@@ -170,6 +181,8 @@ class Reading:
                 for user in users:
                     fill(user)
             self._place(users)
+            if self.enrolled is not None:
+                self.enrolled.mark(users, self.client.clock.now().date())
             users = self._kept(users)
             self._note_agents(users)
             yield Batch("user", users, rejects)
@@ -284,8 +297,3 @@ class Reading:
 def _repeated(record: Any) -> dict[str, Any]:
     found = record.get("sourcedId") if isinstance(record, dict) else None
     return reject(found.strip() if isinstance(found, str) else None, "users", "sourcedId", "repeated", "warning")
-
-
-def with_unclear_dates(rejects: list[dict[str, Any]]) -> int:
-    """How many people these rejects say of that a date of a role could not be read."""
-    return len({one["sourcedId"] for one in rejects if one["rule"] == DATE_UNREADABLE})

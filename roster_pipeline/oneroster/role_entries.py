@@ -135,3 +135,8 @@ def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -
             return with_org
         raise Rejection("roles", "roles-and-orgs-unpaired")
     return with_org + [{**entry, "org": org} for entry in without for org in orgs]
+
+
+def with_unclear_dates(rejects: list[dict[str, Any]]) -> int:
+    """How many people these rejects say of that a date of a role could not be read."""
+    return len({one["sourcedId"] for one in rejects if one["rule"] == DATE_UNREADABLE})

@@ -24,6 +24,7 @@ _LEFT = {
     PLACE["not_begun"]: "role_not_begun",
     PLACE["ended"]: "role_ended",
     PLACE["disabled"]: "disabled",
+    PLACE["not_enrolled"]: "not_enrolled",
     PLACE["deleted"]: "tobedeleted",
 }
 """What the strongest record of somebody who is gone says about it."""

@@ -103,7 +103,7 @@ def clean(
     entries = read_roles(lists(users["roles"]), orgs, context.settings, context.today)
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
-    standing = _standing(users, fields, entries, context, ids, notes)
+    standing = _standing(users, fields, entries, context, orgs, ids, notes)
     turned_away = _turned_away(door)
     standing[(standing > PLACE["rejected"]) & truth(pc.is_in(ids, value_set=turned_away))] = PLACE["rejected"]
     _note_values(standing, values, ids, _groups(entries), notes)
@@ -175,6 +175,7 @@ def _standing(
     fields: dict[str, Array],
     entries: Entries,
     context: CleaningContext,
+    orgs: SchoolOrgs,
     ids: Array,
     notes: Rejections,
 ) -> Ints:
@@ -190,6 +191,10 @@ def _standing(
     if context.connection.disabled_means_gone:
         standing[member & disabled] = PLACE["disabled"]
         member &= ~disabled
+    if context.connection.no_enrollment_means_gone:
+        left = member & (entries.group == STRENGTH[Role.STUDENT]) & _not_enrolled(users, orgs.here)
+        standing[left] = PLACE["not_enrolled"]
+        member &= ~left
     standing[deleted] = PLACE["deleted"]
     member &= ~deleted & ~unknown
     given, family = filled(fields["given_name"]), filled(fields["family_name"])
@@ -203,6 +208,20 @@ def _standing(
     notes.note(long, ids, "familyName", "name_too_long", "error", groups)
     notes.note(member & (given ^ family), ids, "familyName", "single_name", "warning", groups)
     return standing
+
+
+def _not_enrolled(users: pd.DataFrame, here: frozenset[str]) -> Flags:
+    """Students without a running enrollment in any org of the school that they name."""
+    told = lists(users["notEnrolled"])
+    left = np.zeros(len(users), dtype=bool)
+    among = truth(pc.is_in(pc.list_flatten(told), value_set=pa.array(sorted(here), TEXT)))
+    left[pc.list_parent_indices(told).to_numpy(zero_copy_only=False)[among]] = True
+    if len(here) > 1:
+        for place in np.flatnonzero(left).tolist():
+            roles = users["roles"].iloc[place]
+            named = {entry["org"] for entry in roles if (entry["role"] or "").strip().lower() == Role.STUDENT}
+            left[place] = not (named & here) - set(users["notEnrolled"].iloc[place])
+    return left
 
 
 def _note_values(

@@ -50,6 +50,7 @@ USER_LISTS: dict[str, Any] = {
     "roles": pa.list_(_ROLE),
     "agents": pa.list_(TEXT),
     "grades": pa.list_(TEXT),
+    "notEnrolled": pa.list_(TEXT),
 }
 USER_COLUMNS = (*USER_TEXT, "enabledUser", *USER_LISTS, "metadata")
 """The normalised user record, one column per member."""

@@ -31,8 +31,8 @@ CHANGING = ("create", "update", "restore", "archive")
 ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
 
 GONE, HERE, ELSEWHERE, UNANSWERED = "gone", "here", "elsewhere", "unanswered"
-_OWN_WORD = "disabled"
-"""The standing of a record that came and says itself that it is gone. The SIS answers for it as active, so it is not
+_OWN_WORD = ("disabled", "not_enrolled")
+"""The standings of a record that came and says itself that it is gone. The SIS answers for it as active, so it is not
 asked for; the other records of the same person are."""
 
 
@@ -40,7 +40,7 @@ asked for; the other records of the same person are."""
 class Plan:
     """rows: `PLAN_COLUMNS`. rostered: the school's rostered roles. awaits_approval: a first sync that must be seen.
 
-    own_word: records whose disabled account says that they are gone, where that counts.
+    own_word: records that say themselves that they are gone, by a disabled account or by enrollments.
     """
 
     rows: pd.DataFrame
@@ -128,7 +128,7 @@ def make_plan(
     rows = pd.concat([present, *others], ignore_index=True) if others else present
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
-    own_word = frozenset(str(one) for one in roster.loc[roster["standing"] == _OWN_WORD, "sourced_id"])
+    own_word = frozenset(str(one) for one in roster.loc[roster["standing"].isin(_OWN_WORD), "sourced_id"])
     awaits = first and school.first_sync == "approve"
     return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_word)
 

@@ -25,6 +25,7 @@ REASONS: dict[str, str] = {
     "tobedeleted": "The SIS marks the record as deleted.",
     "role_ended": "Their role in this school has ended.",
     "role_not_begun": "Their role in this school has not begun yet.",
+    "not_enrolled": "No enrollment of theirs in this school runs, which means gone on this connection.",
     "disabled": "Their account is disabled, which means gone on this connection.",
     # unchanged
     "equal": "Nothing differs.",

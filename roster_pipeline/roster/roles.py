@@ -36,6 +36,7 @@ STANDINGS = (
     "not_begun",
     "ended",
     "disabled",
+    "not_enrolled",
     "deleted",
 )
 """Strongest first: a human with several records stands as the strongest of them does."""

@@ -215,7 +215,8 @@ class World:
     def _add(self, record: Record) -> Record:
         self._remember(record)
         group, school = record.roles[0]
-        self.district.add(SOURCE_ROLES[group], school, sourced_id=record.sourced_id, agents=(), **_fields(record))
+        listed = school if school in self.schools else self.schools[0]
+        self.district.add(SOURCE_ROLES[group], listed, sourced_id=record.sourced_id, agents=(), **_fields(record))
         return record
 
     def _change(self, record: Record) -> None:

@@ -22,8 +22,8 @@ from roster_pipeline.oneroster.bundle.user_rows import UserRows
 from roster_pipeline.oneroster.dates import Dates
 from roster_pipeline.oneroster.org_records import orgs_of
 from roster_pipeline.oneroster.org_references import OrgReferences, ReferenceCounts
-from roster_pipeline.oneroster.reading import LISTED, Batch, Wanted, with_unclear_dates
-from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
+from roster_pipeline.oneroster.reading import LISTED, Batch, Wanted
+from roster_pipeline.oneroster.role_entries import CONTACT_ROLES, with_unclear_dates
 from roster_pipeline.oneroster.seen_ids import Flags, SeenIds
 from roster_pipeline.oneroster.user_records import reject
 from roster_pipeline.oneroster.values import ID_NULLS

@@ -50,7 +50,8 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     """Find them in the rows of a plan. Loops over rows with changes alone; holders are looked up column by column."""
     person = persons_of(rows)
     writes = np.isin(rows["action"].to_numpy(dtype=object), WRITES) & (person >= 0)
-    writes &= rows["role"].to_numpy(dtype=object) != CONTACT
+    of_contacts = rows["role"].to_numpy(dtype=object) == CONTACT
+    writes &= ~of_contacts
     told, kind = rows["changes"].to_numpy(dtype=object), rows["number_kind"].to_numpy(dtype=object)
     changes: dict[int, Changes] = dict(zip(person[writes].tolist(), told[writes], strict=True))
     kinds = dict(zip(person[writes].tolist(), kind[writes], strict=True))
@@ -64,7 +65,8 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
             shared = name in _SHARED_IN_A_FAMILY
             if any(not (shared and name not in changes.get(one, {}) and names.one_family(who, one)) for one in others):
                 found.setdefault(word, set()).add(who)
-    swapped = _swapped(rows, person, directory, changes, names)
+    absent = person[(person >= 0) & rows["matched_by"].isna().to_numpy() & ~of_contacts].tolist()
+    swapped = _swapped(absent, directory, changes, names)
     if swapped:
         found[_NAME] = swapped
     all_of = set().union(*found.values())
@@ -137,14 +139,11 @@ def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> di
     return holders
 
 
-def _swapped(
-    rows: pd.DataFrame, person: Ints, directory: DirectoryFrames, changes: dict[int, Changes], names: _Names
-) -> set[int]:
+def _swapped(absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
     """People who take the whole name of another active member, who has another one tonight or is not there."""
     renamed = [who for who, said in changes.items() if "given_name" in said or "family_name" in said]
     if not renamed:
         return set()
-    absent = person[(person >= 0) & rows["matched_by"].isna().to_numpy()].tolist()
     active = set(directory.members.index[directory.active].tolist())
 
     def whole(who: int, when: Callable[[int, str], str]) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from roster_pipeline.roster.findings import (
 )
 from roster_pipeline.roster.names import name_key
 from roster_pipeline.roster.plan import Plan
-from roster_pipeline.settings import Guards
+from roster_pipeline.settings import CONTACT, Guards
 
 _KEY_FIELDS = ("email", "number", "username")
 _NAMES = ("given_name", "family_name")
@@ -72,7 +72,7 @@ def role_findings(plan: Plan, facts: Facts, guards: Guards) -> Iterator[Finding]
 
 def _numbers(plan: Plan, facts: Facts) -> Numbers:
     """Updates are held against the role that people come from, for of that they are a share."""
-    rows = plan.rows[plan.rows["action"] == UPDATE]
+    rows = plan.rows[(plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)]
     known = rows["person_id"].map(facts.roles).astype(object)
     moves = rows.assign(origin=known.where(known.notna(), rows["role"]))
     updates: dict[str, Updates] = {}

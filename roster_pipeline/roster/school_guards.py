@@ -16,7 +16,7 @@ from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFac
 from roster_pipeline.roster.findings import TOO_FEW, Finding, percent
 from roster_pipeline.roster.frames import persons_of
 from roster_pipeline.roster.grades import CEDS
-from roster_pipeline.settings import Guards, Role
+from roster_pipeline.settings import CONTACT, Guards, Role
 
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off")
 """Absent people of whom no sync expects that they come: those who left stay active where archive is off."""
@@ -48,6 +48,7 @@ def whole_school(
 
     Of a list of changes nothing is told of who came: it names those who changed.
     """
+    rows = rows[rows["role"] != CONTACT]
     person = persons_of(rows)
     active = directory.members.index[directory.active].to_numpy(dtype=np.int64)
     here = np.isin(person, active)

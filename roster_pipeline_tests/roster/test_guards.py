@@ -392,6 +392,19 @@ def test_vendor_roles_of_people_we_know_do_count() -> None:
     assert "rejected" in guards_of(night(directory, users))
 
 
+def test_removed_contacts_are_neither_updates_of_students_nor_people_who_are_missing() -> None:
+    directory = pupils(10)
+    users = [user(f"p{i:03}") for i in range(10)]
+    told = cleaned(users, school())
+    plan = directory.plan(users).witnessed(None)
+    removals = plan.rows.assign(role="contact", action="update", reason="contact_excluded", matched_by=None)
+    rows = pd.concat([plan.rows, removals.astype({"matched_by": "str"})], ignore_index=True)
+    both = replace(plan, rows=rows)
+    found = facts_of(both, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    assert (found.school.known, found.school.missing, found.school.came) == (10, 0, 10)
+    assert held(judge(both, found, Guards())) == set()
+
+
 def test_messages_of_findings_carry_counts_and_no_names() -> None:
     directory = pupils(60)
     verdict = night(directory, [])

@@ -157,7 +157,7 @@ def _try(database: Database, school: SchoolRow, trial: Trial) -> None:
         with database.begin() as conn:
             trials.learn(conn, trial.id, learned)
 
-    for item in items_of(tried, trial.school_settings, LIMITS, keep=keep):
+    for item in items_of(tried, trial.school_settings, LIMITS, keep=keep, name=school.name):
         with database.begin() as conn:
             trials.add_item(conn, trial.id, asdict(item))
 

@@ -25,7 +25,9 @@ def check_connection(database: Database, school_key: str) -> list[dict[str, Any]
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
     learned: dict[str, Any] = {}
-    plain = [asdict(item) for item in items_of(school.connection, school.settings, keep=learned.update)]
+    plain = [
+        asdict(item) for item in items_of(school.connection, school.settings, keep=learned.update, name=school.name)
+    ]
     with database.begin() as connection:
         tenants.save_test(connection, school, plain)
         if tenants.get_school(connection, school_key).connection.revision == school.connection.revision:
@@ -38,10 +40,11 @@ def items_of(
     chosen: SchoolSettings,
     limits: Limits | None = None,
     keep: Callable[[Mapping[str, Any]], object] = dict,
+    name: str = "",
 ) -> Iterator[CheckItem]:
     """Each item as soon as it is known; nothing is kept. limits: other bounds than those of a sync.
 
-    keep: gets what was learned of the server, at the end.
+    keep: gets what was learned of the server, at the end. name: what we call the school.
     """
     if is_bundle(connection):
         source = source_of_connection(connection)
@@ -62,5 +65,6 @@ def items_of(
             contacts=chosen.primary_contacts,
             per_school=connection.settings.strategy == "per_school",
             include_orgs_below=chosen.include_orgs_below,
+            name=name,
         )
         keep(client.learned)

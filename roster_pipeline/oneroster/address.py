@@ -113,6 +113,11 @@ def version_in(path: str) -> str | None:
     return None
 
 
+def is_version_1_0(url: str) -> bool:
+    """Whether a root is one of OneRoster 1.0, which is read as 1.1."""
+    return any(part.lower() == "v1p0" for part in urlsplit(url).path.split("/")) and "/proxy/v1p0/" not in url.lower()
+
+
 def _before_the_root(path: str) -> str:
     """The vendor's prefix: what stands before `/ims/oneroster`, or the whole path without a version at its end."""
     at = path.lower().find("/ims/oneroster")

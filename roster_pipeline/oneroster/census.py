@@ -29,7 +29,15 @@ class Census:
     def start(self) -> None:
         """Count from nothing, also where data that moved are read again."""
         self.people: Counter[str] = Counter()
-        """Active people with a current role in the school, by role group; vendors' own roles under their name."""
+        """Active people with a current role in the school, by role group; vendors' own roles under their name. Records
+        of one name and one number (or e-mail, or username) are one person."""
+        self.records: Counter[str] = Counter()
+        """The same, as records."""
+        self._known: dict[str, set[int]] = {}
+        self.without_school = 0
+        """People of the whole SIS, guardians left out, who name no school at all."""
+        self.accounts_told = False
+        """Whether the SIS says of anybody here if the account is enabled."""
         self.disabled: Counter[str] = Counter()
         self.numbers: dict[str, Counter[str]] = {"student": Counter(), "staff": Counter()}
         """How many have a number, by kind of person and by where it stands."""
@@ -67,6 +75,9 @@ class Census:
             if user["status"] not in ACTIVE_STATUSES:
                 self.unknown_status += bool(entries) and user["status"] not in GONE_STATUSES
                 continue
+            self.without_school += bool(user["roles"]) and all(
+                entry["org"] is None and entry["role"] not in CONTACT_ROLES for entry in user["roles"]
+            )
             self.below += not entries and any(entry["org"] in self._below for entry in user["roles"])
             here = {entry["role"] for entry in entries if current(entry, self._today)}
             self.other_dates += bool(entries) and not here
@@ -108,7 +119,12 @@ class Census:
         return {source: count / total for source, count in self.numbers[kind].most_common()} if total else {}
 
     def _one(self, user: dict[str, Any], group: str) -> None:
-        self.people[group] += 1
+        self.records[group] += 1
+        person = _person(user)
+        known = self._known.setdefault(group, set())
+        self.people[group] += person not in known
+        known.add(person)
+        self.accounts_told = self.accounts_told or user["enabledUser"] is not None
         self.present = self.present or user["sourcedId"]
         if user["enabledUser"] is False:
             self.disabled[group] += 1
@@ -121,3 +137,9 @@ class Census:
         sources += [f"metadata:{key}" for key in user["metadata"]]
         sources += {f"userIds:{entry['type']}" for entry in user["userIds"] if entry["type"]}
         self.numbers[kind].update(sources)
+
+
+def _person(user: dict[str, Any]) -> int:
+    """A hash that records of one human share: of the name and the first of number, e-mail and username."""
+    key = next((user[field] for field in ("identifier", "email", "username") if user[field]), user["sourcedId"])
+    return hash(tuple(str(part or "").casefold() for part in (user["givenName"], user["familyName"], key)))

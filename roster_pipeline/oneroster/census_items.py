@@ -10,11 +10,18 @@ from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.proof import Proof
 
 MANY_DISABLED = 0.5
+LEAST_DELIVERED = 0.8
+"""Share of the guardians named by students that has to be delivered. Some always lead nowhere."""
+NO_GUARDIANS = "not offered: no student names a guardian"
 ROLE_NAMES = {"student": "Students", "teacher": "Teachers", "staff": "Staff", "admin": "Admins"}
 
 
-def role_item(census: Census, proof: Proof, group: str) -> CheckItem:
+def role_item(census: Census, proof: Proof, group: str, *, rostered: bool = True) -> CheckItem:
     name = ROLE_NAMES[group]
+    if not rostered:
+        unread = group in proof.unread_roles
+        told = "cannot be read" if unread else f"{_counted(census, group)} in this school"
+        return CheckItem(name, None, f"{told}; not rostered")
     if group in proof.unread_roles:
         return CheckItem(
             name, False, "the SIS does not let us read them", "Grant users, or this role, to the application."
@@ -24,7 +31,12 @@ def role_item(census: Census, proof: Proof, group: str) -> CheckItem:
         return CheckItem(
             name, False, "0 in this school", "Check the share and the permissions in the SIS, or switch this role off."
         )
-    return CheckItem(name, True, f"{found} in this school")
+    return CheckItem(name, True, f"{_counted(census, group)} in this school")
+
+
+def _counted(census: Census, group: str) -> str:
+    people, records = census.people[group], census.records[group]
+    return str(people) if people == records else f"{people} people ({records} records)"
 
 
 def not_counted(census: Census) -> Iterator[CheckItem]:
@@ -36,22 +48,28 @@ def not_counted(census: Census) -> Iterator[CheckItem]:
             f"{census.unknown_status} people of this school have a status other than active and tobedeleted",
             "Their records are not used, and nobody is archived for that. Let the SIS send the standard's statuses.",
         )
+    if census.without_school:
+        yield CheckItem(
+            "No school",
+            None,
+            f"{census.without_school} people of this SIS name no school",
+            "They are in no school for us. Let the SIS give each person a school, if some of them are yours.",
+        )
     if census.other_dates:
         told = f"{census.other_dates} people whose role in this school has ended or not begun"
         yield CheckItem("Dates", None, told)
 
 
-def guardians(census: Census, proof: Proof) -> CheckItem:
+def guardians(census: Census, proof: Proof, *, wanted: bool = True) -> CheckItem:
+    """Guardians who came, of those that the school's students name. wanted: contacts are switched on."""
     found, told = guardian_links(census, "delivered")
-    if found and "contact" not in proof.unread_roles:
-        return CheckItem("Guardians", True, told)
+    if not wanted:
+        return CheckItem("Guardians", None, f"{told or NO_GUARDIANS}; not rostered")
     if not told:
-        return CheckItem(
-            "Guardians",
-            False,
-            "no student names a guardian",
-            "Let the SIS publish guardians and their links to students.",
-        )
+        return CheckItem("Guardians", False, NO_GUARDIANS, "Let the SIS publish guardians and their links to students.")
+    few = census.agents and census.agents_found < census.agents * LEAST_DELIVERED and not census.students_named
+    if found and not few and "contact" not in proof.unread_roles:
+        return CheckItem("Guardians", True, told)
     return CheckItem("Guardians", False, told, "Let the SIS publish guardians to this application, too.")
 
 
@@ -67,7 +85,9 @@ def guardian_links(census: Census, arrived: str) -> tuple[bool, str]:
 
 
 def disabled(census: Census) -> CheckItem:
-    total, disabled = sum(census.people.values()), sum(census.disabled.values())
+    if census.records and not census.accounts_told:
+        return CheckItem("Disabled accounts", None, "not offered by the SIS")
+    total, disabled = sum(census.records.values()), sum(census.disabled.values())
     share = disabled / total if total else 0.0
     many = (
         'Leave "disabled means gone" off: here it says nothing about who is at school.' if share > MANY_DISABLED else ""
@@ -80,7 +100,7 @@ def numbers(census: Census) -> list[CheckItem]:
     for kind, name in (("student", "Student number"), ("staff", "Staff number")):
         shares = census.shares(kind)
         if census.numbered[kind]:
-            told = ", ".join(f"{source} {share:.0%}" for source, share in shares.items()) or "none found"
+            told = ", ".join(f"{source} {share:.0%}" for source, share in shares.items()) or "not offered by the SIS"
             remedy = "" if shares.get("identifier", 0) > MANY_DISABLED else "Choose where the number comes from."
             items.append(CheckItem(name, None, told, remedy))
     return items

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
+from roster_pipeline.oneroster.address import is_version_1_0
 from roster_pipeline.oneroster.census import Census
 from roster_pipeline.oneroster.census_items import completeness, disabled, guardians, not_counted, numbers, role_item
 from roster_pipeline.oneroster.check_item import CheckItem
@@ -17,8 +17,9 @@ from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.pull import pull
 from roster_pipeline.oneroster.reading import GROUPS, Batch, Reading, Wanted
 from roster_pipeline.oneroster.reference_items import reference_items
+from roster_pipeline.oneroster.school_items import found_school as _school
+from roster_pipeline.oneroster.school_items import missing_school
 from roster_pipeline.oneroster.seen_ids import hashes
-from roster_pipeline.org_tree import GONE_STATUSES
 
 KIND_NAMES = {
     "same_day": "changes of one day",
@@ -40,14 +41,15 @@ def check(
     contacts: bool = False,
     per_school: bool = False,
     include_orgs_below: bool = False,
+    name: str = "",
 ) -> list[CheckItem]:
     """Try everything a sync needs. roles: the role groups that are rostered. Never raises for what a server does.
 
     per_school: read the school's own lists, where the connection is set to; else the whole connection is read once.
-    include_orgs_below: orgs below the school count as the school.
+    include_orgs_below: orgs below the school count as the school. name: what we call the school.
     """
     choices = {"contacts": contacts, "per_school": per_school, "include_orgs_below": include_orgs_below}
-    return list(check_items(client, school_id, roles, **choices))
+    return list(check_items(client, school_id, roles, name=name, **choices))
 
 
 def check_items(
@@ -58,6 +60,7 @@ def check_items(
     contacts: bool = False,
     per_school: bool = False,
     include_orgs_below: bool = False,
+    name: str = "",
 ) -> Iterator[CheckItem]:
     """The same, each item as soon as it is known, for somebody who watches."""
     connected = False
@@ -65,18 +68,20 @@ def check_items(
         for item in _connection(client):
             connected = True
             yield item
+        client.habits.ends.clear()  # a person looks: what proves the end of a list is found out afresh
         school = client.find_org(school_id)
+        item = _school(school, name) if school is not None else missing_school(list(client.orgs()), school_id, name)
     except OneRosterError as problem:
         yield _failed(_name_of(problem, connected), problem)
         return
-    yield _school(school)
+    yield item
     if school is None:
         return
     own = (school["sourcedId"],)
-    wanted = Wanted(own if per_school else None, contacts, None, frozenset(roles), own)
+    wanted = Wanted(own if per_school else None, True, None, frozenset(roles), own, single_contacts=contacts)
     census = Census(school["sourcedId"], client.clock.now().date(), include_orgs_below=include_orgs_below)
     try:
-        yield from _people(client, wanted, census)
+        yield from _people(client, wanted, census, contacts=contacts)
     except OneRosterError as problem:
         yield _failed("People", problem)
         if isinstance(problem, PagingBroken):
@@ -109,7 +114,8 @@ def _connection(client: Client) -> Iterator[CheckItem]:
         yield CheckItem(
             "Scopes", None, f"not granted: {', '.join(missing)}", "Grant them in the SIS if a role is missing."
         )
-    yield CheckItem("Version", True, f"OneRoster {connected.version}")
+    old = is_version_1_0(connected.root)
+    yield CheckItem("Version", True, "OneRoster 1.0, read as 1.1" if old else f"OneRoster {connected.version}")
 
 
 def _missing_scopes(client: Client) -> list[str]:
@@ -119,21 +125,7 @@ def _missing_scopes(client: Client) -> list[str]:
     return [scope.rsplit("/", 1)[-1] for scope in sign_in.form.scope.split() if scope not in granted.split()]
 
 
-def _school(school: dict[str, Any] | None) -> CheckItem:
-    if school is None:
-        return CheckItem(
-            "School",
-            False,
-            "no org of the SIS has this School ID",
-            "Enter the school's sourcedId, or its identifier; and share the school with this application in the SIS.",
-        )
-    if school["status"] in GONE_STATUSES:
-        return CheckItem("School", False, "marked as deleted in the SIS", "Choose the school that took its place.")
-    found = f"found by {school['foundBy']}, type {school['type'] or 'unknown'}"
-    return CheckItem("School", True, found, "" if school["foundBy"] == "sourcedId" else "Its sourcedId is stored.")
-
-
-def _people(client: Client, wanted: Wanted, census: Census) -> Iterator[CheckItem]:
+def _people(client: Client, wanted: Wanted, census: Census, *, contacts: bool) -> Iterator[CheckItem]:
     def count(batches: Iterable[Batch]) -> None:
         census.start()
         for batch in batches:
@@ -146,16 +138,14 @@ def _people(client: Client, wanted: Wanted, census: Census) -> Iterator[CheckIte
     pulled.into(count)
     proof = pulled.proof
     for group in GROUPS:
-        if wanted.wants(group):
-            yield role_item(census, proof, group)
+        yield role_item(census, proof, group, rostered=wanted.wants(group))
     own = {role: count for role, count in census.people.items() if role not in GROUPS}
     if own:
         told = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
         yield CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered.")
     yield from not_counted(census)
     yield from reference_items(census, proof)
-    if wanted.contacts:
-        yield guardians(census, proof)
+    yield guardians(census, proof, wanted=contacts)
     for source, said in MEMBERSHIP_FROM.items():
         if proof.strategy.endswith(source):
             yield CheckItem("Membership", None, f"users name no school; it is taken from {said}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roster_pipeline.oneroster.reading import Batch, Reading
+from roster_pipeline.oneroster.paging import Listing
+from roster_pipeline.oneroster.reading import NOT_READABLE, Batch, Reading
 from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
 
 AT_FIRST = 5
@@ -18,8 +19,12 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
 
     An agent that does not resolve is counted in a note; it is no error, and no reason to remove a contact.
     """
-    if not reading.wanted.contacts or not CONTACT_ROLES.isdisjoint(reading.roles_seen):
+    wanted = reading.wanted
+    if not wanted.contacts or not wanted.single_contacts or not CONTACT_ROLES.isdisjoint(reading.roles_seen):
         return
+    schools = wanted.school_ids or ()
+    if schools and len(reading.unknown_schools()) == len(schools):
+        return  # no school is there to have pupils
     agents = sorted(reading.agents)
     most = reading.client.endpoint.limits.single_users
     if not agents or len(agents) > most:
@@ -27,6 +32,11 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
         reading.notes.append("no-agents" if not agents else "too-many-agents")
         return
     missing = [agent for agent, seen in zip(agents, reading.has_seen(agents), strict=True) if not seen]
+    everybody = _everybody(reading, len(missing)) if reading.mode == "school" else None
+    if everybody is not None:
+        reading.strategy += "+users"
+        yield from reading.users(everybody)
+        return
     found = unresolved = unanswered = 0
     for lot in _lots(missing):
         answers = reading.client.user_answers(lot)
@@ -50,6 +60,19 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
         reading.notes.append("agents-unresolved")
     if unanswered:
         reading.notes.append("agents-unanswered")
+
+
+def _everybody(reading: Reading, requests: int) -> Listing | None:
+    """All of `/users`, opened, where it takes fewer requests than so many guardians asked for one by one."""
+    if requests <= AT_FIRST:
+        return None
+    listing = reading.listing("/users", "users")
+    try:
+        listing.open()
+    except NOT_READABLE:
+        return None
+    pages = listing.pages_announced
+    return listing if pages is not None and pages < requests else None
 
 
 def _lots(agents: list[str]) -> Iterator[list[str]]:

@@ -82,6 +82,14 @@ class Listing:
                 self._opened = Page([], None, None, has_next=False, revision=None)
         return self._opened.records
 
+    @property
+    def pages_announced(self) -> int | None:
+        """How many pages the first one announces, after `open`; None where it tells no total."""
+        page = self._opened
+        if page is None or page.total is None or not page.records:
+            return None
+        return -(-page.total // len(page.records))
+
     def pages(self) -> Iterator[list[Any]]:
         """The records page by page, each once."""
         self.open()

@@ -50,6 +50,7 @@ class Wanted:
     incomplete by being unreadable. of_schools: the School IDs (sourcedId or identifier) for which a whole connection is
     pulled: where a SIS lists people by school only, theirs are read. Empty means all schools. everybody_too: everybody
     is read, and besides whom the server names as changed since.
+    single_contacts: guardians whom no list has are fetched one by one.
     """
 
     school_ids: tuple[str, ...] | None = None
@@ -59,6 +60,7 @@ class Wanted:
     of_schools: tuple[str, ...] = ()
     enrollments: bool = False
     """Say of each student in which of their schools no enrollment of theirs runs (`notEnrolled`)."""
+    single_contacts: bool = True
     everybody_too: bool = False
 
     def wants(self, group: str) -> bool:

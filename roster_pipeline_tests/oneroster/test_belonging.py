@@ -12,7 +12,7 @@ from starlette.responses import Response
 from roster_pipeline.oneroster import Refused, Wanted
 from roster_pipeline_tests.oneroster.comparing import same_people
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
-from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
+from roster_pipeline_tests.oneroster.reading_aloud import Served, Told, told_by
 
 Start = Callable[..., Served]
 ONE_SCHOOL = Wanted(("sch-1",), contacts=True)
@@ -390,3 +390,46 @@ def test_fifty_schools_of_a_connection_cost_one_pull(sis: Start) -> None:
     told = served.told(learned=learned)
     pages = -(-len(told.users) // 50) + 1
     assert len(served.requests) <= 1.1 * pages + 1
+
+
+def per_school(answers: Any, school: str = "sch-1") -> tuple[Told, int]:
+    asked: list[str] = []
+
+    def counted(path: str, query: Mapping[str, str]) -> Any:
+        asked.append(path)
+        return answers(path, query)
+
+    with odd(counted, page_size=100) as client:
+        client.connect()
+        asked.clear()
+        return told_by(client, Wanted((school,), contacts=True, roles=frozenset({"student"}))), len(asked)
+
+
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("others", [0, 300, 900])
+def test_a_schools_lists_with_contacts_cost_no_more_than_the_whole_collection(others: int, single: bool) -> None:
+    pupils = [person(f"s-{number}", agents=[{"sourcedId": f"g-{number}"}]) for number in range(200)]
+    family = [person(f"g-{number}", "guardian") for number in range(200)]
+    elsewhere = [{"role": "student", "roleType": "primary", "org": {"sourcedId": "sch-2"}}]
+    strangers = [person(f"x-{number}", roles=elsewhere) for number in range(others)]
+    everybody = [*pupils, *family, *strangers]
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path == "/schools/sch-1/students":
+            return page(pupils, query)
+        if path == "/users":
+            return page(everybody, query)
+        known = {one["sourcedId"]: one for one in everybody}
+        return {"user": known[path.rpartition("/")[2]]} if single and path.rpartition("/")[2] in known else None
+
+    told, requests = per_school(answers)
+    assert {f"g-{number}" for number in range(200)} <= told.ids
+    assert not {one["sourcedId"] for one in strangers} & told.ids
+    assert requests <= len(everybody) // 100 + 12
+
+
+def test_a_school_that_is_not_there_costs_no_more_than_the_whole_collection() -> None:
+    people = [person(f"s-{number}", agents=[{"sourcedId": f"g-{number}"}]) for number in range(900)]
+    told, requests = per_school(lambda path, query: page(people, query) if path == "/users" else None, "sch-9")
+    assert told.users == []
+    assert requests <= 9 + 12

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster import CheckItem, check
+from roster_pipeline.oneroster.address import is_version_1_0
+from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 from roster_pipeline_tests.oneroster.reading_aloud import Served
 
 Start = Callable[..., Served]
@@ -132,3 +134,89 @@ def test_no_item_names_a_person(sis: Start) -> None:
     people = served.told().users
     shown = " ".join(f"{item.detail} {item.remedy}" for item in items(served).values())
     assert not [user for user in people if user["familyName"] in shown or user["sourcedId"] in shown]
+
+
+def items_of(answers: Any, school: str = "sch-1", **choices: Any) -> dict[str, CheckItem]:
+    with odd(answers) as client:
+        return {item.name: item for item in check(client, school, **choices)}
+
+
+def listed(*people: dict[str, Any]) -> Any:
+    return lambda path, query: page(list(people), query) if path == "/users" else None
+
+
+@pytest.mark.parametrize(("ours", "ok"), [("Harbour", True), ("harbour school", True), ("", True), ("Lincoln", None)])
+def test_the_name_of_the_school_is_told_and_one_that_differs_is_warned_of(ours: str, ok: bool | None) -> None:
+    item = items_of(listed(person("p-1")), name=ours)["School"]
+    assert item.detail.startswith("Harbour, found by")
+    assert item.ok is ok
+    assert ("here it is called Lincoln" in item.detail) == (ok is None)
+
+
+@pytest.mark.parametrize("typed", ["SCH-1", "00300", "harbour", "sch 1"])
+def test_a_school_id_that_is_there_under_another_id_is_named(typed: str) -> None:
+    item = items_of(listed(person("p-1")), typed)["School"]
+    assert item.ok is False
+    assert "Harbour has the sourcedId sch-1" in item.detail
+    assert "enter this sourcedId" in item.remedy
+
+
+def test_a_school_whose_id_changed_is_found_by_its_name() -> None:
+    assert "has the sourcedId sch-1" in items_of(listed(person("p-1")), "gone-17", name="Harbour")["School"].detail
+    assert "sourcedId sch-1" not in items_of(listed(person("p-1")), "gone-17", name="Lincoln")["School"].detail
+
+
+def test_every_role_is_counted_whether_it_is_rostered_or_not() -> None:
+    people = [person("s-1"), person("t-1", "teacher"), person("a-1", "aide"), person("g-1", "guardian")]
+    found = items_of(listed(*people), roles=("student",))
+    assert found["Students"].ok
+    for name in ("Teachers", "Staff"):
+        assert (found[name].ok, found[name].detail) == (None, "1 in this school; not rostered")
+    assert found["Admins"].detail == "0 in this school; not rostered"
+    assert found["Guardians"].ok is None
+
+
+def test_people_are_counted_and_not_records() -> None:
+    twice = [person("t-1", "teacher"), person("t-2", "teacher"), person("t-3", "teacher", givenName="Ines")]
+    assert items_of(listed(*twice))["Teachers"].detail == "2 people (3 records) in this school"
+
+
+def test_people_in_no_school_are_counted() -> None:
+    roles = [{"roleType": "primary", "role": "student"}]
+    found = items_of(listed(*[person(f"s-{number}") for number in range(20)], person("n-1", roles=roles)))
+    assert found["No school"].detail == "1 people of this SIS name no school"
+
+
+@pytest.mark.parametrize(("delivered", "ok"), [(10, True), (8, True), (7, False), (0, False)])
+def test_guardians_are_a_failure_where_too_few_of_those_who_are_named_come(delivered: int, ok: bool) -> None:
+    pupils = [person(f"s-{number}", agents=[{"sourcedId": f"g-{number}"}]) for number in range(10)]
+    family = [person(f"g-{number}", "guardian") for number in range(delivered)]
+    item = items_of(listed(*pupils, *family), contacts=True)["Guardians"]
+    assert item.ok is ok
+    assert f"{delivered} of 10" in item.detail
+
+
+def test_what_the_sis_does_not_have_is_not_offered_and_not_zero() -> None:
+    bare = {"enabledUser": None, "username": None, "identifier": None}
+    found = items_of(listed(*[person(f"s-{number}", **bare) for number in range(3)]), contacts=True)
+    assert found["Disabled accounts"].detail == "not offered by the SIS"
+    assert found["Student number"].detail == "not offered by the SIS"
+    assert found["Guardians"].detail.startswith("not offered")
+
+
+def test_a_server_of_version_1_0_is_called_so() -> None:
+    assert is_version_1_0("https://sis.example.org/ims/oneroster/v1p0")
+    assert not is_version_1_0("https://sis.example.org/ims/oneroster/v1p1")
+    assert not is_version_1_0("https://oneroster-proxy.example.com/proxy/v1p0/app/ims/oneroster/v1p1")
+
+
+def test_guardians_who_are_not_rostered_are_not_fetched_one_by_one() -> None:
+    asked: list[str] = []
+    pupils = [person(f"s-{number}", agents=[{"sourcedId": f"g-{number}"}]) for number in range(10)]
+
+    def answers(path: str, query: Any) -> Any:
+        asked.append(path)
+        return page(pupils, query) if path == "/users" else None
+
+    items_of(answers)
+    assert not [path for path in asked if path.startswith("/users/g-")]

@@ -46,7 +46,7 @@ DAYS = 24
 FAULTS = (
     "record_missing", "record_doubled", "role_absent=student", "role_absent=teacher", "no_share", "list_omits=30",
     "html_with_200", "server_error=500", "offset_ignored", "orgs_empty=all", "orgs_empty=teacher", "half_school=sch-1",
-    "total_header=high", "between_terms", "truncated_json",
+    "total_header=high", "between_terms", "truncated_json", "single_users=off",
 )  # fmt: skip
 NOTHING_HAPPENS = ("role_absent", "no_share", "html_with_200", "server_error", "truncated_json")
 """Faults under which the pipeline must leave everybody as they are, whatever else changed that day."""

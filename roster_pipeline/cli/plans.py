@@ -45,7 +45,7 @@ def show(
     from roster_pipeline.desk.plan_summary import summary_of
     from roster_pipeline.directory import plans, tenants
     from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.roster.reasons import ID_REUSED, OTHER_CONNECTION
+    from roster_pipeline.roster.reasons import DOUBTED, OTHER_CONNECTION
 
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)
@@ -61,7 +61,7 @@ def show(
         print_json(summary.as_dict() | {"rows": [line.as_dict() for line in lines]})
         return
     print_lines([line for line in lines if everything or action or line.action != QUIET])
-    _print_doubted([line for line in lines if line.reason == ID_REUSED], school)
+    _print_doubted([line for line in lines if line.reason in DOUBTED], school)
     _print_waiting([line for line in lines if line.reason == OTHER_CONNECTION], school)
     _print_summary(summary)
 
@@ -89,7 +89,7 @@ def _print_doubted(lines: list[Line], school: SchoolRow) -> None:
     """Persons and records of the links that a person must say something about, and how to say it."""
     if not lines:
         return
-    _print_pairs("Ids that came as somebody else", lines, school)
+    _print_pairs("Records that may be somebody else's", lines, school)
     say(f"Somebody else, wherever the person has left: roster person unlink-leavers {school.key} --reason '...'")
 
 

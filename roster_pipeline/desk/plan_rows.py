@@ -75,7 +75,7 @@ def every_line(database: Database, plan: PlanRow, chosen: RowFilter | None = Non
 
 def line_of(row: Mapping[str, Any]) -> Line:
     """A row of `directory.plan_rows` as a line."""
-    from roster_pipeline.roster.reasons import REASONS
+    from roster_pipeline.roster.reasons import why_of
 
     pairs = sorted((row["changes"] or {}).items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), pair[0]))
     changes = {str(field): (both[0], both[1]) for field, both in pairs}
@@ -88,7 +88,7 @@ def line_of(row: Mapping[str, Any]) -> Line:
         sourced_ids=tuple(row["sourced_ids"]),
         matched_by=row["matched_by"],
         reason=row["reason"],
-        why=REASONS.get(row["reason"], row["reason"]),
+        why=why_of(row["reason"], row["notes"]),
         changes=changes,
         held=row["held"],
         sync_id=row["sync_id"],

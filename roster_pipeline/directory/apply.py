@@ -173,6 +173,7 @@ def _parameters(conn: Connection, plan: plans.PlanRow, passed: list[Judged]) -> 
         "snapshot": plan.snapshot_id,
         "position": plan.position,
         "version": source["proof"].get("version"),
+        "masters": bool(source["counts"].get("masters")),
         **_columns(passed),
         "linking_roles": [role for role, action, _ in passed if action == "update"],
         "linking_guards": [guard for _, action, guard in passed if action == "update"],

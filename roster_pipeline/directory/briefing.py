@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select, text
 
 from roster_pipeline.directory.claims import claimed_people
 from roster_pipeline.directory.tables import (
@@ -27,10 +27,9 @@ from roster_pipeline.settings import SchoolSettings
 class Brief:
     """One sync for a reader.
 
-    actions: (role, action, guard, reason, rows, rows applied by this sync). verdict: role, action, guard, verdict,
-    rows, findings.
-    quality: the columns of `quality_result`. rejected: collection, field, rule, severity, rows.
-    contact_flags: what was counted of the snapshot's contacts.
+    actions: (role, action, guard, reason, rows, rows applied by this sync). notes: (role, note, rows). verdict: role,
+    action, guard, verdict, rows, findings. quality: the columns of `quality_result`. rejected: collection, field, rule,
+    severity, rows. contact_flags: what was counted of the snapshot's contacts.
     previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
     claimed: people of this school whom another connection also delivers, when the report was written first.
     undone: of a rollback, role to what was undone (or `moved`) to people. linked: of a relink, the people it linked;
@@ -48,6 +47,7 @@ class Brief:
     school_name: str
     settings: SchoolSettings
     actions: list[dict[str, Any]]
+    notes: list[dict[str, Any]]
     verdict: list[dict[str, Any]]
     quality: list[dict[str, Any]]
     rejected: list[dict[str, Any]]
@@ -116,6 +116,7 @@ def brief(connection: Connection, sync_id: int) -> Brief:
         school_name=head.name,
         settings=SchoolSettings.model_validate(head.settings),
         actions=_actions(connection, plan_id, sync_id),
+        notes=_notes(connection, plan_id),
         verdict=_rows(connection, select(verdict).where(verdict.c.plan_id == plan_id)),
         quality=_rows(connection, select(quality_result).where(quality_result.c.snapshot_id == snapshot_id)),
         rejected=_rejected(connection, snapshot_id),
@@ -158,6 +159,15 @@ def _actions(connection: Connection, plan_id: int | None, sync_id: int) -> list[
         .group_by(plan_row.c.role, plan_row.c.action, plan_row.c.guard, plan_row.c.reason)
         .order_by(plan_row.c.role, plan_row.c.action, plan_row.c.guard, plan_row.c.reason),
     )
+
+
+def _notes(connection: Connection, plan_id: int | None) -> list[dict[str, Any]]:
+    """Of the rows of the plan, whether they were applied or wait."""
+    query = (
+        "select r.role, note, count(*) as rows from plan_row r cross join string_to_table(r.notes, ' ') note "
+        "where r.plan_id = :plan and r.notes is not null group by r.role, note order by r.role, note"
+    )
+    return [dict(row) for row in connection.execute(text(query), {"plan": plan_id}).mappings()]
 
 
 def _rejected(connection: Connection, snapshot_id: int | None) -> list[dict[str, Any]]:

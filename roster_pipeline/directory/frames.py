@@ -55,6 +55,7 @@ LINKS: dict[str, Kind] = {
     "version": "text",
     "confirmed": "bool",
     "home_by_hand": "bool",
+    "master_identifier": "text",
 }
 CONNECTIONS: dict[str, Kind] = {"connection_id": "int", "of_district": "bool", "rank": "int"}
 AFFILIATIONS: dict[str, Kind] = {"person_id": "int", "connection_id": "int", "since": "int"}
@@ -67,8 +68,19 @@ MEMBERS: dict[str, Kind] = {
     "managed": "bool",
     "absent_syncs": "int",
     "revision": "int",
+    "years": "int",
     **dict.fromkeys(STUDENT_CONTACTS, "text"),
 }
+_YEARS = "extract(year from age(m.updated_at))::int as years"
+"""How old a grade is, at most: whatever is written to a membership renews it."""
+ELSEWHERE = f"""
+select m.person_id, m.role, m.grade, m.status, {_YEARS}
+from unnest(cast(:people as bigint[])) p(id)
+cross join lateral (
+    select * from membership where district_id = :district and person_id = p.id and school_id <> :school offset 0
+) m
+order by m.person_id, m.school_id
+"""  # noqa: S608
 
 SEVERAL_CONTACTS = """
 select exists (select from contact where district_id = :district and school_id = :school and place > 1)
@@ -115,13 +127,14 @@ class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the change log's, at the moment of reading.
 
     apart: which records of this connection somebody said are not which of these people. connections, affiliations: as
-    `DirectoryFrames` has them.
+    `DirectoryFrames` has them. elsewhere: memberships of other schools of those who are not active here (`ELSEWHERE`).
     """
 
     people: pd.DataFrame
     links: pd.DataFrame
     apart: pd.DataFrame
     members: pd.DataFrame
+    elsewhere: pd.DataFrame
     connections: pd.DataFrame
     affiliations: pd.DataFrame
     position: int
@@ -149,14 +162,18 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     several = bool(conn.scalar(text(SEVERAL_CONTACTS), given))
     members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
-    elsewhere = {"district": school.district_id, "connection": school.connection.id}
-    affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **elsewhere)
+    ids = {"district": school.district_id, "connection": school.connection.id}
+    affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **ids)
+    active = members.loc[members["status"] == "active", "person_id"]
+    others = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
+    elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": others}).all() if others else []
     position = conn.scalar(text("select case when is_called then last_value else 0 end from change_log_position_seq"))
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,
         apart=apart,
         members=members.set_index("person_id"),
+        elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
         connections=connections,
         affiliations=affiliations,
         position=int(position or 0),
@@ -191,11 +208,11 @@ def _apart() -> str:
 
 
 def _members(several: bool) -> str:
-    own = ", ".join(f"m.{name}" for name in MEMBERS if name not in STUDENT_CONTACTS)
+    own = ", ".join(f"m.{name}" for name in MEMBERS if name not in (*STUDENT_CONTACTS, "years"))
     contact = ", ".join(f"c.{name.removeprefix('contact_')}" for name in CONTACT_FIELDS)
     more = _MORE_CONTACTS if several else "select null::text as contacts"
     return (
-        f"select {own}, {contact}, e.contacts from membership m left join lateral ("  # noqa: S608
+        f"select {own}, {_YEARS}, {contact}, e.contacts from membership m left join lateral ("  # noqa: S608
         "select * from contact where district_id = m.district_id and school_id = m.school_id "
         f"and person_id = m.person_id and place = 1 offset 0) c on true left join lateral ({more}) e on true "
         "where m.district_id = {district} and m.school_id = {school} order by m.person_id"

@@ -22,12 +22,13 @@ OWN_LINK = """
 select true from link
 where connection_id = :connection and sourced_id = :sourced_id and person_id = :person and district_id = :district
 """
-WAITING = """
-select true from plan_row r join plan p on p.id = r.plan_id join school s on s.id = p.school_id
-where r.reason = 'other_connection' and r.person_id = :person and :sourced_id = any(r.sourced_ids)
-  and p.district_id = :district and s.connection_id = :connection and p.state = 'planned' limit 1
+ASKED = """
+select true from plan_row r join plan o on o.id = r.plan_id join snapshot s on s.id = o.snapshot_id
+where o.district_id = :district and o.state = 'planned' and s.connection_id = :connection
+  and r.action = 'conflict' and r.person_id = :person and :sourced_id = any(r.sourced_ids)
+limit 1
 """
-"""A record that may be this person, which somebody has to say."""
+"""A plan of today asks whether the record is theirs."""
 _GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
 UNLINK = (
     "insert into apart (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
@@ -107,11 +108,11 @@ def unlink(
 ) -> None:
     """Say that a record of the SIS is not this person: no sync links the two again, only `link` does.
 
-    Another link becomes the home. The record is linked to them, or waits for somebody to say whether it is theirs.
-    Raises NoSuchLink.
+    The record is one that is linked to them, or one in conflict with them in the newest plan of a school. Another link
+    becomes the home. Raises NoSuchLink.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
-    if conn.scalar(text(OWN_LINK), given) is None and conn.scalar(text(WAITING), given) is None:
+    if conn.scalar(text(f"{OWN_LINK} union all {ASKED}"), given) is None:
         raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")
     unlink_pairs(conn, connection, [(person_id, sourced_id)], who=who, reason=reason)
 

@@ -34,7 +34,7 @@ _SEARCHED = (
     "('given_name', 'family_name', 'preferred_given_name', 'preferred_family_name', 'email', 'username', 'number'))))"
 )
 _COLUMNS = f"""
-select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.changes,
+select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.notes, r.changes,
        {_HELD} as held, case when r.witness is distinct from 'here' then v.sync_id end as sync_id
 """
 
@@ -70,7 +70,7 @@ class RowFilter:
 def page(
     conn: Connection, plan: PlanRow, chosen: RowFilter, *, limit: int | None = None, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """Rows by number: row, action, role, person_id, name, sourced_ids, matched_by, reason, changes, held, sync_id.
+    """Rows by number: the columns of `_COLUMNS`.
 
     name: None for who is not in the directory. held: waits for a person. sync_id: which sync applied the row.
     """

@@ -27,6 +27,7 @@ ROWS: dict[str, Kind] = {
     "sourced_ids": "json",
     "new_links": "json",
     "matched_by": "text",
+    "notes": "text",
     "changes": "json",
     "number_kind": "text",
     "absent_syncs": "int",
@@ -39,9 +40,8 @@ ROWS: dict[str, Kind] = {
 
 LOAD_ROWS = """
 select r.row, r.action, r.reason, r.role, r.person_id, array_to_json(r.sourced_ids), array_to_json(r.new_links),
-       r.matched_by, r.changes, r.number_kind, r.absent_syncs, r.person_revision, r.membership_revision, r.witness,
-       r.guard,
-       case when r.witness is distinct from 'here' then v.sync_id end
+       r.matched_by, r.notes, r.changes, r.number_kind, r.absent_syncs, r.person_revision, r.membership_revision,
+       r.witness, r.guard, case when r.witness is distinct from 'here' then v.sync_id end
 from plan_row r left join verdict v using (plan_id, role, action, guard)
 where r.plan_id = {plan} order by r.row
 """

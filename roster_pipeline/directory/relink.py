@@ -72,6 +72,8 @@ def relink(
             "district": found.district_id,
             "connection": source["connection_id"],
             "version": source["proof"].get("version"),
+            "snapshot": source["id"],
+            "masters": bool(source["counts"].get("masters")),
         }
         if not conn.execute(text(STAGE), given).rowcount:
             raise NothingHeld(plan_id)

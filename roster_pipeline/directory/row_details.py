@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 ROWS = """
-select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reason,
+select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reason, r.notes,
        array(select key from jsonb_object_keys(r.changes) key order by key) as fields,
        coalesce(r.changes -> 'given_name' ->> 1, p.given_name) as given_name,
        coalesce(r.changes -> 'family_name' ->> 1, p.family_name) as family_name,
@@ -46,6 +46,7 @@ class RowDetail:
     sourced_ids: list[str]
     matched_by: str | None
     reason: str
+    notes: str | None
     fields: list[str]
     given_name: str | None
     family_name: str | None

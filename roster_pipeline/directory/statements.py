@@ -169,8 +169,10 @@ from applying a
 where a.of_person and a.action <> 'archive' and p.id = a.person_id and p.district_id = :district
 """
 INSERT_LINKS = """
-insert into link (district_id, connection_id, sourced_id, person_id, home, version)
-select :district, :connection, n.sourced_id, n.person_id, n.home, :version
+insert into link (district_id, connection_id, sourced_id, person_id, home, version, master_identifier)
+select :district, :connection, n.sourced_id, n.person_id, n.home, :version,
+       case when :masters then (select r.master_identifier from cleaned_roster r
+                                where r.snapshot_id = :snapshot and r.sourced_id = n.sourced_id) end
 from linking n
 where n.fresh or not exists (
     select from link l where l.connection_id = :connection and l.sourced_id = n.sourced_id

@@ -26,7 +26,7 @@ CASTS = {
 """The log keeps texts."""
 KEPT = {
     "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),
-    "link": ("home", "version", "confirmed", "home_by_hand"),
+    "link": ("home", "version", "confirmed", "home_by_hand", "master_identifier"),
     "membership": (*MEMBERSHIP_FIELDS, "status", "archived_by", "archived_at", "managed", "absent_syncs"),
     "contact": ("place", *(name.removeprefix("contact_") for name in CONTACT_FIELDS)),
 }

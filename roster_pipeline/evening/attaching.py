@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory.row_details import RowDetail, count_rows, rows_of
 from roster_pipeline.report import RowDetails
-from roster_pipeline.roster.reasons import REASONS
+from roster_pipeline.roster.reasons import why_of
 from roster_pipeline.spreadsheets import ENCODING, csv_chunks
 
 Names = Literal["ids", "masked"]
@@ -54,7 +54,7 @@ def _cells(row: RowDetail, names: Names) -> tuple[object, ...]:
         " ".join(_shown_id(one, row) for one in row.sourced_ids),
         row.matched_by,
         row.reason,
-        REASONS.get(row.reason, row.reason),
+        why_of(row.reason, row.notes),
         " ".join(row.fields),
     )
 

@@ -69,7 +69,9 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
     with database.begin() as connection:
         rosters.write(connection, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts)
         rosters.write_quality(connection, snapshot_id, quality)
-        rosters.set_counts(connection, snapshot_id, {"roles": by_role, "flags": cleaned.contact_flags})
+        masters = int(cleaned.roster["master_identifier"].notna().sum())
+        counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters}
+        rosters.set_counts(connection, snapshot_id, counts)
     return CleanedCounts(
         snapshot_id=snapshot_id,
         people=sum(by_role.values()),

@@ -73,6 +73,7 @@ def plan_snapshot(
         apart=loaded.apart,
         connections=loaded.connections,
         affiliations=loaded.affiliations,
+        elsewhere=loaded.elsewhere,
     )
     plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
     served = True

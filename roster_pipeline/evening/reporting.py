@@ -30,13 +30,14 @@ from roster_pipeline.report import (
     Rejected,
     RoleCounts,
     RoleSize,
+    RowNote,
     SyncReport,
     render,
     wants,
 )
 from roster_pipeline.report import message_id as stable_message_id
 from roster_pipeline.report.delivery import FOLDER_SENDER, MAIL_FROM
-from roster_pipeline.roster.reasons import REASONS
+from roster_pipeline.roster.reasons import CHECKED_BY_HAND, NOTES, REASONS
 from roster_pipeline.settings import CONTACT, Role
 
 UI_ADDRESS = "ROSTER_UI_URL"
@@ -134,6 +135,7 @@ def report_of(known: Brief) -> SyncReport:
             for line in known.actions
             if line["action"] in ("skip", "conflict")
         ),
+        row_notes=tuple(_row_note(line) for line in known.notes),
         checks=tuple(_checks(known.quality)),
         rejected=tuple(
             Rejected(line["collection"], line["field"], line["rule"], line["rows"], line["severity"])
@@ -145,6 +147,11 @@ def report_of(known: Brief) -> SyncReport:
         records=int(known.snapshot["counts"].get("raw_users", 0)) if known.snapshot else None,
         contacts=_contacts(known),
     )
+
+
+def _row_note(line: dict[str, Any]) -> RowNote:
+    note = line["note"]
+    return RowNote(line["role"], line["rows"], note, NOTES.get(note, ""), note in CHECKED_BY_HAND)
 
 
 def _concerns(role: str, known: Brief) -> bool:

@@ -16,6 +16,7 @@ from roster_pipeline.report.content import (
     RoleCounts,
     RoleSize,
     RowDetails,
+    RowNote,
     SyncReport,
 )
 from roster_pipeline.report.delivery import (
@@ -51,6 +52,7 @@ __all__ = [
     "RoleCounts",
     "RoleSize",
     "RowDetails",
+    "RowNote",
     "ServerAwayError",
     "SyncReport",
     "TemporaryDeliveryError",

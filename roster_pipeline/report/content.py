@@ -114,6 +114,20 @@ class LeftAlone:
 
 
 @dataclass(frozen=True)
+class RowNote:
+    """People of whom the plan tells more than its reason: recognised without a link, or with a key of somebody else.
+
+    message: the note as a sentence about one of them. to_check: somebody should look at it.
+    """
+
+    role: str
+    rows: int
+    note: str
+    message: str
+    to_check: bool = True
+
+
+@dataclass(frozen=True)
 class QualityCheck:
     """One named check of the roster's quality."""
 
@@ -227,6 +241,7 @@ class SyncReport(_Stored):
     held: tuple[Held, ...] = ()
     noted: tuple[str, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
+    row_notes: tuple[RowNote, ...] = ()
     checks: tuple[QualityCheck, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     connection: ConnectionFacts | None = None

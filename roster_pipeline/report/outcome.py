@@ -182,6 +182,8 @@ def remarks(report: SyncReport) -> list[str]:
         said.append(f"{people} could not be matched safely.")
     if report.claimed:
         said.append(claimed_words(report.claimed))
+    if to_check(report):
+        said.append("Some people were recognised without their id, or have a key of somebody else: see To check.")
     if looks_wrong(report):
         said.append("The roster looks wrong, though nobody was due for a change because of it.")
     said += _of_contacts(report)
@@ -284,14 +286,19 @@ def cause(alert: FailureAlert) -> str:
     return re.sub(r"\s*\([^()]*\)$", "", bare) or bare or "no cause was given"
 
 
+def to_check(report: SyncReport) -> int:
+    """How often somebody should look at how a person was recognised, or at a key that is somebody else's as well."""
+    return sum(note.rows for note in report.row_notes if note.to_check)
+
+
 def tone(mail: SyncReport | FailureAlert) -> Tone:
     """`failed`: no sync; `attention`: someone should look; `good`: nothing to do."""
     if isinstance(mail, FailureAlert):
         return "failed"
     moved = mail.kind == "rollback" and mail.total("skipped")
-    worrying = moved or mail.held or mail.total("conflicts") or mail.claimed or _incomplete(mail) or failed_checks(mail)
-    nobody = _is_old(mail) or bool(nothing_found(mail))
-    return "attention" if worrying or nobody else "good"
+    people = moved or mail.held or mail.total("conflicts") or mail.claimed or to_check(mail)
+    source = _incomplete(mail) or failed_checks(mail) or _is_old(mail) or bool(nothing_found(mail))
+    return "attention" if people or source else "good"
 
 
 def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "daily"]) -> bool:

@@ -105,6 +105,7 @@ def _report(report: SyncReport) -> list[Section]:
         _wrong(report),
         _people(report),
         Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
+        _to_check(report),
         _comparison(report),
         _checks(report.checks),
         _rejected(report.rejected),
@@ -172,6 +173,11 @@ def _left_alone(left: LeftAlone) -> str:
     if left.reason in SWITCHED_OFF:
         return SWITCHED_OFF[left.reason].format(people=people)
     return f"{people}: {left.message or words(left.reason)}"
+
+
+def _to_check(report: SyncReport) -> Section:
+    lines = (Sentence(f"{people_of(note.role, note.rows)}: {note.message}") for note in report.row_notes)
+    return Section("To check", tuple(lines), attention=any(note.to_check for note in report.row_notes))
 
 
 def _comparison(report: SyncReport) -> Section:

@@ -64,6 +64,7 @@ def absent_rows(scene: Scene) -> pd.DataFrame:
             "sourced_ids": pd.Series([links.get(int(person), []) for person in who], dtype=object),
             "new_links": pd.Series([[] for _ in who], dtype=object),
             "matched_by": column_of(blanks(len(who))),
+            "notes": column_of(blanks(len(who))),
             "changes": pd.Series([{} for _ in who], dtype=object),
             "number_kind": column_of(blanks(len(who))),
             "absent_syncs": pd.array(counted + 1, dtype="Int64"),

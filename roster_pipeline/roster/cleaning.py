@@ -38,7 +38,7 @@ from roster_pipeline.roster.frames import (
     truth,
 )
 from roster_pipeline.roster.grades import clean_grades
-from roster_pipeline.roster.merging import NUMBER_SHARED, merge_humans
+from roster_pipeline.roster.merging import NUMBER_SHARED, RECORDS_ALIKE, merge_humans
 from roster_pipeline.roster.names import clean_names, too_long
 from roster_pipeline.roster.numbers import STAFF, STUDENT, numbers_from
 from roster_pipeline.roster.phones import clean_phones
@@ -109,22 +109,28 @@ def clean(
     _note_values(standing, values, ids, _groups(entries), notes)
     _blank_contacts(entries, fields)
 
-    merged = merge_humans({**fields, "number_kind": _kinds(entries.group)}, np.isin(standing, _ALIVE))
-    member = standing == PLACE["member"]
-    notes.note(merged.shared_email & member, ids, "email", "shared_email", "warning", _groups(entries))
-    notes.note(merged.conflict & member, ids, "number", NUMBER_SHARED, "warning", _groups(entries))
-    chosen = _contacts(users, contacts, entries, member, context)
-
     roster = {
         "sourced_id": ids,
         "standing": pa.array(STANDINGS, TEXT).take(pa.array(standing)),
-        "conflict": pc.if_else(pa.array(merged.conflict), pa.scalar(NUMBER_SHARED, TEXT), pa.scalar(None, TEXT)),
         "number_kind": _kinds(entries.group),
         "role": _groups(entries),
         "source_role": entries.source_role,
         **fields,
-        **chosen.fields,
     }
+    merged = merge_humans(roster, np.isin(standing, _ALIVE))
+    member = standing == PLACE["member"]
+    for field, rule, where in (
+        ("email", "shared_email", merged.shared_email),
+        ("email", "same_name_and_email", merged.namesakes),
+        ("username", "shared_username", merged.shared_username),
+        ("number", NUMBER_SHARED, merged.number_shared),
+    ):
+        notes.note(where & member, ids, field, rule, "warning", _groups(entries))
+    chosen = _contacts(users, contacts, entries, member, context)
+
+    roster |= chosen.fields
+    alike = pc.if_else(pa.array(merged.alike), pa.scalar(RECORDS_ALIKE, TEXT), pa.scalar(None, TEXT))
+    roster["conflict"] = pc.if_else(pa.array(merged.number_shared), pa.scalar(NUMBER_SHARED, TEXT), alike)
     frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
     frame["human"] = pd.array(merged.human, dtype="Int64")
     frame["enabled"] = users["enabledUser"].array.astype("boolean")
@@ -146,6 +152,7 @@ def _fields(
     mobile, bad_mobile = clean_phones(strings(users["sms"]), region)
     fields["phone"] = pc.coalesce(phone, mobile)
     fields["username"] = present(strings(users["username"]))
+    fields["master_identifier"] = present(strings(users["userMasterIdentifier"]))
     fields["number"] = _numbers(users, entries, context.connection)
     grade, source_grade, bad_grade = clean_grades(lists(users["grades"]))
     student = pa.array(entries.group == STRENGTH[Role.STUDENT])

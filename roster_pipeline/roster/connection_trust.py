@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from roster_pipeline.fields import role_name
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.roster.findings import CREATE, Finding
-from roster_pipeline.roster.frames import Flags, Ints, taken, truth
+from roster_pipeline.roster.frames import Array, Flags, Ints, strings, taken, truth
 from roster_pipeline.roster.traits import numbered
 from roster_pipeline.roster.units import Units
 
@@ -58,11 +58,15 @@ def waits_for_manager(units: Units, person: Ints, found: Flags, directory: Direc
     people = directory.people
     place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person[units.unit[rows]]))
     given = np.isin(people["number_connection_id"].to_numpy(dtype=np.int64, na_value=-1), trusted)
-    theirs = pc.if_else(pa.array(given), numbered(people), None)
-    same = truth(pc.equal(taken(numbered(units.roster), rows), taken(theirs, place.astype(np.int64))))
+    theirs = pc.if_else(pa.array(given), _numbers(people), None)
+    same = truth(pc.equal(taken(_numbers(units.roster), rows), taken(theirs, place.astype(np.int64))))
     shown = nobody.copy()
     shown[units.unit[rows[same]]] = True
     return doubted & ~shown
+
+
+def _numbers(frame: pd.DataFrame) -> Array:
+    return numbered(strings(frame["number_kind"]), strings(frame["number"]))
 
 
 def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:

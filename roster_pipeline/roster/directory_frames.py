@@ -11,6 +11,9 @@ import pandas as pd
 
 from roster_pipeline.roster.frames import Flags
 
+MEMBERSHIP = ("person_id", "role", "grade", "status", "years")
+"""What is known of the memberships that tell whether somebody is pupil or staff, and in which grade."""
+
 
 def _connections() -> pd.DataFrame:
     kinds = {"connection_id": "Int64", "of_district": "boolean", "rank": "Int64"}
@@ -27,11 +30,12 @@ class DirectoryFrames:
 
     people: index person_id; PERSON_FIELDS, number_kind, number_connection_id, excluded, locked_fields (lists),
       revision: every person of the district that could match, by link, number or e-mail, or is a member here.
-    links: connection_id, sourced_id, person_id, home, version, confirmed (by hand), home_by_hand: all links of those
-      people, any connection.
+    links: connection_id, sourced_id, person_id, home, version, confirmed (by hand), home_by_hand, master_identifier (of
+      when it was made): all links of those people, any connection.
     apart: sourced_id, person_id: which records of this connection somebody said are not which of those people.
-    members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, CONTACT_FIELDS
-      of this school.
+    members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, years (whole ones
+      since it was written), CONTACT_FIELDS of this school.
+    elsewhere: person_id, role, grade, status, years: memberships of other schools, of those who are not active here.
     connections: connection_id, of_district (only managers and operators may change it), rank (place in the district's
       ranking of homes, or missing): all of the district. One that is not there is a school's own.
     affiliations: person_id, connection_id, since: of those people whom another connection knows too, the connections
@@ -44,6 +48,7 @@ class DirectoryFrames:
     links: pd.DataFrame
     members: pd.DataFrame
     apart: pd.DataFrame
+    elsewhere: pd.DataFrame
     connections: pd.DataFrame = field(default_factory=_connections)
     affiliations: pd.DataFrame = field(default_factory=_affiliations)
 

@@ -1,12 +1,9 @@
 """Who of the directory each human of the snapshot is.
 
-In this order: a link; the number, of the same kind and connection, where name or e-mail agrees; an e-mail that exactly
-one person and one human of the snapshot have, where the name agrees. A name never matches by itself. A link that
-everything else speaks against is a conflict (`reused_ids`).
-
-An e-mail is weaker evidence than a number, for families share one. So it does not match where the numbers contradict,
-nor where only the family name agrees and the person is linked to another record already, of this SIS or of another one
-of the district: that is a brother or a sister far more often than the same human.
+By a link; else by a number of the same kind and connection, or by an e-mail that exactly one person and one human of
+the snapshot have, where the table of evidence says that this is one human (`Evidence.same`). A name never matches by
+itself. Where the two seem to be one human and something strong speaks against it, nothing is done for either
+(`match_contradicted`). A link that everything else speaks against is a conflict as well (`reused_ids`).
 
 A human is nobody whom somebody said that one of the records is not. Whom another connection knows takes more, or it
 waits for the district's manager (`connection_trust`).
@@ -15,7 +12,7 @@ waits for the district's manager (`connection_trust`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +21,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.roster.connection_trust import waits_for_manager
-from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.roster.directory_frames import DirectoryFrames
+from roster_pipeline.roster.evidence import Traits, weigh
 from roster_pipeline.roster.frames import Array, Flags, Ints, column_of, repeated, strings, truth
-from roster_pipeline.roster.merging import NUMBER_SHARED
-from roster_pipeline.roster.reasons import ID_REUSED, OTHER_CONNECTION
+from roster_pipeline.roster.reasons import ID_REUSED, MATCH_CONTRADICTED, OTHER_CONNECTION
 from roster_pipeline.roster.reused_ids import reused_ids
-from roster_pipeline.roster.traits import Named, Traits, named_people, numbered
-from roster_pipeline.roster.units import NOBODY, PROTECTED, Units, number_conflicts
+from roster_pipeline.roster.traits import (
+    Named,
+    bare_numbers,
+    columns_of,
+    named_people,
+    numbered,
+    record_traits,
+)
+from roster_pipeline.roster.units import NOBODY, OFF, PROTECTED, Units, record_conflicts
 
 BY = (None, "link", "number", "email")
 _NONE, _LINK, _NUMBER, _EMAIL = range(4)
@@ -46,10 +50,18 @@ class Matched:
     doubtful: frozenset[int]
 
 
+@dataclass
+class _Found:
+    """The persons that one unit is (same), or seems to be (doubtful), each with the way it was found."""
+
+    same: dict[int, int]
+    doubtful: dict[int, int]
+
+
 def match(units: Units, directory: DirectoryFrames) -> Matched:
     """Match every unit; units whose human is gone are matched by link only."""
     person, several = units.linked()
-    conflict = dict.fromkeys(np.flatnonzero(number_conflicts(units)).tolist(), NUMBER_SHARED)
+    conflict = record_conflicts(units)
     conflict |= dict.fromkeys(np.flatnonzero(reused_ids(units, directory)).tolist(), ID_REUSED)
     conflict |= dict.fromkeys(np.flatnonzero(several).tolist(), "several_matches")
     conflict |= dict.fromkeys(units.unit[units.either].tolist(), "several_matches")
@@ -63,11 +75,17 @@ def match(units: Units, directory: DirectoryFrames) -> Matched:
     open_units = here & (person < 0)
     open_units[list(conflict)] = False
     if open_units.any() and len(directory.people):
-        search = _Search(units, directory, open_units)
-        for way, unit, who in search.found():
+        held = set(units.person[here[units.unit]].tolist())
+        for unit, found in sorted(_Search(units, directory, open_units).found().items()):
+            who = found.same
+            if not who and units.standing[units.lead[unit]] <= OFF:
+                # who is here under a record of their own is not one that contradicts them
+                who = {one: way for one, way in found.doubtful.items() if one not in held}
             if len(who) == 1:
-                person[unit], by[unit] = who[0], way
-            else:
+                ((person[unit], by[unit]),) = who.items()
+                if not found.same:
+                    conflict[unit] = MATCH_CONTRADICTED
+            elif who:
                 conflict[unit] = "several_matches"
                 doubtful |= set(who)
     waits = waits_for_manager(units, person, by >= _NUMBER, directory)
@@ -90,69 +108,74 @@ def _taken(person: Ints, by: Ints, here: Flags) -> dict[int, str]:
 
 
 class _Search:
-    """The number and the e-mail tier, over the units that no link names."""
+    """By number and by e-mail, over the units that no link names."""
 
     def __init__(self, units: Units, directory: DirectoryFrames, open_units: Flags) -> None:
         self._units, self._directory, self._people = units, directory, directory.people
-        self._own = flags_of(directory.people["number_connection_id"] == directory.connection_id)
+        self._columns = columns_of(units.roster)
         self._rows = np.flatnonzero(open_units[units.unit])
-        self._unit = units.unit[self._rows]
         told = units.apart
         self._apart = set(zip(units.unit[told["row"]].tolist(), told["person"].tolist(), strict=True))
 
-    def found(self) -> list[tuple[int, int, list[int]]]:
-        """(way, unit, persons) of every unit that matches somebody, in order of units."""
-        some = self._units.roster.iloc[self._rows]
-        records = Named(some, numbered(some), strings(some["email"]))
-        told: dict[int, tuple[int, int, list[int]]] = {}
-        for unit, who in self._by_number(records).items():
-            told[unit] = (_NUMBER, unit, who)
-        for unit, who in self._by_email(records).items():
-            told.setdefault(unit, (_EMAIL, unit, who))
-        return [told[unit] for unit in sorted(told)]
+    def found(self) -> dict[int, _Found]:
+        """Of every unit that is or seems to be somebody."""
+        told: dict[int, _Found] = defaultdict(lambda: _Found({}, {}))
+        for way, pairs in ((_NUMBER, self._by_number()), (_EMAIL, self._by_email())):
+            for unit, record, who, person in pairs:
+                if (unit, who) in self._apart:
+                    continue
+                weighed = weigh(record, person)
+                if weighed.same and not self._spoken_against(unit, person):
+                    told[unit].same.setdefault(who, way)
+                elif weighed.same or weighed.doubtful:
+                    told[unit].doubtful.setdefault(who, way)
+        return told
 
-    def _by_number(self, records: Named) -> dict[int, list[int]]:
-        plain = strings(self._people["number"])
-        near = self._own & truth(pc.is_in(plain, value_set=strings(records.frame["number"]), skip_nulls=True))
+    def _spoken_against(self, unit: int, person: Traits) -> bool:
+        """Whether one of several records of a unit cannot be this person."""
+        rows = self._units.rows(unit)
+        return len(rows) > 1 and any(weigh(each, person).strong for each in record_traits(self._columns, rows))
+
+    def _by_number(self) -> Iterator[tuple[int, Traits, int, Traits]]:
+        """Leading zeros do not count here; `weigh` sees whether they are the same."""
+        wanted = bare_numbers(self._of_rows(numbered(self._columns["number_kind"], self._columns["number"])))
+        theirs = bare_numbers(numbered(strings(self._people["number_kind"]), strings(self._people["number"])))
+        near = truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True))
         persons = named_people(self._directory, np.flatnonzero(near))
-        return self._agreeing(records, records.numbers, persons, persons.numbers, Traits.confirms_number)
+        return self._pairs(wanted, persons, bare_numbers(persons.numbers))
 
-    def _by_email(self, records: Named) -> dict[int, list[int]]:
+    def _by_email(self) -> Iterator[tuple[int, Traits, int, Traits]]:
         """By an e-mail that one person and one human of the whole snapshot have, as far as they are not gone."""
-        emails = pc.utf8_lower(strings(self._people["email"]))
+        wanted, emails = self._of_rows(self._columns["email"]), pc.utf8_lower(strings(self._people["email"]))
         persons = named_people(
-            self._directory, np.flatnonzero(truth(pc.is_in(emails, value_set=records.emails, skip_nulls=True)))
+            self._directory, np.flatnonzero(truth(pc.is_in(emails, value_set=wanted, skip_nulls=True)))
         )
-        units, everyone = self._units, strings(self._units.roster["email"])
-        near = truth(pc.is_in(everyone, value_set=records.emails, skip_nulls=True)) & (units.standing <= PROTECTED)
+        units, everyone = self._units, self._columns["email"]
+        near = truth(pc.is_in(everyone, value_set=wanted, skip_nulls=True)) & (units.standing <= PROTECTED)
         holders = pd.DataFrame({"email": column_of(everyone.filter(pa.array(near))), "unit": units.unit[near]})
         holders = holders.drop_duplicates()
         shared = strings(holders.loc[holders.duplicated("email"), "email"])
-        alone = pc.if_else(pc.is_in(records.emails, value_set=shared), None, records.emails)
+        alone = pc.if_else(pc.is_in(wanted, value_set=shared), None, wanted)
         single = pc.if_else(pa.array(repeated(persons.emails)), None, persons.emails)
-        return self._agreeing(records, alone, persons, single, Traits.confirms_email)
+        return self._pairs(alone, persons, single)
 
-    def _agreeing(
-        self,
-        records: Named,
-        wanted: Array,
-        persons: Named,
-        among: Array,
-        confirms: Callable[[Traits, Traits], bool],
-    ) -> dict[int, list[int]]:
-        """Unit to the persons who have the wanted value and are confirmed by the rule."""
+    def _of_rows(self, column: Array) -> Array:
+        return column.take(pa.array(self._rows))
+
+    def _pairs(self, wanted: Array, persons: Named, among: Array) -> Iterator[tuple[int, Traits, int, Traits]]:
+        """Unit and record, person and traits, wherever a wanted value is a person's."""
         holders: dict[str, list[int]] = defaultdict(list)
         for place, value in enumerate(among.to_pylist()):
             if value is not None:
                 holders[value].append(place)
         hits = np.flatnonzero(truth(pc.is_in(wanted, value_set=among, skip_nulls=True)))
-        traits = persons.traits(np.arange(len(among)))
-        confirmed: dict[int, set[int]] = defaultdict(set)
+        traits = persons.traits()
+        rows = self._rows[hits]
         for unit, value, record in zip(
-            self._unit[hits].tolist(), wanted.take(pa.array(hits)).to_pylist(), records.traits(hits), strict=True
+            self._units.unit[rows].tolist(),
+            wanted.take(pa.array(hits)).to_pylist(),
+            record_traits(self._columns, rows),
+            strict=True,
         ):
             for place in holders[value]:
-                who = int(persons.ids[place])
-                if (unit, who) not in self._apart and confirms(record, traits[place]):
-                    confirmed[unit].add(who)
-        return {unit: sorted(who) for unit, who in confirmed.items()}
+                yield unit, record, int(persons.ids[place]), traits[place]

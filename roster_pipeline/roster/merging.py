@@ -1,48 +1,45 @@
-"""Which records of one snapshot are one human.
+"""Which records of one snapshot are one human, by the table of evidence (`evidence.weigh`).
 
-Records are one human when they agree in the number (of one kind) and in the name or the e-mail, or in the e-mail and
-the whole name. Brothers and sisters share a family name and often the family's e-mail, so an e-mail needs given and
-family name; and a family name alone does not confirm a number where e-mails or usernames say otherwise.
+Records are compared where they share a number or an e-mail. Where a chain of records that seem to be one human holds
+two that cannot be, nothing of the chain is joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, repeated
-from roster_pipeline.roster.names import name_key
+from roster_pipeline.roster.evidence import Traits, weigh
+from roster_pipeline.roster.frames import Array, Flags, Ints, codes, repeated
+from roster_pipeline.roster.traits import bare_numbers, numbered, record_traits
 
 NUMBER_SHARED = "number_shared"
-_PAIRS_AT_MOST = 8
-"""So many people of one number and family name are compared with each other; more are a broken number, not a family."""
+RECORDS_ALIKE = "records_alike"
+_COMPARED_AT_MOST = 30
+"""So many different records of one key and name are compared with each other; more are a broken export, no human."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """human: the first row of each row's human. conflict: rows of humans who cannot be told apart.
+    """human: the first row of each row's human. number_shared: rows of humans who share a number with another human.
+    alike: rows that fit two humans who cannot be one.
 
-    shared_email: rows whose e-mail another human has too.
+    shared_email, shared_username: rows whose e-mail or user name another human has too. namesakes: rows with the e-mail
+    and the whole name of another human.
     """
 
     human: Ints
-    conflict: Flags
+    number_shared: Flags
+    alike: Flags
     shared_email: Flags
-
-
-@dataclass(frozen=True)
-class _Record:
-    row: int
-    number: str | None
-    email: str | None
-    username: str | None
-    given: frozenset[str]
-    family: frozenset[str]
+    shared_username: Flags
+    namesakes: Flags
 
 
 class Parts:
@@ -71,87 +68,138 @@ class Parts:
         return self.of
 
 
-def merge_humans(columns: dict[str, Array], alive: Flags) -> Merged:
+def merge_humans(columns: Mapping[str, Array], alive: Flags) -> Merged:
     """Group the rows of a roster into humans.
 
-    columns: number_kind, number, email, username, given_name, family_name, preferred_given_name and
-    preferred_family_name, rows in order of sourcedId. alive: rows that can be in conflict; a record of someone gone
+    columns: `traits.RECORD`, rows in order of sourcedId. alive: rows that can be in conflict; a record of someone gone
     may belong to a human, but takes no number or e-mail from anybody.
     """
-    number = pc.binary_join_element_wise(columns["number_kind"], columns["number"], pa.scalar("\x1f", TEXT))
+    number = numbered(columns["number_kind"], columns["number"])
+    plain, email = bare_numbers(number), columns["email"]
     length = len(number)
-    doubtful = np.flatnonzero(repeated(number) | repeated(columns["email"]))
-    parts = Parts(length)
-    records = _records(columns, number, doubtful)
-    by_number = list(_grouped(records, "number"))
-    by_email = list(_grouped(records, "email"))
-    for group in by_number:
-        _join_number(group, parts)
+    doubtful = np.flatnonzero(repeated(plain) | repeated(email))
+    joining = _Joining(length, dict(zip(doubtful.tolist(), record_traits(columns, doubtful), strict=True)))
+    for group in _grouped(plain, doubtful):
+        joining.join(group, _each_name)
+    by_email = list(_grouped(email, doubtful))
     for group in by_email:
-        _join_equal(group, parts, lambda record: [(g, f) for g in record.given for f in record.family])
-    human = parts.settled(doubtful.tolist())
-    conflict, shared = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
-    for group, flags in [*((g, conflict) for g in by_number), *((g, shared) for g in by_email)]:
-        rows = np.array([record.row for record in group if alive[record.row]], dtype=np.int64)
-        if len(np.unique(human[rows])) > 1:
-            flags[rows] = True
-    if conflict.any():
-        conflict = np.isin(human, human[conflict])
-    return Merged(human, conflict, shared)
-
-
-def _join_number(group: list[_Record], parts: Parts) -> None:
-    _join_equal(group, parts, lambda record: record.given)
-    _join_equal(group, parts, lambda record: [record.email] if record.email else [])
-    families: dict[str, list[_Record]] = {}
-    for record in group:
-        for family in record.family:
-            families.setdefault(family, []).append(record)
-    for family_group in families.values():
-        if len(family_group) <= _PAIRS_AT_MOST:
-            for one, other in combinations(family_group, 2):
-                if not _denied(one.email, other.email) and not _denied(one.username, other.username):
-                    parts.join((one.row, other.row))
-
-
-def _denied(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and one != other
-
-
-def _join_equal(group: list[_Record], parts: Parts, keys: Callable[[_Record], Iterable[Hashable]]) -> None:
-    first: dict[Hashable, int] = {}
-    for record in group:
-        for key in keys(record):
-            parts.join((first.setdefault(key, record.row), record.row))
-
-
-def _grouped(records: list[_Record], name: str) -> Iterator[list[_Record]]:
-    groups: dict[str, list[_Record]] = {}
-    for record in records:
-        value = getattr(record, name)
-        if value is not None:
-            groups.setdefault(value, []).append(record)
-    return (group for group in groups.values() if len(group) > 1)
-
-
-def _records(columns: dict[str, Array], number: Array, rows: Ints) -> list[_Record]:
-    some = pa.array(rows)
-
-    def values(array: Array) -> list[str | None]:
-        taken: list[str | None] = array.take(some).to_pylist()
-        return taken
-
-    def keys(*names: str) -> list[frozenset[str]]:
-        pairs = zip(*(values(columns[name]) for name in names), strict=True)
-        return [frozenset(key for key in map(name_key, pair) if key) for pair in pairs]
-
-    told = zip(
-        rows.tolist(),
-        values(number),
-        values(columns["email"]),
-        values(columns["username"]),
-        keys("given_name", "preferred_given_name"),
-        keys("family_name", "preferred_family_name"),
-        strict=True,
+        joining.join(group, _whole_names)
+    human = joining.parts.settled(doubtful.tolist())
+    namesakes = np.zeros(length, dtype=bool)
+    for group in by_email:
+        for bucket in _buckets(group, joining.known, _whole_names):
+            _flag_several(bucket, human, alive, namesakes)
+    return Merged(
+        human,
+        _all_of(human, _shared(number, human, alive)),
+        _all_of(human, np.isin(np.arange(length), list(joining.alike)) & alive),
+        _shared(email, human, alive),
+        _shared(pc.utf8_lower(columns["username"]), human, alive),
+        namesakes,
     )
-    return [_Record(*record) for record in told]
+
+
+class _Joining:
+    """Humans in the making. known: the rows that are looked at. alike: those that fit two who cannot be one."""
+
+    def __init__(self, length: int, known: Mapping[int, Traits]) -> None:
+        self.parts, self.known = Parts(length), known
+        self.alike: set[int] = set()
+        self._rows = {row: [row] for row in known}
+
+    def join(self, group: list[int], names: Callable[[Traits], Iterable[Hashable]]) -> None:
+        """Join those of a group that are one human, unless a chain of them holds two who cannot be."""
+        sets = sorted({self.parts.find(row) for row in group})
+        place = {one: at for at, one in enumerate(sets)}
+        trial = Parts(len(sets))
+        for one, other in _pairs(group, self.known, names):
+            both = [trial.find(place[self.parts.find(row)]) for row in (one, other)]
+            if both[0] != both[1] and weigh(self.known[one], self.known[other]).same:
+                trial.join(both)
+        chains: dict[int, list[int]] = {}
+        for at, one in enumerate(sets):
+            chains.setdefault(trial.find(at), []).append(one)
+        for chain in chains.values():
+            if len(chain) > 1:
+                self._close(chain)
+
+    def _close(self, chain: list[int]) -> None:
+        torn = self._torn(chain)
+        if torn:
+            self.alike |= {row for one in chain if one not in torn for row in self._rows[one]}
+            return
+        self.parts.join(chain)
+        self._rows[chain[0]] = [row for one in chain for row in self._rows[one]]
+
+    def _torn(self, chain: list[int]) -> set[int]:
+        """Which of these sets of rows hold a record that cannot be one human with a record of another of them."""
+        kinds = {one: {self.known[row] for row in self._rows[one]} for one in chain}
+        different = set.union(*kinds.values())
+        if len(different) > _COMPARED_AT_MOST:
+            return set(chain)
+        pairs = combinations(different, 2)
+        against = {one for pair in pairs if weigh(*pair).contradicted for one in pair}
+        return {one for one in chain if kinds[one] & against}
+
+
+def _pairs(
+    group: list[int], known: Mapping[int, Traits], names: Callable[[Traits], Iterable[Hashable]]
+) -> Iterator[tuple[int, int]]:
+    """The rows of a group that are worth comparing: those with a name in common, equal ones only with the first."""
+    for bucket in _buckets(group, known, names):
+        first: dict[Traits, int] = {}
+        for row in bucket:
+            if first.setdefault(known[row], row) != row:
+                yield first[known[row]], row
+        if len(first) <= _COMPARED_AT_MOST:
+            yield from combinations(first.values(), 2)
+
+
+def _buckets(
+    group: list[int], known: Mapping[int, Traits], names: Callable[[Traits], Iterable[Hashable]]
+) -> Iterable[list[int]]:
+    buckets: dict[Hashable, list[int]] = {}
+    for row in group:
+        for name in names(known[row]):
+            buckets.setdefault(name, []).append(row)
+    return (bucket for bucket in buckets.values() if len(bucket) > 1)
+
+
+def _each_name(traits: Traits) -> Iterable[Hashable]:
+    return (*(("given", name) for name in traits.given), *(("family", name) for name in traits.family))
+
+
+def _whole_names(traits: Traits) -> Iterable[Hashable]:
+    return product(traits.given, traits.family)
+
+
+def _grouped(values: Array, rows: Ints) -> Iterator[list[int]]:
+    """Those of the rows that have a value in common, by value."""
+    numbers, _ = codes(values.take(pa.array(rows)))
+    order = np.argsort(numbers, kind="stable")
+    order = order[numbers[order] >= 0]
+    for places in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+        if len(places) > 1:
+            yield rows[places].tolist()
+
+
+def _shared(values: Array, human: Ints, alive: Flags) -> Flags:
+    """The rows that are not gone and have a value in common with another human who is not gone."""
+    numbers, _ = codes(values)
+    rows = np.flatnonzero(repeated(values) & alive)
+    pairs = pd.DataFrame({"value": numbers[rows], "human": human[rows]}).drop_duplicates()
+    several = pairs.loc[pairs.duplicated("value"), "value"].to_numpy()
+    shared = np.zeros(len(human), dtype=bool)
+    shared[rows] = np.isin(numbers[rows], several)
+    return shared
+
+
+def _all_of(human: Ints, flags: Flags) -> Flags:
+    """All rows of the humans of whom a row is flagged."""
+    return np.isin(human, human[flags]) if flags.any() else flags
+
+
+def _flag_several(rows: list[int], human: Ints, alive: Flags, flags: Flags) -> None:
+    there = [row for row in rows if alive[row]]
+    if len({int(human[row]) for row in there}) > 1:
+        flags[there] = True

@@ -15,11 +15,23 @@ from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CON
 from roster_pipeline.roster.changes import HOME, Differences, Sides, compare, suppress
 from roster_pipeline.roster.decisions import Situation, Words, decide
 from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
-from roster_pipeline.roster.frames import TEXT, Flags, Ints, blanks, column_of, filled, strings, taken, uncollected
+from roster_pipeline.roster.frames import (
+    TEXT,
+    Array,
+    Flags,
+    Ints,
+    blanks,
+    column_of,
+    filled,
+    strings,
+    taken,
+    uncollected,
+)
 from roster_pipeline.roster.homes import Homes, homes_of
 from roster_pipeline.roster.matching import BY, Matched
-from roster_pipeline.roster.reasons import ID_REUSED
+from roster_pipeline.roster.reasons import DOUBTED
 from roster_pipeline.roster.roles import GROUPS, PLACE, STRENGTH
+from roster_pipeline.roster.row_notes import row_notes
 from roster_pipeline.roster.stored_contacts import keep_undelivered
 from roster_pipeline.roster.units import OFF, PROTECTED, Units
 from roster_pipeline.settings import CONTACT, Role, SchoolSettings
@@ -95,9 +107,11 @@ def present_rows(scene: Scene) -> pd.DataFrame:
     action, reason = decide(situation)
     for place in np.flatnonzero(action == "conflict").tolist():
         reason[place] = scene.matched.conflict[int(scene.unit[place])]
-    changes = _changes(found, action, reason, situation.auto_update)
+    follows = _follows(action, reason, situation.auto_update)
+    changes = _changes(found, action, reason, follows, situation.auto_update)
     _move_homes(changes, scene, homes, action)
-    return _frame(scene, homes, action, reason, changes)
+    notes = _notes(scene, homes, found, np.isin(action, WRITES), follows & (action != "skip"))
+    return _frame(scene, homes, action, reason, changes, notes)
 
 
 def _suppress_unknown(found: Differences, scene: Scene) -> None:
@@ -150,16 +164,33 @@ def _situation(scene: Scene, found: Differences, homes: Homes) -> Situation:
     )
 
 
-def _changes(found: Differences, action: Words, reason: Words, auto: Flags) -> dict[int, dict[str, list[Any]]]:
-    """The field changes of each row that has some; of a skipped row those it would have, and of a doubted link."""
-    changes: dict[int, dict[str, list[Any]]] = {}
-    follows = (action == "create") | ((action == "restore") & auto) | (reason == "changed")
+def _follows(action: Words, reason: Words, auto: Flags) -> Flags:
+    """Where the membership follows the roster, or would."""
+    follows: Flags = (action == "create") | ((action == "restore") & auto) | (reason == "changed")
     follows |= (reason == "auto_update_off") | ((reason == "home_moved") & auto)
+    return follows
+
+
+def _changes(
+    found: Differences, action: Words, reason: Words, follows: Flags, auto: Flags
+) -> dict[int, dict[str, list[Any]]]:
+    """The field changes of each row that has some; of a skipped row those it would have, and of a doubted person."""
+    changes: dict[int, dict[str, list[Any]]] = {}
     person = follows & ((reason != "joined_school") | auto)
-    found.changes(person | (reason == ID_REUSED), PERSON_FIELDS, changes)
+    found.changes(person | np.isin(reason, DOUBTED), PERSON_FIELDS, changes)
     found.changes(follows, MEMBERSHIP_FIELDS, changes)
     found.changes(follows | (reason == "contacts_off"), STUDENT_CONTACTS, changes)
     return changes
+
+
+def _notes(scene: Scene, homes: Homes, found: Differences, writes: Flags, follows: Flags) -> Array:
+    """What is worth knowing of each row that writes something."""
+    units = scene.units
+    new = np.isin(scene.unit, units.unit[scene.linkable])
+    joined = writes & new & (np.diff(units.starts)[scene.unit] > 1)
+    by = np.where(writes, scene.matched.by[scene.unit], 0)
+    kinds = taken(strings(units.roster["number_kind"]), homes.fields)
+    return row_notes(scene.directory, found, scene.person, kinds, by, joined, follows)
 
 
 def _move_homes(changes: dict[int, dict[str, list[Any]]], scene: Scene, homes: Homes, action: Words) -> None:
@@ -170,7 +201,12 @@ def _move_homes(changes: dict[int, dict[str, list[Any]]], scene: Scene, homes: H
 
 
 def _frame(
-    scene: Scene, homes: Homes, action: Words, reason: Words, changes: dict[int, dict[str, list[Any]]]
+    scene: Scene,
+    homes: Homes,
+    action: Words,
+    reason: Words,
+    changes: dict[int, dict[str, list[Any]]],
+    notes: Array,
 ) -> pd.DataFrame:
     rows = np.flatnonzero(action != None)  # noqa: E711  # elementwise
     unit, at_member = scene.unit[rows], scene.at_member[rows]
@@ -191,6 +227,7 @@ def _frame(
             "sourced_ids": _sourced_ids(scene, rows, homes),
             "new_links": _new_links(scene, unit, fields, writes),
             "matched_by": column_of(pa.array(BY, TEXT).take(pa.array(scene.matched.by[unit]))),
+            "notes": column_of(taken(notes, rows)),
             "changes": _changes_column(rows, changes),
             "number_kind": column_of(taken(kinds, fields)),
             "absent_syncs": _nullable(np.zeros(len(rows), dtype=np.int64), np.append(absences, 0)[at_member] > 0),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-ID_REUSED, OTHER_CONNECTION = "id_reused", "other_connection"
+ID_REUSED, MATCH_CONTRADICTED, OTHER_CONNECTION = "id_reused", "match_contradicted", "other_connection"
+DOUBTED = (ID_REUSED, MATCH_CONTRADICTED)
+"""Conflicts with one person, whose fields stand beside those of the record."""
 CONTACT_EXCLUDED = "contact_excluded"
 REASONS: dict[str, str] = {
     # create
@@ -47,9 +49,31 @@ REASONS: dict[str, str] = {
     # conflict
     "several_matches": "Fits more than one person of the directory.",
     "match_taken": "Fits a person who already belongs to another record of this snapshot.",
-    ID_REUSED: "The id is linked to a person with whom the record has nothing else in common. If it is somebody else "
+    MATCH_CONTRADICTED: "Number or e-mail, and a name, are this person's, and something speaks against it. If it is "
+    "the same person: roster person link. If it is somebody else: roster person unlink.",
+    ID_REUSED: "The id is linked to this person, and nearly everything else speaks against it. If it is somebody else "
     "now: roster person unlink. If it is the same person: roster person link.",
     OTHER_CONNECTION: "Fits a person whom another connection knows, which this one cannot decide alone. "
     "The district's manager says whether they are the same: roster person link, or person unlink.",
-    "number_shared": "Shares a number with people who agree in nothing else.",
+    "number_shared": "Shares a number with people of whom too little else agrees.",
+    "records_alike": "Has the name and the e-mail of two people who cannot be one. If it is one of them: roster "
+    "person link.",
 }
+
+NOTES: dict[str, str] = {
+    "records_joined": "Several records were taken for one person.",
+    "found_by_number": "Found by number and name, not by a link.",
+    "found_by_email": "Found by e-mail and name, not by a link.",
+    "number_of_another": "The number is another person's as well.",
+    "username_of_another": "The user name is another person's as well.",
+    "email_of_another": "The e-mail is another person's as well.",
+}
+"""What is worth knowing of a row of a plan besides its reason: on what evidence a person was recognised, and what is
+another's too."""
+CHECKED_BY_HAND = ("records_joined", "found_by_number", "found_by_email", "number_of_another", "username_of_another")
+"""The notes that somebody should look at. An e-mail is often a family's."""
+
+
+def why_of(reason: str, notes: str | None) -> str:
+    """The reason of a row as a sentence, and its notes as further ones. notes: words of `NOTES`, blanks between."""
+    return " ".join([REASONS.get(reason, reason), *(NOTES.get(note, note) for note in (notes or "").split())])

@@ -22,8 +22,11 @@ RULES: dict[str, str] = {
     "invalid_email": "the e-mail address is not valid and was dropped",
     "invalid_phone": "the phone number cannot be dialled and was dropped",
     "unknown_grade": "the grade is not one we know; the original is kept",
-    "shared_email": "people of different names share this e-mail; it identifies none of them",
-    "number_shared": "people who agree in nothing else share this number",
+    "shared_email": "several people share this e-mail; it identifies none of them",
+    "shared_username": "several people share this user name, capitals aside",
+    "same_name_and_email": "another record has this name and e-mail, but number, role or grade says that it is "
+    "somebody else; they are two people",
+    "number_shared": "people of whom too little else agrees share this number",
     "unresolved_agent": "names a contact that was not delivered",
     "many_contacts": "has more contacts than a student usually has",
     "unknown_contact_value": "has a value that no contact rule knows, so nobody calls this contact",

@@ -1,7 +1,7 @@
 """Absent people whom a record of tonight may be, whoever that record was taken for.
 
 Matching asks for enough evidence to say who somebody is. To say that somebody is gone, nothing may speak against it: a
-SIS that gives new ids hides the old one from the list and from the second witness alike.
+SIS that gives new ids hides the old one from the list and from the second witness alike (`Evidence.may_be`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.roster.directory_frames import DirectoryFrames
+from roster_pipeline.roster.evidence import Traits, bare, weigh
 from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, filled, on_distinct, strings, truth
 from roster_pipeline.roster.names import name_key
-from roster_pipeline.roster.traits import Named, Traits, named_people, numbered
+from roster_pipeline.roster.traits import Named, bare_numbers, columns_of, named_people, numbered, record_traits
 from roster_pipeline.roster.units import PROTECTED, Units
 
 _GIVEN = ("given_name", "preferred_given_name")
@@ -32,40 +33,42 @@ def may_be_here(units: Units, directory: DirectoryFrames, who: Ints) -> Flags:
     """
     index = pd.Index(directory.people.index.to_numpy(dtype=np.int64))
     absent = named_people(directory, index.get_indexer(pd.Index(who)).astype(np.int64))
-    near = _near(units, absent)
-    some = units.roster.iloc[near]
-    records = Named(some, numbered(some), strings(some["email"]))
+    traits = absent.traits()
+    near = _near(units, absent, traits)
     apart = set(zip(units.apart["row"].tolist(), units.apart["person"].tolist(), strict=True))
     by_key: dict[Hashable, list[tuple[int, Traits]]] = defaultdict(list)
-    for row, record in zip(near.tolist(), records.traits(np.arange(len(some))), strict=True):
+    for row, record in zip(near.tolist(), record_traits(columns_of(units.roster), near), strict=True):
         for key in _keys(record):
             by_key[key].append((row, record))
-    found = (
-        any((row, one) not in apart and record.may_be(person) for key in _keys(person) for row, record in by_key[key])
-        for one, person in zip(who.tolist(), absent.traits(np.arange(len(who))), strict=True)
-    )
+
+    def seen(one: int, person: Traits) -> bool:
+        others = ((row, record) for key in _keys(person) for row, record in by_key[key])
+        return any((row, one) not in apart and weigh(record, person).may_be for row, record in others)
+
+    found = (seen(one, person) for one, person in zip(who.tolist(), traits, strict=True))
     return np.fromiter(found, dtype=bool, count=len(who))
 
 
 def _keys(traits: Traits) -> Iterator[Hashable]:
     if traits.number is not None:
-        yield "number", traits.number
+        yield "number", bare(traits.number)
     if traits.email is not None:
         yield "email", traits.email
     yield from (("name", given, family) for given in traits.given for family in traits.family)
 
 
-def _near(units: Units, absent: Named) -> Ints:
+def _near(units: Units, absent: Named, traits: list[Traits]) -> Ints:
     """The rows that have a number, an e-mail or, where that is all there is, the whole name of an absent person."""
     roster = units.roster
     here = units.standing <= PROTECTED
-    number, email = strings(roster["number"]), strings(roster["email"])
-    near = here & (_among(number, strings(absent.frame["number"])) | _among(email, absent.emails))
-    comparable = bool((filled(absent.numbers) & filled(absent.emails)).all())
-    bare = np.flatnonzero(here & ~near & ~(comparable & (filled(number) | filled(email))))
+    number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])
+    near = here & (_among(bare_numbers(number), bare_numbers(absent.numbers)) | _among(email, absent.emails))
+    comparable = all(person.email and person.number and not person.number_is_id and person.kind for person in traits)
+    real = filled(number) & ~truth(pc.equal(strings(roster["number"]), strings(roster["sourced_id"])))
+    bare_rows = np.flatnonzero(here & ~near & ~(comparable & (real | filled(email))))
     theirs = pa.concat_arrays(list(_whole_names(absent.frame)))
-    named = [_among(names, theirs) for names in _whole_names(roster.iloc[bare])]
-    return np.union1d(np.flatnonzero(near), bare[np.logical_or.reduce(named)])
+    named = [_among(names, theirs) for names in _whole_names(roster.iloc[bare_rows])]
+    return np.union1d(np.flatnonzero(near), bare_rows[np.logical_or.reduce(named)])
 
 
 def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:

@@ -1,7 +1,8 @@
-"""Records whose id a SIS seems to have given to somebody else: linked to a person with whom they agree in nothing.
+"""Records whose id a SIS seems to have given to somebody else: linked to a person whom everything else contradicts.
 
 A link is the best evidence there is of who a record is, and so the most dangerous where it is wrong: a leaver whose
-sourcedId goes to a newcomer would become that newcomer. So a link alone is not believed against everything else.
+sourcedId goes to a newcomer would become that newcomer. So a link alone is not believed against everything else
+(`Evidence.against_link`).
 """
 
 from __future__ import annotations
@@ -12,44 +13,54 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
-from roster_pipeline.roster.frames import Flags, Ints, strings, taken, truth
+from roster_pipeline.roster.evidence import weigh
+from roster_pipeline.roster.frames import Array, Flags, Ints, filled, strings, taken, truth
 from roster_pipeline.roster.roles import PLACE
 from roster_pipeline.roster.roles import PROTECTED as UNREADABLE
-from roster_pipeline.roster.traits import Named, named_people, numbered
+from roster_pipeline.roster.traits import columns_of, named_people, record_traits
 from roster_pipeline.roster.units import Units
 
-_TOLD = ("family_name", "given_name", "email")
-"""Who has one of these in common is not doubted. The first settles most records, so the others look at few."""
-_MAY_BE_THE_ID = ("number", "username")
-"""Some SISs fill these with the sourcedId itself, which goes to the newcomer with it and so speaks for nobody."""
 _SAYS_NOTHING = [PLACE[name] for name in (*UNREADABLE, "deleted")]
 """A record that could not be used, or is gone, gives its person no field."""
 
 
 def reused_ids(units: Units, directory: DirectoryFrames) -> Flags:
-    """Units with a record that is wholly at odds with the person it is linked to, where no hand confirmed the link."""
+    """Units with a record that is at odds with the person it is linked to, where no hand confirmed the link."""
     found = np.zeros(len(units), dtype=bool)
-    rows, places = _differing(units, directory)
+    rows, places = _doubtful(units, directory)
     if len(rows):
-        some = units.roster.iloc[rows]
-        some = some.assign(**{name: some[name].mask(some[name] == some["sourced_id"]) for name in _MAY_BE_THE_ID})
-        records = Named(some, numbered(some), strings(some["email"])).traits(np.arange(len(rows)))
-        persons = named_people(directory, places).traits(np.arange(len(rows)))
-        odd = [record.at_odds(person) for record, person in zip(records, persons, strict=True)]
+        records = record_traits(columns_of(units.roster), rows)
+        persons = named_people(directory, places).traits()
+        odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
         found[units.unit[rows[odd]]] = True
     return found
 
 
-def _differing(units: Units, directory: DirectoryFrames) -> tuple[Ints, Ints]:
-    """The linked records that have none of `_TOLD` in common with their person, and the places of those people."""
+def _doubtful(units: Units, directory: DirectoryFrames) -> tuple[Ints, Ints]:
+    """The linked records that are worth weighing, and the places of their people.
+
+    Not those with the whole name and the number or the e-mail of their person, nor those with the whole name and
+    nothing that speaks against it: these are nearly all.
+    """
+    roster, people = units.roster, directory.people
     rows = np.flatnonzero((units.person >= 0) & ~np.isin(units.standing, _SAYS_NOTHING))
-    index = pd.Index(directory.people.index.to_numpy(dtype=np.int64))
+    index = pd.Index(people.index.to_numpy(dtype=np.int64))
     places = index.get_indexer(pd.Index(units.person[rows])).astype(np.int64)
-    for name in _TOLD:
-        record, person = strings(units.roster[name]), strings(directory.people[name])
-        other = ~truth(pc.equal(taken(record, rows), taken(person, places)))
-        rows, places = rows[other], places[other]
-    links = directory.own_links
-    confirmed = pa.array(links["sourced_id"][flags_of(links["confirmed"])], units.sourced_ids.type)
-    open_ = ~truth(pc.is_in(units.sourced_ids.take(pa.array(rows)), value_set=confirmed))
+
+    def of_record(name: str) -> Array:
+        return taken(strings(roster[name]), rows)
+
+    def same(name: str) -> Flags:
+        return truth(pc.equal(of_record(name), taken(strings(people[name]), places)))
+
+    whole = same("given_name") & same("family_name")
+    own_number = same("number") & ~truth(pc.equal(of_record("number"), of_record("sourced_id")))
+    open_ = ~(whole & (same("email") | own_number))
+    rows, places, whole = rows[open_], places[open_], whole[open_]
+    number = filled(of_record("number")) & filled(taken(strings(people["number"]), places)) & ~same("number")
+    known = directory.own_links
+    ids = of_record("sourced_id")
+    master = filled(of_record("master_identifier")) & known["master_identifier"].notna().any()
+    confirmed = pa.array(known["sourced_id"][flags_of(known["confirmed"])], ids.type)
+    open_ = (~whole | number | master) & ~truth(pc.is_in(ids, value_set=confirmed))
     return rows[open_], places[open_]

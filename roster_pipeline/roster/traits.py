@@ -1,122 +1,188 @@
-"""What records and persons are known by, and how far two of them agree: to match takes much, to spare takes little."""
+"""What records and persons are known by, taken out of columns for the few that have to be compared one by one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
-from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, strings
+from roster_pipeline.roster.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
+from roster_pipeline.roster.evidence import Traits, kind_of, year_of
+from roster_pipeline.roster.frames import TEXT, Array, Ints, strings, truth
 from roster_pipeline.roster.names import name_key
 
-_KEYS = ("given_name", "family_name", "preferred_given_name", "preferred_family_name")
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What one record or person is known by; names as keys. linked: a person of whom some SIS has a record already."""
-
-    given: frozenset[str]
-    family: frozenset[str]
-    email: str | None
-    number: str | None
-    linked: bool = False
-    username: str | None = None
-
-    def names_agree(self, other: Traits) -> bool:
-        """The same given or the same family name."""
-        return bool(self.given & other.given or self.family & other.family)
-
-    def confirms_number(self, other: Traits) -> bool:
-        """Whether two with one number are one human."""
-        return self.names_agree(other) or (self.email is not None and self.email == other.email)
-
-    def confirms_email(self, person: Traits) -> bool:
-        """Whether the person with this record's e-mail is its human."""
-        if not self.names_agree(person) or _contradict(self.number, person.number):
-            return False
-        return bool(self.given & person.given) or not person.linked
-
-    def at_odds(self, person: Traits) -> bool:
-        """Whether nothing is the same, and number or e-mail say that this is somebody else.
-
-        Names alone do not: people change them, and a SIS corrects what it had for a placeholder.
-        """
-        mine, theirs = (self.number, self.email, self.username), (person.number, person.email, person.username)
-        if any(one is not None and one == other for one, other in zip(mine, theirs, strict=True)):
-            return False
-        mails = self.email is not None and person.email is not None
-        renamed = _apart(self.given, person.given) and _apart(self.family, person.family)
-        return renamed and (mails or _contradict(self.number, person.number))
-
-    def may_be(self, person: Traits) -> bool:
-        """Whether it would be rash to say that this is somebody else.
-
-        So it is with the same number; with the same e-mail and no other name; and with the same whole name where
-        nothing else can be compared.
-        """
-        if self.number is not None and self.number == person.number:
-            return True
-        if self.email is not None and self.email == person.email:
-            return not (_apart(self.given, person.given) or _apart(self.family, person.family))
-        compared = (self.number and person.number) or (self.email and person.email)
-        return not compared and bool(self.given & person.given and self.family & person.family)
+RECORD = (
+    "sourced_id",
+    "standing",
+    "role",
+    "number_kind",
+    "number",
+    "master_identifier",
+    "email",
+    "username",
+    "grade",
+    "given_name",
+    "family_name",
+    "preferred_given_name",
+    "preferred_family_name",
+)
+"""The columns of a roster that tell who a record is."""
+_SEATED = "member"
+"""The standing of a record that is there today, side by side with others."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """Records or persons, with what they can be found by."""
+    """Persons, with what they can be found by. numbers: kind and number, where it is of this connection."""
 
+    directory: DirectoryFrames
     frame: pd.DataFrame
+    ids: Ints
     numbers: Array
     emails: Array
-    ids: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    linked: Flags | None = None
 
-    def traits(self, places: Ints) -> list[Traits]:
-        """The traits of those at these places."""
-        some, at = self.frame.iloc[places], pa.array(places)
-        given, family, preferred_given, preferred_family = (strings(some[name]).to_pylist() for name in _KEYS)
-        linked = [False] * len(places) if self.linked is None else self.linked[places].tolist()
+    def traits(self) -> list[Traits]:
+        """Of each, in order."""
+        frame = self.frame
+        links = _links_of(self.directory, self.ids)
+        linked = set(links["person_id"].tolist())
+        own = links[flags_of(links["connection_id"] == self.directory.connection_id)]
+        ids = set(zip(own["person_id"].tolist(), own["sourced_id"].tolist(), strict=True))
+        masters = own.dropna(subset=["master_identifier"]).groupby("person_id")["master_identifier"].agg(frozenset)
+        schooling = _schooling(self.directory, self.ids)
         told = zip(
-            given, preferred_given, family, preferred_family,
-            self.emails.take(at).to_pylist(), self.numbers.take(at).to_pylist(), linked,
-            pc.utf8_lower(strings(some["username"])).to_pylist(),
+            self.ids.tolist(),
+            *_names(frame),
+            self.emails.to_pylist(),
+            self.numbers.to_pylist(),
+            _lower(frame["username"]).to_pylist(),
+            strings(frame["number"]).to_pylist(),
+            strings(frame["number_kind"]).to_pylist(),
             strict=True,
-        )  # fmt: skip
-        return [Traits(_keys(a, b), _keys(c, d), *rest) for a, b, c, d, *rest in told]
+        )
+        found = []
+        for who, given, family, email, number, username, plain, number_kind in told:
+            kind, year, years_ago, away = schooling.get(who, (number_kind, None, 0, False))
+            found.append(
+                Traits(
+                    given,
+                    family,
+                    email,
+                    number,
+                    username,
+                    masters.get(who, frozenset()),
+                    (who, plain) in ids,
+                    kind,
+                    year,
+                    years_ago,
+                    None,
+                    who in linked,
+                    away,
+                )
+            )
+        return found
+
+
+def record_traits(columns: Mapping[str, Array], rows: Ints) -> list[Traits]:
+    """Of the records at these rows. columns: those of `RECORD`, all rows of the roster in each."""
+    at = pa.array(rows)
+    some = {name: columns[name].take(at) for name in RECORD}
+    numbers = numbered(some["number_kind"], some["number"]).to_pylist()
+    is_id = truth(pc.equal(some["number"], some["sourced_id"])).tolist()
+    username = pc.if_else(pc.equal(some["username"], some["sourced_id"]), None, pc.utf8_lower(some["username"]))
+    told = zip(
+        *_names(some),
+        some["email"].to_pylist(),
+        numbers,
+        username.to_pylist(),
+        some["master_identifier"].to_pylist(),
+        is_id,
+        some["role"].to_pylist(),
+        some["grade"].to_pylist(),
+        some["standing"].to_pylist(),
+        strict=True,
+    )
+    return [
+        Traits(
+            given,
+            family,
+            email,
+            number,
+            name,
+            frozenset((master,)) if master else frozenset(),
+            of_id,
+            kind_of(role),
+            year_of(grade),
+            0,
+            role if standing == _SEATED else None,
+        )
+        for given, family, email, number, name, master, of_id, role, grade, standing in told
+    ]
+
+
+def columns_of(roster: pd.DataFrame) -> dict[str, Array]:
+    """The columns that `record_traits` takes."""
+    return {name: strings(roster[name]) for name in RECORD}
 
 
 def named_people(directory: DirectoryFrames, places: Ints) -> Named:
     """The persons at these places of `directory.people`; a number counts where it is of this connection."""
     some = directory.people.iloc[places]
-    ids = some.index.to_numpy(dtype=np.int64)
     own = flags_of(some["number_connection_id"] == directory.connection_id)
-    linked = np.isin(ids, directory.links["person_id"].to_numpy(dtype=np.int64))
-    numbers = pc.if_else(pa.array(own), numbered(some), None)
-    return Named(some, numbers, pc.utf8_lower(strings(some["email"])), ids, linked)
+    numbers = pc.if_else(pa.array(own), numbered(strings(some["number_kind"]), strings(some["number"])), None)
+    ids = some.index.to_numpy(dtype=np.int64)
+    return Named(directory, some, ids, numbers, _lower(some["email"]))
 
 
-def numbered(frame: pd.DataFrame) -> Array:
+def numbered(kind: Array, number: Array) -> Array:
     """Kind and number in one text, missing where either is."""
-    return pc.binary_join_element_wise(strings(frame["number_kind"]), strings(frame["number"]), pa.scalar("\x1f", TEXT))
+    return pc.binary_join_element_wise(kind, number, pa.scalar("\x1f", TEXT))
 
 
-def _keys(*names: str | None) -> frozenset[str]:
-    return frozenset(key for key in map(name_key, names) if key)
+def bare_numbers(numbers: Array) -> Array:
+    """`numbered` without leading zeros."""
+    return pc.replace_substring_regex(numbers, pattern="\x1f0+", replacement="\x1f", max_replacements=1)
 
 
-def _apart(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Names of both, and none in common."""
-    return bool(one and other) and not one & other
+def _lower(column: pd.Series[str]) -> Array:
+    return pc.utf8_lower(strings(column))
 
 
-def _contradict(one: str | None, other: str | None) -> bool:
-    """Two numbers of one kind that differ."""
-    if one is None or other is None:
-        return False
-    return one != other and one.split("\x1f")[0] == other.split("\x1f")[0]
+def _names(columns: Mapping[str, Array] | pd.DataFrame) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+    def keys(*names: str) -> list[frozenset[str]]:
+        pairs = zip(*(strings(columns[name]).to_pylist() for name in names), strict=True)
+        return [frozenset(key for key in map(name_key, pair) if key) for pair in pairs]
+
+    return keys("given_name", "preferred_given_name"), keys("family_name", "preferred_family_name")
+
+
+def _links_of(directory: DirectoryFrames, ids: Ints) -> pd.DataFrame:
+    links = directory.links
+    return links[np.isin(links["person_id"].to_numpy(dtype=np.int64), ids)]
+
+
+def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | None, int | None, int, bool]]:
+    """Kind, year, its age and whether they are away, of people who are or were in a school.
+
+    By their active memberships; by archived ones where none is active.
+    """
+    here = directory.members.reset_index(names="person_id")[list(MEMBERSHIP)]
+    both = pd.concat([here[np.isin(here["person_id"].to_numpy(dtype=np.int64), ids)], directory.elsewhere])
+    known: dict[int, tuple[bool, set[str | None], int | None, int]] = {}
+    for who, role, grade, status, years in both.itertuples(index=False):
+        active, kind, year = status == "active", kind_of(role), year_of(grade if isinstance(grade, str) else None)
+        was_active, kinds, was_year, was_years = known.get(int(who), (active, set(), None, 0))
+        if active and not was_active:
+            was_active, kinds, was_year, was_years = True, set(), None, 0
+        if active == was_active:
+            if was_year is None and year is not None:
+                was_year, was_years = year, int(years)
+            known[int(who)] = (was_active, kinds | {kind}, was_year, was_years)
+    return {
+        who: (next(iter(kinds)) if len(kinds) == 1 else None, year, years, not active)
+        for who, (active, kinds, year, years) in known.items()
+    }

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from roster_pipeline.roster.apart import parted, told_apart, units_apart
 from roster_pipeline.roster.directory_frames import DirectoryFrames
-from roster_pipeline.roster.frames import TEXT, Array, Flags, Ints, codes, filled, positions, sorted_by, strings
-from roster_pipeline.roster.merging import Parts
+from roster_pipeline.roster.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, truth
+from roster_pipeline.roster.merging import NUMBER_SHARED, RECORDS_ALIKE, Parts
 from roster_pipeline.roster.roles import PLACE, STANDINGS, STRENGTH
+from roster_pipeline.roster.traits import numbered
 
 NOBODY = -1
 OFF, PROTECTED = PLACE["role_off"], PLACE["rejected"]
@@ -82,25 +83,26 @@ def units_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Units:
     return Units(roster, sourced_ids, standing, strength, unit, order, starts, person, apart, either)
 
 
-def number_conflicts(units: Units) -> Flags:
-    """Units that cannot be told apart: cleaning found a conflict, and nobody has settled it by hand since.
+def record_conflicts(units: Units) -> dict[int, str]:
+    """Units that cannot be told apart, to the reason: cleaning found a conflict, and nobody has settled it since.
 
-    A link settles it: the two are one. So does that one of them was said not to be the other: they are two.
+    Records that share a number: a link settles it, for the two are one; so does that one of them was said not to be the
+    other, for they are two. A record that fits two humans is settled by its link alone.
     """
-    found = np.zeros(len(units), dtype=bool)
-    rows = np.flatnonzero(filled(strings(units.roster["conflict"])) & (units.standing <= _ALIVE))
+    conflict = strings(units.roster["conflict"])
+    rows = np.flatnonzero(filled(conflict) & (units.standing <= _ALIVE))
     if not len(rows):
-        return found
+        return {}
+    linked, _ = units.linked()
+    alike = units.unit[rows[truth(pc.equal(conflict.take(pa.array(rows)), RECORDS_ALIKE))]]
+    found = dict.fromkeys(alike[linked[alike] == NOBODY].tolist(), RECORDS_ALIKE)
     some = units.roster.iloc[rows]
-    numbers, _ = codes(
-        pc.binary_join_element_wise(strings(some["number_kind"]), strings(some["number"]), pa.scalar("/", TEXT))
-    )
+    numbers, _ = codes(numbered(strings(some["number_kind"]), strings(some["number"])))
     pairs = pd.DataFrame({"number": numbers, "unit": units.unit[rows]}).drop_duplicates()
     shared = pairs[(pairs["number"] >= 0) & pairs.duplicated("number", keep=False)]
     if len(units.apart):
         shared = shared[~_settled(shared, units)]
-    found[shared["unit"].to_numpy(dtype=np.int64)] = True
-    return found
+    return found | dict.fromkeys(shared["unit"].tolist(), NUMBER_SHARED)
 
 
 def _settled(shared: pd.DataFrame, units: Units) -> Flags:

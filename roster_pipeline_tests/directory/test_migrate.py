@@ -79,5 +79,5 @@ def test_a_directory_of_before_takes_links_made_by_hand_as_confirmed(database: D
     assert [tuple(one) for one in found] == [("by a sync", False), ("by hand", True)]
     assert last == {
         "connection_id": "1", "sourced_id": "by a sync", "home": "true", "version": None, "confirmed": "false",
-        "home_by_hand": "false",
+        "home_by_hand": "false", "master_identifier": None,
     }  # fmt: skip

@@ -76,6 +76,7 @@ def _unlink(conn: Connection, district: DistrictUnderProof, person: Person, reco
     number = district.number_of(person)
     people.unlink(conn, tenants.get_connection(conn, district.place.key), number, record, **_TOLD)
     person.links.remove(record)
+    person.masters.pop(record, None)
     person.confirmed.discard(record)
     person.not_theirs.add(record)
     if person.home == record:

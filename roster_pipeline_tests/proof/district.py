@@ -13,11 +13,14 @@ from roster_pipeline_tests.proof.town import Place, Site
 from roster_pipeline_tests.proof.world import World
 
 PEOPLE = """
-select p.id, p.given_name as given, p.family_name as family, p.email, p.number, p.number_kind as kind, p.excluded,
+select p.id, p.given_name as given, p.family_name as family, p.email, p.number, p.number_kind as kind, p.username,
+       p.excluded,
        (select array_agg(l.sourced_id order by l.sourced_id) from link l where l.person_id = p.id) as links,
        (select array_agg(l.sourced_id) from link l where l.person_id = p.id and l.home) as homes,
        (select array_agg(a.sourced_id order by a.sourced_id) from apart a where a.person_id = p.id) as not_theirs,
-       (select jsonb_object_agg(s.key, jsonb_build_array(m.role, m.status, m.archived_by, m.absent_syncs))
+       (select jsonb_object_agg(l.sourced_id, l.master_identifier) from link l
+        where l.person_id = p.id and l.master_identifier is not null) as masters,
+       (select jsonb_object_agg(s.key, jsonb_build_array(m.role, m.status, m.archived_by, m.absent_syncs, m.grade::int))
         from membership m join school s on s.id = m.school_id where m.person_id = p.id) as members
 from person p where p.district_id = :district order by p.id
 """
@@ -60,7 +63,8 @@ class DistrictUnderProof:
         """What the database holds, by links."""
         return {
             called(row["links"] or (), row["id"]): {
-                **{name: row[name] for name in ("given", "family", "email", "number", "kind", "excluded")},
+                **{name: row[name] for name in (*FIELDS, "excluded")},
+                "masters": row["masters"] or {},
                 "home": row["homes"],
                 "not theirs": row["not_theirs"] or [],
                 "members": {self.ids[key]: tuple(value) for key, value in (row["members"] or {}).items()},
@@ -74,9 +78,10 @@ class DistrictUnderProof:
             called(person.links, person.number): {
                 **person.fields,
                 "excluded": person.excluded,
+                "masters": person.masters,
                 "home": [person.home] if person.home else None,
                 "not theirs": sorted(person.not_theirs),
-                "members": {s: (m.role, m.status, m.by, m.absent) for s, m in person.members.items()},
+                "members": {s: (m.role, m.status, m.by, m.absent, m.grade) for s, m in person.members.items()},
             }
             for person in self.model.people
         }
@@ -95,6 +100,7 @@ class DistrictUnderProof:
             person.home = shown["home"][0] if shown["home"] else None
             person.links = set(links) & self.world.records.keys()
             person.not_theirs = set(shown["not theirs"])
+            person.masters = dict(shown["masters"])
             person.members = {school: Membership(*told) for school, told in shown["members"].items()}
             person.excluded = shown["excluded"]
             self.model.people.append(person)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, product
 
 from roster_pipeline_tests.proof.apart import parted, told_apart, two_humans
+from roster_pipeline_tests.proof.evidence import Known, compare, kind_of, known_person
 from roster_pipeline_tests.proof.person import Person
 from roster_pipeline_tests.proof.rules import SchoolRules
 from roster_pipeline_tests.proof.world import Group, Record
@@ -71,7 +72,15 @@ class Human:
         """What the directory keeps of a person whose home this record is."""
         kind = self.kind(record) if record.number else None
         names = {"given": record.given, "family": record.family}
-        return {**names, "email": record.email, "number": record.number, "kind": kind}
+        return {**names, "email": record.email, "number": record.number, "kind": kind, "username": record.username}
+
+    def known(self, record: Record) -> Known:
+        """What is known of a record here."""
+        role = STRONGEST[self._strength(record)[1]]
+        grade = record.grade if role == "student" else None
+        masters = frozenset((f"urn:state:{record.master}",)) if record.master else frozenset[str]()
+        number = self.numbered(record)
+        return Known(record.given, record.family, record.email, number, record.username, masters, kind_of(role), grade)
 
     def _strength(self, record: Record) -> tuple[int, int]:
         return strength(record, self.school, self.rules)
@@ -97,7 +106,7 @@ def humans_of(
     records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person], people: list[Person]
 ) -> list[Human]:
     """Group the records, find the person of each human, and mark who cannot be told apart."""
-    seeming = seeming_humans(records, school, rules)
+    seeming, alike = _seeming(records, school, rules)
     groups: list[list[Record]] = []
     either: set[str] = set()
     for human in seeming:
@@ -107,7 +116,8 @@ def humans_of(
     groups = _joined(groups, lambda one, other: _linked_alike(one, other, linked))
     humans = [Human(school, rules, group) for group in groups]
     for human in humans:
-        human.conflict = bool(human.ids & either)
+        doubtful = any(r.sourced_id in alike and strength(r, school, rules)[0] <= ELSEWHERE for r in human.records)
+        human.conflict = bool(human.ids & either) or (doubtful and not human.ids & linked.keys())
     _mark_shared_numbers(humans, seeming, linked)
     for human in humans:
         _match(human, humans, linked, people)
@@ -117,36 +127,58 @@ def humans_of(
 
 def seeming_humans(records: list[Record], school: str, rules: SchoolRules) -> list[Human]:
     """The humans that the records show, whatever was said of them."""
-    groups = _joined([[record] for record in records], lambda one, other: _one_human(one, other, school, rules))
-    return [Human(school, rules, group) for group in groups]
+    return _seeming(records, school, rules)[0]
+
+
+def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[list[Human], set[str]]:
+    """Those, and the records that fit two of them who cannot be one: first by numbers, then by each e-mail."""
+    alone = {record.sourced_id: Human(school, rules, [record]) for record in records}
+    known = {one: human.known(human.records[0]) for one, human in alone.items()}
+    groups = [[record] for record in records]
+    unclear: set[str] = set()
+
+    def against(one: list[Record], other: list[Record]) -> bool:
+        pairs = product(one, other)
+        return any(compare(known[a.sourced_id], known[b.sourced_id]).spoken_against for a, b in pairs)
+
+    in_order = [known[one] for one in sorted(known)]
+    keys = [("number", value) for value in dict.fromkeys(k.number for k in in_order) if value]
+    keys += [("email", value) for value in dict.fromkeys(k.email for k in in_order) if value]  # type: ignore[misc]
+    for name, value in keys:
+        having = [g for g in groups if any(getattr(known[r.sourced_id], name) == value for r in g)]
+        sharing = {r.sourced_id for g in having for r in g if getattr(known[r.sourced_id], name) == value}
+
+        def fit(one: Record, other: Record, sharing: set[str] = sharing) -> bool:
+            both = {one.sourced_id, other.sourced_id} <= sharing
+            return both and compare(known[one.sourced_id], known[other.sourced_id]).one_human
+
+        for chain in _joined(having, fit):
+            parts = [g for g in having if g[0] in chain]
+            torn = [part for part in parts if any(against(part, each) for each in parts if each is not part)]
+            if not torn:
+                groups = [g for g in groups if g not in parts] + [chain]
+            else:
+                unclear |= {r.sourced_id for part in parts if part not in torn for r in part}
+    return [Human(school, rules, group) for group in groups], unclear
 
 
 def may_be(human: Human, person: Person, linked: Mapping[str, Person]) -> bool:
     """Whether some record of a human, whoever that was taken for, speaks for this person being still there."""
-    for record in human.records:
-        if not _counts(human, record) or told_apart(record.sourced_id, person, linked):
-            continue
-        number = (person.fields["kind"], person.fields["number"])
-        same_mail = record.email is not None and record.email == person.fields["email"]
-        whole = record.given == person.fields["given"] and record.family == person.fields["family"]
-        numbers = record.number is not None and person.fields["number"] is not None
-        mails = record.email is not None and person.fields["email"] is not None
-        if human.numbered(record) == number or (whole and (same_mail or not (numbers or mails))):
-            return True
-    return False
+    theirs = known_person(person)
+    return any(
+        compare(human.known(record), theirs).may_be
+        for record in human.records
+        if _counts(human, record) and not told_apart(record.sourced_id, person, linked)
+    )
 
 
 def at_odds(human: Human, record: Record, person: Person) -> bool:
-    """Whether the link of a record is not to be believed: all that is known of both differs, not only the names."""
-    theirs = person.fields
+    """Whether the link of a record is not to be believed."""
     silent = record.deleted or strength(record, human.school, human.rules)[0] == UNKNOWN
     if silent or record.sourced_id not in person.links - person.confirmed:
         return False
-    number, kind_and_number = human.numbered(record), (theirs["kind"], theirs["number"])
-    numbers = number is not None and theirs["number"] is not None and number[0] == theirs["kind"]
-    mails = record.email is not None and theirs["email"] is not None
-    same = number == kind_and_number or (mails and record.email == theirs["email"]) or _names_agree(record, person)
-    return (numbers or mails) and not same
+    theirs = known_person(person)
+    return compare(human.known(record), theirs).wrong_link_of(theirs)
 
 
 def _joined(groups: list[list[Record]], belong: Callable[[Record, Record], bool]) -> list[list[Record]]:
@@ -167,14 +199,6 @@ def _linked_alike(one: Record, other: Record, linked: Mapping[str, Person]) -> b
     return person is not None and person is linked.get(other.sourced_id)
 
 
-def _one_human(one: Record, other: Record, school: str, rules: SchoolRules) -> bool:
-    mine, theirs = (Human(school, rules, [record]).numbered(record) for record in (one, other))
-    number = mine is not None and mine == theirs
-    email = one.email is not None and one.email == other.email
-    whole = one.given == other.given and one.family == other.family
-    return (number and (one.given == other.given or one.family == other.family or email)) or (email and whole)
-
-
 def _mark_shared_numbers(humans: list[Human], seeming: list[Human], linked: Mapping[str, Person]) -> None:
     """A number that two humans share is a conflict, unless it was said that they are two."""
     of = {record.sourced_id: human for human in seeming for record in human.records}
@@ -193,53 +217,59 @@ def _mark_shared_numbers(humans: list[Human], seeming: list[Human], linked: Mapp
 
 def _match(human: Human, humans: list[Human], linked: Mapping[str, Person], people: list[Person]) -> None:
     found = _distinct([linked[i] for i in sorted(human.ids) if i in linked])
-    by = "link"
-    if not found and human.present and not human.conflict:
-        by = "number"
-        others = [p for p in people if not any(told_apart(one, p, linked) for one in human.ids)]
-        found = [p for p in others if any(_fits_number(human, record, p) for record in human.records)]
-        if not found:
-            by = "email"
-            found = [p for p in _by_email(human, humans, people) if p in others]
-    human.candidates = found
-    if len(found) == 1 or (found and by == "link"):
-        human.matched_by = by
-    if len(found) == 1:
-        human.person = found[0]
-        if by == "link":
+    if found:
+        human.candidates = found
+        human.matched_by = "link"
+        if len(found) == 1:
+            human.person = found[0]
             human.doubted = [r.sourced_id for r in human.records if at_odds(human, r, found[0])]
-    human.conflict = human.conflict or len(found) > 1 or bool(human.doubted)
+        human.conflict = human.conflict or len(found) > 1 or bool(human.doubted)
+        return
+    if human.present and not human.conflict:
+        _search(human, humans, linked, people)
 
 
-def _fits_number(human: Human, record: Record, person: Person) -> bool:
-    own = (person.fields["kind"], person.fields["number"])
-    if human.numbered(record) is None or human.numbered(record) != own:
-        return False
-    return _names_agree(record, person) or (record.email is not None and record.email == person.fields["email"])
-
-
-def _by_email(human: Human, humans: list[Human], people: list[Person]) -> list[Person]:
-    found = []
-    for record in human.records:
-        if record.email is None:
+def _search(human: Human, humans: list[Human], linked: Mapping[str, Person], people: list[Person]) -> None:
+    """By number and by e-mail, among those of whom nobody said that they are not."""
+    sure: dict[int, tuple[Person, str]] = {}
+    unsure: dict[int, tuple[Person, str]] = {}
+    usable = strength(human.lead, human.school, human.rules)[0] <= ROLE_OFF
+    here = [linked[one] for each in humans if each.present for one in each.ids if one in linked]
+    for person in people:
+        if any(told_apart(one, person, linked) for one in human.ids):
             continue
-        sharing = [h for h in humans if any(_counts(h, r) and r.email == record.email for r in h.records)]
-        holders = [p for p in people if p.fields["email"] == record.email]
-        if sharing == [human] and len(holders) == 1 and _names_agree(record, holders[0]):
-            mine, theirs = human.numbered(record), (holders[0].fields["kind"], holders[0].fields["number"])
-            contradict = mine is not None and mine[0] == theirs[0] and mine != theirs and theirs[1] is not None
-            family_only = record.given != holders[0].fields["given"]
-            if not contradict and not (family_only and holders[0].links):
-                found.append(holders[0])
-    return _distinct(found)
+        theirs = known_person(person)
+        for way in ("number", "email"):
+            for record in human.records:
+                mine = human.known(record)
+                if not _key(way, record, human, humans, person, people):
+                    continue
+                found = compare(mine, theirs)
+                vetoed = any(compare(human.known(each), theirs).strong for each in human.records)
+                if found.one_human and not vetoed:
+                    sure.setdefault(id(person), (person, way))
+                elif (found.one_human or found.unsure) and person not in here and usable:
+                    unsure.setdefault(id(person), (person, way))
+    chosen = list((sure or unsure).values())
+    human.candidates = [person for person, _ in chosen]
+    human.conflict = len(chosen) > 1 or (bool(chosen) and not sure)
+    if len(chosen) == 1:
+        ((human.person, human.matched_by),) = chosen
+
+
+def _key(way: str, record: Record, human: Human, humans: list[Human], person: Person, people: list[Person]) -> bool:
+    """Whether a record has the number of a person, or an e-mail that only these two have."""
+    if way == "number":
+        own = (person.fields["kind"], person.fields["number"])
+        return human.numbered(record) is not None and human.numbered(record) == own
+    if record.email is None or record.email != person.fields["email"]:
+        return False
+    sharing = [h for h in humans if any(_counts(h, r) and r.email == record.email for r in h.records)]
+    return sharing == [human] and sum(p.fields["email"] == record.email for p in people) == 1
 
 
 def _counts(human: Human, record: Record) -> bool:
     return strength(record, human.school, human.rules)[0] <= UNKNOWN
-
-
-def _names_agree(record: Record, person: Person) -> bool:
-    return record.given == person.fields["given"] or record.family == person.fields["family"]
 
 
 def _mark_taken(humans: list[Human]) -> None:

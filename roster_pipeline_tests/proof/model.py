@@ -18,7 +18,7 @@ from roster_pipeline_tests.proof.quality import held_by_quality
 from roster_pipeline_tests.proof.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.proof.world import Record
 
-FIELDS = ("given", "family", "email", "number", "kind")
+FIELDS = ("given", "family", "email", "number", "kind", "username")
 
 
 @dataclass(eq=False)
@@ -33,6 +33,7 @@ class Row:
     fields: dict[str, str | None] = field(default_factory=dict)
     new_links: tuple[str, ...] = ()
     membership: bool = False
+    grade: int | None = None
     found_anew: bool = False
     of_keys: bool = False
 
@@ -42,7 +43,7 @@ class Row:
         known = tuple(sorted(self.human.ids)) if self.human else ()
         whom = self.person.serial if self.person else None
         links, fields = tuple(sorted(self.new_links)), tuple(sorted(self.fields.items(), key=str))
-        return (self.action, self.role, whom, known, self.home, fields, links, self.membership)
+        return (self.action, self.role, whom, known, self.home, fields, links, self.membership, self.grade)
 
 
 @dataclass
@@ -117,12 +118,13 @@ class Model:
                 continue
             person, role = human.person, human.role
             lead = human.lead
+            grade = human.known(lead).grade
             new_links = tuple(
                 r.sourced_id for r in human.linkable if person is None or r.sourced_id not in person.links
             )
             if person is None:
                 fields = human.fields(lead)
-                yield Row("create", role, None, human, lead.sourced_id, fields, new_links, True)
+                yield Row("create", role, None, human, lead.sourced_id, fields, new_links, True, grade)
                 continue
             if person.excluded:
                 continue
@@ -138,12 +140,14 @@ class Model:
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
             of_keys = bool(fields)
             moves = home if home != person.home else None
-            row = Row("", role, person, human, moves, fields, new_links, False, human.matched_by != "link", of_keys)
+            row = Row(
+                "", role, person, human, moves, fields, new_links, False, grade, human.matched_by != "link", of_keys
+            )
             if member is None:
                 row.action, row.membership = "create", True
             elif member.status == "archived":
                 row.action, row.membership = "restore", auto
-            elif (fields or member.role != role) and auto:
+            elif (fields or (member.role, member.grade) != (role, grade)) and auto:
                 row.action, row.membership = "update", True
             elif moves or new_links:
                 row.action, row.fields = "update", {}
@@ -200,10 +204,13 @@ class Model:
                 self.people.append(person)
             person.fields |= row.fields
             person.links |= set(row.new_links)
+            for record in row.human.records if row.human else ():
+                if record.sourced_id in row.new_links and record.master:
+                    person.masters[record.sourced_id] = f"urn:state:{record.master}"
             person.home = row.home or person.home
             if school not in person.members:
                 person.members[school] = Membership(row.role)
             member = person.members[school]
             member.status, member.by, member.absent = "active", None, 0
             if row.membership:
-                member.role = row.role
+                member.role, member.grade = row.role, row.grade

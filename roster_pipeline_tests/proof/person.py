@@ -16,12 +16,14 @@ class Membership:
     status: str = "active"
     by: str | None = None
     absent: int = 0
+    grade: int | None = None
 
 
 @dataclass(eq=False)
 class Person:
     """One person of the district. `home`: the record that the fields follow. `confirmed`: links said to be theirs.
 
+    masters: what each link's record had for a master identifier when the link was made.
     not_theirs: records told apart by hand. number: the directory's, once it was asked for. truth: the human behind it,
     of which the model makes no use.
     """
@@ -33,6 +35,7 @@ class Person:
     excluded: bool = False
     confirmed: set[str] = field(default_factory=set)
     not_theirs: set[str] = field(default_factory=set)
+    masters: dict[str, str] = field(default_factory=dict)
     number: int | None = None
     truth: int | None = None
     serial: int = field(default_factory=lambda: next(_serials))

@@ -139,12 +139,12 @@ class Districts(RuleBasedStateMachine):
         if name in NOTHING_HAPPENS and (name != "role_absent" or (absent in managed and rostered(absent))):
             assert district.place.fingerprint(absences=False) == prints, f"{fault} changed the directory"
             for links, person in district.pipeline().items():
-                for at, (*_, absent) in person["members"].items():
-                    assert absent in (0, before[links]["members"][at][-1]), f"{fault}: {links} is counted as absent"
+                for at, (*_, absent, _) in person["members"].items():
+                    assert absent in (0, before[links]["members"][at][-2]), f"{fault}: {links} is counted as absent"
         shown = district.pipeline()
         district.check_truth(shown)
         for links, person in shown.items():
-            _, status, by, _ = person["members"].get(school_id, (None,) * 4)
+            _, status, by, *_ = person["members"].get(school_id, (None,) * 5)
             was = [old for known, old in before.items() if set(known) <= set(links) and school_id in old["members"]]
             if status == "archived" and by == "sync" and was and was[0]["members"][school_id][1] == "active":
                 assert not district.truly_here(school_id, links), f"{fault}: {links} was archived and is there"

@@ -60,6 +60,7 @@ def unlink_all(district: DistrictUnderProof, school: str) -> int:
 def forget(person: Person, link: str) -> None:
     """In the model: the record is not theirs, and they have no other."""
     person.links.remove(link)
+    person.masters.pop(link, None)
     person.not_theirs.add(link)
     person.home = None
 

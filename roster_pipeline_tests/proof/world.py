@@ -43,6 +43,9 @@ class Record:
     roles: tuple[tuple[Group, str], ...]
     gone: Leaving | None = None
     spoiled: bool = False
+    username: str | None = None
+    grade: int | None = None
+    master: str | None = None
 
     @property
     def unusable_email(self) -> bool:
@@ -128,7 +131,7 @@ class World:
         self._ids += 1
         word = _letters(self._ids + 5000)
         names = {"given": f"Given{word}", "family": f"Family{word}", "email": f"new{self._ids}@people.example"}
-        self._change(replace(record, number=str(90_000 + self._ids), **names))
+        self._change(replace(record, number=str(90_000 + self._ids), username=f"new{self._ids}", master=None, **names))
 
     def second_record(self, of: Record, school: str, group: Group, *, mailbox: bool) -> Record:
         """One more record of a human, for another school or role; `mailbox`: with an e-mail of its own."""
@@ -210,6 +213,9 @@ class World:
             f"p{human}@people.example",
             str(1000 + human) if numbered else None,
             ((group, school),),
+            username=f"u{human}",
+            grade=1 + human % 12 if group == "student" else None,
+            master=str(human) if human % 2 else None,
         )
 
     def _add(self, record: Record) -> Record:
@@ -235,9 +241,9 @@ def _fields(record: Record) -> dict[str, object]:
         "family_name": record.family,
         "email": record.email or ("not an address" if record.spoiled else ""),
         "identifier": record.number or "",
-        "username": "",
-        "state_id": "",
-        "grades": (),
+        "username": record.username or "",
+        "state_id": record.master or "",
+        "grades": () if record.grade is None else (f"{record.grade:02}",),
         "roles": tuple(Role(SOURCE_ROLES[group], org) for group, org in record.roles),
     }
 

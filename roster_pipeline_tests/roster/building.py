@@ -14,7 +14,7 @@ import pandas as pd
 
 from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 from roster_pipeline.roster.cleaning import Cleaned, CleaningContext, clean
-from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.roster.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
 from roster_pipeline.roster.frames import frame_of
 from roster_pipeline.roster.plan import Plan, make_plan
 from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
@@ -25,8 +25,12 @@ CONNECTION = 1
 COMPLETE = SnapshotFacts(complete=True, mode="full", version="1.2")
 SIS = ConnectionSettings(url="https://sis.example.org")
 _PERSON = (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields", "revision")
-_MEMBER = (*MEMBERSHIP_FIELDS, *STUDENT_CONTACTS, "status", "archived_by", "managed", "absent_syncs", "revision")
-LINK = ("connection_id", "sourced_id", "person_id", "home", "version", "confirmed", "home_by_hand")
+_MEMBER = (
+    *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS, "status", "archived_by", "managed", "absent_syncs", "revision", "years",
+)  # fmt: skip
+LINK = (
+    "connection_id", "sourced_id", "person_id", "home", "version", "confirmed", "home_by_hand", "master_identifier",
+)  # fmt: skip
 ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 
 
@@ -97,6 +101,7 @@ class Directory:
         self.links: list[dict[str, Any]] = []
         self.apart: list[dict[str, Any]] = []
         self.members: dict[int, dict[str, Any]] = {}
+        self.others: list[dict[str, Any]] = []
         self.connections: list[tuple[int, bool, int | None]] = []
         self.affiliations: dict[tuple[int, int], int | None] = {}
 
@@ -130,14 +135,22 @@ class Directory:
         return who
 
     def link(
-        self, who: int, sourced_id: str, connection: int = CONNECTION, *, confirmed: bool = False, by_hand: bool = False
+        self,
+        who: int,
+        sourced_id: str,
+        connection: int = CONNECTION,
+        *,
+        confirmed: bool = False,
+        by_hand: bool = False,
+        master: str | None = None,
     ) -> None:
         """One more record of a person; the first is the home record, and one that was made it by hand."""
         theirs = [link for link in self.links if link["person_id"] == who]
         home = by_hand or not any(link["home"] for link in theirs)
         for link in theirs if by_hand else []:
             link.update(home=False, home_by_hand=False)
-        self.links.append(dict(zip(LINK, (connection, sourced_id, who, home, "1.2", confirmed, by_hand), strict=True)))
+        values = (connection, sourced_id, who, home, "1.2", confirmed, by_hand, master)
+        self.links.append(dict(zip(LINK, values, strict=True)))
 
     def unlink(self, who: int, sourced_id: str) -> None:
         """Say that a record is not this person; another one becomes the home record."""
@@ -158,8 +171,14 @@ class Directory:
             "managed": True,
             "absent_syncs": 0,
             "revision": 1,
+            "years": 0,
             **fields,
         }
+        return who
+
+    def member_elsewhere(self, who: int, role: str = "student", grade: str | None = None, **fields: Any) -> int:
+        """Their membership of another school."""
+        self.others.append({"person_id": who, "role": role, "grade": grade, "status": "active", "years": 0, **fields})
         return who
 
     def frames(self) -> DirectoryFrames:
@@ -172,6 +191,7 @@ class Directory:
             links=pd.DataFrame(self.links, columns=list(LINK)),
             members=_frame(self.members, _MEMBER),
             apart=pd.DataFrame(self.apart, columns=["sourced_id", "person_id"]),
+            elsewhere=pd.DataFrame(self.others, columns=list(MEMBERSHIP)),
             connections=_numbers(self.connections, "connection_id", "of_district", "rank"),
             affiliations=_numbers(affiliations, "person_id", "connection_id", "since"),
         )
@@ -239,7 +259,7 @@ def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.Data
     for name in columns:
         if name in ("enabled", "excluded", "managed"):
             frame[name] = frame[name].astype("boolean")
-        elif name in ("revision", "absent_syncs", "number_connection_id"):
+        elif name in ("revision", "absent_syncs", "years", "number_connection_id"):
             frame[name] = frame[name].astype("Int64")
         elif name != "locked_fields":
             frame[name] = frame[name].astype("str")

@@ -19,7 +19,7 @@ MAIL = "home@example.org"
 ONE_NUMBER = {"identifier": "7"}
 AGREEING: list[dict[str, Any]] = [
     {**ANN, **ONE_NUMBER},
-    {**BO, **ONE_NUMBER},
+    {"givenName": "Ann", "familyName": "Ray", **ONE_NUMBER},
     {**ANN, "identifier": None, "email": MAIL},
     {**ANN, **ONE_NUMBER, "email": MAIL},
 ]

@@ -43,6 +43,7 @@ def test_a_row_of_somebody_who_left_is_whole() -> None:
         "sourced_ids": ["b", "a"],
         "new_links": [],
         "matched_by": None,
+        "notes": None,
         "changes": {},
         "number_kind": None,
         "absent_syncs": None,

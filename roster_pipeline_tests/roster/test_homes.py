@@ -86,7 +86,7 @@ def test_a_persons_fields_follow_the_connection_that_ranks_first(
 
 def test_a_home_that_was_chosen_by_hand_is_still_chosen_after_a_new_id() -> None:
     directory = two_links(there=True, chosen=CONNECTION)
-    rekeyed = user("b") | HERE
+    rekeyed = user("b") | HERE | {"givenName": "Known"}
     assert directory.plan([rekeyed]).rows["changes"].iloc[0]["home"] == ["a", "b"]
     directory.apply(directory.plan([rekeyed]))
     assert [link["sourced_id"] for link in directory.links if link["home_by_hand"]] == ["b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -25,16 +26,19 @@ def one_row(directory: Directory, *users: dict[str, Any], snapshot: SnapshotFact
     [
         ({"number": "7", **ANN}, {**RECORD, "identifier": "7"}, "number"),
         ({"number": "7", "given_name": "Ann", "family_name": "Ray"}, {**RECORD, "identifier": "7"}, "number"),
-        ({"number": "7", "given_name": "Anna", "family_name": "Lee"}, {**RECORD, "identifier": "7"}, "number"),
         ({"number": "7", "preferred_given_name": "ann"}, {**RECORD, "identifier": "7"}, "number"),
-        ({"number": "7", "email": MAIL.upper()}, {"email": MAIL, "identifier": "7"}, "number"),
+        ({"number": "007", **ANN}, {**RECORD, "identifier": "7"}, "number"),
+        (
+            {"number": "7", "username": "LEE", "family_name": "Lee"},
+            {**RECORD, "identifier": "7", "username": "lee"},
+            "number",
+        ),
         ({"number": "7"}, {**RECORD, "identifier": "7"}, None),
         ({"number": "7", "number_kind": "staff", **ANN}, {**RECORD, "identifier": "7"}, None),
         ({"number": "7", "number_connection_id": 2, **ANN}, {**RECORD, "identifier": "7"}, None),
         ({"email": MAIL, **ANN}, {**RECORD, "email": MAIL}, "email"),
-        ({"email": MAIL, "number": "1", **ANN}, {**RECORD, "email": MAIL, "identifier": "2"}, None),
+        ({"email": MAIL, "number": "007", **ANN}, {**RECORD, "email": MAIL, "identifier": "7"}, "number"),
         ({"email": MAIL, "number": "1", "number_connection_id": 2, **ANN}, {**RECORD, "email": MAIL}, "email"),
-        ({"email": MAIL, "given_name": "Bo", "family_name": "Lee"}, {**RECORD, "email": MAIL}, "email"),
         ({"email": MAIL, "given_name": "Bo", "family_name": "Ray"}, {**RECORD, "email": MAIL}, None),
         (ANN, RECORD, None),
         ({**ANN, "username": "ann"}, {**RECORD, "username": "ann", "identifier": None}, None),
@@ -48,6 +52,168 @@ def test_by_what_a_person_without_a_link_is_found(
     row = one_row(directory, user("new", **record))
     assert row["matched_by"] == matched_by
     assert row["reason"] == ("joined_school" if matched_by else "joined")
+
+
+OTHER_MAIL = {"email": "x@example.org"}
+
+
+@pytest.mark.parametrize(
+    ("person", "record", "matched_by"),
+    [
+        # the number and one name, and something speaks against it
+        ({"number": "7", "family_name": "Lee"}, {**RECORD, "identifier": "7"}, "number"),
+        (
+            {"number": "7", **ANN, "family_name": "Ray", **OTHER_MAIL},
+            {**RECORD, "identifier": "7", "email": MAIL},
+            "number",
+        ),
+        (
+            {"number": "7", **ANN, "family_name": "Ray", "username": "x"},
+            {**RECORD, "identifier": "7", "username": "y"},
+            "number",
+        ),
+        (
+            {"number": "7", "given_name": "Bo", "family_name": "Lee", "email": MAIL},
+            {**RECORD, "identifier": "7", "email": MAIL},
+            "number",
+        ),
+        # the number and the e-mail, and no name
+        ({"number": "7", "email": MAIL}, {"email": MAIL, "identifier": "7"}, "number"),
+        # the e-mail and the whole name, and something speaks against it
+        ({"email": MAIL, "number": "1", **ANN}, {**RECORD, "email": MAIL, "identifier": "2"}, "email"),
+        # the e-mail and a name
+        ({"email": MAIL, "given_name": "Ann", "family_name": "Ray"}, {**RECORD, "email": MAIL}, "email"),
+        # entered by hand under a short form of the name
+        ({"email": MAIL, "given_name": "Annie", "family_name": "Lee"}, {**RECORD, "email": MAIL}, "email"),
+    ],
+)
+def test_somebody_who_seems_to_be_a_person_and_is_not_surely_them_waits_beside_them(
+    person: dict[str, Any], record: dict[str, Any], matched_by: str
+) -> None:
+    directory = Directory()
+    directory.member(directory.person(**({"given_name": "Xi", "family_name": "Yu"} | person)))
+    row = one_row(directory, user("new", **record))
+    assert (row["action"], row["reason"], row["person_id"]) == ("conflict", "match_contradicted", 1)
+    assert (row["matched_by"], row["new_links"]) == (matched_by, [])
+    assert row["changes"]
+    before = deepcopy(directory.people)
+    directory.apply(directory.plan([user("new", **record)]))
+    assert directory.people == before
+
+
+GRADES: dict[str, Any] = {"role": "student", "grade": "09"}
+
+
+@pytest.mark.parametrize(
+    ("member", "record", "reason"),
+    [
+        (GRADES, {"grades": ["09"]}, "changed"),
+        (GRADES, {"grades": ["11"]}, "changed"),
+        (GRADES, {"grades": ["12"]}, "match_contradicted"),
+        (GRADES, {"grades": ["07"]}, "changed"),
+        (GRADES, {"grades": ["06"]}, "match_contradicted"),
+        ({**GRADES, "years": 1}, {"grades": ["12"]}, "changed"),
+        ({**GRADES, "years": 9}, {"grades": ["06"]}, "match_contradicted"),
+        ({**GRADES, "status": "archived"}, {"grades": ["03"]}, "match_contradicted"),
+        ({"role": "student", "grade": "KG"}, {"grades": ["03"]}, "match_contradicted"),
+        ({"role": "student", "grade": "UG"}, {"grades": ["03"]}, "changed"),
+        ({"role": "teacher"}, {}, "match_contradicted"),
+    ],
+)
+@pytest.mark.parametrize("key", [{"number": "7"}, {"email": MAIL}])
+def test_a_grade_far_away_and_pupil_against_staff_speak_against_a_match(
+    key: dict[str, Any], member: dict[str, Any], record: dict[str, Any], reason: str
+) -> None:
+    for elsewhere in (False, True):
+        directory = Directory()
+        who = directory.person(**ANN, **key)
+        (directory.member_elsewhere if elsewhere else directory.member)(who, **member)
+        told = {"identifier": key.get("number"), "email": key.get("email")}
+        row = one_row(directory, user("new", **RECORD, **told, **record))
+        known = "joined_school" if elsewhere else "returned" if member.get("status") == "archived" else reason
+        assert row["reason"] == (reason if reason == "match_contradicted" else known)
+
+
+@pytest.mark.parametrize(("master", "reason"), [("m", "relinked"), ("n", "match_contradicted"), (None, "relinked")])
+def test_another_master_identifier_speaks_against_a_match(master: str | None, reason: str) -> None:
+    directory = Directory()
+    who = directory.member(directory.person(number="7", **ANN), source_role="student")
+    directory.link(who, "old", master="m")
+    assert one_row(directory, user("new", **RECORD, identifier="7", userMasterIdentifier=master))["reason"] == reason
+
+
+def test_who_is_here_under_a_record_of_their_own_is_not_one_who_has_their_old_number_and_another_grade() -> None:
+    directory = Directory()
+    directory.member(directory.person("a", number="7", **ANN), grade="09")
+    here = user("a", **RECORD, identifier="8", grades=["09"])
+    rows = directory.plan([here, user("new", **RECORD, identifier="7", grades=["02"])]).rows
+    assert list(rows["reason"]) == ["changed", "joined"]
+    assert rows["notes"].tolist()[1] == "number_of_another"
+
+
+def test_a_record_joined_with_one_that_cannot_be_the_person_is_not_the_person() -> None:
+    directory = Directory()
+    directory.member(directory.person(number="7", email=MAIL, **ANN), grade="09")
+    users = [
+        user("a", **RECORD, identifier="7", email="x@example.org"),
+        user("b", **RECORD, identifier="7", email="y@example.org", grades=["03"]),
+    ]
+    assert one_row(directory, *users)["reason"] == "match_contradicted"
+
+
+def test_numbers_that_are_the_sourced_ids_neither_match_nor_contradict() -> None:
+    directory = Directory()
+    directory.member(directory.person("old", number="old", email=MAIL, **ANN))
+    row = one_row(directory, user("new", **RECORD, email=MAIL, identifier="new"))
+    assert (row["matched_by"], row["action"]) == ("email", "update")
+
+
+def test_a_namesake_with_the_number_of_a_leaver_is_somebody_new_with_a_note() -> None:
+    directory = Directory()
+    directory.person("gone", number="7", given_name="Ann", family_name="Ray")
+    row = one_row(directory, user("new", givenName="Bo", familyName="Lee", identifier="7"))
+    assert (row["reason"], row["notes"]) == ("joined", "number_of_another")
+
+
+@pytest.mark.parametrize(
+    ("record", "notes"),
+    [
+        ({"identifier": "7"}, "found_by_number"),
+        ({"identifier": None, "email": MAIL}, "found_by_email"),
+    ],
+)
+def test_a_match_that_no_link_made_is_noted_and_from_then_on_it_is_a_link(record: dict[str, Any], notes: str) -> None:
+    directory = Directory()
+    directory.member(directory.person("old", number="7", email=MAIL, **ANN))
+    row = one_row(directory, user("new", **RECORD, **record))
+    assert row["notes"] == notes
+    directory.apply(directory.plan([user("new", **RECORD, **record)]))
+    assert one_row(directory, user("new", **RECORD, **record))["notes"] is None
+
+
+def test_a_join_is_noted_until_links_hold_the_records_together() -> None:
+    directory = Directory()
+    users = [user("t", "teacher", **RECORD, identifier="9"), user("a", "principal", **RECORD, identifier="9")]
+    assert one_row(directory, *users)["notes"] == "records_joined"
+    directory.apply(directory.plan(users))
+    assert one_row(directory, *users)["notes"] is None
+    third = user("x", "aide", **RECORD, identifier="9")
+    assert one_row(directory, *users, third)["notes"] == "records_joined"
+
+
+@pytest.mark.parametrize("name", ["number", "username", "email"])
+def test_a_key_that_somebody_else_has_already_is_noted_where_it_is_new(name: str) -> None:
+    value = {"number": "N-q", "username": "Quentin", "email": MAIL}[name]
+    directory = Directory()
+    directory.member(directory.person("a"), source_role="student")
+    directory.person("q", **({"number": "N-q"} | {name: value}))
+    told = {{"number": "identifier"}.get(name, name): value.lower() if name == "username" else value}
+    row = one_row(directory, user("a", **told))
+    assert (row["reason"], row["notes"]) == ("changed", f"{name}_of_another")
+    new = directory.plan([user("a"), user("b", **told)]).rows.set_index("reason")
+    assert new.loc["joined", "notes"] == f"{name}_of_another"
+    directory.apply(directory.plan([user("a", **told)]))
+    assert one_row(directory, user("a", **told))["notes"] is None
 
 
 def test_a_link_goes_before_number_and_email() -> None:

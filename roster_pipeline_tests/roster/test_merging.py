@@ -14,37 +14,130 @@ BO = {"givenName": "Bo", "familyName": "Lee"}
 SAME = "home@example.org"
 
 
+RAY = {"givenName": "Ann", "familyName": "Ray"}
+CY = {"givenName": "Cy", "familyName": "Ray"}
+ONE = {"identifier": "1"}
+NO_NUMBER = {"identifier": None}
+HOME = {"email": SAME, **NO_NUMBER}
+
+
 @pytest.mark.parametrize(
     ("one", "other", "outcome"),
     [
-        ({**ANN, "identifier": "1"}, {**ANN, "identifier": "1"}, "one human"),
-        ({**ANN, "identifier": "1"}, {"givenName": "ÁNN", "familyName": "Ray", "identifier": "1"}, "one human"),
-        ({**ANN, "identifier": "1"}, {**BO, "identifier": "1"}, "one human"),
-        ({**ANN, "identifier": "1", "email": "a@x.org"}, {**BO, "identifier": "1", "email": "b@x.org"}, "conflict"),
-        ({**ANN, "identifier": "1", "username": "a"}, {**BO, "identifier": "1", "username": "b"}, "conflict"),
-        ({**ANN, "identifier": "1", "email": "a@x.org"}, {**BO, "identifier": "1"}, "one human"),
-        ({**ANN, "identifier": "1"}, {**BO, "identifier": "1", "email": "b@x.org"}, "one human"),
-        ({**ANN, "identifier": "1", "username": "a"}, {**BO, "identifier": "1", "username": "a"}, "one human"),
-        ({**ANN, "identifier": "1"}, {"givenName": "Cy", "familyName": "Ray", "identifier": "1"}, "conflict"),
+        # one number
+        ({**ANN, **ONE}, {**ANN, **ONE}, "one human"),
+        ({**ANN, **ONE, "email": "a@x.org", "username": "a1"}, {**ANN, **ONE, "email": "b@x.org"}, "one human"),
+        ({**ANN, **ONE}, {"givenName": "ÁNN", "familyName": "Ray", **ONE}, "one human"),
+        ({**ANN, **ONE, "email": "a@x.org"}, {**RAY, **ONE}, "one human"),
+        ({**ANN, **ONE, "email": "a@x.org"}, {**RAY, **ONE, "email": "b@x.org"}, "conflict"),
+        ({**ANN, **ONE, "username": "ann1"}, {**RAY, **ONE, "username": "ann2"}, "conflict"),
+        ({**ANN, **ONE, "grades": ["09"]}, {**RAY, **ONE, "grades": ["03"]}, "conflict"),
+        ({**ANN, **ONE, "userMasterIdentifier": "m1"}, {**RAY, **ONE, "userMasterIdentifier": "m2"}, "conflict"),
+        ({**ANN, **ONE, "grades": ["09"]}, {**ANN, **ONE, "grades": ["12"]}, "conflict"),
+        ({**ANN, **ONE, "grades": ["09"]}, {**ANN, **ONE, "grades": ["11"]}, "one human"),
+        ({**ANN, **ONE}, {**BO, **ONE}, "conflict"),
+        ({**ANN, **ONE, "email": SAME}, {**BO, **ONE, "email": SAME}, "conflict and shared e-mail"),
+        ({**ANN, **ONE, "username": "lee"}, {**BO, **ONE, "username": "LEE"}, "one human"),
+        ({**ANN, **ONE, "userMasterIdentifier": "m"}, {**BO, **ONE, "userMasterIdentifier": "m"}, "one human"),
+        ({**ANN, **ONE}, {**CY, **ONE}, "conflict"),
+        ({**ANN, **ONE, "email": SAME}, {**CY, **ONE, "email": SAME}, "conflict and shared e-mail"),
+        # one e-mail
+        ({**ANN, **HOME}, {**ANN, **HOME, "email": SAME.upper()}, "one human"),
+        ({**ANN, **HOME, "grades": ["09"]}, {**ANN, **HOME, "grades": ["10"]}, "one human"),
+        ({**ANN, **HOME, "identifier": "1"}, {**ANN, **HOME}, "one human"),
+        ({**ANN, **HOME, "identifier": "1"}, {**ANN, **HOME, "identifier": "2"}, "namesakes"),
+        ({**ANN, **HOME, "grades": ["09"]}, {**ANN, **HOME, "grades": ["02"]}, "namesakes"),
+        ({**ANN, **HOME}, {**ANN, **HOME, "roles": [entry("teacher")]}, "namesakes"),
+        ({**ANN, **HOME, "userMasterIdentifier": "1"}, {**ANN, **HOME, "userMasterIdentifier": "2"}, "namesakes"),
+        ({**ANN, **HOME}, {**BO, **HOME}, "shared e-mail"),
+        ({**ANN, **HOME}, {**RAY, **HOME}, "shared e-mail"),
+        ({**ANN, **HOME}, {**CY, **HOME}, "shared e-mail"),
+        # leading zeros
+        ({**ANN, "identifier": "007", "email": SAME}, {**ANN, "identifier": "7", "email": SAME}, "one human"),
+        ({**ANN, "identifier": "007"}, {**ANN, "identifier": "7"}, "one human"),
+        ({**ANN, "identifier": "007"}, {**RAY, "identifier": "7"}, "two humans"),
+        # numbers that are the sourcedId
+        ({**ANN, "identifier": "a", "email": SAME}, {**ANN, "identifier": "b", "email": SAME}, "namesakes"),
         (
-            {**ANN, "identifier": "1", "email": SAME},
-            {"givenName": "Cy", "familyName": "Ray", "identifier": "1", "email": SAME},
+            {**ANN, "identifier": "a", "email": SAME, "roles": [entry("teacher")]},
+            {**ANN, "identifier": "b", "email": SAME, "roles": [entry("principal")]},
             "one human",
         ),
-        ({**ANN, "email": SAME}, {**ANN, "email": SAME.upper()}, "one human"),
-        ({**ANN, "email": SAME}, {**BO, "email": SAME}, "shared e-mail"),
-        ({**ANN, "email": SAME}, {"givenName": "Cy", "familyName": "Ray", "email": SAME}, "shared e-mail"),
+        (
+            {**ANN, "identifier": "a", "email": SAME},
+            {**ANN, "identifier": "b", "email": SAME, "roles": [entry(org="s2")]},
+            "one human",
+        ),
+        # neither
         (ANN, ANN, "two humans"),
-        ({**ANN, "identifier": "1", "roles": [entry("teacher")]}, {**ANN, "identifier": "1"}, "two humans"),
+        ({**ANN, **ONE, "roles": [entry("teacher")]}, {**ANN, **ONE}, "two humans"),
         ({**ANN, "identifier": "0000"}, {**BO, "identifier": "0000"}, "two humans"),
     ],
 )
 def test_which_records_are_one_human(one: dict[str, Any], other: dict[str, Any], outcome: str) -> None:
     told = cleaned([user("a", **one), user("b", **other)])
+    rules = set(told.rejected["rule"])
     assert (told.roster["human"].nunique() == 1) == (outcome == "one human")
-    assert told.roster["conflict"].notna().all() == (outcome == "conflict")
-    assert told.roster["conflict"].notna().any() == (outcome == "conflict")
-    assert ("shared_email" in set(told.rejected["rule"])) == (outcome == "shared e-mail")
+    assert told.roster["conflict"].notna().all() == ("conflict" in outcome)
+    assert told.roster["conflict"].notna().any() == ("conflict" in outcome)
+    assert ("shared_email" in rules) == ("shared e-mail" in outcome or outcome == "namesakes")
+    assert ("same_name_and_email" in rules) == (outcome == "namesakes")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_a_record_that_fits_two_who_cannot_be_one_is_a_conflict_and_the_two_are_two(order: tuple[int, ...]) -> None:
+    known = [{"identifier": "71"}, {"identifier": "72"}, {"identifier": None}]
+    names = dict(zip(order, "abc", strict=True))
+    users = [user(names[place], **ANN, email=SAME, **known[place]) for place in range(3)]
+    rows = Directory().plan(users).rows.set_index("reason")["sourced_ids"]
+    assert rows["records_alike"] == [names[2]]
+    assert sorted(rows["joined"].tolist()) == sorted([[names[0]], [names[1]]])
+
+
+def test_a_record_that_fits_two_belongs_to_whom_it_is_linked_by_hand() -> None:
+    directory = Directory()
+    users = [user("a", **ANN, email=SAME, identifier="71"), user("b", **ANN, email=SAME, identifier="72")]
+    directory.apply(directory.plan(users))
+    unclear = user("c", **ANN, email=SAME, identifier=None)
+    assert sorted(directory.plan([*users, unclear]).rows["reason"]) == ["equal", "equal", "records_alike"]
+    directory.link(1, "c", confirmed=True)
+    assert sorted(directory.plan([*users, unclear]).rows["reason"]) == ["equal", "equal"]
+
+
+def test_a_chain_of_numbers_and_emails_joins_nobody_who_cannot_be_one() -> None:
+    users = [
+        user("a", **ANN, identifier="71", email="a@x.org", userMasterIdentifier="m1"),
+        user("b", **ANN, identifier="71", email=SAME),
+        user("c", **ANN, identifier=None, email=SAME, userMasterIdentifier="m2"),
+    ]
+    roster = cleaned(users).roster
+    assert roster["human"].tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "noted"),
+    [
+        (("peter", "Peter", "PETER"), {"a", "b", "c"}),
+        (("phale", "phale", "other"), {"a", "b"}),
+        (("STRASSE", "strasse", None), {"a", "b"}),
+        (("NULL", "NULL", "null"), set()),
+        (("a", "b", "c"), set()),
+    ],
+)
+def test_equal_user_names_are_noted_capitals_aside_and_their_people_are_made(
+    names: tuple[str | None, ...], noted: set[str]
+) -> None:
+    users = [user(one, username=name) for one, name in zip("abc", names, strict=True)]
+    rejected = cleaned(users).rejected
+    found = rejected[rejected["rule"] == "shared_username"]
+    assert set(found["sourced_id"]) == noted
+    assert set(found["field"]) <= {"username"}
+    assert list(Directory().plan(users).rows["reason"]) == ["joined"] * 3
+
+
+def test_two_records_of_one_human_do_not_share_their_user_name() -> None:
+    users = [user("t", "teacher", **ANN, **ONE, username="alee"), user("a", "principal", **ANN, **ONE, username="alee")]
+    assert "shared_username" not in set(cleaned(users).rejected["rule"])
 
 
 def test_a_number_everybody_has_is_a_conflict_for_all_and_takes_no_time() -> None:
@@ -54,23 +147,38 @@ def test_a_number_everybody_has_is_a_conflict_for_all_and_takes_no_time() -> Non
     assert roster["human"].nunique() == 3_000
 
 
-@pytest.mark.parametrize(("people", "humans"), [(8, 1), (9, 9)])
-def test_up_to_eight_people_of_one_number_and_family_name_are_compared(people: int, humans: int) -> None:
-    roster = cleaned([user(f"u{i}", identifier="1", familyName="Lee") for i in range(people)]).roster
+@pytest.mark.parametrize(("people", "humans"), [(30, 1), (31, 31)])
+def test_up_to_thirty_different_records_of_one_number_and_name_are_compared(people: int, humans: int) -> None:
+    roster = cleaned([user(f"u{i:02}", **ANN, identifier="1", email=f"{i}@x.org") for i in range(people)]).roster
     assert roster["human"].nunique() == humans
     assert roster["conflict"].notna().all() == (humans > 1)
+
+
+def test_brothers_and_sisters_with_one_number_are_a_conflict_however_many_they_are() -> None:
+    roster = cleaned([user(f"u{i}", identifier="1", familyName="Lee") for i in range(3)]).roster
+    assert roster["human"].nunique() == 3
+    assert roster["conflict"].notna().all()
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
         ({**ANN, "preferredFirstName": "Annie"}, {"givenName": "Annie", "familyName": "Ray"}),
-        ({**ANN, "preferredLastName": "Ray"}, {"givenName": "Bo", "familyName": "Ray"}),
+        ({**ANN, "preferredLastName": "Ray"}, {"givenName": "Ann", "familyName": "Ray"}),
     ],
 )
 def test_a_preferred_name_agrees_with_a_number_like_any_other(one: dict[str, Any], other: dict[str, Any]) -> None:
     users = [user("a", **one, identifier="1"), user("b", **other, identifier="1")]
     assert cleaned(users, school(preferred_names=True)).roster["human"].nunique() == 1
+
+
+def test_a_namesake_of_a_leaver_whose_record_is_still_listed_is_not_joined_with_it() -> None:
+    gone = user("a", **ANN, **HOME, grades=["12"], status="tobedeleted")
+    directory = Directory()
+    directory.member(directory.person("a", email=SAME, given_name="Ann", family_name="Lee"), grade="12")
+    directory.people[1]["number"] = None
+    rows = directory.plan([gone, user("b", **ANN, **HOME, grades=["02"])]).rows
+    assert list(rows["reason"]) == ["match_contradicted"]
 
 
 def test_a_deleted_record_with_a_reused_number_takes_nothing_from_the_new_pupil() -> None:

@@ -14,6 +14,7 @@ from roster_pipeline_tests.roster.building import Directory, entry, school, user
 MAIL = "ann@example.org"
 ANN: dict[str, Any] = {"given_name": "Ann", "family_name": "Lee", "number": "7", "email": MAIL, "username": "ann"}
 EVA: dict[str, Any] = {"givenName": "Eva", "familyName": "Ray", "identifier": "8", "email": "eva@example.org"}
+NAMED: dict[str, Any] = {"givenName": "Ann", "familyName": "Lee"}
 DELTA = SnapshotFacts(complete=True, mode="delta")
 DOUBTED = ("conflict", "id_reused")
 
@@ -45,24 +46,37 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
         ({"username": None}, {}, True),
         ({}, {"username": "eva"}, True),
         ({"preferred_given_name": "Annie"}, {"preferredFirstName": "Evi"}, True),
-        # one thing is the same
-        ({}, {"givenName": "Ann"}, False),
-        ({}, {"givenName": "ÄNN"}, False),
-        ({}, {"familyName": "Lee"}, False),
-        ({}, {"familyName": "LÉE"}, False),
-        ({"preferred_given_name": "Eva"}, {}, False),
-        ({"preferred_family_name": "ray"}, {}, False),
-        ({}, {"preferredFirstName": "ann"}, False),
-        ({}, {"preferredLastName": "Lee"}, False),
+        # a name in common does not make it safe where everything else differs
+        ({}, {"givenName": "Ann"}, True),
+        ({}, {"givenName": "ÄNN"}, True),
+        ({}, {"familyName": "Lee"}, True),
+        ({}, {"familyName": "LÉE"}, True),
+        ({"preferred_given_name": "Eva"}, {}, True),
+        ({"preferred_family_name": "ray"}, {}, True),
+        ({}, {"preferredFirstName": "ann"}, True),
+        ({}, {"preferredLastName": "Lee"}, True),
+        # nor does the e-mail of a family
+        ({}, {"email": MAIL}, True),
+        ({"email": MAIL.upper()}, {"email": MAIL}, True),
+        ({}, {"email": MAIL, "familyName": "Lee"}, True),
+        # what one human has alone does
         ({}, {"identifier": "7"}, False),
-        ({}, {"email": MAIL}, False),
-        ({"email": MAIL.upper()}, {"email": MAIL}, False),
         ({}, {"username": "Ann"}, False),
+        # new names, a new e-mail and a new number, each alone, are what happens to people
+        ({}, {"givenName": "Ann", "identifier": "7"}, False),
+        ({}, {"givenName": "Ann", "identifier": None}, False),
+        ({}, {"givenName": "Ann", "identifier": None, "username": "aray"}, False),
+        ({}, {"givenName": "Ann", "email": MAIL}, False),
+        ({}, {"familyName": "Lee", "identifier": None}, False),
+        ({}, {"givenName": "Ann", "familyName": "Lee"}, False),
+        ({}, {"givenName": "Ann", "familyName": "Lee", "username": "new"}, False),
+        # a number that lost its zeros is the same number
+        ({"number": "007"}, {"identifier": "7"}, True),
+        ({"number": "007"}, {"identifier": "7", "givenName": "Ann"}, False),
         # names that cannot be compared
-        ({"given_name": None}, {}, False),
-        ({"family_name": None}, {}, False),
-        ({}, {"givenName": None}, False),
-        ({}, {"familyName": None}, False),
+        ({"given_name": None}, {}, True),
+        ({"given_name": None}, {"identifier": None}, False),
+        ({}, {"familyName": None, "identifier": None}, False),
         ({"given_name": None, "preferred_given_name": "Ann"}, {}, True),
         # nothing beyond the names speaks against it
         ({"number": None, "email": None}, {}, False),
@@ -88,6 +102,60 @@ def test_a_link_is_doubted_where_nothing_agrees_and_more_than_names_speaks_again
     found = told(directory, user("a", **({"username": None} | EVA | record)), preferred_names=True)
     assert (found == [DOUBTED]) == doubted
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("member", "master", "record", "doubted"),
+    [
+        # a grade jump over a year or two, another master identifier, or another role, with the number and the name
+        ({"grade": "05"}, None, {**NAMED, "identifier": "7", "grades": ["09"]}, False),
+        ({}, "m", {**NAMED, "identifier": "7", "userMasterIdentifier": "n"}, False),
+        ({"grade": "12"}, "m", {**NAMED, "identifier": "7", "grades": ["03"], "userMasterIdentifier": "n"}, False),
+        # the number went on as well
+        ({"grade": "12"}, None, {"identifier": "7", "grades": ["03"]}, True),
+        ({"grade": "12"}, None, {"identifier": "7", "grades": ["12"]}, False),
+        ({"grade": "12"}, None, {"identifier": "7", "givenName": "Ann", "grades": ["03"]}, False),
+        (
+            {"grade": "12"},
+            "m",
+            {"identifier": "7", "givenName": "Ann", "grades": ["03"], "userMasterIdentifier": "n"},
+            True,
+        ),
+        ({}, "m", {"identifier": "7", "userMasterIdentifier": "n"}, True),
+        ({}, "m", {"userMasterIdentifier": "m"}, False),
+        ({"role": "teacher"}, None, {"identifier": "7"}, True),
+        # a namesake
+        ({"grade": "12"}, None, {**NAMED, "grades": ["03"]}, True),
+        ({"grade": "12"}, None, {**NAMED, "grades": ["12"]}, False),
+        ({"grade": "12"}, None, {**NAMED, "grades": ["03"], "email": MAIL}, False),
+        ({"grade": "09", "years": 2}, None, {**NAMED, "grades": ["12"]}, False),
+        ({"role": "teacher"}, None, {**NAMED}, True),
+        ({"role": "teacher"}, None, {**NAMED, "identifier": None}, False),
+        ({}, "m", {**NAMED, "userMasterIdentifier": "n"}, True),
+        # one name in common, and no number
+        ({"grade": "12"}, None, {"identifier": None, "givenName": "Ann", "grades": ["03"]}, True),
+        ({"role": "teacher"}, None, {"identifier": None, "givenName": "Ann"}, True),
+        ({}, "m", {"identifier": None, "givenName": "Ann", "userMasterIdentifier": "n"}, True),
+    ],
+)
+def test_grade_role_and_master_identifier_speak_against_a_link(
+    member: dict[str, Any], master: str | None, record: dict[str, Any], doubted: bool
+) -> None:
+    directory = ann("")
+    directory.member(1, **({"role": "student"} | member))
+    directory.links[0]["master_identifier"] = master
+    found = told(directory, user("a", **({"username": None} | EVA | record)))
+    assert (found == [DOUBTED]) == doubted
+
+
+def test_brothers_whose_ids_changed_places_are_both_doubted_though_they_share_name_and_email() -> None:
+    directory = ann()
+    bo = directory.member(directory.person("b"))
+    directory.people[bo].update(ANN | {"given_name": "Bo", "number": "9", "username": "bo"})
+    lee = {"familyName": "Lee", "email": MAIL}
+    ann_now = user("b", givenName="Ann", identifier="7", username="ann", **lee)
+    bo_now = user("a", givenName="Bo", identifier="9", username="bo", **lee)
+    assert told(directory, bo_now, ann_now) == [DOUBTED, DOUBTED]
 
 
 def test_a_preferred_name_that_the_school_does_not_keep_agrees_with_nobody() -> None:

@@ -155,6 +155,7 @@ cleaned_roster = Table(
     Column("human", Integer, comment="records of one human share it, within the snapshot"),
     words("conflict", comment="why this human cannot be told apart, or null", optional=True),
     words("number_kind", comment="student or staff", optional=True),
+    words("master_identifier", comment="userMasterIdentifier", optional=True),
     *field_columns(PERSON_FIELDS),
     *field_columns(MEMBERSHIP_FIELDS),
     *field_columns(STUDENT_CONTACTS),

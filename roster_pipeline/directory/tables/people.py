@@ -51,6 +51,7 @@ link = Table(
     number("person_id"),
     flag("home", comment="whose record the fields follow"),
     words("version", comment="of the standard, when the link was made", optional=True),
+    words("master_identifier", comment="userMasterIdentifier of the record, when the link was made", optional=True),
     flag("confirmed", comment="by hand: never doubted"),
     flag("home_by_hand", comment="a person made this the home; no ranking moves it"),
     now("created_at"),

@@ -83,6 +83,7 @@ plan_row = Table(
     Column("sourced_ids", ARRAY(Text), nullable=False, comment="the human's records, the home record first"),
     Column("new_links", ARRAY(Text), nullable=False),
     words("matched_by", comment="link, number, email or null", optional=True),
+    words("notes", comment="joins, matches without a link, keys of another person; blanks between", optional=True),
     Column("changes", JSONB, nullable=False, comment='{"field": [from, to]}'),
     words("number_kind", optional=True),
     Column("absent_syncs", Integer, comment="what membership.absent_syncs becomes; null leaves it"),

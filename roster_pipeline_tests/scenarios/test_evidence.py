@@ -1,0 +1,406 @@
+"""Nights of people who look alike: nobody is merged or taken over, over REST and from CSV files alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.briefing import brief, latest_sync
+from roster_pipeline.directory.database import Database
+from roster_pipeline.evening.reporting import report_of
+from roster_pipeline.report import SyncReport, render, tone, wants
+from roster_pipeline.simulator import Role
+from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline_tests.proof.rules import SchoolRules
+from roster_pipeline_tests.proof.town import Place, running_site
+
+HOME = "dorn@home.example"
+SOURCE_ROLES = {"student": "student", "teacher": "teacher", "staff": "aide", "admin": "siteAdministrator"}
+MADE = (
+    "select id, given_name, family_name, email, number, username from person where district_id = :district order by id"
+)
+ROWS = """
+select r.action, r.reason, r.role, r.person_id, r.sourced_ids, r.notes from plan_row r
+where r.plan_id = (select max(p.id) from plan p where p.district_id = :district) order by r.row
+"""
+NOTED = """
+select rule, sourced_id from rejected_record where snapshot_id = (
+    select max(s.id) from snapshot s join school c on c.id = s.school_id where c.district_id = :district) order by 1, 2
+"""
+
+
+class Nights:
+    """One school of one SIS, by REST or by CSV; six pupils stand for everybody else."""
+
+    def __init__(self, place: Place, csv: Path | None) -> None:
+        self.place, self.csv = place, csv
+        self.people = place.sis.district
+        for row in range(len(self.people)):
+            self.people.vanish(row)
+        self.school = place.add_school(SchoolRules("sch-1"))
+        if csv is not None:
+            with place.database.begin() as conn:
+                now = tenants.get_connection(conn, place.key).settings
+                tenants.set_connection(
+                    conn, place.key, now.model_copy(update={"url": f"file://{csv}", "token_url": None}), None
+                )
+        for number in range(6):
+            self.add(f"st{number}", f"Given{'abcdef'[number]}", f"Family{'abcdef'[number]}", number=str(9000 + number))
+
+    def add(self, sourced_id: str, given: str, family: str, role: str = "student", **known: Any) -> None:
+        """A record: mail, number, grade, username, master and school as they are given."""
+        school = known.pop("school", "sch-1")
+        self.people.add(
+            SOURCE_ROLES[role], school, sourced_id=sourced_id, agents=(), given_name=given, family_name=family,
+            **_fields(sourced_id, **known),
+        )  # fmt: skip
+
+    def change(self, sourced_id: str, **fields: Any) -> None:
+        """Other values of a record, by the names of `add`."""
+        names = {
+            name: fields.pop(short)
+            for name, short in (("given_name", "given"), ("family_name", "family"))
+            if short in fields
+        }
+        if "role" in fields:
+            names["roles"] = (Role(SOURCE_ROLES[fields.pop("role")], "sch-1"),)
+        own = {"mail": "email", "number": "identifier", "username": "username", "master": "state_id", "grade": "grades"}
+        self.people.edit(
+            sourced_id,
+            **names,
+            **{own[name]: (value,) if name == "grade" else value for name, value in fields.items()},
+        )
+
+    def gone(self, sourced_id: str) -> None:
+        """The record is in no list any more."""
+        self.people.remove(sourced_id, how="vanish")
+
+    def night(self) -> dict[tuple[str, ...], tuple[str, str, str | None]]:
+        """One night: by the records of each row what happened, why, and the notes; the six others are left out."""
+        if self.csv is not None:
+            write_csv_bundle(self.people, self.csv, version="1.1")
+        self.place.night(self.school)
+        rows = self.place.rows(ROWS)
+        return {
+            tuple(sorted(row["sourced_ids"])): (row["action"], row["reason"], row["notes"])
+            for row in rows
+            if not row["sourced_ids"][0].startswith("st")
+        }
+
+    def persons(self) -> list[dict[str, Any]]:
+        """Everybody but the six."""
+        return [row for row in self.place.rows(MADE) if not (row["number"] or "").startswith("900")]
+
+    def noted(self) -> set[tuple[str, str]]:
+        """Rule and record of what cleaning noted."""
+        return {(row["rule"], row["sourced_id"]) for row in self.place.rows(NOTED)}
+
+    def report(self) -> SyncReport:
+        """The report of the last night."""
+        with self.place.database.begin() as conn:
+            sync_id = latest_sync(conn, self.school)
+            assert sync_id is not None
+            return report_of(brief(conn, sync_id))
+
+
+def _fields(
+    sourced_id: str,
+    mail: str | None = None,
+    number: str = "",
+    grade: str | None = None,
+    username: str | None = None,
+    master: str = "",
+) -> dict[str, Any]:
+    return {
+        "email": f"{sourced_id}@wexbury.example" if mail is None else mail,
+        "identifier": number,
+        "grades": () if grade is None else (grade,),
+        "username": f"user-{sourced_id}" if username is None else username,
+        "state_id": master,
+        "phone": "",
+        "sms": "",
+    }
+
+
+@pytest.fixture(params=["rest", "csv"])
+def nights(
+    request: pytest.FixtureRequest, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Nights]:
+    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
+    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    with running_site() as site:
+        yield Nights(Place(database, site, 0), tmp_path / "bundle.zip" if request.param == "csv" else None)
+
+
+JOHN = ("John", "Dorn")
+ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "another number": ({"number": "71"}, {"number": "72"}),
+    "grades far apart": ({"grade": "09"}, {"grade": "02"}),
+    "father and son": ({"role": "teacher"}, {"grade": "02"}),
+    "mother and daughter with numbers": ({"role": "staff", "number": "T1"}, {"number": "71", "grade": "02"}),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_people_of_one_name_and_one_email_are_two_people_and_told(nights: Nights, name: str) -> None:
+    one, other = ALIKE[name]
+    nights.add("c1", *JOHN, mail=HOME, **one)
+    nights.add("c2", *JOHN, mail=HOME, **other)
+    assert {rows: said[:2] for rows, said in nights.night().items()} == {
+        ("c1",): ("create", "joined"),
+        ("c2",): ("create", "joined"),
+    }
+    assert {("same_name_and_email", "c1"), ("same_name_and_email", "c2")} <= nights.noted()
+    told = {line.rule: line.rows for line in nights.report().rejected}
+    assert told["same_name_and_email"] == 2
+    before = nights.persons()
+    assert len(before) == 2
+    nights.night()
+    nights.gone("c1")
+    assert nights.night()[("c1",)][:2] in (("archive", "left"), ("skip", "in_conflict"))
+    assert nights.persons() == before
+
+
+ONE_NUMBER: dict[str, tuple[tuple[str, str, dict[str, Any]], tuple[str, str, dict[str, Any]]]] = {
+    "two Marias": (("Maria", "Lopez", {"grade": "09"}), ("Maria", "Chen", {"grade": "03"})),
+    "two Marias of one grade": (("Maria", "Lopez", {"grade": "09"}), ("Maria", "Chen", {"grade": "09"})),
+    "brother and sister": (("Ann", "Lee", {"mail": HOME}), ("Bo", "Lee", {"mail": HOME})),
+    "twins without an e-mail": (
+        ("Ann", "Lee", {"mail": "", "username": ""}),
+        ("Bo", "Lee", {"mail": "", "username": ""}),
+    ),
+    "namesakes of other grades": (("Ann", "Lee", {"grade": "12"}), ("Ann", "Lee", {"grade": "03"})),
+    "strangers": (("Ann", "Lee", {}), ("Zoe", "Zed", {})),
+}
+
+
+@pytest.mark.parametrize("name", ONE_NUMBER)
+def test_one_number_typed_for_two_is_a_conflict_and_nobody_is_lost(nights: Nights, name: str) -> None:
+    (given, family, known), (other_given, other_family, other) = ONE_NUMBER[name]
+    nights.add("m1", given, family, number="555", **known)
+    nights.night()
+    first = nights.persons()
+    assert len(first) == 1
+    nights.add("m2", other_given, other_family, number="555", **other)
+    for _ in range(2):
+        assert {said[:2] for said in nights.night().values()} == {("conflict", "number_shared")}
+    assert nights.persons() == first
+    assert nights.report().total("conflicts") == 2
+    nights.change("m2", number="556")
+    assert nights.night()[("m2",)][:2] == ("create", "joined")
+
+
+REUSED: dict[str, tuple[dict[str, Any], tuple[str, str, dict[str, Any]]]] = {
+    "number, given name": ({"number": "555", "grade": "12"}, ("Maria", "Chen", {"number": "555", "grade": "03"})),
+    "number, family name": ({"number": "555"}, ("Pablo", "Lopez", {"number": "555"})),
+    "number, whole name, grade": (
+        {"number": "555", "grade": "12"},
+        ("Maria", "Lopez", {"number": "555", "grade": "03"}),
+    ),
+    "e-mail, whole name, number": (
+        {"number": "555", "mail": HOME},
+        ("Maria", "Lopez", {"number": "556", "mail": HOME}),
+    ),
+    "e-mail, whole name, grade": ({"grade": "12", "mail": HOME}, ("Maria", "Lopez", {"grade": "03", "mail": HOME})),
+    "e-mail, whole name, staff": ({"mail": HOME}, ("Maria", "Lopez", {"role": "teacher", "mail": HOME})),
+}
+
+
+@pytest.mark.parametrize("name", REUSED)
+def test_who_comes_with_the_key_of_somebody_who_left_does_not_become_them(nights: Nights, name: str) -> None:
+    known, (given, family, other) = REUSED[name]
+    nights.add("m1", "Maria", "Lopez", **known)
+    nights.night()
+    before = nights.persons()
+    nights.gone("m1")
+    nights.add("m2", given, family, **other)
+    for _ in range(2):
+        said = nights.night()
+        assert said[("m2",)][:2] == ("conflict", "match_contradicted")
+        assert nights.persons() == before
+    assert nights.place.rows(
+        "select status from membership m join person p on p.id = m.person_id where p.id = :who", who=before[0]["id"]
+    ) == [{"status": "active"}]
+    assert not wants_quiet(nights.report())
+
+
+def wants_quiet(report: SyncReport) -> bool:
+    return tone(report) == "good" and not wants(report, "problems")
+
+
+LINKED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "one given name": (
+        {"number": "555", "grade": "12"},
+        {"family": "Chen", "number": "777", "grade": "03", "mail": "chen@x.example", "username": "mchen"},
+    ),
+    "one family name and the family's e-mail": (
+        {"number": "555", "mail": HOME},
+        {"given": "Pablo", "number": "777", "username": "pablo"},
+    ),
+    "a namesake": (
+        {"number": "555", "grade": "12"},
+        {"number": "777", "grade": "03", "mail": "m@x.example", "username": "ml2"},
+    ),
+    "the number as well": (
+        {"number": "555", "grade": "12"},
+        {"given": "Eva", "family": "Ray", "grade": "03", "mail": "e@x.example", "username": "eray"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_one_thing_in_common_does_not_make_a_link_safe(nights: Nights, name: str) -> None:
+    known, other = LINKED[name]
+    nights.add("m1", "Maria", "Lopez", **known)
+    nights.night()
+    before = nights.persons()
+    nights.change("m1", **other)
+    assert nights.night()[("m1",)][:2] == ("conflict", "id_reused")
+    assert nights.persons() == before
+
+
+def test_the_id_of_a_leaver_without_a_number_does_not_make_a_namesake_of_them(nights: Nights) -> None:
+    nights.add("m1", "Maria", "Lopez")
+    nights.night()
+    nights.gone("m1")
+    nights.night()
+    before = nights.persons()
+    nights.people.restore("m1")
+    nights.change("m1", family="Chen", mail="chen@x.example", username="mchen")
+    assert nights.night()[("m1",)][:2] == ("conflict", "id_reused")
+    assert nights.persons() == before
+
+
+def test_brothers_whose_ids_change_places_stay_who_they_are(nights: Nights) -> None:
+    nights.add("b1", "Ben", "Lee", mail=HOME, number="1")
+    nights.add("b2", "Max", "Lee", mail=HOME, number="2")
+    nights.night()
+    before = nights.persons()
+    nights.change("b1", given="Max", number="2", username="user-b2")
+    nights.change("b2", given="Ben", number="1", username="user-b1")
+    assert {said[:2] for said in nights.night().values()} == {("conflict", "id_reused")}
+    assert nights.persons() == before
+
+
+SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a married name and a new e-mail": (
+        {"role": "teacher", "number": "9"},
+        {"family": "Ray", "mail": "ray@x.example", "username": "mray"},
+    ),
+    "the same without a number": (
+        {"role": "teacher"},
+        {"family": "Ray", "mail": "ray@x.example", "username": "mray"},
+    ),
+    "another given name": ({"number": "9"}, {"given": "Mario", "mail": "mario@x.example", "username": "mario"}),
+    "another number": ({"number": "9"}, {"number": "109"}),
+    "another number and e-mail": ({"number": "9"}, {"number": "109", "mail": "new@x.example", "username": "new"}),
+    "two grades up": ({"grade": "05"}, {"grade": "07"}),
+    "five grades up": ({"grade": "05", "number": "9"}, {"grade": "10"}),
+    "a teacher now": ({"grade": "12"}, {"role": "teacher"}),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_link_carries_what_happens_to_people(nights: Nights, name: str) -> None:
+    known, other = SAME[name]
+    nights.add("m1", "Maria", "Lopez", **known)
+    nights.night()
+    (before,) = nights.persons()
+    nights.change("m1", **other)
+    assert nights.night()[("m1",)] == ("update", "changed", None)
+    (after,) = nights.persons()
+    assert after["id"] == before["id"]
+
+
+REKEYED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "by number": ({"number": "9"}, {"number": "9"}, "found_by_number"),
+    "by number under a married name": (
+        {"number": "9", "mail": HOME},
+        {"number": "9", "mail": HOME, "family": "Ray", "username": "user-m1"},
+        "found_by_number",
+    ),
+    "by e-mail": ({"mail": HOME}, {"mail": HOME}, "found_by_email"),
+    "by a number that lost its zeros": (
+        {"number": "009", "mail": HOME},
+        {"number": "9", "mail": HOME},
+        "found_by_number",
+    ),
+    "by e-mail, numbers being the ids": (
+        {"number": "m1", "mail": HOME},
+        {"number": "m2", "mail": HOME},
+        "found_by_email",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REKEYED)
+def test_a_new_id_is_linked_noted_once_and_told_as_a_problem(nights: Nights, name: str) -> None:
+    known, other, note = REKEYED[name]
+    nights.add("m1", "Maria", "Lopez", **known)
+    nights.night()
+    (before,) = nights.persons()
+    nights.gone("m1")
+    nights.add("m2", "Maria", other.pop("family", "Lopez"), **other)
+    (said,) = nights.night().values()
+    assert (said[0], said[2]) == ("update", note)
+    (after,) = nights.persons()
+    assert after["id"] == before["id"]
+    report = nights.report()
+    assert [(noted.note, noted.rows, noted.to_check) for noted in report.row_notes] == [(note, 1, True)]
+    assert tone(report) == "attention"
+    assert wants(report, "problems")
+    mail = render(report)
+    assert "without their id" in mail.text
+    assert not any(secret in mail.text + mail.html for secret in ("Maria", "Lopez", HOME))
+    nights.night()
+    assert nights.report().row_notes == ()
+
+
+def test_one_human_with_several_records_is_joined_noted_once_and_stays_one(nights: Nights) -> None:
+    nights.add("t1", "Tia", "Ott", "teacher", number="T9", mail=HOME, username="tott")
+    nights.add("t2", "Tia", "Ott", "admin", number="T9", mail=HOME, username="tott-admin")
+    nights.add("p1", "Pia", "Orr", number="71", grade="05")
+    nights.add("p2", "Pia", "Orr", number="71", grade="05", school="sch-2")
+    said = nights.night()
+    assert said[("t1", "t2")] == ("create", "joined", "records_joined")
+    assert {noted.note: noted.rows for noted in nights.report().row_notes} == {"records_joined": 1}
+    assert len(nights.persons()) == 2
+    assert {said[2] for said in nights.night().values()} == {None}
+    assert nights.report().row_notes == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "noted"),
+    [
+        (("peter", "Peter", "PETER"), ("a1", "a2", "a3")),
+        (("phale", "phale", "other"), ("a1", "a2")),
+        (("x", "y", "z"), ()),
+    ],
+)
+def test_user_names_that_are_equal_are_noted_and_their_people_made(
+    nights: Nights, names: tuple[str, ...], noted: tuple[str, ...]
+) -> None:
+    for place, (given, family) in enumerate((("Peter", "Hale"), ("Petra", "Hale"), ("Pete", "Orr"))):
+        nights.add(f"a{place + 1}", given, family, number=str(51 + place), username=names[place])
+    assert {said[:2] for said in nights.night().values()} == {("create", "joined")}
+    assert {one for rule, one in nights.noted() if rule == "shared_username"} == set(noted)
+    told = {line.rule: line.rows for line in nights.report().rejected}
+    assert told.get("shared_username", 0) == len(noted)
+
+
+def test_a_number_that_is_already_another_persons_is_noted(nights: Nights) -> None:
+    nights.add("q1", "Quin", "Ode", number="81", username="quin")
+    nights.add("q2", "Rita", "Poe", number="82", username="rita")
+    nights.night()
+    nights.gone("q1")
+    nights.night()
+    nights.change("q2", number="81")
+    nights.add("q3", "Sam", "Rye", number="83", username="QUIN")
+    said = nights.night()
+    assert said[("q2",)] == ("update", "changed", "number_of_another")
+    assert said[("q3",)] == ("create", "joined", "username_of_another")

@@ -49,8 +49,7 @@ class Wanted:
     to work. roles: the role groups that are rostered; None means all, and only what is wanted can make a snapshot
     incomplete by being unreadable. of_schools: the School IDs (sourcedId or identifier) for which a whole connection is
     pulled: where a SIS lists people by school only, theirs are read. Empty means all schools. everybody_too: everybody
-    is read, and besides whom the server names as changed since.
-    single_contacts: guardians whom no list has are fetched one by one.
+    is read, and besides whom the server names as changed since. single_contacts: guardians of no list are fetched too.
     """
 
     school_ids: tuple[str, ...] | None = None

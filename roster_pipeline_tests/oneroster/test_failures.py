@@ -240,3 +240,27 @@ def test_private_addresses_are_refused_unless_allowed(sis: Start) -> None:
 def test_unencrypted_addresses_are_for_this_machine_alone() -> None:
     with odd(lambda path, query: None) as client, pytest.raises(AddressNotAllowed, match="not encrypted"):
         client.exchange.get("http://sis.example.org/orgs", "/orgs")
+
+
+def refused_at(path: str, offset: int, status: int) -> OneRosterError:
+    """What a pull ends with where the server refuses one collection from some record on."""
+
+    def answers(asked: str, query: Mapping[str, str]) -> Any:
+        if asked in (path, "/students", "/teachers") and int(query.get("offset", 0)) >= offset:
+            return Response(status_code=status)
+        return page([person(f"s-{number}") for number in range(200)], query) if asked == "/users" else None
+
+    with odd(answers) as client, pytest.raises(OneRosterError) as problem:
+        told_by(client)
+    return problem.value
+
+
+def test_a_401_in_the_middle_of_a_list_is_not_called_a_wrong_secret() -> None:
+    problem = refused_at("/users", 100, 401)
+    assert "in the middle of a list" in problem.message
+    assert "need not be typed again" in problem.remedy
+
+
+def test_a_403_says_what_has_to_be_granted() -> None:
+    problem = refused_at("/users", 0, 403)
+    assert "Grant reading of all users" in problem.remedy

@@ -78,9 +78,9 @@ def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
         print_plan_counts(summary.counts)
         print_findings(summary.held)
     note(f"{key}: nothing was applied. Every row: roster plan show {key}", style="green")
-    if not summary.found:
+    if summary.found == 0:
         note(f"Nobody was found. See what the SIS shows: roster test-connection {key}", style="yellow")
-    return HELD if summary.held_rows or not summary.found else DONE
+    return HELD if summary.held_rows or summary.found == 0 else DONE
 
 
 @contextmanager

@@ -18,13 +18,13 @@ NOTHING = ("nan", "<NA>", "NaT")
 class PlanSummary:
     """counts: role to action to rows. verdict: role, action, verdict, rows, findings, sync_id (who applied it).
 
-    found: people of rostered roles in the roster that was planned.
+    found: people of rostered roles in the roster that was planned; None where they were not counted.
     """
 
     plan: PlanRow
     counts: dict[str, dict[str, int]]
     verdict: list[dict[str, Any]]
-    found: int
+    found: int | None
 
     @property
     def held(self) -> list[tuple[str, str, int, list[tuple[str, bool]]]]:
@@ -95,5 +95,5 @@ def summary_of(opened: Connection, plan: PlanRow) -> PlanSummary:
     judged = plans.load_verdict(opened, plan.id).to_dict("records")
     lines = [{str(name): plain(value) for name, value in row.items()} for row in judged]
     counts = {role: dict(of) for role, of in plan.counts.items() if isinstance(of, dict)}
-    roles = snapshots.facts(opened, plan.snapshot_id)["counts"].get("roles", {})
-    return PlanSummary(plan, counts, lines, found=sum(roles.values()))
+    roles = snapshots.facts(opened, plan.snapshot_id)["counts"].get("roles")
+    return PlanSummary(plan, counts, lines, found=None if roles is None else sum(roles.values()))

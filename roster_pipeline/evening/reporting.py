@@ -268,7 +268,7 @@ def _connection(known: Brief) -> ConnectionFacts | None:
 
 def _found(known: Brief) -> int | None:
     """How many people of rostered roles the roster has; of a sync alone."""
-    if known.kind != "sync" or known.snapshot is None:
+    if known.kind != "sync" or known.snapshot is None or "roles" not in known.snapshot["counts"]:
         return None
     return sum(known.roles.get(role, 0) for role in known.settings.rostered)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.evening.connecting import client_of, is_bundle, source_of_connection
+from roster_pipeline.evening.usable_records import UsableRecords
 from roster_pipeline.oneroster.bundle import check_bundle
 from roster_pipeline.oneroster.check import check_items
 from roster_pipeline.oneroster.check_item import CheckItem
@@ -46,6 +48,7 @@ def items_of(
 
     keep: gets what was learned of the server, at the end. name: what we call the school.
     """
+    usable = UsableRecords(connection.settings, chosen, datetime.now(chosen.zone).date())
     if is_bundle(connection):
         source = source_of_connection(connection)
         yield from check_bundle(
@@ -55,7 +58,9 @@ def items_of(
             contacts=chosen.primary_contacts,
             old_days=chosen.guards.bundle_age_days,
             include_orgs_below=chosen.include_orgs_below,
+            watcher=usable,
         )
+        yield from usable.items()
         return
     with client_of(connection, limits) as client:
         yield from check_items(
@@ -66,5 +71,7 @@ def items_of(
             per_school=connection.settings.strategy == "per_school",
             include_orgs_below=chosen.include_orgs_below,
             name=name,
+            watcher=usable,
         )
         keep(client.learned)
+    yield from usable.items()

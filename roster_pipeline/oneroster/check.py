@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from roster_pipeline.oneroster.address import is_version_1_0
 from roster_pipeline.oneroster.census import Census
 from roster_pipeline.oneroster.census_items import completeness, disabled, guardians, not_counted, numbers, role_item
-from roster_pipeline.oneroster.check_item import CheckItem
+from roster_pipeline.oneroster.check_item import CheckItem, Watcher
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.clock import MOST_SKEW
 from roster_pipeline.oneroster.delta import KINDS, PROVED, filter_works
@@ -48,8 +48,16 @@ def check(
     per_school: read the school's own lists, where the connection is set to; else the whole connection is read once.
     include_orgs_below: orgs below the school count as the school. name: what we call the school.
     """
-    choices = {"contacts": contacts, "per_school": per_school, "include_orgs_below": include_orgs_below}
-    return list(check_items(client, school_id, roles, name=name, **choices))
+    items = check_items(
+        client,
+        school_id,
+        roles,
+        contacts=contacts,
+        per_school=per_school,
+        include_orgs_below=include_orgs_below,
+        name=name,
+    )
+    return list(items)
 
 
 def check_items(
@@ -61,8 +69,9 @@ def check_items(
     per_school: bool = False,
     include_orgs_below: bool = False,
     name: str = "",
+    watcher: Watcher | None = None,
 ) -> Iterator[CheckItem]:
-    """The same, each item as soon as it is known, for somebody who watches."""
+    """The same, each item as soon as it is known, for somebody who watches. watcher: sees what is read of people."""
     connected = False
     try:
         for item in _connection(client):
@@ -82,6 +91,7 @@ def check_items(
     census = Census(school["sourcedId"], client.clock.now().date(), include_orgs_below=include_orgs_below)
     try:
         yield from _people(client, wanted, census, contacts=contacts)
+        yield from _people(client, wanted, census, watcher)
     except OneRosterError as problem:
         yield _failed("People", problem)
         if isinstance(problem, PagingBroken):
@@ -126,9 +136,28 @@ def _missing_scopes(client: Client) -> list[str]:
 
 
 def _people(client: Client, wanted: Wanted, census: Census, *, contacts: bool) -> Iterator[CheckItem]:
+def _school(school: dict[str, Any] | None) -> CheckItem:
+    if school is None:
+        return CheckItem(
+            "School",
+            False,
+            "no org of the SIS has this School ID",
+            "Enter the school's sourcedId, or its identifier; and share the school with this application in the SIS.",
+        )
+    if school["status"] in GONE_STATUSES:
+        return CheckItem("School", False, "marked as deleted in the SIS", "Choose the school that took its place.")
+    found = f"found by {school['foundBy']}, type {school['type'] or 'unknown'}"
+    return CheckItem("School", True, found, "" if school["foundBy"] == "sourcedId" else "Its sourcedId is stored.")
+
+
+def _people(client: Client, wanted: Wanted, census: Census, watcher: Watcher | None) -> Iterator[CheckItem]:
     def count(batches: Iterable[Batch]) -> None:
         census.start()
+        if watcher is not None:
+            watcher.start()
         for batch in batches:
+            if watcher is not None:
+                watcher.take(batch)
             if batch.kind == "user":
                 census.count(batch.records)
             else:

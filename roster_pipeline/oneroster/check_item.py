@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from roster_pipeline.oneroster.reading import Batch
 
 
 @dataclass(frozen=True)
@@ -17,3 +19,10 @@ class CheckItem:
 
     def as_dict(self) -> dict[str, Any]:
         return {"name": self.name, "ok": self.ok, "detail": self.detail, "remedy": self.remedy}
+
+
+class Watcher(Protocol):
+    """Sees what a test reads. start: the data are read from the beginning, perhaps once more. take: one batch."""
+
+    def start(self) -> None: ...
+    def take(self, batch: Batch) -> None: ...

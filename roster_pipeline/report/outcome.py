@@ -142,10 +142,10 @@ def outcome(report: SyncReport) -> str:
     elif held:
         rest = [joined(done)] if done else [] if _incomplete(report) else ["nothing else had to change"]
         said = "; ".join([*_held_words(report), *rest])
-    elif nothing_found(report):
-        said = nothing_found(report)
     elif done:
         said = joined(done)
+    elif nothing_found(report):
+        said = nothing_found(report)
     else:
         said = _nothing(report)
     sentence = _LEAD[report.kind] + said
@@ -187,6 +187,8 @@ def remarks(report: SyncReport) -> list[str]:
     if looks_wrong(report):
         said.append("The roster looks wrong, though nobody was due for a change because of it.")
     said += _of_contacts(report)
+    if nothing_found(report) and (_done(report) or held_by_action(report)):
+        said.append(f"{nothing_found(report).capitalize()}.")
     if _incomplete(report) and not _is_only_old(report):
         said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
     if report.connection is not None and report.connection.old:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -146,14 +146,76 @@ def test_a_wrong_school_id_is_one_message_and_changes_nothing(town: Town) -> Non
     key = town.school()
     run("school", "set", key, "--school-id", "nowhere")
     answer = run("sync", key)
-    assert answer.code == 1
+    assert answer.code == 3
     assert answer.err.startswith(f"{key}: ")
     assert "Check the School ID" in answer.err
     assert "Traceback" not in answer.out + answer.err
-    assert run("history", key, "--json").data == []
+    (line,) = run("history", key, "--json").data
+    assert (line["kind"], line["outcome"]) == ("failure", "failed")
+    assert "Check the School ID" in line["message"]
+    assert "failure" in run("history", key).out
     red = run("test-connection", key, "--json")
     assert red.code == 1
     assert not red.data["ok"]
+
+
+def of_school(town: Town, key: str) -> list[str]:
+    """The people of the school with this key, in the SIS."""
+    return [one.sourced_id for one in town.sis.district.people_of(key.replace("school-", "sch-"))]
+
+
+def vanished(town: Town, key: str) -> None:
+    for one in of_school(town, key):
+        town.sis.district.remove(one)
+
+
+def unusable(town: Town, key: str) -> None:
+    for one in of_school(town, key):
+        town.sis.district.edit(one, status="strange")
+
+
+NOBODY = [
+    ("the school is empty in the SIS", vanished, (), "Nobody was found: the SIS shows no people of this school."),
+    ("no record can be used", unusable, (), "Nobody was found: 2"),
+    ("no role is rostered", None, ("--no-students",), "No role of this school is rostered, so nobody was looked for."),
+]
+
+
+@pytest.mark.parametrize(("change", "options", "said"), [row[1:] for row in NOBODY], ids=[row[0] for row in NOBODY])
+def test_a_sync_that_finds_nobody_is_no_green_one(
+    town: Town, change: Callable[[Town, str], None] | None, options: tuple[str, ...], said: str
+) -> None:
+    key = town.school("--first-sync", "apply", "--report-to", "it@example.org", "--report-when", "problems", *options)
+    if change is not None:
+        change(town, key)
+    assert run("sync", key, "--dry-run").code == 3
+    answer = run("sync", key)
+    assert answer.code == 3, answer.out
+    assert said in answer.err
+    assert "already matches" not in answer.out + answer.err
+    line = run("history", key, "--json").data[0]
+    assert said in line["said"]
+    (mail,) = [
+        one for one in run("outbox", "list", "--json").data if f"School {key.removeprefix('school-')}:" in str(one)
+    ]
+    assert "nobody was found" in str(mail)
+
+
+def test_a_test_of_records_that_cannot_be_used_is_red_and_names_the_rule_and_the_cure(town: Town) -> None:
+    key = town.school()
+    people = [one.sourced_id for one in town.sis.district.people_of(key.replace("school-", "sch-"), "student")]
+    tenth = len(people) // 10
+    for number, one in enumerate(people[: tenth + 1]):
+        town.sis.district.edit(one, status="strange")
+        if number == tenth - 1:
+            few = {item["name"]: item for item in run("test-connection", key, "--json").data["items"]}
+            assert few["Usable records"]["ok"] is True
+    many = {item["name"]: item for item in run("test-connection", key, "--json").data["items"]}
+    assert many["Usable records"]["ok"] is False
+    assert f"{tenth + 1} of {len(people)} records of students cannot be used" in many["Usable records"]["detail"]
+    assert "(unknown_status)" in many["Usable records"]["detail"]
+    assert "Let the SIS send active, tobedeleted or inactive as status." in many["Usable records"]["remedy"]
+    assert "strange" not in str(many)
 
 
 def test_the_outcome_of_test_your_information_is_kept(town: Town) -> None:

@@ -13,7 +13,7 @@ from roster_pipeline.oneroster.bundle.pull import pull_bundle
 from roster_pipeline.oneroster.bundle.source import BundleSource
 from roster_pipeline.oneroster.census import Census
 from roster_pipeline.oneroster.census_items import ROLE_NAMES, guardian_links
-from roster_pipeline.oneroster.check_item import CheckItem
+from roster_pipeline.oneroster.check_item import CheckItem, Watcher
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.oneroster.proof import Proof
 from roster_pipeline.oneroster.reading import GROUPS, Wanted
@@ -43,8 +43,9 @@ def check_bundle(
     old_days: int = Guards().bundle_age_days,
     include_orgs_below: bool = False,
     now: datetime | None = None,
+    watcher: Watcher | None = None,
 ) -> list[CheckItem]:
-    """Read the whole bundle as a sync would. Never raises for a bundle.
+    """Read the whole bundle as a sync would. Never raises for a bundle. watcher: sees what is read.
 
     roles: the role groups that are rostered. old_days: the age from which a bundle looks like an export that stopped.
     """
@@ -57,6 +58,8 @@ def check_bundle(
     try:
         for batch in pulled:
             odd.update(one["rule"] for one in batch.rejects if one["rule"] in LENGTHS)
+            if watcher is not None:
+                watcher.take(batch)
             if batch.kind == "org":
                 orgs += batch.records
                 continue

@@ -135,22 +135,9 @@ def _missing_scopes(client: Client) -> list[str]:
     return [scope.rsplit("/", 1)[-1] for scope in sign_in.form.scope.split() if scope not in granted.split()]
 
 
-def _people(client: Client, wanted: Wanted, census: Census, *, contacts: bool) -> Iterator[CheckItem]:
-def _school(school: dict[str, Any] | None) -> CheckItem:
-    if school is None:
-        return CheckItem(
-            "School",
-            False,
-            "no org of the SIS has this School ID",
-            "Enter the school's sourcedId, or its identifier; and share the school with this application in the SIS.",
-        )
-    if school["status"] in GONE_STATUSES:
-        return CheckItem("School", False, "marked as deleted in the SIS", "Choose the school that took its place.")
-    found = f"found by {school['foundBy']}, type {school['type'] or 'unknown'}"
-    return CheckItem("School", True, found, "" if school["foundBy"] == "sourcedId" else "Its sourcedId is stored.")
-
-
-def _people(client: Client, wanted: Wanted, census: Census, watcher: Watcher | None) -> Iterator[CheckItem]:
+def _people(
+    client: Client, wanted: Wanted, census: Census, watcher: Watcher | None, *, contacts: bool
+) -> Iterator[CheckItem]:
     def count(batches: Iterable[Batch]) -> None:
         census.start()
         if watcher is not None:

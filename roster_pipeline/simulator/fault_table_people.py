@@ -76,7 +76,12 @@ SHAPES = (
         "unknown|empty|inactive|upper|absent|constant",
         (77, 80),
     ),
-    Fault("dates", "spellings of dateLastModified", "rotate|now|constant|empty|garbage", (61,)),
+    Fault(
+        "dates",
+        "spellings of dateLastModified; set_back: all of 2000",
+        "rotate|now|constant|set_back|empty|garbage",
+        (61,),
+    ),
     Fault("booleans", "spellings of enabledUser", "rotate|json|absent|garbage", (65,)),
     Fault("grades", "grades that are no list of codes", "empty|text|number|null|spelled|old_name", (64,)),
     Fault("href", "unusable href in references", "tilde|internal|empty", (48,)),

@@ -47,6 +47,8 @@ def _dates(bent: Bent) -> None:
             bent.record["dateLastModified"] = bent.district.stamp()
         case "constant":
             bent.record["dateLastModified"] = f"{bent.district.start}T00:00:00.000Z"
+        case "set_back":
+            bent.record["dateLastModified"] = f"2000{stamp[4:]}"
         case "empty":
             bent.record["dateLastModified"] = ""
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -55,6 +55,17 @@ STUDENTS = "student"
 NEVER_ANYBODY = facts(counts={STUDENTS: 0}, managed={}, history=pd.DataFrame())
 BLACKOUT = Window(first=date(2026, 3, 1), last=TODAY, kind="blackout")
 ADD_ONLY = Window(first=TODAY, last=date(2026, 9, 1), kind="add_only")
+
+NOW = datetime(2026, 3, 2, 20, tzinfo=UTC)
+
+
+def same_for(days: int, *, bundle: bool = False) -> SnapshotFacts:
+    """A complete snapshot of a source that has said the same for so long."""
+    return SnapshotFacts(complete=True, bundle=bundle, taken_at=NOW, unchanged_since=NOW - timedelta(days=days))
+
+
+OLD = replace(same_for(21, bundle=True), complete=False, problems=("source-old:21 days",))
+OLDER = SnapshotFacts(complete=False, problems=("source-older-than-before",))
 
 CASES: list[tuple[str, Plan, Facts, Guards, set[tuple[str, str]], set[str]]] = [
     ("a quiet night", plan_of(create=1, update=1, archive=1), facts(), Guards(), set(), set()),
@@ -278,6 +289,19 @@ CASES: list[tuple[str, Plan, Facts, Guards, set[tuple[str, str]], set[str]]] = [
         {"add_only"},
     ),
     ("a window of another day", plan_of(), facts(today=date(2026, 2, 1)), Guards(windows=[BLACKOUT]), set(), set()),
+    ("data of an earlier day", plan_of(create=1), facts(snapshot=OLDER), Guards(), ALL,
+     {"older_source", "incomplete_snapshot"}),
+    ("a bundle that is the same for a week", plan_of(archive=1), facts(snapshot=same_for(7, bundle=True)), Guards(),
+     ARCHIVALS, {"source_stale"}),
+    ("a bundle that is the same for six days", plan_of(archive=1), facts(snapshot=same_for(6, bundle=True)), Guards(),
+     set(), set()),
+    ("an API without a change for two weeks", plan_of(archive=1), facts(snapshot=same_for(14)), Guards(),
+     ARCHIVALS, {"source_stale"}),
+    ("an API without a change for a week", plan_of(archive=1), facts(snapshot=same_for(7)), Guards(), set(), set()),
+    ("a school whose SIS is quiet for long", plan_of(archive=1), facts(snapshot=same_for(40)),
+     Guards(api_unchanged_days=60), set(), set()),
+    ("an old bundle that is the same is told once", plan_of(archive=1), facts(snapshot=OLD), Guards(),
+     ARCHIVALS, {"incomplete_snapshot"}),
     ("a first sync", plan_of(create=1), facts(awaits_approval=True), Guards(), ALL, {"first_sync"}),
     ("a school's own", plan_of(archive=3), facts(), Guards(archive_share=0.01), {(STUDENTS, "archive")}, {"archivals"}),
 ]  # fmt: skip

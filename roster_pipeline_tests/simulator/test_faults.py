@@ -90,6 +90,7 @@ RECORDS: list[tuple[str, Callable[[Api], object]]] = [
     ("status=unknown", lambda api: student(api)["status"] == "archived"),
     ("status=empty", lambda api: student(api)["status"] == ""),
     ("dates=rotate", lambda api: len({len(r["dateLastModified"]) for r in api.users()}) > 4),
+    ("dates=set_back", lambda api: {r["dateLastModified"][:4] for r in api.users()} == {"2000"}),
     ("dates=garbage", lambda api: "Uhr" in student(api)["dateLastModified"]),
     ("dates=now", lambda api: student(api)["dateLastModified"] == "2026-09-15T20:00:00.000Z"),
     ("booleans=rotate", lambda api: {True, "True"} <= {r["enabledUser"] for r in api.users()}),

@@ -33,18 +33,18 @@ where w.pull_id = :whole and w.orgs @> array[:org]
 
 
 COMPARED = """
-with one as (
-    select sourced_id, payload - 'dateLastModified' as said, payload ->> 'dateLastModified' collate "C" as at
-    from pulled_user where pull_id = :pull
-), other as (
-    select sourced_id, payload - 'dateLastModified' as said, payload ->> 'dateLastModified' collate "C" as at
-    from pulled_user where pull_id = :base
+with one as (select sourced_id, payload from pulled_user where pull_id = :pull),
+other as (select sourced_id, payload from pulled_user where pull_id = :base),
+differing as (
+    select one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified' as changed,
+        one.payload ->> 'dateLastModified' collate "C" as at, other.payload ->> 'dateLastModified' collate "C" as before
+    from one full join other using (sourced_id) where one.payload is distinct from other.payload
 )
 select
-    count(*) filter (where one.said is distinct from other.said) as changed,
-    count(*) filter (where length(one.at) = length(other.at) and one.at < other.at) as back,
-    count(*) filter (where length(one.at) = length(other.at) and one.at > other.at) as forward
-from one full join other using (sourced_id)
+    count(*) filter (where changed) as changed,
+    count(*) filter (where length(at) = length(before) and at < before) as back,
+    count(*) filter (where length(at) = length(before) and at > before) as forward
+from differing
 """
 """Times of one server are written alike, so that they compare as text."""
 

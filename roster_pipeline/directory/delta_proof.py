@@ -18,7 +18,7 @@ with differing as (
         one.payload ->> 'email' is distinct from other.payload ->> 'email' as email,
         other.sourced_id is null as newcomer
     from pulled_user one left join pulled_user other on other.pull_id = :base and other.sourced_id = one.sourced_id
-    where one.pull_id = :pull
+    where one.pull_id = :pull and one.payload is distinct from other.payload
       and one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified'
 )
 select

@@ -19,7 +19,7 @@ TOO_FEW = 2
 """Dates of change that went back may be somebody's correction; more are data of an earlier day."""
 REVISIONS = "revisions"
 REVISIONS_KEPT = 100
-"""Fingerprints of whole bundles that are remembered, the newest last."""
+"""Fingerprints of bulk bundles that are remembered, the newest last: one that comes again is of an earlier day."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,11 @@ def aged(
     bundle = bool(age)
     problems = list(proof["problems"])
     older = OLDER in problems
-    if bundle and proof["mode"] == "full":
+    if bundle:
         known = list(((before or {}).get("age") or {}).get(REVISIONS) or ())
-        revision = proof["revision"]
-        older = older or revision in known[:-1]
-        age[REVISIONS] = known if revision in known else [*known, revision][-REVISIONS_KEPT:]
-    elif bundle:
-        age[REVISIONS] = ((before or {}).get("age") or {}).get(REVISIONS) or []
+        bulk = age.get("bulk")
+        older = older or bulk in known[:-1]
+        age[REVISIONS] = known if bulk is None or bulk in known else [*known, bulk][-REVISIONS_KEPT:]
     if compared is not None and compared.back > max(TOO_FEW, compared.forward):
         older = True
     if older and OLDER not in problems:

@@ -43,13 +43,15 @@ class SourceAge:
 
     written: when the newest that was read counts as written. hours_ahead: so far its own time lay ahead of the moment
     at which it was first seen; 0 for none. newest: the time of the newest ever read, as far as it can be believed.
-    marks: of all bundles that lie there, with when each was seen first (seconds since 1970).
+    marks: of all bundles that lie there, with when each was seen first (seconds since 1970). bulk: fingerprint of the
+    bundles that say everything, without the deltas above them.
     """
 
     written: str
     hours_ahead: float
     newest: str | None
     marks: dict[str, float]
+    bulk: str | None = None
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,29 @@ def test_an_older_zip_that_was_put_back_archives_nobody_tonight_and_tomorrow(
     assert open_causes(town) == []
 
 
+def test_a_delta_above_an_older_bulk_bundle_makes_that_no_newer(town: Town, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    by_csv(town, out)
+    export(town, out / "1.zip", days=0.9)
+    shutil.copy2(out / "1.zip", tmp_path / "kept.zip")
+    town.evening()
+    for _ in range(5):
+        town.people.add("student", "sch-1")
+    export(town, out / "2.zip", days=0.5)
+    town.evening()
+    students = town.active()
+    shutil.copy2(tmp_path / "kept.zip", out / "3.zip")
+    age(out / "3.zip", 0.2)
+    before = datetime.fromisoformat(town.people.stamp().replace("Z", "+00:00"))
+    town.people.rename(town.people.people_of("sch-1", "student")[0].sourced_id)
+    export(town, out / "4.zip", mode="delta", since=before)
+    (out / "1.zip").unlink()
+    (out / "2.zip").unlink()
+    night = town.evening()
+    assert (night["archived"], town.active()) == (0, students)
+    assert "source-older-than-before" in report(town).connection.problems  # type: ignore[union-attr]
+
+
 def set_back(town: Town, sourced_id: str, **fields: Any) -> None:
     """A record as it was in 2020."""
     person = town.people.person(sourced_id)._replace(modified="2020-01-01T00:00:00.000Z", **fields)

@@ -55,7 +55,8 @@ def proof_of(
     problems = [problem for one in judged for problem in (*one.contents.problems, *one.tally.problems)]
     if is_broken(read, bundles, last, whole=whole):
         problems.append(MISSED)
-    age = _age(read, bundles, last)
+    bulk = sorted(str(one.contents.revision) for one in judged[len(read) - 1 :]) if whole else []
+    age = _age(read, bundles, last, bulk)
     if read[0].ahead or any(one.ahead and one.news for one in read):
         problems.append(f"{AHEAD_OF_TIME}:{age.hours_ahead:.0f} hours" if age.hours_ahead else AHEAD_OF_TIME)
     if older:
@@ -92,7 +93,7 @@ def proof_of(
     )
 
 
-def _age(read: Sequence[Dated], bundles: Sequence[Dated], last: LastRead | None) -> SourceAge:
+def _age(read: Sequence[Dated], bundles: Sequence[Dated], last: LastRead | None, bulk: Sequence[str]) -> SourceAge:
     newest = read[0]
     known = [last.newest.timestamp()] if last is not None and last.newest is not None else []
     latest = max([*known, *([] if newest.ahead else [newest.written])], default=None)
@@ -101,6 +102,7 @@ def _age(read: Sequence[Dated], bundles: Sequence[Dated], last: LastRead | None)
         hours_ahead=round((newest.lying.stated - newest.first_seen) / 3600, 1) if newest.ahead else 0.0,
         newest=None if latest is None else _iso(latest),
         marks={one.lying.mark: one.first_seen for one in bundles[:MARKS_KEPT]},
+        bulk=_joined(bulk) if bulk else None,
     )
 
 
@@ -108,8 +110,10 @@ def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
-def _revision(judged: Sequence[Judged]) -> str | None:
-    revisions = [str(one.contents.revision) for one in judged]
-    if len(revisions) == 1:
-        return judged[0].contents.revision
-    return hashlib.sha256("\n".join(revisions).encode()).hexdigest()
+def _revision(judged: Sequence[Judged]) -> str:
+    return _joined([str(one.contents.revision) for one in judged])
+
+
+def _joined(revisions: Sequence[str]) -> str:
+    """One fingerprint of several."""
+    return revisions[0] if len(revisions) == 1 else hashlib.sha256("\n".join(revisions).encode()).hexdigest()

@@ -90,8 +90,7 @@ def check_items(
     wanted = Wanted(own if per_school else None, True, None, frozenset(roles), own, single_contacts=contacts)
     census = Census(school["sourcedId"], client.clock.now().date(), include_orgs_below=include_orgs_below)
     try:
-        yield from _people(client, wanted, census, contacts=contacts)
-        yield from _people(client, wanted, census, watcher)
+        yield from _people(client, wanted, census, watcher, contacts=contacts)
     except OneRosterError as problem:
         yield _failed("People", problem)
         if isinstance(problem, PagingBroken):

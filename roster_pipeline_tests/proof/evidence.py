@@ -73,7 +73,7 @@ class Compared:
     @property
     def wrong_link(self) -> bool:
         """A link that is not to be believed."""
-        if {"number", "username", "master"} & self.same or {"given", "email"} <= self.same:
+        if {"number", "username"} & self.same or {"given", "email"} <= self.same:
             return not self.whole and len(self.strong) > 1 and bool({"master", "kind", "grade"} & self.strong)
         if self.whole:
             return len(self.strong) > 1
@@ -83,7 +83,7 @@ class Compared:
 
     def wrong_link_of(self, person: Known) -> bool:
         """Where the person was away, one name in common and another e-mail or given name are enough to doubt."""
-        safe = self.whole or {"number", "username", "master"} & self.same or {"given", "email"} <= self.same
+        safe = self.whole or {"number", "username"} & self.same or {"given", "email"} <= self.same
         names_differ = {"given", "family"} <= self.other
         away = person.away and not safe and not names_differ and bool({"given", "email"} & self.other)
         return self.wrong_link or away

@@ -122,7 +122,7 @@ def test_a_link_is_doubted_where_nothing_agrees_and_more_than_names_speaks_again
             True,
         ),
         ({}, "m", {"identifier": "7", "userMasterIdentifier": "n"}, True),
-        ({}, "m", {"userMasterIdentifier": "m"}, False),
+        ({}, "m", {"userMasterIdentifier": "m"}, True),
         ({"role": "teacher"}, None, {"identifier": "7"}, True),
         # a namesake
         ({"grade": "12"}, None, {**NAMED, "grades": ["03"]}, True),

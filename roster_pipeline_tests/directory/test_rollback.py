@@ -195,7 +195,9 @@ def test_a_sync_from_before_links_could_be_confirmed_is_undone_as_any_other(
     moves = row("update", person, reason="relinked", changes={"home": "u2"}, links=["u2"], new_links=["u2"])
     sync_id = sync_rows(database, lincoln, moves).sync_id
     with database.begin() as conn:
+        conn.execute(text("alter table change_log disable trigger append_only"))
         conn.execute(text("update change_log set before = before - 'confirmed', after = after - 'confirmed'"))
+        conn.execute(text("alter table change_log enable trigger append_only"))
     assert _undo(database, sync_id).outcome == "applied"
     assert every(database, "select sourced_id, home, confirmed from link") == [("u1", True, False)]
 

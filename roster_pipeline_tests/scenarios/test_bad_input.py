@@ -45,7 +45,7 @@ BAD = [
     pytest.param(_wrong_school, ("sch-99", "School ID"), id="wrong School ID"),
     pytest.param(_wrong_url, ("OneRoster",), id="wrong URL"),
     pytest.param(_down, ("",), id="SIS down"),
-    pytest.param(_fault("html_with_200"), ("OneRoster",), id="not JSON"),
+    pytest.param(_fault("html_with_200"), ("JSON",), id="not JSON"),
     pytest.param(_fault("unauthorized_after=4"), ("",), id="401 in the middle"),
     pytest.param(_fault("endless_pages=fresh", "total_header=off", "link=off"), ("",), id="a page that never ends"),
     pytest.param(_fault("server_error=500"), ("",), id="a server that fails for good"),

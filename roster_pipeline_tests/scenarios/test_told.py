@@ -16,7 +16,7 @@ from roster_pipeline_tests.scenarios.post import Post, body_of, post_office
 
 ON = {"rostered": True, "auto_update": True, "archive": True}
 OFF = {"rostered": False}
-SAME = ("given_name", "family_name", "email", "identifier", "username", "grades", "roles")
+SAME = ("given_name", "family_name", "email", "identifier", "username", "state_id", "grades", "roles")
 
 
 @pytest.fixture

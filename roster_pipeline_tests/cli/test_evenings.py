@@ -176,7 +176,7 @@ def unusable(town: Town, key: str) -> None:
 
 NOBODY = [
     ("the school is empty in the SIS", vanished, (), "Nobody was found: the SIS shows no people of this school."),
-    ("no record can be used", unusable, (), "Nobody was found: 2"),
+    ("no record can be used", unusable, (), "records of the SIS could not be used"),
     ("no role is rostered", None, ("--no-students",), "No role of this school is rostered, so nobody was looked for."),
 ]
 

@@ -89,11 +89,12 @@ def test_the_keyboard_reaches_the_content_first_and_then_everything_in_order(
 ) -> None:
     page = open_page(OWNER)
     page.goto("/schools/lincoln")
-    assert _tabbed(page, 7) == [
+    assert _tabbed(page, 8) == [
         "Skip to the content",
         "Roster",
         "Schools",
         "Holds",
+        OWNER,
         "Sign out",
         "Schools",
         "Preview & run",

@@ -19,6 +19,7 @@ ROW = RowDetail(
     sourced_ids=["stu-1", "stu-2"],
     matched_by="link",
     reason="changed",
+    notes=None,
     fields=["email", "grade"],
     given_name="Ada",
     family_name="Lovelace",

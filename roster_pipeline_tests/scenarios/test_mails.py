@@ -50,8 +50,8 @@ def test_one_digest_a_day_tells_a_recipient_of_all_schools(town: Town, post: Pos
     send_due(town.database)
     mails = {tuple(recipients): message for message, recipients in post.messages}
     both, one = mails[("it@example.org",)], mails[("head@example.org",)]
-    assert both["Subject"] == "Roster digest: 2 schools, 1 to look at"
-    assert one["Subject"] == "Roster digest: 1 school, nothing to look at"
+    assert both["Subject"] == "Roster digest: 2 schools, 2 to look at", "a first night tells the records it joined"
+    assert one["Subject"] == "Roster digest: 1 school, 1 to look at"
     body = both.get_body(("plain",))
     assert body is not None
     assert "Roosevelt" in body.get_content()

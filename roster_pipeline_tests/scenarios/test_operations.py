@@ -84,7 +84,9 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     notes = {name for name, ok in found.items() if ok is None}
     assert notes == {"mail", "alerts", "heartbeat"}, "nothing of it is set"
     assert set(found.values()) == {True, None}
-    assert {"database", "schema", "key", "disk", "retention", "quality suite", "SIS sis"} == set(found) - notes
+    assert {"database", "schema", "key", "disk", "retention", "quality suite", "server log", "SIS sis"} == set(
+        found
+    ) - notes
     town.set_connection(secret="wrong")
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from roster_pipeline_tests.proof import lookalikes
 from roster_pipeline_tests.proof.district import DistrictUnderProof
-from roster_pipeline_tests.proof.world import GROUPS, LEAVING, UNLISTED, Record
+from roster_pipeline_tests.proof.world import GROUPS, LEAVING, UNLISTED, Group, Record
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
     "own_number", "reuse", "transform", "spoil_emails", "mend_emails", "mend_emails",
-    "slip_number", "slip_email", "lose_school",
+    "slip_number", "slip_email", "lose_school", "look_alike",
 )  # fmt: skip
 
 
 def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third: int) -> None:
     """One change in a SIS; what cannot happen today does not."""
     world = district.world
+    if kind == "look_alike":
+        lookalikes.appear(world, lookalikes.KINDS[third % len(lookalikes.KINDS)], pick, other)
+        return
     here, left = world.here(), world.left()
     school, group = world.schools[other % len(world.schools)], GROUPS[third % len(GROUPS)]
     if kind.startswith("join"):
@@ -39,6 +43,9 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
     if not here:
         return
     record, somebody = here[pick % len(here)], here[other % len(here)]
+    turns = _pupil(group) != _pupil(record.roles[0][0])
+    if kind in ("other_role", "second_record") and turns and record.human in world.alike:
+        return
     if kind == "leave":
         world.leave(record, LEAVING[other % len(LEAVING)])
     elif kind == "move":
@@ -68,6 +75,10 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         world.own_number(record)
     elif kind.startswith("slip"):
         world.slip(alone(here)[pick % len(here) :][: 2 + other % 4], kind.removeprefix("slip_"))
+
+
+def _pupil(group: Group) -> bool:
+    return group == "student"
 
 
 def happen_all(district: DistrictUnderProof, changes: list[tuple[str, int, int, int]]) -> None:

@@ -82,7 +82,9 @@ class World:
     """One SIS and the humans behind its records.
 
     owners: the humans that each sourcedId ever belonged to. confirmed: ids that somebody said are a person's; they are
-    believed from then on, so the SIS gives none of them away. names: those that each human ever had.
+    believed from then on, so the SIS gives none of them away. names, numbers: those that each human ever had. kinds:
+    pupil or staff, whatever each human ever was. alike: humans whom only their grade, or being pupil or staff, tells
+    from another one.
     """
 
     def __init__(self, sis: Sis, schools: tuple[str, ...]) -> None:
@@ -92,6 +94,9 @@ class World:
         self.owners: dict[str, set[int]] = {}
         self.confirmed: set[str] = set()
         self.names: dict[int, set[str]] = {}
+        self.numbers: dict[int, set[str | None]] = {}
+        self.kinds: dict[int, set[str]] = {}
+        self.alike: set[int] = set()
         self._humans = 0
         self._ids = 0
         sis.reset()
@@ -119,10 +124,16 @@ class World:
         """A human nobody knew, with one record. The n-th human of every world has the same values."""
         return self._add(self._newcomer(self._new_id(), school, group, numbered=numbered))
 
-    def give_away(self, left: Record, school: str, group: Group) -> Record:
-        """The SIS gives the sourcedId of a record that left to a human nobody knew."""
+    def look_alike(self, school: str, group: Group, *, numbered: bool, **same: object) -> Record:
+        """A human nobody knew, with some values of another one."""
+        newcomer = self._newcomer(self._new_id(), school, group, numbered=numbered)
+        return self._add(replace(newcomer, **same))  # type: ignore[arg-type]
+
+    def give_away(self, left: Record, school: str, group: Group, **same: object) -> Record:
+        """The SIS gives the sourcedId of a record that left to a human nobody knew, but for some values."""
         self.district.restore(left.sourced_id)
         newcomer = self._newcomer(left.sourced_id, school, group, numbered=left.number is not None)
+        newcomer = replace(newcomer, **same)  # type: ignore[arg-type]
         self._change(newcomer)
         return newcomer
 
@@ -148,6 +159,11 @@ class World:
         """A record leaves."""
         self.district.remove(record.sourced_id, how=how)
         self.records[record.sourced_id] = replace(record, gone=how)
+
+    def swap_ids(self, one: Record, other: Record) -> None:
+        """The SIS confuses two sourcedIds: what each record says is the other one's."""
+        self._change(replace(one, sourced_id=other.sourced_id))
+        self._change(replace(other, sourced_id=one.sourced_id))
 
     def come_back(self, record: Record) -> None:
         """A record that left is back as it was."""
@@ -233,6 +249,9 @@ class World:
         self.records[record.sourced_id] = record
         self.owners.setdefault(record.sourced_id, set()).add(record.human)
         self.names.setdefault(record.human, set()).update((record.given, record.family))
+        self.numbers.setdefault(record.human, set()).add(record.number)
+        kinds = {"student" if group == "student" else "staff" for group, _ in record.roles}
+        self.kinds.setdefault(record.human, set()).update(kinds)
 
 
 def _fields(record: Record) -> dict[str, object]:

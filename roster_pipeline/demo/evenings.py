@@ -107,6 +107,6 @@ def _say_where(console: Console, mails: int, base_url: str, seconds: float) -> N
         "What is held, and why:     [bold]roster hold show lincoln-high[/bold]\n"
         "The people as they stand:  [bold]roster people lincoln-high[/bold]\n"
         f"The Dagster UI on all this: [bold]{f'roster dev{same}' if same else 'make dev'}[/bold], "
-        "then http://127.0.0.1:3000\n"
+        "then open the link it prints\n"
         f"(roster is .venv/bin/roster.) Done in {seconds:.0f} s."
     )

@@ -32,7 +32,7 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
         raise dg.Failure(problem, allow_retries=False)
     database = directory.database()
     with failing_clearly(context, database, "apply"):
-        who = started_by(context.run, database, context.partition_key)
+        who = started_by(context.run, context.instance, database, context.partition_key)
         applied = apply_latest(database, context.partition_key, run_id=context.run.run_id, who=who)
     return dg.MaterializeResult(
         metadata={

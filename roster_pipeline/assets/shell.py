@@ -22,8 +22,8 @@ NOTHING_FOUND = "nothing_found"
 """Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
 IN_DAGSTER = "Dagster UI"
 """Who, for a run that somebody started or re-executed in the UI or by the `dagster` command."""
-RETRY_TAG = "dagster/retry_number"
-"""Dagster's own: the daemon started this run again, in place of whoever started the first."""
+RETRIED_AS_TAG = "dagster/auto_retry_run_id"
+"""Dagster's own, on a run that was lost: the run that the daemon started in its place."""
 
 
 @contextmanager
@@ -49,23 +49,43 @@ def failing_clearly(context: dg.AssetExecutionContext, database: Database, step:
 
 
 def night(context: dg.AssetExecutionContext) -> str:
-    """Runs of one night share one fetch per connection; a run by hand fetches for itself."""
-    return context.run.tags.get(NIGHT_TAG, context.run.run_id)
+    """Runs of one night share one fetch per connection; a run that somebody starts or re-executes fetches for itself.
+
+    A re-executed run carries the tags of the old one, so its tags are not believed: an old night's data are not read
+    again.
+    """
+    run = context.run
+    if started_run(run, context.instance).parent_run_id is not None:
+        return run.run_id
+    return run.tags.get(NIGHT_TAG, run.run_id)
 
 
-def started_by(run: dg.DagsterRun, database: Database, school_key: str) -> str:
+def started_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun:
+    """The run that a person or the schedule started, where the daemon retried it; else the run itself.
+
+    A retry is known by a tag on the run that was lost, which nobody copies: those of the retry itself would be copied
+    to every later re-execution.
+    """
+    while run.parent_run_id is not None:
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None or parent.tags.get(RETRIED_AS_TAG) != run.run_id:
+            break
+        run = parent
+    return run
+
+
+def started_by(run: dg.DagsterRun, instance: dg.DagsterInstance, database: Database, school_key: str) -> str:
     """Who started a run, for the ledger: a person of the audit, the schedule, or `IN_DAGSTER`.
 
-    A run that is executed again in the UI carries the tags of the old one, so its tags are believed only where the
-    daemon retried it.
+    A run that somebody re-executed in the UI carries the tags of the old one, so they are not believed.
     """
     from roster_pipeline.directory import audit
 
-    again = run.parent_run_id is not None and RETRY_TAG not in run.tags
-    first = run.run_id if again or run.root_run_id is None else run.root_run_id
+    first = started_run(run, instance)
     with database.begin() as conn:
-        asked = audit.who_asked_for_run(conn, school_key, first)
-    return asked or (IN_DAGSTER if again else run.tags.get(WHO_TAG, IN_DAGSTER))
+        asked = audit.who_asked_for_run(conn, school_key, first.run_id)
+    again = first.parent_run_id is not None
+    return asked or (IN_DAGSTER if again else first.tags.get(WHO_TAG, IN_DAGSTER))
 
 
 def columns(table: Table, origins: dg.TableColumnLineage | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, cast, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.copying import array_literal, copy_lines, escaped, json_bytes
@@ -25,6 +25,9 @@ from roster_pipeline.directory.tenants import ConnectionRow
 KEPT_PULLS = 2
 """Per connection: tonight's, and the one before for whoever looks into a difference. Snapshots hold the rest.
 The newest complete one stays besides: deltas stand on it."""
+
+SAME_NIGHT = "interval '1 day'"
+"""A pull that is older belongs to no night that goes on; a run with its tag was copied by hand."""
 
 REJECT_COLUMNS = ("sourcedId", "collection", "field", "rule", "severity")
 
@@ -57,17 +60,32 @@ def pull_lock(database: Database, connection_id: int, batch: str) -> Iterator[No
 def claim(conn: Connection, connection: ConnectionRow, batch: str, scope: str = "") -> tuple[int, bool]:
     """The batch's pull and whether it must be fetched now. Call it under `pull_lock`.
 
-    One that was begun and never finished is removed: its run died.
+    One that was begun and never finished is removed: its run died. One that is older than a day, or that a newer pull
+    has overtaken, is not read again, or older data would be written over newer; it stays as a base, under another
+    batch.
     """
     same = (pull.c.connection_id == connection.id, pull.c.batch == batch, pull.c.scope == scope)
     finished = conn.scalar(select(pull.c.id).where(*same, pull.c.finished_at.is_not(None)))
-    if finished is not None:
+    if finished is not None and not overtaken(conn, connection.id, finished, scope):
         return int(finished), False
-    conn.execute(delete(pull).where(*same))
+    conn.execute(delete(pull).where(*same, pull.c.finished_at.is_(None)))
+    conn.execute(update(pull).where(*same).values(batch=pull.c.batch + " until " + cast(pull.c.id, Text)))
     begun = insert(pull).values(
         district_id=connection.district_id, connection_id=connection.id, batch=batch, scope=scope
     )
     return int(conn.execute(begun.returning(pull.c.id)).scalar_one()), True
+
+
+def overtaken(conn: Connection, connection_id: int, pull_id: int, scope: str) -> bool:
+    """Whether a pull is older than a day, or one that began later has finished (whole, or of the same scope)."""
+    newer = select(pull.c.id).where(
+        pull.c.connection_id == connection_id,
+        pull.c.id > pull_id,
+        pull.c.finished_at.is_not(None),
+        pull.c.scope.in_(("", scope)),
+    )
+    old = select(pull.c.id).where(pull.c.id == pull_id, pull.c.finished_at < func.now() - text(SAME_NIGHT))
+    return bool(conn.scalar(select(newer.exists() | old.exists())))
 
 
 def store(database: Database, pull_id: int, batches: Iterable[Batch]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from roster_pipeline.assets.shell import IN_DAGSTER, RETRY_TAG, WHO_TAG, started_by
+from roster_pipeline.assets.shell import IN_DAGSTER, RETRIED_AS_TAG, WHO_TAG, started_by
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline_tests.scenarios.conftest import Town
 
@@ -42,27 +42,35 @@ def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
     assert town.count("sync") == 1
 
 
-RETRIED = {WHO_TAG: "schedule", RETRY_TAG: "1"}
+OF_THE_SCHEDULE = {WHO_TAG: "schedule"}
+LOST = OF_THE_SCHEDULE | {RETRIED_AS_TAG: "retry"}
+COPIED = OF_THE_SCHEDULE | {"dagster/retry_number": "1"}
+"""What a re-execution by hand copies from a run that the daemon had retried."""
 
 
 @pytest.mark.parametrize(
-    ("run", "who"),
+    ("runs", "who"),
     [
-        (dg.DagsterRun("rostering", tags={WHO_TAG: "schedule"}), "schedule"),
-        (dg.DagsterRun("rostering"), IN_DAGSTER),
-        (dg.DagsterRun("rostering", run_id="asked"), "Ada"),
-        (dg.DagsterRun("rostering", root_run_id="asked", parent_run_id="asked", tags={RETRY_TAG: "1"}), "Ada"),
-        (dg.DagsterRun("rostering", root_run_id="old", parent_run_id="old", tags=RETRIED), "schedule"),
-        (dg.DagsterRun("rostering", root_run_id="old", parent_run_id="old", tags={WHO_TAG: "schedule"}), IN_DAGSTER),
-        (dg.DagsterRun("rostering", root_run_id="asked", parent_run_id="asked"), IN_DAGSTER),
+        ([("run", None, OF_THE_SCHEDULE)], "schedule"),
+        ([("run", None, {})], IN_DAGSTER),
+        ([("asked", None, {})], "Ada"),
+        ([("asked", None, {RETRIED_AS_TAG: "retry"}), ("retry", "asked", {})], "Ada"),
+        ([("lost", None, LOST), ("retry", "lost", COPIED)], "schedule"),
+        ([("lost", None, LOST), ("retry", "lost", COPIED), ("again", "retry", COPIED)], IN_DAGSTER),
+        ([("old", None, OF_THE_SCHEDULE), ("again", "old", OF_THE_SCHEDULE)], IN_DAGSTER),
+        ([("asked", None, {}), ("again", "asked", {})], IN_DAGSTER),
+        ([("asked", None, {}), ("again", "asked", {RETRIED_AS_TAG: "retry"}), ("retry", "again", {})], IN_DAGSTER),
     ],
 )
 def test_the_ledger_names_who_started_a_run_and_not_who_started_the_one_it_repeats(
-    town: Town, run: dg.DagsterRun, who: str
+    town: Town, runs: list[tuple[str, str | None, dict[str, str]]], who: str
 ) -> None:
     town.add_school("lincoln")
     with town.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
         audit.record_run(conn, "asked", "sync", school.id, school.district_id, who="Ada")
-    assert started_by(run, town.database, "lincoln") == who
-    assert started_by(run, town.database, "elsewhere") != "Ada"
+    for run_id, parent, tags in runs:
+        run = dg.DagsterRun("rostering", run_id, tags=tags, parent_run_id=parent, root_run_id=parent and runs[0][0])
+        town.instance.run_storage.add_run(run)
+    assert started_by(run, town.instance, town.database, "lincoln") == who
+    assert started_by(run, town.instance, town.database, "elsewhere") != "Ada"

@@ -159,3 +159,22 @@ def test_a_dry_run_plans_and_leaves_the_directory_alone(town: Town) -> None:
     planned = plan_latest(town.database, key, run_id="dry", dry_run=True)
     assert planned.by_action["create"] > 40
     assert town.count("person") == 0
+
+
+def test_a_pull_of_the_night_is_not_read_again_once_a_newer_one_is_there(town: Town) -> None:
+    keys = [town.add_school("lincoln"), town.add_school("oak", "sch-2")]
+    town.evening(keys[0], night="2026-09-01")
+    student = town.people.people_of("sch-2", "student")[0].sourced_id
+    town.people.rename(student, given_name="Before")
+    town.evening(keys[1])
+    town.people.rename(student, given_name="Newest")
+    town.evening(keys[1], night="2026-09-01")
+    assert town.count("person", "given_name = 'Newest'") == 1
+    assert town.count("pull") == 2, "the pull that was overtaken is kept no longer than any other"
+    asked = len(town.sis.log.entries)
+    town.evening(keys[0], night="2026-09-01")
+    assert len(town.sis.log.entries) == asked, "the night's second pull is shared like the first"
+    with town.database.begin() as conn:
+        conn.execute(text("update pull set finished_at = finished_at - interval '2 days'"))
+    town.evening(keys[0], night="2026-09-01")
+    assert len(town.sis.log.entries) > asked, "a tag that somebody copied later is no night"

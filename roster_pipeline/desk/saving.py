@@ -17,6 +17,8 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.trials import Trial
 from roster_pipeline.settings import ConnectionSettings, SchoolSettings
 
+NOT_KEPT = "What was typed for the test is not kept any more, so type the Client Secret again."
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -76,11 +78,14 @@ def secret_of(
 ) -> str | None:
     """The new secret: as typed now, or as typed for the trial that the form names. None keeps the stored one.
 
-    A trial's secret counts for the person who typed it, and for the server it was tried with. Raises WrongField.
+    A trial's secret counts for the person who typed it, and for the server it was tried with. Raises WrongField, also
+    where the trial that had it is deleted.
     """
     if not wanted.secret and wanted.trial_id:
         trial = trials.get(conn, school.id, wanted.trial_id)
-        if trial and trial.typed and trial.secret and trial.who == who:
+        if trial is None:
+            raise WrongField(SECRET, NOT_KEPT)
+        if trial.typed and trial.secret and trial.who == who:
             if secret_must_be_typed(trial.settings, settings):
                 raise WrongField(SECRET, TYPE_AGAIN)
             return unseal(trial.secret)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.desk.connection_changes import servers_of
+from roster_pipeline.desk.connection_changes import secret_must_be_typed, servers_of
 from roster_pipeline.desk.reaching import allowed, same_org
 from roster_pipeline.desk.saving import Wanted, secret_of
 from roster_pipeline.directory import audit, tenants, trials
@@ -103,8 +103,7 @@ def begin(
         form=form,
         settings=settings,
         school_settings=wanted.settings,
-        secret_sealed=seal(typed) if typed else stored.secret,
-        typed=typed is not None,
+        typed_secret=seal(typed) if typed else None,
         learned=_learned_before(conn, school, settings, typed),
     )
 
@@ -151,7 +150,12 @@ def carry_out(database: Database, school_key: str, trial_id: str) -> None:
 
 
 def _try(database: Database, school: SchoolRow, trial: Trial) -> None:
-    tried = replace(school.connection, settings=trial.settings, secret=trial.secret, learned=trial.learned)
+    stored = school.connection
+    changed = trial.connection_revision != stored.revision or secret_must_be_typed(stored.settings, trial.settings)
+    if changed and not trial.typed:
+        raise DirectoryError("The connection was changed while this test began.", "Test again.")
+    secret = trial.secret if trial.typed else stored.secret
+    tried = replace(stored, settings=trial.settings, secret=secret, learned=trial.learned)
 
     def keep(learned: Mapping[str, Any]) -> None:
         with database.begin() as conn:

@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory import trials
+
 OLD = {
     "mails": "delete from outbox where sent_at < now() - cast(:age as interval)",
     "row details": (
@@ -21,7 +23,6 @@ OLD = {
         "and exists (select from sync y where y.school_id = f.school_id and y.kind = 'sync' and y.at > f.at)"
     ),
     "alerts": "delete from alert where cleared_at < now() - cast(:age as interval) and cause <> 'paused'",
-    "tests of forms": "delete from trial where started_at < now() - interval '1 day'",
     "runs by hand": "delete from asked_run where ended_at < now() - cast(:age as interval)",
     "broken pulls": "delete from pull where finished_at is null and started_at < now() - interval '2 days'",
 }
@@ -31,4 +32,5 @@ Failures of a school that never worked since are kept: they count towards its pa
 
 def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
     """Drop what is older; what was dropped, by name."""
-    return {name: conn.execute(text(query), {"age": age}).rowcount for name, query in OLD.items()}
+    dropped = {name: conn.execute(text(query), {"age": age}).rowcount for name, query in OLD.items()}
+    return dropped | {"tests of forms": trials.prune(conn)}

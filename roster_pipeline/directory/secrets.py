@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.tables import connection, trial
@@ -66,16 +66,25 @@ def unseal(sealed: str, key_file: Path | None = None) -> str:
 
 
 def rotate(conn: Connection, old: str, new: str) -> int:
-    """Seal every stored secret anew. Returns how many. Raises WrongKey and changes nothing if one cannot be opened."""
+    """Seal every stored secret anew. Returns how many. Raises WrongKey and changes nothing if one cannot be opened.
+
+    A secret that was typed for a test is deleted with its test if the old key does not open it.
+    """
     before, after = _fernet(old), _fernet(new)
     number = 0
     for table in (connection, trial):
         rows = conn.execute(select(table.c.id, table.c.secret).with_for_update()).all()
         sealed = [(id_, secret) for id_, secret in rows if secret and not secret.startswith(REFERENCE)]
         for id_, secret in sealed:
-            fresh = after.encrypt(_opened(secret, before).encode()).decode()
+            try:
+                fresh = after.encrypt(_opened(secret, before).encode()).decode()
+            except WrongKey:
+                if table is connection:
+                    raise
+                conn.execute(delete(trial).where(trial.c.id == id_))
+                continue
             conn.execute(update(table).where(table.c.id == id_).values(secret=fresh))
-        number += len(sealed)
+            number += 1
     return number
 
 

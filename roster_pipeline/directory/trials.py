@@ -1,6 +1,7 @@
 """Trials: Test Your Information as somebody asked for it from a form, with values that may not be saved yet.
 
-A trial is a row, so any process can show how far it is. Its secret is sealed, and wiped when the trial grows old.
+A trial is a row, so any process can show how far it is. It keeps a secret only where one was typed for it, sealed, and
+is deleted with it when it is saved or grows old. One that tries the stored secret reads it where that is stored.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ LOST_MINUTES = 30
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial. form: what was typed, without the secret. learned: of the server. ended_at: None while it goes on."""
+    """One trial. form: what was typed, without the secret. learned: of the server. ended_at: None while it goes on.
+
+    secret: as typed for this trial, sealed; None where the stored one is tried.
+    """
 
     id: str
     school_id: int
@@ -58,12 +62,14 @@ def start(
     form: Mapping[str, Any],
     settings: ConnectionSettings,
     school_settings: SchoolSettings,
-    secret_sealed: str | None,
-    typed: bool,
+    typed_secret: str | None = None,
     learned: Mapping[str, Any] | None = None,
 ) -> str:
-    """Note a trial that begins now; gives its id. Old ones, with their secrets, go. learned: by one like it."""
-    conn.execute(delete(trial).where(trial.c.started_at < func.now() - _minutes(KEPT_MINUTES)))
+    """Note a trial that begins now; gives its id. learned: by one like it.
+
+    typed_secret: a secret typed for this trial, sealed; None tries the stored one.
+    """
+    prune(conn)
     trial_id = str(uuid.uuid4())
     conn.execute(
         insert(trial).values(
@@ -73,13 +79,18 @@ def start(
             form=dict(form),
             settings=settings.model_dump(mode="json"),
             school_settings=school_settings.model_dump(mode="json"),
-            secret=secret_sealed,
-            typed=typed,
+            secret=typed_secret,
+            typed=typed_secret is not None,
             learned=dict(learned or {}),
             connection_revision=school.connection.revision,
         )
     )
     return trial_id
+
+
+def prune(conn: Connection) -> int:
+    """Delete the trials, of all schools, that no longer count, with their secrets. Returns how many."""
+    return conn.execute(delete(trial).where(trial.c.started_at < func.now() - _minutes(KEPT_MINUTES))).rowcount
 
 
 def add_item(conn: Connection, trial_id: str, item: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from roster_pipeline.directory import tenants, trials
 from roster_pipeline.directory.database import Database
@@ -78,12 +79,15 @@ def test_rotating_seals_the_secrets_of_tests_anew_as_well(school: Roster, databa
     old, new = os.environ["ROSTER_SECRET_KEY"], new_key()
     with database.begin() as conn:
         oak = tenants.get_school(conn, "oak")
-        own = {"settings": oak.connection.settings, "school_settings": oak.settings, "form": {}, "typed": True}
-        trials.start(conn, oak, who="Ada", secret_sealed=seal("typed"), **own)
+        own = {"settings": oak.connection.settings, "school_settings": oak.settings, "form": {}}
+        trials.start(conn, oak, who="Ada", typed_secret=seal("typed"), **own)
+        lost = trials.start(conn, oak, who="Ada", typed_secret=Fernet(new_key()).encrypt(b"x").decode(), **own)
     os.environ["ROSTER_SECRET_KEY"] = f"{new},{old}"
     assert school("secrets", "rotate").code == 0
     os.environ["ROSTER_SECRET_KEY"] = new
     assert unseal(str(one(database, "select secret from trial"))) == "typed"
+    with database.begin() as conn:
+        assert trials.get(conn, oak.id, lost) is None, "what the old key does not open goes with its test"
 
 
 def test_a_key_of_the_environment_is_rotated_to_the_first_one(school: Roster, database: Database) -> None:

@@ -13,13 +13,17 @@ from sqlalchemy import text
 
 from roster_pipeline.console.live import Event, written
 from roster_pipeline.desk.last_test import LastTest, last_test
+from roster_pipeline.desk.trying import carry_out
 from roster_pipeline.directory import tenants, trials
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.errors import RowRefused
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.evening.pruning import Retention, prune
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.console.sis import SECRET, Served, events_of, school_in, served_sis
+from roster_pipeline_tests.directory.building import every, one
 
 SignedIn = Callable[[str], Browser]
 PAGE, TEST = "/schools/lincoln/settings", "/schools/lincoln/test"
@@ -229,8 +233,6 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
             form={},
             settings=lincoln.connection.settings,
             school_settings=lincoln.settings,
-            secret_sealed=None,
-            typed=False,
         )
     assert "A test of this school is going on" in browser.send_form(TEST, fields, headers=HTMX).text
     assert browser.send_form(TEST, fields).status_code == 409
@@ -290,6 +292,52 @@ def test_no_secret_stands_in_any_answer_log_stream_or_plain_column(
         for table in ("trial", "audit", "connection", "school", "failure"):
             said += [json.dumps(row, default=str) for row in conn.scalars(text(f"select to_jsonb(t) from {table} t"))]
     assert "p0ison" not in "\n".join(said)
+
+
+def test_a_test_keeps_a_secret_only_where_one_was_typed_for_it(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    tried(browser, opened(browser))
+    tried(browser, opened(browser) | {"secret": "wr0ng"})
+    kept = every(database, "select typed, secret from trial order by started_at")
+    assert [(typed, secret is None) for typed, secret in kept] == [(False, True), (True, False)]
+    assert unseal(str(kept[1][1])) == "wr0ng"
+    with pytest.raises(RowRefused), database.begin() as conn:
+        conn.execute(text("update trial set secret = 'a copy' where not typed"))
+
+
+def test_old_tests_are_deleted_every_night_and_a_form_that_needs_one_says_so(
+    signed_in: SignedIn, database: Database
+) -> None:
+    browser = signed_in(OWNER)
+    sent = browser.send_form(TEST, opened(browser) | {"secret": "p0ison-typed"})
+    assert sent.status_code == 303
+    form = fields_of(browser.get(sent.headers["location"]).text)
+    assert form["trial"]
+    prune(database, Retention())
+    assert one(database, "select count(*) from trial") == 1, "within the hour the form may still be saved"
+    with database.begin() as conn:
+        conn.execute(text("update trial set started_at = now() - interval '61 minutes'"))
+    assert prune(database, Retention())["tests of forms"] == 1
+    before = one(database, "select secret from connection where key = 'sis'")
+    saved = browser.send_form(PAGE, form)
+    assert saved.status_code == 400
+    assert "type the Client Secret again" in saved.text
+    assert one(database, "select secret from connection where key = 'sis'") == before
+
+
+def test_a_stored_secret_is_not_tried_with_settings_that_it_was_not_stored_with(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as conn:
+        own = {"settings": lincoln.connection.settings, "school_settings": lincoln.settings, "form": {}}
+        trial_id = trials.start(conn, lincoln, who=OWNER, **own)
+        tenants.set_connection(conn, "sis", settings=lincoln.connection.settings.model_copy(update={"page_size": 7}))
+    carry_out(database, "lincoln", trial_id)
+    with database.begin() as conn:
+        trial = trials.get(conn, lincoln.id, trial_id)
+    assert trial is not None
+    assert trial.problem == "The connection was changed while this test began.\nTest again."
+    assert trial.items == []
 
 
 def test_an_event_is_written_as_the_standard_asks() -> None:

@@ -47,8 +47,6 @@ def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
             form={},
             settings=school.connection.settings,
             school_settings=school.settings,
-            secret_sealed=None,
-            typed=False,
         )
         trials.end(opened, trial)
         asked_runs.end(opened, "run-1")

@@ -25,7 +25,7 @@ trial = Table(
     mapping("form", comment="the form as it was filled in; never the Client Secret"),
     Column("settings", JSONB, nullable=False, comment="the connection's settings that are tried"),
     Column("school_settings", JSONB, nullable=False, comment="the school's settings that are tried"),
-    words("secret", comment="the Client Secret that is tried: a Fernet token, or env:NAME; never plain", optional=True),
+    words("secret", comment="typed for this test: a Fernet token, never a copy of the stored one", optional=True),
     flag("typed", comment="the secret was typed into the form, and is not the stored one"),
     number("connection_revision"),
     Column("items", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
@@ -34,6 +34,7 @@ trial = Table(
     now("started_at"),
     moment("ended_at"),
     PrimaryKeyConstraint("id"),
+    CheckConstraint("typed or secret is null", name="secret"),
     Index("ix_trial_school_id_started_at", "school_id", "started_at"),
 )
 

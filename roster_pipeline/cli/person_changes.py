@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +22,6 @@ Record = Annotated[str, typer.Argument(metavar="SOURCED_ID", help="sourcedId of 
 School = Annotated[str, typer.Option("--school", help="The school of the membership.")]
 Field = Annotated[str, typer.Argument(help="The name of a field; see: roster person show PERSON")]
 __all__ = ["person"]
-WORDS = {"yes": True, "true": True, "no": False, "false": False}
 
 
 @contextmanager
@@ -35,31 +34,31 @@ def _by_hand(who: str | None, reason: str) -> Iterator[tuple[Connection, dict[st
 @person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
 def link(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say that a record of the SIS is this person, also after it was said that it is not."""
-    from roster_pipeline.directory import people, tenants
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.link(opened, tenants.get_connection(opened, connection), number, record, **said)
-    note(f"Person {number} is linked to the record.")
+        done = person_changes.link(opened, connection, number, record, **said)
+    note(done)
 
 
 @person.command("unlink", epilog=examples("roster person unlink 42 u-1003 --connection sis --reason 'a namesake'"))
 def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say that a record of the SIS is not this person; no sync links the two again."""
-    from roster_pipeline.directory import people, tenants
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.unlink(opened, tenants.get_connection(opened, connection), number, record, **said)
-    note(f"No sync links person {number} to the record again, until: roster person link {number} {record}")
+        done = person_changes.unlink(opened, connection, number, record, **said)
+    note(done)
 
 
 @person.command("home", epilog=examples("roster person home 42 u-1003 --connection sis --reason 'their new school'"))
 def home(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say which of a person's records their fields follow, whatever ranks first."""
-    from roster_pipeline.directory import people, tenants
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.choose_home(opened, tenants.get_connection(opened, connection), number, record, **said)
-    note(f"The fields of person {number} follow this record, from the next sync of {connection} on.")
+        done = person_changes.choose_home(opened, connection, number, record, **said)
+    note(done)
 
 
 @person.command("unlink-leavers", epilog=examples("roster person unlink-leavers oak --reason 'new ids every year'"))
@@ -83,41 +82,41 @@ def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
 @person.command("exclude", epilog=examples("roster person exclude 42 --reason 'kept by hand'"))
 def exclude(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
     """Keep every sync away from this person."""
-    from roster_pipeline.directory import people
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.exclude(opened, district_of(opened, district).id, number, **said)
-    note(f"No sync touches person {number}, until: roster person include {number}")
+        done = person_changes.exclude(opened, district_of(opened, district).id, number, **said)
+    note(done)
 
 
 @person.command("include", epilog=examples("roster person include 42 --reason 'back to normal'"))
 def include(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
     """Let syncs change this person again."""
-    from roster_pipeline.directory import people
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.include(opened, district_of(opened, district).id, number, **said)
-    note(f"Syncs change person {number} again.")
+        done = person_changes.include(opened, district_of(opened, district).id, number, **said)
+    note(done)
 
 
 @person.command("lock", epilog=examples("roster person lock 42 email --reason 'the SIS has an old one'"))
 def lock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
     """Keep one field as it is, whatever the SIS says."""
-    from roster_pipeline.directory import people
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.lock(opened, district_of(opened, district).id, number, field, **said)
-    note(f"{field} of person {number} is locked.")
+        done = person_changes.lock(opened, district_of(opened, district).id, number, field, **said)
+    note(done)
 
 
 @person.command("unlock", epilog=examples("roster person unlock 42 email --reason 'corrected in the SIS'"))
 def unlock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
     """Let one field follow the SIS again."""
-    from roster_pipeline.directory import people
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.unlock(opened, district_of(opened, district).id, number, field, **said)
-    note(f"{field} of person {number} follows the SIS again.")
+        done = person_changes.unlock(opened, district_of(opened, district).id, number, field, **said)
+    note(done)
 
 
 @person.command("edit", epilog=examples("roster person edit 42 --set email=ada@example.org --reason 'new address'"))
@@ -132,57 +131,75 @@ def edit(
     who: Who = None,
 ) -> None:
     """Set fields by hand; they are locked too, or the next sync would set them back."""
-    from roster_pipeline.directory import people
+    from roster_pipeline.desk import person_changes
 
-    values = dict(_field(text) for text in fields)
+    typed = _typed(fields)
     with _by_hand(who, reason) as (opened, said):
         owner = district_of(opened, district).id
-        people.edit(opened, owner, number, values, lock_fields=locked, **said)
-    note(f"Person {number}: {', '.join(values)} set{' and locked' if locked else ''}.")
+        done = person_changes.edit(opened, owner, number, typed, locked=locked, **said)
+    note(done)
 
 
 @person.command("archive", epilog=examples("roster person archive 42 --school oak --reason 'left today'"))
 def archive(number: Number, school: School, reason: Reason, who: Who = None) -> None:
     """Archive a membership by hand; syncs leave it archived."""
-    from roster_pipeline.directory import people, tenants
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.archive(opened, tenants.get_school(opened, school), number, **said)
-    note(f"Person {number} is archived in {school}.")
+        done = person_changes.archive(opened, school, number, **said)
+    note(done)
 
 
 @person.command("restore", epilog=examples("roster person restore 42 --school oak --reason 'archived by mistake'"))
 def restore(number: Number, school: School, reason: Reason, who: Who = None) -> None:
     """Bring an archived membership back by hand."""
-    from roster_pipeline.directory import people, tenants
+    from roster_pipeline.desk import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        people.restore(opened, tenants.get_school(opened, school), number, **said)
-    note(f"Person {number} is active in {school}.")
+        done = person_changes.restore(opened, school, number, **said)
+    note(done)
 
 
 @person.command("erase", epilog=examples("roster person erase 42 --reason 'asked to be forgotten'"))
 def erase(number: Number, reason: Reason, district: District = None, who: Who = None, yes: Yes = False) -> None:
     """Delete everything held of a person, for good. Erase them in the SIS first, or the next sync brings them back."""
+    from roster_pipeline.desk import person_changes
     from roster_pipeline.directory import members
-    from roster_pipeline.directory.erase import erase as erase_person
 
     with _by_hand(who, reason) as (opened, said):
         owner = district_of(opened, district).id
         members.get_person(opened, owner, number)
         confirm(f"Erase person {number} for good?", yes=yes)
-        erase_person(opened, owner, number, **said)
-    note(f"Person {number} is erased.")
+        done = person_changes.erase(opened, owner, number, **said)
+    note(done)
 
 
-def _field(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
+@person.command(
+    "add",
+    epilog=examples(
+        "roster person add --school oak --role teacher --set given_name=Ada --set family_name=Byron --reason 'a guest'"
+    ),
+)
+def add(
+    school: Annotated[str, typer.Option("--school", help="The school they join.")],
+    role: Annotated[str, typer.Option("--role", help="student, teacher, staff or admin.", metavar="ROLE")],
+    fields: Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Repeat for more.")],
+    reason: Reason,
+    grade: Annotated[str, typer.Option("--grade", help="The grade of a student, for example 09.")] = "",
+    who: Who = None,
+) -> None:
+    """Enter somebody by hand whom the SIS does not have; no sync archives them before the SIS knows them."""
+    from roster_pipeline.desk import person_changes
+
+    typed = _typed(fields) | {"role": role, "grade": grade}
+    with _by_hand(who, reason) as (opened, said):
+        number = person_changes.add(opened, school, typed, **said)
+    note(f"Person {number} is entered in {school}.")
+
+
+def _typed(texts: list[str]) -> dict[str, str]:
+    """FIELD=VALUE pairs. Raises BadParameter for a text without an equals sign."""
+    pairs = [text.partition("=") for text in texts]
+    if any(not equals for _, equals, _ in pairs):
         raise typer.BadParameter("--set: write FIELD=VALUE")
-    if name == "enabled":
-        if value.casefold() not in WORDS:
-            raise typer.BadParameter("--set enabled: yes or no")
-        return name, WORDS[value.casefold()]
-    from roster_pipeline.desk.typed_in import as_stored
-
-    return name, as_stored(name, value)
+    return {name.strip(): value for name, _, value in pairs}

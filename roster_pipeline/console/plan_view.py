@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from roster_pipeline.console.access import nothing_here, school_of
+from roster_pipeline.console.access import nothing_here, school_of, viewer
 from roster_pipeline.console.choosing import ROWS, Chosen, Listed, chosen, number_of
 from roster_pipeline.console.wording import ACTIONS, role
 from roster_pipeline.desk.plan_rows import lines
@@ -27,12 +27,14 @@ ROLES = tuple(role.value for role in Role)
 
 @dataclass(frozen=True)
 class Rows:
-    """One page of a plan's rows with the choices of its filter: pairs of value and words."""
+    """One page of a plan's rows with the choices of its filter: pairs of value and words. manages: the reader manages
+    the district, and may follow a name to a person of another school."""
 
     listed: Listed
     actions: list[tuple[str, str]]
     roles: list[tuple[str, str]]
     csv: str
+    manages: bool
 
 
 def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
@@ -87,4 +89,5 @@ def rows_of(
         actions=actions,
         roles=[("", "All"), *((name, role(name)) for name in roles)],
         csv=f"/schools/{school.key}/plans/{plan.id}/rows.csv",
+        manages=viewer(request).may_manage(school.district_id),
     )

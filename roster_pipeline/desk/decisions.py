@@ -33,6 +33,13 @@ class NoReason(DirectoryError):
         super().__init__("A decision needs a reason.", "Say why; it is kept in the audit.")
 
 
+def given_reason(reason: str) -> str:
+    """The reason, if there is one. Raises NoReason for an empty one."""
+    if not reason.strip():
+        raise NoReason
+    return reason.strip()
+
+
 def plan_of_school(conn: Connection, key: str, plan_id: int) -> plans.PlanRow:
     """A plan, if it is one of this school. Raises UnknownPlan, UnknownKey, NotOfSchool."""
     found = plans.get(conn, plan_id)
@@ -57,7 +64,7 @@ def approve(
     Raises PlanChanged, NothingHeld, NotOverridable, NotOfSchool, NoReason, and EveningError where people moved.
     """
     now = datetime.now(UTC)
-    why = _given(reason)
+    why = given_reason(reason)
     try:
         with database.begin() as conn:
             plan_of_school(conn, key, plan_id)
@@ -69,7 +76,7 @@ def approve(
 
 def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> None:
     """Drop a plan: nothing of what is held is applied. Raises PlanChanged, NothingHeld, NotOfSchool, NoReason."""
-    why = _given(reason)
+    why = given_reason(reason)
     with database.begin() as conn:
         plan_of_school(conn, key, plan_id)
         approvals.discard(conn, plan_id, who, why, datetime.now(UTC), plan_hash=plan_hash)
@@ -79,7 +86,7 @@ def relink(
     database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None
 ) -> SyncResult:
     """Give the people of a held plan their new ids, and nothing else. Raises as `approve`."""
-    why = _given(reason)
+    why = given_reason(reason)
     with database.begin() as conn:
         plan_of_school(conn, key, plan_id)
     try:
@@ -92,13 +99,7 @@ def roll_back(
     database: Database, sync_id: int, *, who: str, reason: str, only: rollback.Only | None = None
 ) -> SyncResult:
     """Undo a sync, or only its archivals, and report it. Raises AlreadyUndone, NothingToUndo, UnknownSync, NoReason."""
-    return rollback.roll_back(database, sync_id, who=who, reason=_given(reason), only=only, also=_report)
-
-
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise NoReason
-    return reason.strip()
+    return rollback.roll_back(database, sync_id, who=who, reason=given_reason(reason), only=only, also=_report)
 
 
 def _moved(key: str) -> EveningError:

@@ -24,7 +24,8 @@ ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a plan. changes: field to (from, to). held: waits for a person. sync_id: the sync that applied it."""
+    """One row of a plan. changes: field to (from, to). held: waits for a person. sync_id: the sync that applied it.
+    linked_person_id: whose the record is since then."""
 
     row: int
     action: str
@@ -38,11 +39,22 @@ class Line:
     changes: Mapping[str, tuple[Any, Any]]
     held: bool = False
     sync_id: int | None = None
+    linked_person_id: int | None = None
+
+    def page_of(self, manages: bool) -> int | None:
+        """The person whose page the row leads to; None where there is none, or not for somebody of this school alone.
+
+        manages: the reader manages the district. Until a plan is applied, who joins from another school and whom
+        another connection knows are people of other schools.
+        """
+        foreign = self.reason == "other_connection" or (self.action == "create" and self.sync_id is None)
+        return None if foreign and not manages else self.person_id or self.linked_person_id
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
         changes = {field: {"from": old, "to": new} for field, (old, new) in self.changes.items()}
-        return {**self.__dict__, "sourced_ids": list(self.sourced_ids), "changes": changes}
+        plain = {name: value for name, value in self.__dict__.items() if name != "linked_person_id"}
+        return {**plain, "sourced_ids": list(self.sourced_ids), "changes": changes}
 
 
 def lines(
@@ -92,6 +104,7 @@ def line_of(row: Mapping[str, Any]) -> Line:
         changes=changes,
         held=row["held"],
         sync_id=row["sync_id"],
+        linked_person_id=row["linked_person_id"],
     )
 
 

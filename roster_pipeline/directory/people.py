@@ -221,12 +221,18 @@ def restore(conn: Connection, school: SchoolRow, person_id: int, *, who: str, re
 
 
 def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: str, reason: str) -> int:
-    """Enter a person by hand, with a role; no sync archives them before the SIS knows them. Returns the id."""
+    """Enter a person by hand, with a role; no sync archives them before the SIS knows them. Returns the id.
+
+    A number counts as one of the school's connection, so the SIS's record with this number and name is theirs.
+    """
     for name in fields:
         if name not in MEMBERSHIP_FIELDS:
             _check_field(name)
     lock_district(conn, school.district_id)
     own = {name: value for name, value in fields.items() if name in PERSON_FIELDS}
+    if own.get("number"):
+        kind = "student" if fields["role"] == "student" else "staff"
+        own |= {"number_kind": kind, "number_connection_id": school.connection.id}
     names = ", ".join(["district_id", *own])
     values = ", ".join([":district", *(f":{name}" for name in own)])
     person_id = int(

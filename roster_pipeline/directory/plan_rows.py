@@ -33,21 +33,29 @@ _SEARCHED = (
     "(select string_agg(c.value ->> 1, ' ') from jsonb_each(r.changes) c where c.key in "
     "('given_name', 'family_name', 'preferred_given_name', 'preferred_family_name', 'email', 'username', 'number'))))"
 )
+_LINKED = (
+    "(select l.person_id from plan o join snapshot s on s.id = o.snapshot_id join link l "
+    "on l.connection_id = s.connection_id and l.sourced_id = r.sourced_ids[1] where o.id = r.plan_id)"
+)
+"""Whose the row's first record is now: somebody whom the plan created has no number in it."""
 _COLUMNS = f"""
 select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.notes, r.changes,
-       {_HELD} as held, case when r.witness is distinct from 'here' then v.sync_id end as sync_id
+       {_HELD} as held, case when r.witness is distinct from 'here' then v.sync_id end as sync_id,
+       case when v.sync_id is not null then {_LINKED} end as linked_person_id
 """
 
 
 @dataclass(frozen=True)
 class RowFilter:
-    """Which rows: of these actions and of this role, all the words in what a person is searched by, only what waits."""
+    """Which rows: of these actions, this role, this person; all the words in what a person is searched by; only what
+    waits."""
 
     actions: tuple[str, ...] = ()
     role: str | None = None
     reason: str | None = None
     words: str = ""
     held: bool = False
+    person_id: int | None = None
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions and their values."""
@@ -55,7 +63,7 @@ class RowFilter:
         if self.actions:
             said.append("r.action = any(:actions)")
             given["actions"] = list(self.actions)
-        for name in ("role", "reason"):
+        for name in ("role", "reason", "person_id"):
             if getattr(self, name) is not None:
                 said.append(f"r.{name} = :{name}")
                 given[name] = getattr(self, name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, cast, delete, update
+from sqlalchemy import Connection, cast, delete, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.copying import Kind, copy_frame, read_frame
@@ -54,6 +54,16 @@ def write(
         conn.execute(delete(table).where(table.c.snapshot_id == snapshot_id))
         if frame is not None and len(frame):
             copy_frame(conn, table, frame, {"snapshot_id": snapshot_id})
+
+
+def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> bool:
+    """Whether the newest snapshot of one of these schools has this record as one of the school's own."""
+    query = (
+        "select exists (select from unnest(cast(:schools as bigint[])) s (id) cross join lateral "
+        "(select id from snapshot where school_id = s.id order by id desc limit 1) newest "
+        "join cleaned_roster c on c.snapshot_id = newest.id and c.sourced_id = :record and c.standing <> 'elsewhere')"
+    )
+    return bool(conn.scalar(text(query), {"schools": list(school_ids), "record": sourced_id}))
 
 
 def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:

@@ -39,7 +39,7 @@ def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[st
         add_school(opened, "a-school-with-a-very-long-key-that-nobody-would-want-to-read-aloud")
     plan_id = held_creates(database, lincoln)
     put_reports(database)
-    known = {name: int(one(database, f"select max(id) from {name}")) for name in ("sync", "snapshot")}
+    known = {name: int(one(database, f"select max(id) from {name}")) for name in ("sync", "snapshot", "person")}
     return known | {"plan": plan_id, "first": int(one(database, "select min(id) from sync"))}
 
 
@@ -49,8 +49,12 @@ PATHS = (
     "/holds",
     "/access",
     "/audit",
+    "/people",
+    "/people/{person}",
     "/schools/new",
     "/schools/lincoln",
+    "/schools/lincoln/people",
+    "/schools/lincoln/people/add",
     "/schools/lincoln/settings",
     "/schools/lincoln/holds",
     "/schools/lincoln/runs",

@@ -25,6 +25,7 @@ ROUTES = [
     for method in sorted((route.methods or set()) - {"HEAD"})
 ]
 OF_A_SCHOOL = [(method, path) for method, path in ROUTES if "{key}" in path]
+OF_A_PERSON = [(method, path) for method, path in ROUTES if "{person_id}" in path]
 OPEN = ("/sign-in", "/static", "/health")
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 

@@ -1,0 +1,404 @@
+"""People on pages: lists that are searched and filtered, one person with everything, and what may be done by whom."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory import accounts, people
+from roster_pipeline.directory.accounts import Place
+from roster_pipeline.directory.apply import apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.holding import SCRIPT, audited, held_archive, words_of
+from roster_pipeline_tests.console.test_walls import OF_A_PERSON, at
+from roster_pipeline_tests.directory.building import (
+    add_school,
+    every,
+    newcomer,
+    one,
+    person_of,
+    row,
+    sync_rows,
+    write_plan,
+)
+from roster_pipeline_tests.poison import leaked
+
+SignedIn = Callable[[str], Browser]
+NEIGHBOUR = "oak-owner@example.org"
+PEOPLE = "/schools/lincoln/people"
+WHY = {"reason": "the office said so"}
+
+
+@pytest.fixture
+def oak(database: Database, lincoln: SchoolRow, people_let_in: None) -> SchoolRow:
+    """Another school of the district, with an owner of its own."""
+    with database.begin() as conn:
+        school = add_school(conn, "oak")
+        accounts.grant(conn, NEIGHBOUR, Place(school_id=school.id), by="test")
+        return school
+
+
+@pytest.fixture
+def ada(database: Database, lincoln: SchoolRow) -> int:
+    """A pupil of lincoln alone, linked to the record u1."""
+    changes = {"email": "ada@example.org", "number": "4711", "username": "alove", "grade": "09"}
+    sync_rows(database, lincoln, newcomer("u1", "Ada", changes=changes))
+    return person_of(database, "u1")
+
+
+def names_in(browser: Browser, path: str, **fields: str) -> list[str]:
+    """The names of a list, in its order; with fields it is searched or filtered."""
+    answer = browser.send_form(path, fields) if fields else browser.get(path)
+    assert answer.status_code == 200
+    return re.findall(r'<a href="/people/\d+"><bdi>([^<]*)</bdi>', answer.text)
+
+
+def many(database: Database, school: SchoolRow) -> None:
+    """Four people of a school, each with something of their own."""
+    rows = [
+        newcomer("p1", "Ada", changes={"email": "ada@example.org", "number": "100", "username": "al", "grade": "09"}),
+        newcomer("p2", "Grace", changes={"family_name": "Hopper", "email": "grace@example.org", "grade": "10"}),
+        newcomer("p3", "Alan", changes={"family_name": "Turing", "role": "teacher"}, role="teacher"),
+        newcomer("p4", "Emmy", changes={"family_name": "Noether", "email": "emmy@example.org"}),
+    ]
+    sync_rows(database, school, *rows)
+
+
+def test_every_word_counts_in_any_order_and_stands_in_no_address(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    many(database, lincoln)
+    owner = signed_in(OWNER)
+    assert names_in(owner, PEOPLE) == ["Grace Hopper", "Ada Lovelace", "Emmy Noether", "Alan Turing"]
+    for words in ("lovelace ada", "ADA love", "ada@example", "100", "al ada", "ovela"):
+        assert names_in(owner, PEOPLE, q=words) == ["Ada Lovelace"]
+    assert names_in(owner, PEOPLE, q="ada hopper") == []
+    assert names_in(owner, f"{PEOPLE}?q=ada") == names_in(owner, PEOPLE), "an address searches nothing"
+
+
+def test_filters(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    many(database, lincoln)
+    with database.begin() as conn:
+        by = {"who": "test", "reason": "test"}
+        district = lincoln.district_id
+        people.exclude(conn, district, person_of(database, "p1"), **by)
+        people.lock(conn, district, person_of(database, "p2"), "email", **by)
+        people.archive(conn, lincoln, person_of(database, "p4"), **by)
+        people.add(conn, lincoln, {"given_name": "Rosalind", "family_name": "Franklin", "role": "staff"}, **by)
+    asked = person_of(database, "p3")
+    write_plan(database, lincoln, [row("conflict", asked, links=["p9"], reason="several_matches", role="teacher")])
+    owner = signed_in(OWNER)
+    for query, names in {
+        "role=teacher": ["Alan Turing"],
+        "grade=10": ["Grace Hopper"],
+        "status=archived": ["Emmy Noether"],
+        "status=all&role=student": ["Grace Hopper", "Ada Lovelace", "Emmy Noether"],
+        "source=hand": ["Rosalind Franklin"],
+        "mark=excluded": ["Ada Lovelace"],
+        "mark=locked": ["Grace Hopper"],
+        "mark=no_email": ["Rosalind Franklin", "Alan Turing"],
+        "mark=conflict": ["Alan Turing"],
+        "mark=nonsense&source=nonsense&role=nonsense": [
+            "Rosalind Franklin", "Grace Hopper", "Ada Lovelace", "Alan Turing",
+        ],
+    }.items():  # fmt: skip
+        assert names_in(owner, f"{PEOPLE}?{query}") == names, query
+    assert "2 active students" in words_of(owner.get(PEOPLE).text)
+
+
+def test_managers_see_the_people_of_their_districts_and_nobody_else_does(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, foreign: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("a1", "Ada"))
+    sync_rows(database, oak, newcomer("b1", "Beth"))
+    sync_rows(database, foreign, newcomer("c1", "Carl"))
+    assert names_in(signed_in(MANAGER), "/people") == ["Ada Lovelace", "Beth Lovelace"]
+    assert names_in(signed_in(MANAGER), "/people", q="beth") == ["Beth Lovelace"]
+    assert signed_in(MANAGER).get("/people?district=shelbyville").status_code == 404
+    assert names_in(signed_in(OPERATOR), "/people?district=shelbyville") == ["Carl Lovelace"]
+    assert signed_in(OWNER).get("/people").status_code == 404
+    assert signed_in(OWNER).send_form("/people", {"q": "ada"}).status_code == 404
+
+
+@pytest.mark.parametrize(("method", "path"), OF_A_PERSON)
+def test_a_person_exists_for_those_alone_who_may_see_one_of_their_schools(
+    signed_in: SignedIn, database: Database, oak: SchoolRow, ada: int, method: str, path: str
+) -> None:
+    where = at(path, "", {"person_id": str(ada)})
+    nobody = at(path, "", {"person_id": "999999"})
+    before = every(database, "select * from person") + every(database, "select * from audit order by id")
+    for email in (STRANGER, NEIGHBOUR):
+        browser = signed_in(email)
+        given = {**WHY, "school": "lincoln", "connection": "sis", "sourced_id": "u1", "number": str(ada)}
+        answers = [browser.get(each) if method == "GET" else browser.send_form(each, given) for each in (where, nobody)]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].text.replace(where, "") == answers[1].text.replace(nobody, "")
+    if method == "GET":
+        assert [signed_in(who).get(where).status_code for who in (OWNER, MANAGER, OPERATOR)] == [200, 200, 200]
+    assert every(database, "select * from person") + every(database, "select * from audit order by id") == before
+
+
+def test_what_the_command_line_does_to_a_person_is_done_by_buttons_with_a_reason(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    owner, page = signed_in(OWNER), f"/people/{ada}"
+
+    def do(action: str, what: str, **fields: str) -> None:
+        before = len(audited(database))
+        assert owner.send_form(f"{page}/{action}", fields).status_code == 400, "without a reason"
+        assert owner.send_form(f"{page}/{action}", fields | {"reason": "x" * 501}).status_code == 400
+        assert len(audited(database)) == before
+        answer = owner.send_form(f"{page}/{action}", fields | WHY)
+        assert (answer.status_code, answer.headers["location"]) == (303, page), answer.text
+        assert audited(database)[before:] == [(OWNER, what, WHY["reason"])]
+        assert what.capitalize() in words_of(owner.get(page).text)
+
+    def person(column: str) -> Any:
+        return one(database, f"select {column} from person where id = :id", id=ada)
+
+    do("exclude", "person excluded")
+    assert person("excluded")
+    do("include", "person included")
+    assert not person("excluded")
+    do("lock", "field locked", field="email")
+    assert person("locked_fields") == ["email"]
+    do("unlock", "field unlocked", field="email")
+    do("edit", "person edited", field="email", value="Ada@New.example.org", locked="on")
+    assert (person("email"), person("locked_fields")) == ("ada@new.example.org", ["email"])
+    do("edit", "person edited", field="phone", value="+1 312 555 0142")
+    assert (person("phone"), person("locked_fields")) == ("+13125550142", ["email"])
+    do("archive", "membership archived", school="lincoln")
+    again = owner.send_form(f"{page}/archive", {"school": "lincoln"} | WHY)
+    assert again.status_code == 303, "a second click does no harm"
+    do("restore", "membership active", school="lincoln")
+    do("link", "link confirmed", connection="sis", sourced_id="u1")
+    do("home", "home chosen", connection="sis", sourced_id="u1")
+    do("unlink", "record unlinked", connection="sis", sourced_id="u1")
+    assert "Not theirs, as somebody said" in words_of(owner.get(page).text)
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        ("edit", {"field": "email", "value": "no address"}),
+        ("edit", {"field": "shoe_size", "value": "43"}),
+        ("lock", {"field": "shoe_size"}),
+        ("unlink", {"connection": "sis", "sourced_id": "u999"}),
+        ("link", {"connection": "sis", "sourced_id": " "}),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_changed(
+    signed_in: SignedIn, database: Database, ada: int, action: str, fields: dict[str, str]
+) -> None:
+    before = every(database, "select * from person")
+    answer = signed_in(MANAGER).send_form(f"/people/{ada}/{action}", fields | WHY)
+    assert answer.status_code == 400
+    assert "Nothing was changed." in answer.text
+    assert "roster person" not in answer.text, "no command on a page"
+    assert every(database, "select * from person") == before
+
+
+def test_an_owner_links_only_records_of_their_own_schools(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    plan = write_plan(database, lincoln, [row("unchanged", ada, links=["u1"], reason="equal")])
+    with database.begin() as conn:
+        for record, standing in (("mine", "member"), ("theirs", "elsewhere")):
+            conn.execute(
+                text(
+                    "insert into cleaned_roster (snapshot_id, sourced_id, standing) "
+                    "select snapshot_id, :record, :standing from plan where id = :plan"
+                ),
+                {"record": record, "standing": standing, "plan": plan},
+            )
+    owner, link = signed_in(OWNER), f"/people/{ada}/link"
+    for record in ("theirs", "unheard-of"):
+        assert owner.send_form(link, WHY | {"connection": "sis", "sourced_id": record}).status_code == 403
+    assert owner.send_form(link, WHY | {"connection": "foreign-sis", "sourced_id": "mine"}).status_code == 404
+    assert owner.send_form(link, WHY | {"connection": "sis", "sourced_id": "mine"}).status_code == 303
+    assert person_of(database, "mine") == ada
+    assert signed_in(MANAGER).send_form(link, WHY | {"connection": "sis", "sourced_id": "theirs"}).status_code == 303
+
+
+def test_what_two_schools_share_is_changed_by_those_alone_who_look_after_both(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, ada: int
+) -> None:
+    sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
+    owner = signed_in(OWNER)
+    shown = words_of(owner.get(f"/people/{ada}").text)
+    assert "1 school that is not yours" in shown
+    assert "Oak" not in shown
+    for action in ("exclude", "lock", "edit", "link", "unlink", "home"):
+        assert owner.send_form(f"/people/{ada}/{action}", WHY).status_code == 403, action
+    assert owner.send_form(f"/people/{ada}/archive", WHY | {"school": "oak"}).status_code == 404
+    assert owner.send_form(f"/people/{ada}/archive", WHY | {"school": "lincoln"}).status_code == 303
+    assert signed_in(MANAGER).send_form(f"/people/{ada}/exclude", WHY).status_code == 303
+
+
+def test_who_has_moved_to_another_school_is_a_name_to_the_old_one(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, ada: int
+) -> None:
+    sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
+    sync_rows(database, lincoln, row("archive", ada, reason="moved_school", links=["u1"]))
+    with database.begin() as conn:
+        people.edit(conn, lincoln.district_id, ada, {"email": "hidden@example.org"}, who="oak", reason="secret reason")
+    owner = signed_in(OWNER)
+    page = owner.get(f"/people/{ada}").text
+    assert "Ada" in page
+    listed = owner.get(f"{PEOPLE}?status=archived").text
+    for secret in ("hidden@example.org", "4711", "alove", "secret reason"):
+        assert secret not in page
+        assert secret not in listed
+    assert names_in(owner, PEOPLE, q="hidden", status="archived") == []
+    assert names_in(owner, PEOPLE, q="lovelace", status="archived") == ["Ada Lovelace"]
+    assert names_in(signed_in(MANAGER), "/people", q="hidden") == ["Ada Lovelace"]
+    assert "hidden@example.org" in signed_in(NEIGHBOUR).get(f"/people/{ada}").text
+
+
+def test_only_operators_erase_and_type_the_number_first(signed_in: SignedIn, database: Database, ada: int) -> None:
+    where = f"/people/{ada}/erase"
+    for who in (OWNER, MANAGER):
+        assert signed_in(who).send_form(where, WHY | {"number": str(ada)}).status_code == 404
+        assert "Erase" not in signed_in(who).get(f"/people/{ada}").text
+    operator = signed_in(OPERATOR)
+    assert operator.send_form(where, WHY).status_code == 400
+    assert operator.send_form(where, {"number": str(ada)}).status_code == 400
+    assert one(database, "select count(*) from person") == 1
+    assert operator.send_form(where, WHY | {"number": str(ada)}).status_code == 303
+    assert one(database, "select count(*) from person") == 0
+    assert operator.get(f"/people/{ada}").status_code == 404
+
+
+def test_somebody_is_entered_by_hand(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    owner, where = signed_in(OWNER), f"{PEOPLE}/add"
+    typed = {"given_name": "Rosalind", "email": "Ros@Example.org", "number": "77", "role": "student", "grade": "9"}
+    for wrong in ({"reason": ""}, {"role": "king"}, {"email": "nobody"}, {"given_name": ""}, {"grade": "blue"}):
+        answer = owner.send_form(where, typed | WHY | wrong)
+        assert answer.status_code == 400, wrong
+        assert 'value="77"' in answer.text, "what was typed stays"
+    answer = owner.send_form(where, typed | WHY)
+    assert answer.status_code == 303
+    (found,) = every(
+        database,
+        "select p.given_name, p.email, p.number, p.number_kind, p.number_connection_id, m.role, m.grade, m.managed "
+        "from person p join membership m on m.person_id = p.id",
+    )
+    assert found == ("Rosalind", "ros@example.org", "77", "student", lincoln.connection.id, "student", "09", False)
+    assert audited(database)[-1] == (OWNER, "person added", WHY["reason"])
+    shown = words_of(owner.get(answer.headers["location"]).text)
+    assert "entered by hand" in shown
+
+
+def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    changed = row("update", ada, reason="changed", links=["u1"], changes={"email": "new@example.org"})
+    changed["changes"]["email"][0] = "ada@example.org"
+    plan = write_plan(database, lincoln, [changed])
+    with database.begin() as conn:
+        conn.execute(
+            text(
+                "insert into cleaned_roster "
+                "(snapshot_id, sourced_id, standing, given_name, family_name, email, number, username) "
+                "select snapshot_id, 'u1', 'member', 'Ada', 'Lovelace', 'new@example.org', '4711', 'alove' from plan "
+                "where id = :plan"
+            ),
+            {"plan": plan},
+        )
+    owner = signed_in(OWNER)
+    before = words_of(owner.get(f"/people/{ada}").text)
+    assert f"Plan {plan} of Lincoln" in before
+    assert "The SIS has other values." in before
+    assert "differs from the SIS record" in before
+    result = apply_plan(database, plan, who="night")
+    after = words_of(owner.get(f"/people/{ada}").text)
+    assert f"done by sync {result.sync_id}" in after
+    assert "differs from the SIS record" not in after
+    assert f"Sync {result.sync_id} of Lincoln, by night" in after
+    assert "email: ada@example.org → to new@example.org" in after
+    assert "record u1 linked" in after
+    assert "what a rollback of this sync would undo" in after
+
+
+def test_names_in_a_plan_and_a_hold_lead_to_the_person(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan = held_archive(database, lincoln, {"guard": "archivals", "message": "Many.", "value": 1, "limit": 0})
+    grace = person_of(database, "old")
+    owner = signed_in(OWNER)
+    for where in (f"/schools/lincoln/plans/{plan}", "/schools/lincoln/holds"):
+        assert f'href="/people/{grace}"' in owner.get(where).text
+    first = one(database, "select min(id) from plan")
+    assert f'href="/people/{grace}"' in owner.get(f"/schools/lincoln/plans/{first}").text, "whom the plan created"
+
+
+def test_a_name_of_another_school_leads_nowhere_before_the_plan_is_applied(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    sync_rows(database, oak, newcomer("b1", "Beth"))
+    beth = person_of(database, "b1")
+    rows = [
+        row("create", beth, reason="joined_school", links=["b1"]),
+        row("conflict", beth, reason="other_connection", links=["b2"]),
+    ]
+    plan = write_plan(database, lincoln, rows)
+    where = f"/schools/lincoln/plans/{plan}"
+    assert f'href="/people/{beth}"' not in signed_in(OWNER).get(where).text
+    assert f'href="/people/{beth}"' in signed_in(MANAGER).get(where).text
+
+
+def test_markup_in_names_stays_text_and_nothing_of_people_is_logged(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    changes = {"email": "qqleak@zyxpoison.example", "number": "99887766", "username": "qqleak"}
+    sync_rows(database, lincoln, newcomer("u1", SCRIPT, changes=changes))
+    ada = person_of(database, "u1")
+    owner = signed_in(OWNER)
+    said = []
+    for path in (PEOPLE, f"/people/{ada}"):
+        page = owner.get(path).text
+        assert SCRIPT not in page
+        assert "&lt;script&gt;" in page
+    owner.send_form(PEOPLE, {"q": "Zyxpoison qqleak"})
+    for action, fields in {
+        "edit": {"field": "email", "value": "qqleak zyxpoison"},
+        "link": {"connection": "sis", "sourced_id": "u1"},
+        "exclude": {},
+        "archive": {"school": "lincoln"},
+    }.items():
+        said.append(str(owner.send_form(f"/people/{ada}/{action}", fields | WHY).headers))
+    added = {"given_name": "Zyxpoison", "number": "99887766", "email": "qqleak", "role": "student"}
+    owner.send_form(f"{PEOPLE}/add", added | WHY)
+    owner.send_form(f"{PEOPLE}/add", added | WHY | {"email": ""})
+    said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
+    said += [json.dumps(entry, default=str) for entry in every(database, "select * from audit")]
+    assert leaked("\n".join(said)) == []
+
+
+def test_a_district_of_many_people_is_paged_without_loading_it(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as conn:
+        for statement in (
+            "insert into person (district_id, given_name, family_name) "
+            "select :district, 'Given' || n, 'Family' || lpad(n::text, 6, '0') from generate_series(1, 5000) n",
+            "insert into membership (district_id, school_id, person_id, role, status) "
+            "select district_id, :school, id, 'student', 'active' from person",
+        ):
+            conn.execute(text(statement), {"district": lincoln.district_id, "school": lincoln.id})
+    manager = signed_in(MANAGER)
+    last = manager.get("/people?page=100").text
+    assert "4,951 to 5,000 of 5,000" in last
+    assert names_in(manager, "/people?page=100")[-1] == "Given5000 Family005000"
+    assert len(names_in(manager, "/people", q="given49")) == 50
+    second = names_in(manager, "/people", q="given49", page="2")
+    assert second[0] == "Given4939 Family004939"

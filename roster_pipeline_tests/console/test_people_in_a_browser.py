@@ -1,0 +1,85 @@
+"""An owner who looks after one pupil, in a real browser and without a command: find, exclude, restore, fix a link."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.console.browser import PHONE, Open, faults_of
+from roster_pipeline_tests.console.conftest import OWNER
+from roster_pipeline_tests.console.holding import audited
+from roster_pipeline_tests.directory.building import newcomer, one, person_of, row, sync_rows
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.timeout(600)
+LINK_OF = "select count(*) from link where person_id = :id and confirmed"
+
+
+def _do(page: Page, summary: str, button: str, reason: str) -> None:
+    """Unfold a change, give the reason, press the button, and see the word that it was done."""
+    act = page.locator("details.act").filter(has=page.get_by_text(summary, exact=True))
+    act.locator("summary").click()
+    act.get_by_label("Reason").fill(reason)
+    act.get_by_role("button", name=button, exact=True).click()
+    page.locator(".flash").wait_for()
+
+
+def test_an_owner_finds_excludes_and_restores_a_pupil_and_fixes_a_link(
+    open_page: Open, people_let_in: None, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Ada", changes={"email": "ada@example.org"}), newcomer("u2", "Grace"))
+    ada = person_of(database, "u1")
+    sync_rows(database, lincoln, row("archive", ada, reason="left", links=["u1"]))
+    before = len(audited(database))
+
+    page = open_page(OWNER)
+    page.goto("/schools/lincoln")
+    page.get_by_role("link", name="People", exact=True).click()
+    page.get_by_role("link", name="Grace Lovelace").wait_for()
+    page.get_by_label("Status").select_option("all")
+    page.get_by_label("Search").fill("lovelace ada")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text("1 person", exact=True).wait_for()
+    assert "ada" not in page.url.casefold()
+    page.get_by_role("link", name="Ada Lovelace").click()
+    page.get_by_role("heading", name="Ada Lovelace").wait_for()
+    assert page.url.endswith(f"/people/{ada}")
+
+    _do(page, "Exclude from the sync", "Exclude", "the office looks after her")
+    _do(page, "Restore in Lincoln", "Restore", "she has come back")
+    _do(page, "Confirm that this record is theirs", "It is theirs", "seen in the SIS")
+    assert page.get_by_text("Excluded from the sync").first.is_visible()
+    assert one(database, "select status from membership where person_id = :id", id=ada) == "active"
+    assert one(database, LINK_OF, id=ada) == 1
+
+    _do(page, "This record is not theirs", "Unlink", "it is her sister's")
+    assert one(database, "select count(*) from link where person_id = :id", id=ada) == 0
+    assert [what for _, what, _ in audited(database)[before:]] == [
+        "person excluded",
+        "membership active",
+        "link confirmed",
+        "record unlinked",
+    ]
+    for summary in page.locator("details.act > summary").all():
+        summary.click()
+    assert faults_of(page) == []
+
+
+def test_the_list_and_the_page_fit_a_phone_with_long_values(
+    open_page: Open, people_let_in: None, database: Database, lincoln: SchoolRow
+) -> None:
+    long = {"email": f"{'long' * 15}@example.org", "number": "9" * 40, "family_name": "Wolfeschlegelstein" * 5}
+    sync_rows(database, lincoln, newcomer("x" * 80, "Maximiliana" * 3, changes=long))
+    page = open_page(OWNER)
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    for path in ("/schools/lincoln/people", f"/people/{person_of(database, 'x' * 80)}"):
+        page.goto(path)
+        assert faults_of(page) == []
+        page.emulate_media(media="print")
+        assert not page.locator(".top").is_visible()
+        page.emulate_media(media="screen")

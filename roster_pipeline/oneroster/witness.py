@@ -1,7 +1,7 @@
 """The second witness: before somebody is archived for being absent, the SIS is asked for that one person.
 
-Lists of real servers leave people out while their totals agree. Only a clear answer counts; whatever else happens, the
-answer is "unanswered", and nobody goes for that.
+Lists of real servers leave people out while their totals agree. Only a clear answer counts. A failed request is
+"unanswered" and a record that does not say where the person is is "unclear"; nobody is archived for either.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ FAILED_TONIGHT = frozenset(
 )
 """Errors that say nothing about whether single users are served."""
 
-Verdict = Literal["gone", "here", "elsewhere", "unanswered"]
+ANSWERED_UNCLEARLY = ("padded-ids", "another-record")
+"""Why there is no user although the SIS answered: with another id than the one that was asked for."""
+
+Verdict = Literal["gone", "here", "elsewhere", "unclear", "unanswered"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,9 @@ class WitnessReport:
     """What the SIS says of each person asked for.
 
     gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, and in another
-    school that the SIS lists, in this one in the past or future only, or in no org at all. A record that names an org
-    that is not listed, or is not a school, is no answer.
+    school that the SIS lists, in this one in the past or future only, or in no org at all. unclear: the SIS answered,
+    with a record that names an org that is not listed or is not a school, with an unknown status, or with another id.
+    unanswered: the request failed, or nothing proves that the answers of tonight can be trusted.
     serves_single_users: somebody present could be fetched by id; without that, a 404 means nothing and every answer is
     "unanswered". They are asked for once more at the end: where they are not answered any more, nothing that was said
     in between counts. It stays true where the server has served single users before and only fails tonight. proved:
@@ -146,16 +150,16 @@ def _verdict(answer: Answer, school_id: str, today: date, others: Others) -> Ver
     if answer.state == "missing":
         return "gone"
     if answer.user is None:
-        return "unanswered"
+        return "unclear" if answer.why in ANSWERED_UNCLEARLY else "unanswered"
     status = answer.user["status"]
     if status in GONE_STATUSES:
         return "gone"
     if status not in ACTIVE_STATUSES:
-        return "unanswered"
+        return "unclear"
     others.read(answer.user)
     if in_school(answer.user, school_id, today):
         return "here"
-    return "elsewhere" if others.confirm(answer.user["roles"], today) else "unanswered"
+    return "elsewhere" if others.confirm(answer.user["roles"], today) else "unclear"
 
 
 def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:

@@ -30,7 +30,7 @@ from roster_pipeline.settings import SchoolSettings
 CHANGING = ("create", "update", "restore", "archive")
 ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
 
-GONE, HERE, ELSEWHERE, UNANSWERED = "gone", "here", "elsewhere", "unanswered"
+GONE, HERE, ELSEWHERE, UNCLEAR, UNANSWERED = "gone", "here", "elsewhere", "unclear", "unanswered"
 _OWN_WORD = ("disabled", "not_enrolled")
 """The standings of a record that came and says itself that it is gone. The SIS answers for it as active, so it is not
 asked for; the other records of the same person are."""
@@ -88,7 +88,7 @@ class Plan:
     def witnessed(self, answers: Mapping[str, str] | None) -> Plan:
         """The plan after the SIS was asked for every single person it would archive.
 
-        answers: sourcedId to gone, elsewhere, here or unanswered. None: this server answers for no single users, so
+        answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server answers for no single users, so
         there is no second witness to be had. An archival stays only where every record of the person is gone.
         Without any answer nobody was asked: the archivals stay unwitnessed, and the guards hold them, unless every
         record of the person came and says itself that it is gone.
@@ -137,8 +137,10 @@ def _heard(reason: str, said: set[str], *, asked: bool) -> tuple[str, str, str]:
     """Action, reason and witness of an archival, after what was said of the person's records."""
     if HERE in said:
         return "skip", "sis_still_answers", HERE
+    if UNCLEAR in said:
+        return "skip", "not_confirmed", UNCLEAR
     if asked and UNANSWERED in said:
-        return "skip", "not_confirmed", UNANSWERED
+        return "skip", "not_answered", UNANSWERED
     if UNANSWERED in said:
         return "archive", reason, UNANSWERED
     if ELSEWHERE in said:

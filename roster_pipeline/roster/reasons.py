@@ -39,7 +39,10 @@ REASONS: dict[str, str] = {
     "excluded": "Excluded from the sync.",
     "grace": "Gone from the roster, still within the school's grace.",
     "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
-    "not_confirmed": "Not in the list, but the SIS gave no answer when asked for this one person.",
+    "not_answered": "Not in the list, and the SIS gave no answer when asked for this one person.",
+    "not_confirmed": "Not in the list, but when asked for this one person the SIS answered with a record that does not "
+    "say that they have left: it names an org that the SIS does not list or that is not a school, or its status or id "
+    "is not one that we can read.",
     "rejected_record": "Their record could not be used, which does not mean that they are gone.",
     "unknown_org": "Their record names an org that the SIS does not list, or that is not a school; that does not say "
     "that they have left.",

@@ -53,3 +53,34 @@ def test_somebody_present_who_is_answered_before_and_after_makes_every_answer_co
     assert report.answers == {"gone1": "gone", "present2": "here"}
     assert report.proved
     assert server.asked == ["present1", "gone1", "present2", "present1"]
+
+
+def found(org: str | None, **members: object) -> Answer:
+    role = {"role": "student", "org": org, "beginDate": None, "endDate": None}
+    return Answer("found", {"status": "active", "roles": [role], **members})
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (found("s1"), "here"),
+        (found("s9"), "unclear"),
+        (found("d1"), "unclear"),
+        (found("s1", status="on leave"), "unclear"),
+        (Answer("unanswered", None, "another-record"), "unclear"),
+        (Answer("unanswered", None, "padded-ids"), "unclear"),
+        (Answer("unanswered", None, "ServerFailed"), "unanswered"),
+        (Answer("unanswered", None, "Forbidden"), "unanswered"),
+        (MISSING, "gone"),
+        (found("s2"), "elsewhere"),
+    ],
+)
+def test_an_answer_that_does_not_say_where_somebody_is_differs_from_no_answer(answer: Answer, verdict: str) -> None:
+    orgs = [{"sourcedId": name, "type": "district" if name == "d1" else "school"} for name in ("s1", "s2", "d1")]
+    orgs = [{"parent": None, "identifier": None, "name": None, "status": "active", **org} for org in orgs]
+
+    def answers(ids: Sequence[str]) -> dict[str, Answer]:
+        return {one: HERE if one == "present" else answer for one in ids}
+
+    report = ask_witness(answers, ["a"], "s1", ["present"], TODAY, list_orgs=lambda: orgs)
+    assert report.answers == {"a": verdict}

@@ -75,8 +75,9 @@ def test_somebody_whose_link_was_taken_away_is_not_archived() -> None:
         ({"a": "gone"}, "archive", "left", "gone"),
         ({"a": "elsewhere"}, "archive", "moved_school", "elsewhere"),
         ({"a": "here"}, "skip", "sis_still_answers", "here"),
-        ({"a": "unanswered"}, "skip", "not_confirmed", "unanswered"),
-        ({"other": "gone"}, "skip", "not_confirmed", "unanswered"),
+        ({"a": "unanswered"}, "skip", "not_answered", "unanswered"),
+        ({"a": "unclear"}, "skip", "not_confirmed", "unclear"),
+        ({"other": "gone"}, "skip", "not_answered", "unanswered"),
         (None, "archive", "left", "unanswered"),
     ],
 )
@@ -101,7 +102,8 @@ def test_one_record_the_sis_still_answers_for_is_enough() -> None:
     [
         ({"b": "gone"}, ("archive", "disabled", "gone")),
         ({"b": "here"}, ("skip", "sis_still_answers", "here")),
-        ({"b": "unanswered"}, ("skip", "not_confirmed", "unanswered")),
+        ({"b": "unanswered"}, ("skip", "not_answered", "unanswered")),
+        ({"b": "unclear"}, ("skip", "not_confirmed", "unclear")),
         (None, ("archive", "disabled", "unanswered")),
         ({}, ("archive", "disabled", None)),
     ],

@@ -203,6 +203,6 @@ witness = Table(
     metadata,
     _of_snapshot(),
     words("sourced_id"),
-    words("answer", comment="gone, elsewhere, here or unanswered"),
+    words("answer", comment="gone, elsewhere, here, unclear or unanswered"),
     PrimaryKeyConstraint("snapshot_id", "sourced_id"),
 )

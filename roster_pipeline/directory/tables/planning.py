@@ -89,7 +89,7 @@ plan_row = Table(
     Column("absent_syncs", Integer, comment="what membership.absent_syncs becomes; null leaves it"),
     number("person_revision", optional=True),
     number("membership_revision", optional=True),
-    words("witness", comment="of an archival: gone, elsewhere or unanswered", optional=True),
+    words("witness", comment="of an archival: gone, elsewhere, here, unclear or unanswered", optional=True),
     _guard(),
     PrimaryKeyConstraint("plan_id", "row"),
     Index(

@@ -157,7 +157,7 @@ def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
 
 
 def write_witnesses(conn: Connection, snapshot_id: int, answers: Mapping[str, str]) -> None:
-    """Keep what the SIS said of single people: sourcedId to gone, elsewhere, here, unclear or unanswered. Newer words count."""
+    """Keep what the SIS said of single people: sourcedId to its answer (`witness.answer`). Newer ones count."""
     if not answers:
         return
     conn.execute(

@@ -6,6 +6,7 @@ a school, and each turns people into their neighbours. So such rows are judged b
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from roster_pipeline.fields import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.roster.findings import Finding, RowFinding
 from roster_pipeline.roster.frames import TEXT, Flags, Ints, persons_of, strings, truth
@@ -23,11 +25,12 @@ from roster_pipeline.settings import CONTACT, Guards
 
 GUARD = "moved_keys"
 WRITES = ("create", "update", "restore")
-_CONTACT = ("contact_sourced_id", "contact_email", "contact_phone")
-_KEYS = {"number": "number", "email": "e-mail", "username": "username", **dict.fromkeys(_CONTACT, "contact")}
+_CONTACT = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
+"""What a contact is known by, with its place in an entry of `MORE_CONTACTS`."""
+_KEYS = {"number": "number", "email": "e-mail", "username": "username"}
 """Field of a change to what people call it."""
-_SHARED_IN_A_FAMILY = ("email", *_CONTACT)
-"""Brothers and sisters have these in common; a number or a username is one person's."""
+_SHARED_IN_A_FAMILY = ("email",)
+"""Brothers and sisters have e-mail and contacts in common; a number or a username is one person's."""
 _NAME = "id"
 """An id whose record carries another person's name: that person's record changed places with it."""
 
@@ -65,6 +68,9 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
             shared = name in _SHARED_IN_A_FAMILY
             if any(not (shared and name not in changes.get(one, {}) and names.one_family(who, one)) for one in others):
                 found.setdefault(word, set()).add(who)
+    contacts = _of_contacts(directory, changes, names)
+    if contacts:
+        found["contact"] = contacts
     absent = person[(person >= 0) & rows["matched_by"].isna().to_numpy() & ~of_contacts].tolist()
     swapped = _swapped(absent, directory, changes, names)
     if swapped:
@@ -122,7 +128,7 @@ def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> di
     keys = pa.array(sorted(set(wanted)), TEXT)
     if not len(keys):
         return {}
-    frame = directory.members if name in _CONTACT else directory.people
+    frame = directory.people
     have = pc.utf8_lower(strings(frame[name]))
     if name == "number":
         own = flags_of(frame["number_connection_id"] == directory.connection_id)
@@ -131,12 +137,56 @@ def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> di
             pa.array(own), pc.binary_join_element_wise(kind, strings(frame[name]), pa.scalar(" ", TEXT)), None
         )
     who: Ints = frame.index.to_numpy(dtype=np.int64)
-    left = directory.members.index[~directory.active].to_numpy(dtype=np.int64)
-    places = np.flatnonzero(truth(pc.is_in(have, value_set=keys)) & ~np.isin(who, left))
+    places = np.flatnonzero(truth(pc.is_in(have, value_set=keys)) & ~np.isin(who, _left(directory)))
     holders: dict[str, list[int]] = {}
     for key, one in zip(have.take(pa.array(places)).to_pylist(), who[places].tolist(), strict=True):
         holders.setdefault(key, []).append(one)
     return holders
+
+
+def _left(directory: DirectoryFrames) -> Ints:
+    return directory.members.index[~directory.active].to_numpy(dtype=np.int64)
+
+
+def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
+    """Students who get a contact, in whatever place, that another member has until now and no brother or sister of it.
+
+    A contact that changes its place with the same student is not new to them.
+    """
+    touched = {who for who, said in changes.items() if any(name in said for name in STUDENT_CONTACTS)}
+    if not touched:
+        return set()
+    members = directory.members.loc[~directory.members.index.isin(_left(directory)), list(STUDENT_CONTACTS)]
+    stored = dict(zip(members.index.tolist(), members.astype(object).to_dict("records"), strict=True))
+    after = {who: _keys_of({**stored.get(who, {}), **_new(changes[who])}) for who in touched}
+    gained = {who: after[who] - _keys_of(stored.get(who, {})) for who in touched}
+    wanted = set().union(*gained.values())
+    holders: dict[str, list[int]] = {}
+    for who, contacts in stored.items() if wanted else ():
+        for key in _keys_of(contacts) & wanted:
+            holders.setdefault(key, []).append(who)
+
+    def moved(who: int, key: str) -> bool:
+        others = [other for other in holders.get(key, ()) if other != who]
+        return any(not (key in after.get(one, {key}) and names.one_family(who, one)) for one in others)
+
+    return {who for who, keys in gained.items() if any(moved(who, key) for key in keys)}
+
+
+def _new(said: Changes) -> dict[str, Any]:
+    return {name: pair[1] for name, pair in said.items() if name in STUDENT_CONTACTS}
+
+
+def _keys_of(contacts: dict[str, Any]) -> set[str]:
+    """What the contacts of one student are known by, the primary one and those behind it."""
+    more = contacts.get(MORE_CONTACTS)
+    told = [[contacts.get(name) for name in CONTACT_FIELDS], *(json.loads(more) if isinstance(more, str) else ())]
+    return {
+        f"{name} {contact[place].lower()}"
+        for contact in told
+        for name, place in _CONTACT.items()
+        if place < len(contact) and isinstance(contact[place], str)
+    }
 
 
 def _swapped(absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:

@@ -88,8 +88,8 @@ class Plan:
     def witnessed(self, answers: Mapping[str, str] | None) -> Plan:
         """The plan after the SIS was asked for every single person it would archive.
 
-        answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server answers for no single users, so
-        there is no second witness to be had. An archival stays only where every record of the person is gone.
+        answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server answers for no single
+        users, so there is no second witness to be had. An archival stays only where every record of the person is gone.
         Without any answer nobody was asked: the archivals stay unwitnessed, and the guards hold them, unless every
         record of the person came and says itself that it is gone.
         """

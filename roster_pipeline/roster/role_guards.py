@@ -6,10 +6,11 @@ held with a larger role that is held for its size.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from roster_pipeline.fields import people_of, role_name
+from roster_pipeline.fields import MORE_CONTACTS, people_of, role_name
 from roster_pipeline.roster.facts import Facts
 from roster_pipeline.roster.findings import (
     ARCHIVE,
@@ -168,7 +169,19 @@ def _of_keys(changes: dict[str, list[object]]) -> bool:
         return True
     if _CONTACT in changes and None not in changes[_CONTACT]:
         return True
+    if _replaces_a_contact(changes):
+        return True
     return any(name in changes and _other_name(*changes[name]) for name in _NAMES)
+
+
+def _replaces_a_contact(changes: dict[str, list[object]]) -> bool:
+    """Whether somebody else takes the place of a contact behind the primary one."""
+    old, new = (
+        {contact[0] for contact in json.loads(str(listed))} if listed else set()
+        for listed in changes.get(MORE_CONTACTS, (None, None))
+    )
+    before, after = changes.get(_CONTACT, (None, None))
+    return bool(old - new - {after}) and bool(new - old - {before})
 
 
 def _other_name(old: object, new: object) -> bool:

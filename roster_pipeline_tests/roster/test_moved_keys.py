@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from roster_pipeline.fields import CONTACT_FIELDS
 from roster_pipeline.roster.facts import facts_of
 from roster_pipeline.roster.guards import Verdict, judge
 from roster_pipeline.roster.plan import make_plan
+from roster_pipeline.settings import SchoolSettings
 from roster_pipeline_tests.roster.building import COMPLETE, TODAY, Directory, cleaned, school, user
 
 PEOPLE = 100
@@ -42,13 +45,15 @@ def parent(place: int) -> dict[str, Any]:
     return user(f"sourced_id-{one}", "parent", identifier=None, **names)
 
 
-def judged(directory: Directory, changed: dict[int, dict[str, Any]]) -> tuple[pd.DataFrame, Verdict]:
+def judged(
+    directory: Directory, changed: dict[int, dict[str, Any]], settings: SchoolSettings = CONTACTS
+) -> tuple[pd.DataFrame, Verdict]:
     """A night on which these records differ: its rows with their guards, and its verdict."""
     users = [record(place, **changed.get(place, {})) for place in range(PEOPLE)]
-    told = cleaned(users, CONTACTS, [parent(place) for place in range(PEOPLE)])
-    plan = make_plan(told.roster, directory.frames(), CONTACTS, COMPLETE).witnessed(None)
+    told = cleaned(users, settings, [parent(place) for place in range(PEOPLE)])
+    plan = make_plan(told.roster, directory.frames(), settings, COMPLETE).witnessed(None)
     facts = facts_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
-    verdict = judge(plan, facts, CONTACTS.guards)
+    verdict = judge(plan, facts, settings.guards)
     return plan.rows.assign(guard=verdict.row_guards), verdict
 
 
@@ -105,6 +110,63 @@ def test_a_contact_that_brothers_and_sisters_share_does_not_count() -> None:
         directory, changed | {place: {"familyName": "Lopez", "agents": ["sourced_id-p099"]} for place in range(9)}
     )
     assert not rows["guard"].any()
+
+
+SEVERAL = school(primary_contacts=True, contacts_most=3)
+
+
+def behind(*places: int) -> str:
+    """The contacts behind the primary one, as they are stored."""
+    return json.dumps([[f"sourced_id-p{at:03}", f"given_name-p{at:03}", f"family_name-p{at:03}", "parent",
+                        f"parent-p{at:03}@example.org", None, None] for at in places])  # fmt: skip
+
+
+def of_two(place: int, *contacts: int) -> dict[str, Any]:
+    return {"agents": [f"sourced_id-p{at:03}" for at in contacts]}
+
+
+def with_two_contacts() -> tuple[Directory, dict[int, dict[str, Any]]]:
+    """The first twenty pupils have the contact of somebody of the last fifty as well; as stored, and as sent."""
+    directory = town()
+    for place in range(20):
+        directory.members[place + 1]["more_contacts"] = behind(place + 50)
+        directory.members[place + 51].update(dict.fromkeys(CONTACT_FIELDS))
+    alone = {place + 50: {"agents": []} for place in range(20)}
+    return directory, alone | {place: of_two(place, place, place + 50) for place in range(20)}
+
+
+def test_the_contacts_behind_the_primary_one_are_looked_at_too() -> None:
+    directory, sent = with_two_contacts()
+    assert set(judged(directory, sent, SEVERAL)[0]["action"]) == {"unchanged"}
+    slipped_second = {place: of_two(place, place, (place + 1) % 4 + 50) for place in range(4)}
+    rows, verdict = judged(directory, sent | slipped_second, SEVERAL)
+    assert waiting(rows, verdict) == 4
+    to_the_front = {place: of_two(place, (place + 1) % 4 + 50, place) for place in range(4)}
+    assert waiting(*judged(directory, sent | to_the_front, SEVERAL)) == 4
+
+
+@pytest.mark.parametrize(("people", "guards"), [(5, set()), (6, {"key_updates"})])
+def test_another_contact_behind_the_primary_one_is_a_changed_key(people: int, guards: set[str]) -> None:
+    directory, sent = with_two_contacts()
+    for place in range(people):  # a contact that nobody had before comes in the place of the stored one
+        directory.members[place + 1]["more_contacts"] = behind(place + 50).replace("p0", "x0")
+    _, verdict = judged(directory, sent, SEVERAL)
+    assert {finding["guard"] for line in verdict.held for finding in line["findings"]} == guards
+
+
+def test_contacts_of_one_student_that_change_their_order_are_nobody_elses() -> None:
+    directory, sent = with_two_contacts()
+    rows, _ = judged(directory, sent | {place: of_two(place, place + 50, place) for place in range(9)}, SEVERAL)
+    assert not rows["guard"].any()
+    assert (rows["action"] == "update").sum() == 9
+
+
+def test_a_contact_that_moves_from_behind_to_another_students_first_place_counts() -> None:
+    directory, sent = with_two_contacts()
+    moves = {place: of_two(place, place - 30 + 50) for place in range(30, 34)} | {
+        place: of_two(place, place) for place in range(4)
+    }
+    assert waiting(*judged(directory, sent | moves, SEVERAL)) == 4
 
 
 def test_two_records_that_changed_places_wait_though_they_are_two() -> None:

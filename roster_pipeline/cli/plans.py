@@ -82,7 +82,7 @@ def changes_text(line: Line) -> str:
     if line.action == "create":
         known = {field: new for field, (_, new) in line.changes.items() if new is not None}
         return ", ".join(f"{field} {shown(known[field])}" for field in TELLING if field in known)
-    return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.changes.items())
+    return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.readable.items())
 
 
 def _print_doubted(lines: list[Line], school: SchoolRow) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS, STUDENT_CONTACTS
 from roster_pipeline.spreadsheets import csv_chunks
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from roster_pipeline.directory.plans import PlanRow
 
 HEADER = ("row", "action", "role", "person", "name", "sourcedIds", "matched by", "reason", "why", "field", "from", "to")
-ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *CONTACT_FIELDS))}
+ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS))}
 """Fields in the order people expect; the database keeps them in none."""
+FLAGS = "contact_flags"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Line:
         """
         foreign = self.reason == "other_connection" or (self.action == "create" and self.sync_id is None)
         return None if foreign and not manages else self.person_id or self.linked_person_id
+
+    @property
+    def readable(self) -> dict[str, tuple[Any, Any]]:
+        """The changes for people: as `changes`, with lists of contacts and their flags as text instead of JSON."""
+        return {field: (readable(field, old), readable(field, new)) for field, (old, new) in self.changes.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -108,6 +115,29 @@ def line_of(row: Mapping[str, Any]) -> Line:
     )
 
 
+def readable(field: str, value: Any) -> Any:
+    """One value of a change for people: `Ada Byron (parent), ada@example.org; Ben Byron` instead of JSON."""
+    if field == MORE_CONTACTS and isinstance(value, str):
+        return "; ".join(map(_contact, json.loads(value)))
+    if field == FLAGS and isinstance(value, str):
+        return _flags(value)
+    return value
+
+
+def _contact(values: list[str | None]) -> str:
+    """values: in the order of `CONTACT_FIELDS`; the sourcedId alone for a contact that was not delivered."""
+    told = dict(zip(CONTACT_FIELDS, values, strict=False))
+    name = " ".join(filter(None, (told.get("contact_given_name"), told.get("contact_family_name"))))
+    relationship = told.get("contact_relationship")
+    who = (name or told["contact_sourced_id"] or "") + (f" ({relationship})" if relationship else "")
+    flags = _flags(told.get(FLAGS))
+    return ", ".join(filter(None, (who, told.get("contact_email"), told.get("contact_phone"), flags)))
+
+
+def _flags(stored: str | None) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in json.loads(stored).items()) if stored else ""
+
+
 def _new_name(changes: Mapping[str, tuple[Any, Any]]) -> str:
     return " ".join(str(changes[field][1]) for field in ("given_name", "family_name") if _told(changes, field))
 
@@ -130,7 +160,7 @@ def cells(some: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
             line.reason,
             line.why,
         )
-        changes: list[tuple[Any, ...]] = [(field, old, new) for field, (old, new) in line.changes.items()]
+        changes: list[tuple[Any, ...]] = [(field, old, new) for field, (old, new) in line.readable.items()]
         for change in changes or [(None, None, None)]:
             yield (*head, *change)
 

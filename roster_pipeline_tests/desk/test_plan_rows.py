@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 from roster_pipeline.cli.plans import changes_text
 from roster_pipeline.cli.printing import safe, shown
-from roster_pipeline.desk.plan_rows import HEADER, Line, write_csv
+from roster_pipeline.desk.plan_rows import HEADER, Line, cells, write_csv
 
 
 def line(**changes: tuple[object, object]) -> Line:
@@ -35,6 +36,19 @@ def test_the_csv_has_one_line_per_field_and_only_its_owner_may_read_it(tmp_path:
 
 def test_changes_say_from_what_to_what() -> None:
     assert changes_text(line(given_name=("Zoe", "Zoë"), phone=("1", None))) == "given_name: Zoe -> Zoë\nphone: 1 -> -"
+
+
+def test_lists_of_contacts_and_their_flags_are_read_as_sentences_not_as_json() -> None:
+    ada = ["c1", "Ada", "Byron", "parent", "ada@example.org", "+13125550100", '{"lives_with": "yes"}']
+    change = {"more_contacts": (None, json.dumps([ada, ["c2", None, "Klein", None, None, None, None], ["c3"]]))}
+    said = "Ada Byron (parent), ada@example.org, +13125550100, lives_with: yes; Klein; c3"
+    given = line(**change, contact_flags=('{"custody": "joint"}', None))
+    assert changes_text(given) == f"more_contacts: - -> {said}\ncontact_flags: custody: joint -> -"
+    assert [row[-3:] for row in cells([given])] == [
+        ("more_contacts", None, said),
+        ("contact_flags", "custody: joint", None),
+    ]
+    assert given.as_dict()["changes"]["more_contacts"]["to"] == change["more_contacts"][1], "programs read JSON"
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:

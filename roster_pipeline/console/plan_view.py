@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from roster_pipeline.console.access import nothing_here, school_of, viewer
+from roster_pipeline.console.access import Viewer, nothing_here, school_of, viewer
 from roster_pipeline.console.choosing import ROWS, Chosen, Listed, chosen, number_of
 from roster_pipeline.console.wording import ACTIONS, role
 from roster_pipeline.desk.plan_rows import lines
-from roster_pipeline.directory import plan_rows, plans
+from roster_pipeline.directory import claims, plan_rows, plans
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
@@ -47,6 +47,11 @@ def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
     if found.school_id != school.id:
         raise nothing_here()
     return school, found
+
+
+def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_id: int) -> bool:
+    """Whether somebody may approve what only the district's manager may, or whoever has the people it concerns."""
+    return who.may_manage(school.district_id) or claims.has_all_of_them(opened, plan_id, who.schools)
 
 
 def row_filter(asked: Chosen, *, held: bool = False) -> RowFilter:

@@ -57,18 +57,26 @@ def sync_of_school(conn: Connection, key: str, sync_id: int) -> ledger.SyncRow:
 
 
 def approve(
-    database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None
+    database: Database,
+    key: str,
+    plan_id: int,
+    *,
+    who: str,
+    reason: str,
+    plan_hash: str | None = None,
+    manager: bool = False,
 ) -> SyncResult:
     """Approve what is held of a plan and apply it, or neither: a plan that moved meanwhile is refused.
 
-    Raises PlanChanged, NothingHeld, NotOverridable, NotOfSchool, NoReason, and EveningError where people moved.
+    manager: whether they may decide what only the district's manager may; without it, that stays held. Raises
+    PlanChanged, NothingHeld, NotOverridable, ManagerDecides, NotOfSchool, NoReason, EveningError where people moved.
     """
     now = datetime.now(UTC)
     why = given_reason(reason)
     try:
         with database.begin() as conn:
             plan_of_school(conn, key, plan_id)
-            approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash)
+            approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash, manager=manager)
             return apply_within(conn, plan_id, who=who, kind="approval", now=now, also=finish)
     except PlanStale:
         raise _moved(key) from None

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from roster_pipeline.directory.approvals import needs_manager
+
 ADVICE: dict[str, str] = {
     "incomplete_snapshot": "Whoever is missing from an incomplete list may still be at the school, so nobody is "
     "archived by it and no approval can change that. Sync again; if it stays so, look at the problems named here.",
@@ -39,6 +41,10 @@ ADVICE: dict[str, str] = {
     "archivals": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
     "archive_most": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
     "creations": "Check whether these are new people, or people whom the directory has under another id.",
+    "claimed_people": "Ask the district or the other school whether these people are here too. If so, the district's "
+    "manager approves; so may whoever owns every school that has them now. Single people: roster person link.",
+    "quality": "Look at the records that fail the rule. Have them corrected in the SIS; approve if people did leave.",
+    "no_quality": "Sync again. If the rule still gives no result, an operator finds the cause in the log of the run.",
     "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve; a SIS "
     "that made leavers of years active again is corrected there: discard.",
     "updates": "Look at a few rows: a change of nearly everybody is often a setting of the SIS.",
@@ -55,12 +61,16 @@ RELINKED = "rekeyed"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change of one role that waits."""
+    """One kind of change of one role that waits. overridable: whether the person who looks may let it through.
+
+    manager: they may not, and the district's manager may.
+    """
 
     role: str
     action: str
     rows: int
     overridable: bool
+    manager: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,11 @@ class Why:
         """Whether an approval lets any of them through; not where another finding holds all of them for good."""
         return any(kind.overridable for kind in self.kinds)
 
+    @property
+    def manager(self) -> bool:
+        """Whether only the district's manager may let some of them through."""
+        return any(kind.manager for kind in self.kinds)
+
 
 @dataclass(frozen=True)
 class Holding:
@@ -102,19 +117,29 @@ class Holding:
         return sum(kind.rows for kind in self.kinds if kind.overridable)
 
     @property
+    def managers(self) -> int:
+        """How many of them wait for the district's manager."""
+        return sum(kind.rows for kind in self.kinds if kind.manager)
+
+    @property
     def rekeyed(self) -> bool:
         """Whether new ids of known people are among the reasons, so that a relink may be the answer."""
         return any(why.guard == RELINKED for why in self.why)
 
 
-def holding_of(held: Iterable[Mapping[str, Any]]) -> Holding:
-    """From the held lines of a verdict: role, action, rows, findings."""
+def holding_of(held: Iterable[Mapping[str, Any]], *, manager: bool = True) -> Holding:
+    """From the held lines of a verdict: role, action, rows, findings.
+
+    manager: whether the person who looks may decide what only the district's manager may.
+    """
     kinds: list[Kind] = []
     found: dict[tuple[str, str, bool], list[Kind]] = {}
     for line in held:
-        kind = Kind(line["role"], line["action"], int(line["rows"]), overridable(line["findings"]))
+        findings = line["findings"]
+        may, others = overridable(findings), not manager and needs_manager(findings)
+        kind = Kind(line["role"], line["action"], int(line["rows"]), may and not others, may and others)
         kinds.append(kind)
-        for finding in line["findings"]:
+        for finding in findings:
             key = (finding["guard"], finding["message"], bool(finding.get("overridable", False)))
             found.setdefault(key, []).append(kind)
     why = tuple(

@@ -169,6 +169,11 @@ def home_of(conn: Connection, place: Place) -> int | None:
     return conn.scalar(select(school.c.district_id).where(school.c.id == place.school_id))
 
 
+def managers_of(conn: Connection, district_id: int) -> list[str]:
+    """The addresses of a district's managers."""
+    return [grant.email for grant in grants(conn, districts=[district_id]) if grant.role == MANAGER]
+
+
 def grants(
     conn: Connection, *, districts: Collection[int] | None = None, words: str = "", limit: int | None = None
 ) -> list[Grant]:

@@ -94,13 +94,14 @@ def apply_within(
     """The same in the caller's transaction, which has to end when this raises."""
     lock_district(conn, plans.get(conn, plan_id).district_id)
     plan = plans.get(conn, plan_id)
-    earlier = _earlier(conn, plan, kind)
+    now = now or datetime.now(UTC)
+    earlier = _earlier(conn, plan, kind, now)
     if earlier is not None:
         return earlier
     _refuse_unfit(plan)
     if rosters.quality_digest(rosters.load_quality(conn, plan.snapshot_id)) != plan.quality:
         raise PlanStale(f"The quality of the roster was tested again since plan {plan.id} was made.", "Plan again.")
-    passed, approval_id = _allowed(conn, plan, kind, now or datetime.now(UTC))
+    passed, approval_id = _allowed(conn, plan, kind, now)
     given = _parameters(conn, plan, passed)
     sync_id = _open_sync(conn)
     _stage(conn, plan, given)
@@ -117,8 +118,10 @@ def apply_within(
     return result
 
 
-def _earlier(conn: Connection, plan: plans.PlanRow, kind: str) -> SyncResult | None:
-    """The sync that already did this: of the snapshot, or of an approved plan that has nothing left to apply."""
+def _earlier(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) -> SyncResult | None:
+    """The sync that already did this: of the snapshot, or of an approved plan whose approvals were all used."""
+    if kind == "approval" and approvals.covering(conn, plan.school_id, plan.hash, now) is not None:
+        return None
     query = select(sync).where(sync.c.school_id == plan.school_id, sync.c.kind == kind).order_by(sync.c.id.desc())
     if kind == "sync":
         query = query.where(sync.c.snapshot_id == plan.snapshot_id)
@@ -148,19 +151,20 @@ def _allowed(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) ->
     )
     if not judged or conn.scalar(missing, {"plan": plan.id, "changing": list(CHANGING)}):
         raise VerdictMissing(f"Plan {plan.id} has rows without a verdict, so they are held.", "Plan again.")
-    approval_id = approvals.covering(conn, plan.school_id, plan.hash, now)
+    approval_id, by_manager = approvals.covering(conn, plan.school_id, plan.hash, now) or (None, False)
     if kind == "approval" and approval_id is None:
         raise NotApproved(f"Nobody approved plan {plan.id}, or the approval lapsed.", "Approve it: roster hold approve")
     open_ = [row for row in judged if row["sync_id"] is None]
     passed = [row for row in open_ if row["verdict"] == "pass"]
-    overridden = [row for row in open_ if approval_id is not None and _overridable(row)]
+    overridden = [row for row in open_ if approval_id is not None and _overridable(row, by_manager)]
     kinds = [(row["role"], row["action"], row["guard"]) for row in (*passed, *overridden)]
     return kinds, approval_id if any(row["rows"] for row in overridden) else None
 
 
-def _overridable(row: RowMapping) -> bool:
+def _overridable(row: RowMapping, by_manager: bool) -> bool:
     findings = row["findings"]
-    return row["verdict"] == "hold" and bool(findings) and all(found.get("overridable", False) for found in findings)
+    may = bool(findings) and all(found.get("overridable", False) for found in findings)
+    return row["verdict"] == "hold" and may and (by_manager or not approvals.needs_manager(findings))
 
 
 def _parameters(conn: Connection, plan: plans.PlanRow, passed: list[Judged]) -> dict[str, Any]:

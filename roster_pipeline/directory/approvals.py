@@ -6,6 +6,7 @@ same night), serves one sync, and lapses after 72 hours.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,10 +35,10 @@ order by s.key, v.role, v.action
 """
 
 COVERING = """
-select a.id from approval a join plan p on p.id = a.plan_id
+select a.id, a.by_manager from approval a join plan p on p.id = a.plan_id
 where p.school_id = :school and a.plan_hash = :hash and a.decision = 'approve' and a.used_by is null
   and a.lapses_at > :now and a.at <= :now
-order by a.id desc limit 1
+order by a.by_manager desc, a.id desc limit 1
 """
 
 
@@ -67,6 +68,17 @@ class NotOverridable(DirectoryError):
         )
 
 
+class ManagerDecides(DirectoryError):
+    """People of another connection are among what is held, and whoever asks looks after this school alone."""
+
+    def __init__(self, plan_id: int) -> None:
+        super().__init__(
+            f"What is held of plan {plan_id} is decided by the district's manager, for it concerns people of another "
+            "connection.",
+            "Ask the manager, or somebody who owns every school that has them now.",
+        )
+
+
 @dataclass(frozen=True)
 class Hold:
     """One kind of action of one role that waits. `overridable`: a person may let it through."""
@@ -88,6 +100,16 @@ class Hold:
         """Whether an approval can let it through: every finding must allow it."""
         return all(finding.get("overridable", False) for finding in self.findings)
 
+    @property
+    def needs_manager(self) -> bool:
+        """Whether an owner of the school may not approve it: one finding is enough."""
+        return needs_manager(self.findings)
+
+
+def needs_manager(findings: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of the findings of a held line leaves the decision to the district's manager."""
+    return any(finding.get("approver") == "manager" for finding in findings)
+
 
 def held(
     conn: Connection, *, district_id: int | None = None, school_id: int | None = None, plan_id: int | None = None
@@ -98,16 +120,29 @@ def held(
 
 
 def approve(
-    conn: Connection, plan_id: int, who: str, reason: str, now: datetime, *, plan_hash: str | None = None
+    conn: Connection,
+    plan_id: int,
+    who: str,
+    reason: str,
+    now: datetime,
+    *,
+    plan_hash: str | None = None,
+    manager: bool = False,
 ) -> int:
     """Approve what is held and overridable; then `apply_plan(..., kind="approval")` applies it. Returns its id.
 
-    plan_hash: of the plan the person looked at. Raises PlanChanged, NothingHeld, NotOverridable, UnknownPlan.
+    plan_hash: of the plan the person looked at. manager: whether they may decide what only the district's manager may;
+    without it those rows stay held. Raises PlanChanged, NothingHeld, NotOverridable, ManagerDecides, UnknownPlan.
     """
     waiting = _waiting(conn, plan_id, plan_hash)
-    if not any(hold.overridable for hold in waiting):
+    overridable = [hold for hold in waiting if hold.overridable]
+    if not overridable:
         raise NotOverridable(plan_id)
-    return _decide(conn, plan_id, "approve", who, reason, now)
+    approved = [hold for hold in overridable if manager or not hold.needs_manager]
+    if not approved:
+        raise ManagerDecides(plan_id)
+    guards = sorted({str(finding["guard"]) for hold in approved for finding in hold.findings})
+    return _decide(conn, plan_id, "approve", who, reason, now, by_manager=manager, guards=guards)
 
 
 def discard(
@@ -119,9 +154,10 @@ def discard(
     conn.execute(update(plan).where(plan.c.id == plan_id).values(state="discarded"))
 
 
-def covering(conn: Connection, school_id: int, plan_hash: str, now: datetime) -> int | None:
-    """The approval that covers a plan of this school with this hash now."""
-    return conn.scalar(text(COVERING), {"school": school_id, "hash": plan_hash, "now": now})  # type: ignore[no-any-return]
+def covering(conn: Connection, school_id: int, plan_hash: str, now: datetime) -> tuple[int, bool] | None:
+    """The approval that covers a plan of this school with this hash now: its id, and whether a manager gave it."""
+    found = conn.execute(text(COVERING), {"school": school_id, "hash": plan_hash, "now": now}).first()
+    return None if found is None else (found.id, found.by_manager)
 
 
 def _waiting(conn: Connection, plan_id: int, plan_hash: str | None) -> list[Hold]:
@@ -136,12 +172,23 @@ def _waiting(conn: Connection, plan_id: int, plan_hash: str | None) -> list[Hold
     return waiting
 
 
-def _decide(conn: Connection, plan_id: int, decision: str, who: str, reason: str, now: datetime) -> int:
+def _decide(
+    conn: Connection,
+    plan_id: int,
+    decision: str,
+    who: str,
+    reason: str,
+    now: datetime,
+    *,
+    by_manager: bool = False,
+    guards: Sequence[str] = (),
+) -> int:
     found = plans.get(conn, plan_id)
     row = insert(approval).values(
         plan_id=plan_id,
         plan_hash=found.hash,
         decision=decision,
+        by_manager=by_manager,
         who=who,
         reason=reason,
         at=now,
@@ -155,6 +202,6 @@ def _decide(conn: Connection, plan_id: int, decision: str, who: str, reason: str
         district_id=found.district_id,
         school_id=found.school_id,
         reason=reason,
-        details={"plan": plan_id, "hash": found.hash},
+        details={"plan": plan_id, "hash": found.hash} | ({"guards": list(guards)} if guards else {}),
     )
     return approval_id

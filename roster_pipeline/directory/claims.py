@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection, text
 
 CLAIMED = """
@@ -20,6 +22,41 @@ where p.state = 'planned' and not p.dry_run and m.school_id = coalesce(cast(:sch
 group by m.school_id
 """
 """By the newest plans of all schools; what somebody has settled since is left out."""
+
+
+THEIR_OWN = """
+with claimed as (
+    select r.person_id, s.connection_id
+    from plan p
+    join school s on s.id = p.school_id
+    join plan_row r on r.plan_id = p.id and r.action = 'create' and r.matched_by in ('number', 'email')
+    where p.id = :plan
+      and not exists (select from link l where l.person_id = r.person_id and l.connection_id = s.connection_id)
+      and (exists (select from link l where l.person_id = r.person_id)
+           or exists (select from membership m join school o on o.id = m.school_id
+                      where m.person_id = r.person_id and o.connection_id <> s.connection_id))
+), theirs as (
+    select h.person_id, bool_and(o.id = any(:schools) and c.settings ->> 'controlled_by' is distinct from 'district')
+           as own
+    from claimed h
+    join membership m on m.person_id = h.person_id and m.status = 'active'
+    join school o on o.id = m.school_id and o.connection_id <> h.connection_id
+    join connection c on c.id = o.connection_id
+    group by h.person_id
+)
+select count(*) > 0 and coalesce(bool_and(t.own), false) and count(*) = count(t.own)
+from claimed h left join theirs t using (person_id)
+"""
+"""The people of another connection to whom a plan would give a role, and whether they are in these schools alone."""
+
+
+def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) -> bool:
+    """Whether the owner of these schools has everybody whom a plan claims from another connection.
+
+    False where it claims nobody. People of a connection of the district, and those who are active nowhere, are the
+    district's manager's to decide about.
+    """
+    return bool(conn.scalar(text(THEIR_OWN), {"plan": plan_id, "schools": list(schools)}))
 
 
 def claimed_people(conn: Connection, school_id: int | None = None) -> dict[int, int]:

@@ -114,8 +114,10 @@ def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
 def new_links(conn: Connection, plan_id: int) -> int:
     """How many known people of the plan came with an id that is new: those whom a relink would link."""
     query = (
-        "select count(*) from plan_row where plan_id = :plan and person_id is not null and cardinality(new_links) > 0 "
-        "and action in ('create', 'update', 'restore', 'unchanged', 'skip')"
+        "select count(*) from plan_row r left join verdict v using (plan_id, role, action, guard) "
+        "where plan_id = :plan and person_id is not null and cardinality(new_links) > 0 "
+        "and action in ('create', 'update', 'restore', 'unchanged', 'skip') "
+        'and not coalesce(v.findings @> \'[{"approver": "manager"}]\', false)'
     )
     return int(conn.scalar(text(query), {"plan": plan_id}) or 0)
 

@@ -21,8 +21,11 @@ STAGE = """
 create temporary table linking on commit drop as
 select r.person_id, false as fresh, l.sourced_id, false as home
 from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
+left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 where r.plan_id = :plan and r.person_id is not null and r.action in ('create', 'update', 'restore', 'unchanged', 'skip')
+  and not coalesce(v.findings @> '[{"approver": "manager"}]', false)
 """
+"""Without the people of another connection: a link would settle what only the district's manager decides."""
 STAGE_HOMES = """
 create temporary table moving on commit drop as
 select distinct on (r.person_id) r.person_id, n.sourced_id as first

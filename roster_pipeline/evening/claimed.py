@@ -54,9 +54,5 @@ def _tell(
         headline,
         (said,) if good else (said, hint),
     )
-    managers = [
-        one.email
-        for one in accounts.grants(connection, districts=[school.district_id])
-        if one.role == accounts.MANAGER and not good
-    ]
+    managers = [] if good else accounts.managers_of(connection, school.district_id)
     tell(connection, [school], notice_mail(notice), alert_id, "cleared" if good else "opened", also=managers)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import alerts, approvals, tenants
+from roster_pipeline.directory import accounts, alerts, approvals, tenants
 from roster_pipeline.directory.alerts import HELD
 from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.tenants import SchoolRow
@@ -50,8 +50,7 @@ def watch_holds(connection: Connection, now: datetime) -> Watched:
         tell(connection, [school], notice_mail(notice), alert.id, "cleared", owners_too=_waits(school))
     for school_id, holds in fresh.items():
         school = schools[school_id]
-        decides = any(hold.overridable for hold in holds)
-        said = f"{_held(holds)} held" + (" until someone decides" if decides else " and cannot be approved")
+        said = f"{_held(holds)} held{_by_whom(holds)}"
         opened = alerts.open_alert(connection, f"school {school.key}", HELD, f"{said}.", school=school_id)
         links = page_links(console_url(), f"/schools/{school.key}/holds", "Decide in the console")
         notice = Notice(
@@ -63,7 +62,8 @@ def watch_holds(connection: Connection, now: datetime) -> Watched:
             f"roster hold show {school.key}",
             next(iter(links), None),
         )
-        tell(connection, [school], notice_mail(notice), opened, "opened", owners_too=_waits(school))
+        managers = accounts.managers_of(connection, school.district_id) if any(h.needs_manager for h in holds) else []
+        tell(connection, [school], notice_mail(notice), opened, "opened", owners_too=_waits(school), also=managers)
     return Watched(len(fresh), len(cleared))
 
 
@@ -74,6 +74,18 @@ def _about(school: SchoolRow, now: datetime) -> tuple[str, str, datetime, str]:
 def _held(holds: list[Hold]) -> str:
     kinds = [f"{counted(hold.rows, *NOUNS[hold.action])} of {role_name(hold.role)}" for hold in holds]  # type: ignore[index]
     return f"{joined(kinds)} {'is' if sum(hold.rows for hold in holds) == 1 else 'are'}"
+
+
+def _by_whom(holds: list[Hold]) -> str:
+    """Until when, by who may decide about any of it."""
+    overridable = [hold for hold in holds if hold.overridable]
+    if not overridable:
+        return " and cannot be approved"
+    return (
+        " until the district's manager decides"
+        if all(h.needs_manager for h in overridable)
+        else " until someone decides"
+    )
 
 
 def _waits(school: SchoolRow) -> bool:

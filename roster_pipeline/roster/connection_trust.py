@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.fields import role_name
+from roster_pipeline.fields import counted, role_name
 from roster_pipeline.roster.directory_frames import DirectoryFrames, flags_of
-from roster_pipeline.roster.findings import CREATE, Finding
+from roster_pipeline.roster.findings import CREATE, MANAGER, Finding
 from roster_pipeline.roster.frames import Array, Flags, Ints, strings, taken, truth
 from roster_pipeline.roster.traits import numbered
 from roster_pipeline.roster.units import Units
@@ -91,7 +91,9 @@ def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share
         there = managed.get(role, 0)
         if number > share * there:
             message = (
-                f"{number} new {role_name(role)} belong to another connection, with {there} in the directory here. "
-                "This school's own connection says that they are here too; ask whether that is so."
+                f"{counted(number, 'person', 'people')} of another connection would become {role_name(role)} here, "
+                f"with {there} in the directory. Only this school's own connection says so. The district's manager "
+                "decides, or whoever owns every school that has them now."
             )
-            yield Finding("claimed_people", message, number / max(there, 1), share, (CREATE,), (role,))
+            limits = number / max(there, 1), share
+            yield Finding("claimed_people", message, *limits, (CREATE,), (role,), approver=MANAGER)

@@ -14,9 +14,16 @@ TOO_FEW = 2
 """One or two people are no share of anything: a school's third administrator must not need an approval."""
 
 
+MANAGER = "manager"
+"""Who alone may approve what some findings hold; all others may be approved by the school's owners too."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One reason to hold. value and limit: counts, or shares from 0 to 1. roles: None means every role."""
+    """One reason to hold. value and limit: counts, or shares from 0 to 1. roles: None means every role.
+
+    approver: `MANAGER` where an owner of the school may not decide, else "".
+    """
 
     guard: str
     message: str
@@ -25,13 +32,14 @@ class Finding:
     actions: tuple[str, ...] = EVERYTHING
     roles: tuple[str, ...] | None = None
     overridable: bool = True
+    approver: str = ""
 
     def concerns(self, role: str, action: str) -> bool:
         """Does this finding hold that action of that role?"""
         return action in self.actions and (self.roles is None or role in self.roles)
 
     def as_dict(self) -> dict[str, Any]:
-        """guard, message, value, limit, overridable."""
+        """guard, message, value, limit, overridable, approver."""
         return {name: value for name, value in asdict(self).items() if name not in ("actions", "roles")}
 
 

@@ -216,3 +216,36 @@ def test_a_decision_without_the_forms_token_is_refused(
     fields = {"reason": "x", "hash": hash_of(database, plan_id)}
     assert signed_in(OWNER).post(f"/schools/lincoln/plans/{plan_id}/approve", data=fields).status_code == 403
     assert one(database, PEOPLE) == 0
+
+
+CLAIMED = MANY | {"guard": "claimed_people", "message": "2 people of another connection.", "approver": "manager"}
+
+
+def test_people_of_another_connection_are_the_managers_to_decide_and_the_rest_is_the_owners(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("old", "Grace"))
+    rows = [
+        newcomer("u1"),
+        newcomer("u2"),
+        row("archive", person_of(database, "old"), links=["old"], reason="left"),
+    ]
+    held = {("student", "create"): [CLAIMED, MANY], ("student", "archive"): [MANY | {"guard": "archivals"}]}
+    plan_id = write_plan(database, lincoln, rows, held=held)
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    text = words_of(owner.get("/schools/lincoln/holds").text)
+    assert "2 of the 3 changes concern people of another connection" in text
+    assert "Approving lets 1 of the 3 changes through" in text
+    assert "2 of the 3 changes concern" not in words_of(manager.get("/schools/lincoln/holds").text)
+    status, _, _ = _decide(owner, database, plan_id, "approve")
+    assert status == 303
+    assert one(database, PEOPLE) == 1, "the archival alone"
+    assert one(database, "select count(*) from membership where status = 'archived'") == 1
+    text = words_of(owner.get("/schools/lincoln/holds").text)
+    assert "Approve and apply" not in text
+    status, _, text = _decide(owner, database, plan_id, "approve")
+    assert status == 409
+    assert "is decided by the district" in text
+    assert one(database, PEOPLE) == 1
+    status, _, _ = _decide(manager, database, plan_id, "approve")
+    assert (status, one(database, PEOPLE)) == (303, 3)

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from roster_pipeline.desk import decisions
 from roster_pipeline.desk.plan_rows import lines
-from roster_pipeline.directory import alerts, approvals, audit, people, plans, tenants
+from roster_pipeline.directory import alerts, approvals, audit, claims, people, plan_rows, plans, tenants
 from roster_pipeline.directory.briefing import brief
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.evening.applying import apply_approved
+from roster_pipeline.evening.holding import watch_holds
 from roster_pipeline.evening.reporting import report_of
 from roster_pipeline.evening.watching import watch
 from roster_pipeline.report import wants
@@ -128,7 +130,14 @@ def test_the_same_number_gives_a_membership_and_no_field(town: SeveralConnection
     assert town.of("m-ada")["schools"] == ["main"]
     with town.database.begin() as conn:
         (held,) = approvals.held(conn)
-        approvals.approve(conn, held.plan_id, "owner", "they are here", datetime.now(UTC))
+        with pytest.raises(approvals.ManagerDecides):
+            approvals.approve(conn, held.plan_id, "owner", "they are here", datetime.now(UTC))
+        assert "The district's manager decides" in held.findings[0]["message"]
+        assert watch_holds(conn, NOW).opened == 1
+        approvals.approve(conn, held.plan_id, "manager", "they are here", datetime.now(UTC), manager=True)
+    (told,) = town.rows("select recipients, text from outbox where kind = 'alert'")
+    assert "manager@valley.example" in told["recipients"]
+    assert "held until the district's manager decides" in " ".join(told["text"].split())
     apply_approved(town.database, "east", held.plan_id, run_id=None, who="owner")
     assert town.of("m-ada")["schools"] == ["east", "main"]
     mains_own(town.of("m-ada"), number="77")
@@ -237,3 +246,38 @@ def test_where_nobody_said_whose_a_connection_is_the_one_that_comes_second_waits
     leaves_main(town)
     town.night("east")
     assert town.of("m-ada")["links"][0] == "e-ada", "the record that was chosen is gone"
+
+
+def test_new_ids_for_people_of_another_connection_are_not_linked_by_a_relink(town: SeveralConnections) -> None:
+    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    town.night("main")
+    town.deliver("east", "e-ada", **FORGED, identifier="77")
+    town.night("east")
+    with town.database.begin() as conn:
+        (held,) = approvals.held(conn)
+        plan = plans.get(conn, held.plan_id)
+        assert plan_rows.new_links(conn, plan.id) == 0
+    with pytest.raises(approvals.NothingHeld):
+        decisions.relink(town.database, "east", plan.id, who="owner", reason="new ids")
+    assert town.of("m-ada")["links"] == ["m-ada"]
+
+
+@pytest.mark.parametrize("owns", ["main", "east"])
+def test_whoever_owns_the_school_that_has_them_may_decide_unless_the_district_controls_its_connection(
+    town: SeveralConnections, owns: str
+) -> None:
+    town.deliver("west", "w-ada", **ADA, identifier="77")
+    town.control("west", "district")
+    town.night("west")
+    town.deliver("east", "e-ada", **FORGED, identifier="77")
+    town.night("east")
+    with town.database.begin() as conn:
+        (held,) = approvals.held(conn)
+        ids = {key: tenants.get_school(conn, key).id for key in ("main", "east", "west")}
+        assert not claims.has_all_of_them(conn, held.plan_id, [ids[owns]])
+        assert not claims.has_all_of_them(conn, held.plan_id, list(ids.values())), "the district's own people"
+        assert not claims.has_all_of_them(conn, 0, list(ids.values())), "a plan that claims nobody"
+    town.control("west", "school")
+    with town.database.begin() as conn:
+        assert not claims.has_all_of_them(conn, held.plan_id, [ids[owns]])
+        assert claims.has_all_of_them(conn, held.plan_id, [ids["west"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,7 +12,7 @@ from starlette.routing import Route
 from roster_pipeline.console.access import school_of, viewer
 from roster_pipeline.console.choosing import ROWS, Listed, chosen
 from roster_pipeline.console.page import database, form, page, see
-from roster_pipeline.console.plan_view import plan_of, rows_of
+from roster_pipeline.console.plan_view import decides_as_manager, plan_of, rows_of
 from roster_pipeline.desk import decisions
 from roster_pipeline.desk.decisions import LONGEST_REASON
 from roster_pipeline.desk.holding import ADVICE, Holding, holding_of
@@ -21,6 +22,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.errors import EveningError
+from roster_pipeline.fields import counted
 
 
 def every_hold(request: Request) -> Response:
@@ -40,7 +42,7 @@ def every_hold(request: Request) -> Response:
     return page(
         request,
         "holds.html",
-        held=[(one, holding_of(one.kinds)) for one in found],
+        held=[(one, holding_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found],
         listed=Listed(asked, list(found), found[0].plans if found else 0),
         guards=list(ADVICE),
         now=datetime.now(UTC),
@@ -70,20 +72,24 @@ def relink(request: Request) -> Response:
 def _decide(request: Request, decision: str) -> Response:
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
+        manager = decides_as_manager(viewer(request), opened, school, plan.id)
     reason, hash_ = str(form(request).get("reason", "")).strip(), str(form(request).get("hash", ""))
     if not reason or len(reason) > LONGEST_REASON:
         error = "Say why; it is kept in the audit." if not reason else f"At most {LONGEST_REASON} characters."
         return _page_of(request, status=400, error=error, decision=decision)
-    given = {"who": viewer(request).who, "reason": reason, "plan_hash": hash_}
+    given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": hash_}
     home, opened_again = f"/schools/{school.key}", database(request)
     try:
         if decision == "discard":
             decisions.discard(opened_again, school.key, plan.id, **given)
             told = f"Plan {plan.id} was discarded: nothing of what was held is applied. The next sync makes a new plan."
             return see(request, f"{home}/plans/{plan.id}", told=told)
-        result = (decisions.approve if decision == "approve" else decisions.relink)(
-            opened_again, school.key, plan.id, **given
-        )
+        if decision == "approve":
+            result = decisions.approve(opened_again, school.key, plan.id, manager=manager, **given)
+        else:
+            result = decisions.relink(opened_again, school.key, plan.id, **given)
+    except approvals.ManagerDecides as problem:
+        return _refused(request, school, plan, str(problem))
     except (approvals.PlanChanged, approvals.NothingHeld, approvals.NotOverridable) as problem:
         return _not_decided(request, opened_again, school, plan, decision, problem)
     except EveningError as problem:
@@ -96,7 +102,7 @@ def _told(decision: str, plan: PlanRow, result: SyncResult) -> str:
         people = sum(of.get("link", 0) for of in result.counts.values())
         return f"The ids of {people:,} people were linked and nothing else was changed. Sync again to see the rest."
     left = sum(rows for of in result.held.values() for rows in of.values())
-    rest = f" {left:,} rows stay held: no approval can let them through." if left else ""
+    rest = f" {counted(left, 'row stays', 'rows stay')} held." if left else ""
     return f"Plan {plan.id} was approved and applied.{rest}"
 
 
@@ -141,7 +147,8 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         found = approvals.held(opened, school_id=school.id)
         plan = plans.get(opened, found[0].plan_id) if found else None
         newest = plans.latest(opened, school.id)
-        holding = holding_of(vars(one) for one in found)
+        manager = plan is None or decides_as_manager(viewer(request), opened, school, plan.id)
+        holding = holding_of((vars(one) for one in found), manager=manager)
         rows = events = None
         links = 0
         if plan is not None:

@@ -12,7 +12,7 @@ from roster_pipeline.console.access import viewer
 from roster_pipeline.console.choosing import chosen
 from roster_pipeline.console.downloads import csv_answer
 from roster_pipeline.console.page import database, page
-from roster_pipeline.console.plan_view import FIELDS, plan_of, row_filter, rows_of
+from roster_pipeline.console.plan_view import FIELDS, decides_as_manager, plan_of, row_filter, rows_of
 from roster_pipeline.console.wording import ACTIONS, place_of
 from roster_pipeline.desk.holding import holding_of
 from roster_pipeline.desk.plan_rows import HEADER, cells, every_line
@@ -32,6 +32,7 @@ def show(request: Request) -> Response:
         rows = rows_of(request, opened, school, plan, address=f"/schools/{school.key}/plans/{plan.id}")
         events = holds.timeline(opened, plan)
         why = plan_rows.reasons(opened, plan)
+        manager = decides_as_manager(viewer(request), opened, school, plan.id)
     counts = _counts(why)
     return page(
         request,
@@ -43,7 +44,7 @@ def show(request: Request) -> Response:
         counts=counts,
         columns=[name for name in ACTIONS if name in ALWAYS or any(name in of for of in counts.values())],
         why=[line | {"sentence": REASONS.get(line["reason"], line["reason"])} for line in why],
-        holding=holding_of(line for line in summary.verdict if _waits(line)),
+        holding=holding_of((line for line in summary.verdict if _waits(line)), manager=manager),
         rows=rows,
         events=events,
         now=datetime.now(UTC),

@@ -112,7 +112,9 @@ verdict = Table(
     _guard(),
     words("verdict", comment="pass or hold"),
     Column("rows", Integer, nullable=False),
-    Column("findings", JSONB, nullable=False, comment='[{"guard", "message", "value", "limit", "overridable"}]'),
+    Column(
+        "findings", JSONB, nullable=False, comment='[{"guard", "message", "value", "limit", "overridable", "approver"}]'
+    ),
     number("sync_id", comment="the sync that applied these rows, set in its transaction", optional=True),
     PrimaryKeyConstraint("plan_id", "role", "action", "guard"),
     CheckConstraint("verdict in ('pass', 'hold')", name="verdict"),
@@ -127,6 +129,7 @@ approval = Table(
     words("decision", comment="approve or discard"),
     words("who"),
     words("reason"),
+    flag("by_manager"),
     now("at"),
     Column("lapses_at", DateTime(timezone=True), nullable=False),
     number("used_by", comment="the sync that applied held rows because of it; it serves once", optional=True),

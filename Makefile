@@ -3,13 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo dev test lint format fuzz mutants picture clean
+.PHONY: help install demo dev test lint format fuzz mutants picture docs clean
 
 help:
 	@echo "make demo     three evenings of rostering against a simulated SIS, with a report at the end"
 	@echo "make dev      the Dagster UI, its daemon and the simulator on the same database"
 	@echo "make test     all tests, on an embedded PostgreSQL"
 	@echo "make lint     ruff, mypy and the layers of the house"
+	@echo "make docs     the documentation as a site, in .site/html"
 	@echo "make fuzz     10,000 malformed payloads against the OneRoster client"
 	@echo "make mutants  small changes of the core that no test notices (hours; MUTANTS=names takes a part)"
 	@echo "make picture  draw the pictures of the Dagster UI and the console for the README (needs Chromium)"
@@ -54,5 +55,16 @@ picture: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	$(BIN)/python docs/picture.py
 
+# Pages outside docs/ move beside the others, so their links lose the folder.
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	rm -rf .site && mkdir -p .site && cp -r docs .site/docs
+	for page in README:index SECURITY:SECURITY CONTRIBUTING:CONTRIBUTING benchmarks/README:benchmarks; do \
+	    sed 's#(docs/#(#g; s#(benchmarks/README.md#(benchmarks.md#g' $${page%:*}.md > .site/docs/$${page#*:}.md; \
+	done
+	sed -i 's#(\.\./README.md#(index.md#g; s#(\.\./\([A-Z]*.md\)#(\1#g' .site/docs/*.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open .site/html/index.html"
+
 clean:
-	rm -rf .roster .pytest_cache .mypy_cache .ruff_cache mutants
+	rm -rf .roster .site .pytest_cache .mypy_cache .ruff_cache mutants

@@ -25,10 +25,10 @@ where connection_id = :connection and sourced_id = :sourced_id and person_id = :
 ASKED = """
 select true from plan_row r join plan o on o.id = r.plan_id join snapshot s on s.id = o.snapshot_id
 where o.district_id = :district and o.state = 'planned' and s.connection_id = :connection
-  and r.action = 'conflict' and r.person_id = :person and :sourced_id = any(r.sourced_ids)
+  and r.action = 'conflict' and coalesce(r.person_id, :person) = :person and :sourced_id = any(r.sourced_ids)
 limit 1
 """
-"""A plan of today asks whether the record is theirs."""
+"""A plan of today asks whether the record is theirs, or which of several people it is."""
 _GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
 UNLINK = (
     "insert into apart (district_id, connection_id, sourced_id, person_id) "  # noqa: S608

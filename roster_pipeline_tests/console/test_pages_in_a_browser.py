@@ -55,6 +55,7 @@ PATHS = (
     "/schools/lincoln",
     "/schools/lincoln/people",
     "/schools/lincoln/people/add",
+    "/schools/lincoln/conflicts",
     "/schools/lincoln/settings",
     "/schools/lincoln/holds",
     "/schools/lincoln/runs",

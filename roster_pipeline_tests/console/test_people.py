@@ -402,3 +402,64 @@ def test_a_district_of_many_people_is_paged_without_loading_it(
     assert len(names_in(manager, "/people", q="given49")) == 50
     second = names_in(manager, "/people", q="given49", page="2")
     assert second[0] == "Given4939 Family004939"
+
+
+def test_conflicts_are_worked_through_side_by_side(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    sync_rows(database, lincoln, newcomer("u2", "Grace", changes={"email": "shared@example.org"}))
+    grace = person_of(database, "u2")
+    plan = write_plan(
+        database,
+        lincoln,
+        [
+            row("conflict", ada, links=["new1"], reason="match_contradicted"),
+            row("conflict", links=["new2"], reason="several_matches"),
+        ],
+    )
+    with database.begin() as conn:
+        for record, email in (("new1", "ada@example.org"), ("new2", "shared@example.org")):
+            conn.execute(
+                text(
+                    "insert into cleaned_roster (snapshot_id, sourced_id, standing, given_name, email) "
+                    "select snapshot_id, :record, 'member', 'Adele', :email from plan where id = :plan"
+                ),
+                {"record": record, "email": email, "plan": plan},
+            )
+    owner, where = signed_in(OWNER), "/schools/lincoln/conflicts"
+    assert "2 conflicts wait for you" in words_of(owner.get(PEOPLE).text)
+    shown = owner.get(where).text
+    assert f'href="/people/{ada}"' in shown
+    assert f'href="/people/{grace}"' in shown, "whom a record that fits several people may be"
+    assert "Given name differs" in words_of(shown)
+    assert "roster person" not in shown
+    pair = {"connection": "sis", "conflicts_of": "lincoln"}
+    same = owner.send_form(f"/people/{ada}/link", WHY | pair | {"sourced_id": "new1"})
+    two = owner.send_form(f"/people/{grace}/unlink", WHY | pair | {"sourced_id": "new2"})
+    assert [answer.headers["location"] for answer in (same, two)] == [where, where]
+    assert person_of(database, "new1") == ada
+    assert every(database, "select sourced_id, person_id from apart") == [("new2", grace)]
+    assert words_of(owner.get(where).text).count("decided, the next sync follows") == 2
+    elsewhere = owner.send_form(f"/people/{ada}/exclude", WHY | {"conflicts_of": "//evil.example"})
+    assert elsewhere.headers["location"] == f"/people/{ada}"
+
+
+def test_whom_another_connection_knows_is_shown_to_the_manager_alone(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    sync_rows(database, oak, newcomer("b1", "Beth", changes={"email": "beth@example.org"}))
+    beth = person_of(database, "b1")
+    write_plan(
+        database,
+        lincoln,
+        [
+            row("conflict", beth, links=["x1"], reason="other_connection"),
+            row("conflict", beth, links=["x2"], reason="match_contradicted"),
+        ],
+    )
+    where = "/schools/lincoln/conflicts"
+    shown = signed_in(OWNER).get(where).text
+    assert "beth@example.org" not in shown
+    assert f"/people/{beth}" not in shown
+    assert words_of(shown).count("A manager of the district decides that.") == 2
+    assert "beth@example.org" in signed_in(MANAGER).get(where).text

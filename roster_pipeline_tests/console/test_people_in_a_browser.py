@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.browser import PHONE, Open, faults_of
 from roster_pipeline_tests.console.conftest import OWNER
 from roster_pipeline_tests.console.holding import audited
-from roster_pipeline_tests.directory.building import newcomer, one, person_of, row, sync_rows
+from roster_pipeline_tests.directory.building import newcomer, one, person_of, row, sync_rows, write_plan
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.timeout(600)
+RECORD = """
+insert into cleaned_roster (snapshot_id, sourced_id, standing, given_name, family_name, email)
+select snapshot_id, 'new1', 'member', 'Adele', 'Lovelace', 'ada@example.org' from plan where id = :plan
+"""
 LINK_OF = "select count(*) from link where person_id = :id and confirmed"
 
 
@@ -68,6 +73,28 @@ def test_an_owner_finds_excludes_and_restores_a_pupil_and_fixes_a_link(
     for summary in page.locator("details.act > summary").all():
         summary.click()
     assert faults_of(page) == []
+
+
+def test_an_owner_says_that_two_sides_of_a_conflict_are_one_person(
+    open_page: Open, people_let_in: None, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Ada", changes={"email": "ada@example.org"}))
+    ada = person_of(database, "u1")
+    plan = write_plan(database, lincoln, [row("conflict", ada, links=["new1"], reason="match_contradicted")])
+    with database.begin() as conn:
+        conn.execute(text(RECORD), {"plan": plan})
+    page = open_page(OWNER)
+    page.goto("/schools/lincoln/people")
+    page.get_by_role("link", name="Look at both sides and decide").click()
+    page.get_by_role("cell", name="Adele").wait_for()
+    for summary in page.locator("details.act > summary").all():
+        summary.click()
+    assert faults_of(page) == []
+    one_person = page.locator("details.act").filter(has_text="Same person")
+    one_person.get_by_label("Reason").fill("she married")
+    one_person.get_by_role("button", name="They are the same person").click()
+    page.get_by_text("decided, the next sync follows").wait_for()
+    assert person_of(database, "new1") == ada
 
 
 def test_the_list_and_the_page_fit_a_phone_with_long_values(

@@ -17,8 +17,9 @@ from roster_pipeline.console.choosing import ROWS, Listed, chosen
 from roster_pipeline.console.page import database, form, page, see
 from roster_pipeline.console.wording import ROLES, role
 from roster_pipeline.desk import person_changes
+from roster_pipeline.desk.conflicts import count as count_conflicts
 from roster_pipeline.desk.decisions import LONGEST_REASON
-from roster_pipeline.directory import people_list, tenants
+from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.errors import DirectoryError
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
@@ -43,7 +44,8 @@ def of_school(request: Request) -> Response:
         everything = viewer(request).may_manage(school.district_id)
         wanted = PeopleFilter(school.district_id, school.id, everything=everything)
         context = _listed(request, opened, wanted)
-    return page(request, "school_people.html", school=school, tab="people", district=None, districts=[], **context)
+        conflicts = count_conflicts(opened, plans.latest(opened, school.id, dry_run=True))
+    return page(request, "school_people.html", school=school, tab="people", conflicts=conflicts, **context)
 
 
 def of_district(request: Request) -> Response:

@@ -7,6 +7,7 @@ operators.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -30,6 +31,7 @@ from roster_pipeline.directory.people import NotAMember
 OF_A_MANAGER = "This person is active in a school that is not yours, so a manager of the district has to do this."
 NOT_YOURS = "No school of yours has such a record. Ask a manager of the district."
 WHY = "Say why; it is kept in the audit."
+KEY = re.compile("[a-z0-9-]+")
 
 Act = Callable[[Connection, Found, Mapping[str, str], Viewer], str]
 
@@ -99,7 +101,9 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
             if problem.retryable:
                 raise
             return _page_of(request, status=400, error=problem.message)
-        return see(request, f"/people/{found.person.id}", told=told)
+        back = given.get("conflicts_of", "")  # the list that the form stood in, by a school's key
+        known = back in found.schools or (found.manages and KEY.fullmatch(back))
+        return see(request, f"/schools/{back}/conflicts" if known else f"/people/{found.person.id}", told=told)
 
     return handler
 

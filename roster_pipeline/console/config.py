@@ -14,6 +14,7 @@ IDLE = "ROSTER_CONSOLE_IDLE_MINUTES"
 LIFETIME = "ROSTER_CONSOLE_SESSION_HOURS"
 MAIL_LINKS = "ROSTER_CONSOLE_MAIL_LINKS"
 RUNS = "ROSTER_CONSOLE_RUNS"
+RUN_MINUTES = "ROSTER_CONSOLE_RUN_MINUTES"
 ISSUER = "ROSTER_OIDC_ISSUER"
 CLIENT_ID = "ROSTER_OIDC_CLIENT_ID"
 CLIENT_SECRET = "ROSTER_OIDC_CLIENT_SECRET"  # noqa: S105 - the variable's name
@@ -55,6 +56,8 @@ class Config:
     mail_links: bool = True
     runs: int = 2
     """Syncs and dry runs that people may have under way at once on this machine."""
+    run_minutes: int = 60
+    """The longest that one of them may take."""
 
     @property
     def secure(self) -> bool:
@@ -99,6 +102,7 @@ def config_from(environment: Mapping[str, str], database_url: str, host: str = L
         oidc=oidc,
         mail_links=_switch(environment, MAIL_LINKS, default=oidc is None),
         runs=_number(environment, RUNS, 2),
+        run_minutes=_number(environment, RUN_MINUTES, 60),
     )
 
 

@@ -1,4 +1,7 @@
-"""Starting a run that somebody asked for: a row, a process of its own, and somebody who notices when that dies."""
+"""Starting a run that somebody asked for: a row, its turn, a process of its own, and a thread that notices its end.
+
+The thread of a run that waits is in the console that was asked. If that console ends, the run counts as never started.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from contextlib import suppress
 from threading import Thread
@@ -18,18 +22,33 @@ from roster_pipeline.embedded import DATABASE_URL
 
 DIED = "The run's process ended before it could say why (exit code {code}).\nStart it again; nothing was half applied."
 MODULE = "roster_pipeline.console.run_child"
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether a run's turn has come."""
 
 
-def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, most: int) -> str:
-    """Start a run of a school; gives its id. most: runs at once on this machine. Raises AlreadyGoing, TooManyRuns."""
+def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots: int, minutes: float) -> str:
+    """Start a run of a school as soon as it is its turn; gives its id. Raises AlreadyGoing.
+
+    slots: runs at once on this machine. minutes: how long the run may take.
+    """
     run_id = str(uuid.uuid4())
     with database.begin() as conn:
-        asked_runs.ask(conn, run_id, school.id, school.key, kind=kind, who=who, host=socket.gethostname(), most=most)
+        asked_runs.ask(conn, run_id, school.id, school.key, kind=kind, who=who, host=socket.gethostname())
         audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who)
+    Thread(target=_carry_out, args=(database, run_id, slots, minutes), daemon=True, name="run").start()
+    return run_id
+
+
+def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> None:
+    """Wait for the run's turn, run it in a process, and note it where that dies."""
+    while (turn := _turn(database, run_id, slots)) is not True:
+        if turn is None:
+            return
+        time.sleep(LOOK_EVERY)
     url = database.engine.url.render_as_string(hide_password=False)
     try:
         child = subprocess.Popen(  # noqa: S603 - the command is ours
-            [sys.executable, "-m", MODULE, run_id],
+            [sys.executable, "-m", MODULE, run_id, str(minutes)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -37,17 +56,15 @@ def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, most:
             start_new_session=True,
         )
     except OSError:
-        _end(database, run_id, DIED.format(code="none"))
-        return run_id
-    Thread(target=_watch, args=(database, run_id, child), daemon=True, name="run").start()
-    return run_id
-
-
-def _watch(database: Database, run_id: str, child: subprocess.Popen[bytes]) -> None:
-    _end(database, run_id, DIED.format(code=child.wait()))
-
-
-def _end(database: Database, run_id: str, problem: str) -> None:
-    """Counts only where the run did not say itself how it ended."""
+        code = "none"
+    else:
+        code = str(child.wait())
     with suppress(DirectoryError), database.begin() as conn:
-        asked_runs.end(conn, run_id, problem)
+        asked_runs.end(conn, run_id, DIED.format(code=code))  # counts only where the run did not say how it ended
+
+
+def _turn(database: Database, run_id: str, slots: int) -> bool | None:
+    """As `asked_runs.begin`. While the database is away, the run waits on."""
+    with suppress(DirectoryError), database.begin() as conn:
+        return asked_runs.begin(conn, run_id, slots)
+    return False

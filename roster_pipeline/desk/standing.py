@@ -77,6 +77,8 @@ def said_of_happening(one: Happening, key: str) -> Said:
     """One line of a school's history."""
     if one.kind == "failure":
         return Said("bad", "Failed", plain(one.message or "", key))
+    if one.kind == "canceled":
+        return Said("none", "Canceled", f"{one.who} canceled a run. What it had not applied by then was not applied.")
     return said_of_sync(one.kind, one.outcome, one.report)
 
 

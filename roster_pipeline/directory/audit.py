@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, insert, or_, select
 from roster_pipeline.directory.tables import audit, school
 
 RUN_ASKED_FOR = "run asked for"
+RUN_CANCELED = "run canceled"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ def record_run(conn: Connection, run_id: str, kind: str, school_id: int, distric
     """Say who asked for a Dagster run, before it starts. kind: sync or dry_run."""
     details = {"kind": kind, "run": run_id}
     record(conn, who=who, what=RUN_ASKED_FOR, district_id=district_id, school_id=school_id, details=details)
+
+
+def record_cancel(conn: Connection, run_id: str, school_id: int, district_id: int, *, who: str) -> None:
+    """Say who canceled a run, in the transaction that asks for its end."""
+    record(conn, who=who, what=RUN_CANCELED, district_id=district_id, school_id=school_id, details={"run": run_id})
 
 
 def who_asked_for_run(conn: Connection, school_key: str, run_id: str) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -17,6 +18,8 @@ DRIVER = "postgresql+psycopg"
 POOL = 5
 """Connections kept open by a process; a run uses one or two at a time, the console a few."""
 CONNECT_SECONDS = 10
+NAME = "PGAPPNAME"
+"""A process may call its sessions otherwise, so that another one can end them."""
 STAGING_MEMORY = "64MB"
 """For temporary tables, taken only as far as they grow: a large plan is staged in memory and not in files."""
 
@@ -30,7 +33,7 @@ class Database:
             hide_parameters=True,
             pool_size=POOL,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "roster"},
+            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": os.environ.get(NAME, "roster")},
         )
         event.listen(self.engine, "connect", _prepare)
 
@@ -60,6 +63,12 @@ class Database:
         self.engine.dispose()
 
 
+def end_sessions(conn: Connection, name: str) -> None:
+    """End the sessions of another process of this login, which named them by `PGAPPNAME`; waits 5 s for each."""
+    sessions = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = :name"
+    conn.execute(text(sessions), {"name": name})
+
+
 def _prepare(connection: psycopg.Connection[Any], _: object) -> None:
     """Settle what must be settled before a session's first temporary table."""
     connection.execute(f"set temp_buffers = '{STAGING_MEMORY}'")
@@ -73,4 +82,4 @@ def with_driver(url: str | URL) -> URL:
     return make_url(url).set(drivername=DRIVER)
 
 
-__all__ = ["Database", "DirectoryError", "with_driver"]
+__all__ = ["NAME", "Database", "DirectoryError", "end_sessions", "with_driver"]

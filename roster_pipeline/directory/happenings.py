@@ -1,4 +1,4 @@
-"""What happened to one school, newest first: its syncs and its failures in one list, page by page."""
+"""What happened to one school, newest first: its syncs, its failures and what was canceled, page by page."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory.audit import RUN_CANCELED
+
 HAPPENINGS = """
-select * from (
+select at, id, kind, outcome, counts, held, report, who, run_id, undoes, undone_by, step, message from (
     (
-        select y.at, y.id, y.kind, y.outcome, y.counts, y.held, y.report, y.who, y.run_id, y.undoes,
+        select 1 as rank, y.at, y.id, y.kind, y.outcome, y.counts, y.held, y.report, y.who, y.run_id, y.undoes,
             (select max(l.id) from sync l where l.school_id = y.school_id and l.undoes = y.id) as undone_by,
             null::text as step, null::text as message
         from sync y where y.school_id = :school and (y.at, 1, y.id) < (cast(:at as timestamptz), :rank, :id)
@@ -19,13 +21,21 @@ select * from (
     )
     union all
     (
-        select f.at, f.id, 'failure', 'failed', '{}'::jsonb, '{}'::jsonb, '{}'::jsonb, '', f.run_id, null, null,
+        select 0, f.at, f.id, 'failure', 'failed', '{}'::jsonb, '{}'::jsonb, '{}'::jsonb, '', f.run_id, null, null,
             f.step, f.message
         from failure f where f.school_id = :school and (f.at, 0, f.id) < (cast(:at as timestamptz), :rank, :id)
         order by f.at desc, f.id desc limit :limit
     )
-) both_kinds
-order by at desc, kind = 'failure', id desc limit :limit
+    union all
+    (
+        select 2, c.at, c.id, 'canceled', 'canceled', '{}'::jsonb, '{}'::jsonb, '{}'::jsonb, c.who, c.details ->> 'run',
+            null, null, null, null
+        from audit c
+        where c.school_id = :school and c.what = :canceled and (c.at, 2, c.id) < (cast(:at as timestamptz), :rank, :id)
+        order by c.at desc, c.id desc limit :limit
+    )
+) every_kind
+order by at desc, rank desc, id desc limit :limit
 """
 OPEN_ALERTS = """
 select a.subject, a.cause, a.message, a.opened_at from alert a
@@ -38,9 +48,17 @@ where district_id = :district and school_id = :school and status = 'active' grou
 """
 
 
+LETTERS = {"failure": "f", "canceled": "c"}
+RANKS = {"f": 0, "s": 1, "c": 2}
+"""Of lines with the same time; the letters stand in addresses."""
+
+
 @dataclass(frozen=True)
 class Happening:
-    """One line of a school's history. kind: sync, approval, rollback, relink, or failure with its step and message."""
+    """One line of a school's history.
+
+    kind: sync, approval, rollback, relink, canceled (a run, by `who`), or failure with its step and message.
+    """
 
     at: datetime
     id: int
@@ -59,7 +77,7 @@ class Happening:
     @property
     def place(self) -> str:
         """Where the next page begins, for `before`; fit for an address as it is."""
-        return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}.{'f' if self.kind == 'failure' else 's'}.{self.id}"
+        return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}.{LETTERS.get(self.kind, 's')}.{self.id}"
 
 
 @dataclass(frozen=True)
@@ -74,8 +92,15 @@ class OpenAlert:
 
 def happenings(conn: Connection, school_id: int, *, before: str | None = None, limit: int = 30) -> list[Happening]:
     """The newest first; `before` is the `place` of the last one seen. Raises ValueError for a place that is none."""
-    at, rank, number = _place(before) if before else (None, 2, 0)
-    given = {"school": school_id, "at": at or "infinity", "rank": rank, "id": number, "limit": limit}
+    at, rank, number = _place(before) if before else (None, 3, 0)
+    given = {
+        "school": school_id,
+        "at": at or "infinity",
+        "rank": rank,
+        "id": number,
+        "limit": limit,
+        "canceled": RUN_CANCELED,
+    }
     return [Happening(**row) for row in conn.execute(text(HAPPENINGS), given).mappings()]
 
 
@@ -93,6 +118,6 @@ def people_by_role(conn: Connection, district_id: int, school_id: int) -> dict[s
 
 def _place(given: str) -> tuple[str, int, int]:
     at, kind, number = given.rsplit(".", 2)
-    if kind not in ("s", "f"):
+    if kind not in RANKS:
         raise ValueError("no place in a history")
-    return datetime.fromisoformat(at).isoformat(), 1 if kind == "s" else 0, int(number)
+    return datetime.fromisoformat(at).isoformat(), RANKS[kind], int(number)

@@ -26,7 +26,7 @@ def going(monkeypatch: pytest.MonkeyPatch, database: Database, lincoln: SchoolRo
     """A run that does not end; streams look at each step who is there."""
     monkeypatch.setattr(live, "WHO_EVERY", 0.0)
     with database.begin() as opened:
-        asked_runs.ask(opened, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here", most=2)
+        asked_runs.ask(opened, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here")
 
 
 def sign_out(_: Database, browser: Browser) -> None:

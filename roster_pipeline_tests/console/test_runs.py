@@ -7,22 +7,26 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from sqlalchemy import text
 
 from roster_pipeline.console import launching
 from roster_pipeline.directory import asked_runs, tenants
+from roster_pipeline.directory.asked_runs import AskedRun, next_to_start, order_of
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.happenings import happenings
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.sis import Served, events_of, school_in, served_sis
-from roster_pipeline_tests.directory.building import add_school
+from roster_pipeline_tests.directory.building import add_school, every, one
 
 SignedIn = Callable[[str], Browser]
 RUNS = "/schools/lincoln/runs"
@@ -52,21 +56,25 @@ def started(browser: Browser, kind: str) -> str:
     return answer.headers["location"]
 
 
-def ask(database: Database, school: SchoolRow, most: int = 2, host: str | None = None) -> str:
-    """A run that somebody asked for and that nobody carries out."""
+def ask(database: Database, school: SchoolRow, host: str | None = None) -> str:
+    """A run that somebody asked for, and that waits for its turn without a process."""
     run_id = str(uuid.uuid4())
+    where = host or socket.gethostname()
     with database.begin() as conn:
-        asked_runs.ask(
-            conn,
-            run_id,
-            school.id,
-            school.key,
-            kind="sync",
-            who="another",
-            host=host or socket.gethostname(),
-            most=most,
-        )
+        asked_runs.ask(conn, run_id, school.id, school.key, kind="sync", who="another", host=where)
     return run_id
+
+
+def begin(database: Database, run_id: str, slots: int = 2) -> bool | None:
+    with database.begin() as conn:
+        return asked_runs.begin(conn, run_id, slots)
+
+
+def run_of(database: Database, school: SchoolRow, run_id: str) -> AskedRun:
+    with database.begin() as conn:
+        found = asked_runs.get(conn, school.id, run_id)
+    assert found is not None
+    return found
 
 
 @pytest.mark.timeout(590)
@@ -118,25 +126,203 @@ def test_a_second_run_of_a_school_is_refused_with_a_link_to_the_first(
     answer = browser.send_form(RUNS, {"kind": "sync"})
     assert answer.status_code == 409
     assert f'href="{RUNS}/{going}"' in answer.text
-    assert "Under way" in answer.text
+    assert ">Waiting<" in answer.text
 
 
-def test_a_machine_runs_only_so_many_at_once(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+A, B, C = 1, 2, 3
+ORDERS = {
+    "alone in the order they asked": ([("a1", A), ("a2", A)], {}, ["a1", "a2"]),
+    "a district without a run comes before one that has a run": ([("a2", A), ("b1", B)], {A: 1}, ["b1", "a2"]),
+    "districts take turns": ([("a1", A), ("a2", A), ("a3", A), ("b1", B)], {}, ["a1", "b1", "a2", "a3"]),
+    "whoever has the fewest": ([("a1", A), ("b1", B), ("c1", C)], {A: 2, B: 1}, ["c1", "b1", "a1"]),
+}
+
+
+@pytest.mark.parametrize(("waiting", "running", "order"), ORDERS.values(), ids=ORDERS.keys())
+def test_in_which_order_waiting_runs_start(
+    waiting: list[tuple[str, int]], running: dict[int, int], order: list[str]
+) -> None:
+    assert order_of(waiting, running) == order
+
+
+STARTS = {
+    "a free machine": ([("a1", A)], {}, 2, True, "a1"),
+    "nobody waits": ([], {}, 2, True, None),
+    "every slot is taken": ([("a1", A)], {B: 1, C: 1}, 2, True, None),
+    "the last slot is not for a district that has the others": ([("a2", A)], {A: 1}, 2, True, None),
+    "it is for another": ([("a2", A), ("b1", B)], {A: 1}, 2, True, "b1"),
+    "an installation of one district uses them all": ([("a2", A)], {A: 1}, 2, False, "a2"),
+    "one slot is taken in turns": ([("a1", A)], {}, 1, True, "a1"),
+    "two of three": ([("a2", A)], {A: 1}, 3, True, "a2"),
+    "and no more": ([("a3", A)], {A: 2}, 3, True, None),
+}
+
+
+@pytest.mark.parametrize(("waiting", "running", "slots", "several", "starts"), STARTS.values(), ids=STARTS.keys())
+def test_which_waiting_run_starts(
+    waiting: list[tuple[str, int]], running: dict[int, int], slots: int, several: bool, starts: str | None
+) -> None:
+    assert next_to_start(waiting, running, slots, several=several) == starts
+
+
+def test_one_district_leaves_a_slot_to_the_others_and_a_waiting_run_tells_its_place(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+) -> None:
     with database.begin() as conn:
-        others = [add_school(conn, key) for key in ("oak", "elm")]
-    ask(database, others[0], host="another-machine")
-    ask(database, others[1])
+        oak, elm = (add_school(conn, key) for key in ("oak", "elm"))
+    elsewhere = ask(database, elm, host="another-machine")
+    assert begin(database, elsewhere) is True
+    first, second = ask(database, oak), ask(database, lincoln)
+    assert begin(database, first) is True
+    assert begin(database, second) is False, "the other slot is for another district"
+    theirs = ask(database, foreign)
     browser = signed_in(OWNER)
-    with pytest.raises(asked_runs.TooManyRuns):
-        ask(database, lincoln, most=1)
+    assert "1 run is before it" in browser.get(f"{RUNS}/{second}").text
+    assert ">Waiting<" in browser.get(RUNS).text
+    assert begin(database, theirs) is True
+    assert "it is the next one" in browser.get(f"{RUNS}/{second}").text
+    assert begin(database, second) is False
     with database.begin() as conn:
-        third = add_school(conn, "fir")
-    ask(database, third)
-    answer = browser.send_form(RUNS, {"kind": "sync"})
-    assert answer.status_code == 409
-    assert "2 runs are going on already on this machine" in answer.text
+        asked_runs.end(conn, first)
+    assert begin(database, second) is True
+    assert begin(database, first) is None, "one that is over begins no more"
+    assert "Starting." in browser.get(f"{RUNS}/{second}").text
+
+
+def test_a_run_that_waits_for_its_turn_starts_by_itself(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "MODULE", "roster_pipeline.console.no_such_module")
     with database.begin() as conn:
-        assert asked_runs.of_school(conn, lincoln.id) == []
+        oak = add_school(conn, "oak")
+    going = ask(database, oak)
+    assert begin(database, going, 1) is True
+    browser = signed_in(OWNER)
+    with database.begin() as conn:
+        waiting = launching.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=1)
+    time.sleep(launching.LOOK_EVERY * 2)
+    assert run_of(database, lincoln, waiting).started_at is None
+    with database.begin() as conn:
+        asked_runs.end(conn, going)
+    assert "exit code 1" in events_of(browser, f"{RUNS}/{waiting}/events")[-2][2]
+
+
+def test_a_run_whose_console_ended_before_its_turn_is_told_as_never_started(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    lost = ask(database, lincoln)
+    with database.begin() as conn:
+        conn.execute(text("update asked_run set alive_at = now() - interval '2 minutes'"))
+    assert "The console was restarted before this run" in signed_in(OWNER).get(f"{RUNS}/{lost}").text
+
+
+def test_a_run_that_waits_is_canceled_at_once_and_every_page_says_by_whom(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    waiting = ask(database, lincoln)
+    browser = signed_in(OWNER)
+    assert "Cancel this run" in browser.get(f"{RUNS}/{waiting}").text
+    answer = browser.send_form(f"{RUNS}/{waiting}/cancel")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{RUNS}/{waiting}")
+    assert begin(database, waiting) is None
+    shown = browser.get(f"{RUNS}/{waiting}").text
+    assert "The run was canceled." in shown
+    assert f"Canceled by {OWNER}." in shown
+    assert "Cancel this run" not in shown
+    assert f"by {OWNER}" in browser.get(RUNS).text
+    assert f"{OWNER} canceled a run." in browser.get("/schools/lincoln").text
+    assert browser.send_form(f"{RUNS}/{waiting}/cancel").status_code == 303, "twice does no harm"
+    lines = every(database, "select who, details ->> 'run' from audit where what = 'run canceled'")
+    assert lines == [(OWNER, waiting)]
+    with database.begin() as conn:
+        (line,) = happenings(conn, lincoln.id)
+        assert happenings(conn, lincoln.id, before=line.place) == []
+
+
+def test_a_run_of_another_school_cannot_be_canceled(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+) -> None:
+    theirs = ask(database, foreign)
+    browser = signed_in(OWNER)
+    for path in (f"{RUNS}/{theirs}/cancel", f"/schools/foreign/runs/{theirs}/cancel", f"{RUNS}/nothing/cancel"):
+        assert browser.send_form(path).status_code == 404, path
+    mine = ask(database, lincoln)
+    assert browser.post(f"{RUNS}/{mine}/cancel").status_code == 403, "without the token of a form"
+    assert run_of(database, foreign, theirs).canceled_by is run_of(database, lincoln, mine).canceled_by is None
+
+
+def fetching(database: Database, school: SchoolRow, run_id: str) -> None:
+    """Wait until a run reads from the SIS."""
+    until = time.monotonic() + 120
+    while run_of(database, school, run_id).step != "fetching from the SIS":
+        assert time.monotonic() < until
+        assert run_of(database, school, run_id).ended_at is None
+        time.sleep(0.2)
+
+
+def ended(database: Database, school: SchoolRow, run_id: str, seconds: float) -> AskedRun:
+    """The run once it is over, within these seconds, and once its process and its sessions are gone."""
+    until = time.monotonic() + seconds
+    while (run := run_of(database, school, run_id)).ended_at is None:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert every(database, "select 1 from pg_stat_activity where application_name like 'roster run %'") == []
+    return run
+
+
+def status_in_dagster(run_id: str) -> str:
+    """Dagster's status of a run, once it is final."""
+    until = time.monotonic() + 60
+    with dg.DagsterInstance.get() as instance:
+        while True:
+            run = instance.get_run_by_id(run_id)
+            assert run is not None
+            if run.is_finished or time.monotonic() > until:
+                return run.status.value
+            time.sleep(0.2)
+
+
+@pytest.mark.timeout(300)
+def test_a_run_that_hangs_is_canceled_within_seconds_and_leaves_nothing(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, dagster: None, sis: Served
+) -> None:
+    browser = signed_in(OWNER)
+    sis.sis.faults.set("hangs=100")
+    try:
+        place = started(browser, "sync")
+        run_id = place.rpartition("/")[2]
+        fetching(database, lincoln, run_id)
+        assert browser.send_form(f"{place}/cancel").status_code == 303
+        run = ended(database, lincoln, run_id, seconds=15)
+    finally:
+        sis.sis.faults.clear()
+    assert run.problem == f"Canceled by {OWNER}. Nothing was half applied."
+    assert status_in_dagster(run_id) == "CANCELED"
+    with dg.DagsterInstance.get() as instance:
+        said = [entry.message for entry in instance.all_logs(run_id)]
+    assert not [line for line in said if OWNER in line], "owners of other districts can read them"
+    for table in ("sync", "plan", "snapshot", "failure", "pulled_user"):
+        assert one(database, f"select count(*) from {table}") == 0, table
+    again = events_of(browser, started(browser, "dry_run") + "/events")[-2][2]
+    assert "The dry run is done." in again, "nothing it held is in the way of the next one"
+
+
+@pytest.mark.timeout(300)
+def test_a_run_that_takes_longer_than_it_may_is_ended_and_told(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, dagster: None, sis: Served
+) -> None:
+    sis.sis.faults.set("hangs=100")
+    try:
+        run_id = launching.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=0.25)
+        fetching(database, lincoln, run_id)
+        ended(database, lincoln, run_id, seconds=40)
+    finally:
+        sis.sis.faults.clear()
+    told = signed_in(OWNER).get(f"{RUNS}/{run_id}").text
+    assert "This run was ended after 0.25 minutes, the longest that a run by hand may take." in told
+    assert "ROSTER_CONSOLE_RUN_MINUTES" in told
+    assert status_in_dagster(run_id) == "FAILURE"
+    assert one(database, "select count(*) from failure where run_id = :run", run=run_id) == 1
 
 
 def test_a_process_that_dies_is_noticed(
@@ -150,6 +336,7 @@ def test_a_process_that_dies_is_noticed(
 
 def test_a_run_whose_machine_went_away_is_given_up(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
     lost = ask(database, lincoln)
+    assert begin(database, lost) is True
     with database.begin() as conn:
         conn.execute(text("update asked_run set alive_at = now() - interval '1 hour'"))
     told = signed_in(OWNER).get(f"{RUNS}/{lost}").text
@@ -175,6 +362,6 @@ def test_runs_of_other_schools_and_other_words_are_nowhere(
 
 def test_a_child_without_its_row_does_nothing(database: Database, environment: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", launching.MODULE, "nothing"], env=dict(os.environ), timeout=300, check=False
+        [sys.executable, "-m", launching.MODULE, "nothing", "1"], env=dict(os.environ), timeout=300, check=False
     )
     assert ended.returncode == 1

@@ -40,7 +40,7 @@ def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
     """A plan, a sync, a snapshot, a run and a trial of a school: what addresses below it name."""
     plan_id = held_creates(database, school)
     with database.begin() as opened:
-        asked_runs.ask(opened, "run-1", school.id, school.key, kind="sync", who="test", host="here", most=2)
+        asked_runs.ask(opened, "run-1", school.id, school.key, kind="sync", who="test", host="here")
         trial = trials.start(
             opened,
             school,

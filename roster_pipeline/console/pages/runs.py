@@ -18,8 +18,8 @@ from roster_pipeline.console.limits import limit
 from roster_pipeline.console.live import Event, Seen, stream
 from roster_pipeline.console.page import database, form, page, piece
 from roster_pipeline.desk.standing import said_of_sync
-from roster_pipeline.directory import asked_runs
-from roster_pipeline.directory.asked_runs import AlreadyGoing, AskedRun, Kind, Outcome, TooManyRuns
+from roster_pipeline.directory import asked_runs, audit
+from roster_pipeline.directory.asked_runs import AlreadyGoing, AskedRun, Kind, Outcome
 from roster_pipeline.directory.briefing import brief
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.evening.reporting import report_of, run_url
@@ -52,9 +52,22 @@ def start(request: Request) -> Response:
     with database(request).begin() as opened:
         limit(opened, "runs by", who.email, BY_ONE_PERSON, WINDOW)
     try:
-        run_id = launch(database(request), school, kind, who=who.who, most=config.runs)
-    except (AlreadyGoing, TooManyRuns) as problem:
+        run_id = launch(database(request), school, kind, who=who.who, slots=config.runs, minutes=config.run_minutes)
+    except AlreadyGoing as problem:
         return page(request, "runs.html", status=409, **_context(school), runs=runs, refused=problem)
+    return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
+
+
+def cancel(request: Request) -> Response:
+    """POST: end a run. One that is over stays as it is."""
+    run_id = request.path_params["run"]
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        if asked_runs.get(opened, school.id, run_id) is None:
+            raise nothing_here()
+        who = viewer(request).who
+        if asked_runs.cancel(opened, school.id, run_id, who):
+            audit.record_cancel(opened, run_id, school.id, school.district_id, who=who)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
 
@@ -63,13 +76,14 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         run, outcome = _run(opened, school, request.path_params["run"])
-        said = _said(opened, run, outcome)
+        said, place = _said(opened, run, outcome), asked_runs.place(opened, run)
     more: dict[str, Any] = {
         "run": run,
         "outcome": outcome,
         "steps": steps_of(run),
         "url": run_url(run.id),
         "said": said,
+        "place": place,
     }
     return page(request, "run.html", **_context(school), **more)
 
@@ -78,18 +92,19 @@ async def events(request: Request) -> Response:
     """GET: the same as it goes on."""
     run_id = request.path_params["run"]
 
-    def now() -> tuple[SchoolRow, AskedRun, Outcome, str]:
+    def now() -> tuple[SchoolRow, AskedRun, Outcome, str, int]:
         with database(request).begin() as opened:
             school = school_of(request, opened)
             run, outcome = _run(opened, school, run_id)
-            return school, run, outcome, _said(opened, run, outcome)
+            return school, run, outcome, _said(opened, run, outcome), asked_runs.place(opened, run)
 
     await run_in_threadpool(now)
 
     def look(position: str) -> Seen:
-        school, run, outcome, said = now()
-        here = "end" if run.ended_at else f"at {run.step or 'the start'}"
-        shown = piece(PIECES, "progress", run, steps_of(run), outcome, said, f"/schools/{school.key}")
+        school, run, outcome, said, place = now()
+        here = f"at {run.step or 'the start'}, place {place}{', canceled' if run.canceled_by else ''}"
+        here = "end" if run.ended_at else here
+        shown = piece(PIECES, "progress", run, steps_of(run), outcome, said, place, f"/schools/{school.key}")
         news = [Event("show", shown, here)] if here != position else []
         return Seen(news, ended=run.ended_at is not None)
 
@@ -124,5 +139,6 @@ routes = [
     Route("/schools/{key}/runs", list_, methods=["GET"]),
     Route("/schools/{key}/runs", start, methods=["POST"]),
     Route("/schools/{key}/runs/{run}", show, methods=["GET"]),
+    Route("/schools/{key}/runs/{run}/cancel", cancel, methods=["POST"]),
     Route("/schools/{key}/runs/{run}/events", events, methods=["GET"]),
 ]

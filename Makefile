@@ -6,10 +6,10 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help install demo dev test lint format fuzz mutants picture docs clean
 
 help:
-	@echo "make demo     three evenings of rostering against a simulated SIS, with a report at the end"
+	@echo "make demo     three nights of rostering against a simulated SIS, with a report at the end"
 	@echo "make dev      the Dagster UI, its daemon and the simulator on the same database"
 	@echo "make test     all tests, on an embedded PostgreSQL"
-	@echo "make lint     ruff, mypy and the layers of the house"
+	@echo "make lint     ruff, mypy and the layers of the packages"
 	@echo "make docs     the documentation as a site, in .site/html"
 	@echo "make fuzz     10,000 malformed payloads against the OneRoster client"
 	@echo "make mutants  small changes of the core that no test notices (hours; MUTANTS=names takes a part)"

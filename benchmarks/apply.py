@@ -20,10 +20,10 @@ from sqlalchemy import text
 
 from roster_pipeline.directory import migrate, plans, pulls, snapshots, tenants
 from roster_pipeline.directory.apply import apply_plan
-from roster_pipeline.directory.copying import driver
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 AIM = 4
 Took = tuple[float, float]

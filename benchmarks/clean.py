@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from diff import SCHOOL, bare_merge, directory_of, exponent, flat, joined, measured, people, roster_of, sizes_wanted
 
-from roster_pipeline.roster.cleaning import CleaningContext, clean
-from roster_pipeline.roster.frames import TEXT, USER_COLUMNS, USER_LISTS, USER_TEXT, column_of, frame_of
-from roster_pipeline.settings import ConnectionSettings
+from roster_pipeline.cleaning.clean import CleaningContext, clean
+from roster_pipeline.frames import TEXT, USER_COLUMNS, USER_LISTS, USER_TEXT, column_of, frame_of
+from roster_pipeline.settings.school import ConnectionSettings
 
 CONTEXT = CleaningContext("s1", SCHOOL, ConnectionSettings(url="https://sis.example.org"), date(2026, 3, 1))
 

@@ -31,7 +31,7 @@ from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.embedded import embedded_server
-from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.simulator.layout import Layout
 
 SERVER = "ROSTER_BENCHMARK_DATABASE_URL"

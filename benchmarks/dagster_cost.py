@@ -24,9 +24,9 @@ from night import sizes
 from sqlalchemy.engine import URL
 
 from roster_pipeline.definitions import defs
+from roster_pipeline.defs.resources import close_databases
 from roster_pipeline.directory.database import Database
 from roster_pipeline.embedded import DAGSTER_DRIVER
-from roster_pipeline.resources import close_databases
 
 AIM = 3.0
 LOADS = 5

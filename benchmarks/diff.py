@@ -24,11 +24,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
-from roster_pipeline.roster.directory_frames import DirectoryFrames, SnapshotFacts
-from roster_pipeline.roster.frames import ROSTER_COLUMNS, TEXT, column_of
-from roster_pipeline.roster.plan import make_plan
-from roster_pipeline.settings import RoleSettings, SchoolSettings
+from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.frames import ROSTER_COLUMNS, TEXT, column_of
+from roster_pipeline.planning.plan import make_plan
+from roster_pipeline.settings.school import RoleSettings, SchoolSettings
+from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 SIZES = (5_000, 50_000, 1_000_000)
 CHANGED = 0.05

@@ -29,10 +29,10 @@ from sqlalchemy.engine import URL
 
 from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.evening.collecting import seldom_collected
-from roster_pipeline.evening.connecting import client_of
 from roster_pipeline.oneroster import Wanted, pull
 from roster_pipeline.simulator.layout import Layout
+from roster_pipeline.sync.client_factory import client_of
+from roster_pipeline.sync.gc_tuning import infrequent_collection
 
 STUDENTS = 1000
 """Students a school of the simulated district."""
@@ -44,7 +44,7 @@ SERVERS = {"making its pages": 0, "pages in memory": common.PAGE_CACHE_MEGABYTES
 Rounds = dict[str, list[dict[str, Any]]]
 
 
-@seldom_collected()
+@infrequent_collection()
 def ours(url: str) -> dict[str, Any]:
     """Pull and store once, as a night's fetch does."""
     database = Database(url)

@@ -21,11 +21,11 @@ from typing import Any
 import common
 import numpy as np
 
-from roster_pipeline import evening
+from roster_pipeline import sync
 from roster_pipeline.directory import pulls, snapshots, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.evening.collecting import seldom_collected
-from roster_pipeline.oneroster.reading import Batch
+from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.sync.gc_tuning import infrequent_collection
 
 SIZES = (5_000, 20_000, 50_000, 150_000, 500_000)
 AIM = 1.05
@@ -70,7 +70,7 @@ def batches(count: int, night: int) -> Iterator[Batch]:
         yield Batch("user", [user(n, "x" if night and n % RENAMED == 1 else "") for n in numbers], [])
 
 
-@seldom_collected()
+@infrequent_collection()
 def store(database: Database, count: int, night: int) -> None:
     """What fetching does after the SIS: the pull, and the school's snapshot cut out of it."""
     batch = f"night {night}"
@@ -88,9 +88,9 @@ def night(database: Database, count: int, number: int) -> dict[str, float]:
     batch = f"night {number}"
     steps: dict[str, Callable[[], Any]] = {
         "store": lambda: store(database, count, number),
-        "clean": lambda: evening.clean_latest(database, common.SCHOOL, run_id=batch),
-        "plan": lambda: evening.plan_latest(database, common.SCHOOL, run_id=batch),
-        "apply": lambda: evening.apply_latest(database, common.SCHOOL, run_id=batch, who="benchmark"),
+        "clean": lambda: sync.clean_latest(database, common.SCHOOL, run_id=batch),
+        "plan": lambda: sync.plan_latest(database, common.SCHOOL, run_id=batch),
+        "apply": lambda: sync.apply_latest(database, common.SCHOOL, run_id=batch, who="benchmark"),
     }
     took: dict[str, float] = {}
     for name, step in steps.items():

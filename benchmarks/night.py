@@ -26,11 +26,11 @@ import plant
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from roster_pipeline import evening
+from roster_pipeline import sync
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.embedded import DAGSTER_DRIVER
-from roster_pipeline.settings import SchoolSettings
+from roster_pipeline.settings.school import SchoolSettings
 
 AIM = 0.6
 SCHOOLS, PEOPLE, SAMPLE = 200, 500, 10
@@ -60,10 +60,10 @@ def plain_loop(database: Database, keys: list[str]) -> dict[str, float]:
     """Seconds for every school, one after the other, without Dagster."""
     started, used = time.perf_counter(), common.cpu_seconds(database, [])
     for key in keys:
-        evening.fetch(database, key, batch=NIGHT, run_id=key)
-        evening.clean_latest(database, key, run_id=key)
-        evening.plan_latest(database, key, run_id=key)
-        evening.apply_latest(database, key, run_id=key, who="benchmark")
+        sync.fetch(database, key, batch=NIGHT, run_id=key)
+        sync.clean_latest(database, key, run_id=key)
+        sync.plan_latest(database, key, run_id=key)
+        sync.apply_latest(database, key, run_id=key, who="benchmark")
     return {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": common.cpu_seconds(database, []) - used,

@@ -22,9 +22,9 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.directory import accounts, migrate, sessions, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.overview import overview
-from roster_pipeline.report import RoleCounts, SyncReport
-from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.directory.school_overview import overview
+from roster_pipeline.notifications import RoleCounts, SyncReport
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 SCHOOLS = 3_000
 NIGHTS = 60

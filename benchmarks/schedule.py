@@ -18,14 +18,14 @@ from common import database_server, fresh_database, last_line, load
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.resources import DirectoryResource, close_databases
+from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.resources import DirectoryResource, close_databases
-from roster_pipeline.schedules import nightly
-from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 SCHOOLS = 5_000
-EVENING = datetime(2026, 11, 3, 20, 15, tzinfo=UTC)
+TONIGHT = datetime(2026, 11, 3, 20, 15, tzinfo=UTC)
 STORAGE = "storage:\n  postgres:\n    postgres_url: {url}\ntelemetry:\n  enabled: false\n"
 
 MORE = """
@@ -58,8 +58,8 @@ def main(schools: int) -> None:
             with database.begin() as conn:
                 keys = [school.key for school in tenants.list_schools(conn)]
             instance.add_dynamic_partitions("schools", keys)
-            busy, asked = _tick(instance, url, EVENING)
-            idle, left = _tick(instance, url, EVENING + timedelta(minutes=15))
+            busy, asked = _tick(instance, url, TONIGHT)
+            idle, left = _tick(instance, url, TONIGHT + timedelta(minutes=15))
         database.close()
         close_databases()
     print(f"{asked} of {schools} schools due: {busy:.2f} s; the next tick, {left} due: {idle:.2f} s")
@@ -74,7 +74,7 @@ def _fill(database: Database, schools: int) -> None:
         settings = SchoolSettings(school_id="1", automatic=True)
         tenants.add_school(conn, "sis", "school-0", "School 0", settings)
         conn.execute(text(MORE), {"more": schools - 1})
-        conn.execute(text(YESTERDAY), {"at": EVENING - timedelta(days=1)})
+        conn.execute(text(YESTERDAY), {"at": TONIGHT - timedelta(days=1)})
         conn.execute(text("analyze school; analyze sync"))
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import common
 from sqlalchemy.engine import URL
 
-from roster_pipeline import evening
+from roster_pipeline import sync
 from roster_pipeline.directory.database import Database
 
 AIM = 0.7
@@ -46,12 +46,12 @@ def changes(people: int) -> dict[str, int]:
 
 
 def night(database: Database, batch: str) -> dict[str, float]:
-    """One evening by hand: seconds of each step, and of all."""
+    """One night by hand: seconds of each step, and of all."""
     steps: dict[str, Callable[[], Any]] = {
-        "fetch": lambda: evening.fetch(database, common.SCHOOL, batch=batch, run_id=batch),
-        "clean": lambda: evening.clean_latest(database, common.SCHOOL, run_id=batch),
-        "plan": lambda: evening.plan_latest(database, common.SCHOOL, run_id=batch),
-        "apply": lambda: evening.apply_latest(database, common.SCHOOL, run_id=batch, who="benchmark"),
+        "fetch": lambda: sync.fetch(database, common.SCHOOL, batch=batch, run_id=batch),
+        "clean": lambda: sync.clean_latest(database, common.SCHOOL, run_id=batch),
+        "plan": lambda: sync.plan_latest(database, common.SCHOOL, run_id=batch),
+        "apply": lambda: sync.apply_latest(database, common.SCHOOL, run_id=batch, who="benchmark"),
     }
     took: dict[str, float] = {}
     for name, step in steps.items():
@@ -65,11 +65,11 @@ def night(database: Database, batch: str) -> dict[str, float]:
 
 
 def dagster_night(url: str) -> float:
-    """One evening as a run of the job, in this process; Dagster's own storage in memory."""
+    """One night as a run of the job, in this process; Dagster's own storage in memory."""
     import dagster as dg
 
     from roster_pipeline.definitions import build_defs
-    from roster_pipeline.resources import DirectoryResource
+    from roster_pipeline.defs.resources import DirectoryResource
 
     job = build_defs(resource_overrides={"directory": DirectoryResource(url=url)}).resolve_job_def("rostering")
     with dg.DagsterInstance.ephemeral() as instance:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from roster_pipeline.assets import ASSETS
-from roster_pipeline.jobs import rostering, test_connection
-from roster_pipeline.pruning import prune, prune_nightly
-from roster_pipeline.resources import DirectoryResource
-from roster_pipeline.schedules import nightly
-from roster_pipeline.sensors import partitions_follow_schools, send_mail, watch_evenings
+from roster_pipeline.defs.assets import ASSETS
+from roster_pipeline.defs.jobs import rostering, test_connection
+from roster_pipeline.defs.pruning import prune, prune_nightly
+from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.schedules import nightly
+from roster_pipeline.defs.sensors import partitions_follow_schools, send_mail, watch_evenings
 
 
 def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:

@@ -21,8 +21,8 @@ from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.console.config import config_from
 from roster_pipeline.directory.secrets import new_key
-from roster_pipeline.evening.pruning import Retention
-from roster_pipeline.report import mailer_from
+from roster_pipeline.notifications import mailer_from
+from roster_pipeline.sync.prune_tables import Retention
 from roster_pipeline_tests.cli.test_processes import free_port
 
 ROOT = Path(__file__).parent.parent

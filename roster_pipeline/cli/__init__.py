@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-from roster_pipeline.cli.app import build_app
+from roster_pipeline.cli.command_tree import build_app
 
 app = build_app()
 

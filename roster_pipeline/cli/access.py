@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.failing import CommandError
-from roster_pipeline.cli.printing import note, print_json, print_table, say
+from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.output import note, print_json, print_table, say
 from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def grant(
     email: Email, operator: Operator = False, district: District = "", school: School = "", who: Who = None
 ) -> None:
     """Let somebody in, for everything, one district or one school."""
-    from roster_pipeline.desk import access_changes as changes
+    from roster_pipeline.services import access_changes as changes
 
     with _changing() as opened:
         place = changes.place_of(opened, operator=operator, district=district, school=school)
@@ -59,7 +59,7 @@ def revoke(
     who: Who = None,
 ) -> None:
     """Take a grant away; it counts from the person's next click."""
-    from roster_pipeline.desk import access_changes as changes
+    from roster_pipeline.services import access_changes as changes
 
     if everything and (operator or district or school):
         raise CommandError("--all takes everything away.\nGive it alone, or say which grant.")
@@ -93,9 +93,9 @@ def link(email: Email, who: Who = None) -> None:
     """Print a link that signs somebody in, once, within an hour."""
     import os
 
+    from roster_pipeline.console.auth.mail_link import link_address
     from roster_pipeline.console.config import config_from
-    from roster_pipeline.console.sign_in.mail_link import link_address
-    from roster_pipeline.desk.access_changes import link_for
+    from roster_pipeline.services.access_changes import link_for
 
     with open_directory() as database:
         config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.printing import note, print_json, print_table, say
+from roster_pipeline.cli.output import note, print_json, print_table, say
 from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from roster_pipeline.cli.printing import print_json, print_table
+from roster_pipeline.cli.output import print_json, print_table
 from roster_pipeline.cli.session import AsJson, open_directory
 
 

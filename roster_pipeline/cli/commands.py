@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from roster_pipeline.cli.failing import ClearlyFailing
+from roster_pipeline.cli.error_handling import ErrorHandlingGroup
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something is held."
 HANDS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
@@ -20,7 +20,7 @@ def group(text: str, *, top: bool = False) -> typer.Typer:
     """A command that holds others. `top` is `roster` itself."""
     return typer.Typer(
         help=text,
-        cls=ClearlyFailing if top else None,
+        cls=ErrorHandlingGroup if top else None,
         epilog=EXIT_CODES if top else None,
         no_args_is_help=True,
         rich_markup_mode="rich" if top else None,

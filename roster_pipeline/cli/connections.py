@@ -11,7 +11,7 @@ from roster_pipeline.cli.commands import ManyOptions, examples, group
 from roster_pipeline.cli.connection_options import CONNECTION_OPTIONS
 from roster_pipeline.cli.districts import valid_key
 from roster_pipeline.cli.options import merged, with_options
-from roster_pipeline.cli.printing import note, print_facts, print_json, print_table
+from roster_pipeline.cli.output import note, print_facts, print_json, print_table
 from roster_pipeline.cli.secret_input import ClientSecret, ClientSecretEnv, read_secret
 from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
 from roster_pipeline.cli.sis import named
@@ -43,9 +43,9 @@ def add(
     **chosen: Any,
 ) -> None:
     """Add a connection. The Client Secret is asked for unless you say where it comes from."""
-    from roster_pipeline.desk.connection_changes import add_connection
     from roster_pipeline.directory import tenants
-    from roster_pipeline.settings import ConnectionSettings
+    from roster_pipeline.services.connection_changes import add_connection
+    from roster_pipeline.settings.school import ConnectionSettings
 
     start = named(chosen["sis"]).defaults() if chosen["sis"] else {}
     if not chosen["url"] and "url" not in start:
@@ -75,9 +75,9 @@ def set_(
     **chosen: Any,
 ) -> None:
     """Change a connection; what is not given stays."""
-    from roster_pipeline.desk.connection_changes import change_connection
     from roster_pipeline.directory import tenants
-    from roster_pipeline.settings import ConnectionSettings
+    from roster_pipeline.services.connection_changes import change_connection
+    from roster_pipeline.settings.school import ConnectionSettings
 
     secret = read_secret(client_secret, client_secret_env, ask=False)
     with open_directory() as database, database.begin() as opened:
@@ -144,7 +144,7 @@ def secret_kind(row: ConnectionRow) -> str:
 
 
 def warn_untested(schools: Sequence[str]) -> None:
-    """Say that schools run every evening on a connection that nobody tested. Scripts go on; the console would not."""
+    """Say that schools run every night on a connection that nobody tested. Scripts go on; the console would not."""
     for key in schools:
         note(
             f"Automatic rostering of {key} is on, but its connection was not tested since it changed. "

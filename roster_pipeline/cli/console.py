@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from roster_pipeline.cli.failing import CommandError
-from roster_pipeline.cli.printing import note, say
+from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.output import note, say
 from roster_pipeline.cli.session import open_directory
 
 CONSOLE_PORT = 8080

@@ -7,7 +7,7 @@ from rich.console import Console
 
 
 def demo() -> None:
-    """Three evenings of three simulated schools through Dagster, and what came of them."""
+    """Three nights of three simulated schools through Dagster, and what came of them."""
     from roster_pipeline.demo import run_demo
 
     code = run_demo(Console())

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roster_pipeline.cli.console import CONSOLE_PORT
-from roster_pipeline.cli.failing import FAILED, CommandError
-from roster_pipeline.cli.printing import note, say
+from roster_pipeline.cli.error_handling import FAILED, CommandError
+from roster_pipeline.cli.output import note, say
 from roster_pipeline.cli.processes import ProcessGroup
 from roster_pipeline.cli.web import LOOPBACK, UI_PORT
 
@@ -46,7 +46,7 @@ def dev(
     from roster_pipeline.directory import migrate
     from roster_pipeline.directory.database import Database
     from roster_pipeline.embedded import prepare_environment, project_root
-    from roster_pipeline.evening.reporting import UI_ADDRESS
+    from roster_pipeline.sync.build_report import UI_ADDRESS
     from roster_pipeline.webserver import TOKEN
 
     for wanted in [port, console_port] + [simulator_port] * simulator:
@@ -80,10 +80,10 @@ def dev(
 def _operator_link(database: Database) -> str:
     """A one-time link for the first operator, who is made where there is none."""
     from roster_pipeline.cli.session import who_asks
+    from roster_pipeline.console.auth.mail_link import link_address
     from roster_pipeline.console.config import config_from
-    from roster_pipeline.console.sign_in.mail_link import link_address
-    from roster_pipeline.desk import access_changes
     from roster_pipeline.directory import accounts
+    from roster_pipeline.services import access_changes
 
     config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"])
     who = who_asks(os.environ.get("ROSTER_WHO"))
@@ -103,7 +103,7 @@ def _commands(workspace: Path, port: int, console_port: int, simulator_port: int
         "console": [*python, "roster_pipeline.cli", "console", "--port", str(console_port)],
     }
     if simulator_port is not None:
-        commands["simulator"] = [*python, "roster_pipeline.demo.sis", "--port", str(simulator_port)]
+        commands["simulator"] = [*python, "roster_pipeline.demo.demo_sis", "--port", str(simulator_port)]
     return commands
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
 
 district = group("Districts: each owns its connections, schools and people.")
@@ -42,8 +42,8 @@ def set_(
     who: Who = None,
 ) -> None:
     """Change the settings of a district; what is not given stays."""
-    from roster_pipeline.desk.district_changes import change_district
     from roster_pipeline.directory import tenants
+    from roster_pipeline.services.district_changes import change_district
 
     with open_directory() as database, database.begin() as opened:
         settings = tenants.get_district(opened, key).settings
@@ -73,7 +73,7 @@ def valid_key(key: str) -> str:
     """The key, if it can be one: it names partitions, files and links."""
     import re
 
-    from roster_pipeline.settings import KEY_PATTERN
+    from roster_pipeline.settings.school import KEY_PATTERN
 
     if not re.match(KEY_PATTERN, key):
         raise typer.BadParameter(f"{key}: a key has lower-case letters, digits and hyphens only, at most 64")

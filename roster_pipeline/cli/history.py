@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.printing import print_json, print_table
+from roster_pipeline.cli.output import print_json, print_table
 from roster_pipeline.cli.session import AsJson, MaybeSchoolKey, open_directory
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def _data(row: SyncRow | FailureRow) -> dict[str, Any]:
 
 
 def _line(row: SyncRow | FailureRow) -> tuple[Any, ...]:
-    from roster_pipeline.desk.standing import plain
     from roster_pipeline.directory.ledger import SyncRow
+    from roster_pipeline.services.school_status import plain
 
     if not isinstance(row, SyncRow):
         return ("-", row.at, row.school, "failure", *("·" for _ in ACTIONS), "", plain(row.message, row.school), "", "")
@@ -72,9 +72,9 @@ def _line(row: SyncRow | FailureRow) -> tuple[Any, ...]:
 
 def _said(row: SyncRow) -> tuple[str, str]:
     """The outcome as the mail has it, and the age of what was read."""
-    from roster_pipeline.desk.standing import said_of_sync
+    from roster_pipeline.services.school_status import status_of_sync
 
-    said = said_of_sync(row.kind, row.outcome, row.report)
+    said = status_of_sync(row.kind, row.outcome, row.report)
     return said.sentence, said.source
 
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.failing import HELD
-from roster_pipeline.cli.outcomes import print_findings, print_report
+from roster_pipeline.cli.error_handling import HELD
+from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.plans import print_lines
-from roster_pipeline.cli.printing import note, print_json, print_table
 from roster_pipeline.cli.session import (
     AsJson,
     MaybeSchoolKey,
@@ -21,6 +20,7 @@ from roster_pipeline.cli.session import (
     open_directory,
     who_asks,
 )
+from roster_pipeline.cli.sync_output import print_findings, print_report
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -52,9 +52,9 @@ def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
 @hold.command("show", epilog=examples("roster hold show oak"))
 def show(key: SchoolKey, as_json: AsJson = False) -> None:
     """The held rows of a school's plan, one by one, with the guards that stopped them."""
-    from roster_pipeline.desk.plan_rows import lines as lines_of
     from roster_pipeline.directory import plans
     from roster_pipeline.directory.plan_rows import RowFilter
+    from roster_pipeline.services.plan_rows import lines as lines_of
 
     with open_directory() as database, database.begin() as opened:
         holds = _held(opened, key)
@@ -79,16 +79,16 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
 )
 def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, as_json: AsJson = False) -> None:
     """Let the held rows of this one plan through, and apply them now."""
-    from roster_pipeline.desk import decisions
-    from roster_pipeline.directory.briefing import brief
-    from roster_pipeline.evening.reporting import report_of
-    from roster_pipeline.report import outcome
+    from roster_pipeline.directory.sync_summary import sync_summary
+    from roster_pipeline.notifications import outcome
+    from roster_pipeline.services import decisions
+    from roster_pipeline.sync.build_report import report_of
 
     with open_directory() as database:
         # whoever has this command operates the installation, and so decides for every district
         applied = decisions.approve(database, key, plan, who=who_asks(who), reason=given_reason(reason), manager=True)
         with database.begin() as opened:
-            report = report_of(brief(opened, applied.sync_id))
+            report = report_of(sync_summary(opened, applied.sync_id))
     if as_json:
         print_json(report.as_dict())
     else:
@@ -101,7 +101,7 @@ def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, a
 @hold.command("discard", epilog=examples("roster hold discard oak --plan 17 --reason 'the SIS was half empty'"))
 def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
     """Drop this plan; nothing of what is held is applied. The next sync makes a new one."""
-    from roster_pipeline.desk import decisions
+    from roster_pipeline.services import decisions
 
     with open_directory() as database:
         decisions.discard(database, key, plan, who=who_asks(who), reason=given_reason(reason))
@@ -111,7 +111,7 @@ def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -
 @hold.command("relink", epilog=examples("roster hold relink oak --plan 17 --reason 'the SIS was upgraded'"))
 def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
     """Where most ids are new: give the people their new ids, nothing else. Then sync again."""
-    from roster_pipeline.desk import decisions
+    from roster_pipeline.services import decisions
 
     with open_directory() as database:
         result = decisions.relink(database, key, plan, who=who_asks(who), reason=given_reason(reason))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.failing import CommandError
-from roster_pipeline.cli.printing import note, say
+from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.output import note, say
 from roster_pipeline.cli.session import Who, open_directory, who_asks
 
 if TYPE_CHECKING:

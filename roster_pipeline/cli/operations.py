@@ -1,4 +1,4 @@
-"""`roster doctor`, `roster prune` and `roster metrics`: what whoever operates the installation needs."""
+"""`roster doctor`, `roster prune` and `roster metrics`: what the operators of the installation needs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from roster_pipeline.cli.failing import FAILED, CommandError
-from roster_pipeline.cli.printing import note, print_facts, print_json, print_table, safe
+from roster_pipeline.cli.connection_test import MARKS
+from roster_pipeline.cli.error_handling import FAILED, CommandError
+from roster_pipeline.cli.output import note, print_facts, print_json, print_table, safe
 from roster_pipeline.cli.session import AsJson, open_directory
-from roster_pipeline.cli.testing import MARKS
 
 if TYPE_CHECKING:
-    from roster_pipeline.evening.checkup import Item
+    from roster_pipeline.sync.health_checks import Item
 
 NEEDED = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 SILENT_SECONDS = 300.0
@@ -45,9 +45,9 @@ def prune(as_json: AsJson = False) -> None:
     """Drop raw snapshots, sent mails and Dagster runs that are older than is kept. The daemon does so every night."""
     import dagster as dg
 
-    from roster_pipeline.evening.pruning import Retention
-    from roster_pipeline.evening.pruning import prune as prune_tables
-    from roster_pipeline.pruning import prune_runs
+    from roster_pipeline.defs.pruning import prune_runs
+    from roster_pipeline.sync.prune_tables import Retention
+    from roster_pipeline.sync.prune_tables import prune as prune_tables
 
     retention = Retention.from_environment()
     with open_directory() as database, dg.DagsterInstance.get() as instance:
@@ -64,7 +64,7 @@ def metrics(
     ] = None,
 ) -> None:
     """Numbers for Prometheus: last syncs, people, holds, failures, mails. No value of a person."""
-    from roster_pipeline.evening.metrics import exposition
+    from roster_pipeline.sync.metrics import exposition
 
     with open_directory() as database:
         text = exposition(database)
@@ -86,14 +86,14 @@ def _installation(sis: bool) -> Iterator[Item]:
     """Without a database there is nothing more to look at, the daemon included: it tells there that it lives."""
     from roster_pipeline.directory.database import Database
     from roster_pipeline.embedded import DatabaseRefusedError, prepare_environment
-    from roster_pipeline.evening.checkup import Item, checkup
+    from roster_pipeline.sync.health_checks import Item, health_checks
 
     try:
         database = Database(prepare_environment().roster)
     except DatabaseRefusedError as problem:
         yield Item("database", False, problem.message, problem.remedy)
         return
-    yield from checkup(database, sis=sis)
+    yield from health_checks(database, sis=sis)
     database.close()
     yield _daemon()
 
@@ -101,7 +101,7 @@ def _installation(sis: bool) -> Iterator[Item]:
 def _daemon() -> Item:
     import dagster as dg
 
-    from roster_pipeline.evening.checkup import Item
+    from roster_pipeline.sync.health_checks import Item
 
     with dg.DagsterInstance.get() as instance:
         beats = instance.get_daemon_heartbeats()
@@ -114,7 +114,7 @@ def _daemon() -> Item:
 def _versions() -> Item:
     from importlib.metadata import version
 
-    from roster_pipeline.evening.checkup import Item
+    from roster_pipeline.sync.health_checks import Item
 
     names = ("roster-pipeline", "dagster", "pandas", "sqlalchemy")
     found = ", ".join(f"{name} {version(name)}" for name in names)

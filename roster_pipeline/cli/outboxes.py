@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.failing import CommandError
-from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.session import AsJson, open_directory
 
 if TYPE_CHECKING:
-    from roster_pipeline.directory.outbox import Letter
+    from roster_pipeline.directory.outbox import OutboxMessage
 
 outbox = group("Mails: what waits, what was sent, and what was given up.")
 
@@ -27,7 +27,7 @@ def list_(
     from roster_pipeline.directory import outbox as mails
 
     with open_directory() as database, database.begin() as opened:
-        found = mails.dead(opened, limit) if dead else mails.letters(opened, limit)
+        found = mails.dead(opened, limit) if dead else mails.messages(opened, limit)
     if as_json:
         hidden = ("text", "html", "attachment")
         print_json(
@@ -52,11 +52,11 @@ def retry(number: Annotated[int, typer.Argument(metavar="MAIL", help="Its number
     from roster_pipeline.directory import outbox as mails
 
     with open_directory() as database, database.begin() as opened:
-        revived = mails.revive(opened, number)
+        revived = mails.retry(opened, number)
     if not revived:
         raise CommandError(f"Mail {number} was not given up.\nSee: roster outbox list --dead")
     note(f"Mail {number} is tried again.")
 
 
-def _state(letter: Letter) -> str:
+def _state(letter: OutboxMessage) -> str:
     return "sent" if letter.sent_at else "dead" if letter.dead_at else "waiting"

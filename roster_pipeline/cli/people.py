@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
 
 ROLES = ("student", "teacher", "staff", "admin")

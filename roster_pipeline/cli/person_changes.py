@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roster_pipeline.cli.commands import examples
-from roster_pipeline.cli.failing import CommandError
+from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.output import note
 from roster_pipeline.cli.persons import District, Number, district_of, person
-from roster_pipeline.cli.printing import note
 from roster_pipeline.cli.session import Reason, SchoolKey, Who, Yes, confirm, given_reason, open_directory, who_asks
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _by_hand(who: str | None, reason: str) -> Iterator[tuple[Connection, dict[st
 @person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
 def link(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say that a record of the SIS is this person, also after it was said that it is not."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.link(opened, connection, number, record, **said)
@@ -44,7 +44,7 @@ def link(number: Number, record: Record, connection: ConnectionKey, reason: Reas
 @person.command("unlink", epilog=examples("roster person unlink 42 u-1003 --connection sis --reason 'a namesake'"))
 def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say that a record of the SIS is not this person; no sync links the two again."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.unlink(opened, connection, number, record, **said)
@@ -54,7 +54,7 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
 @person.command("home", epilog=examples("roster person home 42 u-1003 --connection sis --reason 'their new school'"))
 def home(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say which of a person's records their fields follow, whatever ranks first."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.choose_home(opened, connection, number, record, **said)
@@ -65,7 +65,7 @@ def home(number: Number, record: Record, connection: ConnectionKey, reason: Reas
 def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
     """Say of all leavers whose ids came as somebody else in the newest plan that the records are not theirs."""
     from roster_pipeline.directory import plans, tenants
-    from roster_pipeline.directory.reused_ids import unlink_leavers as unlink_all
+    from roster_pipeline.directory.reassigned_ids import unlink_leavers as unlink_all
 
     with _by_hand(who, reason) as (opened, said):
         school = tenants.get_school(opened, key)
@@ -82,7 +82,7 @@ def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
 @person.command("exclude", epilog=examples("roster person exclude 42 --reason 'kept by hand'"))
 def exclude(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
     """Keep every sync away from this person."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.exclude(opened, district_of(opened, district).id, number, **said)
@@ -92,7 +92,7 @@ def exclude(number: Number, reason: Reason, district: District = None, who: Who 
 @person.command("include", epilog=examples("roster person include 42 --reason 'back to normal'"))
 def include(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
     """Let syncs change this person again."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.include(opened, district_of(opened, district).id, number, **said)
@@ -102,7 +102,7 @@ def include(number: Number, reason: Reason, district: District = None, who: Who 
 @person.command("lock", epilog=examples("roster person lock 42 email --reason 'the SIS has an old one'"))
 def lock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
     """Keep one field as it is, whatever the SIS says."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.lock(opened, district_of(opened, district).id, number, field, **said)
@@ -112,7 +112,7 @@ def lock(number: Number, field: Field, reason: Reason, district: District = None
 @person.command("unlock", epilog=examples("roster person unlock 42 email --reason 'corrected in the SIS'"))
 def unlock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
     """Let one field follow the SIS again."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.unlock(opened, district_of(opened, district).id, number, field, **said)
@@ -131,7 +131,7 @@ def edit(
     who: Who = None,
 ) -> None:
     """Set fields by hand; they are locked too, or the next sync would set them back."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     typed = _typed(fields)
     with _by_hand(who, reason) as (opened, said):
@@ -143,7 +143,7 @@ def edit(
 @person.command("archive", epilog=examples("roster person archive 42 --school oak --reason 'left today'"))
 def archive(number: Number, school: School, reason: Reason, who: Who = None) -> None:
     """Archive a membership by hand; syncs leave it archived."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.archive(opened, school, number, **said)
@@ -153,7 +153,7 @@ def archive(number: Number, school: School, reason: Reason, who: Who = None) -> 
 @person.command("restore", epilog=examples("roster person restore 42 --school oak --reason 'archived by mistake'"))
 def restore(number: Number, school: School, reason: Reason, who: Who = None) -> None:
     """Bring an archived membership back by hand."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         done = person_changes.restore(opened, school, number, **said)
@@ -163,8 +163,8 @@ def restore(number: Number, school: School, reason: Reason, who: Who = None) -> 
 @person.command("erase", epilog=examples("roster person erase 42 --reason 'asked to be forgotten'"))
 def erase(number: Number, reason: Reason, district: District = None, who: Who = None, yes: Yes = False) -> None:
     """Delete everything held of a person, for good. Erase them in the SIS first, or the next sync brings them back."""
-    from roster_pipeline.desk import person_changes
     from roster_pipeline.directory import members
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
         owner = district_of(opened, district).id
@@ -189,7 +189,7 @@ def add(
     who: Who = None,
 ) -> None:
     """Enter somebody by hand whom the SIS does not have; no sync archives them before the SIS knows them."""
-    from roster_pipeline.desk import person_changes
+    from roster_pipeline.services import person_changes
 
     typed = _typed(fields) | {"role": role, "grade": grade}
     with _by_hand(who, reason) as (opened, said):

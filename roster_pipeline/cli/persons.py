@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.failing import CommandError
-from roster_pipeline.cli.printing import note, print_facts, print_json, print_table, shown
+from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.output import note, print_facts, print_json, print_table, shown
 from roster_pipeline.cli.session import AsJson, open_directory
 
 if TYPE_CHECKING:

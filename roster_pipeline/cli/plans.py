@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.failing import CommandError
-from roster_pipeline.cli.outcomes import print_findings, print_plan_counts
-from roster_pipeline.cli.printing import note, print_json, print_table, say, shown
+from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.output import note, print_json, print_table, say, shown
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
+from roster_pipeline.cli.sync_output import print_findings, print_plan_counts
 
 if TYPE_CHECKING:
-    from roster_pipeline.desk.plan_rows import Line
-    from roster_pipeline.desk.plan_summary import PlanSummary
     from roster_pipeline.directory.tenants import SchoolRow
+    from roster_pipeline.services.plan_rows import Line
+    from roster_pipeline.services.plan_summary import PlanSummary
 
 plan = group("Plans: who would be created, updated, restored, archived or left alone, and why.")
 QUIET = "unchanged"
@@ -40,12 +40,12 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a school's newest plan, also that of a dry run: who, what, which fields from what to what, why."""
-    from roster_pipeline.desk.plan_rows import lines as lines_of
-    from roster_pipeline.desk.plan_rows import write_csv
-    from roster_pipeline.desk.plan_summary import summary_of
     from roster_pipeline.directory import plans, tenants
     from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.roster.reasons import DOUBTED, OTHER_CONNECTION
+    from roster_pipeline.planning.reasons import DOUBTED, OTHER_CONNECTION
+    from roster_pipeline.services.plan_rows import lines as lines_of
+    from roster_pipeline.services.plan_rows import write_csv
+    from roster_pipeline.services.plan_summary import summary_of
 
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from roster_pipeline.cli.failing import HELD
-from roster_pipeline.cli.printing import note, print_json, print_table
+from roster_pipeline.cli.error_handling import HELD
+from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.session import AsJson, Who, Yes, confirm, given_reason, open_directory, who_asks
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Undo one sync, as a sync of its own. Rows that moved since are left alone and reported."""
-    from roster_pipeline.desk import decisions
     from roster_pipeline.directory import rollback as undoing
+    from roster_pipeline.services import decisions
 
     if only not in (None, ARCHIVED):
         raise typer.BadParameter(f"--only: {ARCHIVED} is all there is")

@@ -106,9 +106,9 @@ SCHOOL_OPTIONS = (
         "--automatic/--no-automatic",
         ("automatic",),
         bool,
-        "Enable Automatic Rostering: the school takes part every evening. Default: no.",
+        "Enable Automatic Rostering: the school takes part every night. Default: no.",
     ),
-    SettingOption("--sync-time", ("sync_time",), str, "The evening's local time. Default: 20:00.", "HH:MM"),
+    SettingOption("--sync-time", ("sync_time",), str, "The sync's local time. Default: 20:00.", "HH:MM"),
     SettingOption("--time-zone", ("time_zone",), str, "The school's time zone. Default: UTC.", "ZONE"),
     SettingOption(
         "--first-sync",

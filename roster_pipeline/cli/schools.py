@@ -10,13 +10,13 @@ from roster_pipeline.cli.commands import ManyOptions, examples, group
 from roster_pipeline.cli.connections import warn_untested
 from roster_pipeline.cli.districts import valid_key
 from roster_pipeline.cli.options import merged, with_options
-from roster_pipeline.cli.printing import note, print_facts, print_json, print_table
+from roster_pipeline.cli.output import note, print_facts, print_json, print_table
 from roster_pipeline.cli.school_options import ROLES, SCHOOL_OPTIONS
 from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import SchoolRow
-    from roster_pipeline.settings import RoleSettings, SchoolSettings
+    from roster_pipeline.settings.school import RoleSettings, SchoolSettings
 
 school = group("Schools: which roles are rostered, what a sync may do, when it runs and who hears of it.")
 
@@ -39,8 +39,8 @@ def add(
     **chosen: Any,
 ) -> None:
     """Add a school. Nothing is fetched before the first sync."""
-    from roster_pipeline.desk.last_test import runs_untested
-    from roster_pipeline.desk.school_changes import add_school
+    from roster_pipeline.services.connection_test_state import runs_untested
+    from roster_pipeline.services.school_changes import add_school
 
     if not chosen["school_id"]:
         raise typer.BadParameter("give the School ID, the sourcedId of the school's org in the SIS: --school-id")
@@ -69,8 +69,8 @@ def set_(
     **chosen: Any,
 ) -> None:
     """Change a school's settings; what is not given stays."""
-    from roster_pipeline.desk.school_changes import change_school
     from roster_pipeline.directory import tenants
+    from roster_pipeline.services.school_changes import change_school
 
     with open_directory() as database, database.begin() as opened:
         plain = tenants.get_school(opened, key).settings.model_dump(mode="json")
@@ -93,7 +93,7 @@ def list_(
         print_json([as_data(row) for row in rows])
         return
     print_table(
-        ["school", "name", "district", "connection", "rostered", "evening", "report"],
+        ["school", "name", "district", "connection", "rostered", "sync time", "report"],
         [
             (
                 row.key,
@@ -128,12 +128,12 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
 
 @school.command("resume", epilog=examples("roster school resume oak"))
 def resume(key: SchoolKey, who: Who = None) -> None:
-    """Let a school that was paused after a week of failed evenings run by itself again."""
-    from roster_pipeline.desk.school_changes import resume_school
+    """Let a school that was paused after a week of failed nights run by itself again."""
+    from roster_pipeline.services.school_changes import resume_school
 
     with open_directory() as database, database.begin() as opened:
         paused = resume_school(opened, key, who=who_asks(who))
-    again = f"School {key} runs by itself again, from its next evening on."
+    again = f"School {key} runs by itself again, from its next night on."
     note(again if paused else f"School {key} was not paused.")
 
 
@@ -157,7 +157,7 @@ def switches(role: RoleSettings) -> str:
 
 
 def _settings(plain: dict[str, Any], chosen: dict[str, Any]) -> SchoolSettings:
-    from roster_pipeline.cli.pairs import with_pairs
-    from roster_pipeline.settings import SchoolSettings
+    from roster_pipeline.cli.key_values import with_key_values
+    from roster_pipeline.settings.school import SchoolSettings
 
-    return SchoolSettings.model_validate(with_pairs(merged(plain, SCHOOL_OPTIONS, chosen), chosen))
+    return SchoolSettings.model_validate(with_key_values(merged(plain, SCHOOL_OPTIONS, chosen), chosen))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.printing import note, print_facts, print_json, print_table
+from roster_pipeline.cli.output import note, print_facts, print_json, print_table
 from roster_pipeline.cli.session import AsJson
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`roster sync`: one school's evening, now."""
+"""`roster sync`: one school's sync, now."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roster_pipeline.cli.failing import DONE, FAILED, HELD, CommandError
-from roster_pipeline.cli.outcomes import print_findings, print_plan_counts, print_report
-from roster_pipeline.cli.printing import console, note, print_json
+from roster_pipeline.cli.error_handling import DONE, FAILED, HELD, CommandError
+from roster_pipeline.cli.output import console, note, print_json
 from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
+from roster_pipeline.cli.sync_output import print_findings, print_plan_counts, print_report
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -24,7 +24,7 @@ def sync(
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run one school's evening now, as a Dagster run, and show its outcome."""
+    """Run one school's sync now, as a Dagster run, and show its outcome."""
     from roster_pipeline.directory import audit, tenants
 
     with open_directory() as database:
@@ -32,7 +32,7 @@ def sync(
             school = tenants.get_school(opened, key)  # before a run is started in its name
             run_id, kind = str(uuid.uuid4()), "dry_run" if dry_run else "sync"
             audit.record_run(opened, run_id, kind, school.id, school.district_id, who=who_asks(who))
-        from roster_pipeline.running import run_school
+        from roster_pipeline.run_school import run_school
 
         with _progress(key) as tell:
             ran = run_school(key, run_id=run_id, dry_run=dry_run, on_step=tell)
@@ -43,16 +43,16 @@ def sync(
 
 
 def _show_sync(database: Database, key: str, as_json: bool) -> int:
-    from roster_pipeline.directory.briefing import brief, latest_sync
-    from roster_pipeline.evening.reporting import report_of
-    from roster_pipeline.report import outcome, tone
-    from roster_pipeline.report.outcome import nothing_found
+    from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
+    from roster_pipeline.notifications import outcome, tone
+    from roster_pipeline.notifications.outcome import nothing_found
+    from roster_pipeline.sync.build_report import report_of
 
     with database.begin() as opened:
         sync_id = latest_sync(opened, key)
         if sync_id is None:
             raise CommandError(f"{key}: the run ended without a sync.\nLook at the run in the UI: roster dev")
-        report = report_of(brief(opened, sync_id))
+        report = report_of(sync_summary(opened, sync_id))
     waiting = sum(held.rows for held in report.held)
     if as_json:
         print_json(report.as_dict())
@@ -68,7 +68,7 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
 
 
 def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
-    from roster_pipeline.desk.plan_summary import summary_of_run
+    from roster_pipeline.services.plan_summary import summary_of_run
 
     with database.begin() as opened:
         summary = summary_of_run(opened, key, run_id)

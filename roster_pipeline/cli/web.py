@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from roster_pipeline.cli.printing import say
+from roster_pipeline.cli.output import say
 
 LOOPBACK = "127.0.0.1"
 UI_PORT = 3000

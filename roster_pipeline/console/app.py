@@ -14,9 +14,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from roster_pipeline.console import static_files
+from roster_pipeline.console.auth.csrf import Forms
+from roster_pipeline.console.auth.session import SignedIn
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.csrf import Forms
-from roster_pipeline.console.errors import ErrorPages, answer_to
+from roster_pipeline.console.error_pages import ErrorPages, answer_to
 from roster_pipeline.console.headers import Headers
 from roster_pipeline.console.page import database
 from roster_pipeline.console.pages import (
@@ -24,23 +25,22 @@ from roster_pipeline.console.pages import (
     account,
     audit,
     conflicts,
+    connection_tests,
     history,
     holds,
     new_school,
     openid,
     overview,
-    people,
-    person,
-    plans,
+    people_pages,
+    person_page,
+    plan_details,
     rejected,
     rollbacks,
     runs,
     settings,
     sign_in,
     syncs,
-    testing,
 )
-from roster_pipeline.console.session import SignedIn
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, DirectoryError
 
@@ -54,9 +54,9 @@ PAGES = (
     holds,
     openid,
     overview,
-    people,
-    person,
-    plans,
+    people_pages,
+    person_page,
+    plan_details,
     rejected,
     rollbacks,
     runs,
@@ -64,7 +64,7 @@ PAGES = (
     sign_in,
     static_files,
     syncs,
-    testing,
+    connection_tests,
 )
 """Modules with `routes`, by name. Of two routes that fit, the first one counts."""
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from roster_pipeline.fields import role_name
-from roster_pipeline.report import RoleCounts
-from roster_pipeline.report.outcome import joined
+from roster_pipeline.notifications import RoleCounts
+from roster_pipeline.notifications.outcome import joined
+from roster_pipeline.vocabulary import role_name
 
 SHOWN = ("created", "updated", "restored", "archived", "held")
 """What a bar is made of, in this order. Who was left alone is most of a school, so it would leave no room."""

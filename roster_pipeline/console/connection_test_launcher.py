@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from threading import Thread
 
-from roster_pipeline.directory import trials
+from roster_pipeline.directory import connection_tests
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.embedded import DATABASE_URL
 
@@ -57,4 +57,4 @@ def _watch(database: Database, trial_id: str, child: subprocess.Popen[bytes]) ->
 def _end(database: Database, trial_id: str, problem: str) -> None:
     """Counts only where the test did not say itself how it ended."""
     with suppress(DirectoryError), database.begin() as conn:
-        trials.end(conn, trial_id, problem)
+        connection_tests.end(conn, trial_id, problem)

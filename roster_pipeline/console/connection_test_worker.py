@@ -12,9 +12,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from roster_pipeline.desk.trying import carry_out
 from roster_pipeline.directory.database import Database
 from roster_pipeline.embedded import DATABASE_URL
+from roster_pipeline.services.connection_test import carry_out
 
 MOST_MEMORY = 1024 * 1024 * 1024
 """Bytes of memory that a test may have. A pull of ours stays under it whatever is sent: this is the second wall."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
-from roster_pipeline.spreadsheets import csv_chunks
+from roster_pipeline.safe_csv import csv_chunks
 
 
 def csv_answer(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> StreamingResponse:

@@ -13,7 +13,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from roster_pipeline.settings import ConnectionSettings, Guards, QualityRule, RoleSettings, SchoolSettings, Window
+from roster_pipeline.settings.school import (
+    ConnectionSettings,
+    Guards,
+    QualityRule,
+    RoleSettings,
+    SchoolSettings,
+    Window,
+)
 
 Values = dict[str, str]
 ON = "on"

@@ -11,10 +11,10 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from roster_pipeline.console.csrf import FIELD, token_for
-from roster_pipeline.console.session import keep_visit
+from roster_pipeline.console.auth.csrf import FIELD, token_for
+from roster_pipeline.console.auth.session import keep_visit
 from roster_pipeline.console.static_files import static_url
-from roster_pipeline.console.wording import FILTERS
+from roster_pipeline.console.template_filters import FILTERS
 from roster_pipeline.directory import sessions
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sessions import new_token
@@ -30,7 +30,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         "csrf": csrf,
         "csrf_field": partial(_field, csrf),
         "path": request.url.path,
-        "flash": _told(request),
+        "flash": _flash(request),
     }
     response = HTMLResponse(_templates().get_template(template).render(known | context), status)
     if not state.token:
@@ -43,7 +43,7 @@ def piece(template: str, macro: str, *given: object) -> str:
     return str(getattr(_templates().get_template(template).module, macro)(*given))
 
 
-def see(request: Request, url: str, *, told: str | None = None) -> RedirectResponse:
+def redirect(request: Request, url: str, *, told: str | None = None) -> RedirectResponse:
     """On to another page, after a form. told: a sentence that the next page shows, once."""
     if told and request.state.token:
         with database(request).begin() as opened:
@@ -63,7 +63,7 @@ def database(request: Request) -> Database:
     return found
 
 
-def _told(request: Request) -> str | None:
+def _flash(request: Request) -> str | None:
     told: str | None = request.state.told
     if told:
         request.state.told = None

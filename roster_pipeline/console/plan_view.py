@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from roster_pipeline.console.access import Viewer, nothing_here, school_of, viewer
-from roster_pipeline.console.choosing import ROWS, Chosen, Listed, chosen, number_of
-from roster_pipeline.console.wording import ACTIONS, role
-from roster_pipeline.desk.plan_rows import lines
+from roster_pipeline.console.auth.viewer import Viewer, nothing_here, school_of, viewer
+from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
+from roster_pipeline.console.template_filters import ACTIONS, role
 from roster_pipeline.directory import claims, plan_rows, plans
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.settings import Role
+from roster_pipeline.services.plan_rows import lines
+from roster_pipeline.settings.school import Role
 
 FIELDS = ("action", "role", "held")
 EVERY_ROW = "all"
@@ -54,7 +54,7 @@ def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_
     return who.may_manage(school.district_id) or claims.has_all_of_them(opened, plan_id, who.schools)
 
 
-def row_filter(asked: Chosen, *, held: bool = False) -> RowFilter:
+def row_filter(asked: ListFilter, *, held: bool = False) -> RowFilter:
     """What a page asks for, as the directory wants it. What is no action or role is no condition."""
     action = asked["action"]
     if action in ACTIONS:
@@ -79,7 +79,7 @@ def rows_of(
     kinds: Iterable[tuple[str, str]] | None = None,
 ) -> Rows:
     """The rows that the request asks for. kinds: role and action of what is held, where only that is shown."""
-    asked = chosen(request, *FIELDS, address=address)
+    asked = list_filter(request, *FIELDS, address=address)
     wanted = row_filter(asked, held=kinds is not None)
     found = lines(opened, plan, wanted, limit=ROWS, offset=asked.offset)
     if kinds is None:

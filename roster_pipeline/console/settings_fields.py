@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from zoneinfo import available_timezones
 
-from roster_pipeline.roster.quality_suite import QualitySuiteError, installed_suite
+from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 
 SIGN_INS = (
     ("auto", "Found out by asking"),

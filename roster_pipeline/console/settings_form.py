@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 
 from roster_pipeline.console import settings_fields
-from roster_pipeline.console.access import Viewer, viewer
+from roster_pipeline.console.auth.viewer import Viewer, viewer
 from roster_pipeline.console.forms import (
     CONNECTION,
     SCHOOL,
@@ -28,16 +28,16 @@ from roster_pipeline.console.forms import (
 )
 from roster_pipeline.console.page import form
 from roster_pipeline.console.settings_fields import named
-from roster_pipeline.desk.changed import ChangedMeanwhile
-from roster_pipeline.desk.last_test import last_test
-from roster_pipeline.desk.saving import Wanted
-from roster_pipeline.desk.wrong_field import SECRET, WrongField
-from roster_pipeline.directory import tenants, trials
+from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.directory.trials import Trial
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
-from roster_pipeline.settings import (
+from roster_pipeline.services.connection_test_state import last_test
+from roster_pipeline.services.field_error import SECRET, FieldError
+from roster_pipeline.services.save_settings import Wanted
+from roster_pipeline.services.settings_diff import ChangedMeanwhile
+from roster_pipeline.settings.school import (
     MOST_RECIPIENTS,
     TOO_MANY_RECIPIENTS,
     ConnectionSettings,
@@ -64,7 +64,7 @@ class Form:
     values: Values
     seen: str
     errors: Errors = field(default_factory=dict)
-    trial: Trial | None = None
+    trial: ConnectionTest | None = None
     conflict: ChangedMeanwhile | None = None
     test_errors: Errors = field(default_factory=dict)
 
@@ -130,10 +130,10 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
         return None
 
 
-def with_trial(opened: Connection, came: Form, who: str) -> Form:
+def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
     """The form with the person's newest test of what stands in it about the connection, so that it is not lost."""
     asked = {name: value for name, value in came.values.items() if name.startswith(f"{CONNECTION}-")}
-    for trial in trials.recent(opened, came.school.id):
+    for trial in connection_tests.recent(opened, came.school.id):
         tried = trial.form.get("values", {})
         same = {name: value for name, value in tried.items() if name.startswith(f"{CONNECTION}-")} == asked
         if trial.who == who and same and tried.get(SCHOOL_ID) == came.values.get(SCHOOL_ID):
@@ -152,7 +152,7 @@ def seen_of(came: Form) -> tuple[int, int]:
     return (_number(school), _number(connection))
 
 
-def wrong(problem: WrongField) -> Errors:
+def wrong(problem: FieldError) -> Errors:
     """The same beside its field."""
     if problem.field == SECRET:
         return {"secret": problem.message}
@@ -218,7 +218,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
     }
 
 
-def _again(request: Request, school: SchoolRow, trial: Trial) -> str:
+def _again(request: Request, school: SchoolRow, trial: ConnectionTest) -> str:
     """Where a browser without scripts looks again. The same address with a fragment would not be loaded anew."""
     look = _number(request.query_params.get("look", "")) + 1
     return f"/schools/{school.key}/settings?trial={trial.id}&look={max(1, look)}#test"

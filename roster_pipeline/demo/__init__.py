@@ -1,5 +1,5 @@
-"""The demo: one district, three schools, two simulated SISs, three evenings through Dagster."""
+"""The demo: one district, three schools, two simulated SISs, three nights through Dagster."""
 
-from roster_pipeline.demo.evenings import run_demo
+from roster_pipeline.demo.nights import run_demo
 
 __all__ = ["run_demo"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.simulator.district import District, generate_district
 
 DISTRICT = "riverbend"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 PAUSED, STALE, HELD, SOURCE_STALE, CLAIMED = "paused", "stale", "held", "source_stale", "claimed elsewhere"
 EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"
-"""No evening clears these two: a new secret does."""
+"""No night clears these two: a new secret does."""
 LASTING = f"('{HELD}', '{SOURCE_STALE}', '{CLAIMED}', '{EXPIRES}', '{EXPIRES_SOON}')"
 """Causes that a finished sync does not answer, and that do not say why nothing is heard of a school."""
 
@@ -147,7 +147,7 @@ def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Si
 
 
 def failing_schools(conn: Connection, nights: int) -> list[tuple[int, str, int]]:
-    """Automatic schools (id, key, nights) whose evenings failed so often since their last sync, not yet paused."""
+    """Automatic schools (id, key, nights) whose nights failed so often since their last sync, not yet paused."""
     return [(row.id, row.key, row.nights) for row in conn.execute(text(FAILING), {"nights": nights})]
 
 

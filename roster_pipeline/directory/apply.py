@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, text, update
 
-from roster_pipeline.directory import approvals, plans, rosters, statements
+from roster_pipeline.directory import apply_sql, approvals, plans, rosters
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import approval, snapshot, sync, verdict
 
@@ -200,11 +200,11 @@ def _open_sync(conn: Connection) -> int:
 def _stage(conn: Connection, plan: plans.PlanRow, given: dict[str, Any]) -> None:
     """Fill the temporary tables, tell the planner their sizes, and make sure that nothing moved."""
     conn.execute(text("set local jit = off; set local work_mem = '64MB'"))
-    for table, statement in statements.STAGES.items():
+    for table, statement in apply_sql.STAGES.items():
         if conn.execute(text(statement), given).rowcount > MANY:
             conn.execute(text(f"analyze {table} (person_id)"))
             conn.execute(text("set local enable_nestloop = off"))
-    for check in (statements.STALE_PEOPLE, statements.STALE_LINKS, statements.STALE_KEYS):
+    for check in (apply_sql.STALE_PEOPLE, apply_sql.STALE_LINKS, apply_sql.STALE_KEYS):
         if conn.scalar(text(check), given):
             raise PlanStale(f"The directory changed since plan {plan.id} was made.", "Plan again.")
 
@@ -213,11 +213,11 @@ def _change(conn: Connection, given: dict[str, Any]) -> int:
     """Run the statements that have work; how many rows they changed."""
     needed = {
         table: iter(conn.execute(text(f"select {conditions} from {table}")).one())  # noqa: S608 - our own constants
-        for table, conditions in statements.NEEDED.items()
+        for table, conditions in apply_sql.NEEDED.items()
     }
     return sum(
         conn.execute(text(statement), given).rowcount
-        for statement, table, _ in statements.CHANGES
+        for statement, table, _ in apply_sql.CHANGES
         if next(needed[table])
     )
 
@@ -225,7 +225,7 @@ def _change(conn: Connection, given: dict[str, Any]) -> int:
 def _introduce(conn: Connection) -> None:
     """Tell the planner of tables that it has never seen: autovacuum would only in a minute, and until then a school of
     fifty thousand takes a minute for what takes a second."""
-    for table in conn.scalars(text(statements.UNKNOWN)).all():
+    for table in conn.scalars(text(apply_sql.UNKNOWN)).all():
         conn.execute(text(f"analyze {table}"))
 
 

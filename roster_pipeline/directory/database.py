@@ -1,4 +1,4 @@
-"""The door to PostgreSQL: one engine a process, transactions, and errors without anybody's data in them."""
+"""Access to PostgreSQL: one engine a process, transactions, and errors without anybody's data in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
-from roster_pipeline.directory.errors import DirectoryError, translated
+from roster_pipeline.directory.database_errors import DirectoryError, translated
 
 DRIVER = "postgresql+psycopg"
 POOL = 5

@@ -51,7 +51,7 @@ def record(
     night: str | None = None,
     retryable: bool = False,
 ) -> Recorded | None:
-    """Store one failed step; None where there is no such school. night: the evening it failed in, None by hand."""
+    """Store one failed step; None where there is no such school. night: the night it failed in, None by hand."""
     school_id = connection.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
     if school_id is None:
         return None

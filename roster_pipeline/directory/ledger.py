@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, text
 
-from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.tables import change_log, school, sync
 
 

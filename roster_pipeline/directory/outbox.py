@@ -34,7 +34,7 @@ class Mail(Protocol):
 
 
 @dataclass(frozen=True)
-class Letter:
+class OutboxMessage:
     """One message of the outbox."""
 
     id: int
@@ -84,16 +84,16 @@ def put(
     return conn.scalar(added) is not None
 
 
-def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[Letter]:
+def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[OutboxMessage]:
     """Messages to send now, oldest first, locked until the transaction ends: send, then `sent` or `failed`, in it."""
     query = (
-        _letters()
+        _messages()
         .where(outbox.c.sent_at.is_(None), outbox.c.dead_at.is_(None), outbox.c.due_at <= (now or datetime.now(UTC)))
         .order_by(outbox.c.due_at, outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=outbox)
     )
-    return [Letter(**row) for row in conn.execute(query).mappings()]
+    return [OutboxMessage(**row) for row in conn.execute(query).mappings()]
 
 
 def sent(conn: Connection, letter_id: int, note: str | None = None) -> None:
@@ -136,23 +136,25 @@ def failed(
     return not dead
 
 
-def dead(conn: Connection, limit: int = 100) -> list[Letter]:
+def dead(conn: Connection, limit: int = 100) -> list[OutboxMessage]:
     """Messages that were given up, newest first."""
-    query = _letters().where(outbox.c.dead_at.is_not(None)).order_by(outbox.c.dead_at.desc()).limit(limit)
-    return [Letter(**row) for row in conn.execute(query).mappings()]
+    query = _messages().where(outbox.c.dead_at.is_not(None)).order_by(outbox.c.dead_at.desc()).limit(limit)
+    return [OutboxMessage(**row) for row in conn.execute(query).mappings()]
 
 
-def letters(conn: Connection, limit: int = 100) -> list[Letter]:
+def messages(conn: Connection, limit: int = 100) -> list[OutboxMessage]:
     """Messages of every state, newest first."""
-    return [Letter(**row) for row in conn.execute(_letters().order_by(outbox.c.id.desc()).limit(limit)).mappings()]
+    return [
+        OutboxMessage(**row) for row in conn.execute(_messages().order_by(outbox.c.id.desc()).limit(limit)).mappings()
+    ]
 
 
-def _letters() -> Select[Any]:
+def _messages() -> Select[Any]:
     key = select(school.c.key).where(school.c.id == outbox.c.school_id).scalar_subquery()
     return select(outbox, key.label("school"))
 
 
-def revive(conn: Connection, letter_id: int) -> bool:
+def retry(conn: Connection, letter_id: int) -> bool:
     """Try a dead message again, from the start. False if it is not dead."""
     values = {"dead_at": None, "attempts": 0, "due_at": func.now()}
     query = update(outbox).where(outbox.c.id == letter_id, outbox.c.dead_at.is_not(None))

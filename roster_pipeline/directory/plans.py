@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, insert, select, text, update
 
-from roster_pipeline.directory.copying import Kind, copy_frame, read_frame
-from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import plan, plan_row, verdict, witness
 from roster_pipeline.directory.tenants import SchoolRow
 

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from roster_pipeline.directory.copying import array_literal, copy_lines, escaped, json_bytes
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import session_lock
+from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
 from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import ConnectionRow
 

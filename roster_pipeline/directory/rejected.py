@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.database_errors import DirectoryError
 
 _FROM = "from rejected_record r where r.snapshot_id = :snapshot"
 _ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"

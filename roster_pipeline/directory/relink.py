@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, insert, select, text, update
 
-from roster_pipeline.directory import audit, plans, statements
+from roster_pipeline.directory import apply_sql, audit, plans
 from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.database import Database
@@ -82,7 +82,7 @@ def relink(
             raise NothingHeld(plan_id)
         conn.execute(text(STAGE_HOMES), given)
         conn.execute(text("analyze linking; analyze moving"))
-        if conn.scalar(text(STALE), given) or conn.scalar(text(statements.STALE_LINKS), given):
+        if conn.scalar(text(STALE), given) or conn.scalar(text(apply_sql.STALE_LINKS), given):
             raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
         result = _write(conn, found, given, who, reason, run_id)
         if also is not None:
@@ -95,8 +95,8 @@ def _write(
 ) -> SyncResult:
     sync_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
     conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(sync_id)})
-    links = conn.execute(text(statements.INSERT_LINKS), given).rowcount
-    conn.execute(text(statements.MOVE_HOMES), given)
+    links = conn.execute(text(apply_sql.INSERT_LINKS), given).rowcount
+    conn.execute(text(apply_sql.MOVE_HOMES), given)
     conn.execute(update(plan).where(plan.c.id == found.id).values(state="replaced"))
     counts = {role: {"link": people} for role, people in conn.execute(text(COUNT), given)}
     owner = {"district_id": found.district_id, "school_id": found.school_id}

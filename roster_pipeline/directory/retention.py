@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import trials
+from roster_pipeline.directory import connection_tests
 
 OLD = {
     "mails": "delete from outbox where sent_at < now() - cast(:age as interval)",
@@ -33,4 +33,4 @@ Failures of a school that never worked since are kept: they count towards its pa
 def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
     """Drop what is older; what was dropped, by name."""
     dropped = {name: conn.execute(text(query), {"age": age}).rowcount for name, query in OLD.items()}
-    return dropped | {"tests of forms": trials.prune(conn)}
+    return dropped | {"tests of forms": connection_tests.prune(conn)}

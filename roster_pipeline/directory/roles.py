@@ -17,11 +17,11 @@ from psycopg import sql
 from sqlalchemy import Connection, delete, insert, select
 
 from roster_pipeline.directory import tenants
-from roster_pipeline.directory.copying import driver
-from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tables import application, district, school
-from roster_pipeline.fields import PERSON_FIELDS
-from roster_pipeline.settings import Role
+from roster_pipeline.settings.school import Role
+from roster_pipeline.vocabulary import PERSON_FIELDS
 
 LOGIN = re.compile(r"[a-z][a-z0-9_]{0,50}")
 APPEND_ONLY = ("change_log", "audit")

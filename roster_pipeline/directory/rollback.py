@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, text
 
-from roster_pipeline.directory import audit, ledger, undoing
+from roster_pipeline.directory import audit, ledger, rollback_sql
 from roster_pipeline.directory.apply import Counts, SyncResult
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import sync
 
@@ -53,7 +53,7 @@ class Undo:
 def preview(database: Database, sync_id: int, *, only: Only | None = None) -> list[Undo]:
     """What a rollback would do now, by person. Changes nothing."""
     with database.begin() as conn, _staged(conn, sync_id, only):
-        return [Undo(**row) for row in conn.execute(text(undoing.SHOW)).mappings()]
+        return [Undo(**row) for row in conn.execute(text(rollback_sql.SHOW)).mappings()]
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ def outline(database: Database, sync_id: int, *, only: Only | None = None, most_
     """What a rollback would do now, counted where the rows are. Changes nothing."""
     with database.begin() as conn, _staged(conn, sync_id, only) as (_, given):
         people: Counts = {}
-        for role, what, number in conn.execute(text(undoing.COUNT), given):
+        for role, what, number in conn.execute(text(rollback_sql.COUNT), given):
             people.setdefault(role, {})[what] = number
-        rows = conn.execute(text(undoing.OUTLINE)).mappings().all()
-        moved = conn.execute(text(undoing.MOVED), given | {"limit": most_moved}).mappings().all()
+        rows = conn.execute(text(rollback_sql.OUTLINE)).mappings().all()
+        moved = conn.execute(text(rollback_sql.MOVED), given | {"limit": most_moved}).mappings().all()
         return Outline(people, [dict(row) for row in rows], [dict(row) for row in moved])
 
 
@@ -114,11 +114,11 @@ def roll_back(
         if undone_by is not None and only is None:
             raise AlreadyUndone(f"Sync {sync_id} was undone by sync {undone_by}.", "See: roster history")
         counts: Counts = {}
-        for role, what, people in conn.execute(text(undoing.COUNT), given):
+        for role, what, people in conn.execute(text(rollback_sql.COUNT), given):
             counts.setdefault(role, {})[what] = people
         new_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
         conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(new_id)})
-        if not sum(conn.execute(text(statement), given).rowcount for statement in undoing.CHANGES):
+        if not sum(conn.execute(text(statement), given).rowcount for statement in rollback_sql.CHANGES):
             raise NothingToUndo(f"Nothing of sync {sync_id} can be undone.", "It changed nothing, or all of it moved.")
         moved = any("moved" in of_role for of_role in counts.values())
         conn.execute(
@@ -166,8 +166,8 @@ def _staged(conn: Connection, sync_id: int, only: Only | None) -> Iterator[tuple
         "only_archived": only == "archived",
     }
     conn.execute(text("drop table if exists undoing"))
-    conn.execute(text(undoing.STAGE), given)
+    conn.execute(text(rollback_sql.STAGE), given)
     conn.execute(text("analyze undoing"))
-    for statement in (*undoing.MARK_MOVED, *undoing.MARK_ROOTED):
+    for statement in (*rollback_sql.MARK_MOVED, *rollback_sql.MARK_ROOTED):
         conn.execute(text(statement), given)
     yield undone, given

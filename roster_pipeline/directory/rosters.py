@@ -10,7 +10,7 @@ import pandas as pd
 from sqlalchemy import Connection, cast, delete, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from roster_pipeline.directory.copying import Kind, copy_frame, read_frame
+from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import (
     cleaned_roster,
     excluded_contact,

@@ -12,7 +12,7 @@ import pandas as pd
 from psycopg import sql
 from sqlalchemy import Connection, insert, select, text
 
-from roster_pipeline.directory.copying import driver, read_frame
+from roster_pipeline.directory.pg_copy import driver, read_frame
 from roster_pipeline.directory.pulls import PullGone
 from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, Text, case, cast, false, func, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from roster_pipeline.directory.errors import DirectoryError
+from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.tables import connection, district, school
-from roster_pipeline.settings import (
+from roster_pipeline.settings.school import (
     MOST_RECIPIENTS,
     TOO_MANY_RECIPIENTS,
     ConnectionSettings,

@@ -7,11 +7,12 @@ with Client(Endpoint("https://sis.example.org", client_id, client_secret)) as cl
     people.proof.complete
 """
 
-from roster_pipeline.oneroster.check import check, check_items
-from roster_pipeline.oneroster.check_item import CheckItem
 from roster_pipeline.oneroster.client import Client
-from roster_pipeline.oneroster.clock import Clock
-from roster_pipeline.oneroster.endpoint import Endpoint, Limits
+from roster_pipeline.oneroster.collections.proof import Proof
+from roster_pipeline.oneroster.collections.pull import Pull, pull
+from roster_pipeline.oneroster.collections.reading import Batch, Wanted
+from roster_pipeline.oneroster.connection_test.check import check, check_items
+from roster_pipeline.oneroster.connection_test.item import CheckItem
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,
     Busy,
@@ -33,9 +34,8 @@ from roster_pipeline.oneroster.errors import (
     Unreachable,
     WrongAddress,
 )
-from roster_pipeline.oneroster.proof import Proof
-from roster_pipeline.oneroster.pull import Pull, pull
-from roster_pipeline.oneroster.reading import Batch, Wanted
+from roster_pipeline.oneroster.http.clock import Clock
+from roster_pipeline.oneroster.http.endpoint import Endpoint, Limits
 from roster_pipeline.oneroster.witness import Answer, WitnessReport
 
 __all__ = [

@@ -9,12 +9,6 @@ from datetime import date
 from types import TracebackType
 from typing import Any
 
-from roster_pipeline.oneroster.address import segment, with_query
-from roster_pipeline.oneroster.clock import Clock
-from roster_pipeline.oneroster.connected import Connected, recalled
-from roster_pipeline.oneroster.discovery import Discovery
-from roster_pipeline.oneroster.endpoint import Endpoint
-from roster_pipeline.oneroster.envelope import single_record
 from roster_pipeline.oneroster.errors import (
     NotOffered,
     NotOneRoster,
@@ -25,15 +19,21 @@ from roster_pipeline.oneroster.errors import (
     ServerFailed,
     SignInRefused,
 )
-from roster_pipeline.oneroster.exchange import Exchange
-from roster_pipeline.oneroster.moved import Revision
-from roster_pipeline.oneroster.oauth2 import OAuth2SignIn
-from roster_pipeline.oneroster.org_records import one_org, orgs_of
-from roster_pipeline.oneroster.outcomes import unreadable
-from roster_pipeline.oneroster.page import Collection, PagingHabits
-from roster_pipeline.oneroster.paging import Listing
-from roster_pipeline.oneroster.repetitions import Repetitions
-from roster_pipeline.oneroster.user_records import UserReader
+from roster_pipeline.oneroster.http.address import segment, with_query
+from roster_pipeline.oneroster.http.clock import Clock
+from roster_pipeline.oneroster.http.connected import Connected, recalled
+from roster_pipeline.oneroster.http.discovery import Discovery
+from roster_pipeline.oneroster.http.endpoint import Endpoint
+from roster_pipeline.oneroster.http.error_mapping import unreadable
+from roster_pipeline.oneroster.http.http_session import HttpSession
+from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
+from roster_pipeline.oneroster.paging.concurrent_change import Revision
+from roster_pipeline.oneroster.paging.listing import Listing
+from roster_pipeline.oneroster.paging.page import Collection, PagingHabits
+from roster_pipeline.oneroster.paging.repetitions import Repetitions
+from roster_pipeline.oneroster.paging.response_body import single_record
+from roster_pipeline.oneroster.records.org_records import one_org, orgs_of
+from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
 from roster_pipeline.org_tree import is_school
 
@@ -56,7 +56,7 @@ class Client:
     def __init__(self, endpoint: Endpoint, clock: Clock | None = None) -> None:
         self.endpoint = endpoint
         self.clock = clock or Clock()
-        self.exchange = Exchange(endpoint, self.clock)
+        self.exchange = HttpSession(endpoint, self.clock)
         self.learned: dict[str, Any] = dict(endpoint.learned)
         self.habits = PagingHabits.recalled(endpoint.page_size, endpoint.learned.get("paging") or {})
         self.executor = ThreadPoolExecutor(max_workers=max(1, endpoint.parallel), thread_name_prefix="oneroster")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, TypeAdapter
 
-from roster_pipeline.oneroster.endpoint import SignInKind
+from roster_pipeline.oneroster.http.endpoint import SignInKind
 
 OTHER = "other"
 DATA = "presets.toml"

@@ -23,8 +23,8 @@ from roster_pipeline.oneroster.errors import (
     TooSlow,
     Unreachable,
 )
-from roster_pipeline.oneroster.org_references import OrgReferences
-from roster_pipeline.oneroster.role_entries import CONTACT_ROLES
+from roster_pipeline.oneroster.records.org_references import OrgReferences
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
 from roster_pipeline.org_tree import GONE_STATUSES, other_schools
 
 ACTIVE_STATUSES = frozenset(("active", None))

@@ -52,7 +52,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Reply:
+class Answer:
     """An answer: the JSON value or finished bytes, with status and headers."""
 
     status: int

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from roster_pipeline.simulator.errors import RequestError
+from roster_pipeline.simulator.error_responses import RequestError
 from roster_pipeline.simulator.payload import Record
 from roster_pipeline.simulator.person import STUDENT, TEACHER
 from roster_pipeline.simulator.studies import GRADES

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from roster_pipeline.simulator.call import Call, Reply
+from roster_pipeline.simulator.call import Answer, Call
 from roster_pipeline.simulator.faults import UnknownFaultError
 from roster_pipeline.simulator.person import Person, Role
 from roster_pipeline.simulator.sis import Sis
@@ -16,16 +16,16 @@ LOOPBACK = ("127.0.0.1", "::1", "testclient", "")
 VERBS = ("add", "remove", "restore", "edit", "rename", "move", "set_role", "set_roles")
 
 
-def control_reply(sis: Sis, call: Call, action: str) -> Reply:
+def control_reply(sis: Sis, call: Call, action: str) -> Answer:
     """Answer one control request; 403 for anybody who is not on this machine, 400 with the reason for what makes no
     sense."""
     if not sis.control or call.client not in LOOPBACK:
-        return Reply(403, {"error": "the control endpoints answer loopback callers only"})
+        return Answer(403, {"error": "the control endpoints answer loopback callers only"})
     try:
         body: Any = orjson.loads(call.body) if call.body else {}
-        return Reply(200, _act(sis, call.method, action, body))
+        return Answer(200, _act(sis, call.method, action, body))
     except (UnknownFaultError, LookupError, ValueError, TypeError) as error:
-        return Reply(400, {"error": str(error)})
+        return Answer(400, {"error": str(error)})
 
 
 def _act(sis: Sis, method: str, action: str, body: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Nights of a district: who joins, leaves, returns and changes between one evening and the next, by chance but
+"""Nights of a district: who joins, leaves, returns and changes between one night and the next, by chance but
 reproducibly."""
 
 import random

@@ -4,8 +4,8 @@ from email.utils import formatdate
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from roster_pipeline.simulator.call import Call, Reply
-from roster_pipeline.simulator.errors import RequestError, error_payload
+from roster_pipeline.simulator.call import Answer, Call
+from roster_pipeline.simulator.error_responses import RequestError, error_payload
 
 if TYPE_CHECKING:
     from roster_pipeline.simulator.sis import Sis
@@ -18,7 +18,7 @@ JOINERS, LEAVERS = 5, 2
 """How many people `data_moves` moves."""
 
 
-def early_reply(sis: "Sis", call: Call, at_once: int) -> Reply | None:
+def early_reply(sis: "Sis", call: Call, at_once: int) -> Answer | None:
     """A reply that is given instead of the data, None if the request may go on. RequestError for the standard's own
     errors.
 
@@ -26,9 +26,9 @@ def early_reply(sis: "Sis", call: Call, at_once: int) -> Reply | None:
     """
     faults = sis.faults
     if faults.on("redirect"):
-        return Reply(302, b"", {"Location": faults.text("redirect")})
+        return Answer(302, b"", {"Location": faults.text("redirect")})
     if faults.on("foreign_api"):
-        return Reply(200, FOREIGN)
+        return Answer(200, FOREIGN)
     if faults.on("not_found") and call.resource in faults.names("not_found"):
         raise RequestError(404, "no such path")
     if faults.on("nested", "off") and len(call.names) > 1:
@@ -67,18 +67,18 @@ def _retry_after(sis: "Sis") -> dict[str, str]:
             return {"Retry-After": str(seconds)}
 
 
-def _outage(sis: "Sis", call: Call) -> Reply | None:
+def _outage(sis: "Sis", call: Call) -> Answer | None:
     faults = sis.faults
     parameters = dict(call.parameters())
     limit, offset = _whole(parameters.get("limit"), 100), _whole(parameters.get("offset"), 0)
     if faults.on("server_error"):
-        return Reply(faults.number("server_error", 500), PAGE_OF_A_PROXY, media_type=HTML)
+        return Answer(faults.number("server_error", 500), PAGE_OF_A_PROXY, media_type=HTML)
     if faults.on("fails_first") and faults.count("fails_first") <= faults.number("fails_first"):
-        return Reply(503, PAGE_OF_A_PROXY, _retry_after(sis) if faults.on("retry_after") else {}, HTML)
+        return Answer(503, PAGE_OF_A_PROXY, _retry_after(sis) if faults.on("retry_after") else {}, HTML)
     if faults.on("page_fails") and limit > 0 and offset // limit + 1 == faults.number("page_fails"):
         raise RequestError(500, "something went wrong")
     if faults.on("timeout_above") and limit > faults.number("timeout_above"):
-        return Reply(504, PAGE_OF_A_PROXY, media_type=HTML)
+        return Answer(504, PAGE_OF_A_PROXY, media_type=HTML)
     if faults.on("unauthorized_midway") and faults.count("unauthorized_midway") == faults.number("unauthorized_midway"):
         sis.tokens.revoke_all()
         raise RequestError(401, "token ended")
@@ -89,18 +89,18 @@ def _outage(sis: "Sis", call: Call) -> Reply | None:
     return None
 
 
-def _failure(sis: "Sis", call: Call) -> Reply | None:
+def _failure(sis: "Sis", call: Call) -> Answer | None:
     faults = sis.faults
     if faults.on("negotiate"):
-        return Reply(401, b"", {"WWW-Authenticate": "Negotiate"}, HTML)
+        return Answer(401, b"", {"WWW-Authenticate": "Negotiate"}, HTML)
     if faults.on("html_between") and faults.count("html_between") % faults.number("html_between") == 0:
-        return Reply(200, PAGE_OF_A_PROXY, media_type=HTML)
+        return Answer(200, PAGE_OF_A_PROXY, media_type=HTML)
     if faults.on("html_with_200"):
-        return Reply(200, LOGIN_PAGE, media_type=HTML)
+        return Answer(200, LOGIN_PAGE, media_type=HTML)
     if faults.on("failure_with_200", "status_zero"):
-        return Reply(200, {"status": 0, "message": "failed"})
+        return Answer(200, {"status": 0, "message": "failed"})
     if faults.on("failure_with_200"):
-        return Reply(200, error_payload("1.2", "internal_server_error", "something went wrong", "modern"))
+        return Answer(200, error_payload("1.2", "internal_server_error", "something went wrong", "modern"))
     return None
 
 

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-from roster_pipeline.simulator.call import Call, Reply
+from roster_pipeline.simulator.call import Answer, Call
 
 
 class PageCache:
@@ -11,11 +11,11 @@ class PageCache:
 
     def __init__(self, megabytes: int = 0) -> None:
         self._room = megabytes << 20
-        self._held: OrderedDict[tuple[str, str, str], Reply] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str, str], Answer] = OrderedDict()
         self._size = 0
         self._state: tuple[int, ...] = ()
 
-    def get(self, state: tuple[int, ...], call: Call, make: Callable[[], Reply]) -> Reply:
+    def get(self, state: tuple[int, ...], call: Call, make: Callable[[], Answer]) -> Answer:
         """The kept reply to the same question, else a new one. `state` says whether anything has changed."""
         if not self._room:
             return make()

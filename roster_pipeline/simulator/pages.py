@@ -4,9 +4,9 @@ import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from roster_pipeline.simulator.call import Call, Reply
+from roster_pipeline.simulator.call import Answer, Call
 from roster_pipeline.simulator.catalog import Listing
-from roster_pipeline.simulator.errors import RequestError, warning
+from roster_pipeline.simulator.error_responses import RequestError, warning
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.links import link_header, page_offsets
 from roster_pipeline.simulator.links_gone_wrong import bent_link
@@ -30,7 +30,7 @@ class Window(NamedTuple):
     limit: int
 
 
-def collection_reply(view: View, call: Call, listing: Listing) -> Reply:
+def collection_reply(view: View, call: Call, listing: Listing) -> Answer:
     """The answer to one GET of a collection."""
     faults = view.faults
     parameters = call.parameters(plus_is_blank=not faults.on("plus_literal"))
@@ -46,7 +46,7 @@ def collection_reply(view: View, call: Call, listing: Listing) -> Reply:
     if faults.on("duplicate_ids") and len(records) > 1:
         records[-1] = dict(records[0])
     headers = _paging_headers(view, call, listing, query, page.total, len(records))
-    return Reply(200, _envelope(faults, call, listing, query, records), headers)
+    return Answer(200, _envelope(faults, call, listing, query, records), headers)
 
 
 def _window(faults: Faults, query: Query, total: int) -> Window:
@@ -81,13 +81,13 @@ def _is_past(positions: Sequence[int], window: Window) -> bool:
     return window.offset >= len(positions)
 
 
-def _behind_the_end(faults: Faults) -> Reply:
+def _behind_the_end(faults: Faults) -> Answer:
     """What `past_end` gives in place of an empty page."""
     kind = faults.text("past_end")
     if kind.startswith("empty"):
-        return Reply(200, {} if kind == "empty_object" else b"")
+        return Answer(200, {} if kind == "empty_object" else b"")
     if kind == "204":
-        return Reply(204, b"")
+        return Answer(204, b"")
     raise RequestError(int(kind), "there is nothing at this offset")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-from roster_pipeline.simulator.errors import RequestError
+from roster_pipeline.simulator.error_responses import RequestError
 from roster_pipeline.simulator.fields import is_known_path, known_fields
 from roster_pipeline.simulator.filters import Filter, FilterSyntaxError, filter_test, parse_filter
 from roster_pipeline.simulator.payload import V11

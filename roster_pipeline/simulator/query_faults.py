@@ -2,7 +2,7 @@
 
 from roster_pipeline.simulator.call import Call
 from roster_pipeline.simulator.catalog import Listing
-from roster_pipeline.simulator.errors import RequestError
+from roster_pipeline.simulator.error_responses import RequestError
 from roster_pipeline.simulator.fields import is_known_path
 from roster_pipeline.simulator.filters import Clause, Filter, FilterSyntaxError, parse_filter
 from roster_pipeline.simulator.query import PARAMETERS, Query, read_query

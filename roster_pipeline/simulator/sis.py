@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from roster_pipeline.simulator import discovery
-from roster_pipeline.simulator.access import Access
-from roster_pipeline.simulator.call import Call, Reply
+from roster_pipeline.simulator.call import Answer, Call
 from roster_pipeline.simulator.catalog import FULL, ROUTES, Listing
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.errors import RequestError, error_payload
+from roster_pipeline.simulator.error_responses import RequestError, error_payload
 from roster_pipeline.simulator.fault_table import FAULTS
 from roster_pipeline.simulator.faults import Faults, table
 from roster_pipeline.simulator.gate import early_reply
@@ -19,6 +18,7 @@ from roster_pipeline.simulator.pages import collection_reply
 from roster_pipeline.simulator.payload import ROOTS, V12, Record
 from roster_pipeline.simulator.query import Query, read_fields
 from roster_pipeline.simulator.request_log import RequestLog
+from roster_pipeline.simulator.sis_access import Access
 from roster_pipeline.simulator.tokens import Tokens
 from roster_pipeline.simulator.view import View
 
@@ -96,16 +96,16 @@ class Sis:
             return path == self.faults.text("token_path")
         return path in TOKEN_PATHS or any(path == f"{root}/token" for root in ROOTS.values())
 
-    def token(self, call: Call) -> Reply:
+    def token(self, call: Call) -> Answer:
         """Answer a POST to the token endpoint."""
         if self.faults.on("token_error"):
-            return Reply(self.faults.number("token_error"), b"<html>error</html>", media_type="text/html")
+            return Answer(self.faults.number("token_error"), b"<html>error</html>", media_type="text/html")
         if self.faults.on("token_moved") and "moved" not in call.query_string:
-            return Reply(self.faults.number("token_moved"), b"", {"Location": f"{call.path}?moved=1"})
+            return Answer(self.faults.number("token_moved"), b"", {"Location": f"{call.path}?moved=1"})
         answer = self.tokens.answer(call.headers, call.query_string, call.body)
-        return Reply(answer.status, answer.body, answer.headers)
+        return Answer(answer.status, answer.body, answer.headers)
 
-    def read(self, call: Call, at_once: int = 1) -> Reply:
+    def read(self, call: Call, at_once: int = 1) -> Answer:
         """Answer one GET of the rostering service."""
         try:
             with self.district.lock:
@@ -114,16 +114,16 @@ class Sis:
         except RequestError as fault:
             shape = self.faults.text("error_shape") or "standard"
             if shape == "plain":
-                return Reply(fault.status, fault.description.encode(), fault.headers, "text/plain")
+                return Answer(fault.status, fault.description.encode(), fault.headers, "text/plain")
             payload = error_payload(call.version, fault.code_minor, fault.description, shape)
-            return Reply(fault.status, payload, fault.headers)
+            return Answer(fault.status, payload, fault.headers)
 
-    def _read(self, call: Call) -> Reply:
+    def _read(self, call: Call) -> Answer:
         if call.version == V12 and call.names == ("discovery",) and call.ids and call.ids[0] in discovery.FILES:
             if self.faults.on("discovery", "off"):
                 raise RequestError(404, "no such path")
             token_path = self.faults.text("token_path") or f"{self.prefix}{TOKEN_PATHS[0]}"
-            return Reply(200, discovery.discovery_document(call.root, call.origin + token_path))
+            return Answer(200, discovery.discovery_document(call.root, call.origin + token_path))
         route = ROUTES.get(call.names)
         if route is None:
             raise RequestError(404, "no such path")
@@ -137,7 +137,7 @@ class Sis:
         if single:
             return self._single(call, route.make(view, call.ids))
 
-        def make() -> Reply:
+        def make() -> Answer:
             return collection_reply(view, call, route.make(view, call.ids))
 
         if self.faults.active():
@@ -163,7 +163,7 @@ class Sis:
             roots = [PLAIN_V1P2] if self.faults.on("plain_v1p2", "only") else [*roots, PLAIN_V1P2]
         return [f"{root}{self.faults.text('root_suffix')}" for root in roots]
 
-    def _single(self, call: Call, listing: Listing) -> Reply:
+    def _single(self, call: Call, listing: Listing) -> Answer:
         position = listing.find(call.ids[-1])
         if position is None:
             raise RequestError(404, f"no {listing.single} with this sourcedId")
@@ -174,5 +174,5 @@ class Sis:
         record: Record = select(listing.render(position), query.fields)
         key = "school" if listing.single == "org" and self.faults.on("envelope", "school") else listing.single
         if listing.plural == "users" and self.faults.on("user_single_as_list"):
-            return Reply(200, {listing.plural: [record]})
-        return Reply(200, {key: record})
+            return Answer(200, {listing.plural: [record]})
+        return Answer(200, {key: record})

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
 
-from roster_pipeline.simulator.call import Call, Reply
+from roster_pipeline.simulator.call import Answer, Call
 from roster_pipeline.simulator.sis import Sis
 
 MEGABYTE = 1 << 20
@@ -29,7 +29,7 @@ def delay_seconds(sis: Sis, call: Call, at_once: int) -> float:
     return milliseconds / 1000
 
 
-def respond(sis: Sis, call: Call, reply: Reply) -> Response:
+def respond(sis: Sis, call: Call, reply: Answer) -> Response:
     """The response that is sent for a reply of the API, with the faults of its bytes."""
     faults = sis.faults
     content, headers, media_type = reply.content(), dict(reply.headers), reply.media_type

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.errors import RequestError
+from roster_pipeline.simulator.error_responses import RequestError
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.identities import PARTS, Identities
 from roster_pipeline.simulator.membership import Indexes, belongs_rule, listed_indexes

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from roster_pipeline.directory import tenants, trials
+from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import new_key, seal, unseal
 from roster_pipeline_tests.cli.conftest import SECRET, Roster
-from roster_pipeline_tests.directory.building import one
+from roster_pipeline_tests.directory.builders import one
 
 ADD = ("connection", "add", "other", "--district", "spring", "--url", "https://sis.example.org")
 
@@ -80,14 +80,16 @@ def test_rotating_seals_the_secrets_of_tests_anew_as_well(school: Roster, databa
     with database.begin() as conn:
         oak = tenants.get_school(conn, "oak")
         own = {"settings": oak.connection.settings, "school_settings": oak.settings, "form": {}}
-        trials.start(conn, oak, who="Ada", typed_secret=seal("typed"), **own)
-        lost = trials.start(conn, oak, who="Ada", typed_secret=Fernet(new_key()).encrypt(b"x").decode(), **own)
+        connection_tests.start(conn, oak, who="Ada", typed_secret=seal("typed"), **own)
+        lost = connection_tests.start(
+            conn, oak, who="Ada", typed_secret=Fernet(new_key()).encrypt(b"x").decode(), **own
+        )
     os.environ["ROSTER_SECRET_KEY"] = f"{new},{old}"
     assert school("secrets", "rotate").code == 0
     os.environ["ROSTER_SECRET_KEY"] = new
     assert unseal(str(one(database, "select secret from trial"))) == "typed"
     with database.begin() as conn:
-        assert trials.get(conn, oak.id, lost) is None, "what the old key does not open goes with its test"
+        assert connection_tests.get(conn, oak.id, lost) is None, "what the old key does not open goes with its test"
 
 
 def test_a_key_of_the_environment_is_rotated_to_the_first_one(school: Roster, database: Database) -> None:

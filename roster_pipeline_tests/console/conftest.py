@@ -17,15 +17,15 @@ import pytest
 from cryptography.fernet import Fernet
 
 from roster_pipeline.console.app import create_app
+from roster_pipeline.console.auth.csrf import FIELD, token_for
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.csrf import FIELD, token_for
 from roster_pipeline.console.serve import bound, server_of
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.embedded import DATABASE_URL, HOME, SECRET_KEY
-from roster_pipeline_tests.directory.building import add_school
+from roster_pipeline_tests.directory.builders import add_school
 
 ENDING_SECONDS = 20
 OPERATOR, MANAGER, OWNER, STRANGER = (

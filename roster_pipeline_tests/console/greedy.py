@@ -17,5 +17,5 @@ def items(*_: Any, **__: Any) -> Iterator[CheckItem]:
 
 
 if __name__ == "__main__":
-    with mock.patch("roster_pipeline.desk.trying.items_of", items):
+    with mock.patch("roster_pipeline.services.connection_test.items_of", items):
         sys.exit(main(*sys.argv[1:3]))

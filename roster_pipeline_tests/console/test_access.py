@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.console.config import Config
-from roster_pipeline.desk import access_changes
 from roster_pipeline.directory import accounts
 from roster_pipeline.directory.accounts import LastOperator, Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services import access_changes
 from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.console.conftest import (
     MANAGER,
@@ -28,7 +28,7 @@ from roster_pipeline_tests.console.conftest import (
     Running,
     link_in,
 )
-from roster_pipeline_tests.directory.building import add_school, every, one
+from roster_pipeline_tests.directory.builders import add_school, every, one
 
 SignedIn = Callable[[str], Browser]
 NEW = "new@example.org"

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from roster_pipeline.console.choosing import ROWS
+from roster_pipeline.console.list_filters import ROWS
 from roster_pipeline.directory import audit, rosters
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
-from roster_pipeline_tests.console.holding import SCRIPT, words_of
-from roster_pipeline_tests.directory.building import snapshot_of
+from roster_pipeline_tests.console.held_plans import SCRIPT, words_of
+from roster_pipeline_tests.directory.builders import snapshot_of
 
 SignedIn = Callable[[str], Browser]
 COLUMNS = ["collection", "sourced_id", "field", "rule", "severity", "role"]

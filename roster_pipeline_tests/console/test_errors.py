@@ -17,17 +17,17 @@ from starlette.routing import Route
 
 from roster_pipeline.console import app as application
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.errors import told
-from roster_pipeline.desk import access_changes
+from roster_pipeline.console.error_pages import error_text
 from roster_pipeline.directory import accounts
 from roster_pipeline.directory.accounts import LastOperator, Place
 from roster_pipeline.directory.approvals import PlanChanged
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.errors import DatabaseBusy, DatabaseUnreachable, RowRefused
+from roster_pipeline.directory.database_errors import DatabaseBusy, DatabaseUnreachable, RowRefused
 from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
-from roster_pipeline.settings import SchoolSettings
+from roster_pipeline.services import access_changes
+from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Browser, Console, Running
-from roster_pipeline_tests.directory.building import one
+from roster_pipeline_tests.directory.builders import one
 
 SignedIn = Callable[[str], Browser]
 PUPIL = "Poisoned Pupil"
@@ -125,7 +125,7 @@ def wrong_settings() -> ValidationError:
     ],
 )
 def test_each_kind_of_problem_has_its_status(problem: Exception, status: int) -> None:
-    found, message, remedy = told(problem)
+    found, message, remedy = error_text(problem)
     assert found == status
     assert PUPIL not in message + remedy
 

@@ -9,14 +9,14 @@ import pytest
 from roster_pipeline.console.charts import role_bars
 from roster_pipeline.directory import alerts, failures, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.happenings import happenings
 from roster_pipeline.directory.rollback import roll_back
+from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.evening.reporting import put_reports
-from roster_pipeline.report import RoleCounts
+from roster_pipeline.notifications import RoleCounts
+from roster_pipeline.sync.build_report import put_reports
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
-from roster_pipeline_tests.console.holding import MANY, held_creates, words_of
-from roster_pipeline_tests.directory.building import newcomer, one, sync_rows
+from roster_pipeline_tests.console.held_plans import MANY, held_creates, words_of
+from roster_pipeline_tests.directory.builders import newcomer, one, sync_rows
 
 SignedIn = Callable[[str], Browser]
 
@@ -36,7 +36,7 @@ def test_the_history_tells_syncs_rollbacks_and_failures_newest_first(
     put_reports(database)
     with database.begin() as opened:
         failures.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
-        kinds = [one.kind for one in happenings(opened, lincoln.id)]
+        kinds = [one.kind for one in school_history(opened, lincoln.id)]
         alerts.open_alert(opened, "connection sis", "down", "The SIS is away.", connection=lincoln.connection.id)
     assert kinds == ["failure", "rollback", "sync"]
     text = words_of(signed_in(OWNER).get("/schools/lincoln").text)
@@ -54,7 +54,7 @@ def test_a_long_history_is_turned_page_by_page_without_losing_a_line(
         for number in range(45):
             failures.record(opened, "lincoln", f"step_{number}", "lincoln: no answer.", None)
         seen, before = [], None
-        while page := happenings(opened, lincoln.id, before=before, limit=7):
+        while page := school_history(opened, lincoln.id, before=before, limit=7):
             seen += [one.id for one in page]
             before = page[-1].place
     assert len(seen) == len(set(seen)) == 45

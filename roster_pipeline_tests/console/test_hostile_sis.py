@@ -20,11 +20,11 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.simulator import running
 from roster_pipeline_tests.console.conftest import OPERATOR, Browser
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.console.sis import events_of, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import events_of, school_in, served_sis
 
 SignedIn = Callable[[str], Browser]
 PIECE = b"{}," * 1_000_000

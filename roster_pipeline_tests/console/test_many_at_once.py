@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.console import live
+from roster_pipeline.console import server_sent_events
 from roster_pipeline.console.config import Config
-from roster_pipeline.directory import accounts, asked_runs
+from roster_pipeline.directory import accounts, manual_runs
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console, Running
-from roster_pipeline_tests.directory.building import add_school
+from roster_pipeline_tests.directory.builders import add_school
 
 SignedIn = Callable[[str], Browser]
 EVENTS = "/schools/lincoln/runs/run-1/events"
@@ -24,9 +24,9 @@ EVENTS = "/schools/lincoln/runs/run-1/events"
 @pytest.fixture
 def going(monkeypatch: pytest.MonkeyPatch, database: Database, lincoln: SchoolRow) -> None:
     """A run that does not end; streams look at each step who is there."""
-    monkeypatch.setattr(live, "WHO_EVERY", 0.0)
+    monkeypatch.setattr(server_sent_events, "WHO_EVERY", 0.0)
     with database.begin() as opened:
-        asked_runs.ask(opened, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here")
+        manual_runs.ask(opened, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here")
 
 
 def sign_out(_: Database, browser: Browser) -> None:
@@ -76,7 +76,7 @@ def asked(console: Console, number: int) -> int:
 def test_one_person_follows_only_so_many_streams_at_once(
     going: None, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MOST_STREAMS", 2)
+    monkeypatch.setattr(server_sent_events, "MOST_STREAMS", 2)
     owner, manager = signed_in(OWNER), signed_in(MANAGER)
     with owner.stream("GET", EVENTS) as one, owner.stream("GET", EVENTS) as two:
         begun = [one.iter_lines(), two.iter_lines()]  # kept, or the streams would be closed with them

@@ -9,16 +9,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from roster_pipeline.console.static_files import static_files, static_url
-from roster_pipeline.console.wording import ago, clock, exact
+from roster_pipeline.console.template_filters import ago, clock, exact
 from roster_pipeline.directory import alerts, approvals, failures, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.overview import Overview, overview
+from roster_pipeline.directory.school_overview import Overview, overview
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.evening.due import next_evening
-from roster_pipeline.evening.reporting import put_reports
+from roster_pipeline.sync.build_report import put_reports
+from roster_pipeline.sync.schedule_due import next_night
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
-from roster_pipeline_tests.console.holding import held_creates, words_of
-from roster_pipeline_tests.directory.building import add_school, newcomer, sync_rows
+from roster_pipeline_tests.console.held_plans import held_creates, words_of
+from roster_pipeline_tests.directory.builders import add_school, newcomer, sync_rows
 
 SignedIn = Callable[[str], Browser]
 NOW = datetime(2026, 11, 3, 18, 0, tzinfo=UTC)
@@ -139,13 +139,13 @@ def test_times_are_told_by_the_schools_own_clock() -> None:
     assert ago(NOW - timedelta(days=40), NOW) == "24 Sep 2026"
 
 
-def test_the_next_evening_is_the_first_after_now() -> None:
+def test_the_next_night_is_the_first_after_now() -> None:
     zone = ZoneInfo("America/Chicago")
     eight = datetime(2026, 11, 3, 20, 0, tzinfo=zone)
-    assert next_evening(eight.time(), zone, eight - timedelta(seconds=1)) == eight
-    assert next_evening(eight.time(), zone, eight) == eight + timedelta(days=1)
+    assert next_night(eight.time(), zone, eight - timedelta(seconds=1)) == eight
+    assert next_night(eight.time(), zone, eight) == eight + timedelta(days=1)
     spring = datetime(2026, 3, 8, 1, 0, tzinfo=zone)  # 02:30 does not exist that night
-    assert next_evening(datetime(2026, 1, 1, 2, 30).time(), zone, spring).astimezone(zone).hour == 3  # noqa: DTZ001
+    assert next_night(datetime(2026, 1, 1, 2, 30).time(), zone, spring).astimezone(zone).hour == 3  # noqa: DTZ001
 
 
 def test_static_files_may_be_kept_as_long_as_their_address_names_them(console: Console) -> None:

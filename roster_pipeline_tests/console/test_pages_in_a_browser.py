@@ -10,11 +10,11 @@ from sqlalchemy import text
 from roster_pipeline.directory import alerts, failures
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.evening.reporting import put_reports
+from roster_pipeline.sync.build_report import put_reports
 from roster_pipeline_tests.console.browser import PHONE, WIDE, Open, faults_of
 from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Console
-from roster_pipeline_tests.console.holding import held_creates
-from roster_pipeline_tests.directory.building import add_school, newcomer, one, sync_rows
+from roster_pipeline_tests.console.held_plans import held_creates
+from roster_pipeline_tests.directory.builders import add_school, newcomer, one, sync_rows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -31,7 +31,7 @@ FOCUS = """
 
 @pytest.fixture
 def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[str, int]:
-    """A school with a sync, a failed evening, an alert, and a plan that is held. Gives the numbers that paths need."""
+    """A school with a sync, a failed night, an alert, and a plan that is held. Gives the numbers that paths need."""
     sync_rows(database, lincoln, newcomer("u0"), newcomer("a-very-long-sourced-id-" + "x" * 60))
     with database.begin() as opened:
         failures.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer. " + "word " * 30, "run-1")

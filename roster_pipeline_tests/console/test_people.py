@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import accounts, people
+from roster_pipeline.directory import accounts, manual_edits
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
-from roster_pipeline_tests.console.holding import SCRIPT, audited, held_archive, words_of
-from roster_pipeline_tests.console.test_walls import OF_A_PERSON, at
-from roster_pipeline_tests.directory.building import (
+from roster_pipeline_tests.console.held_plans import SCRIPT, audited, held_archive, words_of
+from roster_pipeline_tests.console.test_isolation import OF_A_PERSON, at
+from roster_pipeline_tests.directory.builders import (
     add_school,
     every,
     newcomer,
@@ -29,7 +29,7 @@ from roster_pipeline_tests.directory.building import (
     sync_rows,
     write_plan,
 )
-from roster_pipeline_tests.poison import leaked
+from roster_pipeline_tests.hostile_strings import leaked
 
 SignedIn = Callable[[str], Browser]
 NEIGHBOUR = "oak-owner@example.org"
@@ -89,10 +89,10 @@ def test_filters(signed_in: SignedIn, database: Database, lincoln: SchoolRow) ->
     with database.begin() as conn:
         by = {"who": "test", "reason": "test"}
         district = lincoln.district_id
-        people.exclude(conn, district, person_of(database, "p1"), **by)
-        people.lock(conn, district, person_of(database, "p2"), "email", **by)
-        people.archive(conn, lincoln, person_of(database, "p4"), **by)
-        people.add(conn, lincoln, {"given_name": "Rosalind", "family_name": "Franklin", "role": "staff"}, **by)
+        manual_edits.exclude(conn, district, person_of(database, "p1"), **by)
+        manual_edits.lock(conn, district, person_of(database, "p2"), "email", **by)
+        manual_edits.archive(conn, lincoln, person_of(database, "p4"), **by)
+        manual_edits.add(conn, lincoln, {"given_name": "Rosalind", "family_name": "Franklin", "role": "staff"}, **by)
     asked = person_of(database, "p3")
     write_plan(database, lincoln, [row("conflict", asked, links=["p9"], reason="several_matches", role="teacher")])
     owner = signed_in(OWNER)
@@ -249,7 +249,9 @@ def test_who_has_moved_to_another_school_is_a_name_to_the_old_one(
     sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
     sync_rows(database, lincoln, row("archive", ada, reason="moved_school", links=["u1"]))
     with database.begin() as conn:
-        people.edit(conn, lincoln.district_id, ada, {"email": "hidden@example.org"}, who="oak", reason="secret reason")
+        manual_edits.edit(
+            conn, lincoln.district_id, ada, {"email": "hidden@example.org"}, who="oak", reason="secret reason"
+        )
     owner = signed_in(OWNER)
     page = owner.get(f"/people/{ada}").text
     assert "Ada" in page

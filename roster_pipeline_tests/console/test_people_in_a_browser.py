@@ -11,8 +11,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.browser import PHONE, Open, faults_of
 from roster_pipeline_tests.console.conftest import OWNER
-from roster_pipeline_tests.console.holding import audited
-from roster_pipeline_tests.directory.building import newcomer, one, person_of, row, sync_rows, write_plan
+from roster_pipeline_tests.console.held_plans import audited
+from roster_pipeline_tests.directory.builders import newcomer, one, person_of, row, sync_rows, write_plan
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

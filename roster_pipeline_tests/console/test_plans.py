@@ -14,14 +14,14 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
-from roster_pipeline.console.choosing import ROWS
+from roster_pipeline.console.list_filters import ROWS
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import AT_ONCE
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.spreadsheets import plain_cell
+from roster_pipeline.safe_csv import plain_cell
 from roster_pipeline_tests.console.conftest import OWNER, Browser
-from roster_pipeline_tests.console.holding import SCRIPT, audited, hash_of, held_archive, held_creates, words_of
-from roster_pipeline_tests.directory.building import every, newcomer, one, person_of, row, sync_rows, write_plan
+from roster_pipeline_tests.console.held_plans import SCRIPT, audited, hash_of, held_archive, held_creates, words_of
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 SignedIn = Callable[[str], Browser]
 LONG = 50_000

@@ -15,11 +15,11 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.embedded import DAGSTER_URL
-from roster_pipeline.settings import RoleSettings
+from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.console.sis import Served, events_of, school_in, served_sis
-from roster_pipeline_tests.poison import leaked, poison
+from roster_pipeline_tests.console.served_sis import Served, events_of, school_in, served_sis
+from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 
 SignedIn = Callable[[str], Browser]
 SETTINGS, TEST, RUNS = (f"/schools/lincoln/{page}" for page in ("settings", "test", "runs"))
@@ -32,7 +32,7 @@ TABLES = ("trial", "asked_run", "audit", "school", "failure", "sync", "plan", "v
 @pytest.fixture(scope="module")
 def sis() -> Iterator[Served]:
     with served_sis() as served:
-        poison(served.people)
+        hostile_strings(served.people)
         yield served
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from roster_pipeline.directory import people
+from roster_pipeline.directory import manual_edits
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import OWNER, Browser
-from roster_pipeline_tests.console.holding import SCRIPT, audited, words_of
-from roster_pipeline_tests.directory.building import every, newcomer, one, person_of, row, sync_rows
+from roster_pipeline_tests.console.held_plans import SCRIPT, audited, words_of
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows
 
 SignedIn = Callable[[str], Browser]
 
@@ -23,7 +23,9 @@ def test_a_rollback_is_previewed_needs_a_reason_and_leads_to_its_sync(
 ) -> None:
     sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2", "Grace")).sync_id
     with database.begin() as conn:
-        people.edit(conn, lincoln.district_id, person_of(database, "u2"), {"phone": "+49"}, who="ada", reason="called")
+        manual_edits.edit(
+            conn, lincoln.district_id, person_of(database, "u2"), {"phone": "+49"}, who="ada", reason="called"
+        )
     owner = signed_in(OWNER)
     told = words_of(owner.get(_page(sync_id)).text)
     assert "created, would be removed again 1" in told
@@ -80,7 +82,9 @@ def test_syncs_of_other_schools_do_not_exist(
 def test_names_of_who_moved_are_text(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
     sync_id = sync_rows(database, lincoln, newcomer("u1", SCRIPT)).sync_id
     with database.begin() as conn:
-        people.edit(conn, lincoln.district_id, person_of(database, "u1"), {"phone": "+49"}, who="ada", reason="called")
+        manual_edits.edit(
+            conn, lincoln.district_id, person_of(database, "u1"), {"phone": "+49"}, who="ada", reason="called"
+        )
     page = signed_in(OWNER).get(_page(sync_id))
     assert SCRIPT not in page.text
     assert "&lt;script&gt;" in page.text

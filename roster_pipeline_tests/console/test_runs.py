@@ -16,17 +16,17 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.console import launching
-from roster_pipeline.directory import asked_runs, tenants
-from roster_pipeline.directory.asked_runs import AskedRun, next_to_start, order_of
+from roster_pipeline.console import manual_run_launcher
+from roster_pipeline.directory import manual_runs, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.happenings import happenings
+from roster_pipeline.directory.manual_runs import ManualRun, next_to_start, order_of
+from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.conftest import OWNER, Browser
-from roster_pipeline_tests.console.sis import Served, events_of, school_in, served_sis
-from roster_pipeline_tests.directory.building import add_school, every, one
+from roster_pipeline_tests.console.served_sis import Served, events_of, school_in, served_sis
+from roster_pipeline_tests.directory.builders import add_school, every, one
 
 SignedIn = Callable[[str], Browser]
 RUNS = "/schools/lincoln/runs"
@@ -61,18 +61,18 @@ def ask(database: Database, school: SchoolRow, host: str | None = None) -> str:
     run_id = str(uuid.uuid4())
     where = host or socket.gethostname()
     with database.begin() as conn:
-        asked_runs.ask(conn, run_id, school.id, school.key, kind="sync", who="another", host=where)
+        manual_runs.ask(conn, run_id, school.id, school.key, kind="sync", who="another", host=where)
     return run_id
 
 
 def begin(database: Database, run_id: str, slots: int = 2) -> bool | None:
     with database.begin() as conn:
-        return asked_runs.begin(conn, run_id, slots)
+        return manual_runs.begin(conn, run_id, slots)
 
 
-def run_of(database: Database, school: SchoolRow, run_id: str) -> AskedRun:
+def run_of(database: Database, school: SchoolRow, run_id: str) -> ManualRun:
     with database.begin() as conn:
-        found = asked_runs.get(conn, school.id, run_id)
+        found = manual_runs.get(conn, school.id, run_id)
     assert found is not None
     return found
 
@@ -183,7 +183,7 @@ def test_one_district_leaves_a_slot_to_the_others_and_a_waiting_run_tells_its_pl
     assert "it is the next one" in browser.get(f"{RUNS}/{second}").text
     assert begin(database, second) is False
     with database.begin() as conn:
-        asked_runs.end(conn, first)
+        manual_runs.end(conn, first)
     assert begin(database, second) is True
     assert begin(database, first) is None, "one that is over begins no more"
     assert "Starting." in browser.get(f"{RUNS}/{second}").text
@@ -192,18 +192,18 @@ def test_one_district_leaves_a_slot_to_the_others_and_a_waiting_run_tells_its_pl
 def test_a_run_that_waits_for_its_turn_starts_by_itself(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launching, "MODULE", "roster_pipeline.console.no_such_module")
+    monkeypatch.setattr(manual_run_launcher, "MODULE", "roster_pipeline.console.no_such_module")
     with database.begin() as conn:
         oak = add_school(conn, "oak")
     going = ask(database, oak)
     assert begin(database, going, 1) is True
     browser = signed_in(OWNER)
     with database.begin() as conn:
-        waiting = launching.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=1)
-    time.sleep(launching.LOOK_EVERY * 2)
+        waiting = manual_run_launcher.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=1)
+    time.sleep(manual_run_launcher.LOOK_EVERY * 2)
     assert run_of(database, lincoln, waiting).started_at is None
     with database.begin() as conn:
-        asked_runs.end(conn, going)
+        manual_runs.end(conn, going)
     assert "exit code 1" in events_of(browser, f"{RUNS}/{waiting}/events")[-2][2]
 
 
@@ -235,8 +235,8 @@ def test_a_run_that_waits_is_canceled_at_once_and_every_page_says_by_whom(
     lines = every(database, "select who, details ->> 'run' from audit where what = 'run canceled'")
     assert lines == [(OWNER, waiting)]
     with database.begin() as conn:
-        (line,) = happenings(conn, lincoln.id)
-        assert happenings(conn, lincoln.id, before=line.place) == []
+        (line,) = school_history(conn, lincoln.id)
+        assert school_history(conn, lincoln.id, before=line.place) == []
 
 
 def test_a_run_of_another_school_cannot_be_canceled(
@@ -260,7 +260,7 @@ def fetching(database: Database, school: SchoolRow, run_id: str) -> None:
         time.sleep(0.2)
 
 
-def ended(database: Database, school: SchoolRow, run_id: str, seconds: float) -> AskedRun:
+def ended(database: Database, school: SchoolRow, run_id: str, seconds: float) -> ManualRun:
     """The run once it is over, within these seconds, and once its process and its sessions are gone."""
     until = time.monotonic() + seconds
     while (run := run_of(database, school, run_id)).ended_at is None:
@@ -313,7 +313,7 @@ def test_a_run_that_takes_longer_than_it_may_is_ended_and_told(
 ) -> None:
     sis.sis.faults.set("hangs=100")
     try:
-        run_id = launching.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=0.25)
+        run_id = manual_run_launcher.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=0.25)
         fetching(database, lincoln, run_id)
         ended(database, lincoln, run_id, seconds=40)
     finally:
@@ -328,7 +328,7 @@ def test_a_run_that_takes_longer_than_it_may_is_ended_and_told(
 def test_a_process_that_dies_is_noticed(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launching, "MODULE", "roster_pipeline.console.no_such_module")
+    monkeypatch.setattr(manual_run_launcher, "MODULE", "roster_pipeline.console.no_such_module")
     browser = signed_in(OWNER)
     told = events_of(browser, started(browser, "sync") + "/events")[-2][2]
     assert "ended before it could say why (exit code 1)" in told
@@ -343,10 +343,10 @@ def test_a_run_whose_machine_went_away_is_given_up(signed_in: SignedIn, database
     assert "Its process was probably killed." in told
     ask(database, lincoln)
     with database.begin() as conn:
-        asked_runs.end(conn, lost, "later")
-        found = asked_runs.get(conn, lincoln.id, lost)
+        manual_runs.end(conn, lost, "later")
+        found = manual_runs.get(conn, lincoln.id, lost)
     assert found is not None
-    assert found.problem == asked_runs.LOST, "only the first end counts"
+    assert found.problem == manual_runs.LOST, "only the first end counts"
 
 
 def test_runs_of_other_schools_and_other_words_are_nowhere(
@@ -362,6 +362,9 @@ def test_runs_of_other_schools_and_other_words_are_nowhere(
 
 def test_a_child_without_its_row_does_nothing(database: Database, environment: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", launching.MODULE, "nothing", "1"], env=dict(os.environ), timeout=300, check=False
+        [sys.executable, "-m", manual_run_launcher.MODULE, "nothing", "1"],
+        env=dict(os.environ),
+        timeout=300,
+        check=False,
     )
     assert ended.returncode == 1

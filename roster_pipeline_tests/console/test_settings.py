@@ -9,16 +9,23 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.cleaning.quality_suite import installed_suite
 from roster_pipeline.console.settings_fields import GUARDS
-from roster_pipeline.desk.school_changes import change_school
 from roster_pipeline.directory import audit, secrets, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.roster.quality_suite import installed_suite
-from roster_pipeline.settings import ConnectionSettings, Guards, QualityRule, RoleSettings, SchoolSettings, Window
+from roster_pipeline.services.school_changes import change_school
+from roster_pipeline.settings.school import (
+    ConnectionSettings,
+    Guards,
+    QualityRule,
+    RoleSettings,
+    SchoolSettings,
+    Window,
+)
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
-from roster_pipeline_tests.directory.building import add_school
+from roster_pipeline_tests.directory.builders import add_school
 
 SignedIn = Callable[[str], Browser]
 PAGE = "/schools/lincoln/settings"

@@ -13,7 +13,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.browser import LEFT_OUT, PATIENCE, Open, faults_of
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER
-from roster_pipeline_tests.console.sis import SECRET, Served, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import SECRET, Served, school_in, served_sis
 
 pytestmark = pytest.mark.timeout(600)
 expect = pytest.importorskip("playwright.sync_api", reason=f"{LEFT_OUT}Playwright is not installed.").expect
@@ -31,7 +31,7 @@ def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
     return school_in(database, sis)
 
 
-def test_a_wrong_secret_then_the_right_one_then_every_evening(open_page: Open, people_let_in: None) -> None:
+def test_a_wrong_secret_then_the_right_one_then_every_night(open_page: Open, people_let_in: None) -> None:
     page = open_page(OWNER)
     page.goto(PAGE)
     secret, test = page.get_by_label("Client Secret", exact=True), page.get_by_role("button", name="Test Your Inform")
@@ -49,7 +49,7 @@ def test_a_wrong_secret_then_the_right_one_then_every_evening(open_page: Open, p
     page.get_by_label("Enable Automatic Rostering").check()
     page.get_by_label("Students: Auto update").check()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status").first).to_contain_text("synced every evening")
+    expect(page.get_by_role("status").first).to_contain_text("synced every night")
     expect(page.get_by_label("Enable Automatic Rostering")).to_be_checked()
     expect(page.get_by_label("Students: Auto update")).to_be_checked()
     expect(secret).to_have_value("")
@@ -87,7 +87,7 @@ def test_the_form_and_its_test_work_without_scripts(open_page: Open, people_let_
     expect(page.get_by_label("Client Secret", exact=True)).to_have_value("")
     page.get_by_label("Enable Automatic Rostering").check()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status").first).to_contain_text("synced every evening")
+    expect(page.get_by_role("status").first).to_contain_text("synced every night")
 
 
 def test_a_dry_run_is_followed_to_its_plan(

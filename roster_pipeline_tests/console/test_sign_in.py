@@ -13,14 +13,14 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.console.csrf import token_for
+from roster_pipeline.console.auth.csrf import token_for
 from roster_pipeline.console.pages import sign_in
 from roster_pipeline.console.pages.sign_in import local_path
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console, link_in
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.directory.building import every, one
-from roster_pipeline_tests.scenarios.post import body_of, post_office
+from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.scenarios.mailbox import body_of, post_office
 
 SignedIn = Callable[[str], Browser]
 PATIENCE = 30.0
@@ -172,7 +172,7 @@ def test_a_planted_session_is_not_the_one_signed_in(console: Console, signed_in:
     browser = signed_in(OWNER)
     before = browser.cookies[console.config.session_cookie]
     with console.database.begin() as opened:
-        from roster_pipeline.desk.access_changes import link_for
+        from roster_pipeline.services.access_changes import link_for
 
         token = link_for(opened, OPERATOR, who="test")
     assert browser.send_form("/sign-in/link", {"token": token}).status_code == 303

@@ -13,14 +13,14 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from roster_pipeline.console.auth.mail_link import send_link
 from roster_pipeline.console.config import Config, ConsoleSettingsError, Oidc, config_from
-from roster_pipeline.console.sign_in.mail_link import send_link
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator.server import SimulatorThread
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.console.conftest import OWNER, Browser, Console, Running
 from roster_pipeline_tests.console.issuer import CLIENT, SECRET, Issuer, query_of
-from roster_pipeline_tests.directory.building import every, one
+from roster_pipeline_tests.directory.builders import every, one
 
 pytestmark = pytest.mark.usefixtures("people_let_in")
 STARTING_SECONDS = 60.0

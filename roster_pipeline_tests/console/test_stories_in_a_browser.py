@@ -17,13 +17,13 @@ from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.embedded import DAGSTER_URL
-from roster_pipeline.evening.mailing import send_due
-from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.console.browser import Open, faults_of
 from roster_pipeline_tests.console.conftest import OWNER, STRANGER, link_in
-from roster_pipeline_tests.console.sis import CLIENT, SECRET, Served, school_in, served_sis
-from roster_pipeline_tests.directory.building import add_school, one
-from roster_pipeline_tests.scenarios.post import Post, post_office
+from roster_pipeline_tests.console.served_sis import CLIENT, SECRET, Served, school_in, served_sis
+from roster_pipeline_tests.directory.builders import add_school, one
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, post_office
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -64,14 +64,14 @@ def dagster(environment: Path, dagster_url: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def post(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+def post(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """The mail server that the console sends to."""
     with post_office(monkeypatch) as office:
         yield office
 
 
 def test_an_owners_first_day(
-    open_page: Open, database: Database, lincoln: SchoolRow, sis: Served, post: Post, dagster: None
+    open_page: Open, database: Database, lincoln: SchoolRow, sis: Served, post: Mailbox, dagster: None
 ) -> None:
     page = open_page()
     page.goto("/schools/lincoln/settings")
@@ -141,7 +141,7 @@ def test_an_owners_first_day(
 
 
 def test_a_bad_morning(
-    open_page: Open, database: Database, lincoln: SchoolRow, sis: Served, post: Post, dagster: None
+    open_page: Open, database: Database, lincoln: SchoolRow, sis: Served, post: Mailbox, dagster: None
 ) -> None:
     _set_up(database, sis)
     page = open_page(OWNER)
@@ -236,7 +236,7 @@ def _has_nothing_for_a_stranger(open_page: Callable[..., Page], database: Databa
         assert refused.status == 404, path
 
 
-def _newest_mail(page: Page, post: Post) -> str:
+def _newest_mail(page: Page, post: Mailbox) -> str:
     """The text of the mail that came last; waits for the first one."""
     for _ in range(600):
         if post.messages:

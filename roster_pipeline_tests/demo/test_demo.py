@@ -38,7 +38,7 @@ def environment(postgres_server: URL, tmp_path: Path) -> Iterator[dict[str, str]
 
 
 @pytest.mark.timeout(PATIENCE + 20)
-def test_three_evenings_end_with_a_report_and_mails(environment: dict[str, str]) -> None:
+def test_three_nights_end_with_a_report_and_mails(environment: dict[str, str]) -> None:
     environment["ROSTER_SMTP_URL"] = "smtp://127.0.0.1:9"  # of a real installation: the demo's mails never go there
     ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -6,7 +6,7 @@ import pytest
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.building import add_school
+from roster_pipeline_tests.directory.builders import add_school
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from roster_pipeline.directory.apply import (
 )
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.building import (
+from roster_pipeline_tests.directory.builders import (
     add_school,
     every,
     newcomer,

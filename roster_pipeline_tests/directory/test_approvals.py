@@ -10,7 +10,7 @@ from roster_pipeline.directory import approvals, audit
 from roster_pipeline.directory.apply import NotApproved, PlanNotForApply, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.building import newcomer, one, person_of, row, snapshot_of, sync_rows, write_plan
+from roster_pipeline_tests.directory.builders import newcomer, one, person_of, row, snapshot_of, sync_rows, write_plan
 
 NOW = datetime.now(UTC)
 FINDING = {"guard": "archivals", "message": "many", "value": 0.5, "limit": 0.1, "overridable": True}

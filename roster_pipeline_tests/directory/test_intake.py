@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
-from roster_pipeline.directory import frames, good_snapshots, pulls, rosters, snapshots
+from roster_pipeline.directory import good_snapshots, planning_input, pulls, rosters, snapshots
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.building import (
+from roster_pipeline_tests.directory.builders import (
     PROOF,
     Page,
     add_school,
@@ -262,7 +262,7 @@ def test_the_directory_frames_hold_everyone_the_roster_could_mean(database: Data
     )
     with database.begin() as conn:
         rosters.write(conn, snapshot_id, roster, REJECTED)
-        loaded = frames.load_directory(conn, lincoln, snapshot_id)
+        loaded = planning_input.load_directory(conn, lincoln, snapshot_id)
     assert sorted(loaded.links["sourced_id"]) == ["linked", "mailed", "member", "numbered"]
     assert len(loaded.people) == 4
     assert loaded.people["locked_fields"].tolist() == [[], [], [], []]
@@ -273,8 +273,8 @@ def test_the_directory_frames_hold_everyone_the_roster_could_mean(database: Data
 def test_frames_of_an_empty_directory_have_their_columns(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
     with database.begin() as conn:
-        loaded = frames.load_directory(conn, lincoln, snapshot_id)
-        loaded = frames.load_directory(conn, lincoln, snapshot_id)
+        loaded = planning_input.load_directory(conn, lincoln, snapshot_id)
+        loaded = planning_input.load_directory(conn, lincoln, snapshot_id)
     assert loaded.people.empty
     assert "email" in loaded.people.columns
     assert loaded.position == 0

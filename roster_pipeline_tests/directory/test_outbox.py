@@ -80,8 +80,8 @@ def test_waits_double_and_end_with_a_dead_letter_that_can_be_revived(database: D
     with database.begin() as conn:
         (letter,) = outbox.dead(conn)
         assert (letter.recipients, letter.error) == (["b@example.org"], "451")
-        assert outbox.revive(conn, letter.id)
-        assert not outbox.revive(conn, letter.id)
+        assert outbox.retry(conn, letter.id)
+        assert not outbox.retry(conn, letter.id)
         assert len(outbox.due(conn)) == 1
 
 

@@ -14,9 +14,9 @@ from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import erase, roles
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.errors import DirectoryError, RowRefused, StatementFailed
+from roster_pipeline.directory.database_errors import DirectoryError, RowRefused, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.building import add_school, every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.scenarios.conftest import make_town
 
 VIEWS = (
@@ -63,9 +63,9 @@ def test_the_pipelines_login_syncs_decides_and_erases(
     url = pipeline.engine.url.render_as_string(hide_password=False)
     for town in make_town(pipeline, url, monkeypatch, tmp_path, "1.2"):
         town.add_school(report_to=["it@school.example"], primary_contacts=True)
-        assert town.evening()["created"] > 40, town.problems
+        assert town.run_sync()["created"] > 40, town.problems
         town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-        assert town.evening()["archived"] == 1, town.problems
+        assert town.run_sync()["archived"] == 1, town.problems
         with pipeline.begin() as conn:
             who, district = conn.execute(text("select id, district_id from person order by id limit 1")).one()
             erase.erase(conn, district, who, who="owner", reason="asked for")

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import ledger, people, rollback
+from roster_pipeline.directory import ledger, manual_edits, rollback
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.building import every, newcomer, one, person_of, row, sync_rows, write_plan
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 STATE = {
     "person": "select id, given_name, family_name, email, enabled, number, number_kind, locked_fields from person",
@@ -100,8 +100,8 @@ def test_a_row_that_moved_since_is_left_and_reported(database: Database, lincoln
     sync_id = _a_night(database, lincoln)
     stays, leaves = person_of(database, "stays"), person_of(database, "leaves")
     with database.begin() as conn:
-        people.edit(conn, lincoln.district_id, stays, {"phone": "+49"}, who="owner", reason="called")
-        people.restore(conn, lincoln, leaves, who="owner", reason="is here")
+        manual_edits.edit(conn, lincoln.district_id, stays, {"phone": "+49"}, who="owner", reason="called")
+        manual_edits.restore(conn, lincoln, leaves, who="owner", reason="is here")
     assert {each.person_id for each in rollback.preview(database, sync_id) if each.moved} == {stays, leaves}
     result = rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
     assert result.outcome == "held"
@@ -182,7 +182,7 @@ def test_a_link_that_somebody_confirmed_since_is_left(database: Database, lincol
     sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2")).sync_id
     person = person_of(database, "u1")
     with database.begin() as conn:
-        people.link(conn, lincoln.connection, person, "u1", who="owner", reason="it is them")
+        manual_edits.link(conn, lincoln.connection, person, "u1", who="owner", reason="it is them")
     assert _undo(database, sync_id).counts == {"student": {"create": 1, "moved": 1}}
     assert every(database, "select sourced_id, person_id, confirmed from link") == [("u1", person, True)]
 
@@ -215,7 +215,7 @@ def test_a_home_that_moved_on_since_is_not_given_to_two_records(
     second = sync_rows(database, lincoln, moves("u2"), row("archive", person_of(database, "u9"))).sync_id
     if by_hand:
         with database.begin() as conn:
-            people.unlink(conn, lincoln.connection, person, "u2", who="owner", reason="not theirs")
+            manual_edits.unlink(conn, lincoln.connection, person, "u2", who="owner", reason="not theirs")
     else:
         sync_rows(database, lincoln, moves("u3"))
     homes = f"select sourced_id from link where person_id = {person} and home"

@@ -9,8 +9,8 @@ import pytest
 from roster_pipeline.directory import ledger, secrets, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.settings import ConnectionSettings, RoleSettings, SchoolSettings
-from roster_pipeline_tests.directory.building import add_school, newcomer, one, sync_rows
+from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline_tests.directory.builders import add_school, newcomer, one, sync_rows
 
 
 @pytest.fixture(autouse=True)

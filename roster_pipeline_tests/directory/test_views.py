@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import people, rollback
+from roster_pipeline.directory import manual_edits, rollback
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.errors import StatementFailed
+from roster_pipeline.directory.database_errors import StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.building import every, newcomer, one, person_of, row, sync_rows
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "directory.md"
 TYPES = {"timestamp with time zone": "timestamptz", "ARRAY": "text[]"}
@@ -82,7 +82,9 @@ def _read(conn: Connection, place: tuple[int, int]) -> list[Any]:
 def test_the_feed_names_what_changed_and_who_did_it(database: Database, lincoln: SchoolRow) -> None:
     sync_id = sync_rows(database, lincoln, newcomer("u1")).sync_id
     with database.begin() as conn:
-        people.edit(conn, lincoln.district_id, person_of(database, "u1"), {"phone": "+1"}, who="owner", reason="x")
+        manual_edits.edit(
+            conn, lincoln.district_id, person_of(database, "u1"), {"phone": "+1"}, who="owner", reason="x"
+        )
     with database.begin() as conn:
         rows = _read(conn, (0, 0))
     assert [(each.entity, each.operation, each.sync_id) for each in rows[:3]] == [

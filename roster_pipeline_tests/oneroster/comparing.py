@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from roster_pipeline_tests.oneroster.client_helpers import Served, Told, told_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page
-from roster_pipeline_tests.oneroster.reading_aloud import Served, Told, told_by
 
 
 def same_people(served: Served, *faults: str, but: tuple[str, ...] = ()) -> Told:

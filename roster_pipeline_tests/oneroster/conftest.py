@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from roster_pipeline.simulator import District, generate_district
-from roster_pipeline_tests.oneroster.reading_aloud import Served, serve
+from roster_pipeline_tests.oneroster.client_helpers import Served, serve
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from roster_pipeline.oneroster import Client, Endpoint
 from roster_pipeline.simulator import running
-from roster_pipeline_tests.oneroster.reading_aloud import QUICK, TestClock
+from roster_pipeline_tests.oneroster.client_helpers import QUICK, TestClock
 
 Answer = Response | Mapping[str, Any] | list[Any] | None
 Answers = Callable[[str, Mapping[str, str]], Answer]

@@ -10,10 +10,10 @@ import httpx
 import orjson
 
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.oneroster.envelope import records_of
-from roster_pipeline.oneroster.org_records import orgs_of
-from roster_pipeline.oneroster.reply import Reply
-from roster_pipeline.oneroster.user_records import UserReader
+from roster_pipeline.oneroster.http.response import Response
+from roster_pipeline.oneroster.paging.response_body import records_of
+from roster_pipeline.oneroster.records.org_records import orgs_of
+from roster_pipeline.oneroster.records.user_records import UserReader
 
 TEXTS = (
     *("status", "dateLastModified", "username", "identifier", "userMasterIdentifier", "givenName", "familyName"),
@@ -39,7 +39,7 @@ def keeps_promises_of_users(records: Sequence[Any]) -> None:
 
 def keeps_promises_of_bodies(body: bytes) -> None:
     """A body is a page of records or a typed error; nothing else ever comes out."""
-    reply = Reply(200, httpx.Headers({"Content-Type": "application/json"}), body, "http://sis.example.org/users")
+    reply = Response(200, httpx.Headers({"Content-Type": "application/json"}), body, "http://sis.example.org/users")
     try:
         records, total, _ = records_of(reply, "users", "/users")
     except OneRosterError:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from roster_pipeline.oneroster import NotOneRoster, WrongAddress
-from roster_pipeline.oneroster.address import roots, segment, token_urls, understand, with_query
-from roster_pipeline_tests.oneroster.reading_aloud import Served
+from roster_pipeline.oneroster.http.address import roots, segment, token_urls, understand, with_query
+from roster_pipeline_tests.oneroster.client_helpers import Served
 
 Start = Callable[..., Served]
 

@@ -6,10 +6,10 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roster_pipeline.oneroster.address import segment, understand
 from roster_pipeline.oneroster.errors import WrongAddress
-from roster_pipeline.oneroster.user_records import UserReader
-from roster_pipeline.oneroster.values import UNREADABLE, boolean, day, text, texts
+from roster_pipeline.oneroster.http.address import segment, understand
+from roster_pipeline.oneroster.records.coercion import UNREADABLE, boolean, day, text, texts
+from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline_tests.oneroster.fuzz import run
 from roster_pipeline_tests.oneroster.odd_server import person
 from roster_pipeline_tests.oneroster.payloads import NAMES

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster import CheckItem, check
-from roster_pipeline.oneroster.address import is_version_1_0
+from roster_pipeline.oneroster.http.address import is_version_1_0
+from roster_pipeline_tests.oneroster.client_helpers import Served
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
-from roster_pipeline_tests.oneroster.reading_aloud import Served
 
 Start = Callable[..., Served]
 

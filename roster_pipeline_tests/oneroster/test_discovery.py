@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.oneroster import Client, Endpoint, NotOneRoster, OneRosterError, Redirected, SignInRefused
-from roster_pipeline.oneroster.token_search import MOST_TRIES
+from roster_pipeline.oneroster.http.token_search import MOST_TRIES
 from roster_pipeline.simulator import running
+from roster_pipeline_tests.oneroster.client_helpers import QUICK, TestClock
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, page, person
-from roster_pipeline_tests.oneroster.reading_aloud import QUICK, TestClock
 
 SECRET = "wr0ng-secret"
 ROOT_1_1, ROOT_1_2 = "/ims/oneroster/v1p1", "/ims/oneroster/rostering/v1p2"

@@ -24,8 +24,8 @@ from roster_pipeline.oneroster import (
 )
 from roster_pipeline.simulator import District
 from roster_pipeline.simulator.tls import private_authority
+from roster_pipeline_tests.oneroster.client_helpers import Served, quicker, serve, told_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
-from roster_pipeline_tests.oneroster.reading_aloud import Served, quicker, serve, told_by
 
 Start = Callable[..., Served]
 

@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from roster_pipeline.oneroster import Wanted
+from roster_pipeline_tests.oneroster.client_helpers import Served, told_by
 from roster_pipeline_tests.oneroster.comparing import of_people, same_people
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, person
-from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
 
 Start = Callable[..., Served]
 VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from roster_pipeline_tests.oneroster.client_helpers import Served, Told, told_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
-from roster_pipeline_tests.oneroster.reading_aloud import Served, Told, told_by
 
 Start = Callable[..., Served]
 PEOPLE = [person(f"p-{number:04}") for number in range(230)]

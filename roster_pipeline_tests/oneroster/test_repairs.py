@@ -9,9 +9,9 @@ import pytest
 from starlette.responses import Response
 
 from roster_pipeline.oneroster import Wanted
+from roster_pipeline_tests.oneroster.client_helpers import Served, told_by
 from roster_pipeline_tests.oneroster.comparing import of_people, same_people
 from roster_pipeline_tests.oneroster.odd_server import odd, person
-from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
 
 Start = Callable[..., Served]
 VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])

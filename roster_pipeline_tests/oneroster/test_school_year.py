@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from roster_pipeline.oneroster import Client, WitnessReport
-from roster_pipeline_tests.oneroster.reading_aloud import Served, told_by
+from roster_pipeline_tests.oneroster.client_helpers import Served, told_by
 
 Start = Callable[..., Served]
 

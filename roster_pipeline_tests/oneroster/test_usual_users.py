@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roster_pipeline.oneroster.role_entries import ROLES
-from roster_pipeline.oneroster.seen_ids import hashes
-from roster_pipeline.oneroster.user_records import UserReader
-from roster_pipeline.oneroster.usual_users import ReadUser, usual_users
-from roster_pipeline.oneroster.values import NULL_TEXTS
+from roster_pipeline.oneroster.paging.seen_ids import hashes
+from roster_pipeline.oneroster.records.coercion import NULL_TEXTS
+from roster_pipeline.oneroster.records.role_entries import ROLES
+from roster_pipeline.oneroster.records.user_records import UserReader
+from roster_pipeline.oneroster.records.usual_users import ReadUser, usual_users
 from roster_pipeline_tests.oneroster.odd_server import person
 from roster_pipeline_tests.oneroster.payloads import ODD_TEXTS, envelope
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from roster_pipeline.oneroster import AddressNotAllowed, Unreachable
-from roster_pipeline.oneroster.network import allowed_addresses, is_loopback, refuse_address
-from roster_pipeline.oneroster.seen_ids import SeenIds, hashes, hashes_and_names
-from roster_pipeline.oneroster.slots import HostSlots
-from roster_pipeline.oneroster.special_addresses import is_public
-from roster_pipeline_tests.oneroster.reading_aloud import Served
+from roster_pipeline.oneroster.http.host_semaphore import HostSemaphore
+from roster_pipeline.oneroster.http.network import allowed_addresses, is_loopback, refuse_address
+from roster_pipeline.oneroster.http.special_addresses import is_public
+from roster_pipeline.oneroster.paging.seen_ids import SeenIds, hashes, hashes_and_names
+from roster_pipeline_tests.oneroster.client_helpers import Served
 
 Start = Callable[..., Served]
 PRIVATE = ["127.0.0.1", "10.0.0.8", "192.168.1.1", "172.16.0.1", "100.64.0.1", "::1", "fd00::1", "::ffff:10.0.0.1"]
@@ -113,7 +113,7 @@ def test_slots_are_shared_by_everybody_who_asks_the_same_host() -> None:
 
     def work() -> None:
         nonlocal most, inside
-        with HostSlots("slots.example.org", 2, 10).one():
+        with HostSemaphore("slots.example.org", 2, 10).one():
             with lock:
                 inside += 1
                 most = max(most, inside)
@@ -130,7 +130,7 @@ def test_slots_are_shared_by_everybody_who_asks_the_same_host() -> None:
 
 
 def test_waiting_for_a_slot_ends() -> None:
-    slots = HostSlots("busy.example.org", 1, 0.05)
+    slots = HostSemaphore("busy.example.org", 1, 0.05)
     with slots.one(), pytest.raises(Unreachable, match="busy for too long"), slots.one():
         pass
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.bundle.columns import USERS, layout_of
-from roster_pipeline.oneroster.bundle.role_book import RoleBook
+from roster_pipeline.oneroster.bundle.role_index import RoleIndex
 from roster_pipeline.oneroster.bundle.user_rows import UserRows
 from roster_pipeline_tests.oneroster_bundle.writing import USERS_11, USERS_12, as_folder, bundle_11, manifest, read
 
@@ -58,7 +58,7 @@ CELLS = st.one_of(st.sampled_from(ODD), st.text(max_size=8))
 @given(row=st.lists(CELLS, min_size=len(WIDE), max_size=len(WIDE)), roles=st.lists(st.tuples(*[CELLS] * 5), max_size=3))
 def test_the_short_way_and_the_long_way_give_the_same_user(row: list[str], roles: list[tuple[str, ...]]) -> None:
     layout = layout_of("users.csv", WIDE, USERS, ("a",))
-    book = RoleBook()
+    book = RoleIndex()
     for role in roles:
         book.add(row[0].strip(), role)
     book.seal()

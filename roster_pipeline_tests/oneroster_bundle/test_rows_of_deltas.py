@@ -12,8 +12,8 @@ import pytest
 
 from roster_pipeline.oneroster import Proof, Wanted
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle, source_of
-from roster_pipeline.oneroster.bundle.chain import MOST_BUNDLES, is_broken, to_read
-from roster_pipeline.oneroster.bundle.newest import Found, Lying, dated
+from roster_pipeline.oneroster.bundle.bundle_discovery import Found, FoundBundle, dated
+from roster_pipeline.oneroster.bundle.delta_chain import MOST_BUNDLES, is_broken, to_read
 from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, as_zip, bundle_11
 
 MONDAY = datetime(2026, 11, 2, 18, tzinfo=UTC)
@@ -48,7 +48,7 @@ CHAINS = [
 def test_which_bundles_are_read_and_whether_one_is_missing(
     times: list[float], last: LastRead | None, read: int, unbroken: bool
 ) -> None:
-    lying = [Lying(f"{time}.zip".replace(".5", "h"), (Found("", 1, day(time).timestamp()),)) for time in times]
+    lying = [FoundBundle(f"{time}.zip".replace(".5", "h"), (Found("", 1, day(time).timestamp()),)) for time in times]
     bundles = dated(lying, {}, day(1000).timestamp())
     chosen = to_read(bundles, last)
     assert (len(chosen), not is_broken(chosen, bundles, last, whole=False)) == (read, unbroken)

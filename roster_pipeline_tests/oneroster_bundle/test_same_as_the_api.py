@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster import Client, Endpoint, Wanted, pull
-from roster_pipeline.oneroster.endpoint import VersionChoice
+from roster_pipeline.oneroster.http.endpoint import VersionChoice
 from roster_pipeline.simulator import DEMO_CREDENTIALS, District, Sis, create_site, generate_district, running
 from roster_pipeline.simulator import write_csv_bundle as write
 from roster_pipeline_tests.oneroster_bundle.writing import Read

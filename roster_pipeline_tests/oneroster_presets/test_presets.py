@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from roster_pipeline.oneroster.address import understand
+from roster_pipeline.oneroster.http.address import understand
 from roster_pipeline.oneroster.preset_pages import pages, write_pages
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
-from roster_pipeline.settings import ConnectionSettings
+from roster_pipeline.settings.school import ConnectionSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "sis"
 ALL = pytest.mark.parametrize("one", presets(), ids=lambda one: one.name)

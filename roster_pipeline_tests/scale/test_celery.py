@@ -14,13 +14,13 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, text
 
 from benchmarks.plant import ROOT, plant, runs, submit, wait_for
-from roster_pipeline.assets.shell import NIGHT_TAG, WHO_TAG
+from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, WHO_TAG
+from roster_pipeline.defs.schedules import CONNECTION_TAG, PARTITION_TAG
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.schedules import CONNECTION_TAG, PARTITION_TAG
-from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
 
 BROKER = "ROSTER_TEST_BROKER_URL"

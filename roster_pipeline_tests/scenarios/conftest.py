@@ -12,17 +12,17 @@ import dagster as dg
 import pytest
 from cryptography.fernet import Fernet
 
-from roster_pipeline.assets.shell import DRY_RUN_TAG, NIGHT_TAG, WHO_TAG
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.assets.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, WHO_TAG
+from roster_pipeline.defs.resources import DirectoryResource, close_databases
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.evening import connecting
-from roster_pipeline.evening.outcome import latest_outcome
 from roster_pipeline.oneroster import Endpoint, Limits
-from roster_pipeline.resources import DirectoryResource, close_databases
-from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.sync import client_factory
+from roster_pipeline.sync.latest_counts import latest_counts
 
 CLIENT = "client"
 SECRET = "s3cret"
@@ -37,7 +37,7 @@ IMPATIENT = Limits(pages=200, first_wait=0.01, longest_wait=0.05)
 
 @dataclass
 class Town:
-    """One district with one connection and its schools; `evening` runs a school's night through Dagster."""
+    """One district with one connection and its schools; `night` runs a school's night through Dagster."""
 
     database: Database
     url: str
@@ -68,7 +68,7 @@ class Town:
             changed = ConnectionSettings.model_validate(now.model_dump() | settings)
             tenants.set_connection(conn, "sis", changed, seal(secret) if secret else None)
 
-    def evening(
+    def run_sync(
         self, key: str = "lincoln", night: str | None = None, only: list[str] | None = None, dry_run: bool = False
     ) -> dict[str, int]:
         """One run of the job `rostering`; gives the sync's numbers. What failed is in `problems`."""
@@ -85,7 +85,7 @@ class Town:
         for event in result.all_events:
             if event.is_step_failure and event.step_failure_data.user_failure_data:
                 self.problems.append(event.step_failure_data.user_failure_data.description or "")
-        return latest_outcome(self.database, key) if result.success else {}
+        return latest_counts(self.database, key) if result.success else {}
 
     def count(self, table: str, where: str = "true") -> int:
         """Rows of one of our tables."""
@@ -111,7 +111,7 @@ def make_town(
     """See `town`."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
-    monkeypatch.setattr(connecting, "Endpoint", partial(Endpoint, limits=IMPATIENT))
+    monkeypatch.setattr(client_factory, "Endpoint", partial(Endpoint, limits=IMPATIENT))
     people = generate_district(5, schools=2, students_per_school=40)
     sis = Sis(people, credentials={CLIENT: SECRET}, versions=(version,))
     server = SimulatorThread(create_site([sis])).start()

@@ -13,15 +13,15 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.sensors import failed_runs, watch_evenings
 from roster_pipeline.directory import alerts, approvals, failures, tenants
-from roster_pipeline.evening.applying import apply_approved
-from roster_pipeline.evening.due import due_schools
-from roster_pipeline.evening.errors import EveningError
-from roster_pipeline.evening.failing import record_crashes, record_failure
-from roster_pipeline.evening.holding import Watched
-from roster_pipeline.evening.watching import beat, watch
-from roster_pipeline.resources import DirectoryResource
-from roster_pipeline.sensors import failed_runs, watch_evenings
+from roster_pipeline.sync.apply_changes import apply_approved
+from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync.failure_alerts import record_crashes, record_failure
+from roster_pipeline.sync.hold_alerts import Watched
+from roster_pipeline.sync.monitoring import beat, watch
+from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline_tests.scenarios.conftest import SECRET, Town
 
 NOW = datetime.now(UTC)
@@ -52,8 +52,8 @@ def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and
     two_schools(town)
     town.set_connection(secret="wrong")
     for _ in range(2):
-        town.evening("lincoln")
-        town.evening("roosevelt")
+        town.run_sync("lincoln")
+        town.run_sync("roosevelt")
     watch(town.database, NOW)
     ((subject, recipients),) = mails(town)
     assert "failed" in subject
@@ -61,7 +61,7 @@ def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and
     with town.database.begin() as conn:
         assert [(one.subject, one.cause) for one in alerts.open_alerts(conn)] == [("connection sis", "credentials")]
     town.set_connection(secret=SECRET)
-    town.evening("lincoln")
+    town.run_sync("lincoln")
     assert watch(town.database, NOW).cleared == 1
     assert watch(town.database, NOW).cleared == 0
     assert [subject for subject, _ in mails(town) if "again" in subject] == [
@@ -71,30 +71,30 @@ def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and
 
 def test_a_sis_that_shows_no_school_at_all_is_one_mail_and_no_all_clear_until_it_shows_some(town: Town) -> None:
     two_schools(town)
-    town.evening("lincoln")
+    town.run_sync("lincoln")
     town.sis.faults.set("no_share")
     for night in ("2026-11-03", "2026-11-04"):
-        town.evening("lincoln", night)
-        town.evening("roosevelt", night)
+        town.run_sync("lincoln", night)
+        town.run_sync("roosevelt", night)
         assert watch(town.database, NOW).cleared == 0
     ((subject, recipients),) = mails(town)
     assert subject == "Connection sis: roster sync failed: the SIS answered, but showed no school at all"
     assert recipients == ["lincoln@example.org", "roosevelt@example.org"]
     assert town.count("membership", "status = 'archived'") == 0
     town.sis.faults.clear()
-    town.evening("lincoln", "2026-11-05")
+    town.run_sync("lincoln", "2026-11-05")
     assert watch(town.database, NOW).cleared == 1
 
 
 def test_a_fault_of_one_school_is_its_own_and_clears_with_its_next_sync(town: Town) -> None:
     two_schools(town)
     town.set_school("lincoln", school_id="nowhere")
-    town.evening("lincoln")
-    town.evening("lincoln")
-    town.evening("roosevelt")
+    town.run_sync("lincoln")
+    town.run_sync("lincoln")
+    town.run_sync("roosevelt")
     assert [recipients for _, recipients in mails(town)] == [["lincoln@example.org"]]
     town.set_school("lincoln", school_id="sch-1")
-    town.evening("lincoln")
+    town.run_sync("lincoln")
     assert watch(town.database, NOW).cleared == 1
     assert mails(town)[-1] == ("Lincoln: the roster sync works again", ["lincoln@example.org"])
 
@@ -120,7 +120,7 @@ def test_a_sync_by_hand_ends_the_pause(town: Town) -> None:
     town.add_school(automatic=True, report_to=["it@example.org"])
     fail_nights(town, "lincoln", 7)
     watch(town.database, NOW)
-    town.evening()
+    town.run_sync()
     assert watch(town.database, NOW).cleared == 1
 
 
@@ -128,7 +128,7 @@ def test_a_silent_school_is_told_of_once_but_not_where_another_alert_says_why(to
     two_schools(town)
     town.add_school("by-hand", "sch-2")
     town.set_school("roosevelt", school_id="nowhere")
-    town.evening("roosevelt")
+    town.run_sync("roosevelt")
     later = NOW + timedelta(hours=37)
     assert watch(town.database, NOW + timedelta(hours=35)).opened == 0
     assert watch(town.database, later).opened == 1
@@ -239,7 +239,7 @@ def test_what_is_held_is_told_once_until_somebody_decided(
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org")
     town.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
     for _ in range(2):
-        town.evening()
+        town.run_sync()
         watch(town.database, NOW)
     ((subject, recipients),) = mails(town)
     assert subject.startswith("Lincoln: ")
@@ -254,14 +254,14 @@ def test_what_is_held_is_told_once_until_somebody_decided(
 
 def test_an_owner_whose_report_waits_for_the_digest_is_told_what_is_held_at_once(town: Town) -> None:
     town.add_school(report_to=["it@example.org"], report_when="daily", first_sync="approve")
-    town.evening()
+    town.run_sync()
     watch(town.database, NOW)
     assert [recipients for _, recipients in mails(town)] == [["it@example.org"]]
 
 
 def test_a_school_that_holds_something_is_told_of_when_it_falls_silent(town: Town) -> None:
     town.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
-    town.evening()
+    town.run_sync()
     assert watch(town.database, NOW).opened == 1
     assert watch(town.database, NOW + timedelta(hours=37)).opened == 1
     with town.database.begin() as conn:
@@ -271,11 +271,11 @@ def test_a_school_that_holds_something_is_told_of_when_it_falls_silent(town: Tow
 def test_a_failure_says_that_nothing_was_changed_only_where_that_is_known(town: Town) -> None:
     two_schools(town)
     town.set_school("lincoln", school_id="nowhere")
-    town.evening("lincoln")
-    town.evening("roosevelt")
+    town.run_sync("lincoln")
+    town.run_sync("roosevelt")
     with town.database.begin() as conn:
         run = conn.scalar(text("select run_id from sync"))
-    record_failure(town.database, "roosevelt", "applied_changes", EveningError("roosevelt", "broke", "Look."), run)
+    record_failure(town.database, "roosevelt", "applied_changes", SyncError("roosevelt", "broke", "Look."), run)
     with town.database.begin() as conn:
         before, after = conn.scalars(text("select text from outbox where kind = 'alert' order by id"))
     assert "Nothing in the directory was changed." in before

@@ -12,17 +12,17 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory.retention import drop_old
-from roster_pipeline.evening import attaching
-from roster_pipeline.evening.mailing import send_due
-from roster_pipeline.evening.pruning import Retention, prune
+from roster_pipeline.sync import report_attachment
+from roster_pipeline.sync.outbox_sender import send_due
+from roster_pipeline.sync.prune_tables import Retention, prune
 from roster_pipeline_tests.scenarios.conftest import Town
-from roster_pipeline_tests.scenarios.post import Post, body_of, post_office
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, post_office
 
 OWNER = ["it@example.org"]
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """A real SMTP server."""
     with post_office(monkeypatch) as handler:
         yield handler
@@ -38,9 +38,9 @@ def rows_of(message: EmailMessage) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
 
 
-def test_nobody_gets_row_details_who_did_not_ask(town: Town, post: Post) -> None:
+def test_nobody_gets_row_details_who_did_not_ask(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=OWNER)
-    town.evening()
+    town.run_sync()
     send_due(town.database)
     ((message, _),) = post.messages
     assert list(message.iter_attachments()) == []
@@ -48,7 +48,7 @@ def test_nobody_gets_row_details_who_did_not_ask(town: Town, post: Post) -> None
 
 
 @pytest.mark.parametrize("names", ["ids", "masked"])
-def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post: Post, names: str) -> None:
+def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post: Mailbox, names: str) -> None:
     town.add_school(report_to=OWNER, report_attachment=names, primary_contacts=True)
     for place, person in enumerate(town.people.people_of("sch-1")):
         town.people.edit(
@@ -59,12 +59,12 @@ def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post:
             identifier=f"99887766{place}",
             username=f"qqleak{place}",
         )
-    town.evening()
+    town.run_sync()
     assert town.count("outbox", "attachment is not null") == 1
     leaver, joined = town.people.people_of("sch-1", "student")[0], town.people.people_of("sch-1", "student")[1]
     town.people.remove(leaver.sourced_id)
     town.people.edit(joined.sourced_id, given_name="Zyxpoison-other", email="qqleak-other@zyxpoison.example")
-    town.evening()
+    town.run_sync()
     assert send_due(town.database).sent == 2
     assert town.count("outbox", "attachment is not null") == 0
     first, second = (rows_of(message) for message, _ in post.messages)
@@ -79,21 +79,21 @@ def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post:
     assert [word for word in ("zyxpoison", "qqleak", "99887766") if word in said] == []
 
 
-def test_rows_that_wait_are_marked_as_held(town: Town, post: Post) -> None:
+def test_rows_that_wait_are_marked_as_held(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=OWNER, report_attachment="ids", first_sync="approve")
-    town.evening()
+    town.run_sync()
     send_due(town.database)
     ((message, _),) = post.messages
     assert {line["result"] for line in rows_of(message)} == {"held"}
 
 
 def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_says_where_they_are(
-    town: Town, post: Post, monkeypatch: pytest.MonkeyPatch
+    town: Town, post: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attaching, "MOST_ROWS", 5)
+    monkeypatch.setattr(report_attachment, "MOST_ROWS", 5)
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org/")
     town.add_school(report_to=OWNER, report_attachment="ids")
-    town.evening()
+    town.run_sync()
     send_due(town.database)
     ((message, _),) = post.messages
     assert list(message.iter_attachments()) == []
@@ -102,9 +102,9 @@ def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_says_where_they_are(
     assert "https://roster.example.org/schools/lincoln/plans/" in body_of(message)
 
 
-def test_row_details_of_a_mail_that_was_given_up_go_after_a_week(town: Town, post: Post) -> None:
+def test_row_details_of_a_mail_that_was_given_up_go_after_a_week(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=["nobody@example.org"], report_attachment="ids")
-    town.evening()
+    town.run_sync()
     assert send_due(town.database).dead == 1
     prune(town.database, Retention())
     assert town.count("outbox", "attachment is not null") == 1

@@ -22,7 +22,7 @@ TOOLS = Path(FOUND.origin).parent / "pginstall18" / "bin"
 
 def test_a_restored_directory_has_everybody_and_goes_on(town: Town, postgres_server: URL, tmp_path: Path) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     people, changes = town.count("person"), town.count("change_log")
     source = make_url(town.url)
     name = f"{source.database}_restored"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.evening.watching import watch
+from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.scenarios.conftest import SECRET, Town
 
 
@@ -58,13 +58,13 @@ def test_bad_input_fails_or_holds_with_one_clear_message_and_changes_nobody(
     town: Town, spoil: Callable[[Town], None], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     assert not town.problems
     leaver = town.people.people_of("sch-1", "student")[0]
     before = _state(town)
     town.people.remove(leaver.sourced_id)
     spoil(town)
-    night = town.evening()
+    night = town.run_sync()
     assert _state(town) == before
     if town.problems:
         message = town.problems[0]
@@ -80,24 +80,24 @@ def test_bad_input_fails_or_holds_with_one_clear_message_and_changes_nobody(
 
 def test_an_empty_answer_holds_everything(town: Town) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     before = _state(town)
     town.sis.faults.set("no_share")
-    town.evening()
+    town.run_sync()
     assert _state(town) == before
 
 
 def test_a_failure_is_alerted_once_and_again_only_after_a_good_night(town: Town) -> None:
     town.add_school(report_to=["it@school.example"])
     town.sis.faults.set("html_with_200")
-    town.evening()
-    town.evening()
+    town.run_sync()
+    town.run_sync()
     assert town.count("outbox", "kind = 'alert'") == 1
     assert town.count("failure") == 2
     town.sis.faults.clear()
-    town.evening()
+    town.run_sync()
     watch(town.database, datetime.now(UTC))
     assert town.count("outbox", "kind = 'alert'") == 2, "the all-clear"
     town.sis.faults.set("html_with_200")
-    town.evening()
+    town.run_sync()
     assert town.count("outbox", "kind = 'alert'") == 3

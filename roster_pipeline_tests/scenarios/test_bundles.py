@@ -59,7 +59,7 @@ def test_every_delta_since_the_last_sync_is_applied(town: Town, exports: Exports
     town.set_connection(url=f"file://{exports.folder}", token_url=None)
     town.add_school()
     exports.write("1.zip", hours=0)
-    town.evening()
+    town.run_sync()
     assert not town.problems
     look_back(town, 1)
     first, second = town.people.people_of("sch-1", "student")[:2]
@@ -69,7 +69,7 @@ def test_every_delta_since_the_last_sync_is_applied(town: Town, exports: Exports
     before = since_the_last(town)
     town.people.rename(second.sourced_id, given_name="Secondly")
     exports.write("3.zip", hours=48, mode="delta", since=before)
-    night = town.evening()
+    night = town.run_sync()
     assert not town.problems
     assert night["archived"] == 0
     assert town.count("person", "given_name in ('Firstly', 'Secondly')") == 2
@@ -80,13 +80,13 @@ def test_a_delta_that_came_and_went_unseen_is_a_gap_until_a_whole_bundle_comes(t
     town.set_connection(url=f"file://{exports.folder / 'out.zip'}", token_url=None)
     town.add_school()
     exports.write("out.zip", hours=0)
-    town.evening()
+    town.run_sync()
     look_back(town, 1)
     first, second, gone = town.people.people_of("sch-1", "student")[:3]
     before = since_the_last(town)
     town.people.rename(first.sourced_id, given_name="Firstly")
     exports.write("out.zip", hours=24 * 9, mode="delta", since=before)
-    town.evening()
+    town.run_sync()
     assert not town.problems
     assert proof_of(town, "problems") == ["deltas-missed"]
     assert town.count("person", "given_name = 'Firstly'") == 1, "what it says is good"
@@ -94,12 +94,12 @@ def test_a_delta_that_came_and_went_unseen_is_a_gap_until_a_whole_bundle_comes(t
     town.people.rename(second.sourced_id, given_name="Secondly")
     town.people.remove(gone.sourced_id, how="mark")
     exports.write("out.zip", hours=24 * 10, mode="delta", since=before)
-    night = town.evening()
+    night = town.run_sync()
     assert proof_of(town, "problems") == ["deltas-missed"]
     assert night["archived"] == 0
     assert town.count("person", "given_name in ('Firstly', 'Secondly')") == 2, "the gap undoes nothing"
     exports.write("out.zip", hours=24 * 11)
-    assert town.evening()["archived"] == 1
+    assert town.run_sync()["archived"] == 1
     assert proof_of(town, "complete") is True
 
 
@@ -109,5 +109,5 @@ def test_a_first_bundle_that_only_says_what_changed_archives_nobody_and_asks_for
     town.set_connection(url=f"file://{exports.folder}", token_url=None)
     town.add_school()
     exports.write("1.zip", hours=0, mode="delta", since=LONG_AGO)
-    town.evening()
+    town.run_sync()
     assert proof_of(town, "problems") == ["delta-without-whole"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from roster_pipeline.assets.shell import IN_DAGSTER, RETRIED_AS_TAG, WHO_TAG, started_by
+from roster_pipeline.defs.assets.asset_helpers import IN_DAGSTER, RETRIED_AS_TAG, WHO_TAG, started_by
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline_tests.scenarios.conftest import Town
 

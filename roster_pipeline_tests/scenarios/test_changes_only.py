@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import tenants
-from roster_pipeline.evening.testing import check_connection
-from roster_pipeline.oneroster import clock
+from roster_pipeline.oneroster.http import clock
+from roster_pipeline.sync.connection_checks import check_connection
 from roster_pipeline_tests.scenarios.conftest import Town
 from roster_pipeline_tests.scenarios.test_alerts import mails
 from roster_pipeline_tests.scenarios.test_fetching import prove_changes
@@ -42,17 +42,17 @@ def said_by_the_test(town: Town) -> str:
 def test_changes_alone_are_fetched_once_every_kind_of_change_was_named(town: Town) -> None:
     town.set_connection(delta=True)
     town.add_school()
-    town.evening()
+    town.run_sync()
     town.people.edit(students(town)[0], email="new@example.org")
-    town.evening()
+    town.run_sync()
     assert learned(town) == ["email", "same_day"]
     assert "not yet proved for changes of school or role" in said_by_the_test(town)
     town.people.move(students(town)[1], "sch-2")
-    town.evening()
+    town.run_sync()
     assert set(learned(town)) == {"email", "membership", "same_day"}
     assert said_by_the_test(town) == "honoured"
     town.people.rename(students(town)[2], given_name="Changed")
-    assert town.evening()["updated"] == 1
+    assert town.run_sync()["updated"] == 1
     assert modes(town) == ["full", "full", "full", "delta"]
 
 
@@ -83,16 +83,16 @@ def test_one_change_that_is_not_named_switches_changes_only_off_and_tells_the_ow
 ) -> None:
     town.set_connection(delta=True)
     town.add_school(report_to=["it@example.org"], automatic=True)
-    town.evening()
+    town.run_sync()
     if proved:
         prove_changes(town)
-        town.evening()
+        town.run_sync()
         assert modes(town)[-1] == "delta"
         week_ago = """proof || '{"full_at": "2020-01-01T00:00:00+00:00"}'"""
         with town.database.begin() as conn:
             conn.execute(text(f"update pull set proof = {week_ago}"))
     NOT_NAMED[what](town, students(town)[0])
-    night = town.evening()
+    night = town.run_sync()
     assert night["updated"] + night["archived"] == 1, "the full pull has it"
     assert not is_on(town)
     assert learned(town) == []
@@ -101,7 +101,7 @@ def test_one_change_that_is_not_named_switches_changes_only_off_and_tells_the_ow
     ]
     assert town.count("audit", "what = 'connection changed' and reason like '%did not name 1%'") == 1
     assert town.count("outbox", "html like '%quiet@example%' or html like '%Quiet%'") == 0
-    town.evening()
+    town.run_sync()
     assert modes(town)[-1] == "full"
     assert len(mails(town)) == 1
 
@@ -110,26 +110,26 @@ def test_a_server_that_compares_days_alone_is_never_called_honoured(town: Town) 
     town.sis.faults.set("dates_compared=by_day")
     town.set_connection(delta=True)
     town.add_school()
-    town.evening()
+    town.run_sync()
     town.people.edit(students(town)[0], email="new@example.org")
     town.people.move(students(town)[1], "sch-2")
-    town.evening()
+    town.run_sync()
     assert learned(town) == ["email", "membership"]
     assert said_by_the_test(town) == "understood, not yet proved for changes of one day; full pulls are used until then"
-    town.evening()
+    town.run_sync()
     assert set(modes(town)) == {"full"}
 
 
 def test_a_change_behind_a_clock_that_ran_ahead_is_still_fetched(town: Town) -> None:
     town.set_connection(delta=True)
     town.add_school()
-    town.evening()
+    town.run_sync()
     prove_changes(town)
     with town.database.begin() as conn:
         ahead = """jsonb_set(proof, '{server_time}', to_jsonb((now() + interval '3 days')::text))"""
         conn.execute(text(f"update pull set proof = {ahead}"))
     town.people.rename(students(town)[0], given_name="Changed")
-    assert town.evening()["updated"] == 1
+    assert town.run_sync()["updated"] == 1
     assert modes(town)[-1] == "delta"
 
 
@@ -138,12 +138,12 @@ def test_a_clock_that_is_wrong_now_is_told_and_changes_alone_are_not_believed(
 ) -> None:
     town.set_connection(delta=True)
     town.add_school()
-    town.evening()
+    town.run_sync()
     prove_changes(town)
     right = clock._utc_now
     monkeypatch.setattr(clock.Clock, "__init__", _behind(clock.Clock.__init__, lambda: right() - timedelta(hours=48)))
     town.people.rename(students(town)[0], given_name="Changed")
-    assert town.evening()["updated"] == 1
+    assert town.run_sync()["updated"] == 1
     assert modes(town)[-1] == "full"
     with town.database.begin() as conn:
         (stored,) = conn.scalars(text("select report -> 'connection' ->> 'clock' from sync order by id desc limit 1"))

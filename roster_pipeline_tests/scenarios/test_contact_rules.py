@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline import evening
-from roster_pipeline.desk.decisions import roll_back
-from roster_pipeline.directory import erase, people
+from roster_pipeline import sync
+from roster_pipeline.directory import erase, manual_edits
 from roster_pipeline.directory.database import Database
-from roster_pipeline.settings import Guards, Window
+from roster_pipeline.services.decisions import roll_back
+from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES, Person
 from roster_pipeline_tests.scenarios.conftest import Town, make_town
@@ -66,7 +66,7 @@ class Nights:
         self.town.people.edit(contact, metadata=GOOD | metadata)
         return contact
 
-    def night(self, key: str = "lincoln", *, since: datetime | None = None) -> evening.Applied:
+    def night(self, key: str = "lincoln", *, since: datetime | None = None) -> sync.Applied:
         if self.folder is not None:
             self._read_then()
             self._written += timedelta(hours=5)
@@ -75,10 +75,10 @@ class Nights:
             write_csv_bundle(self.town.people, path, version="1.1", mode=mode, since=since)  # type: ignore[arg-type]
             os.utime(path, (self._written.timestamp(),) * 2)
         database = self.town.database
-        evening.fetch(database, key, batch=f"night {next(NIGHTS)}", run_id=None)
-        evening.clean_latest(database, key, run_id=None)
-        evening.plan_latest(database, key, run_id=None)
-        return evening.apply_latest(database, key, run_id=None, who="test")
+        sync.fetch(database, key, batch=f"night {next(NIGHTS)}", run_id=None)
+        sync.clean_latest(database, key, run_id=None)
+        sync.plan_latest(database, key, run_id=None)
+        return sync.apply_latest(database, key, run_id=None, who="test")
 
     def _read_then(self) -> None:
         """What was read last was read when its bundle was new, so that the next one is newer."""
@@ -282,7 +282,7 @@ def test_a_student_who_is_excluded_from_the_sync_loses_the_contact_too(nights: N
     student = nights.students[0]
     ((person,),) = nights.rows("select person_id from link where sourced_id = :id", id=student.sourced_id)
     with nights.town.database.begin() as conn:
-        people.exclude(conn, 1, person, who="owner", reason="a case of its own")
+        manual_edits.exclude(conn, 1, person, who="owner", reason="a case of its own")
     nights.set_contact(student, restrained=True)
     nights.night()
     assert student.sourced_id not in nights.stored()

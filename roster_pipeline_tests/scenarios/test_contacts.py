@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from roster_pipeline.desk.decisions import roll_back
-from roster_pipeline.directory import people
-from roster_pipeline.settings import Guards, Window
+from roster_pipeline.directory import manual_edits
+from roster_pipeline.services.decisions import roll_back
+from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline_tests.scenarios.conftest import Town
 
 EVERYBODY = Guards(update_share=1).model_dump(mode="json")
@@ -25,21 +25,21 @@ def test_contacts_stay_with_archived_students_until_they_are_switched_off_and_co
     town: Town,
 ) -> None:
     town.add_school(primary_contacts=True, guards=EVERYBODY)
-    town.evening()
+    town.run_sync()
     students = [person.sourced_id for person in town.people.people_of("sch-1", "student")]
     town.people.remove(students[0])
     town.people.remove(students[1])
-    assert town.evening()["archived"] == 2
+    assert town.run_sync()["archived"] == 2
     town.set_school("lincoln", students={"rostered": True, "auto_update": True, "archive": False})
     town.people.remove(students[2])
-    town.evening()
+    town.run_sync()
     stored = town.count("contact")
     assert stored > town.count("contact c join membership m using (school_id, person_id)", "m.status = 'active'")
     with town.database.begin() as conn:
         spared = conn.scalar(text("select person_id from link where sourced_id = :id"), {"id": students[3]})
-        people.exclude(conn, 1, int(spared or 0), who="owner", reason="a case of its own")
+        manual_edits.exclude(conn, 1, int(spared or 0), who="owner", reason="a case of its own")
     town.set_school("lincoln", primary_contacts=False)
-    town.evening()
+    town.run_sync()
     assert town.count("contact") == town.count("contact", OF_SOMEBODY_EXCLUDED) == 1
     roll_back(town.database, _newest_sync(town), who="owner", reason="switched off by mistake")
     assert town.count("contact") == stored
@@ -47,15 +47,15 @@ def test_contacts_stay_with_archived_students_until_they_are_switched_off_and_co
 
 def test_contacts_that_were_switched_off_stay_while_nothing_may_be_changed(town: Town) -> None:
     town.add_school(primary_contacts=True)
-    town.evening()
+    town.run_sync()
     town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-    town.evening()
+    town.run_sync()
     stored = town.count("contact")
     today = datetime.now(UTC).date()
     window = Window(first=today - timedelta(days=1), last=today + timedelta(days=1), kind="blackout")
     town.set_school("lincoln", primary_contacts=False, guards=Guards(windows=[window]).model_dump(mode="json"))
-    town.evening()
+    town.run_sync()
     assert town.count("contact") == stored
     town.set_school("lincoln", guards=EVERYBODY)
-    town.evening()
+    town.run_sync()
     assert town.count("contact") == 0

@@ -10,14 +10,14 @@ import pytest
 from cryptography.fernet import Fernet
 
 from roster_pipeline.directory import tenants
-from roster_pipeline.directory.briefing import brief, latest_sync
 from roster_pipeline.directory.database import Database
-from roster_pipeline.evening.reporting import report_of
-from roster_pipeline.report import SyncReport, render, tone, wants
+from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
+from roster_pipeline.notifications import SyncReport, render, tone, wants
 from roster_pipeline.simulator import Role
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
-from roster_pipeline_tests.proof.rules import SchoolRules
-from roster_pipeline_tests.proof.town import Place, running_site
+from roster_pipeline.sync.build_report import report_of
+from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.invariants.sync_district import Place, running_site
 
 HOME = "dorn@home.example"
 SOURCE_ROLES = {"student": "student", "teacher": "teacher", "staff": "aide", "admin": "siteAdministrator"}
@@ -105,7 +105,7 @@ class Nights:
         with self.place.database.begin() as conn:
             sync_id = latest_sync(conn, self.school)
             assert sync_id is not None
-            return report_of(brief(conn, sync_id))
+            return report_of(sync_summary(conn, sync_id))
 
 
 def _fields(

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON
-from roster_pipeline.evening.expiring import stage_of
-from roster_pipeline.evening.watching import watch
+from roster_pipeline.sync.monitoring import watch
+from roster_pipeline.sync.secret_expiry import stage_of
 from roster_pipeline_tests.scenarios.conftest import Town
 
 LAST_DAY = date(2027, 6, 1)
@@ -56,7 +56,7 @@ def test_each_stage_is_one_mail_to_all_schools_of_the_connection_and_a_renewal_o
         seen = watch(town.database, before(days))
         if seen.opened:
             told.append(days)
-        town.evening("lincoln", f"night {days}")
+        town.run_sync("lincoln", f"night {days}")
         assert watch(town.database, before(days)).opened == 0
     assert told == [14, 3]
     assert [subject for subject, _ in mails(town)] == [

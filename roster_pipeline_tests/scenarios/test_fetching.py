@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory.bases import Base
-from roster_pipeline.evening import clean_latest, fetch, plan_latest
-from roster_pipeline.evening.strategy import Choice, choose
-from roster_pipeline.settings import ConnectionSettings
+from roster_pipeline.directory.delta_base import DeltaBase
+from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import generate_district
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline.sync import clean_latest, fetch, plan_latest
+from roster_pipeline.sync.fetch_strategy import Choice, choose
 from roster_pipeline_tests.scenarios.conftest import Town
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 SETTINGS = ConnectionSettings(url="https://sis.example.org")
 
 
-def _base(records: int = 1000, days: float = 1) -> Base:
+def _base(records: int = 1000, days: float = 1) -> DeltaBase:
     at = NOW - timedelta(days=days)
-    return Base(1, at, at, at, records)
+    return DeltaBase(1, at, at, at, records)
 
 
 def _chosen(settings: ConnectionSettings = SETTINGS, **facts: object) -> Choice:
@@ -58,7 +58,7 @@ def test_a_delta_needs_a_full_pull_of_this_week_and_goes_back_a_little_further()
 def test_a_delta_behind_a_clock_that_ran_ahead_goes_back_to_our_own_time(ahead: timedelta) -> None:
     delta = SETTINGS.model_copy(update={"delta": True})
     at = NOW - timedelta(days=1)
-    base = Base(1, at, at, at + ahead, 1000, started_at=at - timedelta(minutes=3))
+    base = DeltaBase(1, at, at, at + ahead, 1000, started_at=at - timedelta(minutes=3))
     since = _chosen(delta, whole=base).since
     assert since is not None
     assert since < at
@@ -88,20 +88,20 @@ def test_fifty_schools_cost_hardly_more_than_one_pull_of_everything(town: Town) 
 def test_a_delta_night_changes_and_archives_by_mark_but_absence_in_it_means_nothing(town: Town) -> None:
     town.set_connection(delta=True)
     town.add_school(primary_contacts=True)
-    town.evening()
+    town.run_sync()
     prove_changes(town)
     contacts = town.count("contact")
     students = [person.sourced_id for person in town.people.people_of("sch-1", "student")]
     town.people.remove(students[0], how="mark")
     town.people.remove(students[1], how="vanish")
     town.people.rename(students[2], family_name="Okafor")
-    night = town.evening()
+    night = town.run_sync()
     assert town.count("snapshot", "mode = 'delta'") == 1
     assert (night["archived"], night["updated"]) == (1, 1)
     assert town.count("contact", "true") == contacts
     with town.database.begin() as conn:
         conn.execute(text('update pull set proof = proof || \'{"full_at": "2020-01-01T00:00:00+00:00"}\''))
-    assert town.evening()["archived"] == 1, "the weekly full pull sees who vanished"
+    assert town.run_sync()["archived"] == 1, "the weekly full pull sees who vanished"
 
 
 def prove_changes(town: Town) -> None:
@@ -114,8 +114,8 @@ def prove_changes(town: Town) -> None:
 def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_leave_people_out(town: Town) -> None:
     town.set_connection(strategy="per_school")
     town.add_school()
-    town.evening()
-    town.evening()
+    town.run_sync()
+    town.run_sync()
     assert town.count("pull", "scope <> ''") == 1
     town.sis.faults.set("not_found=/schools/{id}/teachers")
     town.sis.faults.clear()
@@ -126,11 +126,11 @@ def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_lea
         )
         student = town.people.people_of("sch-1", "student")[0].sourced_id
         assert conn.execute(text(gone), {"id": student}).rowcount == 1
-    night = town.evening()
+    night = town.run_sync()
     assert night["archived"] == 0
     with town.database.begin() as conn:
         assert conn.scalar(text("select learned ->> 'lists_leave_out' from connection")) == "1"
-    town.evening()
+    town.run_sync()
     assert town.count("pull", "scope <> ''") == 1, "the lists are not trusted any more"
 
 
@@ -140,16 +140,16 @@ def test_a_school_can_be_rostered_from_csv_bundles(town: Town, tmp_path: Path, v
     write_csv_bundle(town.people, bundle, version=version)
     town.set_connection(url=f"file://{bundle}", token_url=None)
     town.add_school(primary_contacts=True)
-    first = town.evening()
+    first = town.run_sync()
     assert not town.problems
     assert first["created"] == town.count("membership")
     assert town.active("student") == len(town.people.people_of("sch-1", "student"))
     town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
     write_csv_bundle(town.people, bundle, version=version)
-    assert town.evening()["archived"] == 1
+    assert town.run_sync()["archived"] == 1
     write_csv_bundle(town.people, bundle, version=version, mode="delta", since=datetime(2020, 1, 1, tzinfo=UTC))
     town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-    assert town.evening()["archived"] == 0
+    assert town.run_sync()["archived"] == 0
 
 
 def test_a_dry_run_plans_and_leaves_the_directory_alone(town: Town) -> None:
@@ -163,18 +163,18 @@ def test_a_dry_run_plans_and_leaves_the_directory_alone(town: Town) -> None:
 
 def test_a_pull_of_the_night_is_not_read_again_once_a_newer_one_is_there(town: Town) -> None:
     keys = [town.add_school("lincoln"), town.add_school("oak", "sch-2")]
-    town.evening(keys[0], night="2026-09-01")
+    town.run_sync(keys[0], night="2026-09-01")
     student = town.people.people_of("sch-2", "student")[0].sourced_id
     town.people.rename(student, given_name="Before")
-    town.evening(keys[1])
+    town.run_sync(keys[1])
     town.people.rename(student, given_name="Newest")
-    town.evening(keys[1], night="2026-09-01")
+    town.run_sync(keys[1], night="2026-09-01")
     assert town.count("person", "given_name = 'Newest'") == 1
     assert town.count("pull") == 2, "the pull that was overtaken is kept no longer than any other"
     asked = len(town.sis.log.entries)
-    town.evening(keys[0], night="2026-09-01")
+    town.run_sync(keys[0], night="2026-09-01")
     assert len(town.sis.log.entries) == asked, "the night's second pull is shared like the first"
     with town.database.begin() as conn:
         conn.execute(text("update pull set finished_at = finished_at - interval '2 days'"))
-    town.evening(keys[0], night="2026-09-01")
+    town.run_sync(keys[0], night="2026-09-01")
     assert len(town.sis.log.entries) > asked, "a tag that somebody copied later is no night"

@@ -10,23 +10,23 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory.rollback import roll_back
-from roster_pipeline.evening.digesting import due_at, put_digests
-from roster_pipeline.evening.mailing import send_due
-from roster_pipeline.evening.reporting import put_reports
+from roster_pipeline.sync.build_report import put_reports
+from roster_pipeline.sync.daily_digest import due_at, put_digests
+from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.scenarios.conftest import Town
-from roster_pipeline_tests.scenarios.post import Post, body_of, post_office
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, post_office
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """A real SMTP server."""
     with post_office(monkeypatch) as handler:
         yield handler
 
 
-def test_a_report_says_its_school_and_a_refused_recipient_is_noted(town: Town, post: Post) -> None:
+def test_a_report_says_its_school_and_a_refused_recipient_is_noted(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=["it@example.org", "nobody@example.org"])
-    town.evening()
+    town.run_sync()
     assert send_due(town.database).sent == 1
     ((message, recipients),) = post.messages
     assert message["X-Roster-School"] == "lincoln"
@@ -37,11 +37,11 @@ def test_a_report_says_its_school_and_a_refused_recipient_is_noted(town: Town, p
         )
 
 
-def test_one_digest_a_day_tells_a_recipient_of_all_schools(town: Town, post: Post) -> None:
+def test_one_digest_a_day_tells_a_recipient_of_all_schools(town: Town, post: Mailbox) -> None:
     town.add_school("lincoln", report_to=["it@example.org", "head@example.org"], report_when="daily")
     town.add_school("roosevelt", "sch-2", report_to=["it@example.org"], report_when="daily", first_sync="approve")
-    town.evening("lincoln")
-    town.evening("roosevelt")
+    town.run_sync("lincoln")
+    town.run_sync("roosevelt")
     now = datetime.now(UTC)
     assert put_digests(town.database, now - timedelta(minutes=1)) == 0
     morning = due_at(now, "UTC")
@@ -59,17 +59,17 @@ def test_one_digest_a_day_tells_a_recipient_of_all_schools(town: Town, post: Pos
 
 
 def test_a_digest_waits_for_the_next_morning_of_the_school() -> None:
-    evening = datetime(2026, 11, 4, 2, 5, tzinfo=UTC)  # 20:05 the day before in Chicago
-    assert due_at(evening, "America/Chicago") == datetime(2026, 11, 4, 13, 0, tzinfo=UTC)
+    night = datetime(2026, 11, 4, 2, 5, tzinfo=UTC)  # 20:05 the day before in Chicago
+    assert due_at(night, "America/Chicago") == datetime(2026, 11, 4, 13, 0, tzinfo=UTC)
     assert due_at(datetime(2026, 11, 4, 13, 0, tzinfo=UTC), "America/Chicago").day == 5
 
 
-def test_a_rollback_says_what_it_took_back(town: Town, post: Post) -> None:
+def test_a_rollback_says_what_it_took_back(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=["it@example.org"])
-    town.evening()
+    town.run_sync()
     town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
     town.people.add("student", "sch-1")
-    town.evening()
+    town.run_sync()
     with town.database.begin() as conn:
         newest = conn.scalar(text("select max(id) from sync"))
     roll_back(town.database, newest, who="it", reason="wrong term")
@@ -84,12 +84,12 @@ def test_a_rollback_says_what_it_took_back(town: Town, post: Post) -> None:
 
 
 def test_a_mail_links_to_the_run_and_to_the_page_where_it_is_decided(
-    town: Town, post: Post, monkeypatch: pytest.MonkeyPatch
+    town: Town, post: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_UI_URL", "https://dagster.example.org/")
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org")
     town.add_school(report_to=["it@example.org"], first_sync="approve")
-    town.evening()
+    town.run_sync()
     send_due(town.database)
     said = body_of(post.messages[0][0])
     assert f"Dagster run: https://dagster.example.org/runs/{town.instance.get_runs()[0].run_id}" in said
@@ -97,13 +97,13 @@ def test_a_mail_links_to_the_run_and_to_the_page_where_it_is_decided(
     assert "roster hold approve lincoln --plan" in said
 
 
-def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(town: Town, post: Post) -> None:
+def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=["it@example.org"], students={"rostered": True})
-    town.evening()
+    town.run_sync()
     gone, changed = town.people.people_of("sch-1", "student")[:2]
     town.people.remove(gone.sourced_id)
     town.people.rename(changed.sourced_id)
-    town.evening()
+    town.run_sync()
     send_due(town.database)
     said = " ".join(body_of(post.messages[-1][0]).split())
     assert "1 student would be archived: Archive is off." in said
@@ -112,11 +112,11 @@ def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(town:
 
 
 def test_a_mail_server_that_is_away_costs_one_try_of_one_mail_a_look(
-    town: Town, post: Post, monkeypatch: pytest.MonkeyPatch
+    town: Town, post: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(1, 3):
         town.add_school(f"school-{number}", f"sch-{number}", report_to=["it@example.org"])
-        town.evening(f"school-{number}")
+        town.run_sync(f"school-{number}")
     here = os.environ["ROSTER_SMTP_URL"]
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     looked = send_due(town.database)
@@ -127,10 +127,10 @@ def test_a_mail_server_that_is_away_costs_one_try_of_one_mail_a_look(
 
 
 def test_a_slow_mail_server_ends_a_look_before_dagster_gives_it_up(
-    town: Town, post: Post, monkeypatch: pytest.MonkeyPatch
+    town: Town, post: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.add_school(report_to=["it@example.org"])
-    town.evening()
-    monkeypatch.setattr("roster_pipeline.evening.mailing.MOST_SECONDS", -1)
+    town.run_sync()
+    monkeypatch.setattr("roster_pipeline.sync.outbox_sender.MOST_SECONDS", -1)
     assert send_due(town.database).sent == 0
     assert town.count("outbox", "attempts = 0 and sent_at is null") == 1

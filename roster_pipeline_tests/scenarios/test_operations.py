@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.pruning import prune_runs
+from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import secrets
 from roster_pipeline.directory.database import Database
-from roster_pipeline.evening.checkup import checkup
-from roster_pipeline.evening.metrics import exposition
-from roster_pipeline.evening.pruning import Retention, RetentionNotUsable
-from roster_pipeline.pruning import prune_runs
-from roster_pipeline.resources import DirectoryResource
+from roster_pipeline.sync.health_checks import health_checks
+from roster_pipeline.sync.metrics import exposition
+from roster_pipeline.sync.prune_tables import Retention, RetentionNotUsable
 from roster_pipeline_tests.scenarios.conftest import Town
 
 
@@ -26,7 +26,7 @@ def test_the_pruning_job_drops_raw_records_and_old_mails_but_nobody(
     monkeypatch.setenv("ROSTER_KEEP_SYNCS", "7")
     town.add_school(report_to=["it@example.org"])
     for _ in range(9):
-        town.evening()
+        town.run_sync()
     people, changes = town.count("person"), town.count("change_log")
     with town.database.begin() as conn:
         conn.execute(text("update outbox set sent_at = now() - interval '100 days' where id <= 3"))
@@ -38,16 +38,16 @@ def test_the_pruning_job_drops_raw_records_and_old_mails_but_nobody(
     assert town.count("raw_user") > 0
     assert town.count("outbox") == 6
     assert (town.count("person"), town.count("change_log")) == (people, changes)
-    assert town.evening()["unchanged"] > 0
+    assert town.run_sync()["unchanged"] > 0
 
 
 def test_old_runs_of_dagster_go_and_young_ones_stay(town: Town) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     assert prune_runs(town.instance, 7) == 0
     assert prune_runs(town.instance, -1) == 1
     assert town.instance.get_runs() == []
-    assert town.evening()["unchanged"] > 0
+    assert town.run_sync()["unchanged"] > 0
 
 
 def test_a_retention_too_short_for_the_guards_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +59,8 @@ def test_a_retention_too_short_for_the_guards_is_refused(monkeypatch: pytest.Mon
 def test_metrics_count_by_school_key_and_name_nobody(town: Town) -> None:
     town.add_school()
     town.add_school("roosevelt", "sch-2", first_sync="approve")
-    town.evening("lincoln")
-    town.evening("roosevelt")
+    town.run_sync("lincoln")
+    town.run_sync("roosevelt")
     shown = exposition(town.database)
     values = dict(line.rsplit(" ", 1) for line in shown.splitlines() if not line.startswith("#"))
     assert float(values['roster_people{school="lincoln",role="student"}']) == town.active()
@@ -80,7 +80,7 @@ def test_metrics_count_by_school_key_and_name_nobody(town: Town) -> None:
 def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is_away(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {item.name: item.ok for item in checkup(town.database, sis=True)}
+    found = {item.name: item.ok for item in health_checks(town.database, sis=True)}
     notes = {name for name, ok in found.items() if ok is None}
     assert notes == {"mail", "alerts", "heartbeat"}, "nothing of it is set"
     assert set(found.values()) == {True, None}
@@ -90,10 +90,10 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     town.set_connection(secret="wrong")
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
-    found = {item.name: item.ok for item in checkup(town.database, sis=True)}
+    found = {item.name: item.ok for item in health_checks(town.database, sis=True)}
     assert (found["mail"], found["SIS sis"], found["database"]) == (False, False, True)
     monkeypatch.setenv("ROSTER_SECRET_KEY", "A" * 43 + "=")
-    assert {item.name: item.ok for item in checkup(town.database, sis=False)}["key"] is False
+    assert {item.name: item.ok for item in health_checks(town.database, sis=False)}["key"] is False
 
 
 UNUSABLE = {
@@ -114,7 +114,7 @@ def test_the_check_up_is_red_where_a_setting_cannot_be_used(
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     monkeypatch.setenv("ROSTER_SECRET_KEY", secrets.new_key())
     monkeypatch.setenv(variable, given)
-    (red,) = [item for item in checkup(database, sis=False) if item.ok is False]
+    (red,) = [item for item in health_checks(database, sis=False) if item.ok is False]
     assert red.name == name
     assert said in red.detail
     assert variable in f"{red.detail} {red.remedy}"
@@ -122,10 +122,10 @@ def test_the_check_up_is_red_where_a_setting_cannot_be_used(
 
 def test_the_check_up_says_which_secrets_a_key_does_not_open(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROSTER_SECRET_KEY", secrets.new_key())
-    key = {item.name: item for item in checkup(town.database, sis=False)}["key"]
+    key = {item.name: item for item in health_checks(town.database, sis=False)}["key"]
     assert (key.ok, key.detail) == (False, "does not open sis: The stored Client Secret was sealed with another key.")
     town.set_connection(secret="env:SECRET_OF_SIS")
-    key = {item.name: item for item in checkup(town.database, sis=False)}["key"]
+    key = {item.name: item for item in health_checks(town.database, sis=False)}["key"]
     assert (key.ok, "SECRET_OF_SIS" in key.remedy) == (False, True)
 
 

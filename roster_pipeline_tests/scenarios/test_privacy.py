@@ -13,14 +13,14 @@ from dagster._serdes import serialize_value
 from sqlalchemy import Connection, text
 
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.desk import decisions
-from roster_pipeline.directory import approvals, erase, people, tables, tenants
-from roster_pipeline.directory.errors import DirectoryError
-from roster_pipeline.evening.checkup import checkup
-from roster_pipeline.evening.metrics import exposition
+from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.directory import approvals, erase, manual_edits, tables, tenants
+from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.resources import DirectoryResource
-from roster_pipeline_tests.poison import leaked, poison
+from roster_pipeline.services import decisions
+from roster_pipeline.sync.health_checks import health_checks
+from roster_pipeline.sync.metrics import exposition
+from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.scenarios.conftest import Town
 
 FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "record_missing", "failure_with_200")
@@ -52,26 +52,26 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     town.add_school(report_to=["it@school.example"], primary_contacts=True)
-    poison(town.people)
-    town.evening()
+    hostile_strings(town.people)
+    town.run_sync()
     assert town.count("person", "given_name like 'Zyxpoison%'") > 40
     for fault in FAULTS:
         town.sis.faults.set(fault)
         town.people.rename(town.people.people_of("sch-1", "student")[0].sourced_id)
-        town.evening()
+        town.run_sync()
         town.sis.faults.clear()
     with town.database.begin() as conn:
         refuse = "alter table person add constraint refuse check (given_name not like 'Zyxpoison%') not valid"
         conn.execute(text(refuse))
     town.people.rename(town.people.people_of("sch-1", "teacher")[0].sourced_id, given_name="Zyxpoison-new")
-    town.evening()
+    town.run_sync()
     assert town.problems, "the database refused the row"
     _allow(town, "person")
     for place, pupil in enumerate(town.people.people_of("sch-1", "student")):
         names = {"given_name": f"Zyxpoison-n{place}", "family_name": f"Zyxpoison-m{place}"}
         keys = {"email": f"qqleak-n{place}@zyxpoison.example", "identifier": f"9988776600{place}", "username": ""}
         town.people.edit(pupil.sourced_id, **names, **keys)
-    town.evening()
+    town.run_sync()
     assert town.count("plan_row", "reason = 'id_reused'") > 2
     assert town.count("verdict", "findings::text like '%\"reused_ids\"%'") > 0
     assert leaked(_everything_said(town, caplog) + postgres_log()) == []
@@ -106,14 +106,14 @@ def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_
 ) -> None:
     caplog.set_level(logging.DEBUG)
     town.add_school(report_to=["it@school.example"], report_attachment="masked", primary_contacts=True)
-    poison(town.people)
+    hostile_strings(town.people)
     for step, table in STEPS.items():
         _refuse(town, table)
-        town.evening()
+        town.run_sync()
         assert town.problems, step
         assert town.count("failure", f"step = '{step}'") == 1, step
         _allow(town, table)
-    town.evening()
+    town.run_sync()
     assert not town.problems
     said = _everything_said(town, caplog) + postgres_log()
     assert len(said) > 10_000
@@ -125,17 +125,17 @@ def _by_hand(town: Town, conn: Connection) -> None:
     sis, school = tenants.get_connection(conn, "sis"), tenants.get_school(conn, "lincoln")
     who, district = int(conn.scalar(text("select max(person_id) from membership")) or 0), school.district_id
     known = conn.scalar(text("select sourced_id from link where person_id = :who and home"), {"who": who})
-    people.link(conn, sis, who, str(known), **WHO)
-    people.link(conn, sis, who, "another", **WHO)
-    people.unlink(conn, sis, who, "another", **WHO)
-    people.edit(conn, district, who, {"given_name": "Zyxpoison-hand", "email": "qqleak@zyxpoison.example"}, **WHO)
-    people.lock(conn, district, who, "phone", **WHO)
-    people.unlock(conn, district, who, "phone", **WHO)
-    people.exclude(conn, district, who, **WHO)
-    people.include(conn, district, who, **WHO)
-    people.archive(conn, school, who, **WHO)
-    people.restore(conn, school, who, **WHO)
-    added = people.add(conn, school, {"family_name": "Zyxpoison-new", "role": "staff"}, **WHO)
+    manual_edits.link(conn, sis, who, str(known), **WHO)
+    manual_edits.link(conn, sis, who, "another", **WHO)
+    manual_edits.unlink(conn, sis, who, "another", **WHO)
+    manual_edits.edit(conn, district, who, {"given_name": "Zyxpoison-hand", "email": "qqleak@zyxpoison.example"}, **WHO)
+    manual_edits.lock(conn, district, who, "phone", **WHO)
+    manual_edits.unlock(conn, district, who, "phone", **WHO)
+    manual_edits.exclude(conn, district, who, **WHO)
+    manual_edits.include(conn, district, who, **WHO)
+    manual_edits.archive(conn, school, who, **WHO)
+    manual_edits.restore(conn, school, who, **WHO)
+    added = manual_edits.add(conn, school, {"family_name": "Zyxpoison-new", "role": "staff"}, **WHO)
     erase.erase(conn, district, added, **WHO)
 
 
@@ -145,39 +145,39 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
     caplog.set_level(logging.DEBUG)
     wishes = {"report_to": ["it@school.example"], "report_attachment": "masked", "first_sync": "approve"}
     town.add_school(primary_contacts=True, **wishes)
-    poison(town.people)
+    hostile_strings(town.people)
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=town.url)})
 
     def connected() -> bool:
         job = defs.resolve_job_def("test_connection")
         return job.execute_in_process(partition_key="lincoln", instance=town.instance, raise_on_error=False).success
 
-    town.evening(dry_run=True)
+    town.run_sync(dry_run=True)
     assert town.count("plan", "dry_run") == 1
     said = []
-    town.evening()
+    town.run_sync()
     decisions.approve(town.database, "lincoln", _newest(town, "plan"), **WHO)
     assert town.count("person", "given_name like 'Zyxpoison%'") > 40
     with town.database.begin() as conn:
         conn.execute(text("update link set sourced_id = 'old-' || sourced_id"))
-    town.evening()
+    town.run_sync()
     with town.database.begin() as conn:
         held = approvals.held(conn)
     assert "rekeyed" in {finding["guard"] for hold in held for finding in hold.findings}
     decisions.relink(town.database, "lincoln", _newest(town, "plan"), **WHO)
     students = town.people.people_of("sch-1", "student")
     town.people.remove(students[0].sourced_id)
-    town.evening()
+    town.run_sync()
     archival = _newest(town, "sync")
     assert town.count("witness") > 0
     _refuse(town, "membership")
     _refuse(town, "person")
     town.people.rename(students[1].sourced_id, given_name="Zyxpoison-other")
-    town.evening()
+    town.run_sync()
     assert town.problems
     _allow(town, "membership")
     _allow(town, "person")
-    town.evening()
+    town.run_sync()
     renamed = _newest(town, "sync")
     _refuse(town, "person")
     said.append(_complaint(lambda: decisions.roll_back(town.database, renamed, **WHO)))
@@ -191,9 +191,9 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
         town.sis.faults.set(fault)
         connected()
         town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-        town.evening()
+        town.run_sync()
         town.sis.faults.clear()
-    said += [str(item) for item in checkup(town.database, sis=True)]
+    said += [str(item) for item in health_checks(town.database, sis=True)]
     said.append(exposition(town.database))
     said += [_everything_said(town, caplog), postgres_log()]
     assert leaked("\n".join(said)) == []

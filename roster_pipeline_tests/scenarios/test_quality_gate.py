@@ -12,21 +12,21 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.desk import decisions
+from roster_pipeline.cleaning import expectations
+from roster_pipeline.cleaning.quality_suite import EXTRA_SUITE
 from roster_pipeline.directory import approvals, tenants
 from roster_pipeline.directory.approvals import Hold
-from roster_pipeline.evening.mailing import send_due
-from roster_pipeline.roster import expectations
-from roster_pipeline.roster.quality_suite import EXTRA_SUITE
+from roster_pipeline.services import decisions
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.scenarios.conftest import Town
-from roster_pipeline_tests.scenarios.post import Post, body_of, post_office
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, post_office
 
 UNTIL_PLANNED = ["raw_orgs", "raw_users", "raw_contacts", "cleaned_roster", "roster_diff"]
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """A real SMTP server."""
     with post_office(monkeypatch) as handler:
         yield handler
@@ -34,7 +34,7 @@ def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
 
 @pytest.fixture(params=["rest", "csv"])
 def night(request: pytest.FixtureRequest, town: Town, tmp_path: Path) -> Callable[[], dict[str, int]]:
-    """One evening of the school, by REST or from a bundle that is written just before."""
+    """One night of the school, by REST or from a bundle that is written just before."""
     town.add_school(report_to=["it@example.org"])
     bundle = tmp_path / "export.zip"
     if request.param == "csv":
@@ -43,7 +43,7 @@ def night(request: pytest.FixtureRequest, town: Town, tmp_path: Path) -> Callabl
     def run() -> dict[str, int]:
         if request.param == "csv":
             write_csv_bundle(town.people, bundle, version="1.1")
-        found = town.evening()
+        found = town.run_sync()
         assert not town.problems
         return found
 
@@ -83,7 +83,7 @@ def plan_id(town: Town) -> int:
 
 
 def test_half_of_the_emails_and_all_grades_are_unusable_and_three_leave(
-    town: Town, night: Callable[[], dict[str, int]], post: Post
+    town: Town, night: Callable[[], dict[str, int]], post: Mailbox
 ) -> None:
     night()
     there = town.active()
@@ -144,10 +144,10 @@ def test_a_school_that_lives_with_a_failed_rule_says_so_once(town: Town) -> None
     town.add_school(quality={"most_grades_known": {"severity": "warning"}})
     for student in town.people.people_of("sch-1", "student"):
         town.people.edit(student.sourced_id, grades=("form 4b",))
-    town.evening()
+    town.run_sync()
     there = town.active()
     leave(town, "student", 1)
-    town.evening()
+    town.run_sync()
     assert town.active() == there - 1
 
 
@@ -158,7 +158,7 @@ def added(monkeypatch: pytest.MonkeyPatch, folder: Path, *found: dict[str, Any])
 
 
 def test_an_expectation_that_somebody_adds_is_checked_shown_and_gates_without_a_line_of_code(
-    town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, post: Post
+    town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, post: Mailbox
 ) -> None:
     added(
         monkeypatch,
@@ -171,12 +171,12 @@ def test_an_expectation_that_somebody_adds_is_checked_shown_and_gates_without_a_
         },
     )
     town.add_school(report_to=["it@example.org"])
-    town.evening()
+    town.run_sync()
     there = town.active()
     leave(town, "student", 1)
     for place, student in enumerate(town.people.people_of("sch-1", "student")[:9]):
         town.people.edit(student.sourced_id, username=f"test{place}")
-    town.evening()
+    town.run_sync()
     assert town.active() == there
     assert quality_of(held(town)["student", "archive"]) == ["no_test_accounts"]
     assert checks(town)["further_rules"] is False
@@ -192,29 +192,29 @@ def test_an_expectation_that_somebody_adds_is_checked_shown_and_gates_without_a_
     ],
 )
 def test_a_suite_that_cannot_be_evaluated_holds_archivals_and_fails_no_night(
-    town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, post: Post, suite: str, told: str
+    town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, post: Mailbox, suite: str, told: str
 ) -> None:
     town.add_school(report_to=["it@example.org"])
-    town.evening()
+    town.run_sync()
     there = town.active()
     path = tmp_path / "suite.json"
     path.write_text(suite, encoding="utf-8")
     monkeypatch.setenv(EXTRA_SUITE, str(path))
-    town.evening()
+    town.run_sync()
     assert not town.problems
     assert checks(town)["further_rules"] is False
     send_due(town.database)
     assert told in body_of(post.messages[-1][0]), "told though nobody left"
     leave(town, "student", 1)
     town.people.add("student", "sch-1")
-    town.evening()
+    town.run_sync()
     assert not town.problems
     assert town.active() == there + 1, "who is new is added"
     (finding,) = held(town)["student", "archive"].findings
     assert finding["guard"] == "no_quality"
     assert told in finding["message"]
     monkeypatch.delenv(EXTRA_SUITE)
-    town.evening()
+    town.run_sync()
     assert town.active() == there
 
 
@@ -223,11 +223,11 @@ def test_a_library_that_crashes_holds_archivals_and_fails_no_night(town: Town, m
         raise RuntimeError("a value of somebody")
 
     town.add_school()
-    town.evening()
+    town.run_sync()
     there = town.active()
     leave(town, "student", 1)
     monkeypatch.setattr(expectations.ValidationGraph, "resolve", crash)
-    town.evening()
+    town.run_sync()
     assert not town.problems
     assert town.active() == there
     assert [one["guard"] for one in held(town)["student", "archive"].findings] == ["no_quality"]
@@ -238,11 +238,11 @@ def test_a_library_that_cannot_be_loaded_holds_archivals_and_fails_no_night(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     there = town.active()
     leave(town, "student", 1)
-    monkeypatch.setitem(sys.modules, "roster_pipeline.roster.expectations", None)
-    town.evening()
+    monkeypatch.setitem(sys.modules, "roster_pipeline.cleaning.expectations", None)
+    town.run_sync()
     assert not town.problems
     assert town.active() == there
     assert [one["guard"] for one in held(town)["student", "archive"].findings] == ["no_quality"]
@@ -262,14 +262,14 @@ def test_results_that_changed_after_the_verdict_are_judged_again_where_the_plan_
     town: Town, change: str
 ) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     there = town.active()
     leave(town, "student", 1)
-    town.evening(only=UNTIL_PLANNED)
+    town.run_sync(only=UNTIL_PLANNED)
     assert not held(town)
     with town.database.begin() as conn:
         conn.execute(text(change), {"snapshot": conn.scalar(text("select max(id) from snapshot"))})
-    town.evening(only=["applied_changes"])
+    town.run_sync(only=["applied_changes"])
     assert not town.problems
     assert town.active() == there
     assert held(town)["student", "archive"].rows == 1
@@ -277,12 +277,12 @@ def test_results_that_changed_after_the_verdict_are_judged_again_where_the_plan_
 
 def test_an_approval_of_results_that_changed_is_refused(town: Town) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     there = town.active()
     leave(town, "student", 1)
     for student in town.people.people_of("sch-1", "student"):
         town.people.edit(student.sourced_id, grades=("??",))
-    town.evening()
+    town.run_sync()
     with town.database.begin() as conn:
         conn.execute(
             text("update quality_result set failed = failed - 1 where rule = 'most_grades_known' and not passed")
@@ -294,6 +294,6 @@ def test_an_approval_of_results_that_changed_is_refused(town: Town) -> None:
 
 def test_the_plan_says_which_results_its_verdict_read(town: Town) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     assert town.count("plan", "quality is not null") == town.count("plan") == 1
     assert town.count("quality_result", "snapshot_id = (select snapshot_id from plan)") > 0

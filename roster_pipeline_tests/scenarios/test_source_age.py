@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.desk.standing import said_of_happening
 from roster_pipeline.directory import alerts, tenants
-from roster_pipeline.directory.briefing import brief, latest_sync
-from roster_pipeline.directory.happenings import happenings
-from roster_pipeline.evening.reporting import report_of
-from roster_pipeline.evening.watching import watch
-from roster_pipeline.report import SyncReport
-from roster_pipeline.report.render import render
+from roster_pipeline.directory.school_history import school_history
+from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
+from roster_pipeline.notifications import SyncReport
+from roster_pipeline.notifications.render import render
+from roster_pipeline.services.school_status import status_of_entry
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline.sync.build_report import report_of
+from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.oneroster_bundle.writing import as_zip
 from roster_pipeline_tests.scenarios.conftest import EVERYTHING, Town
 from roster_pipeline_tests.scenarios.test_alerts import mails
@@ -50,7 +50,7 @@ def age(path: Path, days: float) -> None:
 
 def report(town: Town) -> SyncReport:
     with town.database.begin() as conn:
-        return report_of(brief(conn, latest_sync(conn, "lincoln") or 0))
+        return report_of(sync_summary(conn, latest_sync(conn, "lincoln") or 0))
 
 
 def old(town: Town) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def test_a_bundle_of_three_weeks_ago_is_told_in_the_report_the_history_and_one_a
     path = tmp_path / name
     by_csv(town, path.parent if name.startswith("out") else path)
     export(town, path)
-    town.evening()
+    town.run_sync()
     assert not town.problems
     assert open_causes(town) == []
     leaver = town.people.people_of("sch-1", "student")[0].sourced_id
@@ -92,7 +92,7 @@ def test_a_bundle_of_three_weeks_ago_is_told_in_the_report_the_history_and_one_a
             text("""update pull set proof = jsonb_set(proof, '{age,newest}', '"2020-01-01T00:00:00+00:00"')""")
         )
     for _ in range(2):
-        assert town.evening()["archived"] == 0
+        assert town.run_sync()["archived"] == 0
     told = report(town)
     assert told.connection is not None
     assert told.connection.problems == ("source-old:21 days",)
@@ -101,15 +101,15 @@ def test_a_bundle_of_three_weeks_ago_is_told_in_the_report_the_history_and_one_a
     assert "The bundle was written long ago, and nothing newer came (21 days)." in " ".join(mail.text.split())
     assert "21 days before" in mail.text
     with town.database.begin() as conn:
-        line = happenings(conn, tenants.get_school(conn, "lincoln").id)[0]
-    assert said_of_happening(line, "lincoln").badge in ("Old source", "Held")
-    assert "21 days old" in said_of_happening(line, "lincoln").source
+        line = school_history(conn, tenants.get_school(conn, "lincoln").id)[0]
+    assert status_of_entry(line, "lincoln").badge in ("Old source", "Held")
+    assert "21 days old" in status_of_entry(line, "lincoln").source
     assert open_causes(town) == ["source_stale"]
     assert watch(town.database, datetime.now(UTC)).cleared == 0, "a finished sync is no answer to it"
     assert [subject for subject, _ in mails(town)] == ["Lincoln: the source of the roster looks old"]
     town.people.add("student", "sch-1")
     export(town, path)
-    assert town.evening()["archived"] == 1
+    assert town.run_sync()["archived"] == 1
     assert "source_stale" not in open_causes(town)
     assert mails(town)[-1][0] == "Lincoln: the source is up to date again"
 
@@ -124,18 +124,18 @@ def test_a_source_that_says_the_same_for_long_is_told_and_archives_nobody_withou
         export(town, tmp_path / "roster.zip")
     else:
         town.add_school(report_to=["it@example.org"], students=stay)
-    town.evening()
+    town.run_sync()
     town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
     if source == "bundle":
         export(town, tmp_path / "roster.zip")
-    town.evening()
+    town.run_sync()
     back(town, limit - 1)
-    town.evening()
+    town.run_sync()
     assert old(town) == ()
     assert open_causes(town) == []
     back(town, 1)
     town.set_school("lincoln", students=EVERYTHING)
-    night = town.evening()
+    night = town.run_sync()
     assert (night["archived"], night["held"]) == (0, 1)
     (said,) = old(town)
     assert f"for {limit} days, since " in said
@@ -145,7 +145,7 @@ def test_a_source_that_says_the_same_for_long_is_told_and_archives_nobody_withou
     town.people.rename(town.people.people_of("sch-1", "student")[0].sourced_id)
     if source == "bundle":
         export(town, tmp_path / "roster.zip")
-    assert town.evening()["archived"] == 1
+    assert town.run_sync()["archived"] == 1
     assert old(town) == ()
     assert open_causes(town) == []
 
@@ -155,14 +155,14 @@ def test_a_school_on_holiday_hears_of_no_old_source(town: Town, tmp_path: Path) 
     window = {"first": today - timedelta(days=1), "last": date.max.replace(year=2990), "kind": "blackout"}
     by_csv(town, tmp_path / "roster.zip", guards={"windows": [window]})
     export(town, tmp_path / "roster.zip", days=21)
-    town.evening()
+    town.run_sync()
     assert open_causes(town) == []
     assert mails(town) == []
     town.set_school("lincoln", guards={"windows": []})
-    town.evening()
+    town.run_sync()
     assert open_causes(town) == ["source_stale"]
     town.set_school("lincoln", guards={"bundle_age_days": 30})
-    town.evening()
+    town.run_sync()
     assert open_causes(town) == [], "a school whose export runs monthly says so"
 
 
@@ -181,23 +181,23 @@ def test_an_older_zip_that_was_put_back_archives_nobody_tonight_and_tomorrow(
     by_csv(town, out)
     export(town, out / "roster.zip", days=1)
     shutil.copy2(out / "roster.zip", tmp_path / "kept.zip")
-    town.evening()
+    town.run_sync()
     for _ in range(5):
         town.people.add("student", "sch-1")
     export(town, out / "roster.zip")
-    town.evening()
+    town.run_sync()
     students = town.active()
     (out / "roster.zip").unlink()
     PUT_BACK[how](tmp_path / "kept.zip", out / "roster.zip")
     for _ in range(2):
-        night = town.evening()
+        night = town.run_sync()
         assert (night["archived"], town.active()) == (0, students)
         assert report(town).connection.problems == ("source-older-than-before",)  # type: ignore[union-attr]
     assert open_causes(town) == ["source_stale"]
     town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
     (out / "roster.zip").unlink(missing_ok=True)
     export(town, out / "new.zip")
-    assert town.evening()["archived"] == 1
+    assert town.run_sync()["archived"] == 1
     assert open_causes(town) == []
 
 
@@ -206,11 +206,11 @@ def test_a_delta_above_an_older_bulk_bundle_makes_that_no_newer(town: Town, tmp_
     by_csv(town, out)
     export(town, out / "1.zip", days=0.9)
     shutil.copy2(out / "1.zip", tmp_path / "kept.zip")
-    town.evening()
+    town.run_sync()
     for _ in range(5):
         town.people.add("student", "sch-1")
     export(town, out / "2.zip", days=0.5)
-    town.evening()
+    town.run_sync()
     students = town.active()
     shutil.copy2(tmp_path / "kept.zip", out / "3.zip")
     age(out / "3.zip", 0.2)
@@ -219,7 +219,7 @@ def test_a_delta_above_an_older_bulk_bundle_makes_that_no_newer(town: Town, tmp_
     export(town, out / "4.zip", mode="delta", since=before)
     (out / "1.zip").unlink()
     (out / "2.zip").unlink()
-    night = town.evening()
+    night = town.run_sync()
     assert (night["archived"], town.active()) == (0, students)
     assert "source-older-than-before" in report(town).connection.problems  # type: ignore[union-attr]
 
@@ -240,7 +240,7 @@ def test_data_that_were_set_back_to_an_earlier_day_archive_nobody(town: Town, tm
         if source == "bundle":
             export(town, path, mode="delta", since=datetime(2019, 1, 1, tzinfo=UTC))
             with_bulk_manifest(path)
-        return town.evening()
+        return town.run_sync()
 
     if source == "bundle":
         by_csv(town, path)

@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from roster_pipeline.desk import decisions
-from roster_pipeline.desk.plan_rows import lines
-from roster_pipeline.directory import alerts, approvals, audit, claims, people, plan_rows, plans, tenants
-from roster_pipeline.directory.briefing import brief
+from roster_pipeline.directory import alerts, approvals, audit, claims, manual_edits, plan_rows, plans, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
-from roster_pipeline.evening.applying import apply_approved
-from roster_pipeline.evening.holding import watch_holds
-from roster_pipeline.evening.reporting import report_of
-from roster_pipeline.evening.watching import watch
-from roster_pipeline.report import wants
+from roster_pipeline.directory.sync_summary import sync_summary
+from roster_pipeline.notifications import wants
+from roster_pipeline.services import decisions
+from roster_pipeline.services.plan_rows import lines
+from roster_pipeline.sync.apply_changes import apply_approved
+from roster_pipeline.sync.build_report import report_of
+from roster_pipeline.sync.hold_alerts import watch_holds
+from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.cli.conftest import run
-from roster_pipeline_tests.proof.several_connections import KEYS, SeveralConnections, several_connections
+from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
 from roster_pipeline_tests.scenarios.test_alerts import NOW
 
 BY = {"who": "manager", "reason": "looked at it"}
@@ -102,7 +102,7 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
     after = town.night("main")
     for sync_id in (applied.sync_id, after.sync_id):
         with town.database.begin() as conn:
-            report = report_of(brief(conn, sync_id))
+            report = report_of(sync_summary(conn, sync_id))
         assert wants(report, "problems")
     assert report.claimed == 1
     assert watch(town.database, NOW).opened == 1
@@ -113,7 +113,7 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
     assert not any(word in said for word in ("Ada", "Byron", "district.example", "e-ada", "77", "5550100"))
     with town.database.begin() as conn:
         east = tenants.get_connection(conn, "east")
-        people.unlink(conn, east, town.of("m-ada")["id"], "e-ada", **BY)
+        manual_edits.unlink(conn, east, town.of("m-ada")["id"], "e-ada", **BY)
     assert watch(town.database, NOW).cleared == 1
     town.night("east")
     assert town.of("e-ada")["id"] != town.of("m-ada")["id"]
@@ -237,8 +237,8 @@ def test_where_nobody_said_whose_a_connection_is_the_one_that_comes_second_waits
     ada = town.of("e-ada")["id"]
     with town.database.begin() as conn:
         main = tenants.get_connection(conn, "main")
-        people.link(conn, main, ada, "m-ada", **BY)
-        people.choose_home(conn, main, ada, "m-ada", **BY)
+        manual_edits.link(conn, main, ada, "m-ada", **BY)
+        manual_edits.choose_home(conn, main, ada, "m-ada", **BY)
         assert alerts.open_alerts(conn) == []
     for key in ("main", "east", "main"):
         town.night(key)

@@ -19,13 +19,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline import evening
+from roster_pipeline import sync
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.evening.testing import check_connection
-from roster_pipeline.settings import ConnectionSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import running
+from roster_pipeline.sync.connection_checks import check_connection
 
 Kind = Literal["csv", "rest"]
 Record = dict[str, Any]
@@ -171,10 +171,10 @@ class School:
     def night(self) -> dict[str, str]:
         """One sync. Gives the reason of each row of the plan, by its first sourcedId."""
         self.source.write()
-        evening.fetch(self.database, "alder", batch=f"night {next(_numbers)}", run_id=None)
-        evening.clean_latest(self.database, "alder", run_id=None)
-        evening.plan_latest(self.database, "alder", run_id=None)
-        evening.apply_latest(self.database, "alder", run_id=None, who="test")
+        sync.fetch(self.database, "alder", batch=f"night {next(_numbers)}", run_id=None)
+        sync.clean_latest(self.database, "alder", run_id=None)
+        sync.plan_latest(self.database, "alder", run_id=None)
+        sync.apply_latest(self.database, "alder", run_id=None, who="test")
         rows = self.rows(
             "select sourced_ids[1] as one, reason from plan_row where plan_id = (select max(id) from plan) order by 1"
         )

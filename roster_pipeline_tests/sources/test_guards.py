@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.desk import decisions
 from roster_pipeline.directory.database import Database
+from roster_pipeline.services import decisions
 from roster_pipeline_tests.sources.conftest import Record, School, Source, person, pupil, teacher
 
 PUPILS, TEACHERS = 60, 12

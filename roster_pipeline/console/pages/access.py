@@ -6,13 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import Viewer, nothing_here, viewer
-from roster_pipeline.console.page import database, form, page, see
-from roster_pipeline.desk import access_changes
-from roster_pipeline.desk.access_changes import NoAddress
+from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
+from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Place
 from roster_pipeline.directory.tenants import UnknownKey
+from roster_pipeline.services import access_changes
+from roster_pipeline.services.access_changes import NoAddress
 
 ROLES = {OWNER: "Owner of a school", MANAGER: "Manager of a district", OPERATOR: "Operator of everything"}
 MOST_SHOWN = 200
@@ -58,7 +58,7 @@ def grant(request: Request) -> Response:
         return _shown(request, values, {"place": NO_SUCH_PLACE})
     email = accounts.normal(values["email"])
     where = f"They sign in at {request.app.state.config.url} with this address."
-    return see(request, "/access", told=f"{email} {'is let in' if added else 'was let in already'}. {where}")
+    return redirect(request, "/access", told=f"{email} {'is let in' if added else 'was let in already'}. {where}")
 
 
 def revoke(request: Request) -> Response:
@@ -70,7 +70,7 @@ def revoke(request: Request) -> Response:
             raise nothing_here()
         place = Place(found.district_id if found.role == MANAGER else None, found.school_id)
         access_changes.revoke(opened, found.email, place, who=who.who)
-    return see(request, "/access", told=f"{found.email} is no longer {found.role} of {found.place}.")
+    return redirect(request, "/access", told=f"{found.email} is no longer {found.role} of {found.place}.")
 
 
 def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> Response:

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import viewer
+from roster_pipeline.console.auth.session import signed_out
+from roster_pipeline.console.auth.viewer import viewer
 from roster_pipeline.console.page import database, page
-from roster_pipeline.console.session import signed_out
 from roster_pipeline.directory import audit, sessions
 
 

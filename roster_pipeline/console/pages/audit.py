@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import nothing_here, school_of, viewer
-from roster_pipeline.console.choosing import ROWS, Chosen, Listed, chosen
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter
 from roster_pipeline.console.page import database, page
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.tenants import SchoolRow
@@ -34,7 +34,7 @@ def of_school(request: Request) -> Response:
 def _page_of(
     request: Request, *, districts: Collection[int] | None = None, school: SchoolRow | None = None
 ) -> Response:
-    asked = chosen(request, "what")
+    asked = list_filter(request, "what")
     with database(request).begin() as opened:
         found = audit.search(
             opened,
@@ -58,7 +58,7 @@ def _page_of(
     )
 
 
-def _listed(asked: Chosen, found: list[audit.Shown]) -> Listed:
+def _listed(asked: ListFilter, found: list[audit.Shown]) -> Listed:
     return Listed(asked, list(found[:ROWS]), more=len(found) > ROWS)
 
 

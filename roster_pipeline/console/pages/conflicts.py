@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import school_of, viewer
-from roster_pipeline.console.choosing import chosen
+from roster_pipeline.console.auth.viewer import school_of, viewer
+from roster_pipeline.console.list_filters import list_filter
 from roster_pipeline.console.page import database, page
-from roster_pipeline.desk import conflicts
 from roster_pipeline.directory import plans
+from roster_pipeline.services import conflicts
 
 AT_ONCE = 20
 
@@ -20,7 +20,7 @@ AT_ONCE = 20
 def show(request: Request) -> Response:
     """The conflicts of the newest plan, a dry run's too."""
     who = viewer(request)
-    asked = chosen(request)
+    asked = list_filter(request)
     offset = (asked.page - 1) * AT_ONCE
     with database(request).begin() as opened:
         school = school_of(request, opened)

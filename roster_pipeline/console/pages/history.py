@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import nothing_here, school_of
+from roster_pipeline.console.auth.viewer import nothing_here, school_of
 from roster_pipeline.console.page import database, page
-from roster_pipeline.console.wording import place_of
-from roster_pipeline.desk.standing import next_run, said_of, said_of_happening
-from roster_pipeline.directory.happenings import alerts_of, happenings, people_by_role
-from roster_pipeline.directory.overview import standing
-from roster_pipeline.evening.reporting import run_url
+from roster_pipeline.console.template_filters import place_of
+from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history
+from roster_pipeline.directory.school_overview import school_status
+from roster_pipeline.services.school_status import next_run, status_of, status_of_entry
+from roster_pipeline.sync.build_report import run_url
 
 PAGE = 30
 
@@ -25,10 +25,10 @@ def show(request: Request) -> Response:
     now = datetime.now(UTC)
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        stands = standing(opened, school.id)
+        stands = school_status(opened, school.id)
         before = request.query_params.get("before")
         try:
-            found = happenings(opened, school.id, before=before, limit=PAGE + 1)
+            found = school_history(opened, school.id, before=before, limit=PAGE + 1)
         except ValueError:
             raise nothing_here() from None
         alerts = alerts_of(opened, school.id, school.connection.id)
@@ -40,13 +40,13 @@ def show(request: Request) -> Response:
         school=school,
         tab="syncs",
         stands=stands,
-        said=said_of(stands),
+        said=status_of(stands),
         next=next_run(stands, now),
         now=now,
         alerts=alerts,
         people=dict(sorted(people.items(), key=lambda found: place_of(found[0]))),
         test=_test(school.test),
-        lines=[(one, said_of_happening(one, school.key), run_url(one.run_id)) for one in shown],
+        lines=[(one, status_of_entry(one, school.key), run_url(one.run_id)) for one in shown],
         newer=f"/schools/{school.key}" if before else None,
         older=f"/schools/{school.key}?before={shown[-1].place}" if len(found) > PAGE else None,
     )

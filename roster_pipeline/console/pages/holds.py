@@ -9,28 +9,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import school_of, viewer
-from roster_pipeline.console.choosing import ROWS, Listed, chosen
-from roster_pipeline.console.page import database, form, page, see
+from roster_pipeline.console.auth.viewer import school_of, viewer
+from roster_pipeline.console.list_filters import ROWS, Listed, list_filter
+from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.plan_view import decides_as_manager, plan_of, rows_of
-from roster_pipeline.desk import decisions
-from roster_pipeline.desk.decisions import LONGEST_REASON
-from roster_pipeline.desk.holding import ADVICE, Holding, holding_of
-from roster_pipeline.directory import approvals, holds, plan_rows, plans
+from roster_pipeline.directory import approvals, held_plans, plan_rows, plans
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.evening.errors import EveningError
-from roster_pipeline.fields import counted
+from roster_pipeline.services import decisions
+from roster_pipeline.services.decisions import LONGEST_REASON
+from roster_pipeline.services.hold_explanations import ADVICE, HoldExplanation, hold_explanation_of
+from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.vocabulary import counted
 
 
 def every_hold(request: Request) -> Response:
     """What waits in all schools that the viewer may see, the newest first."""
     who = viewer(request)
-    asked = chosen(request, "guard")
+    asked = list_filter(request, "guard")
     with database(request).begin() as opened:
-        found = holds.waiting(
+        found = held_plans.waiting(
             opened,
             districts=None if who.operator else who.districts,
             schools=None if who.operator else who.schools,
@@ -42,7 +42,7 @@ def every_hold(request: Request) -> Response:
     return page(
         request,
         "holds.html",
-        held=[(one, holding_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found],
+        held=[(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found],
         listed=Listed(asked, list(found), found[0].plans if found else 0),
         guards=list(ADVICE),
         now=datetime.now(UTC),
@@ -83,7 +83,7 @@ def _decide(request: Request, decision: str) -> Response:
         if decision == "discard":
             decisions.discard(opened_again, school.key, plan.id, **given)
             told = f"Plan {plan.id} was discarded: nothing of what was held is applied. The next sync makes a new plan."
-            return see(request, f"{home}/plans/{plan.id}", told=told)
+            return redirect(request, f"{home}/plans/{plan.id}", told=told)
         if decision == "approve":
             result = decisions.approve(opened_again, school.key, plan.id, manager=manager, **given)
         else:
@@ -92,9 +92,9 @@ def _decide(request: Request, decision: str) -> Response:
         return _refused(request, school, plan, str(problem))
     except (approvals.PlanChanged, approvals.NothingHeld, approvals.NotOverridable) as problem:
         return _not_decided(request, opened_again, school, plan, decision, problem)
-    except EveningError as problem:
+    except SyncError as problem:
         return _refused(request, school, plan, problem.message)
-    return see(request, f"{home}/syncs/{result.sync_id}", told=_told(decision, plan, result))
+    return redirect(request, f"{home}/syncs/{result.sync_id}", told=_told(decision, plan, result))
 
 
 def _told(decision: str, plan: PlanRow, result: SyncResult) -> str:
@@ -112,13 +112,13 @@ def _not_decided(
     """A second click leads where the first one did; everything else changed meanwhile and is refused."""
     home = f"/schools/{school.key}"
     with opened_again.begin() as opened:
-        now, done = plans.get(opened, plan.id), holds.sync_after(opened, plan.id)
+        now, done = plans.get(opened, plan.id), held_plans.sync_after(opened, plan.id)
     if decision == "discard" and now.state == "discarded":
-        return see(request, f"{home}/plans/{plan.id}", told=f"Plan {plan.id} was discarded already.")
+        return redirect(request, f"{home}/plans/{plan.id}", told=f"Plan {plan.id} was discarded already.")
     same = str(form(request).get("hash", "")) == now.hash
     if done is not None and same and (decision == "relink" or (decision == "approve" and now.state == "planned")):
         told = f"This was decided already: sync {done} did it."
-        return see(request, f"{home}/syncs/{done}", told=told)
+        return redirect(request, f"{home}/syncs/{done}", told=told)
     if isinstance(problem, approvals.NotOverridable):
         return _refused(request, school, plan, "What is held cannot be approved: the snapshot does not prove it.")
     return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
@@ -148,14 +148,14 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         plan = plans.get(opened, found[0].plan_id) if found else None
         newest = plans.latest(opened, school.id)
         manager = plan is None or decides_as_manager(viewer(request), opened, school, plan.id)
-        holding = holding_of((vars(one) for one in found), manager=manager)
+        holding = hold_explanation_of((vars(one) for one in found), manager=manager)
         rows = events = None
         links = 0
         if plan is not None:
             address = f"/schools/{school.key}/holds"
             kinds = [(kind.role, kind.action) for kind in holding.kinds]
             rows = rows_of(request, opened, school, plan, address=address, kinds=kinds)
-            events = holds.timeline(opened, plan)
+            events = held_plans.timeline(opened, plan)
             links = plan_rows.new_links(opened, plan.id) if holding.rekeyed else 0
     return page(
         request,
@@ -177,7 +177,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
     )
 
 
-def _offered(holding: Holding, links: int) -> list[str]:
+def _offered(holding: HoldExplanation, links: int) -> list[str]:
     """Which decisions there are on what is held, the likeliest first."""
     offered = ["relink"] if links else []
     offered += ["approve"] if holding.approvable else []

@@ -12,18 +12,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import Viewer, nothing_here, viewer
+from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.console.forms import CONNECTION, Values, errors_of
-from roster_pipeline.console.page import database, form, page, see
+from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret, wrong
-from roster_pipeline.desk.connection_changes import add_connection
-from roster_pipeline.desk.reaching import allowed, usable_secret
-from roster_pipeline.desk.school_changes import add_school
-from roster_pipeline.desk.wrong_field import WrongField
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.tenants import ConnectionRow, DistrictRow, KeyTaken, UnknownKey
 from roster_pipeline.oneroster.presets import presets
-from roster_pipeline.settings import KEY_PATTERN, ConnectionSettings, SchoolSettings, display_name
+from roster_pipeline.services.connection_changes import add_connection
+from roster_pipeline.services.field_error import FieldError
+from roster_pipeline.services.network_policy import allowed, usable_secret
+from roster_pipeline.services.school_changes import add_school
+from roster_pipeline.settings.school import KEY_PATTERN, ConnectionSettings, SchoolSettings, display_name
 
 FIELDS = (
     "name",
@@ -67,7 +67,7 @@ def add(request: Request) -> Response:
                 _add(opened, who, values, str(given.get("secret", "")))
         except KeyTaken as problem:
             errors["key" if problem.kind == "school" else "connection_key"] = "This key is in use; choose another."
-        except WrongField as problem:
+        except FieldError as problem:
             errors |= {name.removeprefix("school-"): message for name, message in wrong(problem).items()}
         except ValidationError as problem:
             errors |= errors_of(problem, CONNECTION, values)
@@ -77,7 +77,7 @@ def add(request: Request) -> Response:
         with database(request).begin() as opened:
             return page(request, "new_school.html", status=400, **_context(opened, who, values, errors))
     told = "The school was added. Test Your Information, then choose who is rostered."
-    return see(request, f"/schools/{values['key']}/settings", told=told)
+    return redirect(request, f"/schools/{values['key']}/settings", told=told)
 
 
 def key_of(name: str) -> str:

@@ -8,19 +8,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import nothing_here
+from roster_pipeline.console.auth.account_binding import UNKNOWN, account_of
+from roster_pipeline.console.auth.openid import Provider
+from roster_pipeline.console.auth.provider_errors import TokenRefused
+from roster_pipeline.console.auth.rate_limits import address_of, limit
+from roster_pipeline.console.auth.session import keep_visit, signed_in
+from roster_pipeline.console.auth.viewer import nothing_here
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.limits import address_of, limit
 from roster_pipeline.console.page import database, page
 from roster_pipeline.console.pages.sign_in import TRIED_FROM_ONE_PLACE, WINDOW, local_path
-from roster_pipeline.console.session import keep_visit, signed_in
-from roster_pipeline.console.sign_in.binding import UNKNOWN, account_of
-from roster_pipeline.console.sign_in.openid import Provider
-from roster_pipeline.console.sign_in.provider_errors import TokenRefused
-from roster_pipeline.desk.access_changes import note_refusal
-from roster_pipeline.directory import rates, sign_ins
+from roster_pipeline.directory import rate_limit, sign_ins
 from roster_pipeline.directory.sessions import new_token
 from roster_pipeline.directory.sign_ins import Attempt
+from roster_pipeline.services.access_changes import note_refusal
 
 CALLBACK = "/sign-in/callback"
 ERROR_CODE = re.compile(r"[a-z_]{1,40}")
@@ -33,7 +33,7 @@ def begin(request: Request) -> Response:
     visit = request.state.visit or new_token()
     attempt = Attempt(new_token(), new_token(), local_path(request.query_params.get("next", "")))
     with database(request).begin() as opened:
-        rates.sweep(opened)
+        rate_limit.sweep(opened)
         limit(opened, "openid begun from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
         state = sign_ins.begin_attempt(opened, visit, attempt)
     answer = RedirectResponse(provider.address(state, attempt), 303)

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import viewer
+from roster_pipeline.console.auth.viewer import viewer
 from roster_pipeline.console.page import database, page
-from roster_pipeline.desk.standing import next_run, said_of
-from roster_pipeline.directory.overview import STATES, Overview, overview
+from roster_pipeline.directory.school_overview import STATES, Overview, overview
+from roster_pipeline.services.school_status import next_run, status_of
 
 PAGE = 50
 SHOWN = {
@@ -57,7 +57,7 @@ def lines(found: Overview, search: str, state: str | None, number: int) -> dict[
     first = (number - 1) * PAGE + 1
     return {
         "found": found,
-        "lines": [(one, said_of(one), next_run(one, now)) for one in found.page],
+        "lines": [(one, status_of(one), next_run(one, now)) for one in found.page],
         "search": search,
         "state": state or "",
         "states": list(SHOWN.items()),

@@ -11,15 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import nothing_here, school_of, viewer
-from roster_pipeline.console.choosing import ROWS, Chosen, Listed, chosen, number_of
+from roster_pipeline.cleaning.rejections import RULES
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.downloads import csv_answer
+from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
 from roster_pipeline.console.page import database, page
 from roster_pipeline.directory import audit, rejected
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rejected import RejectedFilter, SnapshotHead, UnknownSnapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.roster.rejections import RULES
 
 HEADER = ("sourcedId", "collection", "field", "rule", "meaning", "severity", "role")
 AT_ONCE = 1000
@@ -87,8 +87,8 @@ def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> 
         offset += AT_ONCE
 
 
-def _asked(request: Request) -> tuple[Chosen, RejectedFilter]:
-    asked = chosen(request, "rule", "severity")
+def _asked(request: Request) -> tuple[ListFilter, RejectedFilter]:
+    asked = list_filter(request, "rule", "severity")
     return asked, RejectedFilter(rule=asked["rule"], severity=asked["severity"], words=asked.words)
 
 

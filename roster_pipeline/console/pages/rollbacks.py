@@ -9,15 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import nothing_here, school_of, viewer
-from roster_pipeline.console.choosing import number_of
-from roster_pipeline.console.page import database, form, page, see
-from roster_pipeline.desk import decisions
-from roster_pipeline.desk.decisions import LONGEST_REASON
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.list_filters import number_of
+from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.directory import ledger, rollback
 from roster_pipeline.directory.ledger import SyncRow
 from roster_pipeline.directory.rollback import Only
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services import decisions
+from roster_pipeline.services.decisions import LONGEST_REASON
 
 ARCHIVED = "archived"
 
@@ -44,10 +44,10 @@ def roll_back(request: Request) -> Response:
             undone_by = rollback.undone_whole_by(opened, sync.id)
         if undone_by is None:
             return _page_of(request, only=only, status=409)
-        return see(request, f"{home}/{undone_by}", told=f"Sync {sync.id} was undone already, by this one.")
+        return redirect(request, f"{home}/{undone_by}", told=f"Sync {sync.id} was undone already, by this one.")
     moved = sum(of.get("moved", 0) for of in result.counts.values())
     left = f" {moved:,} people were changed since and are left as they are." if moved else ""
-    return see(request, f"{home}/{result.sync_id}", told=f"Sync {sync.id} is undone by this one.{left}")
+    return redirect(request, f"{home}/{result.sync_id}", told=f"Sync {sync.id} is undone by this one.{left}")
 
 
 def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, SyncRow]:

@@ -11,19 +11,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import nothing_here, school_of, viewer
+from roster_pipeline.console.auth.rate_limits import limit
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.launching import launch
-from roster_pipeline.console.limits import limit
-from roster_pipeline.console.live import Event, Seen, stream
+from roster_pipeline.console.manual_run_launcher import launch
 from roster_pipeline.console.page import database, form, page, piece
-from roster_pipeline.desk.standing import said_of_sync
-from roster_pipeline.directory import asked_runs, audit
-from roster_pipeline.directory.asked_runs import AlreadyGoing, AskedRun, Kind, Outcome
-from roster_pipeline.directory.briefing import brief
+from roster_pipeline.console.server_sent_events import Event, Seen, stream
+from roster_pipeline.directory import audit, manual_runs
+from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
+from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.evening.reporting import report_of, run_url
-from roster_pipeline.running import LAST_STEP, STEPS
+from roster_pipeline.run_school import LAST_STEP, STEPS
+from roster_pipeline.services.school_status import status_of_sync
+from roster_pipeline.sync.build_report import report_of, run_url
 
 WINDOW = timedelta(hours=1)
 BY_ONE_PERSON = 60
@@ -35,7 +35,7 @@ def list_(request: Request) -> Response:
     """GET: the two buttons, and the runs of late."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        runs = asked_runs.of_school(opened, school.id)
+        runs = manual_runs.of_school(opened, school.id)
     return page(request, "runs.html", **_context(school), runs=runs, refused=None)
 
 
@@ -44,7 +44,7 @@ def start(request: Request) -> Response:
     kind = KINDS.get(str(form(request).get("kind", "")))
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        runs = asked_runs.of_school(opened, school.id)
+        runs = manual_runs.of_school(opened, school.id)
     if kind is None:
         raise nothing_here()
     who = viewer(request)
@@ -63,10 +63,10 @@ def cancel(request: Request) -> Response:
     run_id = request.path_params["run"]
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        if asked_runs.get(opened, school.id, run_id) is None:
+        if manual_runs.get(opened, school.id, run_id) is None:
             raise nothing_here()
         who = viewer(request).who
-        if asked_runs.cancel(opened, school.id, run_id, who):
+        if manual_runs.cancel(opened, school.id, run_id, who):
             audit.record_cancel(opened, run_id, school.id, school.district_id, who=who)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
@@ -76,7 +76,7 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         run, outcome = _run(opened, school, request.path_params["run"])
-        said, place = _said(opened, run, outcome), asked_runs.place(opened, run)
+        said, place = _said(opened, run, outcome), manual_runs.place(opened, run)
     more: dict[str, Any] = {
         "run": run,
         "outcome": outcome,
@@ -92,11 +92,11 @@ async def events(request: Request) -> Response:
     """GET: the same as it goes on."""
     run_id = request.path_params["run"]
 
-    def now() -> tuple[SchoolRow, AskedRun, Outcome, str, int]:
+    def now() -> tuple[SchoolRow, ManualRun, Outcome, str, int]:
         with database(request).begin() as opened:
             school = school_of(request, opened)
             run, outcome = _run(opened, school, run_id)
-            return school, run, outcome, _said(opened, run, outcome), asked_runs.place(opened, run)
+            return school, run, outcome, _said(opened, run, outcome), manual_runs.place(opened, run)
 
     await run_in_threadpool(now)
 
@@ -111,24 +111,24 @@ async def events(request: Request) -> Response:
     return stream(request, look)
 
 
-def steps_of(run: AskedRun) -> list[str]:
+def steps_of(run: ManualRun) -> list[str]:
     """The steps of a run, in words and in order; a dry run applies nothing."""
     return [words for step, words in STEPS.items() if step != LAST_STEP or run.kind == "sync"]
 
 
-def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[AskedRun, Outcome]:
-    run = asked_runs.get(opened, school.id, run_id)
+def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[ManualRun, Outcome]:
+    run = manual_runs.get(opened, school.id, run_id)
     if run is None:
         raise nothing_here()
-    return run, asked_runs.outcome(opened, school.id, run_id)
+    return run, manual_runs.outcome(opened, school.id, run_id)
 
 
-def _said(opened: Connection, run: AskedRun, outcome: Outcome) -> str:
+def _said(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
     """What a sync that has ended did, in the sentence of its page; empty for everything else."""
     if not run.ended_at or outcome.sync_id is None:
         return ""
-    report = report_of(brief(opened, outcome.sync_id))
-    return said_of_sync("sync", outcome.sync_outcome, report.as_dict() if report else {}).sentence
+    report = report_of(sync_summary(opened, outcome.sync_id))
+    return status_of_sync("sync", outcome.sync_outcome, report.as_dict() if report else {}).sentence
 
 
 def _context(school: SchoolRow) -> dict[str, Any]:

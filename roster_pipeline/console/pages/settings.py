@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import school_of, viewer
-from roster_pipeline.console.page import database, page, see
+from roster_pipeline.console.auth.viewer import school_of, viewer
+from roster_pipeline.console.page import database, page, redirect
 from roster_pipeline.console.settings_form import (
     Form,
     chosen_preset,
@@ -15,14 +15,14 @@ from roster_pipeline.console.settings_form import (
     seen_of,
     sent_form,
     stored_form,
-    with_trial,
+    with_connection_test,
     wrong,
 )
-from roster_pipeline.desk.changed import ChangedMeanwhile
-from roster_pipeline.desk.last_test import LastTest, NeedsTest
-from roster_pipeline.desk.saving import save
-from roster_pipeline.desk.wrong_field import WrongField
-from roster_pipeline.directory import trials
+from roster_pipeline.directory import connection_tests
+from roster_pipeline.services.connection_test_state import LastTest, NeedsTest
+from roster_pipeline.services.field_error import FieldError
+from roster_pipeline.services.save_settings import save
+from roster_pipeline.services.settings_diff import ChangedMeanwhile
 
 AUTOMATIC = "school-automatic"
 
@@ -32,7 +32,7 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         opened_form = stored_form(opened, school)
-        trial = trials.get(opened, school.id, request.query_params.get("trial", ""))
+        trial = connection_tests.get(opened, school.id, request.query_params.get("trial", ""))
     if trial is not None and trial.who == viewer(request).who:
         opened_form.trial = trial
         opened_form.values = trial.form["values"]
@@ -40,12 +40,12 @@ def show(request: Request) -> Response:
     return filled(request, opened_form)
 
 
-def keep(request: Request) -> Response:
+def save_form(request: Request) -> Response:
     """POST: save, all of it or nothing."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         came, wanted = sent_form(request, stored_form(opened, school))
-        came = with_trial(opened, came, viewer(request).who)
+        came = with_connection_test(opened, came, viewer(request).who)
     if wanted is None:
         return filled(request, came, 400)
     who = viewer(request)
@@ -53,7 +53,7 @@ def keep(request: Request) -> Response:
         with database(request).begin() as opened:
             rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
             names, state = save(opened, school.key, wanted, who=who.who, seen=seen_of(came), **rights)
-    except WrongField as problem:
+    except FieldError as problem:
         came.errors |= wrong(problem)
     except NeedsTest as problem:
         came.errors[AUTOMATIC] = f"{problem.message} {problem.remedy}"
@@ -61,7 +61,7 @@ def keep(request: Request) -> Response:
         came.conflict = problem
         return filled(request, came, 409)
     else:
-        return see(request, f"/schools/{school.key}/settings", told=_told(names, state, wanted.settings.automatic))
+        return redirect(request, f"/schools/{school.key}/settings", told=_told(names, state, wanted.settings.automatic))
     return filled(request, came, 400)
 
 
@@ -87,7 +87,7 @@ def _told(names: list[str], state: LastTest, automatic: bool) -> str:
     if not names:
         return "Nothing was changed."
     if automatic:
-        return "Saved. The school is synced every evening."
+        return "Saved. The school is synced every night."
     if state is LastTest.GREEN:
         return "Saved."
     return "Saved. Test Your Information before you enable Automatic Rostering."
@@ -96,6 +96,6 @@ def _told(names: list[str], state: LastTest, automatic: bool) -> str:
 routes = [
     Route("/sis-hints", hints, methods=["GET"]),
     Route("/schools/{key}/settings", show, methods=["GET"]),
-    Route("/schools/{key}/settings", keep, methods=["POST"]),
+    Route("/schools/{key}/settings", save_form, methods=["POST"]),
     Route("/schools/{key}/hints", page_with_hints, methods=["POST"]),
 ]

@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from roster_pipeline.console.auth.mail_link import send_link
+from roster_pipeline.console.auth.rate_limits import address_of, limit
+from roster_pipeline.console.auth.session import signed_in, signed_out
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.limits import address_of, limit
 from roster_pipeline.console.page import database, form, page
-from roster_pipeline.console.session import signed_in, signed_out
-from roster_pipeline.console.sign_in.mail_link import send_link
-from roster_pipeline.desk.access_changes import note_refusal, note_sign_in
-from roster_pipeline.directory import accounts, rates, sign_ins
+from roster_pipeline.directory import accounts, rate_limit, sign_ins
+from roster_pipeline.services.access_changes import note_refusal, note_sign_in
 
 WINDOW = timedelta(minutes=15)
 ASKED_FROM_ONE_PLACE = 20
@@ -51,10 +51,10 @@ def ask(request: Request) -> Response:
             request, next_path, email=email, error="Write your e-mail address, like office@riverside.example."
         )
     with database(request).begin() as opened:
-        rates.sweep(opened)
+        rate_limit.sweep(opened)
         limit(opened, "links asked from", address_of(request), ASKED_FROM_ONE_PLACE, WINDOW)
         limit(opened, "links asked by all", "", ASKED_BY_ALL, WINDOW)
-        used, seconds = rates.count(opened, "links asked for", _asker(request, email), sign_ins.LINK_LASTS)
+        used, seconds = rate_limit.count(opened, "links asked for", _asker(request, email), sign_ins.LINK_LASTS)
     minutes = -(-seconds // 60)
     answer = page(request, "sign_in_sent.html", sent=used <= ASKED_FOR_ONE_ADDRESS, minutes=minutes)
     if used > ASKED_FOR_ONE_ADDRESS:
@@ -90,7 +90,7 @@ def use(request: Request) -> Response:
             note_refusal(opened, "somebody unknown", "a link that was used, is over, or never was")
         else:
             note_sign_in(opened, account, "link")
-            rates.forget(opened, "links asked for", _asker(request, account.email))
+            rate_limit.forget(opened, "links asked for", _asker(request, account.email))
     if account is None:
         return _no_longer(request)
     return signed_in(request, RedirectResponse(next_path, 303), account.id)

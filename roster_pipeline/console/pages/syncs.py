@@ -9,20 +9,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.access import nothing_here, school_of
+from roster_pipeline.console.auth.viewer import nothing_here, school_of
 from roster_pipeline.console.charts import SHOWN, role_bars
-from roster_pipeline.console.choosing import number_of
+from roster_pipeline.console.list_filters import number_of
 from roster_pipeline.console.page import database, page
-from roster_pipeline.console.wording import place_of
-from roster_pipeline.desk.standing import said_of_sync
+from roster_pipeline.console.template_filters import place_of
 from roster_pipeline.directory import approvals, ledger, rollback
-from roster_pipeline.directory.briefing import brief
 from roster_pipeline.directory.ledger import SyncRow, UnknownSync
+from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.evening.reporting import report_of, run_url
-from roster_pipeline.report import SyncReport
-from roster_pipeline.report.outcome import remarks, wrong_as_such
-from roster_pipeline.report.page import page_of
+from roster_pipeline.notifications import SyncReport
+from roster_pipeline.notifications.mail_page import page_of
+from roster_pipeline.notifications.outcome import remarks, wrong_as_such
+from roster_pipeline.services.school_status import status_of_sync
+from roster_pipeline.sync.build_report import report_of, run_url
 
 COLUMNS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
 ALWAYS = ("created", "updated", "archived")
@@ -36,11 +36,11 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         sync = sync_of(request, opened, school)
-        report = report_of(brief(opened, sync.id))
+        report = report_of(sync_summary(opened, sync.id))
         whole = rollback.undone_whole_by(opened, sync.id) is not None
         waiting = sync.plan_id is not None and bool(approvals.held(opened, school_id=school.id, plan_id=sync.plan_id))
     roles = sorted(report.roles, key=lambda one: place_of(one.role)) if report else []
-    said = said_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
+    said = status_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
     return page(
         request,
         "sync.html",

@@ -14,7 +14,6 @@ from roster_pipeline.directory.tables.accounts import (
     rate,
     sign_in_link,
 )
-from roster_pipeline.directory.tables.asking import asked_run, trial
 from roster_pipeline.directory.tables.base import metadata
 from roster_pipeline.directory.tables.intake import (
     cleaned_roster,
@@ -33,7 +32,8 @@ from roster_pipeline.directory.tables.intake import (
     witness,
 )
 from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync
-from roster_pipeline.directory.tables.nights import alert, digest, night
+from roster_pipeline.directory.tables.monitoring import alert, digest, night
+from roster_pipeline.directory.tables.on_demand import asked_run, trial
 from roster_pipeline.directory.tables.people import apart, contact, link, membership, person
 from roster_pipeline.directory.tables.planning import approval, plan, plan_row, verdict
 from roster_pipeline.directory.tables.tenants import application, connection, district, school

@@ -30,7 +30,7 @@ from roster_pipeline.directory.tables.base import (
     number,
     words,
 )
-from roster_pipeline.fields import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 pull = Table(
     "pull",

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from roster_pipeline.directory.tables.base import field_columns, flag, identity, metadata, moment, now, number, words
-from roster_pipeline.fields import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 person = Table(
     "person",

@@ -7,9 +7,8 @@ people.proof.mode  # "full", or "delta" where absence means nothing
 """
 
 from roster_pipeline.oneroster.bundle.address import is_bundle_url, source_of
-from roster_pipeline.oneroster.bundle.chain import MISSED, LastRead
-from roster_pipeline.oneroster.bundle.check import check_bundle
-from roster_pipeline.oneroster.bundle.errors import (
+from roster_pipeline.oneroster.bundle.bundle_check import check_bundle
+from roster_pipeline.oneroster.bundle.bundle_errors import (
     BundleBroken,
     BundleError,
     BundleMoving,
@@ -22,6 +21,7 @@ from roster_pipeline.oneroster.bundle.errors import (
     WrongHeader,
     WrongManifest,
 )
+from roster_pipeline.oneroster.bundle.delta_chain import MISSED, LastRead
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.pull import BundlePull, pull_bundle
 from roster_pipeline.oneroster.bundle.sftp import SftpSource

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from roster_pipeline.oneroster.bundle.chain import MISSED, LastRead, is_broken, is_older
-from roster_pipeline.oneroster.bundle.contents import Contents
-from roster_pipeline.oneroster.bundle.newest import Dated
-from roster_pipeline.oneroster.bundle.package import Package
+from roster_pipeline.oneroster.bundle.bundle_discovery import Dated
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout
+from roster_pipeline.oneroster.bundle.delta_chain import MISSED, LastRead, is_broken, is_older
+from roster_pipeline.oneroster.bundle.opened_bundle import OpenedBundle
 from roster_pipeline.oneroster.bundle.reading import Tally
-from roster_pipeline.oneroster.proof import Proof, SourceAge
+from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
 
 NO_WITNESS = "no-second-witness"
 """Note of every bundle's proof: nobody can be asked for a single person."""
@@ -31,8 +31,8 @@ MARKS_KEPT = 1000
 class Judged:
     """One bundle that was read to its end."""
 
-    package: Package
-    contents: Contents
+    package: OpenedBundle
+    contents: BundleLayout
     tally: Tally
 
 

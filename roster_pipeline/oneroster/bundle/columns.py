@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from roster_pipeline.oneroster.bundle.errors import WrongHeader
-from roster_pipeline.oneroster.status_info import folded
+from roster_pipeline.oneroster.bundle.bundle_errors import WrongHeader
+from roster_pipeline.oneroster.http.status_info import folded
 
 METADATA = "metadata."
 _OTHER_SEPARATORS = (";", "\t", "|")

@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from roster_pipeline.oneroster.bundle.bounded import bounded, too_large
-from roster_pipeline.oneroster.bundle.errors import BundleMoving, BundleTooLarge, BundleUnsafe
+from roster_pipeline.oneroster.bundle.bundle_discovery import Found
+from roster_pipeline.oneroster.bundle.bundle_errors import BundleMoving, BundleTooLarge, BundleUnsafe
+from roster_pipeline.oneroster.bundle.limited_stream import limited_stream, too_large
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.member_names import pick_files
-from roster_pipeline.oneroster.bundle.newest import Found
-from roster_pipeline.oneroster.bundle.package import Member, Package
+from roster_pipeline.oneroster.bundle.opened_bundle import Member, OpenedBundle
 
 Look = tuple[int, int]
 """Size and time of writing (ns) of a file."""
 
 
 @contextmanager
-def opened_folder(path: Path, limits: BundleLimits) -> Iterator[Package]:
+def opened_folder(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
     """The folder at `path` as a package. Raises BundleUnsafe, BundleTooLarge or BundleMoving."""
     picked, csv_names = pick_files(list(_names(path, limits)), limits.depth)
     looks: dict[Path, Look] = {}
@@ -39,7 +39,7 @@ def opened_folder(path: Path, limits: BundleLimits) -> Iterator[Package]:
         if any(_look(file) != look for file, look in looks.items()):
             raise _moving()
 
-    yield Package(members, csv_names, check_unchanged)
+    yield OpenedBundle(members, csv_names, check_unchanged)
 
 
 def files_of(path: Path, limits: BundleLimits) -> list[Found]:
@@ -90,7 +90,7 @@ def _member(file: Path, size: int, limits: BundleLimits) -> Member:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             stream.close()
             raise BundleUnsafe(f"{file.name} is no plain file.", "Replace it by the file itself.")
-        return bounded(stream, file.name, limits.file_bytes)
+        return limited_stream(stream, file.name, limits.file_bytes)
 
     return Member(file.name, size, open_member)
 

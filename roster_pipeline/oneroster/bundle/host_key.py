@@ -6,7 +6,7 @@ import re
 
 import asyncssh
 
-from roster_pipeline.oneroster.bundle.errors import HostKeyRefused
+from roster_pipeline.oneroster.bundle.bundle_errors import HostKeyRefused
 
 _FINGERPRINT = re.compile(r"^SHA256:[A-Za-z0-9+/]{43}=?$")
 _KEY_KINDS = ("ssh-", "ecdsa-", "sk-")

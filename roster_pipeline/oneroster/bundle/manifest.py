@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from roster_pipeline.oneroster.bundle.bundle_errors import WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.columns import separated_otherwise
-from roster_pipeline.oneroster.bundle.errors import WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.package import MANIFEST, READ_FILES, Package
-from roster_pipeline.oneroster.bundle.survey import survey
+from roster_pipeline.oneroster.bundle.opened_bundle import MANIFEST, READ_FILES, OpenedBundle
+from roster_pipeline.oneroster.bundle.preflight import preflight
 from roster_pipeline.oneroster.bundle.table import Table, Unreadable
-from roster_pipeline.oneroster.status_info import folded
+from roster_pipeline.oneroster.http.status_info import folded
 
 Mode = Literal["absent", "bulk", "delta"]
 _MODES: dict[str, Mode] = {"absent": "absent", "bulk": "bulk", "delta": "delta"}
@@ -42,12 +42,12 @@ class Manifest:
         return "bulk" in self.modes.values()
 
 
-def read_manifest(package: Package, limits: BundleLimits) -> Manifest | None:
+def read_manifest(package: OpenedBundle, limits: BundleLimits) -> Manifest | None:
     """The bundle's manifest, None where it has none. Raises WrongManifest or WrongHeader."""
     member = package.files.get(MANIFEST)
     if member is None:
         return None
-    seen = survey(member)
+    seen = preflight(member)
     modes: dict[str, Mode] = {}
     version: str | None = None
     with Table(member, seen, limits) as table:

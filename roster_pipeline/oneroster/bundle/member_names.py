@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from roster_pipeline.oneroster.bundle.errors import BundleUnsafe
-from roster_pipeline.oneroster.bundle.package import KNOWN_NAMES
+from roster_pipeline.oneroster.bundle.bundle_errors import BundleUnsafe
+from roster_pipeline.oneroster.bundle.opened_bundle import KNOWN_NAMES
 
 _JUNK_FOLDERS = frozenset(("__MACOSX", ".DS_Store"))
 _EXPORT_AGAIN = "Export the bundle again: one zip, with its CSV files side by side, and nothing else in it."

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.reading import Batch
-from roster_pipeline.oneroster.seen_ids import SeenIds, hashes
+from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.paging.seen_ids import SeenIds, hashes
 
 
 class Newer:

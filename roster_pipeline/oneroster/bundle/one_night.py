@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.bundle.newest import Dated
-from roster_pipeline.oneroster.reading import Batch
-from roster_pipeline.oneroster.seen_ids import Hashes, hashes
+from roster_pipeline.oneroster.bundle.bundle_discovery import Dated
+from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.paging.seen_ids import Hashes, hashes
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
 
 ONE_NIGHT = timedelta(hours=12)

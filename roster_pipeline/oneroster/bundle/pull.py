@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from roster_pipeline.oneroster.bundle.bundle_discovery import Dated, dated
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of
 from roster_pipeline.oneroster.bundle.bundle_proof import LEFT_OUT, SEVERAL_SCHOOLS, Judged, proof_of
-from roster_pipeline.oneroster.bundle.chain import LastRead, is_older, to_read
-from roster_pipeline.oneroster.bundle.contents import Contents, contents_of
+from roster_pipeline.oneroster.bundle.delta_chain import LastRead, is_older, to_read
 from roster_pipeline.oneroster.bundle.newer import Newer
-from roster_pipeline.oneroster.bundle.newest import Dated, dated
 from roster_pipeline.oneroster.bundle.one_night import (
     completed,
     in_several,
@@ -26,14 +26,14 @@ from roster_pipeline.oneroster.bundle.one_night import (
     records_of,
     shares_of,
 )
-from roster_pipeline.oneroster.bundle.package import Package
+from roster_pipeline.oneroster.bundle.opened_bundle import OpenedBundle
 from roster_pipeline.oneroster.bundle.reading import BundleReading, Tally
-from roster_pipeline.oneroster.bundle.source import BundleSource, Shelf
-from roster_pipeline.oneroster.proof import Proof
-from roster_pipeline.oneroster.reading import Batch, Wanted
+from roster_pipeline.oneroster.bundle.source import BundleListing, BundleSource
+from roster_pipeline.oneroster.collections.proof import Proof
+from roster_pipeline.oneroster.collections.reading import Batch, Wanted
 
 Stored = TypeVar("Stored")
-Opened = tuple[Package, Contents]
+Opened = tuple[OpenedBundle, BundleLayout]
 
 
 class BundlePull:
@@ -90,11 +90,11 @@ class BundlePull:
             self._judged, read, bundles, last, self._newer.superseded, time.monotonic() - started, self._notes
         )
 
-    def _opened(self, stack: ExitStack, shelf: Shelf, one: Dated) -> Opened:
+    def _opened(self, stack: ExitStack, shelf: BundleListing, one: Dated) -> Opened:
         package = stack.enter_context(shelf.open(one.lying))
-        return package, contents_of(package, self._source.limits, self._source.metadata_keys)
+        return package, bundle_layout_of(package, self._source.limits, self._source.metadata_keys)
 
-    def _further(self, stack: ExitStack, shelf: Shelf, one: Dated, bundles: list[Dated]) -> list[Opened]:
+    def _further(self, stack: ExitStack, shelf: BundleListing, one: Dated, bundles: list[Dated]) -> list[Opened]:
         """The other bulk bundles of the night, opened."""
         opened = [self._opened(stack, shelf, other) for other in of_the_same_night(one, bundles)]
         return [other for other in opened if other[1].whole]

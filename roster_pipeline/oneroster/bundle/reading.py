@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.bundle.contents import Contents, File
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, File
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.role_book import ENTRY_NAMES, RoleBook
+from roster_pipeline.oneroster.bundle.role_index import ENTRY_NAMES, RoleIndex
 from roster_pipeline.oneroster.bundle.row_repair import RowRepair
 from roster_pipeline.oneroster.bundle.rows import cell_picker, record_maker, unreadable_rejects
 from roster_pipeline.oneroster.bundle.table import Page, Row, Table
 from roster_pipeline.oneroster.bundle.user_rows import UserRows
-from roster_pipeline.oneroster.dates import Dates
-from roster_pipeline.oneroster.org_records import orgs_of
-from roster_pipeline.oneroster.org_references import OrgReferences, ReferenceCounts
-from roster_pipeline.oneroster.reading import LISTED, Batch, Wanted
-from roster_pipeline.oneroster.role_entries import CONTACT_ROLES, with_unclear_dates
-from roster_pipeline.oneroster.seen_ids import Flags, SeenIds
-from roster_pipeline.oneroster.user_records import reject
-from roster_pipeline.oneroster.values import ID_NULLS
+from roster_pipeline.oneroster.collections.reading import LISTED, Batch, Wanted
+from roster_pipeline.oneroster.paging.seen_ids import Flags, SeenIds
+from roster_pipeline.oneroster.records.coercion import ID_NULLS
+from roster_pipeline.oneroster.records.dates import Dates
+from roster_pipeline.oneroster.records.org_records import orgs_of
+from roster_pipeline.oneroster.records.org_references import OrgReferences, ReferenceCounts
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, with_unclear_dates
+from roster_pipeline.oneroster.records.user_records import reject
 from roster_pipeline.org_tree import GONE_STATUSES
 
 STRAY_ROLES = 0.01
@@ -61,7 +61,7 @@ class BundleReading:
     """Reads the files of one opened bundle; `tally` is whole after the last batch."""
 
     def __init__(
-        self, contents: Contents, wanted: Wanted, limits: BundleLimits, metadata_keys: tuple[str, ...] = ()
+        self, contents: BundleLayout, wanted: Wanted, limits: BundleLimits, metadata_keys: tuple[str, ...] = ()
     ) -> None:
         self.tally = Tally()
         self._contents = contents
@@ -96,9 +96,9 @@ class BundleReading:
             self._orgs.note(orgs)
             yield Batch("org", orgs, rejects + more)
 
-    def _roles(self, file: File) -> RoleBook:
+    def _roles(self, file: File) -> RoleIndex:
         """All roles that are not ended by their status. A row that cannot be read would cost somebody a school."""
-        book = RoleBook()
+        book = RoleIndex()
         cells = cell_picker(file.layout, ENTRY_NAMES)
         head = cell_picker(file.layout, ("user", "status"))
         for page in self._pages("roles", file):
@@ -116,7 +116,7 @@ class BundleReading:
         self._dates.learn(book.dates())
         return book
 
-    def _users(self, file: File, book: RoleBook | None) -> Iterator[Batch]:
+    def _users(self, file: File, book: RoleIndex | None) -> Iterator[Batch]:
         reader = UserRows(file.layout, self._metadata_keys, book, self._dates)
         partial = (
             self._contents.files["roles"].mode == "delta" if book is not None else "role" not in file.layout.positions
@@ -150,7 +150,7 @@ class BundleReading:
             yield Batch("user", self._kept(users), rejects + more)
         self._judge(book, partial)
 
-    def _judge(self, book: RoleBook | None, partial: bool) -> None:
+    def _judge(self, book: RoleIndex | None, partial: bool) -> None:
         """What only the whole file can tell."""
         tally = self.tally
         if tally.duplicates:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from roster_pipeline.oneroster.role_entries import ROLES
+from roster_pipeline.oneroster.records.role_entries import ROLES
 
 Row = list[str]
 Check = Callable[[str], bool]

@@ -9,7 +9,7 @@ from typing import Any
 
 from roster_pipeline.oneroster.bundle.columns import Layout
 from roster_pipeline.oneroster.bundle.table import EMPTY_CELL, Row, Unreadable
-from roster_pipeline.oneroster.user_records import reject
+from roster_pipeline.oneroster.records.user_records import reject
 
 _BRACED = re.compile(r"\{[^{}]*\}")
 

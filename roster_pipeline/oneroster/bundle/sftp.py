@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from roster_pipeline.oneroster.bundle.newest import Lying
-from roster_pipeline.oneroster.bundle.package import Package
-from roster_pipeline.oneroster.bundle.source import BundleSource, Shelf, opened_path
+from roster_pipeline.oneroster.bundle.bundle_discovery import FoundBundle
+from roster_pipeline.oneroster.bundle.opened_bundle import OpenedBundle
+from roster_pipeline.oneroster.bundle.source import BundleListing, BundleSource, opened_path
 
 DEFAULT_PORT = 22
 
@@ -33,7 +33,7 @@ class SftpSource(BundleSource):
         return f"sftp://{self.host}{port}{self.path if self.path.startswith('/') else f'/~/{self.path}'}"
 
     @contextmanager
-    def shelf(self) -> Iterator[Shelf]:
+    def shelf(self) -> Iterator[BundleListing]:
         # asyncssh takes a third of a second to load, and few schools come over SFTP.
         from roster_pipeline.oneroster.bundle.sftp_download import download
         from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, run
@@ -52,7 +52,7 @@ class SftpSource(BundleSource):
             found = run(download(place, Path(folder) / "first"))
 
             @contextmanager
-            def opened(one: Lying) -> Iterator[Package]:
+            def opened(one: FoundBundle) -> Iterator[OpenedBundle]:
                 with ExitStack() as stack:
                     path = found.path
                     if one != found.lying:
@@ -61,4 +61,4 @@ class SftpSource(BundleSource):
                     package = stack.enter_context(opened_path(path, self.limits))
                     yield replace(package, requests=len(one.files))
 
-            yield Shelf(found.bundles, opened)
+            yield BundleListing(found.bundles, opened)

@@ -12,17 +12,17 @@ from typing import cast
 
 import asyncssh
 
-from roster_pipeline.oneroster.bundle.bounded import too_large
-from roster_pipeline.oneroster.bundle.errors import BundleMoving, BundleNotFound
-from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.newest import (
+from roster_pipeline.oneroster.bundle.bundle_discovery import (
     UNPACKED,
     Found,
-    Lying,
+    FoundBundle,
     bundles_of,
     split_pattern,
     unpacked_files,
 )
+from roster_pipeline.oneroster.bundle.bundle_errors import BundleMoving, BundleNotFound
+from roster_pipeline.oneroster.bundle.limited_stream import too_large
+from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, signed_in, unreachable
 from roster_pipeline.oneroster.bundle.source import too_crowded
 from roster_pipeline.oneroster.errors import Refused, ServerFailed, TooSlow
@@ -37,11 +37,13 @@ class Fetched:
     """path: the zip, or the folder. lying: which of the place's bundles it is; bundles: all of them."""
 
     path: Path
-    lying: Lying
-    bundles: tuple[Lying, ...]
+    lying: FoundBundle
+    bundles: tuple[FoundBundle, ...]
 
 
-async def download(place: Place, into: Path, wanted: Lying | None = None, sleep: Sleep = asyncio.sleep) -> Fetched:
+async def download(
+    place: Place, into: Path, wanted: FoundBundle | None = None, sleep: Sleep = asyncio.sleep
+) -> Fetched:
     """Fetch one bundle into the folder: the wanted one, or the newest by its own time."""
     into.mkdir(exist_ok=True)
     try:
@@ -70,7 +72,9 @@ async def download(place: Place, into: Path, wanted: Lying | None = None, sleep:
         raise unreachable(type(problem).__name__) from None
 
 
-async def _fetched(sftp: asyncssh.SFTPClient, place: Place, into: Path, wanted: Lying | None, sleep: Sleep) -> Fetched:
+async def _fetched(
+    sftp: asyncssh.SFTPClient, place: Place, into: Path, wanted: FoundBundle | None, sleep: Sleep
+) -> Fetched:
     folder, pattern = split_pattern(place.path)
     folder, bundles = await _bundles(sftp, folder, pattern, place.limits)
     one = wanted or max(bundles, key=lambda lying: (lying.stated, lying.name))
@@ -83,12 +87,12 @@ async def _fetched(sftp: asyncssh.SFTPClient, place: Place, into: Path, wanted: 
 
 async def _bundles(
     sftp: asyncssh.SFTPClient, path: str, pattern: str | None, limits: BundleLimits
-) -> tuple[str, list[Lying]]:
+) -> tuple[str, list[FoundBundle]]:
     """The folder, and the bundles that lie in it."""
     at = await _look(sftp, path)
     if at is not None:
         folder, slash, name = path.rpartition("/")
-        return folder if slash else ".", [Lying(name, (Found(name, at[0], float(at[1])),))]
+        return folder if slash else ".", [FoundBundle(name, (Found(name, at[0], float(at[1])),))]
     files = await _listed(sftp, path, limits)
     return path, bundles_of(files, pattern, unpacked_files(files) if pattern is None else ())
 

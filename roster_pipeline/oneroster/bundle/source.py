@@ -9,18 +9,18 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roster_pipeline.oneroster.bundle.errors import BundleNotFound
-from roster_pipeline.oneroster.bundle.folder import files_of, opened_folder
-from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.newest import (
+from roster_pipeline.oneroster.bundle.bundle_discovery import (
     UNPACKED,
     Found,
-    Lying,
+    FoundBundle,
     bundles_of,
     split_pattern,
     unpacked_files,
 )
-from roster_pipeline.oneroster.bundle.package import Package
+from roster_pipeline.oneroster.bundle.bundle_errors import BundleNotFound
+from roster_pipeline.oneroster.bundle.folder import files_of, opened_folder
+from roster_pipeline.oneroster.bundle.limits import BundleLimits
+from roster_pipeline.oneroster.bundle.opened_bundle import OpenedBundle
 from roster_pipeline.oneroster.bundle.zip_file import opened_zip
 from roster_pipeline.oneroster.errors import AddressNotAllowed, TooLarge
 from roster_pipeline.oneroster.witness import WitnessReport
@@ -29,11 +29,11 @@ _ALLOW = "Check the path, and that the account of this service may read it."
 
 
 @dataclass(frozen=True)
-class Shelf:
+class BundleListing:
     """The bundles of a place, in no order, and how one of them is opened. `open` raises OneRosterError."""
 
-    bundles: tuple[Lying, ...]
-    open: Callable[[Lying], AbstractContextManager[Package]]
+    bundles: tuple[FoundBundle, ...]
+    open: Callable[[FoundBundle], AbstractContextManager[OpenedBundle]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class BundleSource(ABC):
     limits: BundleLimits = field(default_factory=BundleLimits)
 
     @abstractmethod
-    def shelf(self) -> AbstractContextManager[Shelf]:
+    def shelf(self) -> AbstractContextManager[BundleListing]:
         """What lies there now; at least one bundle. Raises OneRosterError."""
 
     @property
@@ -71,19 +71,19 @@ class LocalSource(BundleSource):
     def shown(self) -> str:
         return f"file://{self.path}"
 
-    def shelf(self) -> AbstractContextManager[Shelf]:
+    def shelf(self) -> AbstractContextManager[BundleListing]:
         with _readable():
             folder, bundles = self._bundles()
-        return nullcontext(Shelf(tuple(bundles), lambda one: self._opened(folder / one.name)))
+        return nullcontext(BundleListing(tuple(bundles), lambda one: self._opened(folder / one.name)))
 
     @contextmanager
-    def _opened(self, path: Path) -> Iterator[Package]:
+    def _opened(self, path: Path) -> Iterator[OpenedBundle]:
         with ExitStack() as stack:
             with _readable():
                 package = stack.enter_context(opened_path(path, self.limits))
             yield package
 
-    def _bundles(self) -> tuple[Path, list[Lying]]:
+    def _bundles(self) -> tuple[Path, list[FoundBundle]]:
         """The folder, and the bundles that lie in it; an unpacked one has no name of its own."""
         stated, pattern = split_pattern(self.path)
         path = Path(stated).resolve()
@@ -96,11 +96,11 @@ class LocalSource(BundleSource):
             raise BundleNotFound("There is no file or folder at the path of the bundle.", _ALLOW)
         if not path.is_dir():
             found = path.stat()
-            return path.parent, [Lying(path.name, (Found(path.name, found.st_size, found.st_mtime),))]
+            return path.parent, [FoundBundle(path.name, (Found(path.name, found.st_size, found.st_mtime),))]
         files = _plain_files(path, self.limits)
         zips = any(one.name.lower().endswith(".zip") for one in files)
         if pattern is None and not zips:
-            return path, [Lying(UNPACKED, tuple(files_of(path, self.limits)))]
+            return path, [FoundBundle(UNPACKED, tuple(files_of(path, self.limits)))]
         loose = files_of(path, self.limits) if pattern is None and unpacked_files(files) else []
         return path, bundles_of(files, pattern, loose)
 
@@ -113,7 +113,7 @@ def _readable() -> Iterator[None]:
         raise BundleNotFound(f"The bundle cannot be opened ({type(problem).__name__}).", _ALLOW) from None
 
 
-def opened_path(path: Path, limits: BundleLimits) -> AbstractContextManager[Package]:
+def opened_path(path: Path, limits: BundleLimits) -> AbstractContextManager[OpenedBundle]:
     """A folder or a zip."""
     return opened_folder(path, limits) if path.is_dir() else opened_zip(path, limits)
 

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from roster_pipeline.oneroster.bundle.errors import BundleTooLarge, WrongHeader
+from roster_pipeline.oneroster.bundle.bundle_errors import BundleTooLarge, WrongHeader
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.package import Member
+from roster_pipeline.oneroster.bundle.opened_bundle import Member
+from roster_pipeline.oneroster.bundle.preflight import REPLACEMENT, Preflight
 from roster_pipeline.oneroster.bundle.row_repair import RowRepair
-from roster_pipeline.oneroster.bundle.survey import REPLACEMENT, Survey
 
 Row = list[str]
 EMPTY_CELL = -1
@@ -52,7 +52,7 @@ class Table:
     cut_short: after `pages()`, whether the file ended inside a row.
     """
 
-    def __init__(self, member: Member, seen: Survey, limits: BundleLimits) -> None:
+    def __init__(self, member: Member, seen: Preflight, limits: BundleLimits) -> None:
         self.name = member.name
         self.cut_short = False
         self._seen = seen

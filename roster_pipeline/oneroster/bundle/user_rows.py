@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from roster_pipeline.oneroster.bundle.columns import Layout
-from roster_pipeline.oneroster.bundle.role_book import Codes, RoleBook
+from roster_pipeline.oneroster.bundle.role_index import Codes, RoleIndex
 from roster_pipeline.oneroster.bundle.rows import cell_picker, record_maker
 from roster_pipeline.oneroster.bundle.table import Row
-from roster_pipeline.oneroster.dates import Dates
-from roster_pipeline.oneroster.role_entries import Rejection, role_entries
-from roster_pipeline.oneroster.seen_ids import Hashes
-from roster_pipeline.oneroster.user_records import TEXT_FIELDS, UserReader
-from roster_pipeline.oneroster.values import NULL_TEXTS
+from roster_pipeline.oneroster.paging.seen_ids import Hashes
+from roster_pipeline.oneroster.records.coercion import NULL_TEXTS
+from roster_pipeline.oneroster.records.dates import Dates
+from roster_pipeline.oneroster.records.role_entries import Rejection, role_entries
+from roster_pipeline.oneroster.records.user_records import TEXT_FIELDS, UserReader
 
 Record = dict[str, Any]
 
@@ -40,7 +40,7 @@ class UserRows:
         self,
         layout: Layout,
         metadata_keys: tuple[str, ...] = (),
-        book: RoleBook | None = None,
+        book: RoleIndex | None = None,
         dates: Dates | None = None,
     ) -> None:
         self._reader = UserReader(metadata_keys, dates)

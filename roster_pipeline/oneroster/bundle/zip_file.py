@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from roster_pipeline.oneroster.bundle.bounded import SEND_AGAIN, bounded, too_large
-from roster_pipeline.oneroster.bundle.errors import BundleBroken, BundleMoving, BundleTooLarge, BundleUnsafe
+from roster_pipeline.oneroster.bundle.bundle_errors import BundleBroken, BundleMoving, BundleTooLarge, BundleUnsafe
+from roster_pipeline.oneroster.bundle.limited_stream import SEND_AGAIN, limited_stream, too_large
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.member_names import check_name, pick_files
-from roster_pipeline.oneroster.bundle.package import Member, Package
+from roster_pipeline.oneroster.bundle.opened_bundle import Member, OpenedBundle
 
 _PACKED_AS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -27,7 +27,7 @@ _STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 @contextmanager
-def opened_zip(path: Path, limits: BundleLimits) -> Iterator[Package]:
+def opened_zip(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
     """The zip at `path` as a package. Raises BundleBroken, BundleUnsafe or BundleTooLarge."""
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
@@ -43,7 +43,7 @@ def opened_zip(path: Path, limits: BundleLimits) -> Iterator[Package]:
             picked, csv_names = pick_files(entries, limits.depth)
             members = {known: _member(archive, entries[name], limits) for known, name in picked.items()}
             _check_sizes([entries[name] for name in picked.values()], limits)
-            yield Package(members, csv_names, lambda: _check_same(file, before))
+            yield OpenedBundle(members, csv_names, lambda: _check_same(file, before))
 
 
 def _check_directory(file: BinaryIO, size: int, limits: BundleLimits) -> None:
@@ -105,7 +105,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: BundleLimit
             stream = archive.open(info)
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError):
             raise _broken() from None
-        return bounded(stream, _shown(info), limits.file_bytes)
+        return limited_stream(stream, _shown(info), limits.file_bytes)
 
     return Member(_shown(info), info.file_size, open_member)
 

@@ -11,7 +11,7 @@ is planned for the number of rows at hand; a kept plan made for one row would jo
 
 from __future__ import annotations
 
-from roster_pipeline.directory.migrations.statements import run
+from roster_pipeline.directory.migrations.migration_steps import run
 
 revision = "0004"
 down_revision = "0003"

@@ -8,7 +8,7 @@ still open, so nothing can appear behind a pair that was already read.
 
 from __future__ import annotations
 
-from roster_pipeline.directory.migrations.statements import run
+from roster_pipeline.directory.migrations.migration_steps import run
 
 revision = "0005"
 down_revision = "0004"

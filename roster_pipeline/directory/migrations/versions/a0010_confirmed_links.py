@@ -5,7 +5,7 @@ Who was linked by hand before is taken as confirmed; the change log knows them, 
 
 from __future__ import annotations
 
-from roster_pipeline.directory.migrations.statements import run
+from roster_pipeline.directory.migrations.migration_steps import run
 
 revision = "0010"
 down_revision = "0009"

@@ -5,7 +5,7 @@ Which records failed a rule is in `rejected_record` already, and nothing read th
 
 from __future__ import annotations
 
-from roster_pipeline.directory.migrations.statements import run
+from roster_pipeline.directory.migrations.migration_steps import run
 
 revision = "0013"
 down_revision = "0012"

@@ -7,7 +7,7 @@ of a pull quick needs the owner as well.
 
 from __future__ import annotations
 
-from roster_pipeline.directory.migrations.statements import run
+from roster_pipeline.directory.migrations.migration_steps import run
 
 revision = "0014"
 down_revision = "0013"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roster_pipeline.directory.migrations.statements import run
+from roster_pipeline.directory.migrations.migration_steps import run
 
 revision = "0017"
 down_revision = "0016"

@@ -1,0 +1,303 @@
+"""Cleaning: the records of one snapshot become a typed roster and a list of what could not be used.
+
+A required value that is bad rejects the record; an optional one is dropped and noted. A record that is not used
+stays in the roster with its standing, because "we could not read it" must never look like "it is gone".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.cleaning import rejections as rejected_records
+from roster_pipeline.cleaning.contact_rules import ContactContext
+from roster_pipeline.cleaning.contacts import GONE, Chosen, choose_contacts, no_contacts
+from roster_pipeline.cleaning.deduplication import NUMBER_SHARED, RECORDS_ALIKE, deduplicate
+from roster_pipeline.cleaning.duplicates import one_per_sourced_id
+from roster_pipeline.cleaning.emails import clean_emails
+from roster_pipeline.cleaning.excluded_contacts import none_excluded
+from roster_pipeline.cleaning.grades import clean_grades
+from roster_pipeline.cleaning.identifiers import STAFF, STUDENT, numbers_from
+from roster_pipeline.cleaning.names import clean_names, too_long
+from roster_pipeline.cleaning.null_values import without_null_words
+from roster_pipeline.cleaning.phones import clean_phones
+from roster_pipeline.cleaning.rejections import Rejections
+from roster_pipeline.cleaning.roles import (
+    GROUPS,
+    PLACE,
+    PROTECTED,
+    RECORD_STATUSES,
+    STRENGTH,
+    Entries,
+    SchoolOrgs,
+    read_roles,
+)
+from roster_pipeline.frames import (
+    ROSTER_COLUMNS,
+    TEXT,
+    Array,
+    Flags,
+    Ints,
+    blanks,
+    column_of,
+    filled,
+    lists,
+    sorted_by,
+    strings,
+    truth,
+)
+from roster_pipeline.settings.school import CONTACT, ConnectionSettings, Role, SchoolSettings
+from roster_pipeline.vocabulary import STUDENT_CONTACTS
+
+_ACTIVE = ("active", "")
+"""A record without a status is a record; the standard wants the member, some servers leave it out."""
+_NAMES = {
+    "given_name": "givenName",
+    "family_name": "familyName",
+    "middle_name": "middleName",
+    "preferred_given_name": "preferredFirstName",
+    "preferred_family_name": "preferredLastName",
+}
+_ALIVE = [PLACE[name] for name in ("member", "role_off", *PROTECTED, "elsewhere", "not_begun")]
+
+
+@dataclass(frozen=True)
+class CleaningContext:
+    """What cleaning needs to know. school_id: the resolved sourcedId of the org. today: in the school's time zone.
+
+    orgs: what the orgs of the snapshot are to this school; without it, every other org is taken for another school.
+    """
+
+    school_id: str
+    settings: SchoolSettings
+    connection: ConnectionSettings
+    today: date
+    orgs: SchoolOrgs | None = None
+    withheld: frozenset[str] = frozenset()
+    """Fields of contact rules that the SIS does not deliver tonight."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """roster: `ROSTER_COLUMNS`. rejected: `REJECTED_COLUMNS`, all collections. contact_flags: counts only.
+
+    excluded_contacts: `EXCLUDED_COLUMNS`, the contacts that nobody may call.
+    """
+
+    roster: pd.DataFrame
+    rejected: pd.DataFrame
+    contact_flags: dict[str, int]
+    excluded_contacts: pd.DataFrame
+
+
+def clean(
+    users: pd.DataFrame, contacts: pd.DataFrame, context: CleaningContext, door: pd.DataFrame | None = None
+) -> Cleaned:
+    """Clean the user records of a school.
+
+    users: records that name this school, or that are linked to one of its members. contacts: their contacts.
+    door: records that were turned away before they became records (`REJECTED_COLUMNS` less role); those with a
+    sourcedId stand in the roster as rejected, so that their people are not taken for gone; not even where another
+    version of the record, such as the one before a delta, says that they are.
+    """
+    notes = Rejections("users")
+    users = one_per_sourced_id(users, notes)
+    orgs = context.orgs or SchoolOrgs(frozenset((context.school_id,)))
+    entries = read_roles(lists(users["roles"]), orgs, context.settings, context.today)
+    ids = strings(users["sourcedId"])
+    fields, values = _fields(users, entries, context)
+    standing = _record_status(users, fields, entries, context, orgs, ids, notes)
+    turned_away = _turned_away(door)
+    standing[(standing > PLACE["rejected"]) & truth(pc.is_in(ids, value_set=turned_away))] = PLACE["rejected"]
+    _note_values(standing, values, ids, _groups(entries), notes)
+    _blank_contacts(entries, fields)
+
+    roster = {
+        "sourced_id": ids,
+        "standing": pa.array(RECORD_STATUSES, TEXT).take(pa.array(standing)),
+        "number_kind": _kinds(entries.group),
+        "role": _groups(entries),
+        "source_role": entries.source_role,
+        **fields,
+    }
+    merged = deduplicate(roster, np.isin(standing, _ALIVE))
+    member = standing == PLACE["member"]
+    for field, rule, where in (
+        ("email", "shared_email", merged.shared_email),
+        ("email", "same_name_and_email", merged.namesakes),
+        ("username", "shared_username", merged.shared_username),
+        ("number", NUMBER_SHARED, merged.number_shared),
+    ):
+        notes.note(where & member, ids, field, rule, "warning", _groups(entries))
+    chosen = _contacts(users, contacts, entries, member, context)
+
+    roster |= chosen.fields
+    alike = pc.if_else(pa.array(merged.alike), pa.scalar(RECORDS_ALIKE, TEXT), pa.scalar(None, TEXT))
+    roster["conflict"] = pc.if_else(pa.array(merged.number_shared), pa.scalar(NUMBER_SHARED, TEXT), alike)
+    frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
+    frame["human"] = pd.array(merged.human, dtype="Int64")
+    frame["enabled"] = users["enabledUser"].array.astype("boolean")
+    frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], turned_away)
+    noted = rejected_records.together([notes.frame(), chosen.rejected])
+    return Cleaned(frame, noted, chosen.flags, chosen.excluded)
+
+
+def _fields(
+    users: pd.DataFrame, entries: Entries, context: CleaningContext
+) -> tuple[dict[str, Array], dict[tuple[str, str], Flags]]:
+    """Every text field, and by (field, rule) where a value was dropped."""
+    region = context.settings.phone_region
+    fields = {name: clean_names(strings(users[source])) for name, source in _NAMES.items()}
+    if not context.settings.preferred_names:
+        fields |= {name: blanks(len(users)) for name in ("preferred_given_name", "preferred_family_name")}
+    fields["email"], bad_email = clean_emails(strings(users["email"]))
+    phone, bad_phone = clean_phones(strings(users["phone"]), region)
+    mobile, bad_mobile = clean_phones(strings(users["sms"]), region)
+    fields["phone"] = pc.coalesce(phone, mobile)
+    fields["username"] = without_null_words(strings(users["username"]))
+    fields["master_identifier"] = without_null_words(strings(users["userMasterIdentifier"]))
+    fields["number"] = _numbers(users, entries, context.connection)
+    grade, source_grade, bad_grade = clean_grades(lists(users["grades"]))
+    student = pa.array(entries.group == STRENGTH[Role.STUDENT])
+    fields["grade"] = pc.if_else(student, grade, None)
+    fields["source_grade"] = pc.if_else(student, source_grade, None)
+    dropped = {
+        ("email", "invalid_email"): bad_email,
+        ("phone", "invalid_phone"): (bad_phone | bad_mobile) & ~filled(fields["phone"]),
+        ("grades", "unknown_grade"): bad_grade & (entries.group == STRENGTH[Role.STUDENT]),
+    }
+    return fields, dropped
+
+
+def _numbers(users: pd.DataFrame, entries: Entries, connection: ConnectionSettings) -> Array:
+    of_students = numbers_from(users, connection.student_number_from)
+    of_staff = (
+        of_students
+        if connection.staff_number_from == connection.student_number_from
+        else numbers_from(users, connection.staff_number_from)
+    )
+    number = pc.if_else(pa.array(entries.group == STRENGTH[Role.STUDENT]), of_students, of_staff)
+    return pc.if_else(pa.array(entries.group < STRENGTH[CONTACT]), number, None)
+
+
+def _record_status(
+    users: pd.DataFrame,
+    fields: dict[str, Array],
+    entries: Entries,
+    context: CleaningContext,
+    orgs: SchoolOrgs,
+    ids: Array,
+    notes: Rejections,
+) -> Ints:
+    """The standing of each record: status first, then the school, the role, the login, and the required values."""
+    groups = _groups(entries)
+    status = pc.fill_null(pc.utf8_trim_whitespace(pc.utf8_lower(strings(users["status"]))), "")
+    deleted = truth(pc.is_in(status, value_set=pa.array(GONE, TEXT)))
+    unknown = ~deleted & ~truth(pc.is_in(status, value_set=pa.array(_ACTIVE, TEXT)))
+    disabled = ~users["enabledUser"].astype("boolean").fillna(True).to_numpy(dtype=bool)
+
+    standing = entries.standing.copy()
+    member = standing == PLACE["member"]
+    if context.connection.disabled_means_gone:
+        standing[member & disabled] = PLACE["disabled"]
+        member &= ~disabled
+    if context.connection.no_enrollment_means_gone:
+        left = member & (entries.group == STRENGTH[Role.STUDENT]) & _not_enrolled(users, orgs.here)
+        standing[left] = PLACE["not_enrolled"]
+        member &= ~left
+    standing[deleted] = PLACE["deleted"]
+    member &= ~deleted & ~unknown
+    given, family = filled(fields["given_name"]), filled(fields["family_name"])
+    nameless = member & ~given & ~family
+    long = member & (too_long(fields["given_name"]) | too_long(fields["family_name"]))
+    standing[unknown | nameless | long] = PLACE["rejected"]
+
+    notes.note(unknown, ids, "status", "unknown_status", "error", groups)
+    notes.note(standing == PLACE["unmapped"], ids, "role", "unmapped_role", "error")
+    notes.note(nameless, ids, "familyName", "missing_name", "error", groups)
+    notes.note(long, ids, "familyName", "name_too_long", "error", groups)
+    notes.note(member & (given ^ family), ids, "familyName", "single_name", "warning", groups)
+    return standing
+
+
+def _not_enrolled(users: pd.DataFrame, here: frozenset[str]) -> Flags:
+    """Students without a running enrollment in any org of the school that they name."""
+    told = lists(users["notEnrolled"])
+    left = np.zeros(len(users), dtype=bool)
+    among = truth(pc.is_in(pc.list_flatten(told), value_set=pa.array(sorted(here), TEXT)))
+    left[pc.list_parent_indices(told).to_numpy(zero_copy_only=False)[among]] = True
+    if len(here) > 1:
+        for place in np.flatnonzero(left).tolist():
+            roles = users["roles"].iloc[place]
+            named = {entry["org"] for entry in roles if (entry["role"] or "").strip().lower() == Role.STUDENT}
+            left[place] = not (named & here) - set(users["notEnrolled"].iloc[place])
+    return left
+
+
+def _note_values(
+    standing: Ints, values: dict[tuple[str, str], Flags], ids: Array, groups: Array, notes: Rejections
+) -> None:
+    for (field, rule), bad in values.items():
+        notes.note(bad & (standing == PLACE["member"]), ids, field, rule, "warning", groups)
+
+
+def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
+    """Parents who stand in the list of users are nobody's business here: only id, standing and role stay."""
+    theirs = entries.group == STRENGTH[CONTACT]
+    if theirs.any():
+        keep = pa.array(~theirs)
+        for name, array in fields.items():
+            fields[name] = pc.if_else(keep, array, None)
+
+
+def _contacts(
+    users: pd.DataFrame, contacts: pd.DataFrame, entries: Entries, member: Flags, context: CleaningContext
+) -> Chosen:
+    if not context.settings.primary_contacts:
+        return Chosen(no_contacts(len(users)), {}, rejected_records.together([]), none_excluded())
+    students = np.flatnonzero(member & (entries.group == STRENGTH[Role.STUDENT]))
+    found = choose_contacts(
+        users.take(students).reset_index(drop=True),
+        pd.concat([users, contacts], ignore_index=True) if len(contacts) else users,
+        ContactContext(context.settings, context.connection, context.today, context.withheld),
+    )
+    places = np.full(len(users), -1, dtype=np.int64)
+    places[students] = np.arange(len(students))
+    where = pa.array(places, mask=places < 0)
+    return replace(found, fields={name: found.fields[name].take(where) for name in STUDENT_CONTACTS})
+
+
+def _groups(entries: Entries) -> Array:
+    return pa.array(GROUPS, TEXT).take(pa.array(entries.group))
+
+
+def _kinds(group: Ints) -> Array:
+    kinds: list[Any] = [
+        STUDENT if name == Role.STUDENT else None if name in (CONTACT, None) else STAFF for name in GROUPS
+    ]
+    return pa.array(kinds, TEXT).take(pa.array(group))
+
+
+def _turned_away(door: pd.DataFrame | None) -> Array:
+    """The sourcedIds of the users that were rejected at ingest."""
+    if door is None:
+        return blanks(0)
+    wanted = door[(door["collection"] == "users") & (door["severity"] == "error") & door["sourced_id"].notna()]
+    return strings(wanted["sourced_id"])
+
+
+def _with_rejected_at_ingest(roster: pd.DataFrame, turned_away: Array) -> pd.DataFrame:
+    """The roster with the records that were rejected at ingest, as rejected ones without values."""
+    missing = sorted(set(turned_away.to_pylist()) - set(roster["sourced_id"])) if len(turned_away) else []
+    if not missing:
+        return roster
+    rows = pd.DataFrame({"sourced_id": pd.Series(missing, dtype="str"), "standing": "rejected"})
+    rows["human"] = pd.array(range(len(roster), len(roster) + len(rows)), dtype="Int64")
+    rows = rows.reindex(columns=list(ROSTER_COLUMNS)).astype(roster.dtypes.to_dict())
+    return sorted_by(pd.concat([roster, rows], ignore_index=True), "sourced_id")

@@ -1,0 +1,178 @@
+"""Contact rules: whom the SIS says that nobody may call, and what else it says of a contact.
+
+A rule looks at a role, at the relationship, at a metadata key of the contact, or at a member of the entry by which
+student and contact name each other in `agents`. It fails closed: a value that no rule of its field knows excludes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.frames import TEXT, Array, Ints, lists, strings
+from roster_pipeline.settings import contact_rule_syntax
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+
+ALLOWED, WITHHELD, UNKNOWN, EXCLUDED = range(4)
+"""What the rules say of a contact; of several the strongest. WITHHELD: the SIS does not deliver the field tonight."""
+
+METADATA, AGENTS = "metadata:", "agents:"
+ROLE, RELATIONSHIP = "role", "relationship"
+_NAMES = (ROLE, RELATIONSHIP)
+"""Fields whose values are names. Any other name is allowed by a rule that excludes some; elsewhere it is unknown."""
+_WORDS = dict.fromkeys(("true", "t", "yes", "y", "1"), "true") | dict.fromkeys(("false", "f", "no", "n", "0"), "false")
+_OPPOSITE = {"true": "false", "false": "true"}
+_NULLS = ("", "null", "(null)")
+"""No value. Other words for nothing are values here: custody "none" says something."""
+_LIST, _OBJECT = "\x01", "\x02"
+"""How a list and an object stand in a column of texts: before each item, and alone. No cleaned text holds them."""
+
+
+@dataclass(frozen=True)
+class ContactContext:
+    """What choosing contacts needs to know. withheld: fields of contact rules that the SIS does not deliver tonight."""
+
+    settings: SchoolSettings
+    connection: ConnectionSettings
+    today: date
+    withheld: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class FieldRule:
+    """All rules of one field together. `allowed` empty: any value that is not excluded, as far as it is known."""
+
+    field: str
+    allowed: frozenset[str]
+    excluded: frozenset[str]
+
+    def verdict(self, text: str | None) -> int:
+        """What one value says; None where the contact has no value."""
+        words = [word for item in (text or "").split(_LIST) if (word := _word(item)) not in _NULLS]
+        if self.excluded.intersection(words):
+            return EXCLUDED
+        if not words:
+            return EXCLUDED if self.allowed else ALLOWED
+        if self.allowed.intersection(words) or (self.field in _NAMES and not self.allowed):
+            return ALLOWED
+        opposite = {_OPPOSITE.get(word, "") for word in words}
+        if self.field in _NAMES or (self.allowed and opposite <= self.allowed):
+            return EXCLUDED
+        return ALLOWED if not self.allowed and opposite <= self.excluded else UNKNOWN
+
+    def verdicts(self, values: Array) -> Ints:
+        """The same for a column of texts; each distinct text is judged once."""
+        coded = pc.fill_null(values, "").dictionary_encode()
+        said = np.array([self.verdict(text) for text in coded.dictionary.to_pylist()], dtype=np.int64)
+        return said[coded.indices.to_numpy(zero_copy_only=False)] if len(said) else np.zeros(len(values), np.int64)
+
+
+def rules_of(lines: Iterable[str]) -> tuple[FieldRule, ...]:
+    """The rules of a connection's setting `contact_rules`, one per field."""
+    allowed: dict[str, set[str]] = {}
+    excluded: dict[str, set[str]] = {}
+    for line in lines:
+        field, allows, values = contact_rule_syntax.parts(line)
+        (allowed if allows else excluded).setdefault(field, set()).update(map(_word, values))
+    fields = sorted({*allowed, *excluded})
+    return tuple(
+        FieldRule(field, frozenset(allowed.get(field, ())), frozenset(excluded.get(field, ()))) for field in fields
+    )
+
+
+def contact_fields(connection: ConnectionSettings) -> tuple[str, ...]:
+    """Every field of a contact that some setting of the connection reads: of rules, the relationship, what is kept."""
+    ruled = [rule.field for rule in rules_of(connection.contact_rules)]
+    relationship = [connection.contact_relationship_from] if connection.contact_relationship_from else []
+    return tuple(dict.fromkeys((*ruled, *relationship, *connection.contact_flags)))
+
+
+def withheld_fields(
+    connection: ConnectionSettings, delivered: Collection[str], known: Collection[str]
+) -> frozenset[str]:
+    """Fields of contact rules that tell nothing tonight, for the SIS delivers them for no contact at all.
+
+    delivered: metadata and agents fields that some contact has, with or without a value. known: those that some
+    contact had in an earlier pull. A field that is written for those only whom it excludes may be missing
+    everywhere, until it was there once.
+    """
+    gone = set()
+    for rule in rules_of(connection.contact_rules):
+        source = connection.contact_relationship_from if rule.field == RELATIONSHIP else rule.field
+        if source is None or source == ROLE or source in delivered:
+            continue
+        if source in known or (rule.allowed and rule.field != RELATIONSHIP):
+            gone.add(rule.field)
+    return frozenset(gone)
+
+
+def stored_key(field: str) -> str:
+    """The key under which a normalised record keeps a field's value: `metadata:custody` is `custody`."""
+    return field.removeprefix(METADATA)
+
+
+def values_of(people: pd.DataFrame, field: str, today: date) -> Array:
+    """What each record says, as text: in `role` the roles that have not ended, else the value of a metadata key."""
+    if field == ROLE:
+        now = today.isoformat()
+        return pa.array([_roles(entries or (), now) for entries in lists(people["roles"]).to_pylist()], TEXT)
+    key = stored_key(field)
+    return pa.array(
+        [_text(found.get(key)) if isinstance(found, Mapping) else None for found in people["metadata"]], TEXT
+    )
+
+
+def values_of_pairs(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, field: str) -> Array:
+    """What each pair of `agents` says in an `agents:` field: the student's entry first, else the contact's.
+
+    pairs: student and contact (places, contact -1 where it was not delivered), agent (the contact's id).
+    """
+    of_students, of_people = _entries(students, field), _entries(people, field)
+    student_ids = strings(students["sourcedId"])
+    some = pairs[["student", "contact"]].to_numpy(dtype=np.int64).tolist()
+    told = []
+    for (student, contact), agent in zip(some, pairs["agent"].tolist(), strict=True):
+        value = of_students.get(student, {}).get(agent)
+        if value is None and contact in of_people:
+            value = of_people[contact].get(str(student_ids[student]).strip())
+        told.append(_text(value))
+    return pa.array(told, TEXT)
+
+
+def shown(values: Array) -> Array:
+    """Values as a person would write them: a list with commas, an object or an empty cell as nothing."""
+    plain = pc.replace_substring(pc.utf8_ltrim(values, characters=_LIST), pattern=_LIST, replacement=", ")
+    plain = pc.utf8_trim_whitespace(plain)
+    return pc.if_else(pc.is_in(plain, value_set=pa.array((*_NULLS, _OBJECT), TEXT)), pa.scalar(None, TEXT), plain)
+
+
+def _entries(people: pd.DataFrame, field: str) -> dict[int, Mapping[str, Any]]:
+    found = ((row, kept.get(field)) for row, kept in enumerate(people["metadata"]) if isinstance(kept, Mapping))
+    return {row: told for row, told in found if isinstance(told, Mapping) and told}
+
+
+def _roles(entries: Iterable[Mapping[str, str | None]], now: str) -> str:
+    running = (entry.get("role") or "" for entry in entries if (entry.get("endDate") or now) >= now)
+    return "".join(_LIST + role for role in running)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "".join(_LIST + (_text(item) or "") for item in value) or None
+    return str(value) if isinstance(value, int | float) else _OBJECT
+
+
+def _word(value: str) -> str:
+    plain = " ".join(value.split()).casefold()
+    return _WORDS.get(plain, plain)

@@ -1,0 +1,188 @@
+"""What records and persons are known by, taken out of columns for the few that have to be compared one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.cleaning.evidence import MatchKeys, kind_of, year_of
+from roster_pipeline.cleaning.names import name_key
+from roster_pipeline.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
+from roster_pipeline.frames import TEXT, Array, Ints, strings, truth
+
+RECORD = (
+    "sourced_id",
+    "standing",
+    "role",
+    "number_kind",
+    "number",
+    "master_identifier",
+    "email",
+    "username",
+    "grade",
+    "given_name",
+    "family_name",
+    "preferred_given_name",
+    "preferred_family_name",
+)
+"""The columns of a roster that tell who a record is."""
+_SEATED = "member"
+"""The standing of a record that is there today, side by side with others."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """Persons, with what they can be found by. numbers: kind and number, where it is of this connection."""
+
+    directory: DirectoryFrames
+    frame: pd.DataFrame
+    ids: Ints
+    numbers: Array
+    emails: Array
+
+    def traits(self) -> list[MatchKeys]:
+        """Of each, in order."""
+        frame = self.frame
+        links = _links_of(self.directory, self.ids)
+        linked = set(links["person_id"].tolist())
+        own = links[flags_of(links["connection_id"] == self.directory.connection_id)]
+        ids = set(zip(own["person_id"].tolist(), own["sourced_id"].tolist(), strict=True))
+        masters = own.dropna(subset=["master_identifier"]).groupby("person_id")["master_identifier"].agg(frozenset)
+        schooling = _schooling(self.directory, self.ids)
+        told = zip(
+            self.ids.tolist(),
+            *_names(frame),
+            self.emails.to_pylist(),
+            self.numbers.to_pylist(),
+            _lower(frame["username"]).to_pylist(),
+            strings(frame["number"]).to_pylist(),
+            strings(frame["number_kind"]).to_pylist(),
+            strict=True,
+        )
+        found = []
+        for who, given, family, email, number, username, plain, number_kind in told:
+            kind, year, years_ago, away = schooling.get(who, (number_kind, None, 0, False))
+            found.append(
+                MatchKeys(
+                    given,
+                    family,
+                    email,
+                    number,
+                    username,
+                    masters.get(who, frozenset()),
+                    (who, plain) in ids,
+                    kind,
+                    year,
+                    years_ago,
+                    None,
+                    who in linked,
+                    away,
+                )
+            )
+        return found
+
+
+def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKeys]:
+    """Of the records at these rows. columns: those of `RECORD`, all rows of the roster in each."""
+    at = pa.array(rows)
+    some = {name: columns[name].take(at) for name in RECORD}
+    numbers = numbered(some["number_kind"], some["number"]).to_pylist()
+    is_id = truth(pc.equal(some["number"], some["sourced_id"])).tolist()
+    username = pc.if_else(pc.equal(some["username"], some["sourced_id"]), None, pc.utf8_lower(some["username"]))
+    told = zip(
+        *_names(some),
+        some["email"].to_pylist(),
+        numbers,
+        username.to_pylist(),
+        some["master_identifier"].to_pylist(),
+        is_id,
+        some["role"].to_pylist(),
+        some["grade"].to_pylist(),
+        some["standing"].to_pylist(),
+        strict=True,
+    )
+    return [
+        MatchKeys(
+            given,
+            family,
+            email,
+            number,
+            name,
+            frozenset((master,)) if master else frozenset(),
+            of_id,
+            kind_of(role),
+            year_of(grade),
+            0,
+            role if standing == _SEATED else None,
+        )
+        for given, family, email, number, name, master, of_id, role, grade, standing in told
+    ]
+
+
+def columns_of(roster: pd.DataFrame) -> dict[str, Array]:
+    """The columns that `record_match_keys` takes."""
+    return {name: strings(roster[name]) for name in RECORD}
+
+
+def named_people(directory: DirectoryFrames, places: Ints) -> Named:
+    """The persons at these places of `directory.people`; a number counts where it is of this connection."""
+    some = directory.people.iloc[places]
+    own = flags_of(some["number_connection_id"] == directory.connection_id)
+    numbers = pc.if_else(pa.array(own), numbered(strings(some["number_kind"]), strings(some["number"])), None)
+    ids = some.index.to_numpy(dtype=np.int64)
+    return Named(directory, some, ids, numbers, _lower(some["email"]))
+
+
+def numbered(kind: Array, number: Array) -> Array:
+    """Kind and number in one text, missing where either is."""
+    return pc.binary_join_element_wise(kind, number, pa.scalar("\x1f", TEXT))
+
+
+def bare_numbers(numbers: Array) -> Array:
+    """`numbered` without leading zeros."""
+    return pc.replace_substring_regex(numbers, pattern="\x1f0+", replacement="\x1f", max_replacements=1)
+
+
+def _lower(column: pd.Series[str]) -> Array:
+    return pc.utf8_lower(strings(column))
+
+
+def _names(columns: Mapping[str, Array] | pd.DataFrame) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+    def keys(*names: str) -> list[frozenset[str]]:
+        pairs = zip(*(strings(columns[name]).to_pylist() for name in names), strict=True)
+        return [frozenset(key for key in map(name_key, pair) if key) for pair in pairs]
+
+    return keys("given_name", "preferred_given_name"), keys("family_name", "preferred_family_name")
+
+
+def _links_of(directory: DirectoryFrames, ids: Ints) -> pd.DataFrame:
+    links = directory.links
+    return links[np.isin(links["person_id"].to_numpy(dtype=np.int64), ids)]
+
+
+def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | None, int | None, int, bool]]:
+    """Kind, year, its age and whether they are away, of people who are or were in a school.
+
+    By their active memberships; by archived ones where none is active.
+    """
+    here = directory.members.reset_index(names="person_id")[list(MEMBERSHIP)]
+    both = pd.concat([here[np.isin(here["person_id"].to_numpy(dtype=np.int64), ids)], directory.elsewhere])
+    known: dict[int, tuple[bool, set[str | None], int | None, int]] = {}
+    for who, role, grade, status, years in both.itertuples(index=False):
+        active, kind, year = status == "active", kind_of(role), year_of(grade if isinstance(grade, str) else None)
+        was_active, kinds, was_year, was_years = known.get(int(who), (active, set(), None, 0))
+        if active and not was_active:
+            was_active, kinds, was_year, was_years = True, set(), None, 0
+        if active == was_active:
+            if was_year is None and year is not None:
+                was_year, was_years = year, int(years)
+            known[int(who)] = (was_active, kinds | {kind}, was_year, was_years)
+    return {
+        who: (next(iter(kinds)) if len(kinds) == 1 else None, year, years, not active)
+        for who, (active, kinds, year, years) in known.items()
+    }

@@ -1,0 +1,93 @@
+"""The quality of a cleaned roster: Great Expectations tests it by the suite, and the results are counts by role.
+
+A rule's result is judged here and nowhere else: the Dagster check, the hold, the mail and the pages show these rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from roster_pipeline.cleaning.findings import TOO_FEW
+from roster_pipeline.cleaning.quality_suite import FURTHER, Rule, Suite
+from roster_pipeline.frames import Ints
+from roster_pipeline.settings.school import Role, SchoolSettings
+
+TESTED_STATUSES = ("member", "rejected", "unmapped", "no_org")
+"""Records that are of this school, or should be."""
+RESULT_COLUMNS = ("rule", "role", "check_name", "severity", "passed", "tested", "failed")
+_ROLES = tuple(role.value for role in Role)
+_NO_ROLE = len(_ROLES)
+_Counted = tuple[str, bool, int | None, int | None]
+"""role, passed, tested, failed."""
+_CRASHED: _Counted = ("", False, None, None)
+
+
+def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
+    """Test a roster (`ROSTER_COLUMNS`) and its rejected records by the suite as the school tuned it.
+
+    Returns `RESULT_COLUMNS`: a row per rule and role; where no record fails, and for records whose role is not known,
+    a row with an empty role, which concerns them all. tested, failed: records, missing where the rule could not be
+    evaluated; all or none for a rule about the roster as a whole. On an empty roster nothing passes.
+    """
+    from roster_pipeline.cleaning.expectations import Outcome, evaluate
+
+    frame = suite_frame(roster, rejected)
+    codes = pd.Categorical(frame["role"], categories=_ROLES).codes.astype(np.int64)
+    codes[codes < 0] = _NO_ROLE
+    found = dict(zip((rule.name for rule in suite.rules), evaluate(suite, frame, codes, _NO_ROLE + 1), strict=True))
+    lines: list[tuple[object, ...]] = []
+    for rule in suite.tuned(settings.quality):
+        outcome: Outcome | None = found[rule.name]
+        if outcome is None:
+            counted = [_CRASHED]
+        elif outcome.tested is None or outcome.failed is None:
+            counted = [("", outcome.success, len(frame), 0 if outcome.success else len(frame))]
+        else:
+            counted = _by_role(rule, outcome.tested, outcome.failed)
+        lines += [
+            (rule.name, role, rule.check, rule.severity, passed and not frame.empty, tested, failed)
+            for role, passed, tested, failed in counted
+        ]
+    return _frame(lines)
+
+
+def not_tested() -> pd.DataFrame:
+    """The results where the suite itself could not be read: one, which nothing was tested for."""
+    role, passed, tested, failed = _CRASHED
+    return _frame([("quality_suite", role, FURTHER, "error", passed, tested, failed)])
+
+
+def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
+    """What the suite is about: the roster's records that are, or should be, of this school, with one column more.
+
+    rejections: the rules of `rejected` that the record broke, each once, with blanks between; empty for most.
+    """
+    some = roster[roster["standing"].isin(TESTED_STATUSES)].reset_index(drop=True)
+    noted = rejected[["sourced_id", "rule"]].dropna().drop_duplicates().sort_values(["sourced_id", "rule"])
+    once = ~noted["sourced_id"].duplicated(keep=False)
+    several = noted[~once].groupby("sourced_id", as_index=False)["rule"].agg(" ".join)
+    by_record = pd.concat([noted[once], several]).set_index("sourced_id")["rule"]
+    return some.assign(rejections=some["sourced_id"].map(by_record).astype("str").fillna(""))
+
+
+def passes(tested: int, failed: int, mostly: float) -> bool:
+    """Whether a rule holds. One or two records are never a share; where all must pass, even one is too many."""
+    return failed == 0 or (mostly < 1 and (failed <= TOO_FEW or tested - failed >= mostly * tested))
+
+
+def _frame(lines: list[tuple[object, ...]]) -> pd.DataFrame:
+    results = pd.DataFrame(lines, columns=list(RESULT_COLUMNS))
+    return results.astype({"passed": "bool", "tested": "Int64", "failed": "Int64"})
+
+
+def _by_role(rule: Rule, tested: Ints, failed: Ints) -> list[_Counted]:
+    """Records whose role is not known are weighed against the school as a whole."""
+    if not failed.any():
+        return [("", True, int(tested.sum()), 0)]
+    counted: list[_Counted] = []
+    for code in np.flatnonzero(tested).tolist():
+        of, bad = int(tested[code]), int(failed[code])
+        role = "" if code == _NO_ROLE else _ROLES[code]
+        counted.append((role, passes(of if role else int(tested.sum()), bad, rule.mostly), of, bad))
+    return counted

@@ -1,0 +1,156 @@
+"""Where a record stands with this school: in which role, if any, and if not, why not.
+
+OneRoster 1.1 gives one role and a list of orgs, 1.2 a list of roles with an org, a begin and an end each; both
+arrive as entries of `roles`. A record is a member by its strongest entry of this school that runs today and whose
+role the school rosters. An entry runs on its begin date and on its end date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, truth
+from roster_pipeline.org_tree import Org, orgs_below, other_schools
+from roster_pipeline.settings.school import CONTACT, Role, SchoolSettings
+
+GROUPS = (*(role.value for role in Role), CONTACT, None)
+"""Role groups, strongest first; the last stands for a role that is not mapped."""
+STRENGTH = {group: place for place, group in enumerate(GROUPS)}
+_CONTACT, _UNMAPPED = STRENGTH[CONTACT], STRENGTH[None]
+
+RECORD_STATUSES = (
+    "member",
+    "role_off",
+    "unmapped",
+    "org_below",
+    "unknown_org",
+    "rejected",
+    "elsewhere",
+    "no_org",
+    "not_begun",
+    "ended",
+    "disabled",
+    "not_enrolled",
+    "deleted",
+)
+"""Strongest first: a human with several records stands as the strongest of them does."""
+PLACE = {standing: place for place, standing in enumerate(RECORD_STATUSES)}
+PROTECTED = ("unmapped", "org_below", "unknown_org", "rejected")
+"""Records we could not use say nothing about the human: they never lead to an archival."""
+
+# What one entry says, best explanation first. A contact of a student is no member, whatever its dates. An org that is
+# not listed may be this school in other words; one that is listed and is not a school says nothing beside others.
+_EXPLAINS = (
+    *("member", "role_off", "unmapped", "role_off", "org_below", "unknown_org"),
+    *("not_begun", "ended", "elsewhere", "unknown_org", "no_org"),
+)
+_MEMBER, _OFF, _UNMAPPED_HERE, _ONLY_CONTACT, _BELOW, _UNLISTED = range(6)
+_NOT_BEGUN, _ENDED, _ELSEWHERE, _NOT_A_SCHOOL, _NO_ORG = range(6, len(_EXPLAINS))
+
+
+@dataclass(frozen=True)
+class SchoolOrgs:
+    """The orgs of a snapshot, as one school sees them; sourcedIds.
+
+    here: the school, and what counts as it. below: orgs below the school that do not count as it. schools: the other
+    schools that the SIS lists; None where nobody knows, and then every other org is taken for one. listed: all orgs.
+    """
+
+    here: frozenset[str]
+    below: frozenset[str] = frozenset()
+    schools: frozenset[str] | None = None
+    listed: frozenset[str] = frozenset()
+
+
+def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> SchoolOrgs:
+    """What each org of a SIS is to a school. orgs: as `org_tree` takes them. Of an empty list everything is unknown."""
+    below = orgs_below(orgs, school_id)
+    here = frozenset((school_id, *below)) if include_below else frozenset((school_id,))
+    listed = frozenset(org["sourcedId"] for org in orgs)
+    return SchoolOrgs(here, below - here, other_schools(orgs, school_id), listed | here)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The best entry of each record: standing and group as places in `STANDINGS` and `GROUPS`, and its role's name."""
+
+    standing: Ints
+    group: Ints
+    source_role: Array
+
+
+def read_roles(roles: Array, orgs: SchoolOrgs, settings: SchoolSettings, today: date) -> Entries:
+    """The standing that the roles of each record give it. roles: a list array of role entries."""
+    count = len(roles)
+    flat = pc.list_flatten(roles)
+    owners: Ints = pc.list_parent_indices(roles).to_numpy(zero_copy_only=False).astype(np.int64)
+    source = pc.utf8_trim_whitespace(pc.struct_field(flat, "role"))
+    group = _groups(pc.utf8_lower(source), settings)
+    explains = _explained(flat, group, orgs, settings, today)
+
+    standing = np.full(count, PLACE["no_org"], dtype=np.int64)
+    best_group = np.full(count, _UNMAPPED, dtype=np.int64)
+    source_role = pa.nulls(count, TEXT)
+    if len(owners):
+        rank = (explains * len(GROUPS) + group) * len(owners) + np.arange(len(owners))
+        starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
+        best = np.minimum.reduceat(rank, starts) % len(owners)
+        having = owners[starts]
+        standing[having] = np.array([PLACE[name] for name in _EXPLAINS])[explains[best]]
+        best_group[having] = group[best]
+        chosen = np.full(count, -1, dtype=np.int64)
+        chosen[having] = best
+        source_role = source.cast(TEXT).take(pa.array(chosen, mask=chosen < 0))
+    return Entries(standing, best_group, source_role)
+
+
+def _groups(source: Array, settings: SchoolSettings) -> Ints:
+    by_source = settings.roles_by_source
+    numbers, _ = codes(source)
+    names = source.dictionary_encode().dictionary.to_pylist()
+    places = [STRENGTH.get(by_source.get(name or ""), _UNMAPPED) for name in names]
+    known: Ints = np.array([*places, _UNMAPPED], dtype=np.int64)[numbers]
+    return known
+
+
+def _explained(flat: Array, group: Ints, orgs: SchoolOrgs, settings: SchoolSettings, today: date) -> Ints:
+    org = pc.utf8_trim_whitespace(pc.struct_field(flat, "org"))
+    here = _among(org, orgs.here)
+    elsewhere = ~here if orgs.schools is None else _among(org, orgs.schools)
+    nowhere = ~truth(pc.greater(pc.utf8_length(org), 0))
+    begun, ended = _dates(flat, today)
+    rostered = np.isin(group, [STRENGTH[role] for role in settings.rostered])
+    runs = begun & ~ended
+    says = [
+        nowhere,
+        elsewhere & ~here,
+        _among(org, orgs.below) & ~here,
+        ~here & ~_among(org, orgs.listed),
+        ~here,
+        runs & rostered,
+        runs & (group < _CONTACT),
+        runs & (group == _UNMAPPED),
+        runs,
+        ~begun,
+    ]
+    what = [_NO_ORG, _ELSEWHERE, _BELOW, _UNLISTED, _NOT_A_SCHOOL]
+    what += [_MEMBER, _OFF, _UNMAPPED_HERE, _ONLY_CONTACT, _NOT_BEGUN]
+    explained: Ints = np.select(says, what, default=_ENDED).astype(np.int64)
+    return explained
+
+
+def _among(org: Array, ids: frozenset[str]) -> Flags:
+    return truth(pc.is_in(org, value_set=pa.array(sorted(one.strip() for one in ids), TEXT)))
+
+
+def _dates(flat: Array, today: date) -> tuple[Flags, Flags]:
+    now = today.isoformat()
+    begun = ~truth(pc.greater(pc.struct_field(flat, "beginDate"), now))
+    ended = truth(pc.less(pc.struct_field(flat, "endDate"), now))
+    return begun, ended

@@ -1,0 +1,71 @@
+"""How a command ends: the exit codes, and one clear message instead of a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from roster_pipeline.cli.output import note
+
+DONE = 0
+FAILED = 1
+WRONG_USAGE = 2
+HELD = 3
+"""Done, but somebody has to look: something is held, or there was nobody to look at."""
+INTERRUPTED = 130
+OURS = "roster_pipeline."
+SAID = {"date_": "write a day as YYYY-MM-DD", "time_": "write a time as HH:MM"}
+"""Kinds of wrong settings whose message speaks to programmers."""
+
+
+class CommandError(Exception):
+    """A command cannot go on. `str()` is what was wrong, a line break, and what to do. code: its exit code."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ErrorHandlingGroup(TyperGroup):
+    """The top of the command tree: whatever a command raises becomes one message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; wrong usage and deliberate exits pass, everything else is explained."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as problem:
+            if hasattr(problem, "exit_code"):  # the parser's own errors print themselves
+                raise
+            text, code = explained(problem)
+        note(text, style="red")
+        raise typer.Exit(code)
+
+
+def explained(problem: Exception) -> tuple[str, int]:
+    """A message for people and the exit code. Errors of ours are written for people; of others only the type is told.
+
+    The text of a foreign error may hold values of records, so it stays inside.
+    """
+    from pydantic import ValidationError
+
+    if isinstance(problem, ValidationError):
+        return _wrong_settings(problem), WRONG_USAGE
+    if type(problem).__module__.startswith(OURS) or isinstance(problem, OSError):
+        return str(problem), problem.code if isinstance(problem, CommandError) else FAILED
+    from roster_pipeline.sync.error_messages import explain
+
+    return str(explain("roster", problem)), FAILED
+
+
+def _wrong_settings(problem: Any) -> str:
+    """One line per wrong setting: which, and what would be right. The value given is not repeated."""
+    lines = []
+    for error in problem.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(part for part in error["loc"] if isinstance(part, str)) or "settings"
+        said = next((words for kind, words in SAID.items() if error["type"].startswith(kind)), error["msg"])
+        lines.append(f"{name}: {said.removeprefix('Value error, ')}")
+    return "\n".join(lines)

@@ -1,0 +1,217 @@
+"""OpenID Connect: the way to the identity provider and back (authorization code, PKCE, state, nonce).
+
+What the provider says counts only as an ID token that was verified: signature by its published keys, issuer,
+audience, time and nonce. PyJWT does the cryptography. Nothing here knows accounts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import time
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx
+import jwt
+
+from roster_pipeline.console.auth.provider_errors import ProviderAway, TokenRefused
+from roster_pipeline.console.config import Oidc, is_loopback
+from roster_pipeline.directory.sign_ins import Attempt
+
+log = logging.getLogger(__name__)
+SCOPE = "openid email profile"
+DISCOVERY = "/.well-known/openid-configuration"
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Only those with a public key. Without this list a token could ask to be checked with another method, or none."""
+CLAIMS_NEEDED = ["exp", "iat", "iss", "aud", "sub"]
+LEEWAY_SECONDS = 60
+"""For clocks that are not quite equal."""
+TIMEOUT = httpx.Timeout(10.0)
+LARGEST_ANSWER = 512 * 1024
+KEPT_SECONDS = 3600.0
+KEYS_AT_MOST_EVERY = 60.0
+"""A key that is not known is looked for anew, but strangers with made-up keys do not make us ask all the time."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom the provider vouches for. `email` is empty unless it may be believed."""
+
+    issuer: str
+    subject: str
+    email: str
+    name: str
+
+
+class Provider:
+    """One identity provider; what it publishes about itself is kept for an hour."""
+
+    def __init__(self, settings: Oidc, redirect_uri: str) -> None:
+        self.settings = settings
+        self.redirect_uri = redirect_uri
+        self._lock = Lock()
+        self._document: dict[str, Any] = {}
+        self._document_until = 0.0
+        self._keys: list[jwt.PyJWK] = []
+        self._keys_at = float("-inf")
+
+    def address(self, state: str, attempt: Attempt) -> str:
+        """Where the browser is sent. Raises ProviderAway."""
+        digest = hashlib.sha256(attempt.verifier.encode()).digest()
+        asked = {
+            "response_type": "code",
+            "client_id": self.settings.client_id,
+            "redirect_uri": self.redirect_uri,
+            "scope": SCOPE,
+            "state": state,
+            "nonce": attempt.nonce,
+            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+        endpoint = self._endpoint("authorization_endpoint")
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
+
+    def identity(self, code: str, attempt: Attempt) -> Identity:
+        """Exchange the code and verify what comes for it. Raises ProviderAway, TokenRefused."""
+        answer = self._exchange(code, attempt.verifier)
+        token = answer.get("id_token")
+        if not isinstance(token, str):
+            raise TokenRefused("it sent no ID token")
+        claims = self._verified(token)
+        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), attempt.nonce.encode()):
+            raise TokenRefused("its answer belongs to another sign-in (nonce)")
+        if "email" not in claims and isinstance(answer.get("access_token"), str):
+            # Whether an address is verified is said by whoever says the address: the token's word is about none.
+            claims.pop("email_verified", None)
+            claims |= self._more(answer["access_token"], claims["sub"])
+        return Identity(self.settings.issuer, claims["sub"], self._email(claims), str(claims.get("name") or ""))
+
+    def _exchange(self, code: str, verifier: str) -> dict[str, Any]:
+        sent = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self.redirect_uri,
+            "code_verifier": verifier,
+        }
+        own = self.settings
+        ways = self._published().get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        if "client_secret_basic" not in ways:
+            sent |= {"client_id": own.client_id, "client_secret": own.client_secret}
+            return self._json("POST", self._endpoint("token_endpoint"), data=sent)
+        signed = httpx.BasicAuth(quote(own.client_id, safe=""), quote(own.client_secret, safe=""))
+        return self._json("POST", self._endpoint("token_endpoint"), data=sent, auth=signed)
+
+    def _verified(self, token: str) -> dict[str, Any]:
+        own = self.settings
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("alg") not in ALGORITHMS:
+                raise TokenRefused("its ID token is not signed with a public key")
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key(header.get("kid"), header["alg"]),
+                algorithms=[header["alg"]],
+                audience=own.client_id,
+                issuer=own.issuer,
+                leeway=LEEWAY_SECONDS,
+                options={"require": CLAIMS_NEEDED},
+            )
+        except jwt.PyJWTError as problem:  # its text repeats values of the token, so only its name is told
+            raise TokenRefused(f"its ID token is not valid ({type(problem).__name__})") from None
+        if not isinstance(claims["sub"], str) or not claims["sub"].strip():
+            raise TokenRefused("its ID token names nobody (sub)")
+        party = claims.get("azp")
+        others = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if (party is not None or others) and party != own.client_id:
+            raise TokenRefused("its ID token is for another application (azp)")
+        return claims
+
+    def _key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK:
+        with self._lock:
+            for fresh in (False, True):
+                if fresh and time.monotonic() - self._keys_at < KEYS_AT_MOST_EVERY:
+                    break
+                if fresh:
+                    self._keys = _signing_keys(self._json("GET", self._endpoint("jwks_uri")))
+                    self._keys_at = time.monotonic()
+                fit = [key for key in self._keys if key_id in (None, key.key_id) and _fits(key, algorithm)]
+                if len(fit) == 1:
+                    return fit[0]
+        raise TokenRefused("its ID token is signed with a key that it does not publish")
+
+    def _more(self, access_token: str, subject: str) -> dict[str, Any]:
+        """What the provider tells beside the token; some tell the e-mail there only."""
+        if "userinfo_endpoint" not in self._published():
+            return {}
+        bearer = {"authorization": f"Bearer {access_token}"}
+        told = self._json("GET", self._endpoint("userinfo_endpoint"), headers=bearer)
+        if told.get("sub") != subject:
+            raise TokenRefused("it speaks of two people at once (sub)")
+        return {name: told[name] for name in ("email", "email_verified", "name", "preferred_username") if name in told}
+
+    def _email(self, claims: dict[str, Any]) -> str:
+        email = claims.get("email")
+        if self.settings.trust_email:
+            email = email or claims.get("preferred_username")
+        elif str(claims.get("email_verified", "")).lower() != "true":
+            return ""
+        return email if isinstance(email, str) and "@" in email else ""
+
+    def _endpoint(self, name: str) -> str:
+        address = self._published().get(name)
+        parts = urlsplit(address) if isinstance(address, str) else None
+        if not parts or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))):
+            raise ProviderAway(f"publishes no safe address for {name}")
+        return str(address)
+
+    def _published(self) -> dict[str, Any]:
+        if time.monotonic() >= self._document_until:
+            document = self._json("GET", self.settings.issuer.rstrip("/") + DISCOVERY)
+            if document.get("issuer") != self.settings.issuer:
+                raise ProviderAway("calls itself by another name than ROSTER_OIDC_ISSUER")
+            self._document, self._document_until = document, time.monotonic() + KEPT_SECONDS
+        return self._document
+
+    def _json(self, method: str, address: str, **more: Any) -> dict[str, Any]:
+        try:
+            with (
+                httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client,
+                client.stream(method, address, **more) as answer,
+            ):
+                content = b""
+                for part in answer.iter_bytes():
+                    content += part
+                    if len(content) > LARGEST_ANSWER:
+                        raise ProviderAway("sent far too much")
+                if answer.status_code != httpx.codes.OK:
+                    raise ProviderAway(f"answered with status {answer.status_code}")
+            found = httpx.Response(200, content=content).json()
+        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+            raise ProviderAway(f"cannot be reached ({type(problem).__name__})") from None
+        except ValueError:
+            raise ProviderAway("sent something that is not JSON") from None
+        if not isinstance(found, dict):
+            raise ProviderAway("sent something that is not a JSON object")
+        return found
+
+
+def _signing_keys(document: dict[str, Any]) -> list[jwt.PyJWK]:
+    """The keys one can check a signature with; a provider may publish others, of kinds that are new to us."""
+    found = []
+    for entry in document.get("keys", []):
+        try:
+            if entry.get("use", "sig") == "sig":
+                found.append(jwt.PyJWK(entry))
+        except (jwt.PyJWTError, AttributeError):
+            log.info("The identity provider publishes a key of a kind that is not known here.")
+    return found
+
+
+def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
+    kinds = {"R": "RSA", "P": "RSA", "E": "OKP" if algorithm == "EdDSA" else "EC"}
+    return key.key_type == kinds[algorithm[0]]

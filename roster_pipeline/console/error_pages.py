@@ -1,0 +1,137 @@
+"""Errors as pages: a message and a remedy, never a trace, never a value of somebody's record."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from roster_pipeline.console.auth.provider_errors import ProviderAway
+from roster_pipeline.console.auth.session import HTMX, SessionEnded, sign_in_before
+from roster_pipeline.console.auth.viewer import NOTHING_HERE
+from roster_pipeline.console.page import page
+from roster_pipeline.directory.apply import PlanStale
+from roster_pipeline.directory.approvals import PlanChanged
+from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.database_errors import RowRefused, StatementFailed
+from roster_pipeline.directory.ledger import UnknownSync
+from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.plans import UnknownPlan
+from roster_pipeline.directory.rollback import AlreadyUndone
+from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
+from roster_pipeline.services.settings_diff import ChangedMeanwhile
+from roster_pipeline.sync.error_messages import explain
+
+log = logging.getLogger(__name__)
+UNKNOWN = (UnknownKey, UnknownPlan, UnknownSync, UnknownPerson)
+IN_THE_WAY = (ChangedMeanwhile, KeyTaken, PlanChanged, PlanStale, AlreadyUndone)
+BROKEN = (RowRefused, StatementFailed)
+OURS = "roster_pipeline."
+TITLES = {
+    400: "This did not work",
+    401: "Please sign in",
+    403: "Not allowed",
+    404: "Nothing here",
+    405: "Not possible here",
+    409: "Something changed meanwhile",
+    413: "Too large",
+    429: "Too often",
+    503: "Not available at the moment",
+}
+INTO_THE_PLACE = {"HX-Reselect": ".notice", "HX-Reswap": "innerHTML"}
+"""A script that asked for a piece of a page shows what went wrong in that piece's place, and keeps the page."""
+AWAY = (
+    "<!doctype html><title>Not available</title>"
+    '<p class="notice">The console cannot reach its database. Try again in a minute.</p>'
+)
+
+
+class ErrorPages:
+    """The last resort: whatever was raised further in becomes a page, and one line of the log without any values."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as problem:
+            if scope["type"] != "http":
+                raise
+            if begun:
+                _note(problem)
+                raise ConnectionAbortedError("the answer broke off") from None
+            answer = await run_in_threadpool(answer_to, Request(scope), problem)
+            await answer(scope, receive, send)
+
+
+def answer_to(request: Request, problem: Exception) -> Response:
+    """The page for a problem. Of foreign errors only the type and the place are told, and only to the log."""
+    status, message, remedy = error_text(problem)
+    headers = dict(problem.headers or {}) if isinstance(problem, HTTPException) else {}
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _note(problem)
+    title = TITLES.get(status, "Something went wrong")
+    piece = bool(request.headers.get(HTMX))
+    more = {"title": title, "message": message, "remedy": remedy, "piece": piece}
+    name = "error"
+    if isinstance(problem, SessionEnded):
+        name, more["sign_in"] = "session_ended", sign_in_before(problem.page_before)
+    try:
+        response = page(request, f"{name}_words.html" if piece else f"{name}.html", status=status, **more)
+    except (DirectoryError, AttributeError):  # the page needs the session, and that the database
+        return HTMLResponse(AWAY, 503, INTO_THE_PLACE)
+    response.headers.update(headers | (INTO_THE_PLACE if piece else {}))
+    return response
+
+
+def error_text(problem: Exception) -> tuple[int, str, str]:
+    """Status, message and remedy."""
+    if isinstance(problem, HTTPException):
+        plain = problem.detail == HTTPStatus(problem.status_code).phrase
+        message = NOTHING_HERE if problem.status_code == HTTPStatus.NOT_FOUND else problem.detail
+        return problem.status_code, "" if plain and message == problem.detail else message, ""
+    if isinstance(problem, ValidationError):
+        return 400, _wrong_settings(problem), "Nothing was saved."
+    if isinstance(problem, DirectoryError) and problem.retryable:
+        return 503, problem.message, "Try again in a minute."
+    if isinstance(problem, ProviderAway):
+        return 503, problem.message, problem.remedy
+    message, remedy = str(getattr(problem, "message", "")), str(getattr(problem, "remedy", ""))
+    if not type(problem).__module__.startswith(OURS) or not message:
+        return 500, "Something unexpected happened. Nothing was changed.", "The console's log names the place."
+    if isinstance(problem, UNKNOWN):
+        return 404, NOTHING_HERE, ""
+    if isinstance(problem, BROKEN):
+        return 500, message, remedy
+    return (409 if isinstance(problem, IN_THE_WAY) else 400), message, remedy
+
+
+def _wrong_settings(problem: ValidationError) -> str:
+    lines = problem.errors(include_url=False, include_input=False, include_context=False)
+    return " ".join(
+        f"{'.'.join(map(str, line['loc']))}: {line['msg'].removeprefix('Value error, ')}." for line in lines
+    )
+
+
+def _note(problem: Exception) -> None:
+    if isinstance(problem, DirectoryError):
+        log.error("%s", problem.message)
+    elif isinstance(problem, ProviderAway):
+        log.error("%s %s", problem.message, problem.remedy)
+    elif not isinstance(problem, HTTPException):
+        log.error("%s", explain("console", problem).message)

@@ -1,0 +1,107 @@
+"""Lists with a filter, a page at a time.
+
+What people type into a search is often a name, and an address stands in the logs of every proxy on the way. So a search
+is sent as a form; only what names nobody (a role, an action, a page's number) may stand in an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from roster_pipeline.console.auth.viewer import nothing_here
+from roster_pipeline.console.page import form
+
+ROWS = 50
+"""Rows of one page."""
+LONGEST_SEARCH = 200
+MOST_PAGES = 1_000_000
+LONGEST_NUMBER = 18
+"""Digits; the database counts to nineteen."""
+
+
+@dataclass(frozen=True)
+class ListFilter:
+    """What a list was asked for. fields: the filter's, by name. words: of the search. page: from 1."""
+
+    address: str
+    fields: Mapping[str, str]
+    words: str = ""
+    page: int = 1
+
+    @property
+    def offset(self) -> int:
+        """Rows before this page."""
+        return (self.page - 1) * ROWS
+
+    def __getitem__(self, name: str) -> str:
+        return self.fields[name]
+
+    @property
+    def query(self) -> str:
+        """The filter as a query, without the words and the page."""
+        given = {name: value for name, value in self.fields.items() if value}
+        return f"?{urlencode(given)}" if given else ""
+
+    def at(self, page: int) -> str:
+        """The address of another page of the same filter."""
+        given = {name: value for name, value in self.fields.items() if value} | ({"page": page} if page > 1 else {})
+        return self.address + (f"?{urlencode(given)}" if given else "")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One page of a list. total: over all pages; None where nobody counts, then `more` tells of a next one."""
+
+    chosen: ListFilter
+    rows: list[object] = field(default_factory=list)
+    total: int | None = None
+    more: bool = False
+
+    @property
+    def newer(self) -> int | None:
+        """The number of the page before."""
+        return self.chosen.page - 1 if self.chosen.page > 1 else None
+
+    @property
+    def older(self) -> int | None:
+        """The number of the page behind."""
+        end = self.chosen.offset + len(self.rows)
+        further = self.more if self.total is None else end < self.total
+        return self.chosen.page + 1 if further else None
+
+    @property
+    def said(self) -> str:
+        """`51 to 100 of 12,400`."""
+        if not self.rows:
+            return "no rows here"
+        first = self.chosen.offset + 1
+        of = "" if self.total is None else f" of {self.total:,}"
+        return f"{first:,} to {first + len(self.rows) - 1:,}{of}"
+
+
+def list_filter(request: Request, *names: str, address: str | None = None) -> ListFilter:
+    """The filter of this request, from its address or its form; names: of its fields. Words come by form only."""
+    given = request.query_params if request.method in ("GET", "HEAD") else form(request)
+    words = "" if given is request.query_params else str(given.get("q", ""))
+    return ListFilter(
+        address=address or request.url.path,
+        fields={name: str(given.get(name, ""))[:LONGEST_SEARCH] for name in names},
+        words=words.strip()[:LONGEST_SEARCH],
+        page=_number(str(given.get("page", "1"))),
+    )
+
+
+def _number(text: str) -> int:
+    return min(max(int(text), 1), MOST_PAGES) if text.isascii() and text.isdigit() and len(text) < 8 else 1
+
+
+def number_of(request: Request, name: str) -> int:
+    """A number of the path. Raises HTTPException 404 for what is none, or is larger than any."""
+    text = str(request.path_params[name])
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
+        raise nothing_here()
+    return int(text)

@@ -1,0 +1,164 @@
+"""One run that somebody asked for, apart from the console: `python -m roster_pipeline.console.manual_run_worker RUN
+MINUTES`.
+
+What is to be done stands in the run's row; how far it is, and how it ended, is written there too. The run is a child of
+this process, which stays light: it says that the run lives, and ends it where somebody cancels it, where it takes too
+long, or where the machine ends its services. It does so by SIGKILL, so that no clean-up of a library can hold it up;
+what the run had not committed by then, PostgreSQL rolls back.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from threading import Event, Thread
+
+from roster_pipeline.console.manual_run_launcher import DIED
+from roster_pipeline.directory import manual_runs
+from roster_pipeline.directory.database import NAME, Database, DirectoryError, end_sessions
+from roster_pipeline.directory.manual_runs import CANCELED, ManualRun
+from roster_pipeline.embedded import prepare_environment
+from roster_pipeline.sync.error_messages import SyncError, explain
+from roster_pipeline.sync.failure_alerts import record_failure
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether the run was canceled; each says that it lives."""
+TOO_LONG = "This run was ended after {minutes}, the longest that a run by hand may take. Nothing was half applied."
+TOO_LONG_REMEDY = (
+    "The SIS is probably slow: ask its vendor, or wait for the run of the night, which may take longer. "
+    "An operator can set ROSTER_CONSOLE_RUN_MINUTES."
+)
+STOPPED = "The console's machine was stopped, and this run with it.\nStart it again; nothing was half applied."
+APPLIED = "Canceled by {who}, after its changes had been applied."
+IN_DAGSTER = "Canceled in the console; the audit of the school says by whom."
+"""Owners of other districts can read Dagster's events, so no person's name stands in them."""
+
+
+def main(run_id: str, minutes: float) -> int:
+    """Run it, watched; 0 where it came to an end, also to a bad one that is written down."""
+    database = Database(prepare_environment().roster)
+    with database.begin() as conn:
+        found = manual_runs.find(conn, run_id)
+    if found is None:
+        return 1
+    database.close()  # a fork must not share connections
+    child = get_context("fork").Process(target=_carry_out, args=(run_id, os.getpid()), daemon=True)
+    child.start()
+    stopping = Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
+    _watch(database, *found, child, minutes, stopping)
+    return 0
+
+
+def _watch(database: Database, run: ManualRun, key: str, child: BaseProcess, minutes: float, stopping: Event) -> None:
+    """Wait for the end of the run, or bring it about."""
+    until = time.monotonic() + minutes * 60
+    while child.exitcode is None:
+        child.join(LOOK_EVERY)
+        who = None
+        with suppress(DirectoryError), database.begin() as conn:
+            who = manual_runs.alive(conn, run.id)
+        too_long = time.monotonic() > until
+        if child.exitcode is None and (who or too_long or stopping.is_set()):
+            _kill(database, run.id, child)
+            if who:
+                _canceled(database, run, who)
+            elif too_long:
+                _took_too_long(database, run, key, minutes)
+            else:
+                _end(database, run.id, STOPPED)
+                _end_in_dagster(run.id, STOPPED)
+            return
+    if child.exitcode:
+        _end(database, run.id, DIED.format(code=child.exitcode))
+        _end_in_dagster(run.id, DIED.format(code=child.exitcode), failed=True)
+
+
+def _kill(database: Database, run_id: str, child: BaseProcess) -> None:
+    """End the process, and then its sessions in the database: one that waits for a lock would not notice its end."""
+    child.kill()
+    child.join()
+    with suppress(DirectoryError), database.begin() as conn:
+        end_sessions(conn, _name(run_id))
+
+
+def _canceled(database: Database, run: ManualRun, who: str) -> None:
+    with database.begin() as conn:
+        applied = manual_runs.outcome(conn, run.school_id, run.id).sync_id is not None
+    _end(database, run.id, (APPLIED if applied else CANCELED).format(who=who))
+    _end_in_dagster(run.id, IN_DAGSTER)
+
+
+def _took_too_long(database: Database, run: ManualRun, key: str, minutes: float) -> None:
+    told = TOO_LONG.format(minutes="a minute" if minutes == 1 else f"{minutes:g} minutes")
+    problem = SyncError(key, told, TOO_LONG_REMEDY)
+    _end(database, run.id, str(problem))
+    record_failure(database, key, "run", problem, run.id)
+    _end_in_dagster(run.id, str(problem), failed=True)
+
+
+def _end(database: Database, run_id: str, problem: str) -> None:
+    with suppress(DirectoryError), database.begin() as conn:
+        manual_runs.end(conn, run_id, problem)
+
+
+def _end_in_dagster(run_id: str, message: str, *, failed: bool = False) -> None:
+    """Show the run as failed or canceled in Dagster, unless it came to its own end."""
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return
+        if failed:
+            instance.report_run_failed(run, message)
+        else:
+            instance.report_run_canceling(run, message)
+            instance.report_run_canceled(run, message)
+
+
+def _name(run_id: str) -> str:
+    return f"roster run {run_id}"
+
+
+def _carry_out(run_id: str, watcher: int) -> None:
+    """The run itself, in the child."""
+    os.environ[NAME] = _name(run_id)
+    Thread(target=_end_with, args=(watcher,), daemon=True).start()
+    database = Database(prepare_environment().roster)
+    with database.begin() as conn:
+        found = manual_runs.find(conn, run_id)
+    if found is None:
+        return
+    problem = _run(database, *found)
+    with database.begin() as conn:
+        manual_runs.end(conn, run_id, problem)
+
+
+def _run(database: Database, asked: ManualRun, key: str) -> str | None:
+    def step(words: str) -> None:
+        with suppress(DirectoryError), database.begin() as conn:
+            manual_runs.alive(conn, asked.id, words)
+
+    try:
+        from roster_pipeline.run_school import run_school
+
+        return run_school(key, dry_run=asked.kind == "dry_run", run_id=asked.id, on_step=step).problem
+    except Exception as problem:
+        return str(explain(key, problem))
+
+
+def _end_with(watcher: int) -> None:
+    """End this process where nobody is left who could."""
+    while os.getppid() == watcher:
+        time.sleep(LOOK_EVERY)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], float(sys.argv[2])))

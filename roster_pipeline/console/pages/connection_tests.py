@@ -1,0 +1,107 @@
+"""Test Your Information: starts with what stands in the form, and is followed item by item."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from roster_pipeline.console.auth.rate_limits import TooMany, limit
+from roster_pipeline.console.auth.session import HTMX
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.connection_test_launcher import launch
+from roster_pipeline.console.page import database, page, piece
+from roster_pipeline.console.pages.settings import filled
+from roster_pipeline.console.server_sent_events import Event, Seen, stream
+from roster_pipeline.console.settings_form import Form, context, sent_form, stored_form, worded, wrong
+from roster_pipeline.directory import connection_tests
+from roster_pipeline.services.connection_test import TestGoesOn, begin
+from roster_pipeline.services.field_error import FieldError
+
+WINDOW = timedelta(minutes=15)
+BY_ONE_PERSON = 30
+OF_ONE_SCHOOL = 30
+PIECES = "live_pieces.html"
+
+
+def start(request: Request) -> Response:
+    """POST: try what stands in the form. Nothing is saved but the result."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        came, wanted = sent_form(request, stored_form(opened, school))
+    if wanted is None:
+        came.test_errors = worded(came.errors)
+        return _answer(request, came, 400)
+    who = viewer(request)
+    try:
+        with database(request).begin() as opened:
+            limit(opened, "tests by", who.email, BY_ONE_PERSON, WINDOW)
+            limit(opened, "tests of", school.key, OF_ONE_SCHOOL, WINDOW)
+        with database(request).begin() as opened:
+            typed = {"values": came.values, "seen": came.seen}
+            rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
+            trial_id = begin(opened, school, wanted, form=typed, who=who.who, **rights)
+            came.trial = connection_tests.get(opened, school.id, trial_id)
+    except FieldError as problem:
+        came.errors |= wrong(problem)
+        came.test_errors = worded(wrong(problem))
+        return _answer(request, came, 400)
+    except TooMany as problem:
+        came.test_errors = {"": problem.detail}
+        return _answer(request, came, 429)
+    except TestGoesOn as problem:
+        came.test_errors = {"": f"{problem.message} {problem.remedy}"}
+        if request.headers.get(HTMX) and problem.here and problem.here.who == who.who:
+            came.trial = problem.here  # a second click goes on showing what the first one started
+        return _answer(request, came, 409)
+    launch(database(request), school.key, trial_id)
+    if request.headers.get(HTMX):
+        return _answer(request, came, 200)
+    return RedirectResponse(f"/schools/{school.key}/settings?trial={trial_id}#test", 303)
+
+
+async def events(request: Request) -> Response:
+    """GET: the items as they come."""
+
+    def known() -> int:
+        with database(request).begin() as opened:
+            school = school_of(request, opened)
+            if connection_tests.get(opened, school.id, trial_id) is None:
+                raise nothing_here()
+        return school.id
+
+    trial_id = request.path_params["trial"]
+    school_id = await run_in_threadpool(known)
+
+    def look(position: str) -> Seen:
+        with database(request).begin() as opened:
+            trial = connection_tests.get(opened, school_id, trial_id)
+        if trial is None:
+            return Seen([], ended=True)
+        # "3" items were seen, or all of them and the words of the end: "end"
+        first = int(position) if position.isdigit() else len(trial.items) if position else 0
+        new = [
+            Event("add", piece(PIECES, "item", item), str(first + place + 1))
+            for place, item in enumerate(trial.items[first:])
+        ]
+        if trial.ended_at is not None and position != "end":
+            new.append(Event("state", piece(PIECES, "trial_state", trial), "end"))
+        return Seen(new, ended=trial.ended_at is not None)
+
+    return stream(request, look)
+
+
+def _answer(request: Request, came: Form, status: int) -> Response:
+    """The test's place alone where a script asked, and then always with 200: it shows nothing else."""
+    if request.headers.get(HTMX):
+        return page(request, "settings_test.html", **context(request, came))
+    return filled(request, came, status)
+
+
+routes = [
+    Route("/schools/{key}/test", start, methods=["POST"]),
+    Route("/schools/{key}/test/{trial}/events", events, methods=["GET"]),
+]

@@ -1,0 +1,217 @@
+"""One person: what the directory and the SIS say, what the newest plan does, what ever happened, and what can be done.
+
+Who sees one of a person's schools sees the person. What all schools of a person share (exclusion, fields, links) is
+changed by managers, and by owners only where the person is active in no school that is not theirs. Erasing is left to
+operators.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
+from roster_pipeline.console.list_filters import number_of
+from roster_pipeline.console.page import database, form, page, redirect
+from roster_pipeline.directory import rosters, tenants
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.manual_edits import NotAMember
+from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.services import person_changes, person_view
+from roster_pipeline.services.decisions import LONGEST_REASON
+from roster_pipeline.services.person_view import Found
+
+OF_A_MANAGER = "This person is active in a school that is not yours, so a manager of the district has to do this."
+NOT_YOURS = "No school of yours has such a record. Ask a manager of the district."
+WHY = "Say why; it is kept in the audit."
+KEY = re.compile("[a-z0-9-]+")
+
+Act = Callable[[Connection, Found, Mapping[str, str], Viewer], str]
+
+
+def show(request: Request) -> Response:
+    """The person's page."""
+    return _page_of(request)
+
+
+def _page_of(request: Request, *, status: int = 200, error: str = "") -> Response:
+    who = viewer(request)
+    with database(request).begin() as opened:
+        found = _found(request, opened)
+        of_sis = person_view.records(opened, found)
+        connections = sorted({school.connection.key for school in found.schools.values()})
+        if found.manages:
+            rows = tenants.list_connections(opened)
+            connections = sorted(row.key for row in rows if row.district_id == found.person.district_id)
+        context = {
+            "records": of_sis,
+            "fields": person_view.field_lines(found, of_sis),
+            "planned": person_view.planned(opened, found),
+            "events": person_view.history(opened, found),
+            "connections": connections,
+        }
+    school = next(iter(found.schools.values()), None)
+    return page(
+        request,
+        "person.html",
+        status=status,
+        found=found,
+        error=error,
+        may_erase=who.operator,
+        now=datetime.now(UTC),
+        zone=school.settings.time_zone if school else "UTC",
+        **context,
+    )
+
+
+def _found(request: Request, opened: Connection) -> Found:
+    who = viewer(request)
+    try:
+        return person_view.find(opened, number_of(request, "person_id"), who.may_see, who.may_manage)
+    except UnknownPerson:
+        raise nothing_here() from None
+
+
+def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]:
+    """The handler of a form that changes a person. shared: the change is seen by every school of the person."""
+
+    def handler(request: Request) -> Response:
+        given = {name: str(value) for name, value in form(request).items()}
+        given["reason"] = given.get("reason", "").strip()
+        with database(request).begin() as opened:
+            found = _found(request, opened)
+        if shared and not found.may_change:
+            raise HTTPException(403, OF_A_MANAGER)
+        if not given["reason"] or len(given["reason"]) > LONGEST_REASON:
+            too_long = f"The reason has more than {LONGEST_REASON} characters."
+            return _page_of(request, status=400, error=too_long if given["reason"] else WHY)
+        try:
+            with database(request).begin() as opened:
+                told = act(opened, _found(request, opened), given, viewer(request))
+        except NotAMember as problem:  # a second click, or somebody was quicker
+            told = problem.message
+        except DirectoryError as problem:
+            if problem.retryable:
+                raise
+            return _page_of(request, status=400, error=problem.message)
+        back = given.get("conflicts_of", "")  # the list that the form stood in, by a school's key
+        known = back in found.schools or (found.manages and KEY.fullmatch(back))
+        return redirect(request, f"/schools/{back}/conflicts" if known else f"/people/{found.person.id}", told=told)
+
+    return handler
+
+
+def _exclude(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return person_changes.exclude(opened, *_of(found), who=who.who, reason=given["reason"])
+
+
+def _include(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return person_changes.include(opened, *_of(found), who=who.who, reason=given["reason"])
+
+
+def _lock(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return person_changes.lock(opened, *_of(found), given.get("field", ""), who=who.who, reason=given["reason"])
+
+
+def _unlock(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return person_changes.unlock(opened, *_of(found), given.get("field", ""), who=who.who, reason=given["reason"])
+
+
+def _edit(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    typed = {given.get("field", ""): given.get("value", "")}
+    return person_changes.edit(
+        opened, *_of(found), typed, who=who.who, reason=given["reason"], locked=given.get("locked") == "on"
+    )
+
+
+def _archive(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return person_changes.archive(opened, _school(found, given), found.person.id, who=who.who, reason=given["reason"])
+
+
+def _restore(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return person_changes.restore(opened, _school(found, given), found.person.id, who=who.who, reason=given["reason"])
+
+
+def _link(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    key, record = _record(opened, found, given, theirs=True)
+    return person_changes.link(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
+
+
+def _unlink(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    key, record = _record(opened, found, given)
+    return person_changes.unlink(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
+
+
+def _home(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    key, record = _record(opened, found, given)
+    return person_changes.choose_home(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
+
+
+def erase(request: Request) -> Response:
+    """Delete everything held of a person: operators only, and only with the person's number typed in."""
+    who = viewer(request)
+    if not who.operator:
+        raise nothing_here()
+    with database(request).begin() as opened:
+        found = _found(request, opened)
+    reason, typed = str(form(request).get("reason", "")).strip(), str(form(request).get("number", "")).strip()
+    if not reason or len(reason) > LONGEST_REASON:
+        return _page_of(request, status=400, error=WHY)
+    if typed != str(found.person.id):
+        return _page_of(request, status=400, error="To erase somebody, type their number as it stands on this page.")
+    with database(request).begin() as opened:
+        told = person_changes.erase(opened, *_of(found), who=who.who, reason=reason)
+    return redirect(request, f"/people?district={found.district}", told=told)
+
+
+def _of(found: Found) -> tuple[int, int]:
+    return found.person.district_id, found.person.id
+
+
+def _school(found: Found, given: Mapping[str, str]) -> str:
+    """The school of the form, which the viewer sees. Raises HTTPException 404."""
+    key = given.get("school", "")
+    if key not in found.schools:
+        raise nothing_here()
+    return key
+
+
+def _record(opened: Connection, found: Found, given: Mapping[str, str], *, theirs: bool = False) -> tuple[str, str]:
+    """Connection and sourcedId of the form. theirs: for owners, only a record of the newest snapshots of their schools.
+
+    Otherwise somebody could link a pupil of another school to one of their own and read what the SIS says of them.
+    Raises HTTPException 404 for a connection of another district, 403 for a record of a school that is not theirs.
+    """
+    key, record = given.get("connection", ""), given.get("sourced_id", "").strip()
+    rows = {row.key: row for row in tenants.list_connections(opened) if row.district_id == found.person.district_id}
+    if key not in rows:
+        raise nothing_here()
+    linked = any((each["connection"], each["sourced_id"]) == (key, record) for each in found.person.links)
+    if theirs and not found.manages and not linked:
+        schools = [school.id for school in found.schools.values() if school.connection.key == key]
+        if not rosters.has_record(opened, schools, record):
+            raise HTTPException(403, NOT_YOURS)
+    return key, record
+
+
+routes = [
+    Route("/people/{person_id}", show, methods=["GET"]),
+    Route("/people/{person_id}/exclude", _changing(_exclude), methods=["POST"]),
+    Route("/people/{person_id}/include", _changing(_include), methods=["POST"]),
+    Route("/people/{person_id}/lock", _changing(_lock), methods=["POST"]),
+    Route("/people/{person_id}/unlock", _changing(_unlock), methods=["POST"]),
+    Route("/people/{person_id}/edit", _changing(_edit), methods=["POST"]),
+    Route("/people/{person_id}/archive", _changing(_archive, shared=False), methods=["POST"]),
+    Route("/people/{person_id}/restore", _changing(_restore, shared=False), methods=["POST"]),
+    Route("/people/{person_id}/link", _changing(_link), methods=["POST"]),
+    Route("/people/{person_id}/unlink", _changing(_unlink), methods=["POST"]),
+    Route("/people/{person_id}/home", _changing(_home), methods=["POST"]),
+    Route("/people/{person_id}/erase", erase, methods=["POST"]),
+]

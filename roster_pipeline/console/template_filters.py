@@ -1,0 +1,94 @@
+"""How values are written on pages: times in the school's zone, numbers, roles and actions as words. Pure.
+
+`FILTERS` is what templates may use behind a bar: `{{ at | ago }}`, `{{ at | exact(zone) }}`, `{{ rows | number }}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from roster_pipeline.notifications.outcome import NOUNS
+from roster_pipeline.vocabulary import counted, role_name
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+DAYS_COUNTED = 14
+"""Longer ago than this, a date says more than a number of days."""
+ROLES = ("student", "teacher", "staff", "admin")
+KINDS = {"sync": "Sync", "approval": "Approved plan", "rollback": "Rollback", "relink": "Relink", "failure": "Failed"}
+ACTIONS = {
+    "create": "created",
+    "update": "updated",
+    "restore": "restored",
+    "archive": "archived",
+    "skip": "left alone",
+    "conflict": "in conflict",
+    "unchanged": "unchanged",
+}
+
+
+def exact(at: datetime, zone: str = "UTC") -> str:
+    """`Tue 3 Nov 2026, 20:04 CST`: the school's own clock."""
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M %Z}"
+
+
+def clock(at: datetime, zone: str = "UTC", now: datetime | None = None) -> str:
+    """`today 20:00`, `tomorrow 20:00`, else `Tue 3 Nov, 20:00`, by the school's own clock."""
+    local = at.astimezone(ZoneInfo(zone))
+    days = (local.date() - (now or datetime.now(UTC)).astimezone(ZoneInfo(zone)).date()).days
+    named = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get(days)
+    return f"{named} {local:%H:%M}" if named else f"{local:%a} {local.day} {local:%b, %H:%M}"
+
+
+def ago(at: datetime, now: datetime | None = None) -> str:
+    """`just now`, `12 minutes ago`, `3 hours ago`, `yesterday`, `5 days ago`, else the date."""
+    now = now or datetime.now(UTC)
+    passed = now - at
+    if passed < MINUTE:
+        return "just now"
+    for unit, word, most in ((MINUTE, "minute", HOUR), (HOUR, "hour", DAY), (DAY, "day", DAY * DAYS_COUNTED)):
+        if passed < most:
+            number = passed // unit
+            return f"{number} {word}{'' if number == 1 else 's'} ago"
+    return f"{at.day} {at:%b %Y}"
+
+
+def number(value: float) -> str:
+    """`12,400`."""
+    return f"{value:,}"
+
+
+def role(slug: str) -> str:
+    """`Students`."""
+    return role_name(slug).capitalize()
+
+
+def place_of(slug: str) -> int:
+    """Where a role stands among the others: as in the settings; what is none of these comes last."""
+    return ROLES.index(slug) if slug in ROLES else len(ROLES)
+
+
+def changes(rows: int, kind: str) -> str:
+    """`1 archival`, `12 creations`."""
+    return counted(rows, *NOUNS.get(kind, (words(kind), words(kind))))  # type: ignore[call-overload]
+
+
+def words(slug: str) -> str:
+    """`several_matches` as it is read aloud."""
+    return slug.replace("_", " ").replace("-", " ")
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "ago": ago,
+    "changes": changes,
+    "clock": clock,
+    "exact": exact,
+    "number": number,
+    "role": role,
+    "words": words,
+    "kind": lambda slug: KINDS.get(slug, words(slug).capitalize()),
+    "action": lambda slug: ACTIONS.get(slug, words(slug)),
+}

@@ -1,0 +1,116 @@
+"""What every shell shares: which school, which night, how a failure is shown, what the tables look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from sqlalchemy import Table
+
+if TYPE_CHECKING:
+    from roster_pipeline.directory.database import Database
+
+GROUP = "rostering"
+OWNERS = ["team:data-engineering"]
+NIGHT_TAG = "roster/night"
+DRY_RUN_TAG = "roster/dry_run"
+WHO_TAG = "roster/who"
+NOTHING_FOUND = "nothing_found"
+"""In a failure's metadata: the SIS answered, but shows nothing of this school."""
+"""Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
+IN_DAGSTER = "Dagster UI"
+"""Who, for a run that somebody started or re-executed in the UI or by the `dagster` command."""
+RETRIED_AS_TAG = "dagster/auto_retry_run_id"
+"""Dagster's own, on a run that was lost: the run that the daemon started in its place."""
+
+
+@contextmanager
+def clear_failures(context: dg.AssetExecutionContext, database: Database, step: str) -> Iterator[None]:
+    """Any failure becomes one message without personal data, is stored, and fails the run without its traceback.
+
+    The original exception is left behind on purpose: its text and its frames may hold values of records.
+    """
+    from roster_pipeline.sync import SyncError, explain  # not needed to list the assets
+    from roster_pipeline.sync.failure_alerts import record_failure
+
+    problem: SyncError | None = None
+    try:
+        yield
+    except Exception as caught:
+        problem = explain(context.partition_key, caught)
+    if problem is not None:
+        night = context.run.tags.get(NIGHT_TAG)
+        record_failure(database, context.partition_key, step, problem, context.run.run_id, night)
+        raise dg.Failure(
+            str(problem), metadata={NOTHING_FOUND: problem.nothing_found}, allow_retries=problem.retryable
+        ) from None
+
+
+def night(context: dg.AssetExecutionContext) -> str:
+    """Runs of one night share one fetch per connection; a run that somebody starts or re-executes fetches for itself.
+
+    A re-executed run carries the tags of the old one, so its tags are not believed: an old night's data are not read
+    again.
+    """
+    run = context.run
+    if started_run(run, context.instance).parent_run_id is not None:
+        return run.run_id
+    return run.tags.get(NIGHT_TAG, run.run_id)
+
+
+def started_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun:
+    """The run that a person or the schedule started, where the daemon retried it; else the run itself.
+
+    A retry is known by a tag on the run that was lost, which nobody copies: those of the retry itself would be copied
+    to every later re-execution.
+    """
+    while run.parent_run_id is not None:
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None or parent.tags.get(RETRIED_AS_TAG) != run.run_id:
+            break
+        run = parent
+    return run
+
+
+def started_by(run: dg.DagsterRun, instance: dg.DagsterInstance, database: Database, school_key: str) -> str:
+    """Who started a run, for the ledger: a person of the audit, the schedule, or `IN_DAGSTER`.
+
+    A run that somebody re-executed in the UI carries the tags of the old one, so they are not believed.
+    """
+    from roster_pipeline.directory import audit
+
+    first = started_run(run, instance)
+    with database.begin() as conn:
+        asked = audit.who_asked_for_run(conn, school_key, first.run_id)
+    again = first.parent_run_id is not None
+    return asked or (IN_DAGSTER if again else first.tags.get(WHO_TAG, IN_DAGSTER))
+
+
+def columns(table: Table, origins: dg.TableColumnLineage | None = None) -> dict[str, Any]:
+    """Metadata of an asset: names, types and descriptions of a table's columns, and where they come from; no values.
+
+    It stands at the definition. Written with every materialization, it was most of what Dagster kept of a run.
+    """
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, str(column.type).lower(), description=column.comment)
+            for column in table.columns
+        ]
+    )
+    return {"dagster/column_schema": schema} | ({"dagster/column_lineage": origins} if origins else {})
+
+
+def lineage(**columns: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
+    """Column lineage: `name={"asset": ["column", ...]}`."""
+    return dg.TableColumnLineage(
+        {
+            name: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(asset), column_name=column)
+                for asset, sources in origins.items()
+                for column in sources
+            ]
+            for name, origins in columns.items()
+        }
+    )

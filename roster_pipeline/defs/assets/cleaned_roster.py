@@ -1,0 +1,49 @@
+"""Cleaning: from the SIS's records to a typed roster, with every record that could not be used and why."""
+
+import dagster as dg
+
+from roster_pipeline.defs.assets.asset_helpers import GROUP, OWNERS, clear_failures, columns, lineage
+from roster_pipeline.defs.checks import quality_results, quality_specs
+from roster_pipeline.defs.partitions import schools
+from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.directory import tables
+
+LINEAGE = lineage(
+    sourced_id={"raw_users": ["sourced_id"]},
+    given_name={"raw_users": ["payload"]},
+    family_name={"raw_users": ["payload"]},
+    email={"raw_users": ["payload"]},
+    number={"raw_users": ["payload"]},
+    role={"raw_users": ["payload"], "raw_orgs": ["sourced_id"]},
+    grade={"raw_users": ["payload"]},
+    contact_sourced_id={"raw_contacts": ["sourced_id"], "raw_users": ["payload"]},
+)
+
+
+@dg.asset(
+    deps=["raw_orgs", "raw_users", "raw_contacts"],
+    check_specs=quality_specs(),
+    partitions_def=schools,
+    backfill_policy=dg.BackfillPolicy.multi_run(1),
+    group_name=GROUP,
+    owners=OWNERS,
+    metadata=columns(tables.cleaned_roster, LINEAGE),
+    kinds={"pandas", "postgres"},
+    description="The cleaned people of one snapshot, one row per record; what could not be used is in rejected_record.",
+)
+def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Clean one school's snapshot and test its quality."""
+    from roster_pipeline.sync import clean_latest  # pandas and all: a run needs it, the listing of assets does not
+
+    database = directory.database()
+    with clear_failures(context, database, "clean"):
+        cleaned = clean_latest(database, context.partition_key, run_id=context.run.run_id)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": cleaned.people,
+            "snapshot": cleaned.snapshot_id,
+            "rejected": cleaned.rejected,
+            **{f"{role}s" if role != "staff" else role: count for role, count in cleaned.by_role.items()},
+        },
+        check_results=quality_results(cleaned.quality),
+    )

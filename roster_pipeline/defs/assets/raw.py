@@ -1,0 +1,55 @@
+"""Fetching: one complete snapshot of what the SIS says about one school. Three assets, one fetch."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from roster_pipeline.defs.assets.asset_helpers import GROUP, OWNERS, clear_failures, columns, night
+from roster_pipeline.defs.checks import completeness_result, completeness_specs
+from roster_pipeline.defs.partitions import schools
+from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.directory import tables
+
+DESCRIPTIONS = {
+    "raw_orgs": "Orgs of the snapshot: the school, its district and its neighbours, as the SIS sent them.",
+    "raw_users": "User records of the school, in one shape for OneRoster 1.1 and 1.2; nothing is judged yet.",
+    "raw_contacts": "Parents, guardians and relatives of the school's students; empty unless the school wants them.",
+}
+
+
+def _spec(name: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        description=DESCRIPTIONS[name],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"postgres"},
+        metadata=columns(tables.metadata.tables[name.removesuffix("s")]),
+    )
+
+
+@dg.multi_asset(
+    name="raw",
+    specs=[_spec(name) for name in DESCRIPTIONS],
+    check_specs=completeness_specs(),
+    partitions_def=schools,
+    backfill_policy=dg.BackfillPolicy.multi_run(1),
+)
+def raw(
+    context: dg.AssetExecutionContext, directory: DirectoryResource
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Fetch one school's snapshot and its proof of completeness."""
+    from roster_pipeline.sync import fetch  # pandas and all: a run needs it, the listing of assets does not
+
+    database = directory.database()
+    with clear_failures(context, database, "fetch"):
+        fetched = fetch(database, context.partition_key, batch=night(context), run_id=context.run.run_id)
+    for name in DESCRIPTIONS:
+        yield dg.MaterializeResult(
+            asset_key=name,
+            metadata={
+                "dagster/row_count": fetched.counts[name],
+                "snapshot": fetched.snapshot_id,
+            },
+        )
+    yield completeness_result(fetched.complete, fetched.problems, fetched.proof)

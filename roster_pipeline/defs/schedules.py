@@ -1,0 +1,40 @@
+"""Every night at each school's own local time: a frequent tick asks which schools are due."""
+
+import dagster as dg
+
+from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, WHO_TAG
+from roster_pipeline.defs.jobs import rostering
+from roster_pipeline.defs.resources import DirectoryResource
+
+PARTITION_TAG = "dagster/partition"
+"""Set as a plain tag: `partition_key=` would cost one query per school."""
+CONNECTION_TAG = "roster/connection"
+
+
+@dg.schedule(
+    job=rostering,
+    cron_schedule="*/15 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Starts every school whose night has come and whose automatic rostering is on.",
+)
+def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource) -> list[dg.RunRequest] | dg.SkipReason:
+    """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note."""
+    from roster_pipeline.sync.schedule_due import (
+        due_schools,  # loaded by the first tick, so that the code server starts fast
+    )
+
+    due = due_schools(directory.database(), context.scheduled_execution_time)
+    if not due:
+        return dg.SkipReason("no school is due")
+    return [
+        dg.RunRequest(
+            run_key=f"{school.key}:{school.night}:{school.attempt}",
+            tags={
+                PARTITION_TAG: school.key,
+                NIGHT_TAG: school.night,
+                CONNECTION_TAG: school.connection_key,
+                WHO_TAG: "schedule",
+            },
+        )
+        for school in due
+    ]

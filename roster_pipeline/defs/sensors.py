@@ -1,0 +1,121 @@
+"""What reacts: partitions follow the schools, and the outbox is sent.
+
+What a sensor needs is imported by its first tick: the code server and every run start without it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG
+from roster_pipeline.defs.partitions import schools
+from roster_pipeline.defs.resources import DirectoryResource
+
+PARTITIONS_EVERY = 30
+MAIL_EVERY = 30
+WATCH_EVERY = 60
+"""Seconds between two looks."""
+MOST_FAILED = 500
+"""Failed runs of one look; the next goes on where this one ended."""
+RETRIED = ("dagster/will_retry", "dagster/auto_retry_run_id")
+
+
+def missing_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
+    """School keys without a partition yet. Keys that lost their school stay: their history is worth keeping."""
+    known = set(instance.get_dynamic_partitions("schools"))
+    return [key for key in keys if key not in known]
+
+
+@dg.sensor(
+    minimum_interval_seconds=PARTITIONS_EVERY,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Adds a partition for every new school; never deletes one.",
+)
+def partitions_follow_schools(
+    context: dg.SensorEvaluationContext, directory: DirectoryResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Keep the partition set equal to, or larger than, the table of schools."""
+    from roster_pipeline.directory import tenants
+
+    with directory.database().begin() as connection:
+        keys = [school.key for school in tenants.list_schools(connection)]
+    new = missing_partitions(context.instance, keys)
+    if not new:
+        return dg.SkipReason("every school has its partition")
+    return dg.SensorResult(dynamic_partitions_requests=[schools.build_add_request(new)])
+
+
+@dg.sensor(
+    minimum_interval_seconds=MAIL_EVERY,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes reports that are still missing and sends what lies in the outbox.",
+)
+def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SkipReason:
+    """Send due mail; a failure stays in the outbox and is tried again later."""
+    from roster_pipeline.sync.build_report import put_reports
+    from roster_pipeline.sync.daily_digest import put_digests
+    from roster_pipeline.sync.outbox_sender import send_due
+
+    database = directory.database()
+    put_reports(database)
+    put_digests(database, datetime.now(UTC))
+    sent = send_due(database)
+    return dg.SkipReason(f"{sent.sent} sent, {sent.failed} put off, {sent.dead} given up")
+
+
+@dg.sensor(
+    minimum_interval_seconds=WATCH_EVERY,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Notices killed runs, a failed pruning, silent schools and weeks of failures; sends the heartbeat.",
+)
+def watch_evenings(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
+    """Look once. The cursor is the time up to which failed runs were looked at."""
+    from roster_pipeline.sync.failure_alerts import record_crashes
+    from roster_pipeline.sync.monitoring import beat, watch
+    from roster_pipeline.sync.prune_tables import alert_not_pruned
+
+    database, now = directory.database(), datetime.now(UTC)
+    failed = failed_runs(context.instance, datetime.fromisoformat(context.cursor) if context.cursor else None)
+    crashed = record_crashes(database, failed.of_schools)
+    unpruned = bool(failed.pruning) and alert_not_pruned(database, failed.pruning[-1], now)
+    seen = watch(database, now)
+    opened = seen.opened + unpruned
+    said = f"{crashed} crashed, {opened} opened, {seen.cleared} cleared, {seen.reminded} reminded; {beat()}"
+    return dg.SensorResult(skip_reason=said, cursor=failed.until.isoformat() if failed.until else None)
+
+
+def partition_of(tags: Mapping[str, str]) -> str | None:
+    """The school of a run. A run of a backfill names its one partition as a range, unless it came from a job."""
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    return tags.get("dagster/partition") or (first if first == last else None)
+
+
+@dataclass(frozen=True)
+class FailedRuns:
+    """Failed runs that Dagster does not try again. of_schools: run id to key and night. pruning: run ids, oldest first.
+
+    until: when the last of all was updated.
+    """
+
+    of_schools: dict[str, tuple[str, str | None]]
+    pruning: list[str]
+    until: datetime | None
+
+
+def failed_runs(instance: dg.DagsterInstance, since: datetime | None) -> FailedRuns:
+    """Runs that failed after this moment, as many as one look takes."""
+    chosen = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    records = instance.get_run_records(chosen, limit=MOST_FAILED, order_by="update_timestamp", ascending=True)
+    of_schools, pruning = {}, []
+    for run in (record.dagster_run for record in records):
+        key = partition_of(run.tags)
+        if any(run.tags.get(name, "false") != "false" for name in RETRIED):
+            continue
+        if run.job_name == "prune":
+            pruning.append(run.run_id)
+        elif key and run.job_name != "test_connection":
+            of_schools[run.run_id] = (key, run.tags.get(NIGHT_TAG))
+    until = records[-1].update_timestamp.replace(tzinfo=UTC) if records else since
+    return FailedRuns(of_schools, pruning, until)

@@ -1,0 +1,307 @@
+"""The SQL of one apply: staging, the checks that nothing moved, and one statement per kind of change.
+
+Parameters throughout: district, school, connection, plan, snapshot, and what is said at each statement. Values come out
+of `changes`, a JSON object {field: [from, to]}, so a plan row is never taken apart in Python.
+"""
+
+# ruff: noqa: S608 - what is put together here are our own column names
+
+from __future__ import annotations
+
+from roster_pipeline.settings.school import CONTACT
+from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS
+
+_BOOLEANS = ("enabled",)
+
+
+def _to(field: str) -> str:
+    value = f"(a.changes -> '{field}' ->> 1)"
+    return f"{value}::boolean" if field in _BOOLEANS else value
+
+
+def _changed(field: str, current: str) -> str:
+    return f"case when a.changes ? '{field}' then {_to(field)} else {current} end"
+
+
+def _listed(fields: tuple[str, ...]) -> str:
+    return ", ".join(fields)
+
+
+def _any_of(fields: tuple[str, ...]) -> str:
+    return "r.changes ?| array[" + ", ".join(f"'{field}'" for field in fields) + "]"
+
+
+def _same(fields: tuple[str, ...], alias: str) -> str:
+    return ", ".join(f"{field} = {_changed(field, f'{alias}.{field}')}" for field in fields)
+
+
+STAGE = f"""
+create temporary table applying on commit drop as
+select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.new_links, r.changes, r.number_kind,
+       coalesce(r.person_id, nextval('person_id_seq')) as person_id,
+       r.person_revision, r.membership_revision,
+       r.person_id is not null and {_any_of(PERSON_FIELDS)} as of_person,
+       {_any_of(MEMBERSHIP_FIELDS)} as of_membership,
+       r.role <> '{CONTACT}' and {_any_of(CONTACT_FIELDS)} as of_contact,
+       r.role <> '{CONTACT}' and r.changes ? '{MORE_CONTACTS}' as of_more
+from plan_row r
+where r.plan_id = :plan
+  and (r.role, r.action, r.guard) in (
+      select * from unnest(cast(:roles as text[]), cast(:actions as text[]), cast(:guards as text[])))
+  and (r.action <> 'archive' or (r.person_id is not null and r.witness is distinct from 'here' and not exists (
+      select from witness w
+      where w.snapshot_id = :snapshot and w.answer = 'here' and w.sourced_id = any(r.sourced_ids))))
+"""
+"""The rows that may be applied: roles, actions and guards are parallel arrays of what passed. New people get their ids
+here."""
+
+STAGE_LINKS = """
+create temporary table linking on commit drop as
+select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as home
+from applying a
+cross join lateral unnest(case when a.fresh then a.sourced_ids else a.new_links end)
+    with ordinality l(sourced_id, place)
+where a.action <> 'archive'
+union all
+select r.person_id, false, l.sourced_id, false
+from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
+where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is not null and r.new_links <> '{}'
+  and (r.role, r.guard) in (select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[])))
+"""
+"""Links of applied rows, and of people who only got a new sourcedId; those follow the verdict on updates."""
+
+STAGE_HOMES = """
+create temporary table moving on commit drop as
+select a.person_id, a.changes -> 'home' ->> 1 as first from applying a
+where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes ? 'home' and not exists (
+    select from link h
+    where h.person_id = a.person_id and h.home and h.sourced_id is distinct from a.changes -> 'home' ->> 0
+)
+"""
+"""People whose home the plan moves; who has another one by now than the plan says keeps it."""
+
+STAGE_REST = """
+create temporary table counting on commit drop as
+select m.person_id,
+       case when r.absent_syncs = 0 or r.role = any(:archiving_roles) then r.absent_syncs end as absent_syncs,
+       not m.managed and m.status = 'active' and r.action in ('unchanged', 'update')
+           and (r.role, r.guard) in (
+               select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[]))) as joins
+from plan_row r
+cross join lateral (
+    select * from membership
+    where district_id = :district and school_id = :school and person_id = r.person_id
+    offset 0
+) m
+where r.plan_id = :plan and r.role <> 'contact' and (r.absent_syncs <> m.absent_syncs or not m.managed)
+"""
+"""Members whose count of absences changes, and those entered by hand whom the SIS turns out to know.
+
+The lateral look-up keeps plan_row outside: no statistics know tonight's plan, and a guess the other way is quadratic.
+"""
+
+STALE_PEOPLE = """
+select exists (
+    select from applying a left join person p on p.id = a.person_id and p.district_id = :district
+    where not a.fresh and a.role <> 'contact' and (p.id is null or p.revision <> a.person_revision)
+) or exists (
+    select from applying a
+    left join membership m
+        on m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
+    where not a.fresh and a.role <> 'contact' and case a.action
+        when 'create' then m.person_id is not null
+        else m.person_id is null or m.revision <> a.membership_revision
+             or (m.status = 'active') <> (a.action in ('update', 'archive'))
+    end
+)
+"""
+"""Rows that remove a contact hold whatever changed since: nobody may call that contact."""
+STALE_LINKS = """
+select exists (
+    select from linking n
+    cross join lateral (
+        select person_id from link where connection_id = :connection and sourced_id = n.sourced_id offset 0
+    ) l
+    where n.fresh or l.person_id <> n.person_id
+) or exists (
+    select from linking n
+    cross join lateral (
+        select from apart
+        where connection_id = :connection and sourced_id = n.sourced_id and person_id = n.person_id offset 0
+    ) a
+)
+"""
+"""A record that is somebody's by now, or that somebody said is not this person. Each is looked up by its key: a join on
+a young table, without statistics, would compare all with all."""
+STALE_KEYS = """
+with moved as materialized (
+    select distinct person_id from change_log
+    where district_id = :district and entity = 'person' and position > :position
+)
+select exists (
+    select from moved m
+    cross join lateral (
+        select number_connection_id, number_kind, number, lower(email) as email from person
+        where id = m.person_id and district_id = :district offset 0
+    ) p
+    where (p.number_connection_id = :connection and (p.number_kind, p.number) in (
+            select a.number_kind, a.changes -> 'number' ->> 1 from applying a where a.fresh and a.changes ? 'number'))
+       or p.email in (select lower(a.changes -> 'email' ->> 1) from applying a where a.fresh and a.changes ? 'email')
+)
+"""
+"""A person to be created whose number or e-mail somebody got after the plan was made: they may be the same human."""
+
+INSERT_PEOPLE = f"""
+insert into person (id, district_id, {_listed(PERSON_FIELDS)}, number_kind, number_connection_id)
+select a.person_id, :district, {", ".join(_to(field) for field in PERSON_FIELDS)},
+       case when a.changes -> 'number' ->> 1 is not null then a.number_kind end,
+       case when a.changes -> 'number' ->> 1 is not null then :connection end
+from applying a where a.fresh
+"""
+UPDATE_PEOPLE = f"""
+update person p set {_same(PERSON_FIELDS, "p")},
+    number_kind = case when not a.changes ? 'number' then p.number_kind
+                       when a.changes -> 'number' ->> 1 is not null then a.number_kind end,
+    number_connection_id = case when not a.changes ? 'number' then p.number_connection_id
+                                when a.changes -> 'number' ->> 1 is not null then :connection end,
+    revision = p.revision + 1, updated_at = now()
+from applying a
+where a.of_person and a.action <> 'archive' and p.id = a.person_id and p.district_id = :district
+"""
+INSERT_LINKS = """
+insert into link (district_id, connection_id, sourced_id, person_id, home, version, master_identifier)
+select :district, :connection, n.sourced_id, n.person_id, n.home, :version,
+       case when :masters then (select r.master_identifier from cleaned_roster r
+                                where r.snapshot_id = :snapshot and r.sourced_id = n.sourced_id) end
+from linking n
+where n.fresh or not exists (
+    select from link l where l.connection_id = :connection and l.sourced_id = n.sourced_id
+)
+"""
+MOVE_HOMES = """
+update link l set home = (l.connection_id = :connection and l.sourced_id = m.first),
+    home_by_hand = l.connection_id = :connection and l.sourced_id = m.first and exists (
+        select from link h where h.person_id = m.person_id and h.connection_id = :connection and h.home_by_hand)
+from moving m
+where l.person_id = m.person_id and l.district_id = :district
+  and l.home <> (l.connection_id = :connection and l.sourced_id = m.first)
+  and exists (
+      select from link f
+      where f.connection_id = :connection and f.sourced_id = m.first and f.person_id = m.person_id
+  )
+"""
+
+INSERT_MEMBERSHIPS = f"""
+insert into membership (district_id, school_id, person_id, {_listed(MEMBERSHIP_FIELDS)}, status, managed)
+select :district, :school, a.person_id, coalesce({_to("role")}, a.role),
+       {", ".join(_to(field) for field in MEMBERSHIP_FIELDS if field != "role")}, 'active', true
+from applying a where a.action = 'create'
+"""
+UPDATE_MEMBERSHIPS = f"""
+update membership m set {_same(MEMBERSHIP_FIELDS, "m")}, status = 'active', archived_by = null, archived_at = null,
+    managed = true, absent_syncs = 0, revision = m.revision + 1, updated_at = now()
+from applying a
+where (a.action = 'restore' or (a.action = 'update' and a.of_membership))
+  and m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
+"""
+ARCHIVE_MEMBERSHIPS = """
+update membership m set status = 'archived', archived_by = 'sync', archived_at = now(),
+    revision = m.revision + 1, updated_at = now()
+from applying a
+where a.action = 'archive' and m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
+  and m.managed
+"""
+MANAGE_MEMBERSHIPS = """
+update membership m set managed = true, revision = m.revision + 1, updated_at = now()
+from counting c
+where c.joins and not m.managed
+  and m.district_id = :district and m.school_id = :school and m.person_id = c.person_id
+"""
+COUNT_ABSENCES = """
+update membership m set absent_syncs = c.absent_syncs
+from counting c
+where c.absent_syncs <> m.absent_syncs
+  and m.district_id = :district and m.school_id = :school and m.person_id = c.person_id
+"""
+
+_OWN = {field: field.removeprefix("contact_") for field in CONTACT_FIELDS}
+_CONTACT = f"""
+with wanted as (
+    select a.person_id, {", ".join(f"{_changed(field, f'c.{own}')} as {own}" for field, own in _OWN.items())}
+    from applying a
+    left join contact c
+        on c.district_id = :district and c.school_id = :school and c.person_id = a.person_id and c.place = 1
+    where a.of_contact and a.action <> 'archive'
+)
+"""
+_NO_CONTACT = f"num_nonnulls({', '.join(f'w.{own}' for own in _OWN.values())}) = 0"
+WRITE_CONTACTS = f"""{_CONTACT}
+insert into contact (district_id, school_id, person_id, {", ".join(_OWN.values())})
+select :district, :school, w.person_id, {", ".join(f"w.{own}" for own in _OWN.values())} from wanted w
+where not {_NO_CONTACT}
+on conflict (district_id, school_id, person_id, place) do update
+set {", ".join(f"{own} = excluded.{own}" for own in _OWN.values())}, updated_at = now()
+"""
+DELETE_CONTACTS = f"""{_CONTACT}
+delete from contact c using wanted w
+where {_NO_CONTACT} and c.district_id = :district and c.school_id = :school and c.person_id = w.person_id
+  and c.place = 1
+"""
+DELETE_MORE_CONTACTS = """
+delete from contact c using applying a
+where a.of_more and a.action <> 'archive'
+  and c.district_id = :district and c.school_id = :school and c.person_id = a.person_id and c.place > 1
+"""
+INSERT_MORE_CONTACTS = f"""
+insert into contact (district_id, school_id, person_id, place, {", ".join(_OWN.values())})
+select :district, :school, a.person_id, e.place + 1, {", ".join(f"e.value ->> {at}" for at in range(len(_OWN)))}
+from applying a
+cross join lateral jsonb_array_elements((a.changes -> '{MORE_CONTACTS}' ->> 1)::jsonb) with ordinality e(value, place)
+where a.of_more and a.action <> 'archive'
+"""
+REMOVE_EXCLUDED_CONTACTS = """
+delete from contact c using applying a
+where a.role = 'contact' and c.district_id = :district and c.school_id = :school and c.person_id = a.person_id
+  and c.sourced_id = any(a.sourced_ids)
+"""
+"""First of all that is done to contacts: a row that chooses another one was planned as if these were gone already."""
+
+STAGES = {
+    "applying": STAGE,
+    "linking": STAGE_LINKS,
+    "moving": STAGE_HOMES,
+    "counting": STAGE_REST,
+}
+"""Temporary table to the statement that fills it; each may read the ones before it."""
+
+CHANGES = (
+    (INSERT_PEOPLE, "applying", "fresh"),
+    (UPDATE_PEOPLE, "applying", "of_person and action <> 'archive'"),
+    (INSERT_LINKS, "linking", "true"),
+    (MOVE_HOMES, "moving", "true"),
+    (INSERT_MEMBERSHIPS, "applying", "action = 'create'"),
+    (UPDATE_MEMBERSHIPS, "applying", "action = 'restore' or (action = 'update' and of_membership)"),
+    (ARCHIVE_MEMBERSHIPS, "applying", "action = 'archive'"),
+    (MANAGE_MEMBERSHIPS, "counting", "joins"),
+    (COUNT_ABSENCES, "counting", "absent_syncs is not null"),
+    (REMOVE_EXCLUDED_CONTACTS, "applying", "role = 'contact'"),
+    (DELETE_CONTACTS, "applying", "of_contact"),
+    (WRITE_CONTACTS, "applying", "of_contact"),
+    (DELETE_MORE_CONTACTS, "applying", "of_more"),
+    (INSERT_MORE_CONTACTS, "applying", "of_more"),
+)
+"""Statement, and the staged rows it has work with: table and condition. People come before what points to them."""
+
+UNKNOWN = """
+select relname from pg_class
+where relname in ('contact', 'link', 'membership', 'person') and relnamespace = 'public'::regnamespace and reltuples < 1
+order by relname
+"""
+"""Tables of the directory whose size and contents the planner does not know yet, always in one order: two first
+applies at once wait for each other."""
+
+NEEDED = {
+    table: ", ".join(f"coalesce(bool_or({condition}), false)" for _, of, condition in CHANGES if of == table)
+    for table in STAGES
+}
+"""For each staged table, which of its statements have work, told by reading it once."""

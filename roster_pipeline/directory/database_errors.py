@@ -1,0 +1,78 @@
+"""What can go wrong in the database, in words that name the thing and the remedy, and never a person's data."""
+
+from __future__ import annotations
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+UNREACHABLE = ("08", "57P", "53")
+"""SQLSTATE classes of a server that is away, going away or out of resources."""
+BUSY = ("40001", "40P01", "55P03", "57014")
+"""Serialization failure, deadlock, lock not available, statement cancelled: the same work may succeed later."""
+
+
+class DirectoryError(Exception):
+    """Anything the directory refuses or cannot do. `str()` is the message and, on its own line, the remedy."""
+
+    retryable = False
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}\n{remedy}" if remedy else message)
+        self.message = message
+        self.remedy = remedy
+
+
+class DatabaseUnreachable(DirectoryError):
+    """The server does not answer, or stopped answering."""
+
+    retryable = True
+
+
+class DatabaseBusy(DirectoryError):
+    """Another transaction was in the way; nothing was written."""
+
+    retryable = True
+
+
+class RowRefused(DirectoryError):
+    """The database refused a row. Carries the names of table and constraint, never what was in the row."""
+
+    def __init__(self, table: str | None, constraint: str | None, sqlstate: str | None) -> None:
+        where = f"table {table}" if table else "the directory"
+        rule = f", rule {constraint}" if constraint else ""
+        super().__init__(
+            f"The database refused a row of {where}{rule} (SQLSTATE {sqlstate or 'unknown'}).",
+            "Nothing was written. If it happens again, report it with this message.",
+        )
+        self.table = table
+        self.constraint = constraint
+        self.sqlstate = sqlstate
+
+
+class StatementFailed(DirectoryError):
+    """The database could not run a statement: a missing table, a missing right, a full disk."""
+
+    def __init__(self, sqlstate: str | None) -> None:
+        super().__init__(
+            f"The database could not run a statement (SQLSTATE {sqlstate or 'unknown'}).",
+            "Nothing was written. Check that the schema is current and the login has its rights: roster init",
+        )
+        self.sqlstate = sqlstate
+
+
+def translated(problem: DBAPIError | psycopg.Error) -> DirectoryError:
+    """The same problem without the values that PostgreSQL and SQLAlchemy put into their messages."""
+    origin = problem.orig if isinstance(problem, DBAPIError) else problem
+    if not isinstance(origin, psycopg.Error):
+        return StatementFailed(None)
+    state = origin.sqlstate
+    if state in BUSY:
+        return DatabaseBusy(f"Another change of the directory was in the way (SQLSTATE {state}).", "Run it again.")
+    if (state is None and isinstance(origin, psycopg.OperationalError)) or (state or "").startswith(UNREACHABLE):
+        return DatabaseUnreachable(
+            f"The database cannot be reached, or broke off (SQLSTATE {state or 'none'}).",
+            "Check ROSTER_DATABASE_URL and that the server runs.",
+        )
+    if (state or "").startswith(("22", "23")):
+        return RowRefused(origin.diag.table_name, origin.diag.constraint_name, state)
+    return StatementFailed(state)

@@ -1,0 +1,328 @@
+"""What people do to people by hand: link, choose a home, exclude, lock, edit, archive, restore, add. Each is audited
+with its reason.
+
+Every change takes the district's lock and raises the row's revision, so a plan made before it is not applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory import audit
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.members import Person, UnknownPerson, get_person, list_members
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+OWN_LINK = """
+select true from link
+where connection_id = :connection and sourced_id = :sourced_id and person_id = :person and district_id = :district
+"""
+ASKED = """
+select true from plan_row r join plan o on o.id = r.plan_id join snapshot s on s.id = o.snapshot_id
+where o.district_id = :district and o.state = 'planned' and s.connection_id = :connection
+  and r.action = 'conflict' and coalesce(r.person_id, :person) = :person and :sourced_id = any(r.sourced_ids)
+limit 1
+"""
+"""A plan of today asks whether the record is theirs, or which of several people it is."""
+_GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
+UNLINK = (
+    "insert into apart (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
+    f"select :district, :connection, sourced_id, person_id from {_GONE} on conflict do nothing",
+    f"delete from link l using {_GONE} where l.connection_id = :connection and l.sourced_id = gone.sourced_id "  # noqa: S608
+    "and l.person_id = gone.person_id and l.district_id = :district",
+    "update link l set home = true from ("  # noqa: S608
+    f"select distinct on (o.person_id) o.connection_id, o.sourced_id from link o join {_GONE} using (person_id) "
+    "where not exists (select from link h where h.person_id = o.person_id and h.home) "
+    "order by o.person_id, o.created_at, o.sourced_id"
+    ") next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id",
+    f"update person p set revision = revision + 1 from {_GONE} "  # noqa: S608
+    "where p.id = gone.person_id and p.district_id = :district",
+    "insert into audit (who, what, district_id, person_id, reason, details) "  # noqa: S608
+    "select :who, 'record unlinked', :district, person_id, :reason, "
+    f"jsonb_build_object('connection', cast(:key as text)) from {_GONE} order by person_id",
+)
+"""The record is not theirs, another link becomes the home, a plan made before is out of date, and it is audited."""
+
+
+class LinkTaken(DirectoryError):
+    """The record belongs to somebody else."""
+
+    def __init__(self, person_id: int) -> None:
+        super().__init__(
+            f"This record is already linked to person {person_id}.",
+            f"Unlink it first, if it is not theirs: roster person unlink {person_id}",
+        )
+        self.person_id = person_id
+
+
+class NoSuchLink(DirectoryError):
+    """The person has no link to this record."""
+
+
+class NoSuchField(DirectoryError):
+    """People have no field of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"People have no field {name}.", f"Fields are: {', '.join(PERSON_FIELDS)}")
+
+
+class NotAMember(DirectoryError):
+    """The person has no membership in this school, or not in the state that was expected."""
+
+
+def link(
+    conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
+) -> None:
+    """Say that a record of the SIS is this person, whatever speaks against it and whatever `unlink` said before.
+
+    Their first link is their home. A link that a sync made is confirmed by it. Raises UnknownPerson, LinkTaken.
+    """
+    given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
+    theirs = "connection_id = :connection and sourced_id = :sourced_id"
+    found = conn.execute(text(f"select person_id, confirmed from link where {theirs}"), given).first()  # noqa: S608
+    if found is not None and found.person_id != person_id:
+        raise LinkTaken(found.person_id)
+    if found is None:
+        what = "record linked"
+        conn.execute(text(f"delete from apart where {theirs} and person_id = :person"), given)  # noqa: S608
+        change = (
+            "insert into link (district_id, connection_id, sourced_id, person_id, confirmed, home) "
+            "values (:district, :connection, :sourced_id, :person, true, "
+            "not exists (select from link where person_id = :person and home))"
+        )
+    elif found.confirmed:
+        return
+    else:
+        what, change = "link confirmed", f"update link set confirmed = true where {theirs}"  # noqa: S608
+    conn.execute(text(change), given)
+    _touched(conn, given, what, who, reason, {"connection": connection.key})
+
+
+def unlink(
+    conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
+) -> None:
+    """Say that a record of the SIS is not this person: no sync links the two again, only `link` does.
+
+    The record is one that is linked to them, or one in conflict with them in the newest plan of a school. Another link
+    becomes the home. Raises NoSuchLink.
+    """
+    given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
+    if conn.scalar(text(f"{OWN_LINK} union all {ASKED}"), given) is None:
+        raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")
+    unlink_pairs(conn, connection, [(person_id, sourced_id)], who=who, reason=reason)
+
+
+def choose_home(
+    conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
+) -> None:
+    """Say which of a person's records their fields follow, until another is chosen or the record goes.
+
+    The fields themselves follow with the next sync of that connection. Raises UnknownPerson, NoSuchLink.
+    """
+    given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
+    if conn.scalar(text(OWN_LINK), given) is None:
+        raise NoSuchLink(
+            f"Person {person_id} has no link to this record.",
+            f"Link it first, if it is theirs: roster person link {person_id} {sourced_id}",
+        )
+    this = "(connection_id = :connection and sourced_id = :sourced_id)"
+    conn.execute(
+        text(f"update link set home = {this}, home_by_hand = {this} where person_id = :person"),  # noqa: S608
+        given,
+    )
+    _touched(conn, given, "home chosen", who, reason, {"connection": connection.key})
+
+
+def unlink_pairs(
+    conn: Connection, connection: ConnectionRow, pairs: Sequence[tuple[int, str]], *, who: str, reason: str
+) -> None:
+    """Take away links (person and sourcedId) that are known to be there, all at once, under the district's lock."""
+    given = {
+        "district": connection.district_id,
+        "connection": connection.id,
+        "key": connection.key,
+        "persons": [person for person, _ in pairs],
+        "records": [record for _, record in pairs],
+        "who": who,
+        "reason": reason,
+    }
+    for statement in UNLINK:
+        conn.execute(text(statement), given)
+
+
+def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
+    """Keep every sync away from this person, until `include`."""
+    given = _locked(conn, district_id, person_id)
+    conn.execute(text("update person set excluded = true where district_id = :district and id = :person"), given)
+    _touched(conn, given, "person excluded", who, reason)
+
+
+def include(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
+    """Let syncs change this person again."""
+    given = _locked(conn, district_id, person_id)
+    conn.execute(text("update person set excluded = false where district_id = :district and id = :person"), given)
+    _touched(conn, given, "person included", who, reason)
+
+
+def lock(conn: Connection, district_id: int, person_id: int, name: str, *, who: str, reason: str) -> None:
+    """Keep one field as it is, whatever the SIS says. Raises NoSuchField."""
+    _set_lock(conn, district_id, person_id, name, True, who, reason)
+
+
+def unlock(conn: Connection, district_id: int, person_id: int, name: str, *, who: str, reason: str) -> None:
+    """Let one field follow the SIS again. Raises NoSuchField."""
+    _set_lock(conn, district_id, person_id, name, False, who, reason)
+
+
+def edit(
+    conn: Connection,
+    district_id: int,
+    person_id: int,
+    fields: Mapping[str, Any],
+    *,
+    who: str,
+    reason: str,
+    lock_fields: bool = True,
+) -> None:
+    """Set fields by hand; unless told otherwise they are locked too, or the next sync would set them back."""
+    for name in fields:
+        _check_field(name)
+    given = _locked(conn, district_id, person_id)
+    pairs = ", ".join([*(f"{name} = :to_{name}" for name in fields), "updated_at = now()"])
+    if lock_fields:
+        pairs += ", locked_fields = array(select distinct unnest(locked_fields || :names) order by 1)"
+    values = {f"to_{name}": value for name, value in fields.items()}
+    conn.execute(
+        text(f"update person set {pairs} where district_id = :district and id = :person"),  # noqa: S608 - checked names
+        given | values | {"names": list(fields)},
+    )
+    _touched(conn, given, "person edited", who, reason, {"fields": sorted(fields), "locked": lock_fields})
+
+
+def archive(conn: Connection, school: SchoolRow, person_id: int, *, who: str, reason: str) -> None:
+    """Archive a membership by hand; a sync does not restore it unless the school allows that. Raises NotAMember."""
+    _set_status(
+        conn, school, person_id, "active", "archived",
+        "status = 'archived', archived_by = 'hand', archived_at = now()", who, reason,
+    )  # fmt: skip
+
+
+def restore(conn: Connection, school: SchoolRow, person_id: int, *, who: str, reason: str) -> None:
+    """Bring an archived membership back by hand. Raises NotAMember."""
+    _set_status(
+        conn, school, person_id, "archived", "active",
+        "status = 'active', archived_by = null, archived_at = null, absent_syncs = 0", who, reason,
+    )  # fmt: skip
+
+
+def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: str, reason: str) -> int:
+    """Enter a person by hand, with a role; no sync archives them before the SIS knows them. Returns the id.
+
+    A number counts as one of the school's connection, so the SIS's record with this number and name is theirs.
+    """
+    for name in fields:
+        if name not in MEMBERSHIP_FIELDS:
+            _check_field(name)
+    lock_district(conn, school.district_id)
+    own = {name: value for name, value in fields.items() if name in PERSON_FIELDS}
+    if own.get("number"):
+        kind = "student" if fields["role"] == "student" else "staff"
+        own |= {"number_kind": kind, "number_connection_id": school.connection.id}
+    names = ", ".join(["district_id", *own])
+    values = ", ".join([":district", *(f":{name}" for name in own)])
+    person_id = int(
+        conn.execute(
+            text(f"insert into person ({names}) values ({values}) returning id"),  # noqa: S608 - checked names
+            own | {"district": school.district_id},
+        ).scalar_one()
+    )
+    given = {"district": school.district_id, "school": school.id, "person": person_id}
+    conn.execute(
+        text(
+            "insert into membership (district_id, school_id, person_id, role, grade, status) "
+            "values (:district, :school, :person, :role, :grade, 'active')"
+        ),
+        given | {"role": fields["role"], "grade": fields.get("grade")},
+    )
+    audit.record(
+        conn, who=who, what="person added", district_id=school.district_id, school_id=school.id, person_id=person_id,
+        reason=reason,
+    )  # fmt: skip
+    return person_id
+
+
+def _check_field(name: str) -> None:
+    if name not in PERSON_FIELDS:
+        raise NoSuchField(name)
+
+
+def _locked(conn: Connection, district_id: int, person_id: int) -> dict[str, Any]:
+    lock_district(conn, district_id)
+    given = {"district": district_id, "person": person_id}
+    if conn.scalar(text("select id from person where district_id = :district and id = :person"), given) is None:
+        raise UnknownPerson(person_id)
+    return given
+
+
+def _touched(
+    conn: Connection, given: Mapping[str, Any], what: str, who: str, reason: str, details: dict[str, Any] | None = None
+) -> None:
+    conn.execute(
+        text("update person set revision = revision + 1 where district_id = :district and id = :person"),
+        dict(given),
+    )
+    audit.record(
+        conn,
+        who=who,
+        what=what,
+        district_id=given["district"],
+        person_id=given["person"],
+        reason=reason,
+        details=details,
+    )
+
+
+def _set_lock(
+    conn: Connection, district_id: int, person_id: int, name: str, locked: bool, who: str, reason: str
+) -> None:
+    _check_field(name)
+    given = _locked(conn, district_id, person_id)
+    others = "array_remove(locked_fields, :name)"
+    value = f"array(select unnest({others} || cast(:name as text)) order by 1)" if locked else others
+    conn.execute(
+        text(f"update person set locked_fields = {value} where district_id = :district and id = :person"),  # noqa: S608
+        given | {"name": name},
+    )
+    _touched(conn, given, "field locked" if locked else "field unlocked", who, reason, {"field": name})
+
+
+def _set_status(
+    conn: Connection, school: SchoolRow, person_id: int, before: str, after: str, changes: str, who: str, reason: str
+) -> None:
+    given = _locked(conn, school.district_id, person_id) | {"school": school.id, "before": before}
+    done = conn.execute(
+        text(
+            f"update membership set {changes}, revision = revision + 1, updated_at = now() "  # noqa: S608
+            "where district_id = :district and school_id = :school and person_id = :person and status = :before"
+        ),
+        given,
+    )
+    if not done.rowcount:
+        raise NotAMember(
+            f"{school.key}: person {person_id} has no {before} membership.", f"See: roster person show {person_id}"
+        )
+    audit.record(
+        conn, who=who, what=f"membership {after}", district_id=school.district_id, school_id=school.id,
+        person_id=person_id, reason=reason,
+    )  # fmt: skip
+
+
+__all__ = [
+    "LinkTaken", "NoSuchField", "NoSuchLink", "NotAMember", "Person", "UnknownPerson", "add", "archive", "choose_home",
+    "edit", "exclude", "get_person", "include", "link", "list_members", "lock", "restore", "unlink", "unlock",
+]  # fmt: skip

@@ -1,0 +1,236 @@
+"""Runs that somebody asked for from a page: one of a school at a time, and a few on one machine.
+
+A run is a row, so any process can show how far it is. It waits until the machine has a slot for its district. The
+process that waits with it, and then the one that runs it, say every few seconds that they live.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, func, insert, select, text, update
+
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.locks import lock_until_commit
+from roster_pipeline.directory.tables import asked_run, district, plan, school, sync
+
+Kind = Literal["sync", "dry_run"]
+LOST_MINUTES = 5
+"""A run that has not said for so long that it lives lost its process; a busy machine is late by seconds."""
+WAITING_LOST_MINUTES = 1
+"""The same for a run that waits: the console that would have started it was ended."""
+LOST = "The run ended without saying why. Its process was probably killed.\nStart it again; nothing was half applied."
+NEVER_STARTED = "The console was restarted before this run's turn came.\nStart it again; nothing was changed."
+CANCELED = "Canceled by {who}. Nothing was half applied."
+
+
+class AlreadyGoing(DirectoryError):
+    """This school has a run by hand that has not ended."""
+
+    def __init__(self, key: str, run_id: str) -> None:
+        super().__init__(f"A run of {key} is going on already.", "Wait for its end, or watch it.")
+        self.run_id = run_id
+
+
+@dataclass(frozen=True)
+class ManualRun:
+    """One run. step: what it does now, in words. started_at: None while it waits. ended_at: None until it is over.
+
+    canceled_by: who canceled it; it is over a few seconds later.
+    """
+
+    id: str
+    school_id: int
+    kind: Kind
+    who: str
+    host: str
+    step: str | None
+    problem: str | None
+    canceled_by: str | None
+    asked_at: datetime
+    started_at: datetime | None
+    alive_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def canceled(self) -> bool:
+        """Whether it ended because somebody canceled it; one that had just ended by itself was not."""
+        return self.ended_at is not None and self.canceled_by is not None and self.problem is not None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind, each None where it did not come so far."""
+
+    sync_id: int | None
+    sync_outcome: str | None
+    plan_id: int | None
+
+
+def ask(conn: Connection, run_id: str, school_id: int, key: str, *, kind: Kind, who: str, host: str) -> None:
+    """Note a run that waits for its turn on this host. Raises AlreadyGoing."""
+    lock_until_commit(conn, "asked runs")
+    _end_lost(conn)
+    going = conn.scalar(select(asked_run.c.id).where(_going(), asked_run.c.school_id == school_id))
+    if going is not None:
+        raise AlreadyGoing(key, going)
+    conn.execute(insert(asked_run).values(id=run_id, school_id=school_id, kind=kind, who=who, host=host))
+
+
+def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
+    """Begin a run if it is its turn. True: it begins now. False: it waits on. None: it is over, for example canceled.
+
+    slots: runs at once on its host. While the installation has several districts, none of them takes the last slot of
+    a machine that has more than one, so a run of another never waits for the runs of one district alone.
+    """
+    lock_until_commit(conn, "asked runs")
+    host = conn.scalar(
+        update(asked_run)
+        .where(asked_run.c.id == run_id, _going())
+        .values(alive_at=func.now())
+        .returning(asked_run.c.host)
+    )
+    if host is None:
+        return None
+    _end_lost(conn)
+    running, waiting = _on(conn, host)
+    several = conn.scalar(select(func.count()).select_from(district)) != 1
+    free = next_to_start(waiting, running, slots, several=several)
+    if free != run_id:
+        return False
+    conn.execute(update(asked_run).where(asked_run.c.id == run_id).values(started_at=func.now()))
+    return True
+
+
+def place(conn: Connection, run: ManualRun) -> int:
+    """The place of a waiting run in the order of its host, from 1; 0 where it does not wait."""
+    running, waiting = _on(conn, run.host)
+    order = order_of(waiting, running)
+    return order.index(run.id) + 1 if run.id in order else 0
+
+
+def order_of(waiting: Sequence[tuple[str, int]], running: Mapping[int, int]) -> list[str]:
+    """The order in which waiting runs start: districts with the fewest runs first, then whoever asked first.
+
+    waiting: ids and districts, the oldest first. running: district to its runs on this machine.
+    """
+    taken, left, order = Counter(running), list(waiting), []
+    while left:
+        run = min(left, key=lambda one: taken[one[1]])
+        left.remove(run)
+        order.append(run[0])
+        taken[run[1]] += 1
+    return order
+
+
+def next_to_start(
+    waiting: Sequence[tuple[str, int]], running: Mapping[int, int], slots: int, *, several: bool
+) -> str | None:
+    """The run that starts now, or None. several: the installation has more than one district. See `begin`."""
+    if sum(running.values()) >= slots:
+        return None
+    most = slots - 1 if several and slots > 1 else slots
+    districts = dict(waiting)
+    return next((run for run in order_of(waiting, running) if running.get(districts[run], 0) < most), None)
+
+
+def alive(conn: Connection, run_id: str, step: str | None = None) -> str | None:
+    """The run lives; step: what it does now, where that is news. Returns who canceled it, None where nobody did."""
+    values: dict[str, Any] = {"alive_at": func.now()} | ({"step": step} if step else {})
+    going = update(asked_run).where(asked_run.c.id == run_id, _going()).values(values)
+    who: str | None = conn.scalar(going.returning(asked_run.c.canceled_by))
+    return who
+
+
+def cancel(conn: Connection, school_id: int, run_id: str, who: str) -> bool:
+    """Ask for the end of a run. False where it is over, or canceled already.
+
+    One that waits is over at once; one that runs is ended by its own process within seconds.
+    """
+    lock_until_commit(conn, "asked runs")
+    mine = (asked_run.c.id == run_id, asked_run.c.school_id == school_id, _going(), asked_run.c.canceled_by.is_(None))
+    found = conn.execute(
+        update(asked_run).where(*mine).values(canceled_by=who).returning(asked_run.c.started_at)
+    ).first()
+    if found is not None and found.started_at is None:
+        end(conn, run_id, CANCELED.format(who=who))
+    return found is not None
+
+
+def end(conn: Connection, run_id: str, problem: str | None = None) -> None:
+    """The run is over; only the first end counts. problem: what failed, for people."""
+    conn.execute(
+        update(asked_run).where(asked_run.c.id == run_id, _going()).values(ended_at=func.now(), problem=problem)
+    )
+
+
+def get(conn: Connection, school_id: int, run_id: str) -> ManualRun | None:
+    """One run of a school, or None."""
+    _end_lost(conn)
+    query = select(asked_run).where(asked_run.c.id == run_id, asked_run.c.school_id == school_id)
+    found = conn.execute(query).mappings().first()
+    return None if found is None else _row(found)
+
+
+def find(conn: Connection, run_id: str) -> tuple[ManualRun, str] | None:
+    """One run with its school's key, for the process that carries it out."""
+    query = select(asked_run, school.c.key.label("school_key")).join(school, school.c.id == asked_run.c.school_id)
+    found = conn.execute(query.where(asked_run.c.id == run_id)).mappings().first()
+    if found is None:
+        return None
+    plain = dict(found)
+    key = plain.pop("school_key")
+    return _row(plain), key
+
+
+def of_school(conn: Connection, school_id: int, limit: int = 20) -> list[ManualRun]:
+    """A school's runs by hand, newest first."""
+    _end_lost(conn)
+    query = select(asked_run).where(asked_run.c.school_id == school_id).order_by(asked_run.c.asked_at.desc())
+    return [_row(row) for row in conn.execute(query.limit(limit)).mappings()]
+
+
+def outcome(conn: Connection, school_id: int, run_id: str) -> Outcome:
+    """The sync and the plan that a run made."""
+    done = conn.execute(
+        select(sync.c.id, sync.c.outcome, sync.c.plan_id)
+        .where(sync.c.school_id == school_id, sync.c.run_id == run_id)
+        .order_by(sync.c.id.desc())
+        .limit(1)
+    ).first()
+    if done is not None:
+        return Outcome(done.id, done.outcome, done.plan_id)
+    planned = select(func.max(plan.c.id)).where(plan.c.school_id == school_id, plan.c.run_id == run_id)
+    return Outcome(None, None, conn.scalar(planned))
+
+
+def _going() -> Any:
+    return asked_run.c.ended_at.is_(None)
+
+
+def _on(conn: Connection, host: str) -> tuple[Counter[int], list[tuple[str, int]]]:
+    """Of one host: district to the number of runs that go on, and the runs that wait, oldest first."""
+    query = (
+        select(asked_run.c.id, asked_run.c.started_at, school.c.district_id)
+        .join(school, school.c.id == asked_run.c.school_id)
+        .where(_going(), asked_run.c.host == host)
+        .order_by(asked_run.c.asked_at, asked_run.c.id)
+    )
+    found = conn.execute(query).all()
+    running = Counter(run.district_id for run in found if run.started_at is not None)
+    return running, [(run.id, run.district_id) for run in found if run.started_at is None]
+
+
+def _end_lost(conn: Connection) -> None:
+    for started, minutes, problem in ((True, LOST_MINUTES, LOST), (False, WAITING_LOST_MINUTES, NEVER_STARTED)):
+        late = asked_run.c.alive_at < func.now() - text(f"interval '{minutes} minutes'")
+        of_kind = asked_run.c.started_at.is_not(None) if started else asked_run.c.started_at.is_(None)
+        conn.execute(update(asked_run).where(_going(), of_kind, late).values(ended_at=func.now(), problem=problem))
+
+
+def _row(row: Mapping[Any, Any]) -> ManualRun:
+    return ManualRun(**row)

@@ -1,0 +1,219 @@
+"""The directory as the core wants it: frames with everyone the roster of one snapshot could mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory.locks import lock_district_for_reading
+from roster_pipeline.directory.pg_copy import Kind, read_frame
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+
+CANDIDATES = """
+create temporary table candidate on commit drop as
+with roster as materialized (
+    select sourced_id, number_kind, number, lower(email) as email from cleaned_roster where snapshot_id = :snapshot
+)
+    select person_id from membership where district_id = :district and school_id = :school
+    union
+    select f.person_id from roster c cross join lateral (
+        select l.person_id from link l
+        where l.connection_id = :connection and l.sourced_id = c.sourced_id offset 0
+    ) f
+    union
+    select f.id from roster c cross join lateral (
+        select p.id from person p
+        where p.district_id = :district and p.number_connection_id = :connection
+          and p.number_kind = c.number_kind and p.number = c.number offset 0
+    ) f
+    union
+    select f.id from roster c cross join lateral (
+        select p.id from person p where p.district_id = :district and lower(p.email) = c.email offset 0
+    ) f
+"""
+"""`offset 0`, here and below, keeps it at one look into an index per record. The planner knows nothing of tonight's
+snapshot or of a young directory, takes either for a few rows, and would join everybody with everybody."""
+
+_KINDS: dict[str, Kind] = {"enabled": "bool"}
+PEOPLE: dict[str, Kind] = {
+    "person_id": "int",
+    **{name: _KINDS.get(name, "text") for name in PERSON_FIELDS},
+    "number_kind": "text",
+    "number_connection_id": "int",
+    "excluded": "bool",
+    "locked_fields": "json",
+    "revision": "int",
+}
+LINKS: dict[str, Kind] = {
+    "connection_id": "int",
+    "sourced_id": "text",
+    "person_id": "int",
+    "home": "bool",
+    "version": "text",
+    "confirmed": "bool",
+    "home_by_hand": "bool",
+    "master_identifier": "text",
+}
+CONNECTIONS: dict[str, Kind] = {"connection_id": "int", "of_district": "bool", "rank": "int"}
+AFFILIATIONS: dict[str, Kind] = {"person_id": "int", "connection_id": "int", "since": "int"}
+APART: dict[str, Kind] = {"sourced_id": "text", "person_id": "int"}
+MEMBERS: dict[str, Kind] = {
+    "person_id": "int",
+    **dict.fromkeys(MEMBERSHIP_FIELDS, "text"),
+    "status": "text",
+    "archived_by": "text",
+    "managed": "bool",
+    "absent_syncs": "int",
+    "revision": "int",
+    "years": "int",
+    **dict.fromkeys(STUDENT_CONTACTS, "text"),
+}
+_YEARS = "extract(year from age(m.updated_at))::int as years"
+"""How old a grade is, at most: whatever is written to a membership renews it."""
+ELSEWHERE = f"""
+select m.person_id, m.role, m.grade, m.status, {_YEARS}
+from unnest(cast(:people as bigint[])) p(id)
+cross join lateral (
+    select * from membership where district_id = :district and person_id = p.id and school_id <> :school offset 0
+) m
+order by m.person_id, m.school_id
+"""  # noqa: S608
+
+SEVERAL_CONTACTS = """
+select exists (select from contact where district_id = :district and school_id = :school and place > 1)
+"""
+_MORE_CONTACTS = (
+    f"select jsonb_agg(jsonb_build_array({', '.join(name.removeprefix('contact_') for name in CONTACT_FIELDS)}) "  # noqa: S608
+    "order by place)::text as contacts from contact where district_id = m.district_id and school_id = m.school_id "
+    "and person_id = m.person_id and place > 1"
+)
+"""MORE_CONTACTS of one member. Most schools keep one contact a student: they are not asked for more."""
+
+
+_CONNECTIONS = """
+select c.id, coalesce(c.settings ->> 'controlled_by', 'school') = 'district',
+       (select r.place from jsonb_array_elements_text(d.settings -> 'home_ranking') with ordinality r(key, place)
+        where r.key = c.key)
+from connection c join district d on d.id = c.district_id
+where c.district_id = {district} order by c.id
+"""
+_AFFILIATIONS = """
+with affiliation as materialized (
+    select c.person_id, m.connection_id, min(m.created_at) filter (where m.status = 'active') as since
+    from candidate c cross join lateral (
+        select s.connection_id, m.created_at, m.status from membership m join school s on s.id = m.school_id
+        where m.district_id = {district} and m.person_id = c.person_id offset 0
+    ) m
+    group by 1, 2
+), elsewhere as materialized (
+    select person_id from affiliation where connection_id <> {connection}
+    union
+    select c.person_id from candidate c cross join lateral (
+        select from link l where l.person_id = c.person_id and l.connection_id <> {connection} offset 0
+    ) l
+)
+select person_id, connection_id, (extract(epoch from since) * 1000000)::bigint
+from affiliation where person_id in (select person_id from elsewhere) order by 1, 2
+"""
+_NONE = "select null, null, null where {district} <> {district} and {connection} <> {connection}"
+"""In a district with one connection nobody is known by another."""
+
+
+@dataclass(frozen=True)
+class LoadedDirectory:
+    """people and members are indexed by person_id. `position`: the change log's, at the moment of reading.
+
+    apart: which records of this connection somebody said are not which of these people. connections, affiliations: as
+    `DirectoryFrames` has them. elsewhere: memberships of other schools of those who are not active here (`ELSEWHERE`).
+    """
+
+    people: pd.DataFrame
+    links: pd.DataFrame
+    apart: pd.DataFrame
+    members: pd.DataFrame
+    elsewhere: pd.DataFrame
+    connections: pd.DataFrame
+    affiliations: pd.DataFrame
+    position: int
+
+
+def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> LoadedDirectory:
+    """Members of the school, and whoever shares a link, a number or an e-mail with the snapshot's roster.
+
+    Waits for changes of the district that are under way, so that `position` is behind everything that was read and
+    before everything that was not.
+    """
+    lock_district_for_reading(conn, school.district_id)
+    given = {
+        "district": school.district_id,
+        "school": school.id,
+        "connection": school.connection.id,
+        "snapshot": snapshot_id,
+    }
+    conn.execute(text("drop table if exists candidate"))
+    conn.execute(text(CANDIDATES), given)
+    conn.execute(text("analyze candidate"))
+    people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
+    links = read_frame(conn, _links(), LINKS, district=school.district_id)
+    apart = read_frame(conn, _link_exclusions(), APART, district=school.district_id, connection=school.connection.id)
+    several = bool(conn.scalar(text(SEVERAL_CONTACTS), given))
+    members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
+    connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
+    ids = {"district": school.district_id, "connection": school.connection.id}
+    affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **ids)
+    active = members.loc[members["status"] == "active", "person_id"]
+    others = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
+    elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": others}).all() if others else []
+    position = conn.scalar(text("select case when is_called then last_value else 0 end from change_log_position_seq"))
+    return LoadedDirectory(
+        people=people.set_index("person_id"),
+        links=links,
+        apart=apart,
+        members=members.set_index("person_id"),
+        elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
+        connections=connections,
+        affiliations=affiliations,
+        position=int(position or 0),
+    )
+
+
+def _people() -> str:
+    columns = ", ".join(f"p.{name}" for name in PEOPLE if name not in ("person_id", "locked_fields"))
+    fields = columns.replace("p.revision", "array_to_json(p.locked_fields), p.revision")
+    return (
+        f"select p.id, {fields} from candidate c "  # noqa: S608
+        "join person p on p.id = c.person_id and p.district_id = {district} order by p.id"
+    )
+
+
+def _links() -> str:
+    columns = ", ".join(f"l.{name}" for name in LINKS)
+    return (
+        f"select {columns} from candidate c "  # noqa: S608
+        "join link l on l.person_id = c.person_id and l.district_id = {district} "
+        "order by l.person_id, l.connection_id, l.sourced_id"
+    )
+
+
+def _link_exclusions() -> str:
+    columns = ", ".join(f"a.{name}" for name in APART)
+    return (
+        f"select {columns} from candidate c "  # noqa: S608
+        "join apart a on a.person_id = c.person_id and a.district_id = {district} "
+        "and a.connection_id = {connection} order by a.sourced_id, a.person_id"
+    )
+
+
+def _members(several: bool) -> str:
+    own = ", ".join(f"m.{name}" for name in MEMBERS if name not in (*STUDENT_CONTACTS, "years"))
+    contact = ", ".join(f"c.{name.removeprefix('contact_')}" for name in CONTACT_FIELDS)
+    more = _MORE_CONTACTS if several else "select null::text as contacts"
+    return (
+        f"select {own}, {_YEARS}, {contact}, e.contacts from membership m left join lateral ("  # noqa: S608
+        "select * from contact where district_id = m.district_id and school_id = m.school_id "
+        f"and person_id = m.person_id and place = 1 offset 0) c on true left join lateral ({more}) e on true "
+        "where m.district_id = {district} and m.school_id = {school} order by m.person_id"
+    )

@@ -1,0 +1,255 @@
+"""The SQL of a rollback: what one sync did, row by row, compared with what is there now, and the way back.
+
+A row's way back is from the log's last `after` of that sync to its first `before`: made by the sync, so removed;
+changed, so set back; removed, so made again. A row that moved since is left alone.
+"""
+
+# ruff: noqa: S608 - what is put together here are our own table and column names
+
+from __future__ import annotations
+
+from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+CASTS = {
+    "enabled": "boolean",
+    "number_connection_id": "bigint",
+    "excluded": "boolean",
+    "locked_fields": "text[]",
+    "home": "boolean",
+    "confirmed": "boolean",
+    "home_by_hand": "boolean",
+    "archived_at": "timestamptz",
+    "managed": "boolean",
+    "absent_syncs": "integer",
+    "place": "smallint",
+}
+"""The log keeps texts."""
+KEPT = {
+    "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),
+    "link": ("home", "version", "confirmed", "home_by_hand", "master_identifier"),
+    "membership": (*MEMBERSHIP_FIELDS, "status", "archived_by", "archived_at", "managed", "absent_syncs"),
+    "contact": ("place", *(name.removeprefix("contact_") for name in CONTACT_FIELDS)),
+}
+ONCE_NOT_LOGGED = {"confirmed": "false", "home_by_hand": "false", "place": "1"}
+"""What older lines of the log leave out, and what it was then."""
+KEYS = {
+    "person": "x.id = u.person_id and x.district_id = :district",
+    "link": "x.connection_id = u.connection_id and x.sourced_id = u.sourced_id and x.district_id = :district",
+    "membership": "x.district_id = :district and x.school_id = u.school_id and x.person_id = u.person_id",
+    "contact": "x.district_id = :district and x.school_id = u.school_id and x.person_id = u.person_id "
+    "and x.place = u.place",
+}
+REVISED = ("person", "membership")
+
+STAGE = """
+create temporary table undoing on commit drop as
+with net as (
+    select entity, person_id, school_id,
+           case entity when 'link' then coalesce(after, before) ->> 'connection_id' end::bigint as connection_id,
+           case entity when 'link' then coalesce(after, before) ->> 'sourced_id' end as sourced_id,
+           case entity when 'contact' then coalesce(coalesce(after, before) ->> 'place', '1') end::smallint as place,
+           (array_agg(before order by position))[1] as before,
+           (array_agg(after order by position desc))[1] as after
+    from change_log where sync_id = :sync and district_id = :district
+    group by 1, 2, 3, 4, 5, 6
+)
+select *, case when before is null then 'remove' when after is null then 'remake' else 'set back' end as way,
+       false as moved
+from net
+where (before is not null or after is not null) and before is distinct from after
+  and (not :only_archived or (entity = 'membership' and before ->> 'status' = 'active'
+                              and after ->> 'status' = 'archived'))
+"""
+
+_MINDLESS = ("absent_syncs", "version")
+"""What a later sync may count or note without having changed the row."""
+
+
+def _value(name: str, side: str = "before") -> str:
+    cast = f"::{CASTS[name]}" if name in CASTS else ""
+    told = f"u.{side} ->> '{name}'"
+    return f"(coalesce({told}, '{ONCE_NOT_LOGGED[name]}')){cast}" if name in ONCE_NOT_LOGGED else f"({told}){cast}"
+
+
+def _as_left(entity: str) -> str:
+    """The row is as the sync left it. Its revision does not say so: it counts on where a later sync was undone."""
+    names = [name for name in KEPT[entity] if name not in _MINDLESS]
+    return " and ".join(f"x.{name} is not distinct from {_value(name, 'after')}" for name in names)
+
+
+_SAME = {entity: _as_left(entity) for entity in KEPT}
+_SAME["link"] += " and x.person_id = u.person_id"
+MARK_MOVED = (
+    *(
+        f"update undoing u set moved = true where u.entity = '{entity}' and "
+        f"case when u.way = 'remake' then exists (select from {entity} x where {KEYS[entity]}) "
+        f"else not exists (select from {entity} x where {KEYS[entity]} and {same}) end"
+        for entity, same in _SAME.items()
+    ),
+    """
+update undoing u set moved = true
+where u.entity = 'link' and u.way = 'remake' and not u.moved and exists (
+    select from apart a
+    where a.connection_id = u.connection_id and a.sourced_id = u.sourced_id and a.person_id = u.person_id)
+""",
+    """
+update undoing u set moved = true
+where u.entity = 'contact' and u.way <> 'remove' and not u.moved and exists (
+    select from excluded_contact e
+    where e.snapshot_id = (select max(id) from snapshot s where s.school_id = u.school_id)
+      and e.sourced_id = u.before ->> 'sourced_id' and (e.student_id is null or exists (
+          select from link l join snapshot s on s.id = e.snapshot_id and s.connection_id = l.connection_id
+          where l.sourced_id = e.student_id and l.person_id = u.person_id)))
+""",
+)
+"""What is not there as the sync left it; a link of a record that somebody said since is not that person; and a contact
+of whom the SIS said last that nobody may call them.
+"""
+_HOME_MOVES = "coalesce({0}.before ->> 'home', 'false') <> coalesce({0}.after ->> 'home', 'false')"
+_STAYS = "not exists (select from undoing o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
+_COMES = "exists (select from undoing o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
+MARK_ROOTED = (
+    f"""
+update undoing u set moved = true
+from undoing o
+where u.entity = 'link' and o.entity = 'link' and o.person_id = u.person_id and o.moved and not u.moved
+  and {_HOME_MOVES.format("u")} and {_HOME_MOVES.format("o")}
+""",
+    f"""
+update undoing u set moved = true
+where u.entity = 'membership' and u.way = 'remove' and not u.moved and exists (
+    select from contact c where c.district_id = :district and c.school_id = u.school_id and c.person_id = u.person_id
+      and {_STAYS.format("contact", "o.person_id = c.person_id and o.school_id = c.school_id and o.place = c.place")})
+""",
+    f"""
+update undoing u set moved = true
+where u.entity = 'person' and u.way = 'remove' and not u.moved and (
+    exists (
+        select from membership m where m.person_id = u.person_id
+          and {_STAYS.format("membership", "o.person_id = m.person_id and o.school_id = m.school_id")})
+    or exists (
+        select from link l where l.person_id = u.person_id
+          and {_STAYS.format("link", "o.connection_id = l.connection_id and o.sourced_id = l.sourced_id")})
+    or exists (select from apart a where a.person_id = u.person_id))
+""",
+    """
+update undoing u set moved = true
+from undoing p
+where p.entity = 'person' and p.way = 'remove' and p.moved and p.person_id = u.person_id
+  and u.entity = 'link' and u.way = 'remove'
+""",
+    f"""
+update undoing u set moved = true
+where u.entity in ('link', 'membership') and u.way = 'remake' and not u.moved
+  and not exists (select from person p where p.id = u.person_id and p.district_id = :district)
+  and not {_COMES.format("person", "o.person_id = u.person_id")}
+""",
+    f"""
+update undoing u set moved = true
+where u.entity = 'contact' and u.way = 'remake' and not u.moved
+  and not exists (
+      select from membership m
+      where m.district_id = :district and m.school_id = u.school_id and m.person_id = u.person_id)
+  and not {_COMES.format("membership", "o.person_id = u.person_id and o.school_id = u.school_id")}
+""",
+)
+"""What hangs together goes back together or stays, in this order. A person has one home, so the links between which it
+moved stay if one of them moved since. A membership made by the sync stays with a contact that changed since; a person
+made by it, with a membership or a link that they have got since or a record that somebody said is not theirs, and
+keeps their links. What is gone from under a row leaves that row nowhere to go back to.
+"""
+
+
+def _set_back(entity: str) -> str:
+    pairs = [f"{name} = {_value(name)}" for name in KEPT[entity]]
+    if entity in REVISED:
+        pairs.append("revision = x.revision + 1")
+    if entity != "link":
+        pairs.append("updated_at = now()")
+    return (
+        f"update {entity} x set {', '.join(pairs)} from undoing u "
+        f"where u.entity = '{entity}' and u.way = 'set back' and not u.moved and {KEYS[entity]}"
+    )
+
+
+def _remake(entity: str, keys: str, values: str) -> str:
+    names, contents = ", ".join(KEPT[entity]), ", ".join(_value(name) for name in KEPT[entity])
+    if entity in REVISED:
+        names, contents = f"{names}, revision", f"{contents}, (u.before ->> 'revision')::integer + 1"
+    return (
+        f"insert into {entity} ({keys}, {names}) select {values}, {contents} from undoing u "
+        f"where u.entity = '{entity}' and u.way = 'remake' and not u.moved"
+    )
+
+
+def _remove(entity: str) -> str:
+    return (
+        f"delete from {entity} x using undoing u "
+        f"where u.entity = '{entity}' and u.way = 'remove' and not u.moved and {KEYS[entity]}"
+    )
+
+
+_TOUCH = """
+update person x set revision = x.revision + 1
+where x.district_id = :district
+  and exists (select from undoing u where u.entity = 'link' and not u.moved and u.person_id = x.id)
+  and not exists (select from undoing u where u.entity = 'person' and not u.moved and u.person_id = x.id)
+"""
+"""A plan that found somebody by a link that goes is stale, also where nothing else of them changes."""
+_OF_SCHOOL = ("district_id, school_id, person_id", ":district, u.school_id, u.person_id")
+CHANGES = (
+    _remake("person", "id, district_id", "u.person_id, :district"),
+    _set_back("person"),
+    _remake(
+        "link",
+        "district_id, connection_id, sourced_id, person_id",
+        ":district, u.connection_id, u.sourced_id, u.person_id",
+    ),
+    _set_back("link"),
+    _remake("membership", *_OF_SCHOOL),
+    _set_back("membership"),
+    _remake("contact", *_OF_SCHOOL),
+    _set_back("contact"),
+    _remove("contact"),
+    _remove("membership"),
+    _remove("link"),
+    _TOUCH,
+    _remove("person"),
+)
+"""What others point to is made first and removed last."""
+
+SHOW = """
+select u.person_id, u.entity, s.key as school, u.way, u.moved,
+       case when u.way = 'set back' then array(
+           select b.key from jsonb_each(u.before) b
+           where b.value is distinct from u.after -> b.key and b.key not in ('revision') order by b.key) end as fields
+from undoing u left join school s on s.id = u.school_id
+order by u.person_id, u.entity, s.key, u.sourced_id, u.place
+"""
+COUNT = """
+with part as (
+    select u.person_id, bool_or(u.moved) as moved,
+           max(coalesce(u.after ->> 'role', u.before ->> 'role')) filter (where u.entity = 'membership') as role,
+           max(case when u.way = 'remove' then 'create'
+                    when u.before ->> 'status' = 'active' and u.after ->> 'status' = 'archived' then 'archive'
+                    when u.before ->> 'status' = 'archived' and u.after ->> 'status' = 'active' then 'restore'
+                    when u.way = 'remake' then 'remove'
+                    else 'update' end) filter (where u.entity = 'membership') as what
+    from undoing u group by u.person_id
+)
+select coalesce(p.role, m.role, 'student'), case when p.moved then 'moved' else coalesce(p.what, 'update') end, count(*)
+from part p
+left join membership m on m.district_id = :district and m.school_id = :school and m.person_id = p.person_id
+group by 1, 2
+"""
+"""People by what was undone of them; who moved since, in anything, counts as moved."""
+
+OUTLINE = "select entity, way, moved, count(*) as rows from undoing group by 1, 2, 3 order by 1, 2, 3"
+MOVED = """
+select u.person_id, max(nullif(concat_ws(' ', p.given_name, p.family_name), '')) as name,
+       array_agg(distinct u.entity order by u.entity) filter (where u.moved) as entities,
+       max(coalesce(u.after ->> 'role', u.before ->> 'role')) filter (where u.entity = 'membership') as role
+from undoing u left join person p on p.id = u.person_id and p.district_id = :district
+group by u.person_id having bool_or(u.moved) order by u.person_id limit :limit
+"""
+"""Whom a rollback would leave alone, wholly or in part, with what changed since."""

@@ -1,0 +1,72 @@
+"""Nights: which schools run by themselves, when they last did, and for which nights a run was asked for already.
+
+Dagster forgets a schedule's run key from one tick to the next, so that a night is started once is noted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, time
+
+from sqlalchemy import Connection, text
+
+AUTOMATIC = """
+select s.id, s.key, c.key as connection_key,
+    coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
+    coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
+    done.at as last_sync, asked.night as asked_night, asked.attempt as asked_attempt, asked.asked_for,
+    broken.at as failed_at, broken.night as failed_night, coalesce(broken.retryable, false) as retryable
+from school s
+join connection c on c.id = s.connection_id
+left join lateral (
+    select at from sync y where y.school_id = s.id and y.kind = 'sync' order by y.id desc limit 1
+) done on true
+left join lateral (
+    select night, attempt, asked_for from night n where n.school_id = s.id order by night desc, attempt desc limit 1
+) asked on true
+left join lateral (
+    select at, night, retryable from failure f where f.school_id = s.id order by f.id desc limit 1
+) broken on true
+where (s.settings ->> 'automatic')::boolean
+  and not exists (select from alert a where a.school_id = s.id and a.cause = 'paused' and a.cleared_at is null)
+order by s.key
+"""
+ASKED = """
+insert into night (school_id, night, attempt, asked_for)
+select school_id, night, attempt, :tick
+from unnest(cast(:schools as bigint[]), cast(:nights as text[]), cast(:attempts as int[])) t (school_id, night, attempt)
+on conflict do nothing
+"""
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """A school with automatic rostering on that is not paused, and what is known of its nights."""
+
+    id: int
+    key: str
+    connection_key: str
+    sync_time: time
+    time_zone: str
+    last_sync: datetime | None
+    asked_night: str | None
+    asked_attempt: int | None
+    asked_for: datetime | None
+    failed_at: datetime | None
+    failed_night: str | None
+    retryable: bool
+
+
+def automatic_schools(conn: Connection) -> list[Automatic]:
+    """Every school that the schedule may start, by key. One query, and no settings are parsed that it does not need."""
+    return [Automatic(**row) for row in conn.execute(text(AUTOMATIC)).mappings()]
+
+
+def note_requested(conn: Connection, nights: Iterable[tuple[int, str, int]], tick: datetime) -> None:
+    """Note that runs were asked for. nights: school id, night, attempt."""
+    rows = list(nights)
+    if rows:
+        schools, dates, attempts = (list(column) for column in zip(*rows, strict=True))
+        given = {"schools": schools, "nights": dates, "attempts": attempts, "tick": tick}
+        conn.execute(text(ASKED), given)

@@ -1,0 +1,181 @@
+"""Every school that somebody may see, with how it stands: one query for the counts and for one page of schools.
+
+What happened last is found by one look into an index per school, so the age of the ledger does not matter. A school
+needs attention when its last sync failed, when something is held, when it was paused, or when it has fallen silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+
+State = Literal["failing", "held", "paused", "stale", "off", "fine"]
+STATES: tuple[State, ...] = ("failing", "held", "paused", "stale", "off", "fine")
+NEEDS_ATTENTION = ("failing", "held", "paused", "stale")
+
+KNOWN = """
+select s.id, s.key, s.name, d.name as district, d.key as district_key,
+    coalesce((s.settings ->> 'automatic')::boolean, false) as automatic,
+    coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
+    coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
+    done.id as sync_id, done.at as last_sync, coalesce(waits.held, 0) as held, waits.plan_id, waits.state as plan_state,
+    broken.at as failed_at, broken.message as failure,
+    coalesce(warned.alerts, 0) as alerts, coalesce(warned.paused, false) as paused,
+    coalesce(warned.stale, false) as stale,
+    case
+        when broken.at is not null then 'failing'
+        when coalesce(waits.held, 0) > 0 then 'held'
+        when warned.paused then 'paused'
+        when warned.stale then 'stale'
+        when not coalesce((s.settings ->> 'automatic')::boolean, false) then 'off'
+        else 'fine'
+    end as state
+from school s
+join district d on d.id = s.district_id
+left join lateral (
+    select y.id, y.at from sync y where y.school_id = s.id order by y.id desc limit 1
+) done on true
+left join lateral (
+    select f.at, f.message from failure f where f.school_id = s.id and f.at > coalesce(done.at, '-infinity')
+    order by f.id desc limit 1
+) broken on true
+left join lateral (
+    select newest.id as plan_id, newest.state, case when newest.state = 'planned' then (
+        select sum(v.rows) from verdict v
+        where v.plan_id = newest.id and v.verdict = 'hold' and v.sync_id is null and v.rows > 0
+    ) end as held
+    from (
+        select p.id, p.state from plan p where p.school_id = s.id and not p.dry_run order by p.id desc limit 1
+    ) newest
+) waits on true
+left join (
+    select w.id, count(*) as alerts, bool_or(a.cause = 'paused') as paused, bool_or(a.cause = 'stale') as stale
+    from alert a join school w on w.id = a.school_id or w.connection_id = a.connection_id
+    where a.cleared_at is null group by w.id
+) warned on warned.id = s.id
+where (:everyone or s.district_id = any(cast(:districts as bigint[])) or s.id = any(cast(:schools as bigint[])))
+"""
+
+PAGE = f"""
+with known as materialized ({KNOWN}),
+matching as (
+    select * from known
+    where (cast(:state as text) is null or state = :state or (:state = 'attention' and state = any(:attention)))
+      and (cast(:search as text) is null or name ilike :search or key ilike :search or district ilike :search)
+),
+page as (
+    select * from matching order by array_position(cast(:order as text[]), state), lower(name), key
+    limit :limit offset :offset
+),
+totals as (
+    select count(*) as schools, count(*) filter (where held > 0) as held_schools,
+        count(*) filter (where state = 'failing') as failing, count(*) filter (where stale or paused) as silent,
+        count(*) filter (where not automatic) as off, (select count(*) from matching) as found
+    from known
+)
+select t.schools, t.held_schools, t.failing, t.silent, t.off, t.found, page.*, y.kind, y.outcome, y.report
+from totals t left join page on true left join sync y on y.id = page.sync_id
+order by array_position(cast(:order as text[]), page.state), lower(page.name), page.key
+"""  # noqa: S608 - a constant
+
+ORDER = ("failing", "held", "paused", "stale", "fine", "off")
+"""Those that need attention first."""
+
+
+@dataclass(frozen=True)
+class SchoolStatus:
+    """One school. held: rows that wait for a person. failed_at: set when something failed after the last sync.
+
+    report: that of the last sync as it was stored, {} for none. state: the most pressing of what is the matter.
+    """
+
+    id: int
+    key: str
+    name: str
+    district: str
+    district_key: str
+    automatic: bool
+    sync_time: time
+    time_zone: str
+    sync_id: int | None
+    last_sync: datetime | None
+    held: int
+    plan_id: int | None
+    plan_state: str | None
+    failed_at: datetime | None
+    failure: str | None
+    alerts: int
+    paused: bool
+    stale: bool
+    state: State
+    kind: str | None = None
+    outcome: str | None = None
+    report: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A page of schools, and counts: over all that the person may see, but `found`, which the search leaves."""
+
+    schools: int
+    held: int
+    failing: int
+    silent: int
+    off: int
+    found: int
+    page: list[SchoolStatus]
+
+
+def overview(
+    conn: Connection,
+    *,
+    everyone: bool = False,
+    districts: Collection[int] = (),
+    schools: Collection[int] = (),
+    search: str = "",
+    state: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> Overview:
+    """The schools that need attention first, then by name.
+
+    everyone: all schools; else those of these districts, and these. search: a part of the name, key or district.
+    state: one of STATES, or `attention` for all that need some; None for any.
+    """
+    rows = conn.execute(
+        text(PAGE),
+        {
+            "everyone": everyone,
+            "districts": list(districts),
+            "schools": list(schools),
+            "search": _pattern(search) if search.strip() else None,
+            "state": state,
+            "attention": list(NEEDS_ATTENTION),
+            "order": list(ORDER),
+            "limit": limit,
+            "offset": offset,
+        },
+    ).mappings()
+    page, totals = [], {}
+    for row in rows:
+        found = dict(row)
+        totals = {name: found.pop(name) for name in ("schools", "held_schools", "failing", "silent", "off", "found")}
+        if found["id"] is not None:
+            page.append(SchoolStatus(**found))
+    totals["held"] = totals.pop("held_schools")
+    return Overview(**totals, page=page)
+
+
+def school_status(conn: Connection, school_id: int) -> SchoolStatus:
+    """One school as the overview shows it. There has to be one with this id."""
+    [found] = overview(conn, schools=[school_id], limit=1).page
+    return found
+
+
+def _pattern(search: str) -> str:
+    escaped = search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"

@@ -1,0 +1,92 @@
+"""What the core knows of the directory, and what it knows of the snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+
+from roster_pipeline.frames import Flags
+
+MEMBERSHIP = ("person_id", "role", "grade", "status", "years")
+"""What is known of the memberships that tell whether somebody is pupil or staff, and in which grade."""
+
+
+def _connections() -> pd.DataFrame:
+    kinds = {"connection_id": "Int64", "of_district": "boolean", "rank": "Int64"}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
+
+
+def _affiliations() -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype="Int64") for name in ("person_id", "connection_id", "since")})
+
+
+@dataclass(frozen=True)
+class DirectoryFrames:
+    """The directory as it stands.
+
+    people: index person_id; PERSON_FIELDS, number_kind, number_connection_id, excluded, locked_fields (lists),
+      revision: every person of the district that could match, by link, number or e-mail, or is a member here.
+    links: connection_id, sourced_id, person_id, home, version, confirmed (by hand), home_by_hand, master_identifier (of
+      when it was made): all links of those people, any connection.
+    apart: sourced_id, person_id: which records of this connection somebody said are not which of those people.
+    members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, years (whole ones
+      since it was written), CONTACT_FIELDS of this school.
+    elsewhere: person_id, role, grade, status, years: memberships of other schools, of those who are not active here.
+    connections: connection_id, of_district (only managers and operators may change it), rank (place in the district's
+      ranking of homes, or missing): all of the district. One that is not there is a school's own.
+    affiliations: person_id, connection_id, since: of those people whom another connection knows too, the connections
+      that have them in a school; since when the oldest membership that is active is there (a moment as a number), or
+      missing where none is active.
+    """
+
+    connection_id: int
+    people: pd.DataFrame
+    links: pd.DataFrame
+    members: pd.DataFrame
+    apart: pd.DataFrame
+    elsewhere: pd.DataFrame
+    connections: pd.DataFrame = field(default_factory=_connections)
+    affiliations: pd.DataFrame = field(default_factory=_affiliations)
+
+    @cached_property
+    def own_links(self) -> pd.DataFrame:
+        """The links of this connection."""
+        return self.links[flags_of(self.links["connection_id"] == self.connection_id)].reset_index(drop=True)
+
+    @cached_property
+    def active(self) -> Flags:
+        """Which of `members` are active."""
+        return flags_of(self.members["status"] == "active")
+
+    @cached_property
+    def managed(self) -> pd.DataFrame:
+        """The active members that the sync looks after."""
+        return self.members[self.active & flags_of(self.members["managed"])]
+
+
+@dataclass(frozen=True)
+class SnapshotFacts:
+    """How the snapshot came about. problems: why it is not complete. version: of the standard.
+
+    bundle: read from CSV, not from an API. unchanged_since: since when the source says the same, as of taken_at.
+    """
+
+    complete: bool
+    mode: Literal["full", "delta", "school"] = "full"
+    problems: tuple[str, ...] = ()
+    version: str = ""
+    bundle: bool = False
+    taken_at: datetime | None = None
+    unchanged_since: datetime | None = None
+
+
+def flags_of(column: pd.Series[Any]) -> Flags:
+    """A column of booleans, of whatever make, as flags; missing is false."""
+    if column.dtype == bool:
+        return column.to_numpy(dtype=bool)
+    flags: Flags = column.astype("boolean").fillna(False).to_numpy(dtype=bool)
+    return flags

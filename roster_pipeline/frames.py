@@ -1,0 +1,230 @@
+"""The frames of the core: their columns, and the way between records, pandas columns and Arrow arrays.
+
+Text is handled as Arrow's large strings, the storage pandas itself uses for `str`, so no column is copied on the way.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+
+Array = Any
+"""An Arrow array; the library ships no types."""
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+TEXT = pa.large_string()
+_STR = pd.StringDtype(na_value=np.nan)
+_ROLE = pa.struct([(name, TEXT) for name in ("role", "roleType", "org", "beginDate", "endDate")])
+_USER_ID = pa.struct([(name, TEXT) for name in ("type", "identifier")])
+
+USER_TEXT = (
+    "sourcedId",
+    "status",
+    "dateLastModified",
+    "username",
+    "identifier",
+    "userMasterIdentifier",
+    "givenName",
+    "familyName",
+    "middleName",
+    "preferredFirstName",
+    "preferredMiddleName",
+    "preferredLastName",
+    "email",
+    "sms",
+    "phone",
+)
+USER_LISTS: dict[str, Any] = {
+    "userIds": pa.list_(_USER_ID),
+    "roles": pa.list_(_ROLE),
+    "agents": pa.list_(TEXT),
+    "grades": pa.list_(TEXT),
+    "notEnrolled": pa.list_(TEXT),
+}
+USER_COLUMNS = (*USER_TEXT, "enabledUser", *USER_LISTS, "metadata")
+"""The normalised user record, one column per member."""
+
+ROSTER_COLUMNS = (
+    "sourced_id",
+    "standing",
+    "human",
+    "conflict",
+    "number_kind",
+    "master_identifier",
+    *PERSON_FIELDS,
+    *MEMBERSHIP_FIELDS,
+    *STUDENT_CONTACTS,
+)
+"""One row per user record of the snapshot, sorted by `sourced_id`."""
+
+REJECTED_COLUMNS = ("collection", "sourced_id", "field", "rule", "severity", "role")
+
+PLAN_COLUMNS = (
+    "row",
+    "action",
+    "reason",
+    "role",
+    "person_id",
+    "sourced_ids",
+    "new_links",
+    "matched_by",
+    "notes",
+    "changes",
+    "number_kind",
+    "absent_syncs",
+    "person_revision",
+    "membership_revision",
+    "witness",
+)
+
+
+def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Normalised user records as a frame of `USER_COLUMNS`; a member that is missing is missing.
+
+    Lists are Arrow lists (a tenth of the memory of Python's), metadata stays a column of dicts. A member of a wrong
+    type is taken as text where it is a plain value, else as missing: an error of Arrow would quote the value.
+    """
+    columns: dict[str, Any] = {}
+    for name in USER_TEXT:
+        columns[name] = column_of(_array([record.get(name) for record in records], TEXT))
+    enabled = [record.get("enabledUser") for record in records]
+    columns["enabledUser"] = pd.array([flag if isinstance(flag, bool) else None for flag in enabled], dtype="boolean")
+    for name, kind in USER_LISTS.items():
+        array = _array([record.get(name) for record in records], kind)
+        columns[name] = pd.Series(pd.arrays.ArrowExtensionArray(array), dtype=pd.ArrowDtype(kind))
+    columns["metadata"] = pd.Series([record.get("metadata") or {} for record in records], dtype=object)
+    return pd.DataFrame(columns, columns=list(USER_COLUMNS))
+
+
+def strings(column: Iterable[Any]) -> Array:
+    """A column, a list or an Arrow array as one Arrow array of large strings; NaN and None are null."""
+    if isinstance(column, pd.Series):
+        column = column.array
+    array = pa.array(column, from_pandas=True) if not isinstance(column, pa.Array | pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    return array if array.type == TEXT else array.cast(TEXT)
+
+
+def lists(column: pd.Series[Any]) -> Array:
+    """A column of Arrow lists as one Arrow list array."""
+    array = pa.array(column.array)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def column_of(array: Array) -> pd.Series[Any]:
+    """An Arrow array of strings as a pandas `str` column, without a copy."""
+    return pd.Series(pd.arrays.ArrowStringArray(array, dtype=_STR))  # type: ignore[call-arg]  # the stubs lag behind
+
+
+def taken(array: Array, places: Ints) -> Array:
+    """The values at these places; at -1 none. In order, and of a column without values, nothing is copied."""
+    if array.null_count == len(array):
+        return pa.nulls(len(places), array.type)
+    if not len(places) or (len(places) == len(array) and places[0] == 0 and (np.diff(places) == 1).all()):
+        return array[: len(places)]
+    return array.take(pa.array(places, mask=places < 0) if (places < 0).any() else pa.array(places))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector: a million small lists at once set it off again and again, and none is garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def blanks(length: int) -> Array:
+    """So many missing strings."""
+    return pa.nulls(length, TEXT)
+
+
+def persons_of(rows: pd.DataFrame) -> Ints:
+    """The persons of the rows of a plan, -1 for somebody new."""
+    persons: Ints = rows["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1).astype(np.int64)
+    return persons
+
+
+def filled(array: Array) -> Flags:
+    """Where an Arrow array has a value."""
+    return truth(pc.is_valid(array))
+
+
+def truth(array: Array) -> Flags:
+    """An Arrow array of booleans as numpy's; null is false."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if array.null_count:
+        array = pc.fill_null(array, False)
+    flags: Flags = array.to_numpy(zero_copy_only=False)
+    return flags
+
+
+def positions(wanted: Array, among: Array) -> Ints:
+    """For each of `wanted` the first place it has in `among`, or -1. Null is nowhere."""
+    found = pc.index_in(wanted, value_set=among, skip_nulls=True)
+    places: Ints = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places
+
+
+def on_distinct(array: Array, make: Callable[[Array], Array]) -> Array:
+    """Apply a slow function of strings to the distinct values only."""
+    coded = array.dictionary_encode()
+    return make(coded.dictionary).take(coded.indices)
+
+
+def codes(array: Array) -> tuple[Ints, int]:
+    """Equal strings as equal numbers from 0, null as -1; and how many numbers there are."""
+    coded = array.dictionary_encode()
+    numbers: Ints = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return numbers, len(coded.dictionary)
+
+
+def repeated(array: Array) -> Flags:
+    """Where a value stands more than once; null never does."""
+    numbers, distinct = codes(array)
+    often = np.append(np.bincount(numbers[numbers >= 0], minlength=distinct) > 1, False)
+    flags: Flags = often[numbers]
+    return flags
+
+
+def sorted_by(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The frame in order of a text column's bytes; as it is, if it is in order already."""
+    keys = strings(frame[name])
+    if len(keys) < 2 or bool(pc.all(pc.less_equal(keys[:-1], keys[1:])).as_py()):
+        return frame.reset_index(drop=True)
+    order = pc.sort_indices(keys).to_numpy()
+    return frame.take(order).reset_index(drop=True)
+
+
+def _array(values: list[Any], kind: Any) -> Array:
+    try:
+        return pa.array(values, type=kind, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, TypeError, ValueError):
+        return pa.array([_as(kind, value) for value in values], type=kind)
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """A value that did not fit, made to fit or dropped."""
+    if pa.types.is_list(kind):
+        return [_as(kind.value_type, item) for item in value] if isinstance(value, list | tuple) else None
+    if pa.types.is_struct(kind):
+        return {field.name: _as(TEXT, value.get(field.name)) for field in kind} if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value else None

@@ -1,0 +1,66 @@
+"""The roster e-mail and the alerts: what they say, how they look, how they leave.
+
+`render(report)` makes a `Mail`; `mailer_from(os.environ, folder).send(...)` sends it. Nothing here reads the directory.
+"""
+
+from roster_pipeline.notifications.content import (
+    Comparison,
+    ConnectionFacts,
+    ContactCounts,
+    FailureAlert,
+    Finding,
+    Held,
+    LeftAlone,
+    QualityCheck,
+    Rejected,
+    RoleCounts,
+    RoleSize,
+    RowDetails,
+    RowNote,
+    SyncReport,
+)
+from roster_pipeline.notifications.delivery import (
+    Delivery,
+    Mailer,
+    MailError,
+    MailSettingsError,
+    PermanentDeliveryError,
+    ServerAwayError,
+    TemporaryDeliveryError,
+)
+from roster_pipeline.notifications.mail import Mail, message_id
+from roster_pipeline.notifications.mailer import mailer_from
+from roster_pipeline.notifications.outcome import outcome, subject, tone, wants
+from roster_pipeline.notifications.render import render
+
+__all__ = [
+    "Comparison",
+    "ConnectionFacts",
+    "ContactCounts",
+    "Delivery",
+    "FailureAlert",
+    "Finding",
+    "Held",
+    "LeftAlone",
+    "Mail",
+    "MailError",
+    "MailSettingsError",
+    "Mailer",
+    "PermanentDeliveryError",
+    "QualityCheck",
+    "Rejected",
+    "RoleCounts",
+    "RoleSize",
+    "RowDetails",
+    "RowNote",
+    "ServerAwayError",
+    "SyncReport",
+    "TemporaryDeliveryError",
+    "mailer_from",
+    "message_id",
+    "outcome",
+    "render",
+    "subject",
+    "tone",
+    "wants",
+]

@@ -1,0 +1,271 @@
+"""What stands where in a mail: from a report or an alert to a page of blocks. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from roster_pipeline.completeness_messages import in_words
+from roster_pipeline.notifications.blocks import Block, Command, Facts, Page, Section, Sentence, Table
+from roster_pipeline.notifications.content import (
+    FailureAlert,
+    Held,
+    LeftAlone,
+    QualityCheck,
+    Rejected,
+    RoleCounts,
+    RoleSize,
+    SyncReport,
+)
+from roster_pipeline.notifications.links import page_links, web_address
+from roster_pipeline.notifications.outcome import (
+    NOUNS,
+    Tone,
+    cause,
+    joined,
+    message_lines,
+    outcome,
+    remarks,
+    tone,
+    wrong_as_such,
+)
+from roster_pipeline.vocabulary import counted, people_of, role_name
+
+BADGES: dict[Tone, str] = {"good": "Done", "attention": "Please look", "failed": "Failed"}
+COUNTS = tuple(field.name for field in fields(RoleCounts) if field.name != "role")
+TAKEN_BACK = {
+    "created": "Creations",
+    "updated": "Updates",
+    "restored": "Restorations",
+    "archived": "Archivals",
+    "skipped": "Changed since, left alone",
+}
+"""What a rollback counts."""
+WHERE_ANY = ("restored", "held", "skipped", "conflicts")
+"""Counts that are told only where there is somebody to count."""
+FOOTER = "Counts only: this mail names nobody. Who gets it, and when, is one of the school's settings:"
+SWITCHED_OFF = {
+    "auto_update_off": "{people} would be updated: Auto update is off.",
+    "archive_off": "{people} would be archived: Archive is off.",
+    "role_off": "{people} not touched: the role they have in the SIS is not rostered.",
+}
+"""People who are left alone because the owner chose so."""
+
+
+def page_of(mail: SyncReport | FailureAlert) -> Page:
+    """The page of a report or an alert."""
+    if isinstance(mail, FailureAlert):
+        headline, details, sections = f"The roster sync failed: {cause(mail)}.", [f"Step: {mail.step}"], _alert(mail)
+    else:
+        headline, details, sections = outcome(mail), _about(mail), _report(mail)
+    colour = tone(mail)
+    return Page(
+        school=mail.school_name,
+        tone=colour,
+        badge=BADGES[colour],
+        headline=headline,
+        remarks=tuple(remarks(mail)) if isinstance(mail, SyncReport) else (),
+        details=(shown_time(mail.when, mail.time_zone), *details),
+        link=web_address(mail.run_url),
+        sections=tuple(section for section in sections if section.blocks),
+        footer=f"{FOOTER} roster school show {mail.school_key}",
+    )
+
+
+def shown_time(when: datetime, time_zone: str) -> str:
+    """`Tuesday 3 November 2026, 20:04 (America/Chicago)`: the school's own clock."""
+    local = when.astimezone(ZoneInfo(time_zone))
+    return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({time_zone})"
+
+
+def _about(report: SyncReport) -> list[str]:
+    kinds = {"sync": "Sync", "approval": "Approved plan, sync", "relink": "Relink, sync", "rollback": "Rollback, sync"}
+    return [f"{kinds[report.kind]} {report.sync_id}"] if report.sync_id is not None else []
+
+
+def _alert(alert: FailureAlert) -> list[Section]:
+    lines = (Sentence(line) for line in message_lines(alert))
+    remedy = (Sentence(line) for line in alert.remedy.strip().splitlines())
+    again = f"roster sync {alert.school_key}"
+    school = page_links(alert.console_url, f"/schools/{alert.school_key}", "Open the school in the console")
+    unchanged = (Sentence("Nothing in the directory was changed.", "quiet"),) if alert.directory_unchanged else ()
+    return [
+        Section("What went wrong", (*lines, *unchanged), attention=True),
+        Section("What to do", (*remedy, Sentence("Then sync the school again:", "quiet"), Command(again), *school)),
+    ]
+
+
+def _report(report: SyncReport) -> list[Section]:
+    if report.kind == "relink":
+        next_ = Sentence("Sync the school again: the new plan finds these people by their new ids.", "quiet")
+        return [Section("What to do next", (next_, Command(f"roster sync {report.school_key}")))]
+    return [
+        _held(report),
+        _wrong(report),
+        _people(report),
+        Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
+        _to_check(report),
+        _comparison(report),
+        _checks(report.checks),
+        _rejected(report.rejected),
+        _connection(report),
+        _details(report),
+    ]
+
+
+def _people(report: SyncReport) -> Section:
+    """Actions by role; of a rollback, what it took back."""
+    roles, undone = report.roles, report.kind == "rollback"
+    totalled = len(roles) > 1
+    headings = ("", *(role_name(role.role).capitalize() for role in roles), *(("Total",) if totalled else ()))
+    rows = []
+    for name in TAKEN_BACK if undone else COUNTS:
+        numbers = [getattr(role, name) for role in roles]
+        if name in WHERE_ANY and not any(numbers) and not undone:
+            continue
+        numbers += [sum(numbers)] if totalled else []
+        rows.append((TAKEN_BACK[name] if undone else name.capitalize(), *(f"{number:,}" for number in numbers)))
+    return Section("Taken back" if undone else "People", (Table(headings, tuple(rows)),) if roles else ())
+
+
+def _held(report: SyncReport) -> Section:
+    """One paragraph per set of reasons, so that a guard which holds a whole school is explained once."""
+    by_reason: dict[tuple[str, ...], list[Held]] = {}
+    key, plan = report.school_key, report.plan_id or "N"
+    for item in report.held:
+        if not item.rows:
+            continue
+        by_reason.setdefault(tuple(finding.message for finding in item.findings), []).append(item)
+    blocks: list[Block] = []
+    for messages, items in by_reason.items():
+        blocks.append(Sentence(_held_what(items), "strong"))
+        blocks += [Sentence(message) for message in messages]
+    fixed = [items for items in by_reason.values() if not all(item.overridable for item in items)]
+    waiting = [items for items in by_reason.values() if items not in fixed]
+    if waiting:
+        blocks += [
+            Sentence("Look at the plan row by row, then approve it with a reason:", "quiet"),
+            Command(f"roster hold show {key}"),
+            Command(f'roster hold approve {key} --plan {plan} --reason "..."'),
+            *page_links(report.console_url, f"/schools/{key}/holds", "Decide in the console"),
+        ]
+    if fixed:
+        other = "What an approval cannot lift" if waiting else "This cannot be approved: it"
+        blocks.append(Sentence(f"{other} clears by itself with the next sync that is in order.", "quiet"))
+    return Section("Held", tuple(blocks), attention=True)
+
+
+def _wrong(report: SyncReport) -> Section:
+    """What looks wrong in the roster and holds nobody."""
+    said: list[Block] = [Sentence(message) for message in wrong_as_such(report)]
+    if said:
+        said.append(Sentence("There is nothing to approve. Look at it in the SIS before the next sync.", "quiet"))
+    return Section("What looks wrong", tuple(said), attention=True)
+
+
+def _held_what(items: list[Held]) -> str:
+    return joined([f"{counted(item.rows, *NOUNS[item.action])} of {role_name(item.role)}" for item in items])
+
+
+def _left_alone(left: LeftAlone) -> str:
+    people = people_of(left.role, left.rows)
+    if left.reason in SWITCHED_OFF:
+        return SWITCHED_OFF[left.reason].format(people=people)
+    return f"{people}: {left.message or words(left.reason)}"
+
+
+def _to_check(report: SyncReport) -> Section:
+    lines = (Sentence(f"{people_of(note.role, note.rows)}: {note.message}") for note in report.row_notes)
+    return Section("To check", tuple(lines), attention=any(note.to_check for note in report.row_notes))
+
+
+def _comparison(report: SyncReport) -> Section:
+    compared = report.comparison
+    if compared is None:
+        return Section("", ())
+    rows = tuple(
+        (role_name(size.role).capitalize(), f"{size.before:,}", f"{size.now:,}", _change(size))
+        for size in compared.sizes
+    )
+    since = Sentence(f"In the roster, against the sync of {shown_time(compared.previous, report.time_zone)}.", "quiet")
+    return Section("Compared with the sync before", (since, Table(("", "Before", "Now", "Change"), rows)))
+
+
+def _change(size: RoleSize) -> str:
+    return f"{size.now - size.before:+,}" if size.now != size.before else "0"
+
+
+def _checks(checks: tuple[QualityCheck, ...]) -> Section:
+    if not checks:
+        return Section("", ())
+    failing = [check for check in checks if not check.passed]
+    said = f"{len(checks) - len(failing)} of {counted(len(checks), 'check', 'checks')} passed."
+    rows = tuple((_check_name(check), f"{check.failed:,}", f"{check.tested:,}") for check in failing)
+    table = (Table(("Check", "Failed", "Tested"), rows),) if rows else ()
+    return Section("Quality checks", (Sentence(said), *table))
+
+
+def _check_name(check: QualityCheck) -> str:
+    return f"{words(check.name).capitalize()} ({check.severity})"
+
+
+def _rejected(rejected: tuple[Rejected, ...]) -> Section:
+    rows = tuple(
+        (f"{words(r.collection)}: {r.field}, {words(r.rule)} ({r.severity})", f"{r.rows:,}") for r in rejected if r.rows
+    )
+    return Section("Records that could not be used as they are", (Table(("Rule", "Records"), rows),) if rows else ())
+
+
+def words(slug: str) -> str:
+    """A slug as it is read aloud: `several_matches` becomes `several matches`."""
+    return slug.replace("_", " ").replace("-", " ")
+
+
+def _details(report: SyncReport) -> Section:
+    details = report.details
+    if details is None:
+        return Section("", ())
+    rows = counted(details.rows, "row", "rows")
+    if details.attached:
+        instead = {"ids": "with ids in place of names", "masked": "with initials in place of names"}[details.names]
+        verb = "is" if details.rows == 1 else "are"
+        said = f"{rows} of the plan {verb} attached as a CSV file, {instead}."
+        kept = "It is about people all the same: keep it only as long as you need it."
+        return Section("Row by row", (Sentence(said), Sentence(kept, "quiet")))
+    key, plan = report.school_key, report.plan_id or "N"
+    blocks: list[Block] = [
+        Sentence(f"The plan has {rows}, too many for a mail. Look at them, or write them into a file:"),
+        Command(f"roster plan show {key} --plan {plan} --csv rows.csv"),
+        *page_links(report.console_url, f"/schools/{key}/plans/{plan}", "See the rows in the console"),
+    ]
+    return Section("Row by row", tuple(blocks))
+
+
+def _dated(moment: datetime | None, report: SyncReport) -> str:
+    """A time with its age; nothing for one that is not known."""
+    if moment is None:
+        return ""
+    days = (report.when - moment).days
+    return shown_time(moment, report.time_zone) + (f", {counted(days, 'day', 'days')} before" if days > 0 else "")
+
+
+def _connection(report: SyncReport) -> Section:
+    facts = report.connection
+    if facts is None:
+        return Section("", ())
+    pairs = [
+        ("Complete", "yes" if facts.complete else "no"),
+        ("Strategy", ", ".join(words(part) for part in (facts.strategy, facts.mode) if part)),
+        ("OneRoster", facts.version or ""),
+        ("Records", "" if facts.records is None else f"{facts.records:,}"),
+        ("Pages", f"{facts.pages:,}"),
+        ("Requests", f"{facts.requests:,}" + (f" ({facts.retries:,} repeated)" if facts.retries else "")),
+        ("Seconds", f"{facts.seconds:,.1f}"),
+        ("Bundle written", _dated(facts.written, report)),
+        ("No change since", _dated(facts.unchanged_since, report)),
+        ("Clock of the SIS", facts.clock),
+        ("Noticed", "; ".join(facts.noticed)),
+    ]
+    pairs += [("Problem", in_words(problem)) for problem in facts.problems]
+    return Section("Connection", (Facts(tuple((name, value) for name, value in pairs if value)),))

@@ -1,0 +1,314 @@
+"""The words of a report: its outcome as a sentence, its subject, whether it is a problem, and who wants to read it.
+
+Pure functions of the report. Nothing here knows about HTML or SMTP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from roster_pipeline.notifications.content import DONE, Action, FailureAlert, SyncReport
+from roster_pipeline.vocabulary import counted
+
+Tone = Literal["good", "attention", "failed"]
+
+SUBJECT_LENGTH = 150
+"""Longer subjects are cut by every mail client anyway."""
+ABOUT_AGE = "source-"
+"""What problems of a proof begin with that concern the age of the source."""
+NAME_LENGTH = 60
+"""Of the school in the subject, so that the longest name leaves room for the outcome."""
+
+NOUNS: dict[Action, tuple[str, str]] = {
+    "archive": ("archival", "archivals"),
+    "create": ("creation", "creations"),
+    "update": ("update", "updates"),
+    "restore": ("restoration", "restorations"),
+}
+"""The riskiest first: the order in which held changes are named."""
+_LEAD: dict[str, str] = {"sync": "", "approval": "approved plan applied: "}
+
+
+def joined(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def held_by_action(report: SyncReport, *, overridable: bool | None = None) -> list[str]:
+    """`["12 archivals", "1 update"]`: what is held, over all roles, without the kinds of which nobody was due.
+
+    overridable: only what a person can let through, or only what nobody can; without it both.
+    """
+    some = [held for held in report.held if overridable in (None, held.overridable)]
+    totals = {action: sum(held.rows for held in some if held.action == action) for action in NOUNS}
+    return [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
+
+
+def _done(report: SyncReport) -> list[str]:
+    done = [f"{report.total(name):,} {name}" for name in DONE.values() if report.total(name)]
+    removed = report.contacts.removed
+    return [*done, f"{counted(removed, 'contact', 'contacts')} removed"] if removed else done
+
+
+def _waits_for_approval(report: SyncReport) -> bool:
+    return report.first_sync and bool(held_by_action(report)) and not _done(report)
+
+
+def _incomplete(report: SyncReport) -> bool:
+    return report.connection is not None and not report.connection.complete
+
+
+def _is_old(report: SyncReport) -> bool:
+    return report.connection is not None and bool(report.connection.old)
+
+
+def _is_only_old(report: SyncReport) -> bool:
+    """Whether the roster is incomplete for its age alone."""
+    facts = report.connection
+    return facts is not None and bool(facts.problems) and all(one.startswith(ABOUT_AGE) for one in facts.problems)
+
+
+def nothing_found(report: SyncReport) -> str:
+    """Why a sync had nobody to look at, as half a sentence; "" where it had somebody, or where that is not known."""
+    if report.kind != "sync" or report.found is None or report.found > 0:
+        return ""
+    if not report.roles:
+        return "no role of this school is rostered, so nobody was looked for"
+    unusable = sum(line.rows for line in report.rejected if line.collection == "users" and line.severity == "error")
+    if unusable:
+        return f"nobody was found: {counted(unusable, 'record', 'records')} of the SIS could not be used"
+    if report.records:
+        return f"nobody was found: {counted(report.records, 'record', 'records')} came, none of a rostered role here"
+    return "nobody was found: the SIS shows no people of this school"
+
+
+def failed_checks(report: SyncReport) -> int:
+    """Checks that failed as errors; warnings are shown, but do not make a night a bad one."""
+    return sum(not check.passed and check.severity == "error" for check in report.checks)
+
+
+def _taken_back(report: SyncReport) -> list[str]:
+    """`["3 creations", "1 archival"]`: what a rollback undid."""
+    totals = {action: report.total(DONE[action]) for action in NOUNS}
+    return [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
+
+
+def _left_by_rollback(report: SyncReport) -> str:
+    moved = report.total("skipped")
+    return f"{counted(moved, 'person', 'people')} changed since, so left alone" if moved else ""
+
+
+def _undone(report: SyncReport) -> str:
+    back = _taken_back(report)
+    verb = "was" if len(back) == 1 and back[0].startswith("1 ") else "were"
+    parts = [f"{joined(back)} {verb} taken back" if back else "", _left_by_rollback(report)]
+    return f"Sync undone: {'; '.join(part for part in parts if part) or 'nothing was changed'}."
+
+
+def _linked(report: SyncReport) -> str:
+    return f"the ids of {counted(report.linked, 'person', 'people')} were linked"
+
+
+def wrong_as_such(report: SyncReport) -> list[str]:
+    """What guards found wrong in the roster itself, where nobody was due for a change because of it."""
+    return list(dict.fromkeys(found.message for held in report.held if not held.rows for found in held.findings))
+
+
+def looks_wrong(report: SyncReport) -> bool:
+    """Whether guards found the roster itself wrong while nobody was due for a change."""
+    return any(held.findings for held in report.held) and not any(held.rows for held in report.held)
+
+
+def claimed_words(people: int) -> str:
+    """What a school is told of its people who come from another connection too."""
+    come = "also comes" if people == 1 else "also come"
+    return (
+        f"{counted(people, 'person', 'people')} of this school {come} from another connection of the district, which "
+        "may not decide alone that they are the same. Nothing is changed; the district's manager decides."
+    )
+
+
+def outcome(report: SyncReport) -> str:
+    """What happened, in one sentence."""
+    if report.kind == "relink":
+        return f"{_linked(report).capitalize()}; nothing else was changed."
+    if report.kind == "rollback":
+        return _undone(report)
+    done, held = _done(report), held_by_action(report)
+    if _waits_for_approval(report):
+        said = f"the first sync of this school waits for approval: {joined(held)}"
+    elif held:
+        rest = [joined(done)] if done else [] if _incomplete(report) else ["nothing else had to change"]
+        said = "; ".join([*_held_words(report), *rest])
+    elif done:
+        said = joined(done)
+    elif nothing_found(report):
+        said = nothing_found(report)
+    else:
+        said = _nothing(report)
+    sentence = _LEAD[report.kind] + said
+    return sentence[0].upper() + sentence[1:] + "."
+
+
+def _held_words(report: SyncReport) -> list[str]:
+    """What is held: what waits for a person, and what nobody can let through."""
+    said = []
+    for can, what in ((True, "held until someone decides"), (False, "held and cannot be approved")):
+        held = held_by_action(report, overridable=can)
+        if held:
+            verb = "is" if len(held) == 1 and held[0].startswith("1 ") else "are"
+            said.append(f"{joined(held)} {verb} {what}")
+    return said
+
+
+def _nothing(report: SyncReport) -> str:
+    """Why nothing was changed; only a whole roster with nobody left over shows that the directory matches it."""
+    left = report.total("skipped") + report.total("conflicts")
+    if left:
+        return f"nothing was changed; {counted(left, 'person was', 'people were')} left alone"
+    if report.held or _incomplete(report) or _is_old(report):
+        return "nothing was changed"
+    return "nothing had to change: the directory already matches the roster"
+
+
+def remarks(report: SyncReport) -> list[str]:
+    """What must not be overlooked besides the outcome, each as a sentence."""
+    said = []
+    conflicts = report.total("conflicts")
+    if conflicts:
+        people = counted(conflicts, "person", "people")
+        said.append(f"{people} could not be matched safely.")
+    if report.claimed:
+        said.append(claimed_words(report.claimed))
+    if to_check(report):
+        said.append("Some people were recognised without their id, or have a key of somebody else: see To check.")
+    if looks_wrong(report):
+        said.append("The roster looks wrong, though nobody was due for a change because of it.")
+    said += _of_contacts(report)
+    if nothing_found(report) and (_done(report) or held_by_action(report)):
+        said.append(f"{nothing_found(report).capitalize()}.")
+    if _incomplete(report) and not _is_only_old(report):
+        said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
+    if report.connection is not None and report.connection.old:
+        said += [*report.connection.old, "Nobody is archived because of it."]
+    return [*said, *report.noted]
+
+
+def _of_contacts(report: SyncReport) -> list[str]:
+    found, said = report.contacts, []
+    if found.removed:
+        were = "contact was" if found.removed == 1 else "contacts were"
+        said.append(
+            f"{found.removed:,} stored {were} removed, because the SIS says that nobody may call them any more."
+        )
+    if found.excluded:
+        are = "contact is" if found.excluded == 1 else "contacts are"
+        unknown = f" {found.unknown:,} of them have a value that no contact rule knows." if found.unknown else ""
+        said.append(f"{found.excluded:,} {are} not used, because of the contact rules.{unknown}")
+    if found.withheld:
+        said.append(
+            f"No contact has {counted(found.withheld, 'field', 'fields')} that the contact rules need, so no new "
+            "contact was chosen and the stored ones stay. Check what the SIS shares. If it sends the field no more, "
+            "take its rule away; if the field is right, save the connection again."
+        )
+    return said
+
+
+def age_of_source(report: SyncReport) -> str:
+    """How old what was read is: `bundle of 7 Nov 2026, 21 days old`, `no change for 15 days`; "" for nothing to say."""
+    facts = report.connection
+    if facts is None:
+        return ""
+    said = []
+    if facts.written is not None:
+        days = (report.when - facts.written).days
+        age = f", {counted(days, 'day', 'days')} old" if days else ""
+        said.append(f"bundle of {facts.written.day} {facts.written:%b %Y}{age}")
+    same = (report.when - facts.unchanged_since).days if facts.unchanged_since is not None else 0
+    if same:
+        said.append(f"no change for {counted(same, 'day', 'days')}")
+    return ", ".join(said)
+
+
+def subject(mail: SyncReport | FailureAlert) -> str:
+    """The outcome behind the school's name, for a list of mails."""
+    words = _failure(mail) if isinstance(mail, FailureAlert) else _headline(mail)
+    return _cut(f"{_cut(mail.school_name, NAME_LENGTH)}: {words}", SUBJECT_LENGTH)
+
+
+def _cut(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def _headline(report: SyncReport) -> str:
+    if report.kind == "rollback":
+        parts = [", ".join(_taken_back(report)), _left_by_rollback(report)]
+        return f"sync undone: {'; '.join(part for part in parts if part) or 'no changes'}"
+    if report.kind == "relink":
+        return _linked(report)
+    held = held_by_action(report)
+    if _waits_for_approval(report):
+        return f"first sync waits for approval ({', '.join(held)})"
+    parts = [f"{', '.join(held)} held"] if held else []
+    parts += [", ".join(_done(report))] if _done(report) else []
+    if report.total("conflicts"):
+        parts.append(counted(report.total("conflicts"), "conflict", "conflicts"))
+    if report.claimed:
+        parts.append(f"{report.claimed:,} claimed elsewhere")
+    if looks_wrong(report) and not _incomplete(report):
+        parts.append("the roster looks wrong")
+    if nothing_found(report):
+        parts.append("nobody was found")
+    if _incomplete(report) and not _is_only_old(report):
+        parts.append("incomplete answer from the SIS")
+    if _is_old(report):
+        parts.append("the source is old")
+    if failed_checks(report):
+        parts.append(counted(failed_checks(report), "check failed", "checks failed"))
+    return _LEAD[report.kind] + ("; ".join(parts) or "no changes")
+
+
+def _failure(alert: FailureAlert) -> str:
+    return f"roster sync failed: {cause(alert)}"
+
+
+def message_lines(alert: FailureAlert) -> list[str]:
+    """The message without the school's key in front: the mail says elsewhere which school it is."""
+    lines = [line.removeprefix(f"{alert.school_key}: ").strip() for line in alert.message.strip().splitlines()]
+    return [line[0].upper() + line[1:] for line in lines if line]
+
+
+def cause(alert: FailureAlert) -> str:
+    """The first line of the message as half a sentence, without the technical part in brackets at its end."""
+    first = next(iter(alert.message.strip().splitlines()), "").removeprefix(f"{alert.school_key}: ").strip()
+    bare = first.rstrip(".")
+    return re.sub(r"\s*\([^()]*\)$", "", bare) or bare or "no cause was given"
+
+
+def to_check(report: SyncReport) -> int:
+    """How often somebody should look at how a person was recognised, or at a key that is somebody else's as well."""
+    return sum(note.rows for note in report.row_notes if note.to_check)
+
+
+def tone(mail: SyncReport | FailureAlert) -> Tone:
+    """`failed`: no sync; `attention`: someone should look; `good`: nothing to do."""
+    if isinstance(mail, FailureAlert):
+        return "failed"
+    moved = mail.kind == "rollback" and mail.total("skipped")
+    people = moved or mail.held or mail.total("conflicts") or mail.claimed or to_check(mail)
+    source = _incomplete(mail) or failed_checks(mail) or _is_old(mail) or bool(nothing_found(mail))
+    return "attention" if people or source else "good"
+
+
+def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "daily"]) -> bool:
+    """Whether an owner who asked for every report, or only for changes and problems, gets this one.
+
+    Switches that are off are the owner's own choice and no problem; a record that could not be used is one.
+    """
+    if when != "problems" or tone(mail) != "good" or isinstance(mail, FailureAlert):
+        return True
+    unused = any(rejected.severity == "error" and rejected.rows for rejected in mail.rejected)
+    return unused or bool(mail.linked or _done(mail))

@@ -1,0 +1,202 @@
+"""Mails over SMTP, with the standard library's client, bounded in time.
+
+A connection that breaks between the message and the server's answer leaves it unknown whether the mail went out; it is
+then tried again under the same Message-ID, so a careful server or reader drops the copy.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from roster_pipeline.notifications.delivery import (
+    MAIL_FROM,
+    SMTP_URL,
+    Delivery,
+    MailError,
+    MailSettingsError,
+    PermanentDeliveryError,
+    ServerAwayError,
+    TemporaryDeliveryError,
+)
+from roster_pipeline.notifications.mail import Mail, address_of, compose
+
+TIMEOUT_SECONDS = 30.0
+"""For every answer of the server: servers that check a sender while we wait take up to about 20 s."""
+
+PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_ENHANCED_CODE = re.compile(rb"\b[245]\.\d{1,3}\.\d{1,3}\b")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A `ROSTER_SMTP_URL`, taken apart."""
+
+    scheme: str
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Raises MailSettingsError, which never repeats the address: it may hold a password."""
+        example = f"Set {SMTP_URL} like smtp+starttls://user:password@mail.example.org:587 (or smtps://, smtp://)."
+        try:
+            parts = urlsplit(url)
+            port = parts.port or PORTS[parts.scheme]
+        except (ValueError, KeyError):
+            raise MailSettingsError(f"{SMTP_URL} is not an SMTP address.", example) from None
+        if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+            raise MailSettingsError(
+                f"{SMTP_URL} is not an SMTP address.", f"{example} Write special characters as %XX."
+            )
+        user = unquote(parts.username) if parts.username else None
+        password = unquote(parts.password) if parts.password else None
+        if user and parts.scheme == "smtp" and parts.hostname not in LOOPBACK:
+            raise MailSettingsError(
+                f"{SMTP_URL} would send the password unencrypted.", "Use smtp+starttls:// or smtps://."
+            )
+        return cls(parts.scheme, parts.hostname, port, user, password)
+
+
+class SmtpMailer:
+    """One connection per mail. `tls` replaces the system's trusted certificates."""
+
+    def __init__(
+        self, url: str, sender: str, *, tls: ssl.SSLContext | None = None, timeout: float = TIMEOUT_SECONDS
+    ) -> None:
+        self.server = Server.of(url)
+        self.sender = sender
+        try:
+            self._from = address_of(sender)
+        except ValueError:
+            raise MailSettingsError(f"{MAIL_FROM} is not an e-mail address.", f"Correct {MAIL_FROM}.") from None
+        self._tls = tls
+        self._timeout = timeout
+
+    def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
+        """Hands one message to the server. A recipient who is refused does not keep it from the others."""
+        good, never = {}, []
+        for recipient in dict.fromkeys(recipients):
+            try:
+                good[recipient] = address_of(recipient)
+            except ValueError:
+                never.append(recipient)
+        if not good:
+            raise PermanentDeliveryError("This mail has no usable recipient.", "Correct the school's Roster Email.")
+        message = compose(mail, self._from, list(good.values()), message_id, at or datetime.now(UTC))
+        wire = {address.addr_spec: recipient for recipient, address in good.items()}
+        with self._connected() as client:
+            refused = self._hand_over(client, message, list(wire))
+        later = tuple(wire[address] for address, code in refused.items() if code < 500)
+        never += [wire[address] for address, code in refused.items() if code >= 500]
+        accepted = tuple(recipient for address, recipient in wire.items() if address not in refused)
+        return Delivery(accepted, later, tuple(never))
+
+    def check(self) -> None:
+        """Connects, secures the connection and signs in."""
+        with self._connected():
+            pass
+
+    @contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        client = self._connect()
+        try:
+            yield client
+            with suppress(OSError, smtplib.SMTPException):
+                client.quit()
+        finally:
+            client.close()
+
+    def _connect(self) -> smtplib.SMTP:
+        server, where = self.server, f"the mail server {self.server.host}:{self.server.port}"
+        client: smtplib.SMTP | None = None
+        try:
+            if server.scheme == "smtps":
+                client = smtplib.SMTP_SSL(server.host, server.port, timeout=self._timeout, context=self._context())
+            else:
+                client = smtplib.SMTP(server.host, server.port, timeout=self._timeout)
+            client.ehlo_or_helo_if_needed()
+            if server.scheme == "smtp+starttls":
+                client.starttls(context=self._context())
+            if server.user:
+                client.login(server.user, server.password or "")
+        except (OSError, smtplib.SMTPException) as problem:
+            if client is not None:
+                client.close()
+            raise _not_connected(where, problem) from None
+        return client
+
+    def _context(self) -> ssl.SSLContext:
+        return self._tls or ssl.create_default_context()
+
+    def _hand_over(self, client: smtplib.SMTP, message: EmailMessage, to: list[str]) -> dict[str, int]:
+        """The refused recipients and their codes; raises when nobody was accepted."""
+        try:
+            refused = client.send_message(message, self._from.addr_spec, to)
+        except smtplib.SMTPRecipientsRefused as problem:
+            codes = sorted({code for code, _ in problem.recipients.values()})
+            said = f"The mail server refused every recipient (code {', '.join(map(str, codes))})."
+            remedy = "Check the school's Roster Email."
+            raise (PermanentDeliveryError if min(codes) >= 500 else TemporaryDeliveryError)(said, remedy) from None
+        except smtplib.SMTPSenderRefused as problem:
+            raise TemporaryDeliveryError(
+                f"The mail server refused the sender{_code(problem)}.",
+                f"Check {MAIL_FROM}, and whether the server wants a sign-in.",
+            ) from None
+        except smtplib.SMTPNotSupportedError:
+            raise PermanentDeliveryError(
+                "The mail server cannot deliver to an address with letters outside ASCII.",
+                "Use another address in the school's Roster Email.",
+            ) from None
+        except smtplib.SMTPResponseException as problem:
+            kind = PermanentDeliveryError if problem.smtp_code >= 500 else TemporaryDeliveryError
+            raise kind(f"The mail server refused the mail{_code(problem)}.", "Ask those who run the server.") from None
+        except (OSError, smtplib.SMTPException):
+            raise TemporaryDeliveryError(
+                "The connection to the mail server broke before it confirmed the mail.",
+                "It is tried again; a copy may arrive twice.",
+            ) from None
+        return {address: code for address, (code, _) in refused.items()}
+
+
+def _code(problem: smtplib.SMTPResponseException) -> str:
+    """` (550 5.7.1)`: what can be looked up, without the server's own words."""
+    words = problem.smtp_error if isinstance(problem.smtp_error, bytes) else str(problem.smtp_error).encode()
+    enhanced = _ENHANCED_CODE.search(words)
+    return f" ({problem.smtp_code}{' ' + enhanced[0].decode() if enhanced else ''})"
+
+
+def _not_connected(where: str, problem: Exception) -> MailError:
+    match problem:
+        case smtplib.SMTPAuthenticationError():
+            return ServerAwayError(
+                f"{where} refused the sign-in{_code(problem)}.", f"Check user and password in {SMTP_URL}."
+            )
+        case ssl.SSLError():
+            reason = getattr(problem, "verify_message", "") or problem.reason or "TLS failed"
+            return ServerAwayError(
+                f"no secure connection to {where}: {reason}.",
+                "Check host and port, or add the server's authority to the system's (SSL_CERT_FILE).",
+            )
+        case smtplib.SMTPNotSupportedError():
+            return ServerAwayError(
+                f"{where} does not offer what {SMTP_URL} asks for (STARTTLS or a sign-in).",
+                "Check the port, or use smtps://.",
+            )
+        case smtplib.SMTPResponseException():
+            return ServerAwayError(f"{where} turned us away{_code(problem)}.", "It is tried again later.")
+        case _:
+            return ServerAwayError(
+                f"{where} cannot be reached ({type(problem).__name__}).", f"Check host and port in {SMTP_URL}."
+            )

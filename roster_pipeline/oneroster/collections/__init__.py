@@ -1,0 +1,1 @@
+"""Orgs, users and enrollments of one connection, and one pull of all of them."""

@@ -1,0 +1,141 @@
+"""Only what changed: a filter on dateLastModified, used after it has been proved to work, never on trust.
+
+Servers ignore filters, answer them with nobody, or evaluate them as text. Three questions tell: what changed after a
+day in the future (nobody), after a day long ago (somebody), and whether the first page of the real answer keeps to it.
+
+That is not enough: some compare days only, some do not stamp a person whose school or e-mail changed. So before changes
+alone are fetched, everybody is read a few times, the server is asked who changed (`named_changes`), and the caller
+compares both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from roster_pipeline.oneroster.collections.reading import Reading
+from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
+from roster_pipeline.oneroster.http.clock import MOST_SKEW
+from roster_pipeline.oneroster.paging.concurrent_change import ConcurrentChange
+from roster_pipeline.oneroster.paging.listing import Listing
+from roster_pipeline.oneroster.paging.response_body import raw_id
+
+LONG_AGO = "1990-01-01T00:00:00.000Z"
+NOT_HONOURED = "delta-not-honoured"
+FAR_AHEAD = timedelta(days=3650)
+GRANULARITY = timedelta(seconds=1)
+KINDS = ("same_day", "membership", "email")
+"""Kinds of changes that a server must have named before changes alone are fetched from it."""
+PROVED = "delta_proved"
+"""In what is learned of a connection: the kinds that were proved."""
+MOST_NAMED = 200_000
+"""Changed people that are compared; where more changed since the last night, nothing is proved."""
+
+
+@dataclass(frozen=True)
+class NamedChanges:
+    """Whom the server names as changed. same_day: it tells two moments of one day from each other."""
+
+    ids: frozenset[str]
+    same_day: bool
+
+
+def instant(moment: datetime) -> str:
+    """A moment as the standard writes it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def changed_users(reading: Reading) -> Listing | None:
+    """The listing of users changed since the wanted instant; None where a full pull is needed instead."""
+    since = reading.wanted.since
+    if since is None or reading.wanted.everybody_too:
+        return None
+    listing = _changed_since(reading, since)
+    if listing is None:
+        reading.notes.append(NOT_HONOURED)
+    return listing
+
+
+def named_changes(reading: Reading) -> NamedChanges | None:
+    """After everybody was read: whom the server names as changed since the wanted instant.
+
+    None where that was not asked for, or cannot be told.
+    """
+    since = reading.wanted.since
+    if since is None or not reading.wanted.everybody_too or reading.mode != "full":
+        return None
+    named: dict[str, str | None] = {}
+    try:
+        listing = _changed_since(reading, since)
+        for page in listing.pages() if listing is not None else ():
+            for record in page:
+                if isinstance(record, dict) and raw_id(record) is not None:
+                    named[str(raw_id(record)).strip()] = record.get("dateLastModified")
+            if len(named) > MOST_NAMED:
+                return None
+        if listing is None:
+            reading.notes.append(NOT_HONOURED)
+            return None
+        return NamedChanges(frozenset(named), _tells_moments(reading, named))
+    except (OneRosterError, ConcurrentChange):
+        return None
+
+
+def _changed_since(reading: Reading, since: datetime) -> Listing | None:
+    """The listing, opened; None where the filter does not work, or the clocks are too far apart to believe it."""
+    skew = reading.client.exchange.skew_seconds
+    if (skew is not None and abs(skew) > MOST_SKEW) or not filter_works(reading):
+        return None
+    listing = reading.listing("/users", "users", query_filter=f"dateLastModified>'{instant(since)}'")
+    try:
+        first = listing.open(none_is_404=True)
+    except OneRosterError:
+        return None
+    return None if any(_older(record, since) for record in first) else listing
+
+
+def _tells_moments(reading: Reading, named: Mapping[str, str | None]) -> bool:
+    """Whether somebody who changed at one moment of a day is named to whoever asks for a second before it."""
+    moments = {name: moment for name, told in named.items() if (moment := moment_of(told)) is not None}
+    if not moments:
+        return False
+    name, newest = max(moments.items(), key=lambda one: one[1])
+    before = newest - GRANULARITY
+    if before.date() != newest.date():
+        return False
+    listing = reading.listing("/users", "users", query_filter=f"dateLastModified>'{instant(before)}'")
+    return any(str(raw_id(record)).strip() == name for record in listing.open() if isinstance(record, dict))
+
+
+def filter_works(reading: Reading) -> bool:
+    """Whether the server tells the future from the past."""
+    ahead = instant(reading.client.clock.now() + FAR_AHEAD)
+    try:
+        if reading.listing("/users", "users", query_filter=f"dateLastModified>'{ahead}'").open():
+            return False
+    except NotOffered:
+        pass
+    except OneRosterError:
+        return False
+    try:
+        return bool(reading.listing("/users", "users", query_filter=f"dateLastModified>'{LONG_AGO}'").open())
+    except OneRosterError:
+        return False
+
+
+def moment_of(value: Any) -> datetime | None:
+    """A dateLastModified as an instant; without a zone it is UTC. None where it cannot be read."""
+    if not isinstance(value, str):
+        return None
+    try:
+        read = datetime.fromisoformat(value.strip().upper())
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def _older(record: Any, since: datetime) -> bool:
+    stamp = moment_of(record.get("dateLastModified")) if isinstance(record, dict) else None
+    return stamp is not None and stamp < since - GRANULARITY

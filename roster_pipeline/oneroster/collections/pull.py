@@ -1,0 +1,164 @@
+"""One pull: orgs and people of a connection as a stream of batches, and after it the proof of what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from roster_pipeline.completeness_messages import CLOCK_AHEAD, CLOCK_BEHIND
+from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.collections.delta import NamedChanges, named_changes
+from roster_pipeline.oneroster.collections.proof import Proof, total_of
+from roster_pipeline.oneroster.collections.reading import Batch, Reading, Wanted
+from roster_pipeline.oneroster.collections.school_membership import read_people
+from roster_pipeline.oneroster.errors import DataMoved, PagingBroken
+from roster_pipeline.oneroster.http.clock import MOST_SKEW
+from roster_pipeline.oneroster.paging.concurrent_change import ConcurrentChange
+from roster_pipeline.oneroster.paging.repetitions import Repetitions
+
+Stored = TypeVar("Stored")
+
+SEVERAL_RECORDS = "several_records"
+"""In `Client.learned`: this SIS gives one person several records of one sourcedId, for several schools or roles."""
+REREAD_FOR = frozenset(("total-not-reached", "total-disagrees", "duplicates"))
+"""Problems that reading again may cure, because data that moved cause them too."""
+
+
+class Pull:
+    """Iterate over it for batches, orgs first; after the last one, `.proof` is there. Memory is bounded by pages.
+
+    When the data move while they are read, iterating raises DataMoved: everything taken so far is void, and iterating
+    once more reads again. That happens a bounded number of times; the last reading goes to its end, and is incomplete
+    if the data still move. `into` does all that for a function that stores the batches.
+
+    named: whom the server names as changed, where that was asked for and can be told.
+    """
+
+    def __init__(self, client: Client, wanted: Wanted) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._proof: Proof | None = None
+        self.named: NamedChanges | None = None
+        self._readings = 0
+        self._moved: list[str] = []
+        self._outcome: list[Any] | None = None
+        self._repetitions: dict[str, Repetitions] = {}
+        self._several_records = bool(client.learned.get(SEVERAL_RECORDS))
+        self._started = client.clock.monotonic()
+        self._begun = client.clock.now()
+        counters = client.exchange.counters
+        self._before = (counters.requests, counters.retries, counters.bytes)
+
+    @property
+    def proof(self) -> Proof:
+        """What was counted; only after the last batch."""
+        if self._proof is None:
+            raise RuntimeError("the pull has not been read to its end")
+        return self._proof
+
+    def into(self, store: Callable[[Iterable[Batch]], Stored]) -> Stored:
+        """Hand the batches to `store`, and again from the start where the data moved.
+
+        `store` must undo what it has done when iterating raises: one transaction that is rolled back does.
+        """
+        while True:
+            try:
+                return store(self)
+            except DataMoved:
+                continue
+
+    def __iter__(self) -> Iterator[Batch]:
+        client = self._client
+        self._readings += 1
+        again = self._readings < client.endpoint.limits.readings
+        reading = Reading(
+            client,
+            self._wanted,
+            strict=again,
+            started=self._started,
+            repetitions=self._repetitions,
+            several_records=self._several_records,
+        )
+        try:
+            yield from read_people(reading)
+        except ConcurrentChange as moved:
+            raise self._data_moved(moved.reason) from None
+        except PagingBroken:
+            if not again or self._several_records:
+                raise
+            self._several_records = True  # a page without a new id may hold the second records of people
+            raise self._data_moved("duplicates") from None
+        curable = REREAD_FOR.intersection([*reading.problems(), *reading.doubts()])
+        outcome = reading.outcome()
+        same = outcome == self._outcome
+        if again and curable and not same:
+            self._outcome = outcome
+            self._several_records = self._several_records or "duplicates" in curable
+            raise self._data_moved(min(curable))
+        if same:
+            for proof in reading.people + reading.others:
+                if "total-disagrees" in proof.doubts:
+                    client.habits.low_totals.add(proof.label)
+        self.named = named_changes(reading)
+        client.note_paging()
+        if self._several_records:
+            client.learned[SEVERAL_RECORDS] = True
+        self._proof = self._judge(reading, settled=same)
+
+    def _data_moved(self, reason: str) -> DataMoved:
+        self._moved.append(reason)
+        return DataMoved(
+            f"The data of the SIS changed while they were read ({reason}).",
+            "They are read again; nothing has to be done.",
+        )
+
+    def _judge(self, reading: Reading, *, settled: bool) -> Proof:
+        """settled: another reading brought exactly the same, so what was only doubtful is no problem."""
+        client = self._client
+        skew = client.exchange.skew_seconds
+        counters = client.exchange.counters
+        doubts = reading.doubts()
+        problems = tuple(dict.fromkeys(reading.problems() + ([] if settled else doubts)))
+        notes = reading.notes + [f"settled:{doubt}" for doubt in doubts if settled]
+        notes += _clock_notes(skew)
+        notes += [f"read-again:{reason}" for reason in self._moved]
+        people = reading.people
+        return Proof(
+            strategy=reading.strategy,
+            mode=reading.mode,
+            version=client.version,
+            complete=not problems,
+            problems=problems,
+            notes=tuple(dict.fromkeys(notes)),
+            unread_roles=tuple(sorted(reading.unread)),
+            pages=sum(proof.pages for proof in people),
+            records=reading.records,
+            rejected=reading.rejected,
+            left_out=reading.left_out,
+            duplicates=sum(proof.duplicates for proof in people),
+            total_start=total_of(people, "total_start"),
+            total_end=total_of(people, "total_end"),
+            requests=counters.requests - self._before[0],
+            retries=counters.retries - self._before[1],
+            bytes=counters.bytes - self._before[2],
+            seconds=round(client.clock.monotonic() - self._started, 3),
+            readings=self._readings,
+            revision=reading.revision.value,
+            unlisted_orgs=reading.orgs.counts.unlisted,
+            respelled_orgs=reading.orgs.counts.respelled,
+            unclear_dates=reading.unclear_dates,
+            server_time=None if skew is None else (self._begun + timedelta(seconds=skew)).isoformat(),
+        )
+
+
+def _clock_notes(skew: float | None) -> list[str]:
+    if skew is None or abs(skew) <= MOST_SKEW:
+        return []
+    much = f"{abs(skew) / 3600:.1f} hours" if abs(skew) >= 3600 else f"{abs(skew) / 60:.0f} minutes"
+    return [f"{CLOCK_AHEAD if skew > 0 else CLOCK_BEHIND}:{much}"]
+
+
+def pull(client: Client, wanted: Wanted) -> Pull:
+    """Start a pull; nothing is asked before the first batch is taken."""
+    return Pull(client, wanted)

@@ -1,0 +1,288 @@
+"""Who belongs to a school, from whatever the server offers: the strategies, chosen by what works.
+
+Whole `/users` is best: no server's idea of a filter or of membership can hide anybody there. Everything else is for
+servers that refuse it, or for districts far larger than what is rostered. A collection that is refused never counts as
+empty: its roles are "unread", and absence in them means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from roster_pipeline.oneroster.collections.delta import changed_users
+from roster_pipeline.oneroster.collections.enrollments import Memberships, read_memberships
+from roster_pipeline.oneroster.collections.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
+from roster_pipeline.oneroster.collections.school_lists import (
+    Lists,
+    belongs_to,
+    entries_of,
+    listed_memberships,
+    lists_of_schools,
+    of_this_school,
+    read_lists,
+    sampled,
+    school_list,
+)
+from roster_pipeline.oneroster.collections.single_guardians import single_guardians
+from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
+from roster_pipeline.oneroster.http.error_mapping import unreadable
+from roster_pipeline.oneroster.paging.listing import Listing
+from roster_pipeline.oneroster.paging.seen_ids import SeenIds
+from roster_pipeline.oneroster.records.org_records import orgs_of
+
+FEW_ORGS = 0.1
+"""Up to this share of pupils and teachers may name an org where the server does not really deliver orgs."""
+
+
+def read_people(reading: Reading) -> Iterator[Batch]:
+    """Orgs, then people, then guardians, by the best strategy that works."""
+    yield from _orgs(reading)
+    memberships = _enrollments(reading) if reading.wanted.enrollments else None
+    if reading.wanted.school_ids is not None:
+        lists = _per_school_lists(reading)
+        if lists is not None:
+            yield from _by_school(reading, lists)
+            yield from single_guardians(reading)
+            return
+        reading.mode = "full"
+    changes = changed_users(reading)
+    if changes is not None:
+        reading.mode, reading.strategy = "delta", "users"
+        yield from reading.users(changes)
+        return
+    listing = reading.listing("/users", "users")
+    try:
+        first = listing.open()
+    except OneRosterError as refusal:
+        if not unreadable(refusal):
+            raise
+        yield from _without_users(reading, refusal)
+    else:
+        if first or not _somebody_elsewhere(reading):
+            yield from _whole(reading, listing, first, memberships)
+        else:
+            reading.notes.append("users-empty")
+            yield from _without_users(reading, None)
+    for group in LISTED:
+        if group in reading.roles_seen and group not in reading.roles_with_org:
+            reading.own_problems.append(f"no-orgs:{group}")
+    if not reading.records:
+        reading.own_problems.append("no-people")
+    yield from single_guardians(reading)
+
+
+def _orgs(reading: Reading) -> Iterator[Batch]:
+    """All orgs; where `/orgs` lacks the schools, those of `/schools`, or what answers for the school alone."""
+    listing = reading.client.org_listing(reading.revision, strict=reading.strict)
+    yield from _listed_orgs(reading, listing)
+    if listing.proof.path == "/orgs" and (reading.unknown_schools() or not reading.schools):
+        schools = reading.listing("/schools", "orgs")
+        try:
+            schools.open()
+        except NOT_READABLE:
+            pass
+        else:
+            yield from _listed_orgs(reading, schools)
+    for school in reading.unknown_schools():
+        org = reading.client.single_org(school)
+        if org is not None:
+            reading.note_orgs([org])
+            yield Batch("org", [org], [])
+    if not reading.org_ids:
+        reading.own_problems.append("no-orgs")
+
+
+def _listed_orgs(reading: Reading, listing: Listing) -> Iterator[Batch]:
+    reading.others.append(listing.proof)
+    for page in listing.pages():
+        orgs, rejects = orgs_of(page)
+        orgs = [org for org in orgs if org["sourcedId"] not in reading.org_ids]
+        reading.note_orgs(orgs)
+        yield Batch("org", orgs, rejects)
+
+
+def _enrollments(reading: Reading) -> Memberships | None:
+    """All enrollments, by which the students of this reading are marked; without them it is not the whole truth."""
+    memberships = read_memberships(reading)
+    if memberships is None:
+        reading.own_problems.append("enrollments-unread")
+    reading.enrolled = memberships
+    return memberships
+
+
+def _whole(reading: Reading, listing: Listing, first: list[Any], memberships: Memberships | None) -> Iterator[Batch]:
+    """All of `/users`; and what it turns out to leave out, from the collections of their own."""
+    reading.strategy = "users"
+    fill = _missing_orgs(reading, first, memberships)
+    yield from reading.users(listing, fill)
+    for group, path in LISTED.items():
+        if reading.wanted.wants(group) and not reading.roles_seen.intersection(ROLES_OF[group]):
+            extra = reading.listing(path, "users")
+            try:
+                if not extra.open():
+                    continue
+            except NOT_READABLE:
+                continue
+            reading.strategy += f"+{path[1:]}"
+            yield from reading.users(extra, fill)
+            if not reading.roles_seen.intersection(ROLES_OF[group]):
+                reading.own_problems.append(f"no-role:{group}")
+
+
+def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator[Batch]:
+    """`/students` and `/teachers`, or the schools' own lists of them, and filtered `/users` for everybody else."""
+    reading.seen_roles = SeenIds()
+    opened: list[Listing] = []
+    by_school: dict[str, Lists] = {}
+    for group, path in LISTED.items():
+        listing = reading.listing(path, "users")
+        try:
+            listing.open()
+        except NOT_READABLE:
+            lists = lists_of_schools(reading, group) if reading.wanted.wants(group) else None
+            if lists is None:
+                reading.unread.add(group)
+            else:
+                by_school[group] = lists
+        else:
+            opened.append(listing)
+    if not opened and not by_school and refusal is not None:
+        raise refusal
+    reading.strategy = "+".join(f"schools{path}" if group in by_school else path[1:] for group, path in LISTED.items())
+    first = [record for listing in opened for record in listing.open()]
+    fill = _missing_orgs(reading, first) if opened else None
+    for listing in opened:
+        yield from reading.users(listing, fill)
+    for group, lists in by_school.items():
+        yield from read_lists(reading, lists, group)
+    groups = [group for group in (*GROUPS, "contact") if group not in LISTED and reading.wanted.wants(group)]
+    if refusal is None:
+        reading.unread.update(groups)
+    else:
+        yield from _by_role(reading, groups, fill)
+
+
+def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator[Batch]:
+    """Filtered `/users`, one role at a time. A filter is proved by an answer that is not empty and all of that role.
+
+    Once proved, an empty answer for another role is believed, and so is a 404, which some servers give for nobody;
+    before that it means nothing, and the group is unread.
+    """
+    field = "roles.role" if reading.client.version == "1.2" else "role"
+    proved = False
+    for group in groups:
+        empty = refused = False
+        for role in ROLES_OF[group]:
+            listing = reading.listing("/users", "users", query_filter=f"{field}='{role}'")
+            try:
+                first = listing.open()
+            except OneRosterError as refusal:
+                if not unreadable(refusal):
+                    raise
+                if proved and isinstance(refusal, NotOffered):
+                    continue
+                refused = True
+                break
+            if not first:
+                empty = True
+                continue
+            if not all(_has_role(record, role) for record in first):
+                reading.notes.append("role-filter-ignored")
+                reading.strategy += "+users"
+                yield from reading.users(reading.listing("/users", "users"), fill)
+                return
+            proved = True
+            reading.strategy += f"+{role}"
+            yield from reading.users(listing, fill)
+        if refused or (empty and not proved):
+            reading.unread.add(group)
+
+
+def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
+    """The lists of every wanted school, opened; None where they cannot be had or believed."""
+    wanted = reading.wanted
+    others = [group for group in GROUPS if group not in LISTED and wanted.wants(group)]
+    if others and not _role_filter_works(reading):
+        reading.notes.append("per-school-lists-lack-roles")
+        return None
+    lists: list[tuple[str, Listing]] = []
+    for school in wanted.school_ids or ():
+        for group in LISTED:
+            if not wanted.wants(group):
+                continue
+            listing = school_list(reading, school, group)
+            try:
+                first = listing.open()
+            except NOT_READABLE:
+                reading.notes.append("per-school-lists-not-offered")
+                return None
+            if not first:
+                reading.notes.append("per-school-list-empty")
+                return None
+            if not of_this_school(first, school):
+                reading.notes.append("per-school-list-not-of-this-school")
+                return None
+            lists.append((school, listing))
+    return lists
+
+
+def _by_school(reading: Reading, lists: list[tuple[str, Listing]]) -> Iterator[Batch]:
+    reading.strategy = "schools/students+teachers"
+    for school, listing in lists:
+        yield from reading.users(listing, belongs_to(school))
+    groups = [group for group in GROUPS if group not in LISTED and reading.wanted.wants(group)]
+    yield from _by_role(reading, groups, None)
+
+
+def _role_filter_works(reading: Reading) -> bool:
+    """Whether `/users` can be asked for students only, which every school has."""
+    field = "roles.role" if reading.client.version == "1.2" else "role"
+    listing = reading.listing("/users", "users", query_filter=f"{field}='teacher'")
+    try:
+        first = listing.open()
+    except OneRosterError:
+        return False
+    return bool(first) and all(_has_role(record, "teacher") for record in first)
+
+
+def _somebody_elsewhere(reading: Reading) -> bool:
+    """Whether `/students` or `/teachers` have people although `/users` is empty."""
+    for path in LISTED.values():
+        try:
+            if reading.listing(path, "users").open():
+                return True
+        except NOT_READABLE:
+            continue
+    return False
+
+
+def _missing_orgs(reading: Reading, first: list[Any], known: Memberships | None = None) -> Fill | None:
+    """Where active pupils and teachers come without any org: their schools, from enrollments, the only school, or the
+    schools' own lists."""
+    sample = sampled(first)
+    if not sample:
+        for path in LISTED.values():
+            try:
+                sample += sampled(reading.listing(path, "users").open())
+            except NOT_READABLE:
+                continue
+    told = sum(any(entry["org"] is not None for entry in entries) for entries in sample)
+    if not sample or told > len(sample) * FEW_ORGS:
+        return None
+    memberships = known or read_memberships(reading)
+    if memberships is not None:
+        reading.strategy += "+enrollments"
+        return memberships.fill
+    if len(reading.schools) == 1:
+        reading.strategy += "+only-school"
+        return belongs_to(reading.schools[0])
+    memberships = listed_memberships(reading)
+    if memberships is not None:
+        reading.strategy += "+school-lists"
+        return memberships.fill
+    return None
+
+
+def _has_role(record: Any, role: str) -> bool:
+    return any(entry["role"] == role for entry in entries_of(record) or ())

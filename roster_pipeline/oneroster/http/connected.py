@@ -1,0 +1,78 @@
+"""What a search for root, version and sign-in found, and how it is remembered from one session to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from roster_pipeline.oneroster.http.address import Address, same_origin, understand
+from roster_pipeline.oneroster.http.http_session import HttpSession
+from roster_pipeline.oneroster.http.oauth1 import METHODS, OAuth1SignIn
+from roster_pipeline.oneroster.http.oauth2 import BearerSignIn, OAuth2SignIn, TokenForm
+from roster_pipeline.oneroster.http.signed_in import NoSignIn, SignedIn
+from roster_pipeline.oneroster.http.token_search import scope_choices
+
+
+class Remembered(SignedIn, Protocol):
+    """A sign-in that can be written down and restored in a later session."""
+
+    def learned(self) -> dict[str, Any]: ...
+
+
+class OpenSignIn(NoSignIn):
+    """The server wants no sign-in, or the fixed header is all of it."""
+
+    def learned(self) -> dict[str, Any]:
+        return {"kind": "open"}
+
+
+@dataclass
+class Connected:
+    """A root that answered, and the sign-in it answered to. version: "1.1" or "1.2"."""
+
+    address: Address
+    root: str
+    version: str
+    sign_in: Remembered
+    remembered: bool = False
+
+    def learned(self) -> dict[str, Any]:
+        return {
+            "base": self.address.base,
+            "root": self.root,
+            "version": self.version,
+            "sign_in": self.sign_in.learned(),
+        }
+
+
+def recalled(exchange: HttpSession) -> Connected | None:
+    """What an earlier session learned, as far as it still fits what the owner typed."""
+    endpoint = exchange.endpoint
+    learned = endpoint.learned
+    address = understand(endpoint.base_url)
+    known: Any = learned.get("sign_in") or {}
+    root, version = learned.get("root"), learned.get("version")
+    if learned.get("base") != address.base or not isinstance(root, str) or version not in ("1.1", "1.2"):
+        return None
+    kind = known.get("kind")
+    if endpoint.version not in ("auto", version) or endpoint.sign_in not in ("auto", kind):
+        return None
+    sign_in: Remembered
+    if kind == "oauth2":
+        form = known.get("form") or {}
+        if endpoint.token_url not in (None, known["token_url"]) or not endpoint.client_id:
+            return None
+        if endpoint.token_url is None and not same_origin(known["token_url"], address.base):
+            return None
+        if endpoint.scopes is not None and form.get("scope") not in scope_choices(None, endpoint.scopes):
+            return None
+        sign_in = OAuth2SignIn(exchange, known["token_url"], TokenForm(**form))
+    elif kind == "oauth1" and known.get("method") in METHODS:
+        sign_in = OAuth1SignIn(endpoint.client_id, endpoint.client_secret, known["method"])
+    elif kind == "bearer":
+        sign_in = BearerSignIn(endpoint.client_secret)
+    elif kind == "open":
+        sign_in = OpenSignIn()
+    else:
+        return None
+    return Connected(address, root, version, sign_in, remembered=True)

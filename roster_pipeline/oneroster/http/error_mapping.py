@@ -1,0 +1,168 @@
+"""From what a server or the network did to a typed error, with a remedy, and without a word of the server's text."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from roster_pipeline.oneroster.errors import (
+    Busy,
+    Malformed,
+    NotOffered,
+    NotOneRoster,
+    OneRosterError,
+    Refused,
+    RequestRefused,
+    ServerFailed,
+    SignInRefused,
+    TlsFailed,
+    TooSlow,
+    Unreachable,
+    WrongAddress,
+)
+from roster_pipeline.oneroster.http.decoding import decoded
+from roster_pipeline.oneroster.http.status_info import StatusInfo, read_status
+
+if TYPE_CHECKING:
+    from roster_pipeline.oneroster.http.response import Response
+
+RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
+ABSENT_STATUSES = frozenset((404, 405, 410, 501))
+NO_CONTENT = 204
+BROKEN_STATUS = 500
+
+
+def failure_of(reply: Response, label: str) -> OneRosterError | None:
+    """The error a reply's status stands for; None for 2xx. A 200 that holds a failure is judged with its payload.
+
+    204 says that there is nothing to be had, not that a list is empty: it counts like 404.
+    """
+    if reply.status == NO_CONTENT:
+        return error_for(NO_CONTENT, StatusInfo(False, None), label)
+    if 200 <= reply.status < 300:
+        return None
+    status = status_of(reply)
+    return error_for(reply.status, status, label, _challenge(reply))
+
+
+def status_of(reply: Response) -> StatusInfo:
+    """The status object in an error body, if there is one."""
+    try:
+        return read_status(decoded(reply))
+    except OneRosterError:
+        return StatusInfo(False, None)
+
+
+def error_for(http_status: int, status: StatusInfo, label: str, challenge: str = "") -> OneRosterError:
+    """The typed error for a status code; `challenge` is the scheme the server asked for in WWW-Authenticate."""
+    error = _error(http_status, status, label, challenge)
+    error.status = http_status
+    error.challenge = challenge
+    return error
+
+
+def transient(problem: OneRosterError) -> bool:
+    """Whether a failure says nothing about the address: too busy, too slow, cut off. What it hides is not decided."""
+    return isinstance(problem, Busy | TooSlow | Unreachable) or problem.status == 503
+
+
+def unreadable(problem: OneRosterError) -> bool:
+    """Whether a failure is about one collection, so that another may be tried in its place: it is not offered, not
+    allowed, or its very code breaks (500). What will pass is not."""
+    return isinstance(problem, NotOffered | Refused | RequestRefused) or problem.status == BROKEN_STATUS
+
+
+def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> OneRosterError:
+    said = f"{http_status} {status.code}" if status.code else str(http_status)
+    if http_status == 401:
+        if challenge in ("negotiate", "ntlm"):
+            return NotOneRoster(
+                f"The address of the SIS asks for a Windows sign-in ({said} at {label}).",
+                "This is a portal, not the OneRoster API. Use the API's own address, without single sign-on in front.",
+            )
+        return SignInRefused(
+            f"The SIS refused the sign-in ({said} at {label}).",
+            "Check Client ID and Client Secret in the SIS; they may have been replaced or may have expired.",
+        )
+    if http_status == 403:
+        return Refused(
+            f"The SIS does not allow us to read {label} ({said}).",
+            "Grant this permission, and a share of the school, to the application in the SIS.",
+        )
+    if http_status in ABSENT_STATUSES or http_status == NO_CONTENT:
+        return NotOffered(f"The SIS does not offer {label} ({said}).", "Check the URL, and what the SIS publishes.")
+    if http_status == 429:
+        return Busy(
+            f"The SIS is limiting our requests ({said} at {label}).",
+            "It is tried again at the next sync; lower the connection's parallel requests if this happens often.",
+        )
+    if http_status in RETRY_STATUSES or http_status >= 500:
+        return ServerFailed(
+            f"The SIS failed ({said} at {label}).",
+            "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
+        )
+    return RequestRefused(
+        f"The SIS refused the request for {label} ({said}).", "Check the connection's version and page size."
+    )
+
+
+def failure_in_good_status(status: StatusInfo, label: str) -> OneRosterError:
+    """The error for a failure that came under HTTP 200."""
+    http_status = {
+        "unauthorisedrequest": 401,
+        "forbidden": 403,
+        "unknownobject": 404,
+        "server_busy": 429,
+        "invalid_filter_field": 400,
+        "invaliddata": 400,
+        "unsupportedoperation": 405,
+    }.get(status.code or "")
+    if http_status is not None:
+        return error_for(http_status, status, label)
+    return Malformed(
+        f"The SIS reported a failure in place of data ({status.code or 'no code'} at {label}).",
+        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
+    )
+
+
+def network_failure(problem: Exception, host: str, label: str) -> OneRosterError:
+    """The error for what httpx raised. Its own text is dropped, because it can hold the URL."""
+    if isinstance(problem, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return WrongAddress("The URL of the SIS is not a web address.", "Copy it again from the SIS.")
+    if isinstance(problem, httpx.ConnectTimeout | httpx.ConnectError):
+        tls = _caused_by(problem, ssl.SSLError)
+        if isinstance(tls, ssl.SSLCertVerificationError):
+            return TlsFailed(
+                f"The certificate of {host} could not be verified ({tls.verify_message}).",
+                "The SIS must send its whole certificate chain; or give its authority's certificate as CA bundle.",
+            )
+        if tls is not None:
+            return TlsFailed(
+                f"No encrypted connection to {host} could be agreed on.", "The SIS must offer TLS 1.2 or newer."
+            )
+        slow = isinstance(problem, httpx.ConnectTimeout)
+        return Unreachable(
+            f"{host} cannot be reached ({'no answer in time' if slow else 'no connection'}).",
+            "Check the URL, and whether the SIS's firewall lets us in.",
+        )
+    if isinstance(problem, httpx.TimeoutException):
+        return TooSlow(
+            f"The SIS did not answer {label} in time.",
+            "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
+        )
+    return Unreachable(f"The connection to {host} broke while reading {label}.", "It is tried again at the next sync.")
+
+
+def _caused_by(problem: BaseException | None, kind: type[BaseException]) -> Any:
+    for _ in range(10):
+        if problem is None or isinstance(problem, kind):
+            return problem
+        problem = problem.__cause__ or problem.__context__
+    return None
+
+
+def _challenge(reply: Response) -> str:
+    words = reply.headers.get("WWW-Authenticate", "").split()
+    return words[0].lower().strip(",") if words else ""

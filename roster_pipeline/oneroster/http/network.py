@@ -1,0 +1,239 @@
+"""The wire: verified TLS, checked addresses, and deadlines that hold for every single byte.
+
+The name of a host is resolved once per connection, every address it has is checked, and the connection goes to the
+checked address: a name that answers differently the second time (DNS rebinding) gains nothing. The deadline of a
+request also bounds a server that sends its headers one byte a second, which a per-read time-out would allow for hours.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import certifi
+import httpcore
+import httpx
+
+from roster_pipeline.oneroster.errors import AddressNotAllowed, WrongAddress
+from roster_pipeline.oneroster.http.endpoint import Endpoint
+from roster_pipeline.oneroster.http.special_addresses import IpAddress, embedded, is_never_asked, is_public
+
+USER_AGENT = "roster-pipeline (OneRoster consumer)"
+KEPT_CONNECTIONS = 8
+ACCEPTED_ENCODINGS = "gzip, deflate"
+"""What `bounded_body` undoes in bounded steps; httpx would offer whatever happens to be installed."""
+
+_deadline = threading.local()
+
+
+def set_deadline(moment: float | None) -> None:
+    """Bound everything this thread does on the wire from now on; `moment` is of time.monotonic()."""
+    _deadline.moment = moment
+
+
+def _remaining(timeout: float | None) -> float | None:
+    moment: float | None = getattr(_deadline, "moment", None)
+    if moment is None:
+        return timeout
+    left = moment - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("deadline")
+    return left if timeout is None else min(timeout, left)
+
+
+def http_client(endpoint: Endpoint) -> httpx.Client:
+    """One keep-alive client with one cookie jar, for a whole session. No proxies from the environment, no redirects."""
+    # httpx logs every URL at INFO, and URLs hold people's ids.
+    logger = logging.getLogger("httpx")
+    logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+    headers = {"Accept": "application/json", "Accept-Encoding": ACCEPTED_ENCODINGS, "User-Agent": USER_AGENT}
+    if endpoint.fixed_header is not None:
+        headers[endpoint.fixed_header[0]] = endpoint.fixed_header[1]
+    limits = endpoint.limits
+    return httpx.Client(
+        transport=_Transport(endpoint),
+        headers=headers,
+        follow_redirects=False,
+        timeout=httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds, pool=limits.response_seconds),
+    )
+
+
+def trusted(ca_bundle: str | None) -> ssl.SSLContext:
+    """The certificates we believe: the public ones, plus the connection's own bundle. No switch believes them all."""
+    if not ca_bundle:
+        return _publicly_trusted()
+    context = _public_context()
+    try:
+        if "-----BEGIN" in ca_bundle:
+            context.load_verify_locations(cadata=ca_bundle)
+        else:
+            context.load_verify_locations(cafile=str(Path(ca_bundle)))
+    except (OSError, ValueError) as problem:
+        raise WrongAddress(
+            f"The connection's CA bundle could not be read ({type(problem).__name__}).",
+            "Give a file of certificates in PEM form, each starting with -----BEGIN CERTIFICATE-----.",
+        ) from None
+    return context
+
+
+def _public_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=certifi.where())
+    return context
+
+
+@cache
+def _publicly_trusted() -> ssl.SSLContext:
+    """Reading all public certificates takes longer than a small school's pull; one reading serves every session."""
+    return _public_context()
+
+
+class _Transport(httpx.BaseTransport):
+    """httpx over an httpcore pool whose connections go through `_CheckedNetwork`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=trusted(endpoint.ca_bundle),
+            max_connections=max(KEPT_CONNECTIONS, endpoint.parallel),
+            max_keepalive_connections=max(KEPT_CONNECTIONS, endpoint.parallel),
+            keepalive_expiry=30.0,
+            network_backend=_CheckedNetwork(endpoint.allow_private),
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.SyncByteStream)  # noqa: S101 - we build every request ourselves
+        url = request.url
+        with _as_httpx():
+            answer = self._pool.handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(
+            status_code=answer.status, headers=answer.headers, stream=_Stream(answer), extensions=answer.extensions
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Stream(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """Raise what httpcore raises as httpx's error of the same name."""
+    try:
+        yield
+    except _HTTPCORE_ERRORS as problem:
+        kind = getattr(httpx, type(problem).__name__, httpx.TransportError)
+        raise kind(str(problem)) from problem
+
+
+_HTTPCORE_ERRORS = (
+    *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError),
+    *(httpcore.ProxyError, httpcore.UnsupportedProtocol),
+)
+
+
+class _CheckedNetwork(httpcore.NetworkBackend):
+    def __init__(self, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._real = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        failure: Exception = httpcore.ConnectError("no address")
+        for address in allowed_addresses(host, port, self._allow_private):
+            try:
+                return _DeadlineStream(
+                    self._real.connect_tcp(address, port, _remaining(timeout), local_address, socket_options)
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as problem:
+                failure = problem
+        raise failure
+
+    def sleep(self, seconds: float) -> None:
+        self._real.sleep(seconds)
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _remaining(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _remaining(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, _remaining(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
+    """The addresses of a host, all of them allowed. One that is not, among others that are, spoils the lot."""
+    try:
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise httpcore.ConnectError("the name could not be resolved") from None
+    addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+    for address in addresses:
+        refuse_address(ipaddress.ip_address(address.split("%", 1)[0]), allow_private)
+    return addresses
+
+
+def refuse_address(address: IpAddress, allow_private: bool) -> None:
+    """Raise AddressNotAllowed unless the address is public, or private ones are allowed.
+
+    Where cloud machines answer with their own credentials stays closed in any case.
+    """
+    if is_never_asked(address) or not (allow_private or is_public(address)):
+        raise AddressNotAllowed(
+            "The address of the SIS lies in a private network or on this machine.",
+            "Check the URL. If the SIS really is there, the operator can allow private addresses for this connection.",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host can only be this machine; unencrypted connections are for these alone."""
+    try:
+        return embedded(ipaddress.ip_address(host.strip("[]"))).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"

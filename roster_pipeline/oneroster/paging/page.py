@@ -1,0 +1,272 @@
+"""One page of a collection: its request in the form this server accepts, and what came back with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from roster_pipeline.oneroster.errors import (
+    Busy,
+    Dribbling,
+    Malformed,
+    NotOffered,
+    NotOneRoster,
+    OneRosterError,
+    Refused,
+    RequestRefused,
+    ServerFailed,
+    TooLarge,
+)
+from roster_pipeline.oneroster.http.address import with_query
+from roster_pipeline.oneroster.http.decoded_size import (
+    MOST_AHEAD,
+    MOST_STRUCTS,
+    USUAL_USER,
+    overgrown,
+    structs_size,
+    values_size,
+)
+from roster_pipeline.oneroster.http.decoding import too_many_values
+from roster_pipeline.oneroster.http.error_mapping import failure_of, transient
+from roster_pipeline.oneroster.http.http_session import HttpSession
+from roster_pipeline.oneroster.http.response import Response
+from roster_pipeline.oneroster.paging.response_body import PageBody, records_of
+from roster_pipeline.oneroster.records.extensions import AGENTS
+from roster_pipeline.oneroster.records.usual_users import usual_users
+
+STANDARD_LIMIT = 100
+"""The standard's default page: the size to fall back to where a larger one is refused."""
+SMALL_LIMITS = (25, 10)
+REVISION_HEADERS = ("x-perm-rev",)
+TRIES_BEFORE_SHRINKING = 2
+
+_NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
+
+
+@dataclass
+class PagingHabits:
+    """What is known about how this server pages.
+
+    limit None: it refuses every limit, and chooses itself. end_fails: it fails behind the end of a list, so that a
+    listing does not ask there if it can help it. worked: a listing was answered in this session.
+    aligned: it divides the offset by the limit, so only multiples of the limit are asked for.
+    ends: what proves the end of a collection at this server, by its label: "total" or "link". Where one of these was
+    there on a good night, an empty page alone is no proof any more. low_totals: collections whose total is lower than
+    what comes, night after night.
+    """
+
+    limit: int | None
+    sort: bool = True
+    end_fails: bool = False
+    worked: bool = False
+    aligned: bool = False
+    ends: dict[str, str] = field(default_factory=dict)
+    low_totals: set[str] = field(default_factory=set)
+
+    def as_dict(self) -> dict[str, Any]:
+        known: dict[str, Any] = {"limit": self.limit, "sort": self.sort}
+        known |= {"end_fails": self.end_fails, "aligned": self.aligned}
+        known |= {"ends": dict(self.ends)} if self.ends else {}
+        return known | ({"low_totals": sorted(self.low_totals)} if self.low_totals else {})
+
+    def aligned_to(self, offset: int) -> int:
+        """The offset to ask for: this one, or the next multiple of the limit."""
+        return -(-offset // self.limit) * self.limit if self.aligned and self.limit else offset
+
+    @classmethod
+    def recalled(cls, page_size: int, learned: Mapping[str, Any]) -> PagingHabits:
+        """The owner's page size, made smaller by what an earlier session had to learn."""
+        limit = learned.get("limit", page_size)
+        limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
+        return cls(
+            limit,
+            bool(learned.get("sort", True)),
+            bool(learned.get("end_fails")),
+            aligned=bool(learned.get("aligned")),
+            ends=dict(learned.get("ends") or {}),
+            low_totals=set(learned.get("low_totals") or ()),
+        )
+
+    def is_doubtful(self, refusal: OneRosterError) -> bool:
+        """Whether a refusal may be about `sort` rather than about the collection."""
+        return self.sort and not self.worked and not transient(refusal)
+
+    def plainer(self) -> list[PagingHabits]:
+        """Without sort, and bare."""
+        return [PagingHabits(self.limit, False), PagingHabits(None, False)]
+
+    def alternatives(self) -> list[PagingHabits]:
+        """Other ways to ask, for a server that answers 400: without sort, with the standard's page size, bare."""
+        smaller = min(self.limit or STANDARD_LIMIT, STANDARD_LIMIT)
+        ways = [PagingHabits(self.limit, False), PagingHabits(smaller, True)]
+        ways += [PagingHabits(min(smaller, limit), False) for limit in (STANDARD_LIMIT, *SMALL_LIMITS)]
+        ways.append(PagingHabits(None, False))
+        return [way for number, way in enumerate(ways) if way != self and way not in ways[:number]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """records: raw, as they came, or read where they are usual. asked: the limit that was sent.
+
+    total: stated by header or body, None if not. caveat: a problem slug, where the body speaks against itself.
+    memory: bytes that the records take, about.
+    """
+
+    records: list[Any]
+    asked: int | None
+    total: int | None
+    has_next: bool
+    revision: str | None
+    caveat: str | None = None
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class LastPage:
+    """What is kept of a page once its records are handed on. size: records; record: the hash of the last one."""
+
+    size: int
+    asked: int | None
+    has_next: bool
+    record: int = 0
+    memory: int = 0
+
+    @classmethod
+    def of(cls, page: Page) -> LastPage:
+        return cls(len(page.records), page.asked, page.has_next)
+
+
+class TooLargeAhead(Exception):
+    """A page that was asked for ahead of its turn is too large to be kept until then. It is asked for again."""
+
+
+@dataclass
+class Collection:
+    """A collection of one root: what to ask for, whatever the page."""
+
+    exchange: HttpSession
+    root: str
+    path: str
+    key: str
+    label: str
+    filter: str | None = None
+    base_query: str = ""
+
+    def url(self, habits: PagingHabits, offset: int, limit: int | None) -> str:
+        """The finished URL of one page; only parameters of the standard, because others are answered with 400."""
+        parameters: list[tuple[str, str]] = []
+        if limit is not None:
+            parameters.append(("limit", str(limit)))
+        if limit is not None or offset:
+            parameters.append(("offset", str(offset)))
+        if habits.sort:
+            parameters += [("sort", "sourcedId"), ("orderBy", "asc")]
+        if self.filter is not None:
+            parameters.append(("filter", self.filter))
+        return with_query(self.root + self.path, parameters, self.base_query)
+
+    def page(self, habits: PagingHabits, offset: int, limit: int | None = None, *, ahead: bool = False) -> Page:
+        """Fetch one page; where the server fails on a large one, a smaller one from the same offset.
+
+        `limit` caps the page, for a gap that is to be filled. ahead: others come before it; raises TooLargeAhead where
+        it had better not be kept until then. Raises what is left after retries and shrinking.
+        """
+        most = habits.limit if limit is None or habits.limit is None else min(limit, habits.limit)
+        smallest = self.exchange.endpoint.limits.smallest_page
+        while True:
+            shrinkable = most is not None and most > smallest
+            try:
+                page = self._ask(habits, offset, most, TRIES_BEFORE_SHRINKING if shrinkable else None, ahead=ahead)
+            except (ServerFailed, TooLarge) as problem:
+                if not shrinkable or most is None or isinstance(problem, Busy | Dribbling):
+                    raise
+                most = max(smallest, most // 2)
+                continue
+            if most is not None and habits.limit is not None and limit is None:
+                habits.limit = min(habits.limit, most)
+            return page
+
+    def first(self, habits: PagingHabits) -> Page:
+        """Page one, in the first form of the request that the server takes.
+
+        Servers call a parameter that they do not know a bad request, or forbid or fail on it; what is not called a bad
+        request is doubted on the first listing of a session only.
+        """
+        try:
+            page = self.page(habits, 0)
+        except (RequestRefused, Refused, NotOffered, ServerFailed) as refusal:
+            bad = isinstance(refusal, RequestRefused)
+            if self.filter is not None or not (bad or habits.is_doubtful(refusal)):
+                raise
+            for way in habits.alternatives() if bad else habits.plainer():
+                try:
+                    page = self.page(way, 0)
+                except (RequestRefused, Refused, NotOffered, ServerFailed):
+                    continue
+                habits.limit, habits.sort = way.limit, way.sort
+                break
+            else:
+                raise refusal from None
+        habits.worked = True
+        return page
+
+    def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None, *, ahead: bool) -> Page:
+        found: list[tuple[PageBody, int]] = []
+
+        def judge(reply: Response, label: str) -> OneRosterError | None:
+            failure = failure_of(reply, label)
+            if failure is None:
+                try:
+                    found[:] = [self._read(reply, ahead)]
+                except NotOneRoster as problem:
+                    return problem if not self.exchange.answered else _web_page(label)
+                except OneRosterError as problem:
+                    return problem
+                self.exchange.answered.add(self.label)
+            return failure
+
+        reply = self.exchange.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
+        body, size = found[0]
+        total = _total(reply)
+        revision = next((reply.headers[name] for name in REVISION_HEADERS if name in reply.headers), None)
+        following = bool(_NEXT.search(reply.headers.get("Link", "")))
+        return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat, size)
+
+    def _read(self, reply: Response, ahead: bool) -> tuple[PageBody, int]:
+        """The records, and the memory that they take. Large ones only one at a time, and only in their turn."""
+        usual = None
+        of_agents = any(key.startswith(AGENTS) for key in self.exchange.endpoint.metadata_keys)
+        if self.key == "users" and reply.status == 200 and not of_agents:
+            size = structs_size(reply.body)
+            if ahead and size > MOST_AHEAD:
+                raise TooLargeAhead
+            usual = usual_users(reply.body) if size <= MOST_STRUCTS else None
+        if usual is not None:
+            return PageBody(usual), len(usual) * USUAL_USER
+        size = values_size(reply.body)
+        if ahead and size > MOST_AHEAD:
+            raise TooLargeAhead
+        body = records_of(reply, self.key, self.label)
+        if size > MOST_AHEAD and overgrown(body.records):
+            body.records.clear()
+            raise too_many_values()
+        return body, size
+
+
+def _web_page(label: str) -> Malformed:
+    """What is no OneRoster answer, from an address that has given some: a proxy's page, and it will pass."""
+    return Malformed(
+        f"The SIS answered {label} with something other than its data (a web page of a proxy, perhaps).",
+        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
+    )
+
+
+def _total(reply: Response) -> int | None:
+    """X-Total-Count as a number; repeated headers must agree."""
+    stated = {part.strip() for part in reply.headers.get("X-Total-Count", "").split(",")}
+    if len(stated) != 1:
+        return None
+    text = stated.pop()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None

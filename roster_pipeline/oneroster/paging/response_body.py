@@ -1,0 +1,165 @@
+"""From a decoded answer to its records: the standard's key, or what servers use in its place.
+
+An answer without a list is an error, never an empty list; only a list that is there and empty, or null under the right
+key, means "nobody on this page".
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from roster_pipeline.oneroster.errors import Malformed, NotOneRoster
+from roster_pipeline.oneroster.http.decoded_size import MOST_RECORDS
+from roster_pipeline.oneroster.http.decoding import decoded, too_many_values
+from roster_pipeline.oneroster.http.error_mapping import failure_in_good_status
+from roster_pipeline.oneroster.http.response import Response
+from roster_pipeline.oneroster.http.status_info import folded, read_status
+
+ALIASES = {
+    "users": ("users", "user", "students", "student", "teachers", "teacher"),
+    "orgs": ("orgs", "org", "schools", "school"),
+    "enrollments": ("enrollments", "enrollment"),
+}
+"""Collection key to the names under which servers send it, the standard's first."""
+PARTIAL, WARNED = "partial-answer", "warning-beside-data"
+"""Problem slugs: the body, or its status, calls it a part; it carries a warning that is not known to be harmless."""
+PARTIAL_CONTENT = 206
+_NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata"))
+_ID_NAMES = frozenset(("sourcedid", "sourceid"))
+
+
+class PageBody(NamedTuple):
+    """The records of a page, the total if the body states one, and a problem slug if the body speaks against itself."""
+
+    records: list[Any]
+    total: int | None = None
+    caveat: str | None = None
+
+
+def records_of(reply: Response, collection: str, label: str) -> PageBody:
+    """The records of a page, and what the body says of them."""
+    found = _read_page(reply, collection, label)
+    if len(found.records) > MOST_RECORDS:
+        found.records.clear()
+        raise too_many_values()
+    return found
+
+
+def _read_page(reply: Response, collection: str, label: str) -> PageBody:
+    body = decoded(reply)
+    if isinstance(body, list):
+        if body and not any(_has_id(entry) for entry in body):
+            raise _foreign(label)
+        return PageBody(body, None, PARTIAL if reply.status == PARTIAL_CONTENT else None)
+    if not isinstance(body, dict):
+        raise _foreign(label)
+    status = read_status(body)
+    if status.failure:
+        raise failure_in_good_status(status, label)
+    found, value = _under_a_known_name(body, collection)
+    if not found:
+        found, value = _one_level_down(body, collection)
+    if not found:
+        found, value = _only_list(body)
+    if not found:
+        raise Malformed(
+            f"The answer to {label} has no list of {collection}.",
+            "This is not a OneRoster answer. Check the URL; if it is right, ask the SIS's vendor.",
+        )
+    caveat = PARTIAL if status.unfinished or reply.status == PARTIAL_CONTENT else None
+    if status.warning:
+        caveat = caveat or WARNED
+    return PageBody(_as_list(value, collection, label), _stated_total(body), caveat)
+
+
+def single_record(reply: Response, collection: str, label: str, sourced_id: str | None = None) -> dict[str, Any] | None:
+    """The one object of an answer to `/collection/{id}`; from a list, the one with that id. None for an empty list."""
+    records = records_of(reply, collection, label).records
+    objects = [record for record in records if isinstance(record, dict)]
+    if sourced_id is not None:
+        same = [record for record in objects if raw_id(record) in (sourced_id, sourced_id.strip())]
+        if same:
+            return same[0]
+    if not records:
+        return None
+    if len(objects) == 1:
+        return objects[0]
+    raise Malformed(
+        f"The answer to {label} holds several objects, or none that fits.", "Ask the SIS's vendor about it."
+    )
+
+
+def raw_id(record: dict[str, Any]) -> Any:
+    """The sourcedId as it stands in a record, whatever the case of its name."""
+    if "sourcedId" in record:
+        return record["sourcedId"]
+    return next((value for name, value in record.items() if folded(name) in _ID_NAMES), None)
+
+
+def _under_a_known_name(body: dict[str, Any], collection: str) -> tuple[bool, Any]:
+    if collection in body:
+        return True, body[collection]
+    names = {folded(name): value for name, value in body.items()}
+    for alias in ALIASES.get(collection, (collection,)):
+        if alias in names:
+            return True, names[alias]
+    if _has_id(body):
+        return True, body
+    return False, None
+
+
+def _one_level_down(body: dict[str, Any], collection: str) -> tuple[bool, Any]:
+    """The collection inside the one object that holds it, where an API wraps all its answers."""
+    wrapped = [
+        held
+        for name, inner in body.items()
+        if isinstance(inner, dict) and inner and folded(name) not in _NOT_DATA and not _has_id(inner)
+        for known, held in (_under_a_known_name(inner, collection),)
+        if known
+    ]
+    return (True, wrapped[0]) if len(wrapped) == 1 else (False, None)
+
+
+def _only_list(body: dict[str, Any]) -> tuple[bool, Any]:
+    lists = [value for name, value in body.items() if isinstance(value, list) and folded(name) not in _NOT_DATA]
+    if len(lists) == 1 and all(isinstance(entry, dict) for entry in lists[0][:50]):
+        return True, lists[0]
+    objects = [value for name, value in body.items() if _has_id(value)]
+    if len(objects) == 1 and not lists:
+        return True, objects[0]
+    return False, None
+
+
+def _as_list(value: Any, collection: str, label: str) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if value is None or value == {}:
+        return []
+    if isinstance(value, dict):
+        if len(value) == 1 and not _has_id(value):
+            ((name, only),) = value.items()
+            if isinstance(only, list) and folded(name) in ALIASES.get(collection, (collection,)):
+                return only
+        if not _has_id(value) and all(isinstance(entry, dict) for entry in value.values()):
+            return list(value.values())
+        return [value]
+    raise Malformed(f"The answer to {label} holds a text in place of a list.", "Ask the SIS's vendor about this API.")
+
+
+def _stated_total(body: dict[str, Any]) -> int | None:
+    for name in ("totalCount", "total_count", "totalcount"):
+        value = body.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    return None
+
+
+def _has_id(value: Any) -> bool:
+    return isinstance(value, dict) and ("sourcedId" in value or any(folded(name) in _ID_NAMES for name in value))
+
+
+def _foreign(label: str) -> NotOneRoster:
+    return NotOneRoster(
+        f"The answer to {label} is JSON, but not of OneRoster.",
+        "This is another API of the SIS. Enter the address of its OneRoster API.",
+    )

@@ -1,0 +1,111 @@
+"""Which ids a listing has brought so far, in eight bytes each: a million users are 8 MB, not a set of a million texts.
+
+Ids are kept as 64-bit hashes in sorted runs that are merged as they grow. Two different ids of a million share a hash
+about once in thirty million listings; the second would count as a duplicate, which makes the snapshot incomplete and
+nothing worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from roster_pipeline.oneroster.paging.response_body import raw_id
+from roster_pipeline.oneroster.records.usual_users import ReadUser
+
+Hashes = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+_ROLE_NAMES = frozenset(("role", "roles", "orgs", "org", "orgsourcedids", "orgsourcedid", "schools", "school"))
+"""Members of a user that say its role and school, in lower case."""
+
+
+def hashes(records: Sequence[Any]) -> Hashes:
+    """One hash per record: of its id without outer blanks, or of the whole record where it has no usable id."""
+    return hashes_and_names(records)[0]
+
+
+def hashes_and_names(records: Sequence[Any]) -> tuple[Hashes, Flags]:
+    """Hashes, and for each record whether it has an id: one without cannot be recognised when it comes again."""
+    try:
+        values = [hash(record["sourcedId"].strip()) for record in records]
+    except (TypeError, KeyError, AttributeError):
+        pairs = [_hash(record) for record in records]
+        named = np.array([has_id for _, has_id in pairs], dtype=np.bool_)
+        return np.array([value for value, _ in pairs], dtype=np.int64), named
+    return np.array(values, dtype=np.int64), np.ones(len(values), dtype=np.bool_)
+
+
+def hashes_with_roles(records: Sequence[Any]) -> Hashes:
+    """One hash per user: of its id, its roles and its schools. Records of one person that differ in these differ."""
+    return np.array([_hash_with_roles(record) for record in records], dtype=np.int64)
+
+
+def _hash_with_roles(record: Any) -> int:
+    if type(record) is ReadUser:
+        return hash((record["sourcedId"].strip(), *[(entry["role"], entry["org"]) for entry in record["roles"]]))
+    if not isinstance(record, dict):
+        return hash(repr(record))
+    told = sorted((str(name).lower(), repr(value)) for name, value in record.items())
+    return hash((_hash(record)[0], *[one for one in told if one[0] in _ROLE_NAMES]))
+
+
+def _hash(record: Any) -> tuple[int, bool]:
+    found = raw_id(record) if isinstance(record, dict) else None
+    if isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip():
+        return hash(str(found).strip()), True
+    return hash(repr(record)), False
+
+
+class SeenIds:
+    """Grows page by page."""
+
+    def __init__(self) -> None:
+        self._runs: list[Hashes] = []
+
+    def add(self, page: Hashes) -> Flags:
+        """Take a page's hashes in; answer for each whether it is new, the first of a repetition counting as new."""
+        unique, first = np.unique(page, return_index=True)
+        new_unique = ~self.has(unique)
+        new = np.zeros(len(page), dtype=np.bool_)
+        new[first[new_unique]] = True
+        self._merge(unique[new_unique])
+        return new
+
+    def has(self, values: Hashes) -> Flags:
+        """For each value whether it was seen."""
+        found = np.zeros(len(values), dtype=np.bool_)
+        for run in self._runs:
+            at = np.minimum(np.searchsorted(run, values), len(run) - 1)
+            found |= run[at] == values
+        return found
+
+    def values(self) -> Hashes:
+        """All hashes that were taken in."""
+        return np.concatenate(self._runs) if self._runs else np.zeros(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return sum(len(run) for run in self._runs)
+
+    def _merge(self, run: Hashes) -> None:
+        while self._runs and len(self._runs[-1]) <= len(run) * 2:
+            run = np.sort(np.concatenate((self._runs.pop(), run)), kind="stable")
+        if len(run):
+            self._runs.append(run)
+
+
+def taken_in(records: Sequence[Any], seen: SeenIds, seen_roles: SeenIds | None) -> tuple[Hashes, Flags, Flags, Flags]:
+    """Take a page in: hashes of its ids, which records have one, which are new, and which came in new roles or schools.
+
+    seen_roles: ids with roles and schools, where several records may be one person's: a record that differs in these is
+    new as well. Without it the last flags repeat which are new.
+    """
+    values, named = hashes_and_names(records)
+    new = np.ones(len(records), dtype=np.bool_)
+    new[named] = seen.add(values[named])
+    if seen_roles is None:
+        return values, named, new, new
+    other = seen_roles.add(hashes_with_roles(records))
+    return values, named, new | other & named, other

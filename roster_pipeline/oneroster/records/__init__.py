@@ -1,0 +1,1 @@
+"""Single records of a payload, normalised to the shape of OneRoster 1.2."""

@@ -1,0 +1,283 @@
+"""Users of either version, in any state of repair, as one kind of record.
+
+A well-formed record takes the short way through; every repair is on the long way. What was repaired with certainty is
+silent, a field that had to be dropped is a warning, and a record whose person, status or school cannot be told is an
+error: rejected with its rule, so that nobody mistakes it for a person who has gone.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from roster_pipeline.oneroster.http.status_info import folded
+from roster_pipeline.oneroster.records.coercion import (
+    ID_NULLS,
+    NO_TEXTS,
+    NULL_TEXTS,
+    UNREADABLE,
+    boolean,
+    listed,
+    references,
+    text,
+    texts,
+)
+from roster_pipeline.oneroster.records.dates import Dates
+from roster_pipeline.oneroster.records.extensions import AGENTS, agent_members, wanted_members
+from roster_pipeline.oneroster.records.role_entries import Rejection, role_entries
+from roster_pipeline.oneroster.records.usual_users import ReadUser
+
+UNREADABLE_STATUS = "unreadable"
+"""Stands for a status that is no text. It is no status of the standard, so nobody takes it for active."""
+
+_NAME_NULLS = frozenset(("NULL", "null", "N/A", "n/a", "(null)"))
+TEXT_FIELDS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("dateLastModified", NULL_TEXTS),
+    ("username", NULL_TEXTS),
+    ("identifier", NULL_TEXTS),
+    ("userMasterIdentifier", NULL_TEXTS),
+    ("givenName", NO_TEXTS),
+    ("familyName", NO_TEXTS),
+    ("middleName", _NAME_NULLS),
+    ("preferredFirstName", _NAME_NULLS),
+    ("preferredMiddleName", _NAME_NULLS),
+    ("preferredLastName", _NAME_NULLS),
+    ("email", NULL_TEXTS),
+    ("sms", NULL_TEXTS),
+    ("phone", NULL_TEXTS),
+)
+"""Plain text fields, and the texts that mean "nothing" in each: somebody may be called None or Null."""
+
+_OTHER_FIELDS = (
+    *("sourcedId", "status", "enabledUser", "userIds", "roles", "role", "orgs", "agents", "grades", "metadata"),
+    "primaryOrg",
+)
+_ALIASES = {
+    "preferredgivenname": "preferredFirstName",
+    "preferredfamilyname": "preferredLastName",
+    "grade": "grades",
+    "org": "orgs",
+    "orgsourcedid": "orgs",
+    "orgsourcedids": "orgs",
+    "school": "orgs",
+    "schools": "orgs",
+    "schoolsourcedid": "orgs",
+    "schoolsourcedids": "orgs",
+    "primaryorgsourcedid": "primaryOrg",
+    "agent": "agents",
+    "agentsourcedid": "agents",
+    "agentsourcedids": "agents",
+    "userid": "userIds",
+} | {folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)}
+"""Folded member name to the standard's, for servers that spell names in their own case, or as the CSV files do."""
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+AGENT_SEPARATORS = ",;"
+"""What separates ids in a text that lists several. Nobody can check them against a list, as orgs are."""
+_STANDARD = frozenset((*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS))
+_TEXT_NAMES = tuple(name for name, _ in TEXT_FIELDS)
+_SPELLED_BOOLEANS = frozenset(("true", "false"))
+_MOST_FOREIGN_NAMES = 1000
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Records are trees without cycles: looking for garbage among them costs a fifth of the time and finds none."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class UserReader:
+    """Normalises the users of one pull.
+
+    metadata_keys: the members of `metadata` that are wanted; with `agents:` before them, members of the entries in
+    `agents`, which are kept under that key as an object of agent to value.
+    """
+
+    def __init__(self, metadata_keys: Sequence[str] = (), dates: Dates | None = None) -> None:
+        self.dates = dates or Dates()
+        self._metadata_keys = tuple(key for key in metadata_keys if not key.startswith(AGENTS))
+        self._agent_keys = tuple(key for key in metadata_keys if key.startswith(AGENTS))
+        self._known = set(_STANDARD)
+
+    def page(self, records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Normalised users and rejects of one page. Every record is in one of the two, or in both with a warning."""
+        users: list[dict[str, Any]] = []
+        rejects: list[dict[str, Any]] = []
+        with _no_collection():
+            self.dates.learn(_dates_of([record for record in records if type(record) is not ReadUser]))
+            for record in records:
+                if type(record) is ReadUser:
+                    record["metadata"] = wanted_members(record["metadata"], self._metadata_keys)
+                    users.append(record)
+                elif (user := self.one(record, rejects)) is not None:
+                    users.append(user)
+        return users, rejects
+
+    def one(self, record: Any, rejects: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """One normalised user, or None and one reject of severity error."""
+        if type(record) is not dict:
+            rejects.append(reject(None, "users", "record", "not-an-object"))
+            return None
+        if not record.keys() <= self._known:
+            record = self._in_standard_names(record)
+        get = record.get
+        sourced_id = get("sourcedId")
+        if type(sourced_id) is not str or not _plain(sourced_id):
+            sourced_id = text(sourced_id, ID_NULLS)
+        if type(sourced_id) is not str:
+            rule = "sourced-id-missing" if sourced_id is None else "sourced-id-unreadable"
+            rejects.append(reject(None, "users", "sourcedId", rule))
+            return None
+        user: dict[str, Any] = {"sourcedId": sourced_id, "status": status_text(get("status"))}
+        values = [get(name) for name in _TEXT_NAMES]
+        if not _all_plain(values):
+            values = _repaired_texts(values, sourced_id, rejects)
+        user.update(zip(_TEXT_NAMES, values))  # noqa: B905 -- of one length; this is the innermost loop
+        enabled = get("enabledUser")
+        if enabled in _SPELLED_BOOLEANS if type(enabled) is str else type(enabled) is bool:
+            user["enabledUser"] = enabled is True or enabled == "true"
+        else:
+            user["enabledUser"] = _enabled(enabled, sourced_id, rejects)
+        try:
+            user["roles"], dropped = role_entries(record, self.dates)
+        except Rejection as problem:
+            rejects.append(reject(sourced_id, "users", problem.field, problem.rule))
+            return None
+        for field, rule in dropped:
+            rejects.append(reject(sourced_id, "users", field, rule, "warning"))
+        value = get("grades")
+        user["grades"] = _grades(value, sourced_id, rejects) if value else []
+        value = get("agents")
+        user["agents"] = _agents(value, sourced_id, rejects) if value else []
+        value = get("userIds")
+        user["userIds"] = _user_ids(value, sourced_id, rejects) if value else []
+        user["metadata"] = wanted_members(get("metadata"), self._metadata_keys)
+        if self._agent_keys:
+            user["metadata"] |= agent_members(get("agents"), self._agent_keys)
+        return user
+
+    def _in_standard_names(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record with foreign spellings of known members renamed, where the right one is not there as well."""
+        foreign = record.keys() - self._known
+        renamed: dict[str, Any] | None = None
+        for name in foreign:
+            standard = _ALIASES.get(folded(name))
+            if standard is None:
+                if len(self._known) < _MOST_FOREIGN_NAMES:
+                    self._known.add(name)
+            elif record.get(standard) in _NOTHING and record[name] not in _NOTHING:
+                renamed = renamed or dict(record)
+                renamed[standard] = record[name]
+        return renamed or record
+
+
+def reject(sourced_id: str | None, collection: str, field: str, rule: str, severity: str = "error") -> dict[str, Any]:
+    """One rejection: which record, which field, which rule; never the value."""
+    return {"sourcedId": sourced_id, "collection": collection, "field": field, "rule": rule, "severity": severity}
+
+
+def _dates_of(records: Sequence[Any]) -> Iterator[Any]:
+    """The dates of the roles of these records, as they came."""
+    for record in records:
+        roles = record.get("roles") if isinstance(record, dict) else None
+        for entry in roles if isinstance(roles, list) else ():
+            if isinstance(entry, dict):
+                yield entry.get("beginDate")
+                yield entry.get("endDate")
+
+
+def status_text(value: Any) -> str | None:
+    """Status in lower case; None where it is absent, which the standard's bulk import allows and means active."""
+    if value == "active":
+        return "active"
+    if value is None:
+        return None
+    read = text(value, NO_TEXTS if isinstance(value, bool) else NULL_TEXTS)
+    if read is UNREADABLE:
+        return UNREADABLE_STATUS
+    return read.lower() if isinstance(read, str) else None
+
+
+def _plain(value: str) -> bool:
+    """Whether a text needs no repair at all."""
+    return value.isprintable() and value.strip() == value != "" and value not in NULL_TEXTS
+
+
+def _all_plain(values: list[Any]) -> bool:
+    """Whether every value is a text that needs no repair, or absent: the short way, with few steps per record."""
+    try:
+        joined = f" {' '.join([value for value in values if value is not None])} "
+    except TypeError:
+        return False
+    return "  " not in joined and joined.isprintable() and NULL_TEXTS.isdisjoint(values)
+
+
+def _repaired_texts(values: list[Any], sourced_id: str, rejects: list[dict[str, Any]]) -> list[Any]:
+    repaired: list[Any] = []
+    for (name, nulls), value in zip(TEXT_FIELDS, values, strict=True):
+        if value is None or (type(value) is str and value.isprintable() and value.strip() == value not in nulls):
+            repaired.append(value or None)
+            continue
+        read = text(value, nulls)
+        if read is UNREADABLE:
+            rejects.append(reject(sourced_id, "users", name, "not-a-text", "warning"))
+            read = None
+        repaired.append(read)
+    return repaired
+
+
+def _enabled(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> bool | None:
+    enabled: Any = boolean(value)
+    if enabled is UNREADABLE:
+        rejects.append(reject(sourced_id, "users", "enabledUser", "not-a-boolean", "warning"))
+        return None
+    return cast("bool | None", enabled)
+
+
+def _grades(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[str]:
+    if type(value) is list and len(value) == 1 and type(value[0]) is str and _plain(value[0]) and "," not in value[0]:
+        return value
+    grades, whole = texts(value)
+    if not whole:
+        rejects.append(reject(sourced_id, "users", "grades", "not-a-text", "warning"))
+    return grades
+
+
+def _agents(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[str]:
+    if type(value) is list:
+        agents: list[Any] = [entry.get("sourcedId") if type(entry) is dict else None for entry in value]
+        if all(type(agent) is str and _plain(agent) for agent in agents):
+            return list(dict.fromkeys(agents))
+    found, whole = references(value, AGENT_SEPARATORS)
+    if not whole:
+        rejects.append(reject(sourced_id, "users", "agents", "reference-unreadable", "warning"))
+    return found
+
+
+def _user_ids(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[dict[str, str | None]]:
+    """userIds as {"type", "identifier"}; the CSV spelling `{type:identifier}` is understood as well."""
+    found: list[dict[str, str | None]] = []
+    for entry in listed(value):
+        if type(entry) is dict:
+            kind, identifier = entry.get("type"), entry.get("identifier")
+            if type(kind) is str and type(identifier) is str and _plain(kind) and _plain(identifier):
+                found.append({"type": kind, "identifier": identifier})
+                continue
+            members = entry if "identifier" in entry else {folded(name): member for name, member in entry.items()}
+            kind, identifier = text(members.get("type")), text(members.get("identifier"))
+        else:
+            kind, identifier = None, text(entry)
+            if isinstance(identifier, str) and identifier[:1] == "{" and ":" in identifier:
+                kind, identifier = (part.strip() or None for part in identifier.strip("{}").split(":", 1))
+        if identifier is UNREADABLE or kind is UNREADABLE:
+            rejects.append(reject(sourced_id, "users", "userIds", "not-a-text", "warning"))
+        elif identifier is not None:
+            found.append({"type": kind, "identifier": identifier})
+    return found

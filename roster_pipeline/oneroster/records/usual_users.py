@@ -1,0 +1,179 @@
+"""A page of users in the usual shape, read in one go; whatever is odd goes the careful way of `user_records`.
+
+Nearly every record of nearly every server is what the standard says: texts where texts belong, one role with its org,
+nothing to repair. For such a page the decoder itself checks the types and builds the few members that are needed, and
+one look at all texts of a record together finds that there is nothing to repair. A page of any other shape is left to
+the careful reader as a whole, a record with an odd text alone. Both give the same users: a test holds them together.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import astuple
+
+from roster_pipeline.oneroster.http.decoded_size import MOST_RECORDS
+from roster_pipeline.oneroster.http.decoding import too_many_values
+from roster_pipeline.oneroster.records.coercion import NULL_TEXTS, UNREADABLE, day
+
+Role = Literal[
+    "administrator", "aide", "guardian", "parent", "proctor", "relative", "student", "teacher",
+    "counselor", "districtAdministrator", "principal", "siteAdministrator", "systemAdministrator",
+]  # fmt: skip
+Boolean = Literal["true", "false"] | bool
+_NULLS = NULL_TEXTS
+
+
+class ReadUser(dict[str, Any]):
+    """A user that is normalised already, but for `metadata`, which still has all its members."""
+
+
+class _Reference(msgspec.Struct, gc=False):
+    sourcedId: str  # noqa: N815 - the standard's names, here and below
+
+
+class _Role(msgspec.Struct, gc=False):
+    role: Role
+    org: _Reference
+    roleType: Literal["primary", "secondary"] | None = None  # noqa: N815
+    beginDate: str | None = None  # noqa: N815
+    endDate: str | None = None  # noqa: N815
+
+
+class _UserId(msgspec.Struct, gc=False):
+    type: str
+    identifier: str
+
+
+class _User(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """Both versions' members. Texts come first, as `_read` takes them; the last ones are not needed by anybody."""
+
+    sourcedId: str  # noqa: N815
+    status: Literal["active", "tobedeleted"] | None = None
+    dateLastModified: str | None = None  # noqa: N815
+    username: str | None = None
+    identifier: str | None = None
+    userMasterIdentifier: str | None = None  # noqa: N815
+    givenName: str | None = None  # noqa: N815
+    familyName: str | None = None  # noqa: N815
+    middleName: str | None = None  # noqa: N815
+    preferredFirstName: str | None = None  # noqa: N815
+    preferredMiddleName: str | None = None  # noqa: N815
+    preferredLastName: str | None = None  # noqa: N815
+    email: str | None = None
+    sms: str | None = None
+    phone: str | None = None
+    enabledUser: Boolean | None = None  # noqa: N815
+    roles: list[_Role] | None = None
+    role: Role | None = None
+    orgs: list[_Reference] | None = None
+    grades: list[str] | None = None
+    agents: list[_Reference] | None = None
+    userIds: list[_UserId] | None = None  # noqa: N815
+    metadata: Any = None
+    primaryOrg: Any = None  # noqa: N815
+    pronouns: msgspec.Raw = msgspec.Raw()
+    userProfiles: msgspec.Raw = msgspec.Raw()  # noqa: N815
+    resources: msgspec.Raw = msgspec.Raw()
+    password: msgspec.Raw = msgspec.Raw()
+
+
+class _Page(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    users: list[_User]
+
+
+_decode = msgspec.json.Decoder(_Page).decode
+_TEXTS = 15
+"""So many members of `_User` are texts."""
+_NOT_NEEDED = ("pronouns", "userProfiles", "resources", "password")
+
+
+def usual_users(body: bytes | bytearray) -> list[dict[str, Any]] | None:
+    """The records of a page: `ReadUser` where they are usual, raw where not. None for a page of another shape."""
+    try:
+        users = _decode(body).users
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if len(users) > MOST_RECORDS:
+        users.clear()
+        raise too_many_values()
+    return [_read(astuple(user)) or _raw(user) for user in users]
+
+
+def _read(values: tuple[Any, ...]) -> ReadUser | None:
+    """The user where nothing has to be repaired, rejected or dropped."""
+    (
+        sourced_id, status, changed, username, identifier, master, given, family, middle, first, second, last,
+        email, sms, phone, enabled, roles, role, orgs, grades, agents, user_ids, metadata, *_,
+    ) = values  # fmt: skip
+    texts = values[:_TEXTS]
+    words = list(filter(None, texts))
+    entries: list[dict[str, str | None]] = []
+    if roles:
+        for one in roles:
+            org = one.org.sourcedId
+            begin, end = one.beginDate, one.endDate
+            if begin is not None or end is not None:
+                begin, end = day(begin), day(end)
+                if begin is UNREADABLE or end is UNREADABLE:
+                    return None
+            words.append(org)
+            entries.append({"role": one.role, "roleType": one.roleType, "org": org, "beginDate": begin, "endDate": end})
+    elif role is not None and orgs:
+        for org in dict.fromkeys([org.sourcedId for org in orgs]):
+            words.append(org)
+            entries.append({"role": role, "roleType": None, "org": org, "beginDate": None, "endDate": None})
+    else:
+        return None
+    named: list[str] = []
+    if agents:
+        named = [agent.sourcedId for agent in agents]
+        words += named
+        if len(named) > 1:
+            named = list(dict.fromkeys(named))
+    ids: list[dict[str, str]] = []
+    if user_ids:
+        for one in user_ids:
+            kind, known = one.type, one.identifier
+            words += (kind, known)
+            ids.append({"type": kind, "identifier": known})
+    if grades:
+        if len(grades) > 1 or "," in grades[0]:
+            return None
+        words.append(grades[0])
+    joined = f" {' '.join(words)} "
+    if "  " in joined or not joined.isprintable() or not _NULLS.isdisjoint(words) or "" in texts:
+        return None
+    return ReadUser(
+        {
+            "sourcedId": sourced_id,
+            "status": status,
+            "dateLastModified": changed,
+            "username": username,
+            "identifier": identifier,
+            "userMasterIdentifier": master,
+            "givenName": given,
+            "familyName": family,
+            "middleName": middle,
+            "preferredFirstName": first,
+            "preferredMiddleName": second,
+            "preferredLastName": last,
+            "email": email,
+            "sms": sms,
+            "phone": phone,
+            "enabledUser": enabled == "true" if type(enabled) is str else enabled,
+            "roles": entries,
+            "grades": grades or [],
+            "agents": named,
+            "userIds": ids,
+            "metadata": metadata,
+        }
+    )
+
+
+def _raw(user: _User) -> dict[str, Any]:
+    """The record as it came, less what nobody reads."""
+    members = {name: getattr(user, name) for name in user.__struct_fields__ if name not in _NOT_NEEDED}
+    found: dict[str, Any] = msgspec.to_builtins(members)
+    return found

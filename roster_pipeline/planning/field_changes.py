@@ -1,0 +1,122 @@
+"""Which fields of a person, a membership and a contact differ between roster and directory, and from what to what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.frames import Array, Flags, Ints, filled, strings, taken, truth
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+
+HOME = "home"
+"""The change of a row that moves the home link: from the sourcedId it leaves (or null) to the one it goes to."""
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """Roster and directory side by side: places in the roster, in `people` and in `members`, -1 where there is none.
+
+    lead: the record that gives the membership. fields: the record the person's fields follow, or -1: another SIS's.
+    """
+
+    lead: Ints
+    fields: Ints
+    person: Ints
+    member: Ints
+
+    def __len__(self) -> int:
+        return len(self.lead)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Per field the two sides and where they differ."""
+
+    have: dict[str, Array]
+    want: dict[str, Array]
+    differ: dict[str, Flags]
+
+    def any_of(self, names: Iterable[str]) -> Flags:
+        """Where at least one of these fields differs."""
+        flags: Flags = np.logical_or.reduce([self.differ[name] for name in names])
+        return flags
+
+    def changes(self, rows: Flags, names: Iterable[str], into: dict[int, dict[str, list[Any]]]) -> None:
+        """Add {field: [from, to]} of the given rows to `into`, by row."""
+        for name in names:
+            places = np.flatnonzero(self.differ[name] & rows)
+            if not len(places):
+                continue
+            at = pa.array(places)
+            sides = zip(self.have[name].take(at).to_pylist(), self.want[name].take(at).to_pylist(), strict=True)
+            for place, (old, new) in zip(places.tolist(), sides, strict=True):
+                into.setdefault(place, {})[name] = [old, new]
+
+
+def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> Differences:
+    """Compare every field of every row, switches and locks aside."""
+    found = Differences({}, {}, {})
+    people, members = directory.people, directory.members
+    for names, wanted, frame, place in (
+        (PERSON_FIELDS, sides.fields, people, sides.person),
+        (MEMBERSHIP_FIELDS, sides.lead, members, sides.member),
+        (STUDENT_CONTACTS, sides.lead, members, sides.member),
+    ):
+        for name in names:
+            want, have = taken(_column(roster[name]), wanted), taken(_column(frame[name]), place)
+            found.want[name], found.have[name] = want, have
+            found.differ[name] = _differ(want, have)
+        if names is PERSON_FIELDS:
+            found.differ["number"] |= _other_kind(roster, directory, sides)
+            for name in names:
+                found.differ[name] &= wanted >= 0
+    found.differ["enabled"] &= filled(found.want["enabled"])
+    _keep_locked(found, people, sides.person)
+    return found
+
+
+def suppress(found: Differences, rows: Flags, names: Iterable[str]) -> None:
+    """Take these fields of these rows as equal."""
+    for name in names:
+        found.differ[name] &= ~rows
+
+
+def _column(column: pd.Series[Any]) -> Array:
+    if column.name == "enabled":
+        return pa.array(column.astype("boolean"), from_pandas=True)
+    return strings(column)
+
+
+def _differ(want: Array, have: Array) -> Flags:
+    same = truth(pc.equal(want, have))
+    if want.null_count and have.null_count:
+        same |= ~filled(want) & ~filled(have)
+    return ~same
+
+
+def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> Flags:
+    """Where the same number means another thing: of another kind, or of another connection."""
+    people = directory.people
+    kind = taken(strings(people["number_kind"]), sides.person)
+    of = np.append(flags_of(people["number_connection_id"] == directory.connection_id), False)
+    wanted = taken(strings(roster["number_kind"]), sides.fields)
+    has = filled(taken(strings(roster["number"]), sides.fields))
+    other: Flags = has & (_differ(wanted, kind) | ~of[sides.person])
+    return other
+
+
+def _keep_locked(found: Differences, people: pd.DataFrame, person: Ints) -> None:
+    """A locked field keeps what people wrote; it never differs."""
+    locks = people["locked_fields"].tolist()
+    holders = np.flatnonzero(np.fromiter(map(len, locks), dtype=np.int64, count=len(locks))).tolist()
+    for name in {name for place in holders for name in locks[place]} & set(found.differ):
+        holds = np.zeros(len(locks) + 1, dtype=bool)
+        holds[[place for place in holders if name in locks[place]]] = True
+        found.differ[name] &= ~holds[person]

@@ -1,0 +1,205 @@
+"""The guards: what looks dangerous in a plan is held for a person to look at, and only that.
+
+A finding holds kinds of action of roles; the rest of the plan goes on. The verdict is data: it is stored with the plan
+and read again where the plan is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from roster_pipeline.cleaning.findings import ARCHIVE, CREATE, EVERYTHING, TOO_FEW, UPDATE, Finding, RowFinding, percent
+from roster_pipeline.completeness_messages import in_words
+from roster_pipeline.planning.connection_trust import unproved_roles
+from roster_pipeline.planning.good_nights import unlike_before
+from roster_pipeline.planning.moved_keys import moved_keys_finding
+from roster_pipeline.planning.plan import Plan
+from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats, plan_stats_of
+from roster_pipeline.planning.role_guards import role_findings
+from roster_pipeline.planning.school_guards import school_findings
+from roster_pipeline.planning.source_age import older_source, stale_source
+from roster_pipeline.planning.unknown_orgs import unknown_orgs
+from roster_pipeline.settings.school import CONTACT, Guards, Role
+from roster_pipeline.vocabulary import ROLE_NAMES, people_of, role_name
+
+GOOD_SNAPSHOTS = 7
+"""A role's usual size is the median of so many snapshots."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """rows: role, action, guard, verdict (pass or hold), rows, findings (list of dicts).
+
+    One line for every role and judged action, and one more where a guard judges some of its rows by themselves: then
+    `guard` names it. row_guards: that guard of each row of the plan, or ''.
+    """
+
+    rows: pd.DataFrame
+    row_guards: list[str]
+
+    @property
+    def held(self) -> list[dict[str, Any]]:
+        """What is held and would have done something."""
+        held = self.rows[(self.rows["verdict"] == "hold") & (self.rows["rows"] > 0)]
+        return [{str(name): value for name, value in row.items()} for row in held.to_dict("records")]
+
+    def allows(self, role: str, action: str, guard: str = "") -> bool:
+        """May this kind of action of this role be applied? What has no verdict may not."""
+        of = self.rows[(self.rows["role"] == role) & (self.rows["action"] == action) & (self.rows["guard"] == guard)]
+        return len(of) == 1 and bool((of["verdict"] == "pass").all())
+
+
+def judge(plan: Plan, facts: PlanStats, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
+    """Judge every kind of action of every role, and the rows that a guard judges by themselves.
+
+    quality: what the quality results of the snapshot hold back. Nothing holds the removal of a contact that nobody may
+    call.
+    """
+    found = [
+        *_snapshot(facts),
+        *older_source(facts.snapshot),
+        *stale_source(facts.snapshot, guards),
+        *_witnesses(facts, guards),
+        *unlike_before(facts.unlike),
+        *school_findings(facts.school, guards, first_sync=facts.first_sync),
+        *_sizes(facts, guards),
+        *_rejections(facts, guards),
+        *unknown_orgs(plan, facts.managed, guards),
+        *role_findings(plan, facts, guards),
+        *unproved_roles(facts.claimed, facts.managed, guards.create_share),
+        *_calendar(facts, guards),
+        *quality,
+    ]
+    apart = _apart(plan, facts, guards)
+    row_guards = np.full(len(plan.rows), "", dtype=object)
+    for one in reversed(apart):
+        row_guards[one.rows] = one.finding.guard
+    sizes = plan.rows.groupby(["role", "action", row_guards]).size().to_dict() if len(plan.rows) else {}
+    lines = []
+    for role in (role.value for role in Role):
+        for action in EVERYTHING:
+            concerned = [finding.as_dict() for finding in found if finding.concerns(role, action)]
+            rest = int(sizes.get((role, action, ""), 0))
+            lines.append((role, action, "", "hold" if concerned else "pass", rest, concerned))
+            for one in apart:
+                rows = int(sizes.get((role, action, one.finding.guard), 0))
+                held = "hold" if concerned or one.holds else "pass"
+                if rows:
+                    lines.append((role, action, one.finding.guard, held, rows, [*concerned, one.finding.as_dict()]))
+    if (CONTACT, UPDATE, "") in sizes:
+        lines.append((CONTACT, UPDATE, "", "pass", int(sizes[CONTACT, UPDATE, ""]), []))
+    columns = ["role", "action", "guard", "verdict", "rows", "findings"]
+    return Verdict(pd.DataFrame(lines, columns=columns), row_guards.tolist())
+
+
+def _apart(plan: Plan, facts: PlanStats, guards: Guards) -> list[RowFinding]:
+    """The findings about single rows; a row that two of them name belongs to the first."""
+    found = [moved_keys_finding(facts.moved, guards)]
+    return [one for one in found if one is not None]
+
+
+def _snapshot(facts: PlanStats) -> Iterator[Finding]:
+    if not facts.snapshot.complete:
+        why = "; ".join(map(in_words, facts.snapshot.problems)) or "no proof that everything was fetched"
+        message = f"The snapshot is not complete: {why}. Nobody is archived by it."
+        yield Finding("incomplete_snapshot", message, 1, 0, (ARCHIVE,), overridable=False)
+    if facts.awaits_approval:
+        yield Finding("first_sync", "This is the school's first sync; look at its plan and approve it.", 1, 0)
+
+
+def _witnesses(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+    if facts.contradictions > guards.contradictions:
+        message = (
+            f"The list left out {facts.contradictions} people for whom the SIS still answers one by one; "
+            f"{guards.contradictions} are tolerated. Its lists cannot be trusted tonight."
+        )
+        yield Finding("witness", message, facts.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
+    if facts.unwitnessed and facts.snapshot.complete:  # of an incomplete list nobody is asked, and that is said
+        message = f"The SIS was not asked for {facts.unwitnessed} people one by one."
+        yield Finding("no_witness", message, facts.unwitnessed, 0, (ARCHIVE,), overridable=False)
+
+
+def _sizes(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+    """Guards over the snapshot as a whole: each holds every change of the school."""
+    for role, (new, known) in facts.rekeyed.items():
+        if new > TOO_FEW and new > guards.rekeyed_share * known:
+            message = (
+                f"{new} of {known} known {role_name(role)} came with a new id while number or e-mail still match. "
+                "If the SIS changed its ids, approve to link the new ones."
+            )
+            yield Finding("rekeyed", message, new / known, guards.rekeyed_share)
+    for role, (doubted, known) in facts.reused.items():
+        if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:
+            message = (
+                f"{doubted} of {known} known {role_name(role)} came as somebody else under the same id. "
+                "If the SIS dealt its ids anew, what it says of the others may be as wrong."
+            )
+            yield Finding("reused_ids", message, doubted / known, guards.rekeyed_share)
+    if facts.snapshot.mode == "delta":
+        return
+    for role, people in facts.counts.items():
+        there = facts.managed.get(role, 0)
+        if not people and there:
+            message = f"The directory has {people_of(role, there)}, and none came. Check what the SIS shares with us."
+            yield Finding("empty_role", message, 0, there)
+        yield from _without_orgs(role, facts, guards)
+        yield from _shrunk(role, people, facts, guards)
+
+
+def _without_orgs(role: str, facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+    """Known people who came without any school. A few have left; of many, the snapshot does not say where they are."""
+    bare, there = facts.without_org.get(role, 0), facts.managed.get(role, 0)
+    everybody = bare > 0 and not facts.counts.get(role, 0)
+    if not everybody and (bare <= TOO_FEW or bare <= guards.rejected_share_archive * there):
+        return
+    message = f"{bare} of {people_of(role, there)} in the directory came without any school."
+    few = bare <= guards.archive_always_allowed or bare <= guards.rejected_share_all * there
+    if everybody or not few:
+        yield Finding("no_orgs", message, bare / there, guards.rejected_share_all)
+    else:
+        yield Finding("no_orgs", message, bare / there, guards.rejected_share_archive, (ARCHIVE,), (role,))
+
+
+def _shrunk(role: str, people: int, facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+    if role not in facts.history:
+        return
+    usual = float(facts.history[role].dropna().astype(float).tail(GOOD_SNAPSHOTS).median())
+    lost = usual - people
+    few = usual < guards.archive_small_role and lost <= guards.archive_always_allowed
+    if usual > 0 and lost > guards.shrink_share * usual and not few:
+        message = f"{people_of(role, people)} came, {usual:.0f} are usual: {percent(lost / usual)} fewer."
+        yield Finding("shrunk_role", message, lost / usual, guards.shrink_share)
+
+
+def _rejections(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+    everyone = sum(facts.records.values())
+    for role, bad in facts.rejected.items():
+        records = max(everyone if role == UNKNOWN else facts.records.get(role, 0), bad)
+        of = "records whose role is not known" if role == UNKNOWN else f"{ROLE_NAMES[role][0]} records"
+        if bad <= TOO_FEW:
+            continue
+        message = f"{bad} {of} could not be used, of {records}: {percent(bad / records)}."
+        if bad > guards.rejected_share_all * records:
+            yield Finding("rejected", message, bad / records, guards.rejected_share_all)
+        elif bad > guards.rejected_share_archive * records:
+            roles = None if role == UNKNOWN else (role,)
+            yield Finding("rejected", message, bad / records, guards.rejected_share_archive, (ARCHIVE,), roles)
+
+
+def _calendar(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+    for window in guards.windows:
+        if window.first <= facts.today <= window.last:
+            if window.kind == "blackout":
+                yield Finding("blackout", f"Nothing is changed until {window.last}, by the school's calendar.", 1, 0)
+            else:
+                actions = tuple(action for action in EVERYTHING if action != CREATE)
+                message = f"People are only added until {window.last}, by the school's calendar."
+                yield Finding("add_only", message, 1, 0, actions)
+
+
+__all__ = ["Finding", "PlanStats", "Verdict", "judge", "plan_stats_of"]

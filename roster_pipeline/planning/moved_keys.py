@@ -1,0 +1,207 @@
+"""Keys that move between known people: what one active person had until now and another known person gets tonight.
+
+A column that slipped by a row, a join that was off by one, two records that changed places: each is a small share of
+a school, and each turns people into their neighbours. So such rows are judged by themselves, whatever their share.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.cleaning.findings import Finding, RowFinding
+from roster_pipeline.cleaning.names import name_key
+from roster_pipeline.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.frames import TEXT, Flags, Ints, persons_of, strings, truth
+from roster_pipeline.settings.school import CONTACT, Guards
+from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
+
+GUARD = "moved_keys"
+WRITES = ("create", "update", "restore")
+_CONTACT = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
+"""What a contact is known by, with its place in an entry of `MORE_CONTACTS`."""
+_KEYS = {"number": "number", "email": "e-mail", "username": "username"}
+"""Field of a change to what people call it."""
+_SHARED_IN_A_FAMILY = ("email",)
+"""Brothers and sisters have e-mail and contacts in common; a number or a username is one person's."""
+_NAME = "id"
+"""An id whose record carries another person's name: that person's record changed places with it."""
+
+Changes = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """rows: which rows of the plan give somebody such a key. people: kind of key to how many get one.
+
+    identities: of them, people whose record now carries the whole name of another person who no longer has it.
+    """
+
+    rows: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    people: dict[str, int] = field(default_factory=dict)
+    identities: int = 0
+
+
+def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
+    """Find them in the rows of a plan. Loops over rows with changes alone; holders are looked up column by column."""
+    person = persons_of(rows)
+    writes = np.isin(rows["action"].to_numpy(dtype=object), WRITES) & (person >= 0)
+    of_contacts = rows["role"].to_numpy(dtype=object) == CONTACT
+    writes &= ~of_contacts
+    told, kind = rows["changes"].to_numpy(dtype=object), rows["number_kind"].to_numpy(dtype=object)
+    changes: dict[int, Changes] = dict(zip(person[writes].tolist(), told[writes], strict=True))
+    kinds = dict(zip(person[writes].tolist(), kind[writes], strict=True))
+    found: dict[str, set[int]] = {}
+    names = _Names(directory, changes)
+    for name, word in _KEYS.items():
+        gained = [(who, _key(name, said[name][1], kinds[who])) for who, said in changes.items() if _gains(said, name)]
+        holders = _holders(directory, name, [key for _, key in gained])
+        for who, key in gained:
+            others = [other for other in holders.get(key, ()) if other != who]
+            shared = name in _SHARED_IN_A_FAMILY
+            if any(not (shared and name not in changes.get(one, {}) and names.one_family(who, one)) for one in others):
+                found.setdefault(word, set()).add(who)
+    contacts = _of_contacts(directory, changes, names)
+    if contacts:
+        found["contact"] = contacts
+    absent = person[(person >= 0) & rows["matched_by"].isna().to_numpy() & ~of_contacts].tolist()
+    swapped = _swapped(absent, directory, changes, names)
+    if swapped:
+        found[_NAME] = swapped
+    all_of = set().union(*found.values())
+    flags = writes & np.isin(person, list(all_of))
+    return Moved(flags, {word: len(people) for word, people in found.items()}, len(swapped))
+
+
+def moved_keys_finding(moved: Moved, guards: Guards) -> RowFinding | None:
+    """What is said of them: held where they are more than a few, or where anybody's whole identity moved."""
+    people = int(moved.rows.sum())
+    if not people:
+        return None
+    of = ", ".join(f"{count} {word}" for word, count in moved.people.items())
+    message = (
+        f"{people} people would get what another known person had until now ({of}). "
+        "Check that the SIS did not mix up its people."
+    )
+    finding = Finding(GUARD, message, people, guards.moved_keys)
+    return RowFinding(finding, moved.rows, holds=people > guards.moved_keys or bool(moved.identities))
+
+
+class _Names:
+    """Names before and after tonight, as keys."""
+
+    def __init__(self, directory: DirectoryFrames, changes: dict[int, Changes]) -> None:
+        self._columns = {name: directory.people[name] for name in ("given_name", "family_name")}
+        self._changes = changes
+
+    def one_family(self, who: int, other: int) -> bool:
+        """Whether one's family name of tonight is the other's of until now."""
+        mine, theirs = self.after(who, "family_name"), self.before(other, "family_name")
+        return bool(mine) and mine == theirs
+
+    def before(self, who: int, name: str) -> str:
+        value = self._columns[name].get(who)
+        return name_key(value if isinstance(value, str) else None)
+
+    def after(self, who: int, name: str) -> str:
+        changed = self._changes.get(who, {}).get(name)
+        return self.before(who, name) if changed is None else name_key(changed[1])
+
+
+def _gains(said: Changes, name: str) -> bool:
+    return name in said and said[name][1] is not None
+
+
+def _key(name: str, value: str, kind: str | None) -> str:
+    return f"{kind} {value}" if name == "number" else value.lower()
+
+
+def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> dict[str, list[int]]:
+    """Of these keys, the known people who have them; whoever left this school does not count."""
+    keys = pa.array(sorted(set(wanted)), TEXT)
+    if not len(keys):
+        return {}
+    frame = directory.people
+    have = pc.utf8_lower(strings(frame[name]))
+    if name == "number":
+        own = flags_of(frame["number_connection_id"] == directory.connection_id)
+        kind = strings(frame["number_kind"])
+        have = pc.if_else(
+            pa.array(own), pc.binary_join_element_wise(kind, strings(frame[name]), pa.scalar(" ", TEXT)), None
+        )
+    who: Ints = frame.index.to_numpy(dtype=np.int64)
+    places = np.flatnonzero(truth(pc.is_in(have, value_set=keys)) & ~np.isin(who, _left(directory)))
+    holders: dict[str, list[int]] = {}
+    for key, one in zip(have.take(pa.array(places)).to_pylist(), who[places].tolist(), strict=True):
+        holders.setdefault(key, []).append(one)
+    return holders
+
+
+def _left(directory: DirectoryFrames) -> Ints:
+    return directory.members.index[~directory.active].to_numpy(dtype=np.int64)
+
+
+def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
+    """Students who get a contact, in whatever place, that another member has until now and no brother or sister of it.
+
+    A contact that changes its place with the same student is not new to them.
+    """
+    touched = {who for who, said in changes.items() if any(name in said for name in STUDENT_CONTACTS)}
+    if not touched:
+        return set()
+    members = directory.members.loc[~directory.members.index.isin(_left(directory)), list(STUDENT_CONTACTS)]
+    stored = dict(zip(members.index.tolist(), members.astype(object).to_dict("records"), strict=True))
+    after = {who: _keys_of({**stored.get(who, {}), **_new(changes[who])}) for who in touched}
+    gained = {who: after[who] - _keys_of(stored.get(who, {})) for who in touched}
+    wanted = set().union(*gained.values())
+    holders: dict[str, list[int]] = {}
+    for who, contacts in stored.items() if wanted else ():
+        for key in _keys_of(contacts) & wanted:
+            holders.setdefault(key, []).append(who)
+
+    def moved(who: int, key: str) -> bool:
+        others = [other for other in holders.get(key, ()) if other != who]
+        return any(not (key in after.get(one, {key}) and names.one_family(who, one)) for one in others)
+
+    return {who for who, keys in gained.items() if any(moved(who, key) for key in keys)}
+
+
+def _new(said: Changes) -> dict[str, Any]:
+    return {name: pair[1] for name, pair in said.items() if name in STUDENT_CONTACTS}
+
+
+def _keys_of(contacts: dict[str, Any]) -> set[str]:
+    """What the contacts of one student are known by, the primary one and those behind it."""
+    more = contacts.get(MORE_CONTACTS)
+    told = [[contacts.get(name) for name in CONTACT_FIELDS], *(json.loads(more) if isinstance(more, str) else ())]
+    return {
+        f"{name} {contact[place].lower()}"
+        for contact in told
+        for name, place in _CONTACT.items()
+        if place < len(contact) and isinstance(contact[place], str)
+    }
+
+
+def _swapped(absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
+    """People who take the whole name of another active member, who has another one tonight or is not there."""
+    renamed = [who for who, said in changes.items() if "given_name" in said or "family_name" in said]
+    if not renamed:
+        return set()
+    active = set(directory.members.index[directory.active].tolist())
+
+    def whole(who: int, when: Callable[[int, str], str]) -> tuple[str, str]:
+        return when(who, "given_name"), when(who, "family_name")
+
+    given_up: dict[tuple[str, str], set[int]] = {}
+    for who in {*renamed, *absent} & active:
+        name = whole(who, names.before)
+        if all(name) and (who not in changes or name != whole(who, names.after)):
+            given_up.setdefault(name, set()).add(who)
+    return {who for who in renamed if given_up.get(whole(who, names.after), set()) - {who}}

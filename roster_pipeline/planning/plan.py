@@ -1,0 +1,151 @@
+"""The plan: one row per membership, with an action, a reason and the field changes.
+
+One more row, of the role `contact`, for each student who loses a contact that nobody may call.
+
+A row may move the home link of a person who exists: its changes then hold `home`: [the sourcedId it leaves or null,
+the one it goes to]. An update without field changes writes a link, or takes over a membership that was entered by
+hand. Every create, update and restore leaves the membership managed by the sync.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from roster_pipeline.cleaning.excluded_contacts import none_excluded
+from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.frames import PLAN_COLUMNS
+from roster_pipeline.planning.identity_groups import identity_groups_of
+from roster_pipeline.planning.matching import match
+from roster_pipeline.planning.plan_absent import absent_rows
+from roster_pipeline.planning.plan_present import PlanningContext, present_rows
+from roster_pipeline.planning.stored_contacts import without_excluded
+from roster_pipeline.settings.school import SchoolSettings
+
+CHANGING = ("create", "update", "restore", "archive")
+ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
+
+GONE, HERE, ELSEWHERE, UNCLEAR, UNANSWERED = "gone", "here", "elsewhere", "unclear", "unanswered"
+_OWN_WORD = ("disabled", "not_enrolled")
+"""The standings of a record that came and says itself that it is gone. The SIS answers for it as active, so it is not
+asked for; the other records of the same person are."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """rows: `PLAN_COLUMNS`. rostered: the school's rostered roles. awaits_approval: a first sync that must be seen.
+
+    own_word: records that say themselves that they are gone, by a disabled account or by enrollments.
+    """
+
+    rows: pd.DataFrame
+    first_sync: bool
+    awaits_approval: bool
+    rostered: tuple[str, ...]
+    own_word: frozenset[str] = frozenset()
+
+    @property
+    def hash(self) -> str:
+        """Of what the plan would change; the order of rows, and of what came in, does not count."""
+        doing = self.rows[self.rows["action"].isin(CHANGING)]
+        names = ("action", "role", "person_id", "sourced_ids", "new_links", "changes", "number_kind")
+        columns = [doing[name].astype(object).where(doing[name].notna(), None).tolist() for name in names]
+        said = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in zip(*columns, strict=True))
+        return hashlib.sha256(b"\n".join(said)).hexdigest()
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many rows, by role and action."""
+        told: dict[str, dict[str, int]] = {}
+        for role, actions in self.reasons.items():
+            told[role] = {action: sum(by_reason.values()) for action, by_reason in actions.items()}
+        return told
+
+    @property
+    def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
+        """How many rows, by role, action and reason."""
+        told: dict[str, dict[str, dict[str, int]]] = {}
+        sizes = self.rows.groupby(["role", "action", "reason"]).size().reset_index(name="size")
+        for role, action, reason, count in sizes.itertuples(index=False):
+            told.setdefault(str(role), {}).setdefault(str(action), {})[str(reason)] = int(count)
+        return told
+
+    @property
+    def absent(self) -> pd.DataFrame:
+        """The rows that archive somebody: those for whom the second witness is asked."""
+        return self.rows[self.rows["action"] == "archive"]
+
+    @property
+    def asked(self) -> list[str]:
+        """The records for which the second witness is asked, sorted."""
+        return sorted({record for records in self.absent["sourced_ids"] for record in records} - self.own_word)
+
+    def witnessed(self, answers: Mapping[str, str] | None) -> Plan:
+        """The plan after the SIS was asked for every single person it would archive.
+
+        answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server answers for no single
+        users, so there is no second witness to be had. An archival stays only where every record of the person is gone.
+        Without any answer nobody was asked: the archivals stay unwitnessed, and the guards hold them, unless every
+        record of the person came and says itself that it is gone.
+        """
+        archives = np.flatnonzero((self.rows["action"] == "archive").to_numpy(dtype=bool))
+        words = self.rows[["action", "reason", "witness"]].astype(object).to_numpy()
+        for place, sourced_ids in zip(archives.tolist(), self.absent["sourced_ids"].tolist(), strict=True):
+            others = [one for one in sourced_ids if one not in self.own_word]
+            if others and answers is not None and not answers:
+                continue
+            said = {UNANSWERED if answers is None else answers.get(one, UNANSWERED) for one in others} or {GONE}
+            words[place] = _heard(str(words[place][1]), said, asked=answers is not None)
+        rows = self.rows.assign(action=words[:, 0], reason=words[:, 1], witness=words[:, 2])
+        return replace(self, rows=rows.astype({"action": "str", "reason": "str", "witness": "str"}))
+
+
+def make_plan(
+    roster: pd.DataFrame,
+    directory: DirectoryFrames,
+    school: SchoolSettings,
+    snapshot: SnapshotFacts,
+    *,
+    first_sync: bool | None = None,
+    excluded_contacts: pd.DataFrame | None = None,
+) -> Plan:
+    """Compare a cleaned roster (`ROSTER_COLUMNS`) with the directory and say what must change.
+
+    first_sync: whether nothing was ever applied to this school; unless told, that the sync looks after nobody here.
+    excluded_contacts: `EXCLUDED_COLUMNS`, the contacts that nobody may call.
+    """
+    excluded = none_excluded() if excluded_contacts is None else excluded_contacts
+    directory, removed = without_excluded(directory, excluded)
+    units = identity_groups_of(roster, directory)
+    scene = PlanningContext(units, match(units, directory), directory, school, snapshot)
+    present = present_rows(scene)
+    others = [frame for frame in (absent_rows(scene), removed) if len(frame)]
+    rows = pd.concat([present, *others], ignore_index=True) if others else present
+    rows.insert(0, "row", np.arange(len(rows)))
+    first = directory.managed.empty if first_sync is None else first_sync
+    own_word = frozenset(str(one) for one in roster.loc[roster["standing"].isin(_OWN_WORD), "sourced_id"])
+    awaits = first and school.first_sync == "approve"
+    return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_word)
+
+
+def _heard(reason: str, said: set[str], *, asked: bool) -> tuple[str, str, str]:
+    """Action, reason and witness of an archival, after what was said of the person's records."""
+    if HERE in said:
+        return "skip", "sis_still_answers", HERE
+    if UNCLEAR in said:
+        return "skip", "not_confirmed", UNCLEAR
+    if asked and UNANSWERED in said:
+        return "skip", "not_answered", UNANSWERED
+    if UNANSWERED in said:
+        return "archive", reason, UNANSWERED
+    if ELSEWHERE in said:
+        return "archive", "moved_school" if reason == "left" else reason, ELSEWHERE
+    return "archive", reason, GONE
+
+
+__all__ = ["ACTIONS", "CHANGING", "DirectoryFrames", "Plan", "SnapshotFacts", "make_plan"]

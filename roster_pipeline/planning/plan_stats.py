@@ -1,0 +1,172 @@
+"""The numbers that the guards judge by. No value of a record is among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from roster_pipeline.cleaning.roles import STRENGTH
+from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.frames import Ints, persons_of
+from roster_pipeline.planning.connection_trust import claims
+from roster_pipeline.planning.good_nights import UnlikeBefore
+from roster_pipeline.planning.moved_keys import Moved, moved_keys
+from roster_pipeline.planning.plan import Plan
+from roster_pipeline.planning.reasons import ID_REUSED
+from roster_pipeline.planning.school_guards import WholeSchool, whole_school
+
+UNKNOWN = "unknown"
+"""Rejected records whose role nobody knows."""
+_NOT_COUNTED = ("unmapped_role",)
+"""A role that the school does not map is its choice, not the snapshot's fault, where nobody known comes with it."""
+
+
+@dataclass(frozen=True)
+class PlanStats:
+    """Per role group where it says so; only the rostered ones.
+
+    history: one row per good snapshot, newest last, a column per role. counts: humans in the roster tonight. managed:
+    active members the sync looks after. records: records of the role, used or not. rejected: of those, not used.
+    contradictions: people the SIS still answers for. unwitnessed: archivals for which nobody was asked. rekeyed:
+    (known people found under a new id, known people found). reused: (active members whose id seems to be somebody
+    else's now, active members found). claimed: people of another connection who get a role here. without_org: active
+    members all of whose records came without any org. school: the school as a whole. moved: keys that move between
+    known people. roles: person to role of the active members. unlike: what the connection showed on its good nights.
+    """
+
+    snapshot: SnapshotFacts
+    history: pd.DataFrame
+    counts: dict[str, int]
+    managed: dict[str, int]
+    records: dict[str, int]
+    rejected: dict[str, int]
+    contradictions: int
+    today: date
+    first_sync: bool
+    rekeyed: dict[str, tuple[int, int]]
+    unwitnessed: int = 0
+    awaits_approval: bool = False
+    without_org: dict[str, int] = field(default_factory=dict)
+    reused: dict[str, tuple[int, int]] = field(default_factory=dict)
+    claimed: dict[str, int] = field(default_factory=dict)
+    school: WholeSchool = field(default_factory=WholeSchool)
+    moved: Moved = field(default_factory=Moved)
+    unlike: UnlikeBefore = field(default_factory=UnlikeBefore)
+    roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
+
+
+def plan_stats_of(
+    plan: Plan,
+    roster: pd.DataFrame,
+    rejected: pd.DataFrame,
+    directory: DirectoryFrames,
+    snapshot: SnapshotFacts,
+    history: pd.DataFrame,
+    today: date,
+) -> PlanStats:
+    """Collect the facts of one plan, after its witnesses were heard."""
+    known_roles = _known_roles(directory)
+    roles = plan.rostered
+    people = people_by_role(roster)
+    managed = directory.managed["role"].value_counts()
+    standing = roster.assign(role=_role_or_known(roster, known_roles))
+    records = standing[standing["standing"].isin(["member", "rejected", "unmapped"])]["role"]
+    rows = plan.rows
+    archives = rows[rows["action"] == "archive"]
+    there = {role: int(managed.get(role, 0)) for role in roles}
+    return PlanStats(
+        snapshot=snapshot,
+        history=history,
+        counts={role: people.get(role, 0) for role in roles},
+        managed=there,
+        records=_counted(records, roles),
+        rejected=_counted(_rejected_roles(rejected, known_roles), roles),
+        contradictions=int((rows["reason"] == "sis_still_answers").sum()),
+        today=today,
+        first_sync=plan.first_sync,
+        rekeyed=_rekeyed(plan, directory),
+        unwitnessed=int(archives["witness"].isna().sum()),
+        awaits_approval=plan.awaits_approval,
+        reused=_reused(plan, directory),
+        claimed=claims(rows, directory),
+        without_org=_without_org(roster, directory, roles),
+        school=whole_school(rows, directory, there, snapshot),
+        moved=moved_keys(rows, directory),
+        roles=directory.members["role"][directory.active],
+    )
+
+
+def _without_org(roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[str, ...]) -> dict[str, int]:
+    """Active members by role who came, and of whom no record names any org."""
+    links = directory.own_links
+    person = roster["sourced_id"].map(pd.Series(links["person_id"].to_numpy(), index=links["sourced_id"]))
+    bare = roster["standing"] == "no_org"
+    gone = set(person[bare].dropna()) - set(person[~bare].dropna())
+    theirs = directory.members["role"][directory.active]
+    return _counted(theirs[theirs.index.isin(gone)], roles)
+
+
+def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
+    """Humans by effective role, the strongest that their records give here; tonight and the usual count alike."""
+    members = roster.loc[roster["standing"] == "member", ["human", "role"]]
+    strongest = members.assign(strength=members["role"].map(STRENGTH)).sort_values("strength", kind="stable")
+    counts = strongest.drop_duplicates("human")["role"].value_counts()
+    return {str(role): int(count) for role, count in counts.items()}
+
+
+def _known_roles(directory: DirectoryFrames) -> pd.Series[str]:
+    """The role here of each sourcedId of this connection that an active member has."""
+    links = directory.own_links
+    role = directory.members["role"].where(directory.active)
+    known = links["person_id"].map(role)
+    return pd.Series(known.to_numpy(dtype=object), index=links["sourced_id"].astype(str)).dropna()
+
+
+def _role_or_known(frame: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
+    told = frame["role"].astype(object)
+    return told.where(told.notna(), frame["sourced_id"].map(known)).fillna(UNKNOWN)
+
+
+def _rejected_roles(rejected: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
+    errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
+    errors = errors[~errors.duplicated("sourced_id") | errors["sourced_id"].isna()]
+    role = _role_or_known(errors, known)
+    return role[~((role == UNKNOWN) & errors["rule"].isin(_NOT_COUNTED))]
+
+
+def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]:
+    counts = roles.value_counts()
+    return {role: int(counts.get(role, 0)) for role in (*rostered, UNKNOWN)}
+
+
+def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
+    """Of the people of each role that this SIS was known by before: how many came under a new id only."""
+    found = _found(plan, directory.own_links["person_id"].to_numpy(dtype=np.int64))
+    return _shares(plan, found, found["matched_by"] != "link")
+
+
+def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
+    """Of the active members of each role: how many came as somebody else.
+
+    Leavers do not count, for a SIS may give their ids to newcomers every year.
+    """
+    found = _found(plan, directory.members.index[directory.active].to_numpy(dtype=np.int64))
+    return _shares(plan, found, found["reason"] == ID_REUSED)
+
+
+def _found(plan: Plan, among: Ints) -> pd.DataFrame:
+    """The rows of these people, as far as a record of tonight was found to be theirs."""
+    found = plan.rows[plan.rows["matched_by"].notna()]
+    return found[np.isin(persons_of(found), among)]
+
+
+def _shares(plan: Plan, found: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
+    """How many of the rows of each role are such, and how many there are."""
+    told: dict[str, tuple[int, int]] = {}
+    for role in plan.rostered:
+        of = found["role"] == role
+        told[role] = (int((of & such).sum()), int(of.sum()))
+    return told

@@ -1,0 +1,124 @@
+"""The home link: whose record a person's fields follow.
+
+Trust decides it, not arrival. Of the connections through which a person has an active membership, the home is in the
+one that somebody chose by hand, else in the first of the district's ranking, else in one of the district before one of
+a school, else in the one of the oldest active membership. Within a connection it is the record it was, until that
+record goes. So two schools, or two systems, that both know a person never fight over a name, and who delivers a
+person first does not own them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from roster_pipeline.cleaning.roles import PLACE, PROTECTED
+from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
+from roster_pipeline.frames import Flags, Ints, positions, strings
+from roster_pipeline.planning.identity_groups import NOBODY, IdentityGroups
+
+_UNREADABLE = [PLACE[name] for name in PROTECTED]
+_LAST = np.iinfo(np.int64).max
+"""Behind every place of a ranking, and younger than every membership: one that tonight's plan makes."""
+
+
+@dataclass(frozen=True)
+class PrimaryRecords:
+    """fields: the roster row that a person's fields follow, -1 where it is not of this snapshot.
+
+    moves: where the home link moves to `fields`. arrives: of those, where it comes from another connection. left: the
+    sourcedId it leaves, where it leaves one. stays: the sourcedId of a home link of this connection that is not the
+    strongest record of tonight, and remains home.
+    """
+
+    fields: Ints
+    moves: Flags
+    arrives: Flags
+    left: dict[int, str]
+    stays: dict[int, str]
+
+
+def primary_records_of(
+    units: IdentityGroups,
+    chosen: Ints,
+    person: Ints,
+    by_link: Flags,
+    directory: DirectoryFrames,
+    snapshot: SnapshotFacts,
+) -> PrimaryRecords:
+    """The home records of the chosen units. person: the person of each, or -1 for somebody new.
+
+    by_link: matched by a link. A record that a complete list of the whole connection leaves out is gone. A list of
+    one school may leave it out because it is of another school; there it is gone only where no link was found at all.
+    A home record that tells of another human of this snapshot is not followed: its id may have gone to somebody else.
+    Only the records of active members are followed wherever they are: of a person who returns, the home record may
+    stand in another school, so their home moves, if it must, on the night after.
+    """
+    lead = units.lead[chosen]
+    fields = lead.copy()
+    moves = np.zeros(len(chosen), dtype=bool)
+    homes = directory.links[flags_of(directory.links["home"])].drop_duplicates("person_id")
+    place = pd.Index(homes["person_id"].to_numpy(dtype=np.int64)).get_indexer(pd.Index(person))
+    elsewhere = _best_elsewhere(person, homes, directory)
+    moves[(person >= 0) & (place < 0)] = True
+    fields[elsewhere] = -1
+    moves[elsewhere] = False
+    arrives = np.zeros(len(chosen), dtype=bool)
+
+    with_home = np.flatnonzero((person >= 0) & (place >= 0) & ~elsewhere)
+    if not len(with_home):
+        return PrimaryRecords(fields, moves, arrives, {}, {})
+    home = homes.iloc[place[with_home]]
+    own = (home["connection_id"] == directory.connection_id).to_numpy(dtype=bool)
+    row = positions(strings(home["sourced_id"]), units.sourced_ids)
+    standing = np.append(units.standing, PLACE["deleted"])[row]
+    followed = np.isin(person[with_home], directory.members.index[directory.active].to_numpy(dtype=np.int64))
+    listed = np.full(len(with_home), snapshot.complete and snapshot.mode != "delta")
+    whole = listed & (~by_link[with_home] | (snapshot.mode == "full"))
+    gone = np.where(row >= 0, standing == PLACE["deleted"], whole & followed)
+    theirs = np.append(units.unit, NOBODY)[row] == chosen[with_home]
+    kept = own & theirs & ~gone
+    leaves = ~own | gone
+    arrived = np.where(leaves, lead[with_home], -1)
+    fields[with_home] = np.where(kept & ~np.isin(standing, _UNREADABLE), row, arrived)
+    moves[with_home] = leaves
+    arrives[with_home] = ~own
+    left = dict(zip(with_home[leaves].tolist(), home["sourced_id"][leaves].tolist(), strict=True))
+    other = ~leaves & (row != lead[with_home])
+    stays = dict(zip(with_home[other].tolist(), home["sourced_id"][other].tolist(), strict=True))
+    return PrimaryRecords(fields, moves, arrives, left, stays)
+
+
+def _best_elsewhere(person: Ints, homes: pd.DataFrame, directory: DirectoryFrames) -> Flags:
+    """Where another connection than tonight's ranks first.
+
+    Tonight's has everybody in a school who is in the roster, be it from tonight on; one whom no other connection has
+    in a school is its own.
+    """
+    own = directory.connection_id
+    links = directory.links
+    others = links.loc[links["connection_id"] != own, ["person_id", "connection_id"]].drop_duplicates()
+    others = others.merge(directory.affiliations, on=["person_id", "connection_id"])
+    others = others[others["since"].notna() & others["person_id"].isin(person)]
+    if others.empty:
+        return np.zeros(len(person), dtype=bool)
+    here = directory.affiliations[directory.affiliations["connection_id"] == own]
+    mine = others[["person_id"]].drop_duplicates().merge(here, on="person_id", how="left").assign(connection_id=own)
+    by_hand = homes.loc[flags_of(homes["home_by_hand"]), ["person_id", "connection_id"]].assign(chosen=True)
+    ranked = (
+        pd.concat([others, mine], ignore_index=True)
+        .merge(by_hand, on=["person_id", "connection_id"], how="left")
+        .merge(directory.connections, on="connection_id", how="left")
+    )
+    keys = {
+        "not_chosen": ~flags_of(ranked["chosen"]),
+        "rank": ranked["rank"].to_numpy(dtype=np.int64, na_value=_LAST),
+        "of_school": ~flags_of(ranked["of_district"]),
+        "since": ranked["since"].to_numpy(dtype=np.int64, na_value=_LAST),
+    }
+    first = ranked.assign(**keys).sort_values([*keys, "connection_id"], kind="stable").drop_duplicates("person_id")
+    lost = first.loc[first["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
+    flags: Flags = np.isin(person, lost)
+    return flags

@@ -1,0 +1,189 @@
+"""The guards on each role: how many of its people a plan would change, against how many there are.
+
+A role of few people is no measure of anything by itself. It is let through while the rest of the school is calm, and
+held with a larger role that is held for its size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from roster_pipeline.cleaning.findings import (
+    ARCHIVE,
+    CREATE,
+    EVERYTHING,
+    RESTORE,
+    TOO_FEW,
+    UPDATE,
+    Finding,
+    out_of,
+    percent,
+)
+from roster_pipeline.cleaning.names import name_key
+from roster_pipeline.planning.plan import Plan
+from roster_pipeline.planning.plan_stats import PlanStats
+from roster_pipeline.settings.school import CONTACT, Guards
+from roster_pipeline.vocabulary import MORE_CONTACTS, people_of, role_name
+
+_KEY_FIELDS = ("email", "number", "username")
+_NAMES = ("given_name", "family_name")
+_CONTACT = "contact_sourced_id"
+
+
+@dataclass(frozen=True)
+class Updates:
+    """The updates of the people of one role. keyed: of them, how many would get another key.
+
+    into: the roles in which their rows stand, for people who change their role stand in the new one.
+    """
+
+    rows: int
+    keyed: int
+    into: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A plan as numbers. planned: role to action to rows. updates: by the role people come from. arrivals: by the
+    role they come to from another one. managed: active people of each rostered role."""
+
+    planned: dict[str, dict[str, int]]
+    updates: dict[str, Updates]
+    arrivals: dict[str, int]
+    managed: dict[str, int]
+    first_sync: bool
+
+    def rows(self, role: str, action: str) -> int:
+        """How many rows of one kind."""
+        return self.planned.get(role, {}).get(action, 0)
+
+
+def role_findings(plan: Plan, facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+    """Every finding about the size of what a plan would do to a role."""
+    numbers = _numbers(plan, facts)
+    by_size = list(_by_size(numbers, guards))
+    yield from by_size
+    loud = {role for finding in by_size for role in finding.roles or ()}
+    yield from _few_archivals(numbers, guards, loud)
+    yield from _small_roles(numbers, guards, loud)
+    yield from _keys(numbers, guards)
+
+
+def _numbers(plan: Plan, facts: PlanStats) -> Numbers:
+    """Updates are held against the role that people come from, for of that they are a share."""
+    rows = plan.rows[(plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)]
+    known = rows["person_id"].map(facts.roles).astype(object)
+    moves = rows.assign(origin=known.where(known.notna(), rows["role"]))
+    updates: dict[str, Updates] = {}
+    for role, of in moves.groupby("origin", sort=False):
+        keyed = sum(map(_of_keys, of["changes"].tolist()))
+        updates[str(role)] = Updates(len(of), keyed, tuple(str(into) for into in of["role"].unique()))
+    arrivals = moves["role"][moves["origin"] != moves["role"]].value_counts()
+    return Numbers(
+        plan.counts,
+        updates,
+        {str(role): int(count) for role, count in arrivals.items()},
+        {role: facts.managed.get(role, 0) for role in facts.counts},
+        facts.first_sync,
+    )
+
+
+def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
+    for role, there in numbers.managed.items():
+        going = numbers.rows(role, ARCHIVE)
+        if going > guards.archive_most:
+            message = f"{people_of(role, going)} would be archived; never more than {guards.archive_most} in one sync."
+            yield Finding("archive_most", message, going, guards.archive_most, (ARCHIVE,), (role,))
+        if going > guards.archive_share * there and not _let_through(going, there, guards):
+            yield _archivals(role, going, there, guards)
+        if not numbers.first_sync:
+            new, back = numbers.rows(role, CREATE), numbers.rows(role, RESTORE)
+            yield from _share("creations", role, CREATE, new, there, guards.create_share, "would be created")
+            yield from _share("restores", role, RESTORE, back, there, guards.restore_share, "would be restored")
+        into = numbers.arrivals.get(role, 0)
+        yield from _share("role_changes", role, UPDATE, into, there, guards.create_share, "would come from other roles")
+        updates = numbers.updates.get(role)
+        if updates and there and updates.rows > TOO_FEW and updates.rows > guards.update_share * there:
+            message = f"{people_of(role, updates.rows)} would change, {out_of(updates.rows, there)}."
+            yield Finding("updates", message, updates.rows / there, guards.update_share, (UPDATE,), updates.into)
+
+
+def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
+    for role, there in numbers.managed.items():
+        updates = numbers.updates.get(role)
+        if updates and there and updates.keyed > TOO_FEW and updates.keyed > guards.update_key_share * there:
+            message = (
+                f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
+                f"{out_of(updates.keyed, there)}."
+            )
+            share = updates.keyed / there
+            yield Finding("key_updates", message, share, guards.update_key_share, (UPDATE,), updates.into)
+
+
+def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:
+    """Archivals of a small role that are few enough to be let through, while the rest of the school is not calm."""
+    for role, there in numbers.managed.items():
+        few = numbers.rows(role, ARCHIVE)
+        if few > guards.archive_share * there and _let_through(few, there, guards):
+            others = sum(numbers.rows(one, ARCHIVE) for one in numbers.managed) - few
+            rest = sum(numbers.managed.values()) - there
+            many = others > guards.archive_always_allowed and others > guards.archive_share * rest
+            if many or loud - {role}:
+                yield _archivals(role, few, there, guards, " The rest of the school is not calm either.")
+
+
+def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:
+    """Roles too small to judge, beside a role of their size or a larger one that is held for its size."""
+    for role, there in numbers.managed.items():
+        larger = [one for one in numbers.managed if one in loud - {role} and numbers.managed[one] >= there]
+        due = any(numbers.rows(role, action) for action in EVERYTHING)
+        if due and larger and there < guards.archive_small_role:
+            message = (
+                f"{people_of(role, there)}: too few to be judged by themselves, and the changes of "
+                f"{' and '.join(map(role_name, larger))} are held for their size."
+            )
+            yield Finding("small_role", message, there, guards.archive_small_role, roles=(role,))
+
+
+def _let_through(going: int, there: int, guards: Guards) -> bool:
+    return there < guards.archive_small_role and going <= guards.archive_always_allowed
+
+
+def _archivals(role: str, going: int, there: int, guards: Guards, besides: str = "") -> Finding:
+    share = going / max(there, 1)
+    message = f"{going} of {people_of(role, there)} would be archived: {percent(share)}.{besides}"
+    return Finding("archivals", message, share, guards.archive_share, (ARCHIVE,), (role,))
+
+
+def _share(guard: str, role: str, action: str, rows: int, there: int, limit: float, would: str) -> Iterator[Finding]:
+    if there and rows > TOO_FEW and rows > limit * there:
+        message = f"{people_of(role, rows)} {would}, {out_of(rows, there)}."
+        yield Finding(guard, message, rows / there, limit, (action,), (role,))
+
+
+def _of_keys(changes: dict[str, list[object]]) -> bool:
+    """Whether a row gives somebody another key. A contact that comes first or goes is no other contact."""
+    if any(name in changes for name in _KEY_FIELDS):
+        return True
+    if _CONTACT in changes and None not in changes[_CONTACT]:
+        return True
+    if _replaces_a_contact(changes):
+        return True
+    return any(name in changes and _other_name(*changes[name]) for name in _NAMES)
+
+
+def _replaces_a_contact(changes: dict[str, list[object]]) -> bool:
+    """Whether somebody else takes the place of a contact behind the primary one."""
+    old, new = (
+        {contact[0] for contact in json.loads(str(listed))} if listed else set()
+        for listed in changes.get(MORE_CONTACTS, (None, None))
+    )
+    before, after = changes.get(_CONTACT, (None, None))
+    return bool(old - new - {after}) and bool(new - old - {before})
+
+
+def _other_name(old: object, new: object) -> bool:
+    """Whether two spellings are two names."""
+    return name_key(str(old) if old else None) != name_key(str(new) if new else None)

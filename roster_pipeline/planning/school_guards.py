@@ -1,0 +1,100 @@
+"""The guards on the school as a whole: is this our school, and is it the year we are in?
+
+They come before any role is judged. A hub that hands out another district under our School ID, or last year's file
+under today's date, changes every role a little or a lot; each holds everything, small roles included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from roster_pipeline.cleaning.findings import TOO_FEW, Finding, percent
+from roster_pipeline.cleaning.grades import CEDS
+from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.frames import persons_of
+from roster_pipeline.settings.school import CONTACT, Guards, Role
+
+_NOT_EXPECTED = ("excluded", "not_linked", "archive_off")
+"""Absent people of whom no sync expects that they come: those who left stay active where archive is off."""
+_NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")
+_YEAR = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}
+"""Grades that follow one another, the youngest first."""
+
+
+@dataclass(frozen=True)
+class WholeSchool:
+    """known: active people the sync looks after and expects. missing: of them, those who did not come.
+
+    came: people of tonight's roster, of roles that have anybody here. strangers: of them, those who are no members.
+    graded: known students whose grade is told on both sides and changes or not; lower: those whose grade would fall.
+    """
+
+    known: int = 0
+    missing: int = 0
+    came: int = 0
+    strangers: int = 0
+    graded: int = 0
+    lower: int = 0
+
+
+def whole_school(
+    rows: pd.DataFrame, directory: DirectoryFrames, managed: dict[str, int], snapshot: SnapshotFacts
+) -> WholeSchool:
+    """Count them in the rows of a plan. managed: active people of each rostered role.
+
+    Of a list of changes nothing is told of who came: it names those who changed.
+    """
+    rows = rows[rows["role"] != CONTACT]
+    person = persons_of(rows)
+    active = directory.members.index[directory.active].to_numpy(dtype=np.int64)
+    here = np.isin(person, active)
+    matched = rows["matched_by"].notna().to_numpy()
+    absent = here & ~matched
+    expected = ~rows["reason"].isin(_NOT_EXPECTED).to_numpy()
+    old = rows["role"].isin([role for role, there in managed.items() if there]).to_numpy()
+    came = ~absent & old & ~rows["reason"].isin(_NO_MEMBERS).to_numpy()
+    strangers = came & (rows["action"] == "create").to_numpy()
+    whole = snapshot.mode != "delta"
+    lower = sum(_falls(changes) for changes in rows["changes"][here & (rows["action"] == "update").to_numpy()])
+    return WholeSchool(
+        known=sum(managed.values()) - int((absent & ~expected).sum()),
+        missing=int((absent & expected).sum()),
+        came=int(came.sum()) if whole else 0,
+        strangers=int(strangers.sum()) if whole else 0,
+        graded=managed.get(Role.STUDENT, 0),
+        lower=lower,
+    )
+
+
+def school_findings(school: WholeSchool, guards: Guards, *, first_sync: bool) -> Iterator[Finding]:
+    """What looks like another school, or another year."""
+    if school.missing > TOO_FEW and school.missing > guards.missing_share * school.known:
+        share = school.missing / school.known
+        message = (
+            f"{school.missing} of the {school.known} people we know here did not come: {percent(share)}. "
+            "Is this still the same school?"
+        )
+        yield Finding("people_missing", message, share, guards.missing_share)
+    if not first_sync and school.strangers > TOO_FEW and school.strangers > guards.strangers_share * school.came:
+        share = school.strangers / school.came
+        message = (
+            f"{school.strangers} of the {school.came} people who came are new to this school: {percent(share)}. "
+            "Is this still the same school?"
+        )
+        yield Finding("strangers", message, share, guards.strangers_share)
+    if school.lower > TOO_FEW and school.lower > guards.lower_grades_share * school.graded:
+        share = school.lower / school.graded
+        message = (
+            f"{school.lower} of {school.graded} students would go down in grade: {percent(share)}. Is this an old file?"
+        )
+        yield Finding("lower_grades", message, share, guards.lower_grades_share)
+
+
+def _falls(changes: dict[str, list[object]]) -> bool:
+    """Whether a row moves somebody to a younger grade."""
+    old, new = (_YEAR.get(str(grade)) for grade in changes.get("grade", (None, None)))
+    return old is not None and new is not None and new < old

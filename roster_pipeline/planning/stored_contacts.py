@@ -1,0 +1,144 @@
+"""Stored contacts against what tonight's snapshot says: those that nobody may call any more, and those it lacks.
+
+A contact that the SIS excludes is removed the same night: whatever auto update, holds and windows say, of active and
+archived students alike, and of students who are excluded from the sync. So the rest of the plan is made as if it were
+gone already.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.directory_frames import DirectoryFrames
+from roster_pipeline.frames import TEXT, Array, Flags, blanks, column_of, filled, strings, truth
+from roster_pipeline.planning.field_changes import Differences
+from roster_pipeline.planning.reasons import CONTACT_EXCLUDED
+from roster_pipeline.settings.school import CONTACT
+from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
+
+_ID_ALONE = r'\["(?:[^"\\]|\\.)*"\]'
+"""In MORE_CONTACTS a contact of whom nothing but the id is known: the SIS names it and did not deliver it."""
+
+
+def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tuple[DirectoryFrames, pd.DataFrame]:
+    """The directory without the contacts that nobody may call, and a plan row (less `row`) for each student of one.
+
+    excluded: `EXCLUDED_COLUMNS`. The rows are of the role `contact`; their `sourced_ids` are those of the contacts.
+    """
+    if excluded.empty or directory.members.empty:
+        return directory, _rows(directory, np.array([], dtype=np.int64), [], [])
+    members = directory.members
+    of_everybody = strings(excluded["sourced_id"][excluded["student_id"].isna()])
+    of_some = _by_person(directory, excluded[excluded["student_id"].notna()])
+    stored = {name: strings(members[name]) for name in STUDENT_CONTACTS}
+    who = stored["contact_sourced_id"]
+    primary = filled(who) & truth(pc.is_in(who, value_set=of_everybody))
+    places = pd.Index(members.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(list(of_some), dtype="int64"))
+    barred = {place: ids for place, ids in zip(places.tolist(), of_some.values(), strict=True) if place >= 0}
+    for place, theirs in barred.items():
+        primary[place] |= who[place].as_py() in theirs
+    more, gone = _more_without(stored[MORE_CONTACTS], set(of_everybody.to_pylist()), barred)
+    hit = np.flatnonzero(primary | np.isin(np.arange(len(members)), list(gone)))
+    if not len(hit):
+        return directory, _rows(directory, hit, [], [])
+    kept = {name: pc.if_else(pa.array(primary), pa.scalar(None, TEXT), stored[name]) for name in CONTACT_FIELDS}
+    kept[MORE_CONTACTS] = more
+    ids: list[list[str]] = []
+    changes: list[dict[str, Any]] = []
+    for place in hit.tolist():
+        own = [who[place].as_py()] if primary[place] else []
+        ids.append([*own, *gone.get(place, ())])
+        pairs = {name: [array[place].as_py(), kept[name][place].as_py()] for name, array in stored.items()}
+        changes.append({name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
+    columns = {name: column_of(array).set_axis(members.index) for name, array in kept.items()}
+    return replace(directory, members=members.assign(**columns)), _rows(directory, hit, ids, changes)
+
+
+def keep_undelivered(found: Differences) -> None:
+    """Contacts behind the primary one that the SIS names and did not deliver tonight stay as they are stored."""
+    want, have = found.want[MORE_CONTACTS], found.have[MORE_CONTACTS]
+    rows = truth(pc.match_substring_regex(want, pattern=_ID_ALONE))
+    if not rows.any():
+        return
+    places = pa.array(np.flatnonzero(rows))
+    told = [
+        _with_stored(json.loads(new), json.loads(old) if old else [])
+        for new, old in zip(want.take(places).to_pylist(), have.take(places).to_pylist(), strict=True)
+    ]
+    found.want[MORE_CONTACTS] = pc.replace_with_mask(want, pa.array(rows), pa.array(told, TEXT))
+    same = [new == old for new, old in zip(told, have.take(places).to_pylist(), strict=True)]
+    found.differ[MORE_CONTACTS][np.flatnonzero(rows)[same]] = False
+
+
+def _with_stored(wanted: list[list[str | None]], stored: list[list[str | None]]) -> str | None:
+    by_id = {each[0]: each for each in stored}
+    told = [each if len(each) > 1 else by_id.get(each[0]) for each in wanted]
+    found = [each for each in told if each is not None]
+    if sorted(map(str, found)) == sorted(map(str, stored)):
+        found = stored
+    return _listed(found)
+
+
+def _listed(contacts: list[list[str | None]]) -> str | None:
+    """MORE_CONTACTS as the database writes it."""
+    return json.dumps(contacts, ensure_ascii=False) if contacts else None
+
+
+def _by_person(directory: DirectoryFrames, excluded: pd.DataFrame) -> dict[int, set[str]]:
+    """Person to the contacts that one of their records excludes for them."""
+    links = directory.own_links.set_index("sourced_id")["person_id"]
+    found: dict[int, set[str]] = {}
+    known = excluded[excluded["student_id"].isin(links.index)]
+    for student, contact in zip(known["student_id"].tolist(), known["sourced_id"].tolist(), strict=True):
+        found.setdefault(int(links[student]), set()).add(contact)
+    return found
+
+
+def _more_without(
+    stored: Array, of_everybody: set[str], barred: dict[int, set[str]]
+) -> tuple[Array, dict[int, list[str]]]:
+    """MORE_CONTACTS without the excluded ones, and by place in the frame who they were."""
+    gone: dict[int, list[str]] = {}
+    there = np.flatnonzero(filled(stored)) if of_everybody or barred else ()
+    told: dict[int, str | None] = {}
+    for place in there:
+        contacts = json.loads(stored[int(place)].as_py())
+        out = [each[0] for each in contacts if each[0] in of_everybody or each[0] in barred.get(int(place), ())]
+        if out:
+            gone[int(place)] = out
+            told[int(place)] = _listed([each for each in contacts if each[0] not in out])
+    if not told:
+        return stored, gone
+    mask: Flags = np.isin(np.arange(len(stored)), list(told))
+    return pc.replace_with_mask(stored, pa.array(mask), pa.array([told[at] for at in sorted(told)], TEXT)), gone
+
+
+def _rows(directory: DirectoryFrames, hit: Any, ids: list[list[str]], changes: list[dict[str, Any]]) -> pd.DataFrame:
+    members = directory.members
+    who = members.index.to_numpy(dtype=np.int64)[hit]
+    people = directory.people["revision"].reindex(who).to_numpy(dtype=np.int64)
+    nothing = column_of(blanks(len(hit)))
+    return pd.DataFrame(
+        {
+            "action": pd.Series("update", index=range(len(hit)), dtype="str"),
+            "reason": pd.Series(CONTACT_EXCLUDED, index=range(len(hit)), dtype="str"),
+            "role": pd.Series(CONTACT, index=range(len(hit)), dtype="str"),
+            "person_id": pd.array(who, dtype="Int64"),
+            "sourced_ids": pd.Series(ids, dtype=object),
+            "new_links": pd.Series([[] for _ in ids], dtype=object),
+            "matched_by": nothing,
+            "changes": pd.Series(changes, dtype=object),
+            "number_kind": nothing,
+            "absent_syncs": pd.array([None] * len(hit), dtype="Int64"),
+            "person_revision": pd.array(people, dtype="Int64"),
+            "membership_revision": pd.array(members["revision"].to_numpy(dtype=np.int64)[hit], dtype="Int64"),
+            "witness": nothing,
+        }
+    )

@@ -1,0 +1,121 @@
+"""One school's sync as a Dagster run in this process, on the instance whose history the UI shows."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+JOB = "rostering"
+LAST_STEP = "applied_changes"
+STEPS = {
+    "raw": "fetching from the SIS",
+    "cleaned_roster": "cleaning",
+    "roster_diff": "planning",
+    LAST_STEP: "applying",
+}
+LOOK_EVERY = 0.5
+"""Seconds between two looks at which step runs."""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""What a run has to say stands in the UI; the terminal gets the outcome."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended. `problem`: what failed, for people; None when it succeeded.
+
+    nothing_found: it failed because the SIS shows nothing of this school.
+    """
+
+    run_id: str
+    problem: str | None
+    nothing_found: bool = False
+
+
+def run_school(
+    school_key: str,
+    *,
+    dry_run: bool = False,
+    night: str | None = None,
+    run_id: str | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> RunResult:
+    """Run the job for one school and wait. A dry run ends before anything is applied.
+
+    Who asked for it is in the audit, under `run_id`; without that the ledger says that it came from Dagster.
+
+    night: runs with the same night share one pull per connection; without it the run fetches for itself.
+    run_id: the id that the run shall have, where somebody follows it by that.
+    on_step: told what the run is doing, in words. Also makes the school's partition, which the daemon's sensor would
+    do a little later.
+    """
+    import dagster as dg
+
+    from roster_pipeline.definitions import defs
+    from roster_pipeline.defs.assets.asset_helpers import DRY_RUN_TAG, NIGHT_TAG
+    from roster_pipeline.defs.partitions import schools
+
+    run_id = run_id or str(uuid.uuid4())
+    tags: dict[str, str] = {}
+    if dry_run:
+        tags[DRY_RUN_TAG] = "true"
+    if night:
+        tags[NIGHT_TAG] = night
+    job = defs.resolve_job_def(JOB)
+    selection = None
+    if dry_run:
+        selection = sorted(key for key in job.asset_layer.executable_asset_keys if key != dg.AssetKey(LAST_STEP))
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(str(schools.name), [school_key])
+        done = Event()
+        follower = Thread(target=_follow, args=(instance, run_id, on_step, done), daemon=True)
+        if on_step is not None:
+            follower.start()
+        try:
+            result = job.execute_in_process(
+                run_id=run_id,
+                partition_key=school_key,
+                instance=instance,
+                tags=tags,
+                run_config=QUIET,
+                asset_selection=selection,
+                raise_on_error=False,
+            )
+        finally:
+            done.set()
+            if on_step is not None:
+                follower.join()
+        return RunResult(run_id, None) if result.success else _failed(result)
+
+
+def _failed(result: dg.ExecuteInProcessResult) -> RunResult:
+    from roster_pipeline.defs.assets.asset_helpers import NOTHING_FOUND
+
+    for event in result.all_events:
+        if event.is_step_failure:
+            said = event.step_failure_data.user_failure_data
+            if said and said.description:
+                nothing = said.metadata.get(NOTHING_FOUND)
+                return RunResult(result.run_id, said.description, bool(nothing and nothing.value))
+    said_nothing = f"run {result.run_id} failed before its first step\nLook at the run in the UI: roster dev"
+    return RunResult(result.run_id, said_nothing)
+
+
+def _follow(instance: dg.DagsterInstance, run_id: str, on_step: Callable[[str], None] | None, done: Event) -> None:
+    import dagster as dg
+
+    while on_step is not None and not done.wait(LOOK_EVERY):
+        with suppress(dg.DagsterError):
+            started = instance.get_records_for_run(
+                run_id, of_type=dg.DagsterEventType.STEP_START, ascending=False, limit=1
+            )
+            for record in started.records:
+                on_step(STEPS.get(record.event_log_entry.step_key or "", "running"))

@@ -1,0 +1,104 @@
+"""Letting people into the console and out again; each change is in the audit, with who made it."""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import accounts, audit, sign_ins, tenants
+from roster_pipeline.directory.accounts import Account, Place
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.settings.school import EmailAddress
+
+ADDRESS: TypeAdapter[str] = TypeAdapter(EmailAddress)
+
+
+class NoAddress(DirectoryError):
+    """What was given is no e-mail address."""
+
+    def __init__(self) -> None:
+        super().__init__("This is not an e-mail address.", "Write it like office@riverside.example.")
+
+
+class UnclearPlace(DirectoryError):
+    """A grant is for exactly one thing."""
+
+    def __init__(self) -> None:
+        super().__init__("Say for what: everything, one district, or one school.", "Choose exactly one of the three.")
+
+
+class NoAccess(DirectoryError):
+    """Nobody with this address may use the console."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody with this address may use the console.", "Let them in first: roster access grant")
+
+
+def place_of(conn: Connection, *, operator: bool = False, district: str = "", school: str = "") -> Place:
+    """The place that was named, by keys. Raises UnclearPlace, UnknownKey."""
+    if [operator, bool(district), bool(school)].count(True) != 1:
+        raise UnclearPlace
+    if district:
+        return Place(district_id=tenants.get_district(conn, district).id)
+    return Place(school_id=tenants.get_school(conn, school).id) if school else Place()
+
+
+def address(email: str) -> str:
+    """The address as it is kept. Raises NoAddress."""
+    try:
+        return accounts.normal(ADDRESS.validate_python(email.strip()))
+    except ValidationError:
+        raise NoAddress from None
+
+
+def grant(conn: Connection, email: str, place: Place, *, who: str) -> bool:
+    """Let somebody see a place. False: they could already. Raises NoAddress."""
+    email = address(email)
+    added = accounts.grant(conn, email, place, by=who)
+    if added:
+        _note(conn, "access granted", email, place, who)
+    return added
+
+
+def revoke(conn: Connection, email: str, place: Place, *, who: str) -> None:
+    """Take one grant away; it counts from the person's next click. Raises NoSuchGrant, LastOperator."""
+    accounts.revoke(conn, email, place)
+    _note(conn, "access revoked", accounts.normal(email), place, who)
+
+
+def revoke_all(conn: Connection, email: str, *, who: str) -> int:
+    """Take everything away from somebody. Returns how many grants. Raises NoSuchGrant, LastOperator."""
+    number = accounts.revoke_all(conn, email)
+    details = {"account": accounts.normal(email), "grants": number}
+    audit.record(conn, who=who, what="access revoked", details=details)
+    return number
+
+
+def link_for(conn: Connection, email: str, *, who: str) -> str:
+    """The token of a one-time link that signs somebody in. Raises NoAccess."""
+    account = accounts.find(conn, email)
+    if account is None:
+        raise NoAccess
+    audit.record(conn, who=who, what="sign-in link made", details={"account": account.email})
+    return sign_ins.new_link(conn, account.id)
+
+
+def note_sign_in(conn: Connection, account: Account, by: str) -> None:
+    """by: link or openid."""
+    audit.record(conn, who=account.email, what="signed in", details={"by": by})
+
+
+def note_refusal(conn: Connection, who: str, reason: str) -> None:
+    """who: an address that was proved, or a word; what a stranger typed does not belong into the audit."""
+    audit.record(conn, who=who, what="sign-in refused", details={"reason": reason})
+
+
+def _note(conn: Connection, what: str, email: str, place: Place, who: str) -> None:
+    audit.record(
+        conn,
+        who=who,
+        what=what,
+        district_id=accounts.home_of(conn, place),
+        school_id=place.school_id,
+        details={"account": email, "role": place.role},
+    )

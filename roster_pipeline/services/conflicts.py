@@ -1,0 +1,168 @@
+"""Conflicts of a school's newest plan, to work through: records of the SIS and people of the directory side by side.
+
+"Same person" is `person_changes.link`, "two people" is `person_changes.unlink`; the next sync follows what was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory import plan_rows
+from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.plan_rows import RowFilter
+from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.planning.reasons import OTHER_CONNECTION
+from roster_pipeline.services.person_view import find
+from roster_pipeline.services.plan_rows import Line, line_of
+
+COMPARED = (
+    "given_name",
+    "family_name",
+    "preferred_given_name",
+    "preferred_family_name",
+    "email",
+    "username",
+    "number",
+    "role",
+    "grade",
+)
+MOST_PEOPLE = 4
+"""Beside one record; who fits more people than that needs a look into the SIS."""
+_CONFLICTS = RowFilter(actions=("conflict",))
+_RECORDS = """
+select sourced_id, given_name, family_name, preferred_given_name, preferred_family_name, email, username, number, role,
+       grade
+from cleaned_roster where snapshot_id = :snapshot and sourced_id = any(:ids) order by sourced_id
+"""
+_CANDIDATES = """
+with record as (select * from cleaned_roster where snapshot_id = :snapshot and sourced_id = any(:ids))
+select l.person_id from link l where l.connection_id = :connection and l.sourced_id = any(:ids)
+union
+select p.id from record c join person p on p.district_id = :district and lower(p.email) = lower(c.email)
+union
+select p.id from record c join person p on p.district_id = :district and p.number_connection_id = :connection
+    and p.number_kind = c.number_kind and p.number = c.number
+order by 1 limit :most
+"""
+"""Whom a record that fits several people may be: by a link, the e-mail or the number."""
+_SAID = """
+select sourced_id, person_id, 'same' as said from link
+where connection_id = :connection and sourced_id = any(:ids) and confirmed
+union all
+select sourced_id, person_id, 'two' from apart where connection_id = :connection and sourced_id = any(:ids)
+"""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A record of the SIS or a person of the directory. values: by the names of `COMPARED`."""
+
+    values: Mapping[str, Any]
+    sourced_id: str = ""
+    person_id: int = 0
+    name: str = ""
+    may_change: bool = False
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One row of the plan. hidden: people of schools that the reader may not see. said: (sourcedId, person) to `same`
+    or `two`, where somebody decided since."""
+
+    line: Line
+    records: list[Side]
+    people: list[Side]
+    hidden: int
+    said: Mapping[tuple[str, int], str]
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that some side has."""
+        sides = [*self.records, *self.people]
+        return [name for name in COMPARED if any(side.values.get(name) for side in sides)]
+
+    def differs(self, name: str) -> bool:
+        """Whether the sides that have the field have several values."""
+        found = {str(side.values[name]).casefold() for side in (*self.records, *self.people) if side.values.get(name)}
+        return len(found) > 1
+
+    @property
+    def decided(self) -> bool:
+        """Whether every pair of the row was decided, or one as the same."""
+        pairs = [(record.sourced_id, person.person_id) for record in self.records for person in self.people]
+        said = [self.said.get(pair) for pair in pairs]
+        return "same" in said or (bool(said) and None not in said)
+
+
+def count(conn: Connection, plan: PlanRow | None) -> int:
+    """How many conflicts a plan has."""
+    return plan_rows.count(conn, plan, _CONFLICTS) if plan else 0
+
+
+def page(
+    conn: Connection,
+    school: SchoolRow,
+    plan: PlanRow,
+    sees: Callable[[SchoolRow], bool],
+    manages: Callable[[int], bool],
+    *,
+    limit: int,
+    offset: int = 0,
+) -> list[Conflict]:
+    """One page of a plan's conflicts, for somebody who sees these schools and manages these districts."""
+    rows = plan_rows.page(conn, plan, _CONFLICTS, limit=limit, offset=offset)
+    return [_conflict(conn, school, plan, line_of(row), sees, manages) for row in rows]
+
+
+def _conflict(
+    conn: Connection,
+    school: SchoolRow,
+    plan: PlanRow,
+    line: Line,
+    sees: Callable[[SchoolRow], bool],
+    manages: Callable[[int], bool],
+) -> Conflict:
+    ids = list(line.sourced_ids)
+    given = {
+        "snapshot": plan.snapshot_id,
+        "connection": school.connection.id,
+        "district": school.district_id,
+        "ids": ids,
+        "most": MOST_PEOPLE,
+    }
+    records = [Side(dict(row), row["sourced_id"]) for row in conn.execute(text(_RECORDS), given).mappings()]
+    if line.person_id is not None:
+        candidates: Sequence[int] = [line.person_id]
+    else:
+        candidates = list(conn.scalars(text(_CANDIDATES), given))
+    people = [side for one in candidates if (side := _side(conn, school, line, one, sees, manages)) is not None]
+    said = {(row.sourced_id, row.person_id): row.said for row in conn.execute(text(_SAID), given)}
+    return Conflict(line, records, people, len(candidates) - len(people), said)
+
+
+def _side(
+    conn: Connection,
+    school: SchoolRow,
+    line: Line,
+    person_id: int,
+    sees: Callable[[SchoolRow], bool],
+    manages: Callable[[int], bool],
+) -> Side | None:
+    """The person as the reader may see them, or None."""
+    if line.reason == OTHER_CONNECTION and not manages(school.district_id):
+        return None
+    try:
+        found = find(conn, person_id, sees, manages)
+    except UnknownPerson:
+        return None
+    if not found.whole:
+        return None
+    belongs = next((each for each in found.memberships if each["school"] == school.key), None)
+    belongs = belongs or next(iter(found.memberships), {})
+    values = found.person.fields | {"role": belongs.get("role"), "grade": belongs.get("grade")}
+    return Side(values, person_id=person_id, name=found.name, may_change=found.may_change)

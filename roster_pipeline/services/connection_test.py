@@ -1,0 +1,178 @@
+"""Test Your Information with what stands in a form: tried as it is, kept only as a trial, saved by nobody.
+
+The stored Client Secret is used where the form leaves it empty and the server stays the same. A trial of exactly what
+is stored counts as the school's last test; one of other values counts from the moment these are saved (`saving`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import audit, connection_tests, tenants
+from roster_pipeline.directory.connection_tests import ConnectionTest
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.locks import lock_until_commit
+from roster_pipeline.directory.secrets import seal, unseal
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.http.endpoint import Limits
+from roster_pipeline.services.connection_changes import secret_must_be_typed, servers_of
+from roster_pipeline.services.network_policy import allowed, same_org
+from roster_pipeline.services.save_settings import Wanted, secret_of
+from roster_pipeline.settings.school import ConnectionSettings
+from roster_pipeline.sync.connection_checks import items_of
+from roster_pipeline.sync.error_messages import explain
+
+LIMITS = Limits(
+    connect_seconds=10,
+    read_seconds=60,
+    response_seconds=120,
+    attempts=3,
+    longest_wait=10,
+    longest_retry_after=30,
+    waiting_budget=60,
+    pull_seconds=600,
+)
+"""Somebody waits in front of it, and a server that holds us must not hold us for long."""
+TOO_MUCH = (
+    "The SIS sends more than a test may hold in memory.\n"
+    "Choose a smaller page size; if it is small already, ask the SIS's vendor."
+)
+MOST_AT_ONCE = 4
+"""Trials of all schools together: each reads a whole SIS once."""
+
+
+class TestGoesOn(DirectoryError):
+    """The school, or the whole console, tests already. here: the test of this school, where that is the one."""
+
+    __test__ = False
+
+    def __init__(self, message: str, here: ConnectionTest | None = None) -> None:
+        super().__init__(message, "Wait for its end, then test again.")
+        self.here = here
+
+
+def begin(
+    conn: Connection,
+    school: SchoolRow,
+    wanted: Wanted,
+    *,
+    form: Mapping[str, Any],
+    who: str,
+    operator: bool,
+    manager: bool,
+) -> str:
+    """Note a trial of the wanted values; gives its id. form: what was typed, to show it again; never the secret.
+
+    Raises FieldError where a value may not be tried, TestGoesOn.
+    """
+    lock_until_commit(conn, "trials")
+    here = connection_tests.under_way(conn, school.id)
+    if here is not None:
+        raise TestGoesOn("A test of this school is going on.", here)
+    if connection_tests.going(conn) >= MOST_AT_ONCE:
+        raise TestGoesOn("Several other tests are going on.")
+    stored = school.connection
+    settings, typed = stored.settings, None
+    if wanted.connection is None:
+        same_org(school, wanted.settings)
+    else:
+        settings = allowed(stored.settings, wanted.connection, operator=operator, manager=manager)
+        typed = secret_of(conn, school, wanted, settings, who)
+    audit.record(
+        conn,
+        who=who,
+        what="information tested",
+        district_id=school.district_id,
+        school_id=school.id,
+        details={
+            "connection": stored.key,
+            "as_stored": settings == stored.settings and typed is None,
+            "servers": servers_of(settings),
+        },
+    )
+    return connection_tests.start(
+        conn,
+        school,
+        who=who,
+        form=form,
+        settings=settings,
+        school_settings=wanted.settings,
+        typed_secret=seal(typed) if typed else None,
+        learned=_learned_before(conn, school, settings, typed),
+    )
+
+
+def _learned_before(
+    conn: Connection, school: SchoolRow, settings: ConnectionSettings, typed: str | None
+) -> dict[str, Any]:
+    """What is known of a server that was tried with exactly these values: as stored, or in an earlier trial."""
+    if typed is None and settings == school.connection.settings:
+        return school.connection.learned
+    for trial in connection_tests.recent(conn, school.id):
+        if trial.settings == settings and _typed_in(trial) == typed and trial.learned:
+            return trial.learned
+    return {}
+
+
+def _typed_in(trial: ConnectionTest) -> str | None:
+    return unseal(trial.secret) if trial.typed and trial.secret else None
+
+
+def carry_out(database: Database, school_key: str, trial_id: str) -> None:
+    """Try it, item by item, and note the end. Never raises: what goes wrong is the trial's `problem`."""
+    problem: str | None = None
+    try:
+        with database.begin() as conn:
+            school = tenants.get_school(conn, school_key)
+            trial = connection_tests.get(conn, school.id, trial_id)
+        if trial is None:
+            return
+        _run_test(database, school, trial)
+    except (OneRosterError, DirectoryError) as caught:
+        problem = f"{caught.message}\n{caught.remedy}"
+    except MemoryError:
+        problem = TOO_MUCH
+    except Exception as caught:
+        problem = str(explain(school_key, caught))
+    try:
+        with database.begin() as conn:
+            connection_tests.end(conn, trial_id, problem)
+            if problem is None:
+                _keep(conn, school_key, trial_id)
+    except Exception:  # the database is away; the trial ends as one that was lost
+        return
+
+
+def _run_test(database: Database, school: SchoolRow, trial: ConnectionTest) -> None:
+    stored = school.connection
+    changed = trial.connection_revision != stored.revision or secret_must_be_typed(stored.settings, trial.settings)
+    if changed and not trial.typed:
+        raise DirectoryError("The connection was changed while this test began.", "Test again.")
+    secret = trial.secret if trial.typed else stored.secret
+    tried = replace(stored, settings=trial.settings, secret=secret, learned=trial.learned)
+
+    def keep(learned: Mapping[str, Any]) -> None:
+        with database.begin() as conn:
+            connection_tests.learn(conn, trial.id, learned)
+
+    for item in items_of(tried, trial.school_settings, LIMITS, keep=keep, name=school.name):
+        with database.begin() as conn:
+            connection_tests.add_item(conn, trial.id, asdict(item))
+
+
+def _keep(conn: Connection, school_key: str, trial_id: str) -> None:
+    """As the school's last test, where nothing but what is stored was tried."""
+    school = tenants.get_school(conn, school_key)
+    trial = connection_tests.get(conn, school.id, trial_id)
+    if trial is None or trial.typed or trial.connection_revision != school.connection.revision:
+        return
+    same = trial.settings == school.connection.settings
+    if same and trial.school_settings.school_id == school.settings.school_id and trial.items:
+        tenants.save_test(conn, school, trial.items, trial.ended_at)
+        tenants.remember(conn, school.connection.id, trial.learned)

@@ -1,0 +1,69 @@
+"""Whether Test Your Information still says something about a school, and when automatic rostering needs it.
+
+The rule, once: a change of the connection (its address, Client ID, Client Secret or any other setting) or of the School
+ID makes the last test stale. On a page, automatic rostering is switched on, or stays on, only with a test of what is
+connected now. Switching on, and any such change, need it green; a school that runs already and is otherwise left alone
+may have a red one, for the SIS may be away today. The command line warns and goes on, because scripts set schools up.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.tenants import SchoolRow
+
+
+class LastTest(StrEnum):
+    """What the last test says about what is connected now."""
+
+    NEVER = "never"
+    STALE = "stale"
+    RED = "red"
+    GREEN = "green"
+
+
+class NeedsTest(DirectoryError):
+    """Automatic rostering was to be on without a test that allows it. Nothing was saved."""
+
+    def __init__(self, state: LastTest) -> None:
+        super().__init__(_WHY[state], "Press Test Your Information, then save; or leave automatic rostering off.")
+        self.state = state
+
+
+_WHY = {
+    LastTest.NEVER: "Automatic rostering needs a test first.",
+    LastTest.STALE: "The connection or the School ID changed since the last test; automatic rostering needs a new one.",
+    LastTest.RED: "The last test found something that does not work, so automatic rostering cannot be switched on.",
+}
+
+
+def last_test(school: SchoolRow) -> LastTest:
+    """What the school's last test is worth now."""
+    if not school.test:
+        return LastTest.NEVER
+    now = {"revision": school.connection.revision, "school_id": school.settings.school_id}
+    if school.test.get("of") != now:
+        return LastTest.STALE
+    red = any(item["ok"] is False for item in school.test["items"])
+    return LastTest.RED if red else LastTest.GREEN
+
+
+def may_be_automatic(before: SchoolRow, after: SchoolRow) -> None:
+    """Raise NeedsTest where automatic rostering is to be on and may not. Both as stored: before and after a change."""
+    state = last_test(after)
+    if not after.settings.automatic or state is LastTest.GREEN:
+        return
+    left_alone = (
+        before.settings.automatic
+        and before.settings.school_id == after.settings.school_id
+        and before.connection.revision == after.connection.revision
+    )
+    if state is LastTest.RED and left_alone:
+        return
+    raise NeedsTest(state)
+
+
+def runs_untested(school: SchoolRow) -> bool:
+    """Whether a school runs every night although what it connects to was never tested, or not since it changed."""
+    return school.settings.automatic and last_test(school) in (LastTest.NEVER, LastTest.STALE)

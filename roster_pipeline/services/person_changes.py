@@ -1,0 +1,151 @@
+"""What people do to one person by hand: the same functions for the command line and for the pages.
+
+Each takes the reason as it was typed and refuses an empty one, takes values as they were typed and stores them in the
+directory's spelling, and writes an audit entry in the same transaction. Raises DirectoryError; who may do what is asked
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from roster_pipeline.cleaning.grades import CEDS, ceds
+from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline.directory.erase import erase as erase_everywhere
+from roster_pipeline.directory.members import get_person
+from roster_pipeline.services.decisions import given_reason
+from roster_pipeline.services.manual_values import NotUsable, as_stored
+from roster_pipeline.settings.school import Role
+from roster_pipeline.vocabulary import PERSON_FIELDS
+
+ROLES = tuple(role.value for role in Role)
+WORDS = {"yes": True, "true": True, "no": False, "false": False}
+LONGEST_ID = 255
+ADDED = tuple(name for name in PERSON_FIELDS if name != "enabled")
+"""Fields that somebody who is entered by hand may have."""
+
+
+def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
+    """Keep every sync away from the person. Returns what was done, as a sentence; so do the others."""
+    manual_edits.exclude(conn, district_id, person_id, who=who, reason=given_reason(reason))
+    return f"No sync changes person {person_id} until they are included again."
+
+
+def include(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
+    """Let syncs change the person again."""
+    manual_edits.include(conn, district_id, person_id, who=who, reason=given_reason(reason))
+    return f"Syncs change person {person_id} again."
+
+
+def lock(conn: Connection, district_id: int, person_id: int, field: str, *, who: str, reason: str) -> str:
+    """Keep one field as it is, whatever the SIS says."""
+    manual_edits.lock(conn, district_id, person_id, field, who=who, reason=given_reason(reason))
+    return f"{field} of person {person_id} is locked."
+
+
+def unlock(conn: Connection, district_id: int, person_id: int, field: str, *, who: str, reason: str) -> str:
+    """Let one field follow the SIS again."""
+    manual_edits.unlock(conn, district_id, person_id, field, who=who, reason=given_reason(reason))
+    return f"{field} of person {person_id} follows the SIS again."
+
+
+def edit(
+    conn: Connection,
+    district_id: int,
+    person_id: int,
+    typed: Mapping[str, str],
+    *,
+    who: str,
+    reason: str,
+    locked: bool = True,
+) -> str:
+    """Set fields to what was typed; empty clears. locked: keep the next sync from setting them back."""
+    values = {name: stored_value(name, value) for name, value in typed.items()}
+    manual_edits.edit(conn, district_id, person_id, values, lock_fields=locked, who=who, reason=given_reason(reason))
+    return f"Person {person_id}: {', '.join(values)} set{' and locked' if locked else ''}."
+
+
+def archive(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
+    """Archive a membership; syncs leave it archived. school: its key."""
+    manual_edits.archive(conn, tenants.get_school(conn, school), person_id, who=who, reason=given_reason(reason))
+    return f"Person {person_id} is archived in {school}."
+
+
+def restore(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
+    """Bring an archived membership back."""
+    manual_edits.restore(conn, tenants.get_school(conn, school), person_id, who=who, reason=given_reason(reason))
+    return f"Person {person_id} is active in {school}."
+
+
+def link(conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str) -> str:
+    """Say that a record of the SIS is this person, or confirm a link that a sync made. connection: its key."""
+    source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
+    manual_edits.link(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    return f"Person {person_id} is linked to the record."
+
+
+def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str) -> str:
+    """Say that a record of the SIS is not this person."""
+    source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
+    manual_edits.unlink(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    return f"No sync links person {person_id} to the record again, until somebody links them by hand."
+
+
+def choose_home(conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str) -> str:
+    """Say which of a person's records their fields follow."""
+    source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
+    manual_edits.choose_home(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    return f"The fields of person {person_id} follow this record, from the next sync of {connection} on."
+
+
+def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
+    """Delete everything held of a person, for good. Raises UnknownPerson."""
+    get_person(conn, district_id, person_id)
+    erase_everywhere(conn, district_id, person_id, who=who, reason=given_reason(reason))
+    return f"Person {person_id} is erased."
+
+
+def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, reason: str) -> int:
+    """Enter a person by hand. typed: fields as text, `role` (needed) and `grade` too. Returns the person's number."""
+    why = given_reason(reason)
+    role = typed.get("role", "")
+    if role not in ROLES:
+        raise NotUsable("A person needs a role.", f"Roles are: {', '.join(ROLES)}")
+    fields: dict[str, Any] = {name: stored_value(name, value) for name, value in typed.items() if name in ADDED}
+    if not fields.get("given_name") and not fields.get("family_name"):
+        raise NotUsable("A person needs a name.", "Give a given name, a family name, or both.")
+    unknown = sorted(set(typed) - {*ADDED, "role", "grade"})
+    if unknown:
+        raise manual_edits.NoSuchField(unknown[0])
+    fields |= {"role": role, "grade": _grade(typed.get("grade", ""))}
+    return manual_edits.add(conn, tenants.get_school(conn, school), fields, who=who, reason=why)
+
+
+def stored_value(name: str, text: str) -> Any:
+    """What was typed for a field, as the directory holds it; None for empty. Raises NotUsable, NoSuchField."""
+    if name not in PERSON_FIELDS:
+        raise manual_edits.NoSuchField(name)
+    if name != "enabled":
+        return as_stored(name, text)
+    if text.strip().casefold() not in WORDS:
+        raise NotUsable("Whether somebody may sign in is yes or no.", "Write yes or no.")
+    return WORDS[text.strip().casefold()]
+
+
+def _grade(text: str) -> str | None:
+    if not text.strip():
+        return None
+    found = ceds(text)
+    if found is None:
+        raise NotUsable("This is not a grade.", f"Grades are: {', '.join(CEDS)}")
+    return found
+
+
+def _sourced_id(text: str) -> str:
+    record = text.strip()
+    if not record or len(record) > LONGEST_ID:
+        raise NotUsable("This is not a sourcedId.", f"Copy it from the SIS: 1 to {LONGEST_ID} letters.")
+    return record

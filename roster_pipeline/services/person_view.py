@@ -1,0 +1,276 @@
+"""Everything about one person, as somebody who may see them reads it: fields with where they come from, records of the
+SIS beside them, what the newest plan does with them, and what ever happened to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory import audit, ledger, members, plans, tenants
+from roster_pipeline.directory.ledger import Change
+from roster_pipeline.directory.members import Person, UnknownPerson
+from roster_pipeline.directory.plan_rows import RowFilter
+from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services.plan_rows import Line, lines
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS
+
+NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
+MOST_EVENTS = 100
+QUIET = {
+    "revision",
+    "updated_at",
+    "number_connection_id",
+    "connection_id",
+    "version",
+    "master_identifier",
+    "number_kind",
+}
+"""Columns of the change log that tell a reader nothing."""
+_WHERE = """
+select d.id as district_id, d.key as district from person p join district d on d.id = p.district_id where p.id = :person
+"""
+_RECORD = f"""
+select s.taken_at, s.school_id, c.standing, {", ".join(f"c.{name}" for name in (*PERSON_FIELDS, *MEMBERSHIP_FIELDS))}
+from snapshot s join cleaned_roster c on c.snapshot_id = s.id and c.sourced_id = :sourced_id
+where s.connection_id = :connection and s.school_id = any(:schools)
+order by s.id desc limit 1
+"""  # noqa: S608 - our own column names
+_SYNCS = """
+select y.id, y.kind, y.who, s.key as school, s.name as school_name,
+       exists (select from sync later where later.undoes = y.id) as undone
+from sync y join school s on s.id = y.school_id where y.id = any(:syncs)
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A person and the schools among theirs that the reader may see.
+
+    manages: the reader manages the district. elsewhere: memberships in schools that the reader may not see.
+    whole: the reader may see every field; else the person belongs to another school now, and only the name is told.
+    may_change: the reader may change what all schools of the person share.
+    """
+
+    person: Person
+    district: str
+    schools: dict[str, SchoolRow]
+    memberships: list[dict[str, Any]]
+    manages: bool
+    elsewhere: int
+    whole: bool
+    may_change: bool
+
+    @property
+    def name(self) -> str:
+        """Given and family name; empty where there is none."""
+        return " ".join(part for part in (self.person.fields["given_name"], self.person.fields["family_name"]) if part)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of the SIS that is linked to a person. said: its values at `taken_at`; None where none is kept."""
+
+    connection: str
+    sourced_id: str
+    home: bool
+    home_by_hand: bool
+    confirmed: bool
+    said: Mapping[str, Any] | None
+    taken_at: datetime | None
+    standing: str | None
+
+
+@dataclass(frozen=True)
+class FieldLine:
+    """One field: its value in the directory, where that comes from, and what the home record says."""
+
+    name: str
+    value: Any
+    source: str
+    locked: bool
+    said: Any
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change inside an event: what, and where it says so, from and to."""
+
+    what: str
+    before: Any = None
+    after: Any = None
+    moved: bool = False
+
+
+@dataclass
+class Event:
+    """What one sync, decision or edit did to a person."""
+
+    at: datetime
+    who: str = ""
+    what: str = ""
+    reason: str | None = None
+    sync: Mapping[str, Any] | None = None
+    steps: list[Step] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the newest plan of a school does with a person."""
+
+    school: SchoolRow
+    plan: PlanRow
+    rows: list[Line]
+
+
+def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]) -> Found:
+    """A person, for somebody who sees these schools and manages these districts. Raises UnknownPerson for the rest."""
+    where = conn.execute(text(_WHERE), {"person": person_id}).first()
+    if where is None:
+        raise UnknownPerson(person_id)
+    manager = manages(where.district_id)
+    person = members.get_person(conn, where.district_id, person_id)
+    rows = {each["school"]: tenants.get_school(conn, each["school"]) for each in person.memberships}
+    schools = {key: row for key, row in rows.items() if sees(row)}
+    if not schools and not manager:
+        raise UnknownPerson(person_id)
+    shown = [each | {"name": rows[each["school"]].name} for each in person.memberships if each["school"] in schools]
+    hidden = [each for each in person.memberships if each["school"] not in schools]
+    gone = not any(each["status"] == "active" for each in shown) and any(each["status"] == "active" for each in hidden)
+    return Found(
+        person=person,
+        district=where.district,
+        schools=schools,
+        memberships=shown,
+        manages=manager,
+        elsewhere=len(hidden),
+        whole=manager or not gone,
+        may_change=manager or not any(each["status"] == "active" for each in hidden),
+    )
+
+
+def records(conn: Connection, found: Found) -> list[Record]:
+    """The linked records, the home first, with what the SIS last said of each in a school that the reader may see."""
+    given = {"schools": [school.id for school in found.schools.values()]}
+    listed = []
+    for each in found.person.links:
+        source = tenants.get_connection(conn, each["connection"])
+        asked = given | {"connection": source.id, "sourced_id": each["sourced_id"]}
+        row = conn.execute(text(_RECORD), asked).mappings().first()
+        listed.append(
+            Record(
+                connection=each["connection"],
+                sourced_id=each["sourced_id"],
+                home=each["home"],
+                home_by_hand=each["home_by_hand"],
+                confirmed=each["confirmed"],
+                said=dict(row) if row else None,
+                taken_at=row["taken_at"] if row else None,
+                standing=row["standing"] if row else None,
+            )
+        )
+    return listed
+
+
+def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
+    """The fields, each with where its value comes from."""
+    home = next((record for record in of_sis if record.home), None)
+    said = home.said if home else None
+    result = []
+    for name in PERSON_FIELDS if found.whole else NAMES:
+        value, theirs = found.person.fields[name], (said or {}).get(name)
+        locked = name in found.person.locked_fields
+        differs = said is not None and value != theirs
+        if locked:
+            source = "locked by hand"
+        elif not found.person.links:
+            source = "entered by hand" if value is not None else ""
+        elif said is None:
+            source = "SIS record" if value is not None else ""
+        else:
+            source = "differs from the SIS record" if differs else "SIS record" if value is not None else ""
+        result.append(FieldLine(name, value, source, locked, theirs, differs))
+    return result
+
+
+def planned(conn: Connection, found: Found) -> list[Planned]:
+    """What the newest plan of each school, a dry run's too, does with the person; schools without such a row are left
+    out."""
+    result = []
+    for school in found.schools.values():
+        plan = plans.latest(conn, school.id, dry_run=True)
+        if plan is None:
+            continue
+        rows = lines(conn, plan, RowFilter(person_id=found.person.id))
+        if rows:
+            result.append(Planned(school, plan, rows))
+    return result
+
+
+def history(conn: Connection, found: Found) -> list[Event]:
+    """What happened to the person, the newest first: at most `MOST_EVENTS`.
+
+    What another school's sync or membership did is left out for those who may not see that school.
+    """
+    events: dict[datetime, Event] = {}
+    changes = ledger.changes_of_person(conn, found.person.district_id, found.person.id)
+    syncs = {
+        row["id"]: dict(row)
+        for row in conn.execute(
+            text(_SYNCS), {"syncs": list({each.sync_id for each in changes if each.sync_id})}
+        ).mappings()
+    }
+    for change in changes:
+        if not _may_see(found, change, syncs):
+            continue
+        event = events.setdefault(change.at, Event(change.at))
+        if change.sync_id and change.sync_id in syncs:
+            event.sync = syncs[change.sync_id] | {"seen": syncs[change.sync_id]["school"] in found.schools}
+            event.who, event.what = event.sync["who"], event.sync["kind"]
+        event.steps += _steps(change)
+    if found.whole:
+        for entry in audit.entries(conn, person_id=found.person.id, limit=MOST_EVENTS):
+            event = events.setdefault(entry.at, Event(entry.at))
+            event.who, event.what, event.reason = entry.who, entry.what, entry.reason
+    told = [event for event in events.values() if event.steps or event.what]
+    return sorted(told, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
+
+
+def _may_see(found: Found, change: Change, syncs: Mapping[int, Mapping[str, Any]]) -> bool:
+    if found.manages:
+        return True
+    if change.school is not None and change.school not in found.schools:
+        return False
+    if not found.whole:
+        return change.sync_id in syncs and syncs[change.sync_id or 0]["school"] in found.schools
+    return True
+
+
+def _steps(change: Change) -> list[Step]:
+    """A row of the change log as sentences and as fields that moved."""
+    before, after = change.before or {}, change.after or {}
+    place = f" in {change.school}" if change.school else ""
+    of = after or before
+    if change.operation == "update":
+        names = [name for name in after if name not in QUIET and before.get(name) != after[name]]
+        prefix = "contact: " if change.entity == "contact" else ""
+        record = f" of record {of.get('sourced_id')}" if change.entity == "link" else ""
+        return [
+            Step(f"{prefix}{name.replace('_', ' ')}{record}{place}", before.get(name), after[name], moved=True)
+            for name in names
+            if not (change.entity == "membership" and name in ("absent_syncs", "archived_at"))
+        ]
+    made = change.operation == "insert"
+    if change.entity == "person":
+        return [Step("entered in the directory" if made else "removed from the directory")]
+    if change.entity == "link":
+        return [Step(f"record {of.get('sourced_id')} {'linked' if made else 'no longer linked'}")]
+    if change.entity == "membership":
+        return [Step(f"membership{place} {'made' if made else 'removed'}: {of.get('role')}")]
+    return [Step(f"contact{place} {'added' if made else 'removed'}")]

@@ -1,0 +1,1 @@
+"""What an owner can choose: the settings of districts, connections and schools."""

@@ -1,0 +1,284 @@
+"""What an owner can choose: connections, schools, what each role does, and the guards.
+
+Everything is validated on the way in; the messages are written for the person who fills in the form.
+Secrets are not here: a connection's Client Secret lives encrypted in its own column (`directory/secrets.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, time
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from roster_pipeline.settings.contact_rule_syntax import checked_field, checked_rule
+
+KEY_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Role(StrEnum):
+    """The four role groups that are rostered separately, in the order that decides a person's effective role."""
+
+    ADMIN = "admin"
+    TEACHER = "teacher"
+    STAFF = "staff"
+    STUDENT = "student"
+
+
+CONTACT = "contact"
+DEFAULT_ROLE_MAP: dict[str, str] = {
+    "student": Role.STUDENT,
+    "teacher": Role.TEACHER,
+    "aide": Role.STAFF,
+    "proctor": Role.STAFF,
+    "counselor": Role.STAFF,
+    "administrator": Role.ADMIN,
+    "siteadministrator": Role.ADMIN,
+    "districtadministrator": Role.ADMIN,
+    "principal": Role.ADMIN,
+    "systemadministrator": Role.ADMIN,
+    "parent": CONTACT,
+    "guardian": CONTACT,
+    "relative": CONTACT,
+}
+"""OneRoster's role, lower-cased, to our group. Extension roles only where a school maps them."""
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # read from the disk
+
+
+def _time_zone(name: str) -> str:
+    if name not in _zones():
+        raise ValueError(f"{name} is no time zone; use a name such as America/Chicago or Europe/Berlin")
+    return name
+
+
+def _email(address: str) -> str:
+    try:
+        return validate_email(address, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError as problem:
+        raise ValueError("this is not an e-mail address") from problem
+
+
+LONGEST_NAME = 200
+MOST_RECIPIENTS = 20
+"""Of one school's report. Checked where settings are saved, so that what was saved before can still be read."""
+TOO_MANY_RECIPIENTS = f"Name at most {MOST_RECIPIENTS} recipients; for more people use one address of a mailing list."
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories: line breaks, and signs that turn the direction of a text or are not seen at all."""
+
+
+def display_name(name: str) -> str:
+    """The name of a school or district as it is kept: NFC, no blank at the ends.
+
+    It stands in subjects of mails and in headlines, so ValueError, for people, where it is empty, over `LONGEST_NAME`
+    characters, or holds `UNPRINTABLE` ones.
+    """
+    plain = unicodedata.normalize("NFC", name).strip()
+    if not plain or len(plain) > LONGEST_NAME:
+        raise ValueError(f"Write a name of at most {LONGEST_NAME} characters.")
+    if any(unicodedata.category(sign) in UNPRINTABLE for sign in plain):
+        raise ValueError("Write the name in one line, without invisible characters or ones that turn its direction.")
+    return plain
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+EmailAddress = Annotated[str, AfterValidator(_email)]
+ContactRule = Annotated[str, AfterValidator(checked_rule)]
+ContactField = Annotated[str, AfterValidator(checked_field)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, validate_default=True)
+
+
+class ConnectionSettings(_Settings):
+    """How one SIS endpoint is reached. One row of `connection`, without its secret."""
+
+    url: str
+    client_id: str = ""
+    sis: str = "other"
+    token_url: str | None = None
+    sign_in: Literal["auto", "oauth2", "oauth1", "bearer"] = "auto"
+    scopes: str | None = None
+    version: Literal["auto", "1.1", "1.2"] = "auto"
+    page_size: int = Field(default=1000, ge=1, le=100_000)
+    ca_bundle: str | None = None
+    host_key: str | None = None
+    student_number_from: str = "identifier"
+    staff_number_from: str = "identifier"
+    primary_contact_from: str | None = None
+    contact_rules: list[ContactRule] = []
+    """Whom nobody may call (`contact_rule.parts`). A value that no rule of its field knows excludes as well."""
+    contact_relationship_from: ContactField | None = None
+    contact_flags: list[ContactField] = []
+    disabled_means_gone: bool = False
+    no_enrollment_means_gone: bool = False
+    """For a SIS that never removes people: a student without a running enrollment in the school has left it."""
+    allow_private_addresses: bool = False
+    strategy: Literal["auto", "whole", "per_school"] = "auto"
+    delta: bool = False
+    controlled_by: Literal["school", "district"] = "school"
+    """Who may change the connection: also the owners of its schools, or the district's managers and operators alone. It
+    says how far its records are trusted about people whom another connection knows (`planning/connection_trust.py`)."""
+    secret_expires: date | None = None
+    """The last day on which the Client Secret is valid, where the SIS lets it expire; the owners are told in time."""
+
+    @field_validator("url", "token_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        value = value.strip()
+        if not re.match(r"^(https?|file|sftp)://\S+$", value):
+            raise ValueError("give the full address, for example https://sis.example.org/ims/oneroster/rostering/v1p2")
+        return value
+
+    @field_validator("student_number_from", "staff_number_from")
+    @classmethod
+    def _number_source(cls, value: str) -> str:
+        if not re.match(r"^(identifier|sourcedId|username|userMasterIdentifier|userIds:.+|metadata:.+)$", value):
+            raise ValueError(
+                "say where the number is: identifier, sourcedId, username, userMasterIdentifier, "
+                "userIds:TYPE or metadata:KEY"
+            )
+        return value
+
+
+class DistrictSettings(_Settings):
+    """What the manager of a district chooses for all of it. One row of `district`."""
+
+    home_ranking: list[Key] = []
+    """Connections whose records come first where several know a person, the first first
+    (`planning/primary_record.py`).
+    """
+
+
+class RoleSettings(_Settings):
+    """One role group of one school: rostered or not; may the sync change people, may it archive them."""
+
+    rostered: bool = False
+    auto_update: bool = False
+    archive: bool = False
+
+
+class Window(_Settings):
+    """Dates (both inclusive, the school's own calendar) in which the sync may change nothing, or only add people."""
+
+    first: date
+    last: date
+    kind: Literal["blackout", "add_only"]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Window:
+        if self.last < self.first:
+            raise ValueError("the window ends before it begins")
+        return self
+
+
+class Guards(_Settings):
+    """The limits beyond which a risky kind of action is held for a person to look at. Shares are of 0 to 1."""
+
+    missing_share: Share = 0.50
+    strangers_share: Share = 0.50
+    lower_grades_share: Share = 0.20
+    moved_keys: int = Field(default=3, ge=0)
+    rekeyed_share: Share = 0.20
+    shrink_share: Share = 0.20
+    archive_share: Share = 0.10
+    archive_always_allowed: int = Field(default=5, ge=0)
+    archive_small_role: int = Field(default=50, ge=0)
+    archive_most: int = Field(default=500, ge=0)
+    create_share: Share = 0.25
+    restore_share: Share = 0.25
+    update_share: Share = 0.75
+    update_key_share: Share = 0.05
+    rejected_share_archive: Share = 0.05
+    rejected_share_all: Share = 0.20
+    unknown_org_share: Share = 0.05
+    contradictions: int = Field(default=3, ge=0)
+    grace_syncs: int = Field(default=0, ge=0, le=60)
+    grace_without_witness: int = Field(default=1, ge=0, le=60)
+    bundle_age_days: int = Field(default=3, ge=1, le=400)
+    bundle_unchanged_days: int = Field(default=7, ge=1, le=400)
+    api_unchanged_days: int = Field(default=14, ge=1, le=400)
+    windows: list[Window] = []
+
+
+class QualityRule(_Settings):
+    """How a school tunes one rule of the quality suite."""
+
+    mostly: Share | None = None
+    severity: Literal["error", "warning", "off"] | None = None
+
+
+class SchoolSettings(_Settings):
+    """Everything an owner chooses for one school. One row of `school`."""
+
+    school_id: str = Field(min_length=1, max_length=255)
+    students: RoleSettings = RoleSettings()
+    teachers: RoleSettings = RoleSettings()
+    staff: RoleSettings = RoleSettings()
+    admins: RoleSettings = RoleSettings()
+    primary_contacts: bool = False
+    contacts_most: int = Field(default=1, ge=1, le=5)
+    """So many contacts of a student are kept, the primary one included."""
+    preferred_names: bool = False
+    role_map: dict[str, Literal["student", "teacher", "staff", "admin", "contact"]] = {}
+    report_to: list[EmailAddress] = []
+    report_when: Literal["every", "problems", "daily"] = "every"
+    report_attachment: Literal["none", "ids", "masked"] = "none"
+    automatic: bool = False
+    sync_time: time = time(20, 0)
+    time_zone: TimeZone = "UTC"
+    phone_region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "US"
+    first_sync: Literal["approve", "apply"] = "approve"
+    restore_archived_by_hand: bool = False
+    include_orgs_below: bool = False
+    """Whether orgs below the school, such as a campus or a department, count as the school."""
+    guards: Guards = Guards()
+    quality: dict[str, QualityRule] = {}
+
+    def role(self, role: str) -> RoleSettings:
+        """The switches of one role group; `role` is a `Role` value."""
+        return {
+            Role.STUDENT: self.students,
+            Role.TEACHER: self.teachers,
+            Role.STAFF: self.staff,
+            Role.ADMIN: self.admins,
+        }[Role(role)]
+
+    def without_witness(self) -> SchoolSettings:
+        """The same, with the grace for a SIS that answers for no single person."""
+        grace = max(self.guards.grace_syncs, self.guards.grace_without_witness)
+        return self.model_copy(update={"guards": self.guards.model_copy(update={"grace_syncs": grace})})
+
+    @property
+    def rostered(self) -> tuple[str, ...]:
+        """The rostered role groups, strongest first."""
+        return tuple(role.value for role in Role if self.role(role).rostered)
+
+    @property
+    def roles_by_source(self) -> dict[str, str]:
+        """OneRoster role (lower-case) to group, with the school's own mapping on top."""
+        return DEFAULT_ROLE_MAP | {source.lower(): group for source, group in self.role_map.items()}
+
+    @property
+    def contact_roles(self) -> tuple[str, ...]:
+        """The OneRoster roles (lower-case) that make somebody a contact."""
+        return tuple(source for source, group in self.roles_by_source.items() if group == CONTACT)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The school's time zone."""
+        return ZoneInfo(self.time_zone)

@@ -1,0 +1,86 @@
+"""Apply: carry out what the stored verdict lets through; plan anew when the directory moved meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import contacts, plans, tenants
+from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.latest import latest_plan
+from roster_pipeline.sync.build_report import put_report
+from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync.plan_changes import CHANGING, plan_snapshot
+
+MOST_TRIES = 5
+"""Each try plans against the directory of that moment; more would mean that something else writes without pause."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One sync as numbers."""
+
+    sync_id: int
+    outcome: str
+    changed: int
+    by_action: Mapping[str, int]
+
+
+def apply_latest(database: Database, school_key: str, *, run_id: str | None, who: str) -> Applied:
+    """Apply the newest plan of a school, once per snapshot, and put its report into the outbox."""
+    with database.begin() as connection:
+        school = tenants.get_school(connection, school_key)
+        plan_id = latest_plan(connection, school.id, run_id)
+    if plan_id is None:
+        raise SyncError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
+    result = _apply_or_replan(database, school, plan_id, run_id, who)
+    return _numbers(result)
+
+
+def apply_approved(database: Database, school_key: str, plan_id: int, *, run_id: str | None, who: str) -> Applied:
+    """Apply the held rows of a plan that a person approved. A plan that moved meanwhile is refused, not replaced."""
+    try:
+        result = apply_plan(database, plan_id, who=who, run_id=run_id, kind="approval", also=finish)
+    except PlanStale:
+        raise SyncError(
+            school_key,
+            "people of this plan were changed since it was made, or its roster was tested again, so it was not applied",
+            f"Run: roster sync {school_key}, look at the new plan and approve that",
+        ) from None
+    return _numbers(result)
+
+
+def _apply_or_replan(
+    database: Database, school: tenants.SchoolRow, plan_id: int, run_id: str | None, who: str
+) -> SyncResult:
+    for _ in range(MOST_TRIES):
+        try:
+            return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=finish)
+        except PlanStale:
+            with database.begin() as connection:
+                snapshot_id = plans.snapshot_of(connection, plan_id)
+            plan_id = plan_snapshot(database, school, snapshot_id, run_id=run_id).plan_id
+    raise SyncError(
+        school.key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True
+    )
+
+
+def finish(connection: Connection, result: SyncResult) -> None:
+    """What belongs to every sync, in its transaction: the contacts nobody wants any more go, the report is written."""
+    contacts.drop_unwanted(connection, result.sync_id)
+    put_report(connection, result.sync_id)
+
+
+def _numbers(result: SyncResult) -> Applied:
+    by_action = {
+        action: sum(counts.get(action, 0) for counts in result.counts.values()) for action in (*CHANGING, "held")
+    }
+    return Applied(
+        sync_id=result.sync_id,
+        outcome=result.outcome,
+        changed=sum(by_action[action] for action in CHANGING),
+        by_action=by_action,
+    )

@@ -1,0 +1,291 @@
+"""Reports: every sync gets one mail, written from the ledger into the outbox, in the transaction of the sync itself.
+
+So a process that dies in between loses no mail and makes no second one; a sensor writes what a rollback left to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from roster_pipeline.completeness_messages import clock_in_words, noticed
+from roster_pipeline.directory import digests, outbox
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.sync_summary import SyncSummary, mark_reported, sync_summary, unreported
+from roster_pipeline.notifications import (
+    Comparison,
+    ConnectionFacts,
+    ContactCounts,
+    Finding,
+    Held,
+    LeftAlone,
+    QualityCheck,
+    Rejected,
+    RoleCounts,
+    RoleSize,
+    RowNote,
+    SyncReport,
+    render,
+    wants,
+)
+from roster_pipeline.notifications import message_id as stable_message_id
+from roster_pipeline.notifications.delivery import FOLDER_SENDER, MAIL_FROM
+from roster_pipeline.planning.reasons import CHECKED_BY_HAND, NOTES, REASONS
+from roster_pipeline.settings.school import CONTACT, Role
+from roster_pipeline.sync.report_attachment import attach
+from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
+
+UI_ADDRESS = "ROSTER_UI_URL"
+"""Where owners reach the Dagster UI; without it a mail carries no link to the run."""
+CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
+"""Where owners reach the console; without it a mail names commands alone."""
+CHANGING = ("create", "update", "restore", "archive")
+TOLD_ANYWAY = (
+    "people_missing",
+    "strangers",
+    "rekeyed",
+    "reused_ids",
+    "empty_role",
+    "no_orgs",
+    "shrunk_role",
+    "witness",
+    "rejected",
+    "no_quality",
+    "unknown_orgs",
+)
+"""Guards that say that the roster itself looks wrong: an owner hears of them also where nobody was due for a change,
+for example because Archive is off."""
+
+
+def put_reports(database: Database, school_key: str | None = None) -> int:
+    """Write the missing reports of one school, or of all, into the outbox. Returns how many mails were put."""
+    with database.begin() as connection:
+        waiting = unreported(connection, school_key)
+        return sum(put_report(connection, sync_id) for sync_id in waiting)
+
+
+def put_report(connection: Connection, sync_id: int) -> int:
+    """Write one sync's report beside it, and its mail into the outbox where the school wants one (then 1, else 0).
+
+    In the caller's transaction: a sync and its mail are committed together.
+    """
+    known = sync_summary(connection, sync_id)
+    report = report_of(known)
+    mark_reported(connection, sync_id, report.as_dict())
+    if not known.settings.report_to or not wants(report, known.settings.report_when):
+        return 0
+    if known.settings.report_when == "daily":
+        digests.put(connection, known.settings.report_to, sync_id)
+        return 0
+    details, file = attach(connection, known.plan_id, sync_id, known.settings.report_attachment)
+    outbox.put(
+        connection,
+        message_id=message_id("sync", known.school_key, sync_id, known.at.isoformat()),
+        kind="report",
+        school_id=known.school_id,
+        sync_id=sync_id,
+        recipients=known.settings.report_to,
+        mail=render(replace(report, details=details)),
+        attachment=file,
+    )
+    return 1
+
+
+def message_id(*parts: object) -> str:
+    """The Message-ID of one event of this installation: the same, however often its mail is written."""
+    return stable_message_id(*parts, sender=os.environ.get(MAIL_FROM) or FOLDER_SENDER)
+
+
+def run_url(run_id: str | None) -> str | None:
+    """The run's page in the Dagster UI, where its address is known."""
+    base = os.environ.get(UI_ADDRESS)
+    return f"{base.rstrip('/')}/runs/{run_id}" if base and run_id else None
+
+
+def console_url() -> str | None:
+    """The console's address, where one is set."""
+    return os.environ.get(CONSOLE_ADDRESS, "").strip().rstrip("/") or None
+
+
+def report_of(known: SyncSummary) -> SyncReport:
+    """One sync as a report: a pure function of what the ledger says."""
+    return SyncReport(
+        school_key=known.school_key,
+        school_name=known.school_name,
+        when=known.at,
+        time_zone=known.settings.time_zone,
+        kind=known.kind,  # type: ignore[arg-type]  # the table's words are SyncKind's
+        sync_id=known.sync_id,
+        plan_id=known.plan_id,
+        first_sync=known.first_sync,
+        run_url=run_url(known.run_id),
+        console_url=console_url(),
+        roles=tuple(_role(role.value, known) for role in Role if _concerns(role.value, known)),
+        linked=known.linked,
+        claimed=known.claimed,
+        held=(*_held(known), *_held_as_such(known)),
+        noted=_noted(known),
+        left_alone=tuple(
+            LeftAlone(line["role"], line["rows"], line["reason"], REASONS.get(line["reason"], ""))
+            for line in known.actions
+            if line["action"] in ("skip", "conflict")
+        ),
+        row_notes=tuple(_row_note(line) for line in known.notes),
+        checks=tuple(_checks(known.quality)),
+        rejected=tuple(
+            Rejected(line["collection"], line["field"], line["rule"], line["rows"], line["severity"])
+            for line in known.rejected
+        ),
+        connection=_connection(known),
+        comparison=_comparison(known),
+        found=_found(known),
+        records=int(known.snapshot["counts"].get("raw_users", 0)) if known.snapshot else None,
+        contacts=_contacts(known),
+    )
+
+
+def _row_note(line: dict[str, Any]) -> RowNote:
+    note = line["note"]
+    return RowNote(line["role"], line["rows"], note, NOTES.get(note, ""), note in CHECKED_BY_HAND)
+
+
+def _concerns(role: str, known: SyncSummary) -> bool:
+    if known.kind == "rollback":
+        return role in known.undone
+    if known.kind == "relink":
+        return False
+    return known.settings.role(role).rostered or any(line["role"] == role for line in known.actions)
+
+
+def _role(role: str, known: SyncSummary) -> RoleCounts:
+    if known.kind == "rollback":
+        back = known.undone[role]
+        updates = back.get("update", 0) + back.get("remove", 0)
+        return RoleCounts.of(role, {**back, "update": updates, "skip": back.get("moved", 0)})
+    planned: dict[str, int] = defaultdict(int)
+    held: dict[str, int] = defaultdict(int)
+    for line in known.actions:
+        if line["role"] == role:
+            planned[line["action"]] += line["rows"]
+            if line["action"] in CHANGING:
+                held[line["action"]] += line["rows"] - line["applied"]
+    return RoleCounts.of(role, planned, held)
+
+
+def _held(known: SyncSummary) -> Iterable[Held]:
+    waiting: dict[tuple[str, str, str], int] = defaultdict(int)
+    for line in known.actions:
+        waiting[line["role"], line["action"], line["guard"]] += line["rows"] - line["applied_ever"]
+    for line in known.verdict:
+        rows = waiting.get((line["role"], line["action"], line["guard"]), 0)
+        if line["verdict"] == "hold" and rows:
+            findings = tuple(
+                Finding(found["guard"], found["message"], bool(found.get("overridable", True)))
+                for found in line["findings"]
+            )
+            yield Held(line["role"], line["action"], rows, findings)
+
+
+def _noted(known: SyncSummary) -> tuple[str, ...]:
+    """What a guard found in rows that it let through."""
+    if known.kind != "sync":
+        return ()
+    messages = (found["message"] for line in known.verdict if line["verdict"] == "pass" for found in line["findings"])
+    return tuple(dict.fromkeys(messages))
+
+
+def _held_as_such(known: SyncSummary) -> Iterable[Held]:
+    """What looks wrong in the roster and is in no finding about rows: told once, where the night first says so."""
+    if known.kind != "sync":
+        return
+    lines = [line for line in known.verdict if line["verdict"] == "hold"]
+    told = {found["message"] for line in lines if line["rows"] for found in line["findings"]}
+    for line in lines:
+        findings = tuple(
+            Finding(found["guard"], found["message"], bool(found.get("overridable", True)))
+            for found in line["findings"]
+            if found["guard"] in TOLD_ANYWAY and found["message"] not in told
+        )
+        if findings and not line["rows"] and known.settings.role(line["role"]).rostered:
+            yield Held(line["role"], line["action"], 0, findings)
+
+
+def _checks(quality: list[dict[str, Any]]) -> Iterable[QualityCheck]:
+    by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for rule in quality:
+        by_name[rule["check_name"]].append(rule)
+    for name, rules in by_name.items():
+        failed = [rule for rule in rules if not rule["passed"]]
+        yield QualityCheck(
+            name,
+            passed=not failed,
+            tested=max(_of_rules(rules, "tested")),
+            failed=max(_of_rules(failed, "failed"), default=0),
+            severity="error" if any(rule["severity"] == "error" for rule in failed) else "warning",
+        )
+
+
+def _of_rules(rules: list[dict[str, Any]], count: str) -> Iterable[int]:
+    """A count of each rule over all roles; rules of one check look at the same records, so they are not added up."""
+    by_rule: dict[str, int] = defaultdict(int)
+    for rule in rules:
+        by_rule[rule["rule"]] += rule[count] or 0
+    return by_rule.values()
+
+
+def _connection(known: SyncSummary) -> ConnectionFacts | None:
+    if known.snapshot is None or not known.snapshot["proof"]:
+        return None
+    facts, proof = snapshot_facts(known.snapshot), known.snapshot["proof"]
+    return ConnectionFacts(
+        strategy=str(proof.get("strategy", "")),
+        pages=int(proof.get("pages", 0)),
+        requests=int(proof.get("requests", 0)),
+        seconds=float(proof.get("seconds", 0.0)),
+        complete=facts.complete,
+        problems=facts.problems,
+        records=proof.get("records"),
+        retries=int(proof.get("retries", 0)),
+        version=proof.get("version"),
+        mode=facts.mode,
+        written=known.snapshot["written_at"],
+        unchanged_since=facts.unchanged_since,
+        old=tuple(wrong_with_age(facts, known.settings.guards)),
+        noticed=noticed(
+            unlisted=int(proof.get("unlisted_orgs", 0)),
+            respelled=int(proof.get("respelled_orgs", 0)),
+            below=int(known.snapshot["counts"].get("org_below", 0)),
+            unclear=int(proof.get("unclear_dates", 0)),
+        ),
+        clock=next((said for note in proof.get("notes", ()) if (said := clock_in_words(note))), ""),
+    )
+
+
+def _found(known: SyncSummary) -> int | None:
+    """How many people of rostered roles the roster has; of a sync alone."""
+    if known.kind != "sync" or known.snapshot is None or "roles" not in known.snapshot["counts"]:
+        return None
+    return sum(known.roles.get(role, 0) for role in known.settings.rostered)
+
+
+def _contacts(known: SyncSummary) -> ContactCounts:
+    flags = known.contact_flags if known.kind == "sync" else {}
+    return ContactCounts(
+        excluded=flags.get("excluded", 0),
+        unknown=flags.get("unknown_values", 0),
+        removed=sum(line["applied"] for line in known.actions if line["role"] == CONTACT),
+        withheld=flags.get("fields_withheld", 0),
+    )
+
+
+def _comparison(known: SyncSummary) -> Comparison | None:
+    if known.previous is None:
+        return None
+    when, before = known.previous
+    sizes = tuple(RoleSize(role, before.get(role, 0), known.roles.get(role, 0)) for role in known.settings.rostered)
+    return Comparison(when, sizes)

@@ -1,0 +1,75 @@
+"""Errors as a person reads them: the school, the thing, the remedy. Never a value from a record."""
+
+from __future__ import annotations
+
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.errors import (
+    Redirected,
+    SchoolNotFound,
+    ServerFailed,
+    SignInRefused,
+    TlsFailed,
+    Unreachable,
+)
+
+STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
+"""What a failure concerns: one school, or everybody who reads from this connection."""
+AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected)
+
+
+class SyncError(Exception):
+    """A step of one school's sync failed. `str()` is one message for people; `retryable` tells schedulers.
+
+    nothing_found: the SIS answered, but shows nothing of this school.
+    """
+
+    def __init__(
+        self,
+        school: str,
+        message: str,
+        remedy: str,
+        *,
+        retryable: bool = False,
+        cause: str = STEP,
+        nothing_found: bool = False,
+    ) -> None:
+        super().__init__(f"{school}: {message}\n{remedy}")
+        self.school = school
+        self.message = message
+        self.remedy = remedy
+        self.retryable = retryable
+        self.cause = cause
+        self.nothing_found = nothing_found
+
+
+def explain(school: str, problem: Exception) -> SyncError:
+    """Any failure as a `SyncError`. The unforeseen is named by its type alone: its text may hold people."""
+    if isinstance(problem, SyncError):
+        return problem
+    if isinstance(problem, OneRosterError):
+        remedy = f"{problem.remedy} Then run: roster test-connection {school}"
+        cause = CREDENTIALS if isinstance(problem, SignInRefused) else CONNECTION if isinstance(problem, AWAY) else STEP
+        nothing = isinstance(problem, SchoolNotFound)
+        return SyncError(
+            school, problem.message, remedy, retryable=problem.retryable, cause=cause, nothing_found=nothing
+        )
+    if isinstance(problem, DirectoryError):
+        return SyncError(school, problem.message, problem.remedy, retryable=problem.retryable)
+    where = _place(problem)
+    return SyncError(
+        school,
+        f"unexpected {type(problem).__name__} at {where}",
+        "Please report this line; it holds no personal data.",
+    )
+
+
+def _place(problem: Exception) -> str:
+    """The innermost of our own lines that the exception passed through."""
+    place, step = "an unknown line", problem.__traceback__
+    while step is not None:
+        name = step.tb_frame.f_globals.get("__name__", "")
+        if name.startswith("roster_pipeline"):
+            place = f"{name}:{step.tb_lineno}"
+        step = step.tb_next
+    return place

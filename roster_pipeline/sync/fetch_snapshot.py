@@ -1,0 +1,201 @@
+"""Fetch: everything a connection has, once per night, split by school on our side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import delta_base, pulls, snapshots, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
+from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
+from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
+from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
+from roster_pipeline.sync.delta_proof import READS, is_proved, look_at_changes
+from roster_pipeline.sync.error_messages import CONNECTION, SyncError
+from roster_pipeline.sync.fetch_strategy import Choice, choose
+from roster_pipeline.sync.gc_tuning import infrequent_collection
+from roster_pipeline.sync.source_age import aged, last_read, too_old
+from roster_pipeline.sync.source_alerts import watch_source
+
+RAW = ("raw_orgs", "raw_users", "raw_contacts")
+WHOLE = ""
+LISTS_LEAVE_OUT = "lists_leave_out"
+NOTHING_BELOW = "delta-without-whole"
+"""A delta before anything that says everything: good for who is in it, and no more."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One snapshot as numbers: `counts` has a key per raw asset, `proof` is the client's proof of completeness."""
+
+    snapshot_id: int
+    complete: bool
+    problems: tuple[str, ...]
+    counts: Mapping[str, int]
+    proof: Mapping[str, Any]
+
+
+@infrequent_collection()
+def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None) -> Fetched:
+    """Take one school's snapshot.
+
+    Schools of one connection with the same `batch` share one pull: the first one's run fetches, the others wait for
+    it and read. Raises OneRosterError and DirectoryError.
+    """
+    with database.begin() as connection:
+        school = tenants.get_school(connection, school_key)
+    pull_id = _pulled(database, school, batch)
+    with database.begin() as connection:
+        sourced_id = _found(connection, pull_id, school)
+        now = datetime.now(UTC)
+        snapshot_id = snapshots.take(
+            connection,
+            school,
+            sourced_id,
+            pull_id,
+            contacts=school.settings.primary_contacts,
+            run_id=run_id,
+            problems=lambda written_at: too_old(written_at, school.settings.guards, now),
+        )
+        facts = snapshots.facts(connection, snapshot_id)
+        watch_source(connection, school, facts, now)
+    proof = facts["proof"]
+    return Fetched(
+        snapshot_id=snapshot_id,
+        complete=bool(facts["complete"]),
+        problems=tuple(proof.get("problems", ())),
+        counts={name: int(facts["counts"].get(name, 0)) for name in RAW},
+        proof=proof,
+    )
+
+
+def _pulled(database: Database, school: SchoolRow, batch: str) -> int:
+    """The night's pull for this school: fetched now by the first who needs it, read by the others."""
+    with pulls.pull_lock(database, school.connection.id, batch):
+        with database.begin() as connection:
+            choice = _choice(connection, school)
+            scope = school.settings.school_id if choice.per_school else WHOLE
+            pull_id, fresh = pulls.claim(connection, school.connection, batch, scope=scope)
+            wanted = _wanted(connection, school, choice)
+        if fresh:
+            _fetch_into(database, school, pull_id, scope, wanted)
+        return pull_id
+
+
+def _choice(connection: Connection, school: SchoolRow) -> Choice:
+    if is_bundle(school.connection):
+        return Choice(per_school=False, since=None)
+    source = school.connection
+    return choose(
+        source.settings,
+        whole=delta_base.delta_base_of(connection, source, WHOLE),
+        own=delta_base.delta_base_of(connection, source, school.settings.school_id),
+        rostered=delta_base.rostered_records(connection, source.id),
+        lists_leave_out=int(school.connection.learned.get(LISTS_LEAVE_OUT, 0)),
+        proved=is_proved(source.learned),
+        now=datetime.now(UTC),
+    )
+
+
+def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted:
+    """What the schools that share the pull need: contacts and roles that nobody rosters are not kept."""
+    schools = [school] if choice.per_school else tenants.list_schools(connection)
+    sharing = [one.settings for one in schools if one.connection.id == school.connection.id]
+    return Wanted(
+        school_ids=(school.settings.school_id,) if choice.per_school else None,
+        contacts=any(settings.primary_contacts for settings in sharing),
+        enrollments=school.connection.settings.no_enrollment_means_gone,
+        since=choice.since,
+        everybody_too=choice.everybody_too,
+        roles=frozenset(role for settings in sharing for role in settings.rostered),
+        of_schools=tuple(settings.school_id for settings in sharing),
+    )
+
+
+def _fetch_into(database: Database, school: SchoolRow, pull_id: int, scope: str, wanted: Wanted) -> None:
+    if is_bundle(school.connection):
+        last = _last_read(database, school, scope)
+        bundle = pull_bundle(source_of_connection(school.connection), wanted, last)
+        pulls.store(database, pull_id, bundle)
+        proof = bundle.proof.as_dict()
+        if (last is None or last.looked_at is None) and proof["mode"] == "delta":
+            proof |= {"complete": False, "problems": [*proof["problems"], NOTHING_BELOW]}
+        _finish(database, school, pull_id, scope, proof, {})
+        return
+    with client_of(school.connection) as client:
+        pulled = pull(client, wanted)
+        pulled.into(lambda batches: pulls.store(database, pull_id, batches))
+        proof = pulled.proof.as_dict() | {READS: f"{wanted.contacts} {' '.join(client.endpoint.metadata_keys)}"}
+        _finish(database, school, pull_id, scope, proof, dict(client.learned), pulled.named)
+
+
+def _last_read(database: Database, school: SchoolRow, scope: str) -> LastRead | None:
+    with database.begin() as connection:
+        base = delta_base.delta_base_of(connection, school.connection, scope)
+        return last_read(base, delta_base.newest_proof(connection, school.connection, scope))
+
+
+def _finish(
+    database: Database,
+    school: SchoolRow,
+    pull_id: int,
+    scope: str,
+    proof: dict[str, Any],
+    learned: dict[str, Any],
+    named: NamedChanges | None = None,
+) -> None:
+    """Close the pull: lay a delta over its base, judge its age, compare a whole with lists it may be replaced by."""
+    source = school.connection
+    proof["place"] = delta_base.place_of(source.settings.url)
+    with database.begin() as connection:
+        unbroken = MISSED not in proof.get("problems", ())
+        base = delta_base.delta_base_of(connection, source, scope, before=pull_id, complete=unbroken)
+        before = delta_base.newest_proof(connection, source, scope)
+        part = delta_base.delta_base_of(connection, source, school.settings.school_id) if scope == WHOLE else None
+        if part is not None:
+            org = _found(connection, pull_id, school)
+            learned[LISTS_LEAVE_OUT] = delta_base.left_out(connection, pull_id, part.id, org)
+            proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
+        if proof.get("mode") == "delta" and base is not None:
+            proof |= delta_base.apply_delta(connection, pull_id, base)
+        if named is not None and base is not None and proof["complete"]:
+            learned[PROVED], notes = look_at_changes(connection, school, pull_id, base, proof[READS], named)
+            proof = proof | {"notes": [*proof["notes"], *notes]}
+        compared = delta_base.compare(connection, pull_id, base.id) if base else None
+        judged = aged(proof, base, before, compared)
+        pulls.finish(
+            connection,
+            pull_id,
+            judged.proof,
+            written_at=judged.written_at,
+            unchanged_since=judged.unchanged_since,
+        )
+        if learned:
+            tenants.remember(connection, source.id, learned)
+
+
+def _found(connection: Connection, pull_id: int, school: SchoolRow) -> str:
+    sourced_id = snapshots.find_school(connection, pull_id, school.settings.school_id)
+    if sourced_id is None and not snapshots.any_org(connection, pull_id):
+        raise SyncError(
+            school.key,
+            "the SIS answered, but showed no school at all.",
+            "Check in the SIS that this connection is still allowed to see its schools, and that their data are there. "
+            f"Then run: roster test-connection {school.key}",
+            retryable=True,
+            cause=CONNECTION,
+            nothing_found=True,
+        )
+    if sourced_id is None:
+        raise SchoolNotFound(
+            f"the SIS has no school {school.settings.school_id}.",
+            "Check the School ID: it is the sourcedId (or the identifier) of the school's org in the SIS, "
+            "and the connection must be allowed to see that school.",
+        )
+    return sourced_id

@@ -1,0 +1,75 @@
+"""How a night is fetched: the whole connection or one school's lists, everything or only what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from roster_pipeline.directory.delta_base import DeltaBase
+from roster_pipeline.settings.school import ConnectionSettings
+
+WEEK = timedelta(days=7)
+"""A full pull of everything at least this often: lists leave people out, and deltas miss purges."""
+FAR_LARGER = 20
+"""Times the rostered schools from which a district counts as far larger than they are."""
+LARGE = 20_000
+"""Records below which the whole connection is cheap anyway."""
+OVERLAP = timedelta(days=2)
+"""A delta goes back this much further: clocks differ, some servers compare days only, and what a SIS hands to a hub is
+stamped hours before the hub shows it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """per_school: the school's own lists instead of the whole. since: only what changed after it; None fetches all.
+
+    everybody_too: everybody is fetched, and besides who changed since then, to see whether changes alone would do.
+    """
+
+    per_school: bool
+    since: datetime | None
+    everybody_too: bool = False
+
+
+def choose(
+    settings: ConnectionSettings,
+    *,
+    whole: DeltaBase | None,
+    own: DeltaBase | None,
+    rostered: int,
+    lists_leave_out: int,
+    proved: bool,
+    now: datetime,
+) -> Choice:
+    """The strategy of one school's night.
+
+    whole: the newest complete pull of the whole connection; own: that of the school's lists. rostered: records of all
+    rostered schools together. lists_leave_out: how many people the school's lists lacked when last compared. proved:
+    the SIS has named every kind of change so far, so that changes alone may be fetched between the weekly full pulls.
+    """
+    stale = whole is None or now - whole.full_at > WEEK
+    larger = whole is not None and whole.records > LARGE and whole.records > FAR_LARGER * max(rostered, 1)
+    wanted = settings.strategy == "per_school" or (settings.strategy == "auto" and larger)
+    per_school = wanted and not stale and not lists_leave_out
+    base, other = (own, whole) if per_school else (whole, own)
+    since = _since(base, other, now) if settings.delta and proved else None
+    if since is None and settings.delta and not per_school and base is not None and base.server_time is not None:
+        return Choice(per_school, _begin(base, base.server_time), everybody_too=True)
+    return Choice(per_school, since)
+
+
+def _since(base: DeltaBase | None, other: DeltaBase | None, now: datetime) -> datetime | None:
+    """Where a delta over `base` starts; None where the other way has been read in full since.
+
+    Who had left by then is still in the base, and no delta names them: laid over it, they would be back.
+    """
+    if base is None or now - base.full_at > WEEK or base.server_time is None:
+        return None
+    if other is not None and other.full_at > base.full_at:
+        return None
+    return _begin(base, base.server_time)
+
+
+def _begin(base: DeltaBase, server_time: datetime) -> datetime:
+    """Of the SIS's clock and ours the earlier counts: one that ran ahead would hide what changed until then."""
+    return min(server_time, base.started_at or base.finished_at).astimezone(UTC) - OVERLAP

@@ -1,0 +1,159 @@
+"""The check-up of an installation, as far as it does not concern Dagster: green, red with its remedy, or a note."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sqlalchemy import text
+
+from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
+from roster_pipeline.directory import alerts, migrate, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.secrets import seal, unseal
+from roster_pipeline.embedded import home
+from roster_pipeline.notifications import MailError, mailer_from
+from roster_pipeline.notifications.mail import address_of
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.sync.alert_recipients import ALERTS_TO, operators
+from roster_pipeline.sync.client_factory import client_of, is_bundle
+from roster_pipeline.sync.monitoring import HEARTBEAT_URL
+from roster_pipeline.sync.prune_tables import Retention
+
+LEAST_FREE = 2 << 30
+"""Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that was looked at. ok: None is a note."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+
+def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
+    """Look at everything; `sis` signs in at every connection too."""
+    try:
+        revision = migrate.current(database)
+    except DirectoryError as problem:
+        yield Item("database", False, problem.message, problem.remedy)
+        return
+    yield Item("database", True, "answers")
+    current = revision == migrate.head()
+    found = f"revision {revision}" if revision else "none yet"
+    yield Item("schema", current, f"{found}, needed {migrate.head()}", "" if current else "Run: roster init")
+    if not current:
+        return
+    with database.begin() as connection:
+        verbosity = str(connection.scalar(text("show log_error_verbosity")))
+        connections = tenants.list_connections(connection)
+        open_now = alerts.open_alerts(connection)
+    yield _server_log(verbosity)
+    yield _key(connections)
+    yield _mail()
+    yield _told()
+    yield _heartbeat()
+    yield _retention()
+    yield _quality_suite()
+    free = shutil.disk_usage(home()).free
+    room = "" if free >= LEAST_FREE else f"Make room under {home()}."
+    yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
+    for alert in open_now:
+        yield Item("open alert", None, f"{alert.subject}, {alert.cause}, since {alert.opened_at:%Y-%m-%d %H:%M} UTC")
+    if sis:
+        for one in connections:
+            yield _sis(one)
+
+
+def _server_log(verbosity: str) -> Item:
+    """PostgreSQL quotes rows in the details of an error, unless it is told to be terse."""
+    if verbosity == "terse":
+        return Item("server log", True, "quotes no rows")
+    remedy = "As an administrator: alter system set log_error_verbosity = terse; select pg_reload_conf()"
+    return Item("server log", None, f"may quote rows with people: log_error_verbosity is {verbosity}", remedy)
+
+
+def _key(connections: list[tenants.ConnectionRow]) -> Item:
+    try:
+        seal("")
+    except DirectoryError as problem:
+        return Item("key", False, problem.message, problem.remedy)
+    closed: dict[str, DirectoryError] = {}
+    for one in connections:
+        try:
+            unseal(one.secret) if one.secret else None
+        except DirectoryError as problem:
+            closed[one.key] = problem
+    if closed:
+        first = next(iter(closed.values()))
+        return Item("key", False, f"does not open {', '.join(closed)}: {first.message}", first.remedy)
+    return Item("key", True, f"opens the secrets of {len(connections)} connections")
+
+
+def _mail() -> Item:
+    try:
+        mailer_from(os.environ, home() / "outbox").check()
+    except MailError as problem:
+        return Item("mail", False, problem.message, problem.remedy)
+    smtp = bool(os.environ.get("ROSTER_SMTP_URL"))
+    return Item(
+        "mail", True if smtp else None, "the server answers" if smtp else "goes to a folder: no ROSTER_SMTP_URL"
+    )
+
+
+def _told() -> Item:
+    addresses = operators()
+    if not addresses:
+        return Item("alerts", None, f"go to owners alone: no {ALERTS_TO}")
+    try:
+        for address in addresses:
+            address_of(address)
+    except ValueError:
+        return Item(
+            "alerts", False, "not all can be sent", f"Correct {ALERTS_TO}: e-mail addresses, with commas between."
+        )
+    return Item("alerts", True, f"go to {len(addresses)} addresses of operators too")
+
+
+def _heartbeat() -> Item:
+    """Only looked at: to call it would say that the daemon ticks."""
+    given = os.environ.get(HEARTBEAT_URL, "").strip()
+    if not given:
+        return Item("heartbeat", None, f"nobody outside is told that the daemon ticks: no {HEARTBEAT_URL}")
+    parts = urlsplit(given)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return Item("heartbeat", False, "its address is no web address", f"Correct {HEARTBEAT_URL}.")
+    return Item("heartbeat", True, "is sent by the daemon")
+
+
+def _retention() -> Item:
+    try:
+        kept = Retention.from_environment()
+    except DirectoryError as problem:
+        return Item("retention", False, problem.message, problem.remedy)
+    return Item("retention", True, f"{kept.syncs} syncs, {kept.days} days, Dagster's runs {kept.run_days} days")
+
+
+def _quality_suite() -> Item:
+    try:
+        return Item("quality suite", True, f"{len(installed_suite().rules)} rules")
+    except QualitySuiteError as problem:
+        return Item("quality suite", False, problem.message, problem.remedy)
+
+
+def _sis(one: tenants.ConnectionRow) -> Item:
+    name = f"SIS {one.key}"
+    if is_bundle(one):
+        return Item(name, None, "gives bundles; try: roster test-connection SCHOOL")
+    try:
+        with client_of(one) as client:
+            return Item(name, True, f"answers, OneRoster {client.version}")
+    except (OneRosterError, DirectoryError) as problem:
+        return Item(name, False, problem.message, problem.remedy)

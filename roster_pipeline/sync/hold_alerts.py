@@ -1,0 +1,94 @@
+"""What is held, as an alert: once per school until nobody has to decide any more, then an all-clear.
+
+Owners who get a report after every sync have read it there. So the alert goes to the operators, and to owners whose
+report waits for the digest of the next morning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import accounts, alerts, approvals, tenants
+from roster_pipeline.directory.alerts import HELD
+from roster_pipeline.directory.approvals import Hold
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.notifications.links import page_links
+from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.outcome import NOUNS, joined
+from roster_pipeline.sync.alert_recipients import send_alert
+from roster_pipeline.sync.build_report import console_url
+from roster_pipeline.vocabulary import counted, role_name
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How many alerts one look opened, cleared and repeated."""
+
+    opened: int = 0
+    cleared: int = 0
+    reminded: int = 0
+
+
+def watch_holds(connection: Connection, now: datetime) -> Watched:
+    """One look, in the caller's transaction."""
+    holding: dict[int, list[Hold]] = {}
+    for hold in approvals.held(connection):
+        holding.setdefault(hold.school_id, []).append(hold)
+    cleared = alerts.clear_held(connection, list(holding))
+    known = {alert.school_id for alert in alerts.open_alerts(connection) if alert.cause == HELD}
+    fresh = {school_id: holds for school_id, holds in holding.items() if school_id not in known}
+    if not (cleared or fresh):
+        return Watched()
+    schools = {school.id: school for school in tenants.list_schools(connection)}
+    for alert in cleared:
+        school = schools[alert.school_id or 0]
+        said = f"This was open since {alert.opened_at:%Y-%m-%d %H:%M} UTC: {alert.message}"
+        notice = Notice(*_about(school, now), "good", "All clear", "Nothing is held any more", (said,))
+        send_alert(connection, [school], notice_mail(notice), alert.id, "cleared", owners_too=_waits(school))
+    for school_id, holds in fresh.items():
+        school = schools[school_id]
+        said = f"{_held(holds)} held{_by_whom(holds)}"
+        opened = alerts.open_alert(connection, f"school {school.key}", HELD, f"{said}.", school=school_id)
+        links = page_links(console_url(), f"/schools/{school.key}/holds", "Decide in the console")
+        notice = Notice(
+            *_about(school, now),
+            "attention",
+            "Held",
+            said,
+            ("The report says why. Everything else of that sync was done.",),
+            f"roster hold show {school.key}",
+            next(iter(links), None),
+        )
+        managers = accounts.managers_of(connection, school.district_id) if any(h.needs_manager for h in holds) else []
+        send_alert(
+            connection, [school], notice_mail(notice), opened, "opened", owners_too=_waits(school), also=managers
+        )
+    return Watched(len(fresh), len(cleared))
+
+
+def _about(school: SchoolRow, now: datetime) -> tuple[str, str, datetime, str]:
+    return school.name, school.key, now, school.settings.time_zone
+
+
+def _held(holds: list[Hold]) -> str:
+    kinds = [f"{counted(hold.rows, *NOUNS[hold.action])} of {role_name(hold.role)}" for hold in holds]  # type: ignore[index]
+    return f"{joined(kinds)} {'is' if sum(hold.rows for hold in holds) == 1 else 'are'}"
+
+
+def _by_whom(holds: list[Hold]) -> str:
+    """Until when, by who may decide about any of it."""
+    overridable = [hold for hold in holds if hold.overridable]
+    if not overridable:
+        return " and cannot be approved"
+    return (
+        " until the district's manager decides"
+        if all(h.needs_manager for h in overridable)
+        else " until someone decides"
+    )
+
+
+def _waits(school: SchoolRow) -> bool:
+    return school.settings.report_when == "daily"

@@ -1,0 +1,157 @@
+"""Plan: compare the roster with the directory as it stands now, ask the second witness, judge, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from roster_pipeline.cleaning.findings import Finding
+from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
+from roster_pipeline.directory import good_snapshots, ledger, planning_input, plans, rosters, snapshots, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.latest import latest_snapshot
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.oneroster.witness import MOST_PRESENT
+from roster_pipeline.planning.good_nights import GOOD_NIGHTS, SINGLE_USERS, misses_single_users, smaller
+from roster_pipeline.planning.guards import judge, plan_stats_of
+from roster_pipeline.planning.plan import DirectoryFrames, Plan, make_plan
+from roster_pipeline.planning.quality_gate import quality_findings, untested
+from roster_pipeline.sync.client_factory import client_of, is_bundle
+from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync.gc_tuning import infrequent_collection
+from roster_pipeline.sync.source_age import snapshot_facts
+
+CHANGING = ("create", "update", "restore", "archive")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan as numbers. `verdict`: role, action, verdict, rows, findings per line."""
+
+    plan_id: int
+    rows: int
+    by_action: Mapping[str, int]
+    held: int
+    verdict: list[dict[str, Any]]
+
+
+def plan_latest(database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False) -> Planned:
+    """Plan the newest cleaned snapshot of a school."""
+    with database.begin() as connection:
+        school = tenants.get_school(connection, school_key)
+        snapshot_id = latest_snapshot(connection, school.id, run_id)
+    if snapshot_id is None:
+        raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
+    return plan_snapshot(database, school, snapshot_id, run_id=run_id, dry_run=dry_run)
+
+
+@infrequent_collection()
+def plan_snapshot(
+    database: Database, school: SchoolRow, snapshot_id: int, *, run_id: str | None, dry_run: bool = False
+) -> Planned:
+    """Plan and judge one snapshot against the directory of this moment."""
+    with database.begin() as connection:
+        facts = snapshots.facts(connection, snapshot_id)
+        roster, rejected = rosters.load(connection, snapshot_id)
+        loaded = planning_input.load_directory(connection, school, snapshot_id)
+        history = good_snapshots.role_history(connection, school.id)
+        good = good_snapshots.good_proofs(connection, school.id, GOOD_NIGHTS)
+        first_sync = not ledger.has_synced(connection, school.id)
+        answers = plans.load_witnesses(connection, snapshot_id)
+        quality = rosters.load_quality(connection, snapshot_id)
+        excluded = rosters.load_excluded(connection, snapshot_id)
+    snapshot = snapshot_facts(facts)
+    directory = DirectoryFrames(
+        connection_id=school.connection.id,
+        people=loaded.people,
+        links=loaded.links,
+        members=loaded.members,
+        apart=loaded.apart,
+        connections=loaded.connections,
+        affiliations=loaded.affiliations,
+        elsewhere=loaded.elsewhere,
+    )
+    plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
+    served = True
+    unlike = smaller(facts["proof"], good)
+    if snapshot.complete and len(plan.absent):
+        answers, served = _second_witness(
+            database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers
+        )
+        if not served and not is_bundle(school.connection):
+            served_before = bool(school.connection.learned.get(SINGLE_USERS))
+            unlike = replace(unlike, single_users_gone=misses_single_users(good, served_before=served_before))
+            waiting = school.settings.without_witness()
+            plan = make_plan(roster, directory, waiting, snapshot, first_sync=first_sync)
+    plan = plan.witnessed(answers if served else None)
+    today = datetime.now(school.settings.zone).date()
+    found = plan_stats_of(plan, roster, rejected, directory, snapshot, history, today)
+    found = replace(found, unlike=unlike)
+    judged = judge(plan, found, school.settings.guards, _quality_findings(quality, school, snapshot_id))
+    with database.begin() as connection:
+        plan_id = plans.write(
+            connection,
+            school,
+            snapshot_id,
+            plan.rows.assign(guard=judged.row_guards),
+            judged.rows,
+            hash_=plan.hash,
+            counts=plan.counts,
+            first_sync=first_sync,
+            position=loaded.position,
+            dry_run=dry_run,
+            run_id=run_id,
+            quality=rosters.quality_digest(quality),
+        )
+    actions = plan.rows["action"].value_counts()
+    return Planned(
+        plan_id=plan_id,
+        rows=len(plan.rows),
+        by_action={str(action): int(count) for action, count in actions.items()},
+        held=int(judged.rows.loc[judged.rows["verdict"] == "hold", "rows"].sum()),
+        verdict=[{str(k): v for k, v in row.items()} for row in judged.rows.to_dict("records")],
+    )
+
+
+def _quality_findings(results: pd.DataFrame, school: SchoolRow, snapshot_id: int) -> list[Finding]:
+    try:
+        rules = installed_suite().tuned(school.settings.quality)
+    except QualitySuiteError as problem:
+        return [untested(str(problem))]
+    return list(quality_findings(results, rules, snapshot_id))
+
+
+def _second_witness(
+    database: Database,
+    school: SchoolRow,
+    snapshot_id: int,
+    school_sourced_id: str,
+    plan: Plan,
+    roster: pd.DataFrame,
+    known: Mapping[str, str],
+) -> tuple[dict[str, str], bool]:
+    """Ask the SIS for each person the plan would archive, by id. The second value: does this server answer at all?"""
+    asked = [record for record in plan.asked if record not in known]
+    present = roster.loc[roster["standing"] == "member", "sourced_id"]
+    if not asked:
+        return dict(known), True
+    if is_bundle(school.connection):
+        return {}, False  # a file answers for no single person
+    today = datetime.now(school.settings.zone).date()
+    with client_of(school.connection) as client:
+        some = [str(one) for one in present.sort_values().head(MOST_PRESENT)]
+        report = client.witness(asked, school_sourced_id, some, today)
+        learned = dict(client.learned)
+    answers = dict(known) | dict(report.answers)
+    with database.begin() as connection:
+        if report.serves_single_users:
+            plans.write_witnesses(connection, snapshot_id, report.answers)
+        if report.proved or not report.serves_single_users:
+            snapshots.prove(connection, snapshot_id, **{SINGLE_USERS: report.proved})
+        if report.proved and learned != school.connection.learned:
+            tenants.remember(connection, school.connection.id, learned)
+    return answers, report.serves_single_users

@@ -1,0 +1,95 @@
+"""Which schools are due: automatic rostering on, the local sync time passed, and no run asked for that night yet.
+
+A night that failed for a reason that may pass by itself (the SIS was away, a process was killed) is started a
+second time, once, an hour later. Anything else waits for a person, or for the next night.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from datetime import time as wall_time
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools, note_requested
+from roster_pipeline.settings.school import SchoolSettings
+
+CATCH_UP = timedelta(hours=12)
+"""A night that was missed (machine down) is still started this long after its time, once."""
+AGAIN_AFTER = timedelta(hours=1)
+"""Between a failed night and its second try: longer than a restart, and still the same night."""
+FIRST, SECOND = 1, 2
+
+
+@dataclass(frozen=True)
+class DueSchool:
+    """A school whose night has come. `night` is the local date of that night; its runs share one pull."""
+
+    id: int
+    key: str
+    connection_key: str
+    night: str
+    attempt: int = FIRST
+
+
+def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
+    """The last moment at which the sync time passed in this zone, as UTC.
+
+    A time that the clocks skip in spring counts from before they moved, so it comes an hour later by the wall clock;
+    one that they show twice in autumn counts the first time. So every night comes exactly once.
+    """
+    local = now.astimezone(zone)
+    day = local.date()
+    at = datetime.combine(day, sync_time, zone)
+    if at.astimezone(UTC) > now.astimezone(UTC):
+        at = datetime.combine(day - timedelta(days=1), sync_time, zone)
+    return at.astimezone(UTC)
+
+
+def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
+    """The first moment after `now` at which the sync time passes in this zone, as UTC."""
+    day = now.astimezone(zone).date()
+    times = (datetime.combine(day + timedelta(days=more), sync_time, zone).astimezone(UTC) for more in (0, 1))
+    return next(at for at in times if at > now.astimezone(UTC))
+
+
+def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
+    """What to start for one school at `now`, if anything. Pure; the table of cases is in its test."""
+    starts_at = night_of(school.sync_time, zone, now)
+    if now - starts_at > CATCH_UP or (school.last_sync is not None and school.last_sync >= starts_at):
+        return None
+    night = starts_at.astimezone(zone).date().isoformat()
+    first = DueSchool(school.id, school.key, school.connection_key, night)
+    if school.asked_night != night:
+        return first
+    second = DueSchool(school.id, school.key, school.connection_key, night, SECOND)
+    if school.asked_for == now:  # the same tick, evaluated again after a crash
+        return first if school.asked_attempt == FIRST else second
+    failed = school.retryable and school.failed_night == night and school.failed_at is not None
+    if school.asked_attempt == FIRST and failed and school.failed_at and now - school.failed_at >= AGAIN_AFTER:
+        return second
+    return None
+
+
+def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSettings, now: datetime) -> None:
+    """Note that nothing is to be made up for: a school that runs by itself only from now on missed no night."""
+    night = night_of(settings.sync_time, settings.zone, now).astimezone(settings.zone).date().isoformat()
+    note_requested(conn, [(school_id, night, FIRST)], now)
+
+
+def due_schools(database: Database, now: datetime) -> list[DueSchool]:
+    """Schools to start at the tick `now`, by key, noted as asked for. Two statements, for any number of schools."""
+    now = now.astimezone(UTC)
+    zones: dict[str, ZoneInfo] = {}
+    with database.begin() as connection:
+        schools = automatic_schools(connection)
+        found = [
+            one
+            for school in schools
+            if (one := due(school, now, zones.setdefault(school.time_zone, ZoneInfo(school.time_zone)))) is not None
+        ]
+        note_requested(connection, ((one.id, one.night, one.attempt) for one in found), now)
+    return found

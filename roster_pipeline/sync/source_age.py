@@ -1,0 +1,127 @@
+"""How old a night's data are: what a pull notes of it, what a school finds too old, and what it says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from roster_pipeline.completeness_messages import in_words
+from roster_pipeline.directory.delta_base import Compared, DeltaBase
+from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.oneroster.bundle import LastRead
+from roster_pipeline.planning.source_age import ABOUT_AGE, OLDER, stale_source
+from roster_pipeline.settings.school import Guards
+
+SOURCE_OLD = "source-old"
+TOO_FEW = 2
+"""Dates of change that went back may be somebody's correction; more are data of an earlier day."""
+REVISIONS = "revisions"
+REVISIONS_KEPT = 100
+"""Fingerprints of bulk bundles that are remembered, the newest last: one that comes again is of an earlier day."""
+
+
+@dataclass(frozen=True)
+class Aged:
+    """A proof with what was found out of the source's age. See the columns of `pull` for the times."""
+
+    proof: dict[str, Any]
+    written_at: datetime | None
+    unchanged_since: datetime
+
+
+def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastRead | None:
+    """What the next pull of bundles goes on from.
+
+    base: the newest complete pull, up to which nothing is missing. newest: the proof of the newest pull at all.
+    """
+    if base is None and newest is None:
+        return None
+    seen = (newest or {}).get("age") or {}
+    latest = _moment(seen.get("newest"))
+    if base is None:
+        return LastRead(seen=seen.get("marks") or {}, newest=latest)
+    age = base.proof.get("age") or {}
+    written = _moment(age.get("written")) or base.server_time or base.finished_at
+    marks = age.get("marks")
+    return LastRead(
+        written=min(written, base.finished_at),
+        looked_at=base.finished_at,
+        marks=None if marks is None else frozenset(marks),
+        seen=seen.get("marks") or {},
+        newest=latest or min(written, base.finished_at),
+    )
+
+
+def aged(
+    proof: Mapping[str, Any], base: DeltaBase | None, before: Mapping[str, Any] | None, compared: Compared | None
+) -> Aged:
+    """Judge a pull against an earlier one.
+
+    base: the complete pull before it, and compared: how the two differ. before: the proof of the pull before it.
+    """
+    noted, age = dict(proof), dict(proof.get("age") or {})
+    bundle = bool(age)
+    problems = list(proof["problems"])
+    older = OLDER in problems
+    if bundle:
+        known = list(((before or {}).get("age") or {}).get(REVISIONS) or ())
+        bulk = age.get("bulk")
+        older = older or bulk in known[:-1]
+        age[REVISIONS] = known if bulk is None or bulk in known else [*known, bulk][-REVISIONS_KEPT:]
+    if compared is not None and compared.back > max(TOO_FEW, compared.forward):
+        older = True
+    if older and OLDER not in problems:
+        problems.append(OLDER)
+    noted |= {"problems": problems, "complete": bool(proof["complete"]) and not older}
+    if bundle:
+        noted["age"] = age
+    now = datetime.now(UTC)
+    return Aged(noted, _moment(age.get("written")), _unchanged_since(proof, base, compared, bundle, older) or now)
+
+
+def _unchanged_since(
+    proof: Mapping[str, Any], base: DeltaBase | None, compared: Compared | None, bundle: bool, older: bool
+) -> datetime | None:
+    """Since when the source says the same; None where it says something new. A bundle is the same byte for byte."""
+    if base is None:
+        return None
+    if bundle:
+        same = older or proof["revision"] == base.proof.get("revision")
+    else:
+        same = compared is not None and compared.changed == 0
+    return (base.unchanged_since or base.finished_at) if same else None
+
+
+def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[str]:
+    """What a school finds wrong with the age of a bundle: a problem of its snapshot, or nothing."""
+    days = 0 if written_at is None else (now - written_at).days
+    return [f"{SOURCE_OLD}:{days} days"] if days >= guards.bundle_age_days else []
+
+
+def snapshot_facts(row: Mapping[str, Any]) -> SnapshotFacts:
+    """What the core is told of a snapshot. row: that of the table."""
+    proof = row["proof"]
+    return SnapshotFacts(
+        complete=bool(row["complete"]),
+        mode=row["mode"],
+        problems=tuple(proof.get("problems", ())),
+        version=str(proof.get("version", "")),
+        bundle=row["written_at"] is not None,
+        taken_at=row["taken_at"],
+        unchanged_since=row["unchanged_since"],
+    )
+
+
+def wrong_with_age(snapshot: SnapshotFacts, guards: Guards) -> list[str]:
+    """Each thing that is wrong with the age of what was read, as a sentence."""
+    problems = [in_words(one) for one in snapshot.problems if one.startswith(ABOUT_AGE)]
+    return [
+        *(f"{one[0].upper()}{one[1:]}." for one in problems),
+        *(one.message for one in stale_source(snapshot, guards)),
+    ]
+
+
+def _moment(written: object) -> datetime | None:
+    return datetime.fromisoformat(written) if isinstance(written, str) else None

@@ -1,0 +1,112 @@
+"""How many of a school's records a sync could use, told before the first one: the test cleans them as a sync would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from roster_pipeline.cleaning.clean import CleaningContext, clean
+from roster_pipeline.cleaning.rejections import RULES
+from roster_pipeline.cleaning.roles import school_orgs
+from roster_pipeline.frames import REJECTED_COLUMNS, frame_of
+from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.connection_test.item import CheckItem
+from roster_pipeline.oneroster.connection_test.people_items import ROLE_NAMES
+from roster_pipeline.org_tree import orgs_below
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+
+MOST_UNUSABLE = 0.1
+"""Share of a role's records beyond which something is wrong with all of them, and not with a few."""
+NAME = "Usable records"
+CURES = {
+    "missing_name": "Let the SIS share given and family names with this connection.",
+    "name_too_long": "Correct these names in the SIS.",
+    "unknown_status": "Let the SIS send active, tobedeleted or inactive as status.",
+    "unmapped_role": "Say to which group the role belongs: roster school set SCHOOL --map ROLE=GROUP.",
+    "sourced-id-missing": "Let the SIS send a sourcedId with every user.",
+    "org-unreadable": "Let the SIS name the org of every user by its sourcedId.",
+    "roles-and-orgs-unpaired": "Let the SIS say which role belongs to which org, one entry for each.",
+    "roles-not-in-delta": "Export the roles in bulk.",
+}
+"""What to do about the rules that turn records away most often."""
+CURE = "After a dry run the console shows each of them; have them corrected in the SIS."
+COUNTED = ("member", "rejected", "unmapped")
+UNKNOWN = "unknown"
+
+
+class UsableRecords:
+    """Takes the batches of a test, keeps what is of the school, and judges it at the end. `start` forgets."""
+
+    def __init__(self, connection: ConnectionSettings, settings: SchoolSettings, today: date) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._today = today
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew, where the data are read once more."""
+        self._orgs: list[dict[str, Any]] = []
+        self._users: list[dict[str, Any]] = []
+        self._rejects: list[dict[str, Any]] = []
+
+    def take(self, batch: Batch) -> None:
+        """One batch; orgs come before people."""
+        if batch.kind == "org":
+            self._orgs += batch.records
+            return
+        here = self._here()
+        self._users += [user for user in batch.records if any(entry["org"] in here for entry in user["roles"])]
+        self._rejects += [one for one in batch.rejects if one["severity"] == "error"]
+
+    def items(self) -> Iterator[CheckItem]:
+        """One item for each rostered role with more than a tenth of its records unusable; else one for all, green."""
+        if not self._users and not self._rejects:
+            return
+        names = ("collection", "sourcedId", "field", "rule", "severity", "role")
+        told = [[one.get(name) for name in names] for one in self._rejects]
+        door = pd.DataFrame(told, columns=list(REJECTED_COLUMNS)).astype("str")
+        school, below = self._school(), self._settings.include_orgs_below
+        orgs = school_orgs(self._orgs, school, include_below=below)
+        context = CleaningContext(school, self._settings, self._connection, self._today, orgs)
+        cleaned = clean(frame_of(self._users), frame_of([]), context, door=door if len(door) else None)
+        rejected = pd.concat([cleaned.rejected, door], ignore_index=True) if len(door) else cleaned.rejected
+        errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
+        standing = cleaned.roster[cleaned.roster["standing"].isin(COUNTED)]
+        red = [item for role in (*self._settings.rostered, UNKNOWN) for item in _unusable(role, standing, errors)]
+        yield from red
+        if not red:
+            bad = errors["sourced_id"].nunique()
+            yield CheckItem(NAME, True, f"{len(standing) - bad} of {len(standing)} can be used")
+
+    def _here(self) -> frozenset[str]:
+        """The orgs whose people count as the school's."""
+        school = self._school()
+        below = orgs_below(self._orgs, school) if self._settings.include_orgs_below else frozenset()
+        return below | {school}
+
+    def _school(self) -> str:
+        """The org that the School ID means: by sourcedId, else by an identifier that one org alone has."""
+        wanted = self._settings.school_id.strip()
+        named = [org["sourcedId"] for org in self._orgs if org["identifier"] == wanted]
+        by_id = any(org["sourcedId"] == wanted for org in self._orgs)
+        return wanted if by_id or len(named) != 1 else str(named[0])
+
+
+def _unusable(role: str, standing: pd.DataFrame, errors: pd.DataFrame) -> Iterator[CheckItem]:
+    if role == UNKNOWN:
+        mine = errors[errors["role"].isna() & (errors["rule"] != "unmapped_role")]
+        records, of = len(standing) + int(mine["sourced_id"].isna().sum()), "records without a known role"
+    else:
+        mine = errors[errors["role"] == role]
+        records, of = int((standing["role"] == role).sum()), f"records of {ROLE_NAMES[role].lower()}"
+    bad = int(mine["sourced_id"].nunique() + mine["sourced_id"].isna().sum())
+    if not bad or bad <= MOST_UNUSABLE * max(records, bad):
+        return
+    rules = mine["rule"].value_counts()
+    worst = str(rules.index[0])
+    why = RULES.get(worst, worst.replace("-", " ").replace("_", " "))
+    detail = f"{bad} of {max(records, bad)} {of} cannot be used; {int(rules.iloc[0])}: {why} ({worst})"
+    yield CheckItem(NAME, False, detail, CURES.get(worst, CURE))

@@ -1,0 +1,100 @@
+"""The table of evidence, question by question: it stands in docs/rules.md, section 2."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from roster_pipeline.cleaning.evidence import MatchKeys, weigh
+
+MAIL = "ann@example.org"
+
+
+def traits(given: str = "ann", family: str = "lee", email: str | None = None, number: str | None = None) -> MatchKeys:
+    kept = number if number is None else f"student\x1f{number}"
+    return MatchKeys(frozenset({given} - {""}), frozenset({family} - {""}), email, kept)
+
+
+@pytest.mark.parametrize(
+    ("record", "person", "rash"),
+    [
+        (traits(), traits(), True),
+        (traits("bo"), traits(), False),
+        (traits(family="ray"), traits(), False),
+        (traits("", ""), traits(), False),
+        (traits(), traits("", ""), False),
+        (traits("bo", "ray", number="7"), traits(number="7"), True),
+        (traits(number="7"), traits(number="8"), False),
+        (traits(number="7"), traits(), True),
+        (traits(number="7"), traits(email=MAIL), True),
+        (traits(email=MAIL), traits(email="x"), False),
+        (traits(number="7", email=MAIL), traits(number="7", email="x"), True),
+        (traits(number="7", email=MAIL), traits(number="8", email=MAIL), True),
+        (traits("bo", email=MAIL), traits(email=MAIL), False),
+        (traits(family="ray", email=MAIL), traits(email=MAIL), False),
+        (traits("", "ray", email=MAIL), traits(email=MAIL), False),
+        (traits("", "", email=MAIL), traits(email=MAIL), True),
+        (traits("ann", "", email=MAIL), traits("", "lee", email=MAIL), True),
+    ],
+)
+def test_how_little_is_enough_to_be_spared(record: MatchKeys, person: MatchKeys, rash: bool) -> None:
+    assert weigh(record, person).may_be is rash
+    assert weigh(person, record).may_be is rash
+
+
+BASE = traits(number="7", email=MAIL)
+OTHERS = {
+    "number": replace(BASE, number="student\x1f8"),
+    "master": replace(BASE, masters=frozenset("n")),
+    "kind": replace(BASE, kind="staff"),
+    "grade": replace(BASE, year=2),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_strong_thing_alone_stops_a_join_and_a_match_and_leaves_a_doubt(name: str) -> None:
+    known = replace(BASE, masters=frozenset("m"), kind="student", year=9)
+    assert weigh(known, known).same
+    weighed = weigh(known, OTHERS[name])
+    assert weighed.differ == {name}
+    assert weighed.contradicted
+    assert not weighed.same
+    assert weighed.doubtful
+    assert not weighed.against_link
+
+
+@pytest.mark.parametrize("name", ["number", "email", "username", "masters", "kind", "year"])
+def test_what_one_side_does_not_have_speaks_neither_for_nor_against(name: str) -> None:
+    known = replace(BASE, username="ann", masters=frozenset("m"), kind="student", year=9)
+    missing = replace(known, **{name: frozenset() if name == "masters" else None})
+    weighed = weigh(known, missing)
+    assert not weighed.differ
+    assert weighed.same
+    assert weighed == weigh(missing, known)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "years", "differ"),
+    [
+        (9, 9, 0, False),
+        (11, 9, 0, False),
+        (12, 9, 0, True),
+        (7, 9, 0, False),
+        (6, 9, 0, True),
+        (12, 9, 1, False),
+        (13, 9, 1, True),
+        (6, 9, 9, True),
+        (0, 2, 0, False),
+        (-1, 2, 0, True),
+    ],
+)
+def test_a_grade_moves_on_with_the_years_and_never_back(now: int, before: int, years: int, differ: bool) -> None:
+    record, person = replace(BASE, year=now), replace(BASE, year=before, years_ago=years)
+    assert ("grade" in weigh(record, person).differ) == differ
+
+
+def test_numbers_of_another_kind_are_not_compared() -> None:
+    weighed = weigh(BASE, replace(BASE, number="staff\x1f8"))
+    assert "number" not in weighed.agree | weighed.differ
+    assert not weighed.near

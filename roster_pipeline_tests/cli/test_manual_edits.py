@@ -1,0 +1,125 @@
+"""What people do by hand: people changed with a reason, syncs undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory import ledger, manual_edits, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.cli.conftest import Roster
+
+WHY = ("--reason", "because", "--who", "Ada")
+
+
+@pytest.fixture
+def ada(school: Roster, database: Database) -> int:
+    """A person entered by hand into the school `oak`."""
+    with database.begin() as conn:
+        fields = {"given_name": "Ada", "family_name": "Byron", "email": "ada@example.org", "role": "teacher"}
+        return manual_edits.add(conn, tenants.get_school(conn, "oak"), fields, who="test", reason="test")
+
+
+def shown(roster: Roster, number: int) -> Any:
+    return roster("person", "show", number, "--json").data
+
+
+def test_each_change_by_hand_is_done_and_audited_with_its_reason(school: Roster, ada: int) -> None:
+    def do(*words: object) -> None:
+        answer = school("person", words[0], ada, *words[1:], *WHY)
+        assert answer.code == 0, answer.err
+        newest = school("audit", "--person", ada, "--json").data[0]
+        assert (newest["who"], newest["reason"]) == ("Ada", "because")
+
+    do("link", "u-1", "--connection", "sis")
+    assert [link["sourced_id"] for link in shown(school, ada)["links"]] == ["u-1"]
+    do("unlink", "u-1", "--connection", "sis")
+    assert shown(school, ada)["links"] == []
+    assert [(each["connection"], each["sourced_id"]) for each in shown(school, ada)["apart"]] == [("sis", "u-1")]
+    do("link", "u-1", "--connection", "sis")
+    assert shown(school, ada)["apart"] == []
+    do("home", "u-1", "--connection", "sis")
+    assert [(link["home"], link["home_by_hand"]) for link in shown(school, ada)["links"]] == [(True, True)]
+    do("unlink", "u-1", "--connection", "sis")
+    assert "Told apart" in school("person", "show", ada).out
+    do("exclude")
+    assert shown(school, ada)["excluded"]
+    do("include")
+    assert not shown(school, ada)["excluded"]
+    do("lock", "email")
+    assert shown(school, ada)["locked_fields"] == ["email"]
+    do("unlock", "email")
+    assert shown(school, ada)["locked_fields"] == []
+    do("edit", "--set", "given_name=Augusta", "--set", "phone=", "--set", "enabled=no")
+    fields = shown(school, ada)["fields"]
+    assert (fields["given_name"], fields["phone"], fields["enabled"]) == ("Augusta", None, False)
+    assert shown(school, ada)["locked_fields"] == ["enabled", "given_name", "phone"]
+    do("archive", "--school", "oak")
+    assert shown(school, ada)["memberships"][0]["status"] == "archived"
+    do("restore", "--school", "oak")
+    assert shown(school, ada)["memberships"][0]["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("exclude", "1"), 2),
+        (("exclude", "1", "--reason", " "), 2),
+        (("edit", "1", "--set", "given_name", *WHY), 2),
+        (("edit", "1", "--set", "shoe_size=43", *WHY), 1),
+        (("edit", "1", "--set", "email=ada at example", *WHY), 1),
+        (("edit", "1", "--set", "phone=555-0142", *WHY), 1),
+        (("edit", "1", "--set", "family_name=n/a", *WHY), 1),
+        (("edit", "1", "--set", f"family_name={'x' * 201}", *WHY), 1),
+        (("lock", "1", "shoe_size", *WHY), 1),
+        (("exclude", "999999", *WHY), 1),
+        (("archive", "999999", "--school", "oak", *WHY), 1),
+        (("erase", "1", *WHY), 1),
+        (("home", "1", "u-1", "--connection", "sis", *WHY), 1),
+    ],
+)
+def test_what_is_wrong_or_without_a_reason_changes_nobody(
+    school: Roster, ada: int, words: tuple[str, ...], code: int
+) -> None:
+    before = shown(school, ada)
+    command, number, *rest = words
+    answer = school("person", command, ada if number == "1" else number, *rest)
+    assert answer.code == code, answer.err
+    assert "Traceback" not in answer.err
+    assert shown(school, ada) == before
+
+
+def test_what_is_typed_in_is_stored_in_the_one_spelling_that_applications_read(school: Roster, ada: int) -> None:
+    typed = {
+        "email": " Ada@Example.ORG",
+        "phone": "+1 (312) 555-0142",
+        "given_name": "Jose\u0301\u200b  Mari\u0301a",
+        "username": " ADA ",
+        "number": "007",
+    }
+    words = [word for name, value in typed.items() for word in ("--set", f"{name}={value}")]
+    assert school("person", "edit", ada, *words, *WHY).code == 0
+    fields = shown(school, ada)["fields"]
+    assert {name: fields[name] for name in typed} == {
+        "email": "ada@example.org",
+        "phone": "+13125550142",
+        "given_name": "José María",
+        "username": "ADA",
+        "number": "007",
+    }
+
+
+def test_an_erased_person_is_gone(school: Roster, ada: int) -> None:
+    assert school("person", "erase", ada, *WHY, "--yes").code == 0
+    assert school("person", "show", ada).code == 1
+
+
+def test_a_rollback_needs_a_sync_a_reason_and_a_yes(school: Roster, database: Database) -> None:
+    assert school("rollback", 1, "--only", "created", "--preview").code == 2
+    assert school("rollback", 1).code == 2
+    unknown = school("rollback", 1, *WHY, "--yes")
+    assert unknown.code == 1
+    assert "no sync 1" in unknown.err
+    with database.begin() as conn:
+        assert ledger.history(conn) == []

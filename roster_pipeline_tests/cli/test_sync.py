@@ -1,0 +1,302 @@
+"""Syncs from the command line: real databases, Dagster's own storage, a simulated SIS over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from unittest import mock
+
+import dagster as dg
+import pytest
+from sqlalchemy.engine import URL
+
+from roster_pipeline.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline.simulator import Sis, create_site, generate_district, running
+from roster_pipeline_tests.cli.conftest import SECRET, Answer, drop, run
+
+CLIENT = "client"
+STUDENTS = 20
+NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Town:
+    """A folder after `roster init`, with one connection to a SIS whose schools each test takes one of."""
+
+    base_url: str
+    sis: Sis
+
+    def school(self, *options: str) -> str:
+        """A school of its own for one test; students are rostered."""
+        number = next(NUMBERS)
+        key = f"school-{number}"
+        arguments = ("--connection", "sis", "--school-id", f"sch-{number}", "--name", f"School {number}", "--students")
+        added(run("school", "add", key, *arguments, *options))
+        return key
+
+
+def added(answer: Answer) -> None:
+    assert answer.code == 0, answer.err
+
+
+@pytest.fixture(scope="module")
+def town(postgres_server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Set up by the commands themselves, once: Dagster's storage takes seconds to make."""
+    name = f"roster_cli_{secrets.token_hex(4)}"
+    url = postgres_server.set(database=name).render_as_string(hide_password=False)
+    environment = {DATABASE_URL: url, HOME: str(tmp_path_factory.mktemp("home"))}
+    level = logging.getLogger("dagster").level
+    sis = Sis(generate_district(3, schools=30, students_per_school=STUDENTS), credentials={CLIENT: SECRET})
+    with mock.patch.dict(os.environ, environment), running(create_site([sis])) as base_url:
+        for variable in (DAGSTER_URL, SECRET_KEY, "ROSTER_WHO"):
+            os.environ.pop(variable, None)
+        added(run("init"))
+        added(run("district", "add", "spring", "--name", "Spring Schools"))
+        where = ("--url", f"{base_url}/ims/oneroster/rostering/v1p2", "--allow-private-addresses")
+        who = ("--client-id", CLIENT, "--client-secret", "-")
+        added(run("connection", "add", "sis", "--district", "spring", *where, *who, stdin=SECRET))
+        yield Town(base_url, sis)
+    logging.getLogger("dagster").setLevel(level)
+    drop(postgres_server, name, f"{name}_dagster")
+
+
+def test_a_first_sync_waits_and_an_approval_with_a_reason_applies_it(town: Town) -> None:
+    key = town.school()
+    held = run("sync", key)
+    assert held.code == 3
+    assert "waits for approval" in held.err
+    assert run("people", key, "--json").data == []
+    (waiting,) = run("hold", "list", key, "--json").data
+    assert (waiting["action"], waiting["overridable"]) == ("create", True)
+    shown = run("hold", "show", key, "--json").data
+    assert len(shown["rows"]) == waiting["rows"]
+    plan = waiting["plan_id"]
+    assert run("hold", "approve", key, "--plan", plan).code == 2, "a reason is required"
+    assert run("hold", "approve", key, "--plan", plan, "--reason", " ").code == 2
+    approved = run("hold", "approve", key, "--plan", plan, "--reason", "looked at it", "--who", "Ada", "--json")
+    assert approved.code == 0, approved.err
+    assert approved.data["kind"] == "approval"
+    assert len(run("people", key, "--role", "student", "--json").data) == waiting["rows"]
+    assert [line["kind"] for line in run("history", key, "--json").data] == ["approval", "sync"]
+    newest = run("audit", "--school", key, "--json").data[0]
+    assert (newest["who"], newest["what"], newest["reason"]) == ("Ada", "hold approved", "looked at it")
+    again = run("hold", "approve", key, "--plan", plan, "--reason", "once more")
+    assert again.code == 1
+    assert "Nothing of plan" in again.err
+
+
+def test_a_sync_is_a_dagster_run_that_the_ui_shows(town: Town) -> None:
+    key = town.school("--first-sync", "apply")
+    answer = run("sync", key, "--who", "Ada", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.data["school_key"] == key
+    assert "DEBUG" not in answer.err
+    with dg.DagsterInstance.get() as instance:
+        assert key in instance.get_dynamic_partitions("schools")
+        (found,) = instance.get_runs(filters=dg.RunsFilter(tags={"dagster/partition": key}))
+    assert found.status == dg.DagsterRunStatus.SUCCESS
+    assert "Ada" not in str(found.tags), "owners of other districts can read them"
+    line = run("history", key, "--json").data[0]
+    assert (line["who"], line["run_id"], line["outcome"]) == ("Ada", found.run_id, "applied")
+    for arguments in (("people", key), ("history", key), ("plan", "show", key), ("hold", "show", key)):
+        assert run(*arguments).code == 0
+
+
+def test_a_dry_run_applies_nothing_and_its_plan_can_be_read_row_by_row(town: Town, tmp_path: Path) -> None:
+    key = town.school("--first-sync", "apply")
+    answer = run("sync", key, "--dry-run", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.data["dry_run"]
+    planned = sum(answer.data["counts"]["student"].values())
+    assert run("people", key, "--json").data == run("history", key, "--json").data == []
+    rows = run("plan", "show", key, "--json").data["rows"]
+    assert len(rows) == planned
+    assert all(row["name"] and row["why"] and row["changes"] for row in rows)
+    path = tmp_path / "plan.csv"
+    assert run("plan", "show", key, "--csv", path).code == 0
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert run("plan", "show", key, "--action", "archive", "--json").data["rows"] == []
+
+
+def test_a_discarded_plan_is_never_applied(town: Town) -> None:
+    key = town.school()
+    run("sync", key)
+    plan = run("hold", "list", key, "--json").data[0]["plan_id"]
+    assert run("hold", "discard", key, "--plan", plan, "--reason", "wrong term").code == 0
+    assert run("hold", "list", key, "--json").data == []
+    assert run("hold", "approve", key, "--plan", plan, "--reason", "after all").code == 1
+    assert run("people", key, "--json").data == []
+
+
+def test_a_plan_of_another_school_is_not_approved(town: Town) -> None:
+    one, other = town.school(), town.school()
+    run("sync", one)
+    plan = run("hold", "list", one, "--json").data[0]["plan_id"]
+    answer = run("hold", "approve", other, "--plan", plan, "--reason", "x")
+    assert answer.code == 1
+    assert "is not one of" in answer.err
+
+
+def test_a_wrong_school_id_is_one_message_and_changes_nothing(town: Town) -> None:
+    key = town.school()
+    run("school", "set", key, "--school-id", "nowhere")
+    answer = run("sync", key)
+    assert answer.code == 3
+    assert answer.err.startswith(f"{key}: ")
+    assert "Check the School ID" in answer.err
+    assert "Traceback" not in answer.out + answer.err
+    (line,) = run("history", key, "--json").data
+    assert (line["kind"], line["outcome"]) == ("failure", "failed")
+    assert "Check the School ID" in line["message"]
+    assert "failure" in run("history", key).out
+    red = run("test-connection", key, "--json")
+    assert red.code == 1
+    assert not red.data["ok"]
+
+
+def of_school(town: Town, key: str) -> list[str]:
+    """The people of the school with this key, in the SIS."""
+    return [one.sourced_id for one in town.sis.district.people_of(key.replace("school-", "sch-"))]
+
+
+def vanished(town: Town, key: str) -> None:
+    for one in of_school(town, key):
+        town.sis.district.remove(one)
+
+
+def unusable(town: Town, key: str) -> None:
+    for one in of_school(town, key):
+        town.sis.district.edit(one, status="strange")
+
+
+NOBODY = [
+    ("the school is empty in the SIS", vanished, (), "Nobody was found: the SIS shows no people of this school."),
+    ("no record can be used", unusable, (), "records of the SIS could not be used"),
+    ("no role is rostered", None, ("--no-students",), "No role of this school is rostered, so nobody was looked for."),
+]
+
+
+@pytest.mark.parametrize(("change", "options", "said"), [row[1:] for row in NOBODY], ids=[row[0] for row in NOBODY])
+def test_a_sync_that_finds_nobody_is_no_green_one(
+    town: Town, change: Callable[[Town, str], None] | None, options: tuple[str, ...], said: str
+) -> None:
+    key = town.school("--first-sync", "apply", "--report-to", "it@example.org", "--report-when", "problems", *options)
+    if change is not None:
+        change(town, key)
+    assert run("sync", key, "--dry-run").code == 3
+    answer = run("sync", key)
+    assert answer.code == 3, answer.out
+    assert said in answer.err
+    assert "already matches" not in answer.out + answer.err
+    line = run("history", key, "--json").data[0]
+    assert said in line["said"]
+    (mail,) = [
+        one for one in run("outbox", "list", "--json").data if f"School {key.removeprefix('school-')}:" in str(one)
+    ]
+    assert "nobody was found" in str(mail)
+
+
+def test_a_test_of_records_that_cannot_be_used_is_red_and_names_the_rule_and_the_cure(town: Town) -> None:
+    key = town.school()
+    people = [one.sourced_id for one in town.sis.district.people_of(key.replace("school-", "sch-"), "student")]
+    tenth = len(people) // 10
+    for number, one in enumerate(people[: tenth + 1]):
+        town.sis.district.edit(one, status="strange")
+        if number == tenth // 2:
+            few = {item["name"]: item for item in run("test-connection", key, "--json").data["items"]}
+            assert few["Usable records"]["ok"] is True
+    many = {item["name"]: item for item in run("test-connection", key, "--json").data["items"]}
+    assert many["Usable records"]["ok"] is False
+    assert f"{tenth + 1} of " in many["Usable records"]["detail"]
+    assert "records of students cannot be used" in many["Usable records"]["detail"]
+    assert "(unknown_status)" in many["Usable records"]["detail"]
+    assert "Let the SIS send active, tobedeleted or inactive as status." in many["Usable records"]["remedy"]
+    assert "strange" not in str(many)
+
+
+def test_the_outcome_of_test_your_information_is_kept(town: Town) -> None:
+    key = town.school()
+    answer = run("test-connection", key)
+    assert answer.code == 0, answer.out + answer.err
+    assert "Sign-in" in answer.out
+    kept = run("school", "show", key, "--json").data["test"]
+    assert {item["name"] for item in kept["items"]} >= {"Address", "Sign-in", "School"}
+
+
+def test_a_person_is_found_and_shown_with_all_that_ever_happened(town: Town) -> None:
+    key = town.school("--first-sync", "apply")
+    assert run("sync", key).code == 0
+    someone = run("plan", "show", key, "--json").data["rows"][0]
+    found = run("person", "find", someone["changes"]["email"]["to"], "--json").data
+    (one,) = [person for person in found if person["memberships"][0]["school"] == key]
+    shown = run("person", "show", one["id"], "--history", "--json").data
+    assert shown["fields"]["given_name"] == someone["changes"]["given_name"]["to"]
+    assert {change["entity"] for change in shown["history"]} >= {"person", "link", "membership"}
+    assert run("person", "show", one["id"], "--history").code == run("person", "find", someone["name"]).code == 0
+    assert run("person", "show", 10**9).code == 1
+
+
+def test_a_sync_is_undone_after_a_look_and_a_reason(town: Town) -> None:
+    key = town.school("--first-sync", "apply")
+    assert run("sync", key).code == 0
+    done = run("history", key, "--json").data[0]["id"]
+    looked = run("rollback", done, "--preview", "--json").data
+    assert looked
+    assert run("rollback", done, "--preview").code == 0
+    refused = run("rollback", done, "--reason", "wrong term")
+    assert (refused.code, "--yes" in refused.err) == (1, True)
+    undone = run("rollback", done, "--reason", "wrong term", "--yes", "--json")
+    assert undone.code == 0, undone.err
+    newest = run("history", key, "--json").data[0]
+    assert (newest["kind"], newest["undoes"]) == ("rollback", done)
+    again = run("rollback", done, "--reason", "once more", "--yes")
+    assert again.code == 1
+
+
+def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(town: Town) -> None:
+    key = town.school("--first-sync", "apply", "--students-auto-update")
+    assert run("sync", key).code == 0
+    here = town.sis.district.people_of(run("school", "show", key, "--json").data["settings"]["school_id"], "student")
+    newcomer, renamed = here[0].sourced_id, here[1].sourced_id
+    for place, sourced_id in enumerate((newcomer, renamed)):
+        names = {"given_name": f"Eva{key}{place}", "family_name": f"Ray{key}{place}", "username": ""}
+        town.sis.district.edit(sourced_id, **names, email=f"{key}-{place}@new.example", identifier=f"{key}-{place}")
+    assert run("sync", key).code == 0
+    rows = run("plan", "show", key, "--action", "conflict", "--json").data["rows"]
+    assert {row["reason"] for row in rows} == {"id_reused"}
+    number = {row["sourced_ids"][0]: row["person_id"] for row in rows}
+    shown = run("plan", "show", key).out
+    for sourced_id in (newcomer, renamed):
+        assert sourced_id in shown
+        assert str(number[sourced_id]) in shown
+    why = ("--connection", "sis", "--reason", "asked the office")
+    for said in (
+        "roster person unlink PERSON RECORD --connection sis",
+        "roster person link PERSON RECORD --connection",
+        f"roster person unlink-leavers {key}",
+    ):
+        assert said in shown
+    assert "no id of a leaver" in run("person", "unlink-leavers", key, "--reason", "none has left").err
+    assert run("person", "unlink", number[newcomer], newcomer, *why).code == 0
+    assert run("person", "link", number[renamed], renamed, *why).code == 0
+    assert run("sync", key).code == 0
+    rows = run("plan", "show", key, "--json").data["rows"]
+    assert {row["sourced_ids"][0]: row["action"] for row in rows if row["action"] in ("create", "update")} == {
+        newcomer: "create",
+        renamed: "update",
+    }
+    (link,) = run("person", "show", number[renamed], "--json").data["links"]
+    assert (link["sourced_id"], link["confirmed"]) == (renamed, True)
+
+
+def test_an_unknown_school_starts_no_run(town: Town) -> None:
+    answer = run("sync", "nowhere")
+    assert (answer.code, answer.out) == (1, "")
+    assert "no school nowhere" in answer.err
+    with dg.DagsterInstance.get() as instance:
+        assert not instance.has_dynamic_partition("schools", "nowhere")

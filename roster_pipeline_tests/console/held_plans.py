@@ -1,0 +1,65 @@
+"""Held plans for the console's tests: real rows in a real database."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from roster_pipeline.directory.apply import apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
+
+CREATES, ARCHIVES = ("student", "create"), ("student", "archive")
+MANY = {
+    "guard": "creations",
+    "message": "2 student people would be created, with 1 in the directory: 200 %.",
+    "value": 2.0,
+    "limit": 0.25,
+    "overridable": True,
+}
+INCOMPLETE = {
+    "guard": "incomplete_snapshot",
+    "message": "The snapshot is not complete: page 7 never came. Nobody is archived by it.",
+    "value": 1,
+    "limit": 0,
+    "overridable": False,
+}
+REKEYED = MANY | {"guard": "rekeyed", "message": "1 of 1 known student records came with a new id."}
+SCRIPT = "<script>alert('Zyxpoison')</script>"
+
+
+def held_creates(database: Database, school: SchoolRow, *names: str, night: bool = True, **more: Any) -> int:
+    """A plan with held newcomers, and the sync of its night, which left them alone. Gives the plan's number."""
+    rows = [newcomer(name, changes={"email": f"{name}@zyxpoison.example"}) for name in names or ("u1", "u2")]
+    plan_id = write_plan(database, school, rows, held={CREATES: [MANY]}, **more)
+    if night:
+        apply_plan(database, plan_id, who="night")
+    return plan_id
+
+
+def held_archive(database: Database, school: SchoolRow, *findings: dict[str, Any]) -> int:
+    """A plan that would archive the one student there is, who is synced first."""
+    sync_rows(database, school, newcomer("old", "Grace"))
+    leaving = row("archive", person_of(database, "old"), links=["old"], reason="left")
+    plan_id = write_plan(database, school, [leaving], held={ARCHIVES: list(findings)})
+    apply_plan(database, plan_id, who="night")
+    return plan_id
+
+
+def hash_of(database: Database, plan_id: int) -> str:
+    """What approvals of the plan are bound to."""
+    return str(one(database, "select hash from plan where id = :id", id=plan_id))
+
+
+def audited(database: Database) -> list[tuple[str, str, str | None]]:
+    """Who, what and why of every entry, the oldest first."""
+    return [
+        (str(who), str(what), why)
+        for who, what, why in every(database, "select who, what, reason from audit order by id")
+    ]
+
+
+def words_of(html: str) -> str:
+    """What a reader sees of a page: no tags, single blanks."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))

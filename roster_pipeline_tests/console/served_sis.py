@@ -1,0 +1,68 @@
+"""A simulated SIS with a school of ours in it, and a reader of event streams; for tests of what talks to a SIS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline_tests.console.conftest import Browser
+
+CLIENT, SECRET = "client", "p0ison-of-the-sis"
+STUDENTS = 20
+
+
+@dataclass(frozen=True)
+class Served:
+    """A SIS that answers, and its people."""
+
+    url: str
+    sis: Sis
+    people: District
+
+
+@contextmanager
+def served_sis() -> Iterator[Served]:
+    """Two schools of 20 students, OneRoster 1.2."""
+    people = generate_district(5, schools=2, students_per_school=STUDENTS)
+    sis = Sis(people, credentials={CLIENT: SECRET}, versions=("1.2",))
+    server = SimulatorThread(create_site([sis])).start()
+    try:
+        yield Served(f"{server.base_url}/ims/oneroster/rostering/v1p2", sis, people)
+    finally:
+        server.stop()
+
+
+def school_in(database: Database, served: Served, key: str = "lincoln", secret: str | None = SECRET) -> SchoolRow:
+    """The district springfield, its connection `sis` to the simulated one, and a school of it."""
+    settings = ConnectionSettings(url=served.url, client_id=CLIENT, allow_private_addresses=True)
+    with database.begin() as conn:
+        tenants.add_district(conn, "springfield", "Springfield")
+        tenants.add_connection(conn, "springfield", "sis", settings, seal(secret) if secret else None)
+        chosen = SchoolSettings(school_id="sch-1", students=RoleSettings(rostered=True))
+        return tenants.add_school(conn, "sis", key, key.title(), chosen)
+
+
+def events_of(browser: Browser, path: str, last_id: str | None = None) -> list[tuple[str, str, str]]:
+    """Every event of a stream until it says that it ends: id, kind and data."""
+    found: list[tuple[str, str, str]] = []
+    event: dict[str, list[str]] = {}
+    headers = {"accept": "text/event-stream"} | ({"last-event-id": last_id} if last_id else {})
+    with browser.stream("GET", path, headers=headers, timeout=120) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line and not line.startswith(":"):
+                name, _, value = line.partition(": ")
+                event.setdefault(name, []).append(value)
+            elif event:
+                if "event" in event:
+                    found.append((event.get("id", [""])[0], event["event"][0], "\n".join(event.get("data", []))))
+                event = {}
+    return found

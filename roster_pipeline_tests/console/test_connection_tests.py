@@ -1,0 +1,346 @@
+"""Test Your Information from the page: item by item, with what stands in the form, and nowhere a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.console.server_sent_events import Event, written
+from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database_errors import RowRefused
+from roster_pipeline.directory.secrets import unseal
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services.connection_test import carry_out
+from roster_pipeline.services.connection_test_state import LastTest, last_test
+from roster_pipeline.sync.prune_tables import Retention, prune
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
+from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
+from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
+from roster_pipeline_tests.directory.builders import every, one
+
+SignedIn = Callable[[str], Browser]
+PAGE, TEST = "/schools/lincoln/settings", "/schools/lincoln/test"
+HTMX = {"hx-request": "true"}
+
+
+@pytest.fixture(scope="module")
+def sis() -> Iterator[Served]:
+    with served_sis() as served:
+        yield served
+
+
+@pytest.fixture
+def lincoln(database: Database, environment: object, sis: Served) -> SchoolRow:
+    return school_in(database, sis)
+
+
+def opened(browser: Browser) -> dict[str, str]:
+    return fields_of(browser.get(PAGE).text)
+
+
+def tried(browser: Browser, fields: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Start a test as a script does, and follow it to its end."""
+    answer = browser.send_form(TEST, fields, headers=HTMX)
+    assert answer.status_code == 200
+    assert "<html" not in answer.text
+    found = re.search(r'data-live="([^"]+)"', answer.text)
+    assert found, answer.text
+    return events_of(browser, found[1])
+
+
+def words(events: list[tuple[str, str, str]]) -> str:
+    return "\n".join(data for _, _, data in events)
+
+
+def state(database: Database) -> LastTest:
+    with database.begin() as conn:
+        return last_test(tenants.get_school(conn, "lincoln"))
+
+
+def test_what_is_stored_is_tested_item_by_item_and_kept(signed_in: SignedIn, database: Database, sis: Served) -> None:
+    browser = signed_in(OWNER)
+    events = tried(browser, opened(browser))
+    kinds = [kind for _, kind, _ in events]
+    assert kinds == ["add"] * (len(kinds) - 2) + ["state", "end"]
+    assert [number for number, _, _ in events[:-2]] == [str(place + 1) for place in range(len(kinds) - 2)]
+    for name in ("Address", "Sign-in", "School", "Students", "Completeness"):
+        assert f"<strong>{name}</strong>" in words(events)
+    assert f"{len(sis.people.people_of('sch-1', 'student'))} in this school" in words(events)
+    assert "Everything works." in events[-2][2]
+    assert state(database) is LastTest.GREEN
+    assert "Everything works" in browser.get(PAGE).text
+    assert browser.send_form(PAGE, changed(opened(browser), school__automatic=True)).is_redirect
+
+
+def test_a_stream_goes_on_where_it_broke_off(signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    answer = browser.send_form(TEST, opened(browser), headers=HTMX)
+    path = re.findall(r'data-live="([^"]+)"', answer.text)[0]
+    whole = events_of(browser, path)
+    assert events_of(browser, path, last_id="3") == whole[3:]
+    assert events_of(browser, path, last_id="end") == whole[-1:]
+    assert events_of(browser, path) == whole, "it can be read again"
+
+
+def test_a_wrong_secret_is_red_with_its_remedy_and_the_right_one_is_saved_with_its_test(
+    signed_in: SignedIn, database: Database
+) -> None:
+    browser = signed_in(OWNER)
+    red = words(tried(browser, opened(browser) | {"secret": "wr0ng"}))
+    assert "Sign-in" in red
+    assert "Client ID and Client Secret" in red
+    assert "Not everything works yet." in red
+    assert "wr0ng" not in red
+    assert state(database) is LastTest.NEVER, "what is not saved is no test of what is stored"
+    on = changed(opened(browser), secret="wr0ng", school__automatic=True)
+    assert "does not work" in errors_in(browser.send_form(PAGE, on).text)["school-automatic"]
+    assert "Everything works." in words(tried(browser, opened(browser) | {"secret": SECRET}))
+    assert browser.send_form(PAGE, on | {"secret": SECRET}).is_redirect, "the test of what was typed counts"
+    assert state(database) is LastTest.GREEN
+
+
+def test_what_a_test_learned_is_kept_for_the_next_one_and_for_the_sync(
+    signed_in: SignedIn, database: Database, sis: Served
+) -> None:
+    browser = signed_in(OWNER)
+
+    def looks() -> int:
+        return sum(1 for entry in sis.sis.log.entries if entry.status == 401)
+
+    def known() -> dict[str, object]:
+        with database.begin() as conn:
+            return tenants.get_connection(conn, "sis").learned
+
+    tried(browser, opened(browser))
+    assert known()["version"] == "1.2", "of what is stored"
+    sis.sis.log.clear()
+    tried(browser, opened(browser))
+    assert looks() == 0, "nothing is found out twice"
+    typed = changed(opened(browser), connection__page_size="77", secret=SECRET)
+    tried(browser, typed)
+    sis.sis.log.clear()
+    tried(browser, typed)
+    assert looks() == 0, "of what was typed as well"
+    assert browser.send_form(PAGE, typed).is_redirect
+    assert known()["version"] == "1.2"
+    assert SECRET not in str(known())
+
+
+def test_a_test_of_other_values_does_not_count(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    fields = opened(browser)
+    tried(browser, fields | {"secret": SECRET})
+    wrong = browser.send_form(PAGE, changed(fields, school__sync_time="x", secret=SECRET))
+    assert "Everything works." in wrong.text, "a test is not lost by a mistake elsewhere"
+    for change in (
+        {"secret": "other"},
+        {"secret": SECRET, "connection-page_size": "77"},
+        {"school-school_id": "sch-2"},
+    ):
+        sent = changed(fields, school__automatic=True) | change
+        assert "school-automatic" in errors_in(browser.send_form(PAGE, sent).text)
+    assert state(database) is LastTest.NEVER
+
+
+def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_saved(
+    signed_in: SignedIn, database: Database
+) -> None:
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    with database.begin() as conn:
+        tenants.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
+    typed = changed(opened(owner), school__phone_region="FR", secret=SECRET)
+    answer = owner.send_form(TEST, typed)
+    assert answer.status_code == 303
+    place = answer.headers["location"].removesuffix("#test")
+    assert re.fullmatch(r"/schools/lincoln/settings\?trial=[0-9a-f-]{36}", place)
+    assert 'http-equiv="refresh"' in owner.get(place).text or "Everything works." in owner.get(place).text
+    trial = place.partition("=")[2]
+    events_of(owner, f"{TEST}/{trial}/events")
+    shown = owner.get(place).text
+    assert "Everything works." in shown
+    assert SECRET not in shown
+    back = fields_of(shown)
+    assert (back["school-phone_region"], back["secret"], back["trial"]) == ("FR", "", trial)
+    assert trial not in manager.get(place).text, "another's form is not shown"
+    stolen = changed(opened(manager), school__phone_region="FR", trial=trial)
+    assert manager.send_form(PAGE, stolen).is_redirect
+    with database.begin() as conn:
+        assert tenants.get_connection(conn, "sis").secret == "env:NOT_SET_HERE", "a tested secret is its typist's"
+    moved = owner.send_form(PAGE, back | {"connection-url": "https://elsewhere.example/ims"})
+    assert moved.status_code == 400
+    assert "type the Client Secret again" in moved.text
+    again = changed(opened(owner), secret=SECRET)
+    trial = owner.send_form(TEST, again).headers["location"].partition("=")[2].removesuffix("#test")
+    events_of(owner, f"{TEST}/{trial}/events")
+    back = fields_of(owner.get(f"{PAGE}?trial={trial}").text)
+    assert owner.send_form(PAGE, changed(back, school__automatic=True)).is_redirect
+    with database.begin() as conn:
+        assert unseal(tenants.get_connection(conn, "sis").secret or "") == SECRET
+
+
+def test_what_is_wrong_in_the_form_is_told_before_anything_is_tried(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    piece = browser.send_form(TEST, opened(browser) | {"connection-page_size": "x"}, headers=HTMX)
+    assert piece.status_code == 200, "a piece for a script"
+    assert "The test was not started." in piece.text
+    assert '<a href="#connection-page_size">Page size: Write a whole number.</a>' in piece.text
+    whole = browser.send_form(TEST, opened(browser) | {"connection-page_size": "x"})
+    assert (whole.status_code, list(errors_in(whole.text))) == (400, ["connection-page_size"])
+    with database.begin() as conn:
+        assert conn.scalar(text("select count(*) from trial")) == 0
+
+
+def test_this_machine_and_the_inner_network_are_refused_unless_an_operator_allowed_them(
+    signed_in: SignedIn, database: Database, sis: Served
+) -> None:
+    operator, owner = signed_in(OPERATOR), signed_in(OWNER)
+    closed = changed(opened(operator), connection__allow_private_addresses=False)
+    assert operator.send_form(PAGE, closed).is_redirect
+    before = sis.sis.log.total
+    for url in (sis.url, sis.url.replace("127.0.0.1", "localhost"), "https://10.0.0.1/ims", "https://[::1]/ims"):
+        sent = changed(opened(owner), connection__url=url, secret="x", connection__allow_private_addresses=True)
+        red = words(tried(owner, sent))
+        assert ("is not encrypted" if url.startswith("http:") else "private network or on this machine") in red, url
+    assert sis.sis.log.total == before, "nothing was sent there"
+    with database.begin() as conn:
+        asked = conn.execute(
+            text("select details -> 'servers' from audit where what = 'information tested' order by id")
+        )
+        assert [row[0] for row in asked][-2:] == [["10.0.0.1:443"], ["[::1]:443"]], "who asks for what is in the audit"
+    assert "servers 10.0.0.1:443" in owner.get("/schools/lincoln/audit").text
+    assert "private network" not in words(
+        tried(operator, opened(operator) | {"connection-allow_private_addresses": "on"})
+    )
+
+
+def test_only_so_many_tests_and_one_of_a_school_at_a_time(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = signed_in(OWNER)
+    fields = opened(browser)
+    with database.begin() as conn:
+        going = connection_tests.start(
+            conn,
+            lincoln,
+            who="another",
+            form={},
+            settings=lincoln.connection.settings,
+            school_settings=lincoln.settings,
+        )
+    assert "A test of this school is going on" in browser.send_form(TEST, fields, headers=HTMX).text
+    assert browser.send_form(TEST, fields).status_code == 409
+    assert f"test/{going}/events" not in browser.send_form(TEST, fields, headers=HTMX).text, "it is somebody else's"
+    with database.begin() as conn:
+        conn.execute(text("update trial set who = :who"), {"who": OWNER})
+    again = browser.send_form(TEST, fields, headers=HTMX).text
+    assert "A test of this school is going on" in again
+    assert f'data-live="/schools/lincoln/test/{going}/events"' in again, "a second click does not lose the first one"
+    with database.begin() as conn:
+        conn.execute(
+            text("update trial set started_at = :old where id = :id"),
+            {"old": datetime.now(UTC) - timedelta(minutes=connection_tests.LOST_MINUTES + 1), "id": going},
+        )
+    tried(browser, fields)
+    with database.begin() as conn:
+        lost = connection_tests.get(conn, lincoln.id, going)
+    assert lost is not None
+    assert lost.problem is not None
+    monkeypatch.setattr("roster_pipeline.console.pages.connection_tests.BY_ONE_PERSON", 3)
+    limited = browser.send_form(TEST, fields)
+    assert limited.status_code == 429
+    assert "tried too often" in limited.text
+    assert "tried too often" in browser.send_form(TEST, fields, headers=HTMX).text
+
+
+def test_a_test_that_cannot_be_carried_out_says_why(signed_in: SignedIn, database: Database) -> None:
+    with database.begin() as conn:
+        tenants.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
+    browser = signed_in(OWNER)
+    told = words(tried(browser, opened(browser)))
+    assert "The test could not be finished." in told
+    assert "environment variable" in told
+    assert state(database) is LastTest.NEVER
+
+
+def test_no_secret_stands_in_any_answer_log_stream_or_plain_column(
+    signed_in: SignedIn, database: Database, caplog: pytest.LogCaptureFixture, sis: Served
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    browser = signed_in(OWNER)
+    said: list[str] = []
+    browser.event_hooks["response"] = [lambda answer: said.append(str(answer.url) + str(answer.headers))]
+    for secret in (SECRET, "p0ison-wrong"):
+        for fault in ("", "html_with_200", "truncated_json"):
+            sis.sis.faults.clear()
+            if fault:
+                sis.sis.faults.set(fault)
+            said += [words(tried(browser, opened(browser) | {"secret": secret}))]
+            said += [browser.get(PAGE).text]
+    sis.sis.faults.clear()
+    said += [browser.send_form(PAGE, opened(browser) | {"secret": "p0ison-kept", "school-sync_time": "x"}).text]
+    said += [browser.send_form(PAGE, opened(browser) | {"secret": "p0ison-kept"}).text]
+    said += [browser.get(PAGE).text]
+    said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
+    with database.begin() as conn:
+        for table in ("trial", "audit", "connection", "school", "failure"):
+            said += [json.dumps(row, default=str) for row in conn.scalars(text(f"select to_jsonb(t) from {table} t"))]
+    assert "p0ison" not in "\n".join(said)
+
+
+def test_a_test_keeps_a_secret_only_where_one_was_typed_for_it(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    tried(browser, opened(browser))
+    tried(browser, opened(browser) | {"secret": "wr0ng"})
+    kept = every(database, "select typed, secret from trial order by started_at")
+    assert [(typed, secret is None) for typed, secret in kept] == [(False, True), (True, False)]
+    assert unseal(str(kept[1][1])) == "wr0ng"
+    with pytest.raises(RowRefused), database.begin() as conn:
+        conn.execute(text("update trial set secret = 'a copy' where not typed"))
+
+
+def test_old_tests_are_deleted_every_night_and_a_form_that_needs_one_says_so(
+    signed_in: SignedIn, database: Database
+) -> None:
+    browser = signed_in(OWNER)
+    sent = browser.send_form(TEST, opened(browser) | {"secret": "p0ison-typed"})
+    assert sent.status_code == 303
+    form = fields_of(browser.get(sent.headers["location"]).text)
+    assert form["trial"]
+    prune(database, Retention())
+    assert one(database, "select count(*) from trial") == 1, "within the hour the form may still be saved"
+    with database.begin() as conn:
+        conn.execute(text("update trial set started_at = now() - interval '61 minutes'"))
+    assert prune(database, Retention())["tests of forms"] == 1
+    before = one(database, "select secret from connection where key = 'sis'")
+    saved = browser.send_form(PAGE, form)
+    assert saved.status_code == 400
+    assert "type the Client Secret again" in saved.text
+    assert one(database, "select secret from connection where key = 'sis'") == before
+
+
+def test_a_stored_secret_is_not_tried_with_settings_that_it_was_not_stored_with(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as conn:
+        own = {"settings": lincoln.connection.settings, "school_settings": lincoln.settings, "form": {}}
+        trial_id = connection_tests.start(conn, lincoln, who=OWNER, **own)
+        tenants.set_connection(conn, "sis", settings=lincoln.connection.settings.model_copy(update={"page_size": 7}))
+    carry_out(database, "lincoln", trial_id)
+    with database.begin() as conn:
+        trial = connection_tests.get(conn, lincoln.id, trial_id)
+    assert trial is not None
+    assert trial.problem == "The connection was changed while this test began.\nTest again."
+    assert trial.items == []
+
+
+def test_an_event_is_written_as_the_standard_asks() -> None:
+    assert written(Event("add", "<li>\n  <p>x</p>\n\n</li>\n", "4")) == (
+        "id: 4\nevent: add\ndata: <li>\ndata:   <p>x</p>\ndata: </li>\n\n"
+    )

@@ -1,0 +1,253 @@
+"""Holds on pages: shown with their reasons, approved, discarded or relinked once, and refused when something moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from roster_pipeline.directory import approvals, manual_edits
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.held_plans import (
+    INCOMPLETE,
+    MANY,
+    REKEYED,
+    audited,
+    hash_of,
+    held_archive,
+    held_creates,
+    words_of,
+)
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
+
+SignedIn = Callable[[str], Browser]
+PEOPLE = "select count(*) from person"
+
+
+def _decide(browser: Browser, database: Database, plan_id: int, decision: str, **fields: str) -> tuple[int, str, str]:
+    """Status, where it leads, and what the page (or the next one) says."""
+    given = {"hash": hash_of(database, plan_id), "reason": "the office confirmed"} | fields
+    answer = browser.send_form(f"/schools/lincoln/plans/{plan_id}/{decision}", given)
+    place = answer.headers.get("location", "")
+    return answer.status_code, place, words_of(browser.get(place).text if "/plans/" in place else answer.text)
+
+
+def test_what_waits_in_all_ones_schools_is_on_one_page(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+) -> None:
+    held_creates(database, lincoln)
+    held_creates(database, foreign, "f1")
+    assert {"Lincoln", "Foreign"} <= set(words_of(signed_in(OPERATOR).get("/holds").text).split())
+    for email in (OWNER, MANAGER):
+        text = words_of(signed_in(email).get("/holds").text)
+        assert "Lincoln" in text
+        assert "Foreign" not in text
+        assert "1 school waits, 2 changes" in text
+        assert MANY["message"] in text
+    searched = signed_in(OPERATOR).send_form("/holds", {"q": "FOREI"})
+    assert "Foreign" in searched.text
+    assert "Lincoln" not in words_of(searched.text)
+    assert "Nothing held fits" in signed_in(OPERATOR).get("/holds?guard=witness").text
+
+
+def test_a_held_plan_is_shown_with_its_reasons_and_rows(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    owner = signed_in(OWNER)
+    assert "Nothing is held" in owner.get("/schools/lincoln/holds").text
+    held_creates(database, lincoln)
+    page = owner.get("/schools/lincoln/holds")
+    text = words_of(page.text)
+    assert "2 changes wait for a decision" in text
+    assert str(MANY["message"]) in text
+    assert "can be approved" in text
+    assert "Check whether these are new people" in text
+    assert "Ada Lovelace" in text
+    assert "New in the SIS." in text
+    assert page.headers["cache-control"] == "no-store"
+    found = owner.send_form("/schools/lincoln/holds", {"q": "u2@zyx"})
+    assert "1 row." in words_of(found.text)
+
+
+def test_an_approval_applies_at_once_and_leads_to_the_sync(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = held_creates(database, lincoln)
+    owner = signed_in(OWNER)
+    status, _, text = _decide(owner, database, plan_id, "approve", reason="  ")
+    assert (status, one(database, PEOPLE)) == (400, 0)
+    assert "Say why" in text
+    status, place, _ = _decide(owner, database, plan_id, "approve")
+    sync_id = one(database, "select max(id) from sync")
+    assert (status, place) == (303, f"/schools/lincoln/syncs/{sync_id}")
+    assert one(database, PEOPLE) == 2
+    assert every(database, "select kind, who from sync where id = :id", id=sync_id) == [("approval", OWNER)]
+    assert audited(database) == [(OWNER, "hold approved", "the office confirmed")]
+    assert _decide(owner, database, plan_id, "approve")[:2] == (303, place), "a second click does nothing"
+    assert one(database, "select count(*) from approval") == 1
+    told = words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
+    assert f"{OWNER} approved it: “the office confirmed”" in told
+    assert f"applied by sync {sync_id}" in told
+
+
+def test_two_clicks_at_once_are_one_decision(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    plan_id = held_creates(database, lincoln)
+    browsers = [signed_in(OWNER) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda browser: _decide(browser, database, plan_id, "approve")[:2], browsers))
+    assert len(set(answers)) == 1
+    assert answers[0][0] == 303
+    assert one(database, "select count(*) from sync where kind = 'approval'") == 1
+    assert len(audited(database)) == 1
+
+
+def test_a_discarded_plan_is_never_applied(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    plan_id = held_creates(database, lincoln)
+    owner = signed_in(OWNER)
+    status, place, text = _decide(owner, database, plan_id, "discard", reason="the SIS was half empty")
+    assert (status, place) == (303, f"/schools/lincoln/plans/{plan_id}")
+    assert "was discarded: nothing of what was held is applied" in text
+    assert audited(database) == [(OWNER, "hold discarded", "the SIS was half empty")]
+    assert "was discarded already" in _decide(owner, database, plan_id, "discard")[2]
+    assert _decide(owner, database, plan_id, "approve")[0] == 409
+    assert "Nothing is held" in owner.get("/schools/lincoln/holds").text
+    assert one(database, PEOPLE) == 0
+
+
+def test_a_plan_that_changed_meanwhile_is_refused_with_the_way_to_the_new_one(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    old = held_creates(database, lincoln)
+    new = held_creates(database, lincoln, "u1", "u2", "u3")
+    owner = signed_in(OWNER)
+    for decision in ("approve", "discard", "relink"):
+        status, _, text = _decide(owner, database, old, decision)
+        assert status == 409
+        assert f"Look at the new plan, {new}" in text
+    assert _decide(owner, database, new, "approve", hash="of another plan")[0] == 409
+    assert _decide(owner, database, new, "approve", hash="")[0] == 409, "a form without a hash is none of ours"
+    assert (one(database, PEOPLE), audited(database)) == (0, [])
+
+
+def test_a_plan_whose_people_moved_is_refused_and_leaves_no_approval(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = held_archive(database, lincoln, MANY)
+    with database.begin() as opened:
+        manual_edits.edit(
+            opened, lincoln.district_id, person_of(database, "old"), {"phone": "+49"}, who="x", reason="y"
+        )
+    status, _, text = _decide(signed_in(OWNER), database, plan_id, "approve")
+    assert status == 409
+    assert "people of this plan were changed since it was made" in text
+    assert one(database, "select count(*) from approval") == 0
+    assert one(database, "select status from membership") == "active"
+
+
+def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = held_archive(database, lincoln, MANY, INCOMPLETE)
+    owner = signed_in(OWNER)
+    page = owner.get("/schools/lincoln/holds")
+    text = words_of(page.text)
+    assert str(INCOMPLETE["message"]) in text
+    assert "cannot be approved" in text
+    assert "Sync again" in text
+    assert f"/plans/{plan_id}/approve" not in page.text
+    assert f"/plans/{plan_id}/discard" in page.text
+    assert _decide(owner, database, plan_id, "approve")[0] == 409
+    assert one(database, "select status from membership") == "active"
+
+
+def test_an_approval_that_lapsed_unused_is_told(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    plan_id = held_creates(database, lincoln)
+    with database.begin() as opened:
+        approvals.approve(opened, plan_id, "ada", "too early", datetime.now(UTC) - timedelta(hours=100))
+    owner = signed_in(OWNER)
+    text = words_of(owner.get("/schools/lincoln/holds").text)
+    assert "ada approved it: “too early” lapsed unused" in text
+    assert _decide(owner, database, plan_id, "approve")[0] == 303, "it can be approved anew"
+
+
+def test_new_ids_of_known_people_can_be_linked_and_nothing_else(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("a1"))
+    home = {"changes": {"home": "new-a1"}, "links": ["new-a1"], "new_links": ["new-a1"], "matched_by": "number"}
+    rows = [row("update", person_of(database, "a1"), reason="relinked", **home), newcomer("a2")]
+    plan_id = write_plan(
+        database, lincoln, rows, held={("student", "update"): [REKEYED], ("student", "create"): [REKEYED]}
+    )
+    owner = signed_in(OWNER)
+    assert "1 person gets their new ids" in words_of(owner.get("/schools/lincoln/holds").text)
+    status, place, _ = _decide(owner, database, plan_id, "relink")
+    sync_id = one(database, "select max(id) from sync")
+    assert (status, place) == (303, f"/schools/lincoln/syncs/{sync_id}")
+    assert every(database, "select sourced_id, home from link order by 1") == [("a1", False), ("new-a1", True)]
+    assert one(database, PEOPLE) == 1
+    assert _decide(owner, database, plan_id, "relink")[:2] == (303, place)
+    assert one(database, "select count(*) from sync where kind = 'relink'") == 1
+
+
+@pytest.mark.parametrize("decision", ["approve", "discard", "relink"])
+def test_plans_of_other_schools_do_not_exist(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow, decision: str
+) -> None:
+    plan_id = held_creates(database, foreign, "f1")
+    owner = signed_in(OWNER)
+    for path in (f"/schools/lincoln/plans/{plan_id}", f"/schools/foreign/plans/{plan_id}", "/schools/lincoln/plans/x9"):
+        assert owner.get(path).status_code == 404
+        assert (
+            owner.send_form(f"{path}/{decision}", {"reason": "x", "hash": hash_of(database, plan_id)}).status_code
+            == 404
+        )
+    assert owner.get("/schools/foreign/holds").status_code == 404
+    assert signed_in(STRANGER).get("/schools/lincoln/holds").status_code == 404
+    assert one(database, "select state from plan") == "planned"
+
+
+def test_a_decision_without_the_forms_token_is_refused(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = held_creates(database, lincoln)
+    fields = {"reason": "x", "hash": hash_of(database, plan_id)}
+    assert signed_in(OWNER).post(f"/schools/lincoln/plans/{plan_id}/approve", data=fields).status_code == 403
+    assert one(database, PEOPLE) == 0
+
+
+CLAIMED = MANY | {"guard": "claimed_people", "message": "2 people of another connection.", "approver": "manager"}
+
+
+def test_people_of_another_connection_are_the_managers_to_decide_and_the_rest_is_the_owners(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("old", "Grace"))
+    rows = [
+        newcomer("u1"),
+        newcomer("u2"),
+        row("archive", person_of(database, "old"), links=["old"], reason="left"),
+    ]
+    held = {("student", "create"): [CLAIMED, MANY], ("student", "archive"): [MANY | {"guard": "archivals"}]}
+    plan_id = write_plan(database, lincoln, rows, held=held)
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    text = words_of(owner.get("/schools/lincoln/holds").text)
+    assert "2 of the 3 changes concern people of another connection" in text
+    assert "Approving lets 1 of the 3 changes through" in text
+    assert "2 of the 3 changes concern" not in words_of(manager.get("/schools/lincoln/holds").text)
+    status, _, _ = _decide(owner, database, plan_id, "approve")
+    assert status == 303
+    assert one(database, PEOPLE) == 1, "the archival alone"
+    assert one(database, "select count(*) from membership where status = 'archived'") == 1
+    text = words_of(owner.get("/schools/lincoln/holds").text)
+    assert "Approve and apply" not in text
+    status, _, text = _decide(owner, database, plan_id, "approve")
+    assert status == 409
+    assert "is decided by the district" in text
+    assert one(database, PEOPLE) == 1
+    status, _, _ = _decide(manager, database, plan_id, "approve")
+    assert (status, one(database, PEOPLE)) == (303, 3)

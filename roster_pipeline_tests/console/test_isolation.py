@@ -1,0 +1,188 @@
+"""What must hold on every page, also on those that come later: the routes of the application are walked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import pytest
+from starlette.routing import Route
+
+from roster_pipeline.console.app import all_routes
+from roster_pipeline.console.headers import POLICY
+from roster_pipeline.directory import connection_tests, manual_runs
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
+from roster_pipeline_tests.console.held_plans import hash_of, held_creates
+from roster_pipeline_tests.directory.builders import every, one
+
+SignedIn = Callable[[str], Browser]
+ROUTES = [
+    (method, route.path)
+    for route in all_routes()
+    if isinstance(route, Route)
+    for method in sorted((route.methods or set()) - {"HEAD"})
+]
+OF_A_SCHOOL = [(method, path) for method, path in ROUTES if "{key}" in path]
+OF_A_PERSON = [(method, path) for method, path in ROUTES if "{person_id}" in path]
+OPEN = ("/sign-in", "/static", "/health")
+PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+
+
+def at(path: str, key: str, things: Mapping[str, str] | None = None) -> str:
+    """The path with a school's key, and these things or 1 for everything else."""
+    given = {"key": key, **(things or {})}
+    return PARAMETER.sub(lambda found: given.get(found[1], "1"), path)
+
+
+def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
+    """A plan, a sync, a snapshot, a run and a trial of a school: what addresses below it name."""
+    plan_id = held_creates(database, school)
+    with database.begin() as opened:
+        manual_runs.ask(opened, "run-1", school.id, school.key, kind="sync", who="test", host="here")
+        trial = connection_tests.start(
+            opened,
+            school,
+            who="test",
+            form={},
+            settings=school.connection.settings,
+            school_settings=school.settings,
+        )
+        connection_tests.end(opened, trial)
+        manual_runs.end(opened, "run-1")
+    return {
+        "plan_id": str(plan_id),
+        "sync_id": str(one(database, "select max(id) from sync")),
+        "snapshot_id": str(one(database, "select snapshot_id from plan where id = :id", id=plan_id)),
+        "run": "run-1",
+        "trial": trial,
+    }
+
+
+def asked(browser: Browser, method: str, path: str) -> tuple[int, str]:
+    """Status, and body without what differs from one request to the next."""
+    answer = browser.get(path) if method == "GET" else browser.send_form(path)
+    return answer.status_code, answer.text.replace(path, "")
+
+
+def test_there_are_pages_of_schools_to_walk() -> None:
+    assert len(OF_A_SCHOOL) > 5
+
+
+@pytest.mark.parametrize(("method", "path"), OF_A_SCHOOL)
+def test_the_owner_of_another_school_gets_404_as_if_there_were_no_such_school(
+    signed_in: SignedIn, lincoln: SchoolRow, method: str, path: str
+) -> None:
+    browser = signed_in(STRANGER)
+    status, body = asked(browser, method, at(path, lincoln.key))
+    assert status == 404
+    assert lincoln.name not in body
+    assert (status, body.replace(lincoln.key, "")) == asked(browser, method, at(path, "no-such-school"))
+
+
+def test_every_address_below_a_school_is_walked_with_a_thing_of_its_own(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    things = things_of(database, lincoln)
+    assert {name for _, path in OF_A_SCHOOL for name in PARAMETER.findall(path)} == {"key", *things}
+    browser = signed_in(OWNER)
+    for method, path in OF_A_SCHOOL:
+        if method == "GET":
+            with browser.stream("GET", at(path, "lincoln", things)) as answer:
+                assert answer.status_code == 200, path
+
+
+def test_what_belongs_to_another_school_is_not_found_below_ones_own(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    things = things_of(database, lincoln)
+    browser = signed_in(STRANGER)
+    before = every(database, "select * from plan order by id")
+    for method, path in OF_A_SCHOOL:
+        if len(PARAMETER.findall(path)) > 1:
+            where = at(path, "foreign", things)
+            reason = {"reason": "mine", "hash": hash_of(database, int(things["plan_id"]))}
+            answer = browser.get(where) if method == "GET" else browser.send_form(where, reason)
+            assert answer.status_code == 404, (method, where)
+    assert every(database, "select * from plan order by id") == before
+
+
+@pytest.mark.parametrize("who", [OWNER, MANAGER, OPERATOR])
+def test_those_who_may_see_a_school_open_its_page(signed_in: SignedIn, lincoln: SchoolRow, who: str) -> None:
+    assert signed_in(who).get(f"/schools/{lincoln.key}").status_code == 200
+
+
+def test_without_a_session_every_page_sends_to_the_sign_in(console: Console) -> None:
+    with console.browser() as browser:
+        for method, path in ROUTES:
+            if path.startswith(OPEN):
+                continue
+            where = at(path, "lincoln")
+            wanted = 302 if method == "GET" else 303 if path == "/sign-out" else 401
+            assert asked(browser, method, where)[0] == wanted, where
+
+
+def test_no_form_is_taken_without_its_token(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    browser = signed_in(OPERATOR)
+    for method, path in ROUTES:
+        if method != "GET":
+            where = at(path, lincoln.key)
+            assert browser.post(where, data={"reason": "x"}).status_code == 403, where
+            assert browser.post(where, headers={"x-csrf-token": "0" * 64}).status_code == 403, where
+
+
+def test_strict_headers_on_every_page(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    browser = signed_in(OPERATOR)
+    for _, path in {("GET", path) for method, path in ROUTES if method == "GET"} | {("GET", "/no-such-page")}:
+        with browser.stream("GET", at(path, lincoln.key)) as answer:
+            found = answer.headers
+            assert found["content-security-policy"] == POLICY, path
+            assert found["x-content-type-options"] == "nosniff", path
+            assert found["x-frame-options"] == "DENY", path
+            assert found["referrer-policy"] in ("same-origin", "no-referrer"), path
+            if not path.startswith("/static"):
+                assert "no-store" in found["cache-control"], path
+            assert "server" not in found, path
+    assert "unsafe" not in POLICY
+    assert "frame-ancestors 'none'" in POLICY
+
+
+def test_no_page_holds_a_script_or_a_style_of_its_own(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    browser = signed_in(OPERATOR)
+    for method, path in ROUTES:
+        if method == "GET" and not path.endswith("/events") and not path.startswith("/static"):
+            body = browser.get(at(path, lincoln.key)).text
+            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", body), path
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/schools/%00", 404),
+        ("/schools/lincoln/syncs/99999999999999999999", 404),
+        ("/schools/lincoln/syncs/one", 404),
+        ("/schools/lincoln/settings?trial=%00", 200),
+        ("/schools/lincoln/audit?what=%00", 200),
+    ],
+)
+def test_what_no_address_can_mean_is_not_found_or_left_out(signed_in: SignedIn, path: str, status: int) -> None:
+    assert signed_in(OWNER).get(path).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/sign-in/", "/health/", "/holds/", "/schools/lincoln/"])
+def test_nobody_is_sent_to_the_host_that_a_request_names(signed_in: SignedIn, path: str) -> None:
+    answer = signed_in(OWNER).get(path, headers={"host": "evil.example"})
+    assert answer.status_code == 404
+    assert "evil" not in str(answer.headers)
+
+
+def test_a_script_is_told_what_went_wrong_in_the_place_it_asked_for(signed_in: SignedIn) -> None:
+    answer = signed_in(STRANGER).send_form("/schools/lincoln/test", headers={"hx-request": "true"})
+    assert (answer.status_code, answer.headers["hx-reselect"], answer.headers["hx-reswap"]) == (
+        404,
+        ".notice",
+        "innerHTML",
+    )
+    assert "Nothing here" in answer.text
+    assert "<html" not in answer.text

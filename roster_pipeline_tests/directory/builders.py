@@ -1,0 +1,178 @@
+"""Small worlds for tests: districts, schools, snapshots, and plans made of rows that say only what matters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory import plans, pulls, snapshots, tenants
+from roster_pipeline.directory.apply import SyncResult, apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+
+ROLES = ("student", "teacher", "staff", "admin")
+CHANGING = ("create", "update", "restore", "archive")
+PROOF: dict[str, Any] = {"complete": True, "mode": "full", "version": "1.2", "problems": []}
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a pull."""
+
+    kind: str
+    records: list[dict[str, Any]]
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+
+
+def add_school(conn: Connection, key: str, *, connection: str = "sis", district: str = "springfield") -> SchoolRow:
+    """A school; district and connection are made with it where they are missing."""
+    if district not in [row.key for row in tenants.list_districts(conn)]:
+        tenants.add_district(conn, district, district.title())
+    if connection not in [row.key for row in tenants.list_connections(conn)]:
+        settings = ConnectionSettings(url="https://sis.example.org/ims/oneroster")
+        tenants.add_connection(conn, district, connection, settings, "env:NOWHERE")
+    return tenants.add_school(conn, connection, key, key.title(), SchoolSettings(school_id=f"org-{key}"))
+
+
+def user(sourced_id: str, *orgs: str, role: str = "student", **more: Any) -> dict[str, Any]:
+    """A normalised record."""
+    roles = [{"role": role, "roleType": None, "org": org, "beginDate": None, "endDate": None} for org in orgs]
+    plain = {"sourcedId": sourced_id, "status": "active", "givenName": "Ada", "agents": [], "roles": roles}
+    return plain | more
+
+
+def org(sourced_id: str, **more: Any) -> dict[str, Any]:
+    """A normalised org."""
+    return {"sourcedId": sourced_id, "name": sourced_id, "type": "school", "identifier": None, "parent": None} | more
+
+
+def pull_of(database: Database, school: SchoolRow, *pages: Page, proof: Mapping[str, Any] = PROOF) -> int:
+    """A stored, finished pull."""
+    with database.begin() as conn:
+        pull_id, _ = pulls.claim(conn, school.connection, f"night {next(_numbers)}")
+    pulls.store(database, pull_id, pages)
+    with database.begin() as conn:
+        pulls.finish(conn, pull_id, proof)
+    return pull_id
+
+
+def snapshot_of(database: Database, school: SchoolRow, *users: dict[str, Any]) -> int:
+    """A snapshot of a school with these users."""
+    own = org(school.settings.school_id)
+    pull_id = pull_of(database, school, Page("org", [own]), Page("user", list(users)))
+    with database.begin() as conn:
+        return snapshots.take(conn, school, own["sourcedId"], pull_id, contacts=True, run_id=None)
+
+
+def row(action: str, person_id: int | None = None, **more: Any) -> dict[str, Any]:
+    """A plan row: `changes` are given as {field: new value}, links as a list."""
+    changes = {name: [None, value] for name, value in more.pop("changes", {}).items()}
+    links = more.pop("links", [])
+    plain = {
+        "action": action,
+        "reason": "joined",
+        "role": "student",
+        "person_id": person_id,
+        "sourced_ids": links,
+        "new_links": links if action == "create" else [],
+        "matched_by": None,
+        "changes": changes,
+        "number_kind": "student",
+        "absent_syncs": None,
+        "person_revision": None,
+        "membership_revision": None,
+        "witness": None,
+    }
+    return plain | more
+
+
+def newcomer(sourced_id: str, given_name: str = "Ada", **more: Any) -> dict[str, Any]:
+    """The row that creates one student."""
+    changes = {"given_name": given_name, "family_name": "Lovelace", "role": "student", **more.pop("changes", {})}
+    return row("create", changes=changes, links=[sourced_id], **more)
+
+
+def write_plan(
+    database: Database,
+    school: SchoolRow,
+    rows: Sequence[dict[str, Any]],
+    *,
+    held: Mapping[tuple[str, str], list[dict[str, Any]]] | None = None,
+    snapshot_id: int | None = None,
+    hash_: str | None = None,
+    judged: bool = True,
+    dry_run: bool = False,
+    position: int | None = None,
+) -> int:
+    """A plan; revisions that a row does not give are the directory's present ones, and so is a home that moves."""
+    snapshot_id = snapshot_id or snapshot_of(database, school)
+    held = held or {}
+    with database.begin() as conn:
+        _fill_revisions(conn, school, rows)
+        here = conn.scalar(text("select coalesce(max(position), 0) from change_log")) if position is None else position
+        verdicts = [
+            {
+                "role": role,
+                "action": action,
+                "verdict": "hold" if (role, action) in held else "pass",
+                "rows": sum(1 for each in rows if (each["role"], each["action"]) == (role, action)),
+                "findings": held.get((role, action), []),
+            }
+            for role in ROLES
+            for action in CHANGING
+        ]
+        return plans.write(
+            conn,
+            school,
+            snapshot_id,
+            pd.DataFrame([each | {"row": place} for place, each in enumerate(rows)]),
+            pd.DataFrame(verdicts if judged else []),
+            hash_=hash_ or f"hash {next(_numbers)}",
+            counts={},
+            first_sync=False,
+            position=int(here or 0),
+            dry_run=dry_run,
+            run_id=None,
+        )
+
+
+def sync_rows(database: Database, school: SchoolRow, *rows: dict[str, Any], **more: Any) -> SyncResult:
+    """Plan and apply."""
+    return apply_plan(database, write_plan(database, school, rows, **more), who="test")
+
+
+def one(database: Database, query: str, **given: Any) -> Any:
+    """The first value of a query."""
+    with database.begin() as conn:
+        return conn.scalar(text(query), given)
+
+
+def every(database: Database, query: str, **given: Any) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    with database.begin() as conn:
+        return [tuple(found) for found in conn.execute(text(query), given)]
+
+
+def person_of(database: Database, sourced_id: str) -> int:
+    """Whom a sourcedId is linked to."""
+    return int(one(database, "select person_id from link where sourced_id = :id", id=sourced_id))
+
+
+def _fill_revisions(conn: Connection, school: SchoolRow, rows: Sequence[dict[str, Any]]) -> None:
+    for each in rows:
+        given = {"person": each["person_id"], "school": school.id}
+        if each["person_id"] is not None and each["person_revision"] is None:
+            each["person_revision"] = conn.scalar(text("select revision from person where id = :person"), given)
+        if each["person_id"] is not None and each["membership_revision"] is None:
+            query = "select revision from membership where person_id = :person and school_id = :school"
+            each["membership_revision"] = conn.scalar(text(query), given)
+        if each["person_id"] is not None and "home" in each["changes"]:
+            query = "select sourced_id from link where person_id = :person and home"
+            each["changes"]["home"][0] = conn.scalar(text(query), given)

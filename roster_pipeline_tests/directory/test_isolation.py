@@ -1,0 +1,149 @@
+"""The walls: the database refuses rows that reach across districts, changes of the audit, and to say who it was."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory import audit, manual_edits, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database_errors import DatabaseUnreachable, DirectoryError, RowRefused, StatementFailed
+from roster_pipeline.directory.erase import erase
+from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.builders import (
+    add_school,
+    every,
+    newcomer,
+    one,
+    person_of,
+    snapshot_of,
+    sync_rows,
+    user,
+)
+
+ACROSS = {
+    "a link to a person of another district": "insert into link (district_id, connection_id, sourced_id, person_id) "
+    "values (:theirs, :their_connection, 'x', :person)",
+    "a link by a connection of another district": "insert into link (district_id, connection_id, sourced_id, "
+    "person_id) values (:ours, :their_connection, 'x', :person)",
+    "a record told apart from a person of another district": "insert into apart (district_id, connection_id, "
+    "sourced_id, person_id) values (:theirs, :their_connection, 'x', :person)",
+    "a record of a connection of another district told apart": "insert into apart (district_id, connection_id, "
+    "sourced_id, person_id) values (:ours, :their_connection, 'x', :person)",
+    "a membership of a person of another district": "insert into membership (district_id, school_id, person_id, "
+    "status) values (:theirs, :their_school, :person, 'active')",
+    "a membership in a school of another district": "insert into membership (district_id, school_id, person_id, "
+    "status) values (:ours, :their_school, :person, 'active')",
+    "a contact without a membership": "insert into contact (district_id, school_id, person_id) "
+    "values (:theirs, :their_school, :person)",
+    "a person moved to another district": "update person set district_id = :theirs where id = :person",
+    "a school on a connection of another district": "update school set connection_id = :their_connection "
+    "where id = :school",
+    "a snapshot of a school of another district": "insert into snapshot (district_id, school_id, connection_id, "
+    "school_sourced_id, complete, mode) values (:ours, :their_school, :their_connection, 'x', true, 'full')",
+    "a sync of a school of another district": "insert into sync (district_id, school_id, kind, outcome, who) "
+    "values (:ours, :their_school, 'sync', 'applied', 'x')",
+}
+
+
+@pytest.mark.parametrize("statement", ACROSS.values(), ids=ACROSS.keys())
+def test_the_database_refuses(database: Database, lincoln: SchoolRow, statement: str) -> None:
+    with database.begin() as conn:
+        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    sync_rows(database, lincoln, newcomer("u1"))
+    given = {
+        "ours": lincoln.district_id,
+        "theirs": foreign.district_id,
+        "their_connection": foreign.connection.id,
+        "their_school": foreign.id,
+        "school": lincoln.id,
+        "person": person_of(database, "u1"),
+    }
+    with pytest.raises(RowRefused) as refused, database.begin() as conn:
+        conn.execute(text(statement), given)
+    assert refused.value.constraint
+    assert refused.value.constraint.startswith("fk_")
+
+
+@pytest.mark.parametrize(
+    "statement", ["update audit set who = 'x'", "delete from audit", "truncate audit", "delete from audit where false"]
+)
+def test_the_audit_is_append_only(database: Database, lincoln: SchoolRow, statement: str) -> None:
+    with database.begin() as conn:
+        audit.record(conn, who="owner", what="test", school_id=lincoln.id, details={"a": 1})
+    with pytest.raises(RowRefused), database.begin() as conn:
+        conn.execute(text(statement))
+    with database.begin() as conn:
+        assert [line.details for line in audit.entries(conn, school_id=lincoln.id)] == [{"a": 1}]
+
+
+POISON = "Poison-7f3a"
+LEAKS = {
+    "insert into link (district_id, connection_id, sourced_id, person_id) values (9, 9, :poison, 9)": RowRefused,
+    "insert into person (district_id, email) values (cast(:poison as bigint), 'x')": RowRefused,
+    "insert into school (key, name, district_id, connection_id, settings) values ('lincoln', :poison, 1, 1, '{}')": (
+        RowRefused
+    ),
+    "insert into membership (district_id, school_id, person_id, status) values (1, 1, 1, :poison)": RowRefused,
+    "insert into person (nothing) values (:poison)": StatementFailed,
+}
+
+
+@pytest.mark.parametrize(("statement", "kind"), LEAKS.items())
+def test_an_error_never_carries_a_value(
+    database: Database, lincoln: SchoolRow, statement: str, kind: type[DirectoryError]
+) -> None:
+    with pytest.raises(kind) as raised, database.begin() as conn:
+        conn.execute(text(statement), {"poison": POISON})
+    shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value.args)
+    assert POISON not in shown.replace(statement, "")
+    assert raised.value.remedy
+
+
+def test_a_database_that_is_away_is_named_as_such() -> None:
+    away = Database("postgres://nobody:s3cret@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnreachable) as raised, away.begin():
+        pass
+    assert "s3cret" not in str(raised.value)
+    assert raised.value.retryable
+
+
+def test_erasing_a_person_leaves_no_trace_but_the_fact(database: Database, lincoln: SchoolRow) -> None:
+    changes = {"email": f"{POISON}@example.org", "contact_email": f"p{POISON}@example.org"}
+    record = user(POISON, lincoln.settings.school_id, familyName=POISON)
+    snapshot_id = snapshot_of(database, lincoln, record)
+    sync_rows(database, lincoln, newcomer(POISON, POISON, changes=changes), newcomer("u2"), snapshot_id=snapshot_id)
+    person = person_of(database, POISON)
+    with database.begin() as conn:
+        manual_edits.edit(conn, lincoln.district_id, person, {"phone": POISON}, who="owner", reason="called")
+        erase(conn, lincoln.district_id, person, who="owner", reason="asked to be forgotten")
+        assert audit.entries(conn, person_id=person)[0].what == "person erased"
+    tables = every(database, "select tablename from pg_tables where schemaname = 'public'")
+    for (table,) in tables:
+        assert one(database, f"select count(*) from {table} t where t::text like '%{POISON}%'") == 0, table
+    assert one(database, "select count(*) from change_log where person_id = :p", p=person) > 0
+    assert one(database, "select count(*) from person") == 1
+    with database.begin() as conn, pytest.raises(UnknownPerson):
+        erase(conn, lincoln.district_id, person, who="owner", reason="again")
+
+
+def test_erasing_a_person_leaves_the_namesake_of_their_sourced_id_in_another_sis(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as conn:
+        tenants.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
+        elsewhere = add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
+    both = {}
+    for school in (lincoln, elsewhere):
+        both[school.key] = snapshot_of(database, school, user("u1", school.settings.school_id))
+        sync_rows(database, school, newcomer("u1"), snapshot_id=both[school.key])
+    erased = one(database, "select person_id from link where connection_id = :c", c=lincoln.connection.id)
+    with database.begin() as conn:
+        erase(conn, lincoln.district_id, erased, who="owner", reason="asked to be forgotten")
+    kept = "select (select count(*) from raw_user where snapshot_id = :s), (select count(*) from plan_row r "
+    kept += "join plan p on p.id = r.plan_id where p.snapshot_id = :s)"
+    assert every(database, kept, s=both[lincoln.key]) == [(0, 0)]
+    assert every(database, kept, s=both["elsewhere"]) == [(1, 1)]

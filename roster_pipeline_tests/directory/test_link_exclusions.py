@@ -1,0 +1,163 @@
+"""What somebody said of a record and a person holds: against plans, rollbacks, erasures, and for nobody else."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from roster_pipeline.directory import audit, manual_edits, planning_input, rollback, tenants
+from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.erase import erase
+from roster_pipeline.directory.relink import relink
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.builders import (
+    add_school,
+    every,
+    newcomer,
+    one,
+    person_of,
+    row,
+    snapshot_of,
+    sync_rows,
+    user,
+    write_plan,
+)
+
+BY = {"who": "owner", "reason": "a namesake"}
+MAIL = "ada@example.org"
+APART = "select connection_id, sourced_id, person_id from apart order by 2, 3"
+CLEANED = (
+    "insert into cleaned_roster (snapshot_id, sourced_id, standing, human, email) "
+    "values (:snapshot, 'u1', 'member', 0, :email) returning 1"
+)
+
+
+@pytest.fixture
+def ada(database: Database, lincoln: SchoolRow) -> int:
+    """Ada, with the records u1 and u2."""
+    sync_rows(database, lincoln, newcomer("u1", changes={"number": "17", "email": MAIL}))
+    person = person_of(database, "u1")
+    sync_rows(database, lincoln, row("update", person, reason="relinked", links=["u2"], new_links=["u2"]))
+    return person
+
+
+def unlink(database: Database, school: SchoolRow, person: int, sourced_id: str = "u2") -> None:
+    with database.begin() as conn:
+        manual_edits.unlink(conn, school.connection, person, sourced_id, **BY)
+
+
+def link(database: Database, school: SchoolRow, person: int, sourced_id: str = "u2") -> None:
+    with database.begin() as conn:
+        manual_edits.link(conn, school.connection, person, sourced_id, **BY)
+
+
+def test_unlinking_is_remembered_until_the_two_are_linked_again(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    for _ in range(2):
+        unlink(database, lincoln, ada)
+        assert every(database, APART) == [(lincoln.connection.id, "u2", ada)]
+        with database.begin() as conn:
+            (told,) = manual_edits.get_person(conn, lincoln.district_id, ada).apart
+        assert (told["connection"], told["sourced_id"]) == (lincoln.connection.key, "u2")
+        link(database, lincoln, ada)
+        assert every(database, APART) == []
+
+
+def test_a_link_to_somebody_else_leaves_what_was_said(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    sync_rows(database, lincoln, newcomer("u9"))
+    unlink(database, lincoln, ada)
+    link(database, lincoln, person_of(database, "u9"))
+    assert every(database, APART) == [(lincoln.connection.id, "u2", ada)]
+
+
+def test_what_was_refused_is_not_remembered(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with pytest.raises(manual_edits.NoSuchLink):
+        unlink(database, lincoln, ada, "unknown")
+    assert every(database, APART) == []
+
+
+@pytest.mark.parametrize("action", ["update", "unchanged", "skip"])
+@pytest.mark.parametrize("way", ["apply", "relink"])
+def test_a_plan_that_would_link_the_two_is_stale_whatever_its_revisions_say(
+    database: Database, lincoln: SchoolRow, ada: int, action: str, way: str
+) -> None:
+    unlink(database, lincoln, ada)
+    plan_id = write_plan(database, lincoln, [row(action, ada, links=["u2"], new_links=["u2"])])
+    does = {"apply": apply_plan, "relink": partial(relink, reason="new ids")}[way]
+    with pytest.raises(PlanStale):
+        does(database, plan_id, who="night")
+    assert every(database, "select sourced_id from link") == [("u1",)]
+
+
+def test_a_rollback_does_not_make_the_link_again(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    linked = row("update", ada, reason="relinked", links=["u3"], new_links=["u3"])
+    undone = rollback.roll_back(database, sync_rows(database, lincoln, linked).sync_id, **BY)
+    link(database, lincoln, ada, "u3")
+    unlink(database, lincoln, ada, "u3")
+    assert [each.moved for each in rollback.preview(database, undone.sync_id) if each.entity == "link"] == [True]
+    assert rollback.roll_back(database, undone.sync_id, **BY).counts == {"student": {"moved": 1}}
+    assert every(database, "select sourced_id from link order by 1") == [("u1",), ("u2",)]
+
+
+def test_a_person_of_whom_something_was_said_is_not_rolled_back_with_their_sync(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u9")).sync_id
+    person = person_of(database, "u1")
+    unlink(database, lincoln, person, "u1")
+    result = rollback.roll_back(database, sync_id, **BY)
+    assert (result.outcome, result.counts) == ("held", {"student": {"create": 1, "moved": 1}})
+    assert every(database, "select id from person") == [(person,)]
+    assert every(database, APART) == [(lincoln.connection.id, "u1", person)]
+
+
+def test_erasing_takes_what_was_said_of_the_person_and_of_their_records(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    sync_rows(database, lincoln, newcomer("u9"))
+    other = person_of(database, "u9")
+    unlink(database, lincoln, ada)
+    link(database, lincoln, other)
+    link(database, lincoln, other, "u3")
+    unlink(database, lincoln, other, "u3")
+    with database.begin() as conn:
+        erase(conn, lincoln.district_id, other, **BY)
+    assert every(database, APART) == []
+    with database.begin() as conn:
+        assert audit.entries(conn, person_id=ada)[0].what == "record unlinked"
+
+
+def test_erasing_somebody_leaves_the_record_that_is_not_theirs(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    snapshot_of(database, lincoln, *(user(each, lincoln.settings.school_id) for each in ("u1", "u2")))
+    unlink(database, lincoln, ada)
+    with database.begin() as conn:
+        erase(conn, lincoln.district_id, ada, **BY)
+    assert every(database, "select sourced_id from raw_user") == [("u2",)]
+    assert one(database, "select count(*) from apart") == 0
+
+
+def test_planning_reads_what_was_said_of_the_people_at_hand_in_this_sis_only(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    with database.begin() as conn:
+        tenants.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
+        elsewhere = add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
+        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    sync_rows(database, foreign, newcomer("u1", changes={"email": MAIL}))
+    namesake = one(database, "select person_id from link where connection_id = :c", c=foreign.connection.id)
+    for school, person, record in ((elsewhere, ada, "u1"), (foreign, namesake, "u1"), (lincoln, ada, "u2")):
+        link(database, school, person, record)
+        unlink(database, school, person, record)
+    assert len(every(database, APART)) == 3
+    read = {}
+    for school in (lincoln, elsewhere, foreign):
+        snapshot_id = snapshot_of(database, school)
+        every(database, CLEANED, snapshot=snapshot_id, email=MAIL)
+        with database.begin() as conn:
+            read[school.key] = planning_input.load_directory(conn, school, snapshot_id).apart.to_numpy().tolist()
+    assert read == {"lincoln": [["u2", ada]], "elsewhere": [["u1", ada]], "foreign": [["u1", namesake]]}

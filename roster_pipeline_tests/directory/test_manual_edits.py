@@ -1,0 +1,250 @@
+"""What people do by hand: each is audited, and each makes a plan made before it stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import audit, ledger, manual_edits, members, rollback, tenants
+from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.builders import (
+    add_school,
+    every,
+    newcomer,
+    one,
+    person_of,
+    row,
+    sync_rows,
+    write_plan,
+)
+
+BY = {"who": "owner", "reason": "asked to"}
+WHAT = (
+    "record linked",
+    "link confirmed",
+    "record unlinked",
+    "home chosen",
+    "person excluded",
+    "person included",
+    "field locked",
+    "field unlocked",
+    "person edited",
+    "membership archived",
+)
+
+
+@pytest.fixture
+def ada(database: Database, lincoln: SchoolRow) -> int:
+    sync_rows(database, lincoln, newcomer("u1", changes={"email": "ada@example.org", "number": "17"}))
+    return person_of(database, "u1")
+
+
+def _by_hand(conn: Connection, school: SchoolRow, person: int) -> dict[str, Callable[[], object]]:
+    district = school.district_id
+    return {
+        "record linked": lambda: manual_edits.link(conn, school.connection, person, "u2", **BY),
+        "link confirmed": lambda: manual_edits.link(conn, school.connection, person, "u1", **BY),
+        "record unlinked": lambda: manual_edits.unlink(conn, school.connection, person, "u1", **BY),
+        "home chosen": lambda: manual_edits.choose_home(conn, school.connection, person, "u1", **BY),
+        "person excluded": lambda: manual_edits.exclude(conn, district, person, **BY),
+        "person included": lambda: manual_edits.include(conn, district, person, **BY),
+        "field locked": lambda: manual_edits.lock(conn, district, person, "email", **BY),
+        "field unlocked": lambda: manual_edits.unlock(conn, district, person, "email", **BY),
+        "person edited": lambda: manual_edits.edit(conn, district, person, {"phone": "+1"}, **BY),
+        "membership archived": lambda: manual_edits.archive(conn, school, person, **BY),
+    }
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_every_change_by_hand_is_audited_and_makes_plans_stale(
+    database: Database, lincoln: SchoolRow, ada: int, what: str
+) -> None:
+    plan_id = write_plan(database, lincoln, [row("update", ada, changes={"email": "x@example.org"})])
+    with database.begin() as conn:
+        _by_hand(conn, lincoln, ada)[what]()
+        line = audit.entries(conn, person_id=ada)[0]
+    assert (line.what, line.who, line.reason) == (what, "owner", "asked to")
+    with pytest.raises(PlanStale):
+        apply_plan(database, plan_id, who="night")
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_only_an_edit_of_the_fields_that_applications_read_moves_the_time_of_the_last_change(
+    database: Database, lincoln: SchoolRow, ada: int, what: str
+) -> None:
+    query = "select updated_at from roster_public.directory_person where person_id = :person"
+    before = one(database, query, person=ada)
+    with database.begin() as conn:
+        _by_hand(conn, lincoln, ada)[what]()
+    assert (one(database, query, person=ada) != before) == (what == "person edited")
+
+
+def test_a_change_by_hand_has_no_sync_in_the_log(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        manual_edits.edit(conn, lincoln.district_id, ada, {"phone": "+1"}, **BY)
+    last = "select sync_id, after ->> 'phone' from change_log where after ? 'phone' order by position desc limit 1"
+    assert every(database, last) == [(None, "+1")]
+
+
+def test_the_first_link_is_home_and_a_home_that_goes_is_followed_by_another(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    with database.begin() as conn:
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
+        manual_edits.unlink(conn, lincoln.connection, ada, "u1", **BY)
+        assert [(each["sourced_id"], each["home"]) for each in manual_edits.get_person(conn, 1, ada).links] == [
+            ("u2", True)
+        ]
+        with pytest.raises(manual_edits.NoSuchLink):
+            manual_edits.unlink(conn, lincoln.connection, ada, "u1", **BY)
+
+
+def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_that_moves_it_ends_it(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    homes = f"select sourced_id, home_by_hand from link where person_id = {ada} and home"
+    with database.begin() as conn:
+        with pytest.raises(manual_edits.NoSuchLink, match="no link to this record"):
+            manual_edits.choose_home(conn, lincoln.connection, ada, "u2", **BY)
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
+        manual_edits.choose_home(conn, lincoln.connection, ada, "u2", **BY)
+    assert every(database, homes) == [("u2", True)]
+    with database.begin() as conn:
+        manual_edits.choose_home(conn, lincoln.connection, ada, "u1", **BY)
+        other = add_school(conn, "roosevelt", connection="other")
+    assert every(database, homes) == [("u1", True)]
+    came = row("create", ada, changes={"role": "student", "home": "x1"}, links=["x1"], new_links=["x1"])
+    sync = sync_rows(database, other, came)
+    assert every(database, homes) == [("x1", False)]
+    rollback.roll_back(database, sync.sync_id, who="owner", reason="no")
+    assert every(database, homes) == [("u1", True)]
+
+
+def test_a_match_that_waits_may_be_said_to_be_somebody_else_and_nothing_else_that_is_not_linked(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    with database.begin() as conn:
+        other = add_school(conn, "roosevelt", connection="other")
+    waits = row("conflict", ada, reason="other_connection", matched_by="email", links=["x1"])
+    write_plan(database, other, [waits])
+    with database.begin() as conn:
+        for connection, record in ((other.connection, "x2"), (lincoln.connection, "x1")):
+            with pytest.raises(manual_edits.NoSuchLink):
+                manual_edits.unlink(conn, connection, ada, record, **BY)
+        manual_edits.unlink(conn, other.connection, ada, "x1", **BY)
+    assert every(database, "select sourced_id, person_id from apart") == [("x1", ada)]
+    assert every(database, "select sourced_id, home from link") == [("u1", True)]
+
+
+def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_says_so(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    sync_rows(database, lincoln, newcomer("u9"))
+    confirmed = "select sourced_id, confirmed from link order by 1"
+    assert every(database, confirmed) == [("u1", False), ("u9", False)]
+    for _ in range(2):
+        with database.begin() as conn:
+            manual_edits.link(conn, lincoln.connection, ada, "u1", **BY)
+            manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
+    assert every(database, confirmed) == [("u1", True), ("u2", True), ("u9", False)]
+    with database.begin() as conn:
+        assert [line.what for line in audit.entries(conn, person_id=ada)] == ["record linked", "link confirmed"]
+        last = [
+            change for change in ledger.changes_of_person(conn, lincoln.district_id, ada) if change.entity == "link"
+        ]
+    told = [(change.operation, (change.before or {}).get("confirmed"), change.after) for change in last]
+    assert sorted((what, was, now["confirmed"]) for what, was, now in told if now) == [
+        ("insert", None, "false"),
+        ("insert", None, "true"),
+        ("update", "false", "true"),
+    ]
+
+
+def test_an_unlinked_record_that_a_sync_takes_for_somebody_new_is_not_confirmed(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    with database.begin() as conn:
+        manual_edits.link(conn, lincoln.connection, ada, "u1", **BY)
+        manual_edits.unlink(conn, lincoln.connection, ada, "u1", **BY)
+    sync_rows(database, lincoln, newcomer("u1"))
+    assert every(database, "select sourced_id, confirmed from link") == [("u1", False)]
+    assert person_of(database, "u1") != ada
+
+
+def test_somebody_elses_record_is_not_taken(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    sync_rows(database, lincoln, newcomer("u9"))
+    with database.begin() as conn, pytest.raises(manual_edits.LinkTaken) as refused:
+        manual_edits.link(conn, lincoln.connection, ada, "u9", **BY)
+    assert refused.value.person_id == person_of(database, "u9")
+
+
+def test_people_of_another_district_cannot_be_touched(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    with database.begin() as conn, pytest.raises(manual_edits.UnknownPerson):
+        manual_edits.exclude(conn, foreign.district_id, ada, **BY)
+    with database.begin() as conn, pytest.raises(manual_edits.UnknownPerson):
+        manual_edits.link(conn, foreign.connection, ada, "x", **BY)
+
+
+def test_an_edit_locks_what_it_sets_unless_told_otherwise(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        manual_edits.edit(conn, lincoln.district_id, ada, {"phone": "+1", "email": None}, **BY)
+        manual_edits.edit(conn, lincoln.district_id, ada, {"username": "ada"}, lock_fields=False, **BY)
+        person = manual_edits.get_person(conn, lincoln.district_id, ada)
+        assert (person.fields["phone"], person.fields["email"], person.fields["username"]) == ("+1", None, "ada")
+        assert person.locked_fields == ["email", "phone"]
+        manual_edits.unlock(conn, lincoln.district_id, ada, "email", **BY)
+        assert manual_edits.get_person(conn, lincoln.district_id, ada).locked_fields == ["phone"]
+        with pytest.raises(manual_edits.NoSuchField):
+            manual_edits.edit(conn, lincoln.district_id, ada, {"revision": 1}, **BY)
+
+
+def test_a_membership_is_archived_and_restored_by_hand(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        manual_edits.archive(conn, lincoln, ada, **BY)
+        assert members.list_members(conn, lincoln.district_id, lincoln.id) == []
+        archived = members.list_members(conn, lincoln.district_id, lincoln.id, status="archived")
+        assert [each["archived_by"] for each in archived] == ["hand"]
+        with pytest.raises(manual_edits.NotAMember):
+            manual_edits.archive(conn, lincoln, ada, **BY)
+        manual_edits.restore(conn, lincoln, ada, **BY)
+        assert len(members.list_members(conn, lincoln.district_id, lincoln.id, role="student")) == 1
+
+
+def test_somebody_entered_by_hand_is_not_the_syncs(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        manual_edits.add(conn, lincoln, {"given_name": "Grace", "role": "teacher"}, **BY)
+    assert every(database, "select role, status, managed from membership") == [("teacher", "active", False)]
+
+
+@pytest.mark.parametrize("words", ["lovel", "Ada Lovelace", "ADA@example.org", "17", "u1", "id"])
+def test_people_are_found_by_what_one_knows_of_them(
+    database: Database, lincoln: SchoolRow, ada: int, words: str
+) -> None:
+    sync_rows(database, lincoln, newcomer("u2", "Grace", changes={"family_name": "Hopper"}))
+    with database.begin() as conn:
+        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+        found = members.find(conn, lincoln.district_id, str(ada) if words == "id" else words)
+        assert [each.id for each in found] == [ada]
+        assert members.find(conn, foreign.district_id, words) == []
+        assert members.find(conn, lincoln.district_id, " ") == []
+        assert tenants.get_school(conn, "foreign").district_key == "shelbyville"
+
+
+def test_the_log_of_one_person_is_complete(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    with database.begin() as conn:
+        manual_edits.archive(conn, lincoln, ada, **BY)
+        changes = ledger.changes_of_person(conn, lincoln.district_id, ada)
+    assert [(each.entity, each.operation) for each in changes] == [
+        ("person", "insert"),
+        ("link", "insert"),
+        ("membership", "insert"),
+        ("membership", "update"),
+    ]
+    assert one(database, "select count(*) from audit") == 1

@@ -1,0 +1,35 @@
+"""What the proofs share: a running site, and a database for all examples of one proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from zoneinfo import available_timezones
+
+import pytest
+from cryptography.fernet import Fernet
+
+from roster_pipeline.settings import school
+from roster_pipeline_tests.invariants.sync_district import Site, running_site
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A key for secrets and a home folder of the test's own."""
+    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
+    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def site(home: Path) -> Iterator[Site]:
+    """The simulator with two SISes."""
+    with running_site() as running:
+        yield running
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what decides nothing and takes long: reading the list of time zones anew."""
+    monkeypatch.setattr(school, "available_timezones", cache(available_timezones))

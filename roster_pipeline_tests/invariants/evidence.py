@@ -1,0 +1,143 @@
+"""What speaks for and against one human, as the model reads it: from the page of rules, and not from the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from roster_pipeline_tests.invariants.person import Person
+
+FAR = 3
+"""Years between two grades that are not one pupil's."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """One side: what is known of a record as one school sees it, or of a person. number: kind and number."""
+
+    given: str | None
+    family: str | None
+    email: str | None
+    number: tuple[str, str] | None
+    username: str | None
+    masters: frozenset[str]
+    kind: str | None
+    grade: int | None
+    away: bool = False
+
+
+@dataclass
+class Compared:
+    """The names of what is the same and of what is not; what one side does not have is in neither."""
+
+    same: set[str] = field(default_factory=set)
+    other: set[str] = field(default_factory=set)
+
+    @property
+    def strong(self) -> set[str]:
+        """What is strong against one human."""
+        strong = self.other & {"number", "master", "kind", "grade"}
+        return strong | {"names"} if {"given", "family"} <= self.other else strong
+
+    @property
+    def whole(self) -> bool:
+        """Both names are the same."""
+        return {"given", "family"} <= self.same
+
+    @property
+    def spoken_against(self) -> bool:
+        """Never one human."""
+        return bool(self.strong) or (not self.whole and bool({"email", "username"} & self.other))
+
+    @property
+    def one_human(self) -> bool:
+        """A key, a name, and nothing against it."""
+        if self.spoken_against:
+            return False
+        if {"email"} <= self.same and self.whole:
+            return True
+        if "number" not in self.same:
+            return False
+        family = "family" in self.same and ("given" not in self.other or bool({"username", "master"} & self.same))
+        return "given" in self.same or family
+
+    @property
+    def unsure(self) -> bool:
+        """It would be one human if nothing spoke against it."""
+        if self.one_human:
+            return False
+        if "number" in self.same:
+            return bool({"given", "family", "email"} & self.same)
+        return {"email", "given"} <= self.same
+
+    @property
+    def wrong_link(self) -> bool:
+        """A link that is not to be believed."""
+        if {"number", "username"} & self.same or {"given", "email"} <= self.same:
+            return not self.whole and len(self.strong) > 1 and bool({"master", "kind", "grade"} & self.strong)
+        if self.whole:
+            return len(self.strong) > 1
+        if "names" in self.strong:
+            return len(self.strong) > 1 or "email" in self.other
+        return bool(self.strong)
+
+    def wrong_link_of(self, person: Known) -> bool:
+        """Where the person was away, one name in common and another e-mail or given name are enough to doubt."""
+        safe = self.whole or {"number", "username"} & self.same or {"given", "email"} <= self.same
+        names_differ = {"given", "family"} <= self.other
+        away = person.away and not safe and not names_differ and bool({"given", "email"} & self.other)
+        return self.wrong_link or away
+
+    @property
+    def may_be(self) -> bool:
+        """Nothing is enough to say that this is somebody else."""
+        if "number" in self.same:
+            return True
+        if "email" in self.same:
+            return not {"given", "family"} & self.other
+        return self.whole and not {"number", "email", "kind"} & self.other
+
+
+def compare(one: Known, other: Known) -> Compared:
+    """Whatever both have."""
+    found = Compared()
+    numbers = one.number and other.number and one.number[0] == other.number[0]
+    pairs: Iterable[tuple[str, object, object, bool]] = (
+        ("given", one.given, other.given, one.given == other.given),
+        ("family", one.family, other.family, one.family == other.family),
+        ("email", one.email, other.email, one.email == other.email),
+        ("username", one.username, other.username, one.username == other.username),
+        ("kind", one.kind, other.kind, one.kind == other.kind),
+        ("master", one.masters, other.masters, bool(one.masters & other.masters)),
+        ("number", numbers, numbers, one.number == other.number),
+    )
+    for name, mine, theirs, same in pairs:
+        if mine and theirs:
+            (found.same if same else found.other).add(name)
+    if one.grade is not None and other.grade is not None:
+        (found.same if abs(one.grade - other.grade) < FAR else found.other).add("grade")
+    return found
+
+
+def kind_of(role: str) -> str:
+    """Pupil or staff."""
+    return "student" if role == "student" else "staff"
+
+
+def known_person(person: Person) -> Known:
+    """What the directory knows of a person: kind and grade by the active memberships, else by the archived ones."""
+    some = [each for each in person.members.values() if each.status == "active"] or list(person.members.values())
+    kinds = {kind_of(each.role) for each in some} if some else {person.fields["kind"]}
+    grades = [each.grade for each in some if each.grade is not None]
+    number, number_kind = person.fields["number"], person.fields["kind"]
+    return Known(
+        person.fields["given"],
+        person.fields["family"],
+        person.fields["email"],
+        (number_kind, number) if number and number_kind else None,
+        person.fields["username"],
+        frozenset(person.masters[link] for link in person.links if link in person.masters),
+        kinds.pop() if len(kinds) == 1 else None,
+        grades[0] if grades else None,
+        bool(some) and all(each.status == "archived" for each in some),
+    )

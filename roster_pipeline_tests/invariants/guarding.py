@@ -1,0 +1,171 @@
+"""The guards of the model: what of a plan waits for a person, by the table of limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+
+from roster_pipeline_tests.invariants.rules import CHANGING, SMALL_SCHOOLS, SchoolRules
+
+FEW = 2
+"""One or two people are no share of anything; archivals have a rule of their own."""
+SMALL_ROLE = 50
+NIGHTS = 7
+MOVED = 3
+"""So many people may get what somebody else had until now."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Held kinds of action: (role, action), and "*" for every role.
+
+    rows: places in the plan that wait by themselves.
+    """
+
+    held: dict[tuple[str, str], str]
+    unusual: bool = False
+    """Whether what came looked wrong in itself, even if nothing waits: such a night is no measure for the next."""
+    rows: frozenset[int] = frozenset()
+
+    def holds(self, role: str, action: str) -> bool:
+        """Does this kind of action of this role wait?"""
+        return (role, action) in self.held or ("*", action) in self.held
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A row that changes somebody. origin: the role that they come from. keyed: it gives them another key or name."""
+
+    role: str
+    action: str
+    origin: str
+    keyed: bool
+
+
+@dataclass(frozen=True)
+class Role:
+    """Numbers of one night, by role. anew: (by a new id, known). reused: (active members whose id is doubted, found).
+
+    bare: active members of whom no record names a school. unknown: of whom only an org is known that the SIS does not
+    list. expected: people we know, and of them those who did not come. came: people of roles that have anybody, and of
+    them those who are no members. moved: rows that give somebody what another known person had; swapped: whether an
+    identity is among it.
+    """
+
+    rostered: tuple[str, ...]
+    counts: dict[str, int]
+    managed: dict[str, int]
+    planned: list[Planned]
+    anew: dict[str, tuple[int, int]]
+    reused: dict[str, tuple[int, int]]
+    history: list[dict[str, int]]
+    first_sync: bool
+    bare: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+    expected: tuple[int, int] = (0, 0)
+    came: tuple[int, int] = (0, 0)
+    moved: frozenset[int] = frozenset()
+    swapped: bool = False
+
+    def rows(self, role: str, action: str) -> int:
+        """How many rows of the plan."""
+        return sum((row.role, row.action) == (role, action) for row in self.planned)
+
+    def updates(self, role: str) -> list[Planned]:
+        """The updates of people who come from a role."""
+        return [row for row in self.planned if row.action == "update" and row.origin == role]
+
+
+def judge(facts: Role, rules: SchoolRules) -> Judged:
+    """What waits, and why."""
+    held: dict[tuple[str, str], str] = {}
+    unusual = False
+
+    def hold(why: str, role: str = "*", *actions: str) -> None:
+        held.update({(role, action): why for action in actions or CHANGING})
+
+    if facts.first_sync and rules.approves_first:
+        hold("first sync")
+    known, missing = facts.expected
+    if missing > FEW and missing > 0.5 * known:
+        hold("most people are missing")
+        unusual = True
+    came, strangers = facts.came
+    if not facts.first_sync and strangers > FEW and strangers > 0.5 * came:
+        hold("most people are strangers")
+        unusual = True
+    for role in facts.rostered:
+        people, there = facts.counts[role], facts.managed[role]
+        new, found = facts.anew[role]
+        if new > FEW and new > 0.2 * found:
+            hold("most ids are new")
+        doubted, members = facts.reused[role]
+        if doubted > FEW and doubted > 0.2 * members:
+            hold("ids are somebody else's")
+        if there and not people:
+            hold("role came back empty")
+            unusual = True
+        bare = facts.bare[role]
+        if bare and not people:
+            hold("a role came without a school")
+        elif bare > FEW and bare > 0.05 * there:
+            many = bare > SMALL_SCHOOLS["archive_always_allowed"] and bare > 0.2 * there
+            hold("people came without a school", *(() if many else (role, "archive")))
+            unusual = unusual or many
+        if _many(facts.unknown[role], 0.05, there):
+            hold("orgs are unknown", "*", "archive")
+        usual = [sizes[role] for sizes in facts.history[-NIGHTS:] if role in sizes]
+        if usual and _shrank(median(usual) - people, median(usual)):
+            hold("role shrank")
+            unusual = True
+    for role, action, why in _sizes(facts):
+        hold(why, role, action)
+    loud = {role for role, _, _ in _sizes(facts)}
+    for role in facts.rostered:
+        going, there = facts.rows(role, "archive"), facts.managed[role]
+        others = [one for one in facts.rostered if one != role]
+        rest, left = (
+            sum(facts.rows(one, "archive") for one in others),
+            sum(facts.managed[one] for one in others),
+        )
+        loss = rest > SMALL_SCHOOLS["archive_always_allowed"] and rest > 0.1 * left
+        if going > 0.1 * there and (loss or loud - {role}):
+            hold("archivals while others are held", role, "archive")
+        due = any(facts.rows(role, action) for action in CHANGING)
+        if due and there < SMALL_ROLE and any(facts.managed[one] >= there for one in loud - {role}):
+            hold("small beside one that is held", role)
+        keyed = sum(row.keyed for row in facts.updates(role))
+        if _many(keyed, 0.05, there):
+            for into in {row.role for row in facts.updates(role)}:
+                hold("keys", into, "update")
+    moved = facts.moved if len(facts.moved) > MOVED or facts.swapped else frozenset()
+    return Judged(held, unusual, moved)
+
+
+def _sizes(facts: Role) -> list[tuple[str, str, str]]:
+    """Role, action and reason of what is held for its size."""
+    found = []
+    for role in facts.rostered:
+        there, going = facts.managed[role], facts.rows(role, "archive")
+        if going > 0.1 * there and (going > SMALL_SCHOOLS["archive_always_allowed"] or there >= SMALL_ROLE):
+            found.append((role, "archive", "archivals"))
+        for action in ("create", "restore"):
+            if not facts.first_sync and _many(facts.rows(role, action), 0.25, there):
+                found.append((role, action, f"{action}s"))
+        arrivals = sum(row.action == "update" and row.role == role != row.origin for row in facts.planned)
+        if _many(arrivals, 0.25, there):
+            found.append((role, "update", "role changes"))
+        updates = facts.updates(role)
+        if _many(len(updates), 0.75, there):
+            found += [(into, "update", "updates") for into in {row.role for row in updates}]
+    return found
+
+
+def _many(rows: int, share: float, there: int) -> bool:
+    return there > 0 and rows > FEW and rows > share * there
+
+
+def _shrank(lost: float, usual: float) -> bool:
+    if usual < SMALL_ROLE and lost <= SMALL_SCHOOLS["archive_always_allowed"]:
+        return False
+    return lost > 0.2 * usual

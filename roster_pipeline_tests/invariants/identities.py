@@ -1,0 +1,286 @@
+"""Which records are one human, and which person that is: the model's own reading of the matching rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, product
+
+from roster_pipeline_tests.invariants.evidence import Known, compare, kind_of, known_person
+from roster_pipeline_tests.invariants.exclusions import parted, told_apart, two_humans
+from roster_pipeline_tests.invariants.person import Person
+from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.invariants.sis_state import Group, Record
+
+STRONGEST: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
+MEMBER, ROLE_OFF, UNKNOWN, ELSEWHERE, GONE = range(5)
+
+
+@dataclass(eq=False)
+class Identity:
+    """The records of one human as one school sees them, the strongest first. doubted: ids that may be reused."""
+
+    school: str
+    rules: SchoolRules
+    records: list[Record]
+    person: Person | None = None
+    matched_by: str | None = None
+    conflict: bool = False
+    doubted: list[str] = field(default_factory=list)
+    candidates: list[Person] = field(default_factory=list)
+
+    @property
+    def ids(self) -> set[str]:
+        """The sourcedIds."""
+        return {record.sourced_id for record in self.records}
+
+    @property
+    def lead(self) -> Record:
+        """The strongest record: a member before all others, by role, then by sourcedId."""
+        return min(self.records, key=lambda r: (*self._strength(r), r.sourced_id))
+
+    @property
+    def role(self) -> str | None:
+        """The effective role, or None for somebody without a rostered role here."""
+        standing, group = self._strength(self.lead)
+        return STRONGEST[group] if standing == MEMBER else None
+
+    @property
+    def present(self) -> bool:
+        """In the school today, even in a role that is not rostered; or in an org that may be the school."""
+        return self._strength(self.lead)[0] <= UNKNOWN
+
+    @property
+    def unknown(self) -> bool:
+        """Whether all that is known of where they are is an org that the SIS does not list."""
+        return self._strength(self.lead)[0] == UNKNOWN
+
+    @property
+    def linkable(self) -> list[Record]:
+        """Records worth a link: those that are not gone."""
+        return [record for record in self.records if self._strength(record)[0] <= ELSEWHERE]
+
+    def kind(self, record: Record) -> str:
+        """Which kind of number a record carries."""
+        return "student" if STRONGEST[self._strength(record)[1]] == "student" else "staff"
+
+    def numbered(self, record: Record) -> tuple[str, str] | None:
+        """Kind and number."""
+        return (self.kind(record), record.number) if record.number else None
+
+    def fields(self, record: Record) -> dict[str, str | None]:
+        """What the directory keeps of a person whose home this record is."""
+        kind = self.kind(record) if record.number else None
+        names = {"given": record.given, "family": record.family}
+        return {**names, "email": record.email, "number": record.number, "kind": kind, "username": record.username}
+
+    def known(self, record: Record) -> Known:
+        """What is known of a record here."""
+        role = STRONGEST[self._strength(record)[1]]
+        grade = record.grade if role == "student" else None
+        masters = frozenset((f"urn:state:{record.master}",)) if record.master else frozenset[str]()
+        number = self.numbered(record)
+        return Known(record.given, record.family, record.email, number, record.username, masters, kind_of(role), grade)
+
+    def _strength(self, record: Record) -> tuple[int, int]:
+        return strength(record, self.school, self.rules)
+
+
+def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]:
+    """Standing of a record with a school, and the place of the role that gives it."""
+    here = sorted(STRONGEST.index(group) for group in record.groups_in(school))
+    rostered = [place for place in here if rules.rostered(STRONGEST[place])]
+    any_role = min(STRONGEST.index(group) for group, _ in record.roles)
+    if record.unknown and not here and not record.deleted and record.delivered:
+        return UNKNOWN, any_role
+    if record.gone is not None:
+        return GONE, here[0] if here else any_role
+    if rostered:
+        return MEMBER, rostered[0]
+    if here:
+        return ROLE_OFF, here[0]
+    return ELSEWHERE, any_role
+
+
+def identities_of(
+    records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person], people: list[Person]
+) -> list[Identity]:
+    """Group the records, find the person of each human, and mark who cannot be told apart."""
+    seeming, alike = _seeming(records, school, rules)
+    groups: list[list[Record]] = []
+    either: set[str] = set()
+    for human in seeming:
+        several, unclear = parted(sorted(human.ids), linked)
+        groups += [[record] for record in human.records] if several else [human.records]
+        either |= unclear
+    groups = _joined(groups, lambda one, other: _linked_alike(one, other, linked))
+    humans = [Identity(school, rules, group) for group in groups]
+    for human in humans:
+        doubtful = any(r.sourced_id in alike and strength(r, school, rules)[0] <= ELSEWHERE for r in human.records)
+        human.conflict = bool(human.ids & either) or (doubtful and not human.ids & linked.keys())
+    _mark_shared_numbers(humans, seeming, linked)
+    for human in humans:
+        _match(human, humans, linked, people)
+    _mark_taken(humans)
+    return humans
+
+
+def apparent_identities(records: list[Record], school: str, rules: SchoolRules) -> list[Identity]:
+    """The humans that the records show, whatever was said of them."""
+    return _seeming(records, school, rules)[0]
+
+
+def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[list[Identity], set[str]]:
+    """Those, and the records that fit two of them who cannot be one: first by numbers, then by each e-mail."""
+    alone = {record.sourced_id: Identity(school, rules, [record]) for record in records}
+    known = {one: human.known(human.records[0]) for one, human in alone.items()}
+    groups = [[record] for record in records]
+    unclear: set[str] = set()
+
+    def against(one: list[Record], other: list[Record]) -> bool:
+        pairs = product(one, other)
+        return any(compare(known[a.sourced_id], known[b.sourced_id]).spoken_against for a, b in pairs)
+
+    in_order = [known[one] for one in sorted(known)]
+    keys = [("number", value) for value in dict.fromkeys(k.number for k in in_order) if value]
+    keys += [("email", value) for value in dict.fromkeys(k.email for k in in_order) if value]  # type: ignore[misc]
+    for name, value in keys:
+        having = [g for g in groups if any(getattr(known[r.sourced_id], name) == value for r in g)]
+        sharing = {r.sourced_id for g in having for r in g if getattr(known[r.sourced_id], name) == value}
+
+        def fit(one: Record, other: Record, sharing: set[str] = sharing) -> bool:
+            both = {one.sourced_id, other.sourced_id} <= sharing
+            return both and compare(known[one.sourced_id], known[other.sourced_id]).one_human
+
+        for chain in _joined(having, fit):
+            parts = [g for g in having if g[0] in chain]
+            torn = [part for part in parts if any(against(part, each) for each in parts if each is not part)]
+            if not torn:
+                groups = [g for g in groups if g not in parts] + [chain]
+            else:
+                unclear |= {r.sourced_id for part in parts if part not in torn for r in part}
+    return [Identity(school, rules, group) for group in groups], unclear
+
+
+def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> bool:
+    """Whether some record of a human, whoever that was taken for, speaks for this person being still there."""
+    theirs = known_person(person)
+    return any(
+        compare(human.known(record), theirs).may_be
+        for record in human.records
+        if _counts(human, record) and not told_apart(record.sourced_id, person, linked)
+    )
+
+
+def at_odds(human: Identity, record: Record, person: Person) -> bool:
+    """Whether the link of a record is not to be believed."""
+    silent = record.deleted or strength(record, human.school, human.rules)[0] == UNKNOWN
+    if silent or record.sourced_id not in person.links - person.confirmed:
+        return False
+    theirs = known_person(person)
+    return compare(human.known(record), theirs).wrong_link_of(theirs)
+
+
+def _joined(groups: list[list[Record]], belong: Callable[[Record, Record], bool]) -> list[list[Record]]:
+    """Groups of which two records belong together are one."""
+    groups = [list(group) for group in groups]
+    for one, other in combinations([record for group in groups for record in group], 2):
+        if belong(one, other):
+            mine = next(group for group in groups if one in group)
+            theirs = next(group for group in groups if other in group)
+            if mine is not theirs:
+                mine += theirs
+                groups.remove(theirs)
+    return groups
+
+
+def _linked_alike(one: Record, other: Record, linked: Mapping[str, Person]) -> bool:
+    person = linked.get(one.sourced_id)
+    return person is not None and person is linked.get(other.sourced_id)
+
+
+def _mark_shared_numbers(humans: list[Identity], seeming: list[Identity], linked: Mapping[str, Person]) -> None:
+    """A number that two humans share is a conflict, unless it was said that they are two."""
+    of = {record.sourced_id: human for human in seeming for record in human.records}
+    for one, other in combinations(humans, 2):
+        if two_humans(one.ids, other.ids, linked):
+            continue
+        for mine, theirs in product(one.linkable, other.linkable):
+            number = one.numbered(mine)
+            if (
+                number is not None
+                and number == other.numbered(theirs)
+                and of[mine.sourced_id] is not of[theirs.sourced_id]
+            ):
+                one.conflict = other.conflict = True
+
+
+def _match(human: Identity, humans: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
+    found = _distinct([linked[i] for i in sorted(human.ids) if i in linked])
+    if found:
+        human.candidates = found
+        human.matched_by = "link"
+        if len(found) == 1:
+            human.person = found[0]
+            human.doubted = [r.sourced_id for r in human.records if at_odds(human, r, found[0])]
+        human.conflict = human.conflict or len(found) > 1 or bool(human.doubted)
+        return
+    if human.present and not human.conflict:
+        _search(human, humans, linked, people)
+
+
+def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
+    """By number and by e-mail, among those of whom nobody said that they are not."""
+    sure: dict[int, tuple[Person, str]] = {}
+    unsure: dict[int, tuple[Person, str]] = {}
+    usable = strength(human.lead, human.school, human.rules)[0] <= ROLE_OFF
+    here = [linked[one] for each in humans if each.present for one in each.ids if one in linked]
+    for person in people:
+        if any(told_apart(one, person, linked) for one in human.ids):
+            continue
+        theirs = known_person(person)
+        for way in ("number", "email"):
+            for record in human.records:
+                mine = human.known(record)
+                if not _key(way, record, human, humans, person, people):
+                    continue
+                found = compare(mine, theirs)
+                vetoed = any(compare(human.known(each), theirs).strong for each in human.records)
+                if found.one_human and not vetoed:
+                    sure.setdefault(id(person), (person, way))
+                elif (found.one_human or found.unsure) and person not in here and usable:
+                    unsure.setdefault(id(person), (person, way))
+    chosen = list((sure or unsure).values())
+    human.candidates = [person for person, _ in chosen]
+    human.conflict = len(chosen) > 1 or (bool(chosen) and not sure)
+    if len(chosen) == 1:
+        ((human.person, human.matched_by),) = chosen
+
+
+def _key(
+    way: str, record: Record, human: Identity, humans: list[Identity], person: Person, people: list[Person]
+) -> bool:
+    """Whether a record has the number of a person, or an e-mail that only these two have."""
+    if way == "number":
+        own = (person.fields["kind"], person.fields["number"])
+        return human.numbered(record) is not None and human.numbered(record) == own
+    if record.email is None or record.email != person.fields["email"]:
+        return False
+    sharing = [h for h in humans if any(_counts(h, r) and r.email == record.email for r in h.records)]
+    return sharing == [human] and sum(p.fields["email"] == record.email for p in people) == 1
+
+
+def _counts(human: Identity, record: Record) -> bool:
+    return strength(record, human.school, human.rules)[0] <= UNKNOWN
+
+
+def _mark_taken(humans: list[Identity]) -> None:
+    for one, other in combinations([human for human in humans if human.present and human.person], 2):
+        if one.person is other.person:
+            for human in (one, other):
+                if human.matched_by != "link":
+                    human.conflict = True
+
+
+def _distinct(people: list[Person]) -> list[Person]:
+    return list({id(person): person for person in people}.values())

@@ -1,0 +1,63 @@
+"""Humans who are easily taken for each other; in each pair something tells them apart, or nobody could."""
+
+from __future__ import annotations
+
+from roster_pipeline_tests.invariants.sis_state import Record, SisState
+
+KINDS = ("sibling", "namesake", "parent", "heir", "namesake_id", "swap_ids", "swap_ids")
+FAR = 6
+"""Years between the grades of namesakes."""
+
+
+def appear(world: SisState, kind: str, pick: int, other: int) -> None:
+    """One of these today, where there is somebody for it."""
+    here, left = world.here(), world.left()
+    school = world.schools[other % len(world.schools)]
+    if kind in ("heir", "namesake_id"):
+        free = [r for r in left if r.number and r.human not in world.alike and r.sourced_id not in world.confirmed]
+        free = [r for r in free if len(world.kinds[r.human]) == 1]
+        if free:
+            _inherit(world, kind, free[pick % len(free)], school)
+    elif kind == "swap_ids":
+        able = [r for r in here if r.number and r.human not in world.alike and r.sourced_id not in world.confirmed]
+        able = [r for r in able if len(world.kinds[r.human]) == 1]
+        if able:
+            _swap(world, able, able[pick % len(able)], other)
+    elif here:
+        _resemble(world, kind, here[pick % len(here)], school, numbered=bool(other % 2))
+
+
+def _resemble(world: SisState, kind: str, of: Record, school: str, *, numbered: bool) -> None:
+    """A brother or sister, a namesake some years younger or older, or father or mother, with one e-mail."""
+    if kind == "sibling":
+        world.look_alike(school, of.roles[0][0], numbered=numbered, family=of.family, email=of.email)
+    elif of.grade is not None and world.kinds[of.human] == {"student"} and of.human not in world.alike:
+        names = {"given": of.given, "family": of.family, "email": of.email}
+        if kind == "namesake":
+            grade = of.grade + FAR if of.grade <= FAR else of.grade - FAR
+            new = world.look_alike(school, "student", numbered=numbered, grade=grade, **names)
+        else:
+            new = world.look_alike(school, "teacher", numbered=numbered, **names)
+        world.alike |= {of.human, new.human}
+
+
+def _inherit(world: SisState, kind: str, left: Record, school: str) -> None:
+    """Somebody with the given name of a leaver gets their number, or their sourcedId."""
+    group = left.roles[0][0]
+    if kind == "heir":
+        world.look_alike(school, group, numbered=True, given=left.given, number=left.number)
+    else:
+        world.give_away(left, school, group, given=left.given)
+
+
+def _swap(world: SisState, able: list[Record], one: Record, other: int) -> None:
+    """Two humans of one kind who never had each other's number."""
+    others = [
+        r
+        for r in able
+        if r.human != one.human
+        and world.kinds[r.human] == world.kinds[one.human]
+        and not world.numbers[r.human] & world.numbers[one.human]
+    ]
+    if others:
+        world.swap_ids(one, others[other % len(others)])

@@ -1,0 +1,98 @@
+"""What somebody does to a person by hand, in the pipeline and in the model alike."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline_tests.invariants.district import DistrictUnderProof
+from roster_pipeline_tests.invariants.person import Person
+
+WAYS = ("archive", "exclude", "include", "unlink", "unlink", "link")
+_TOLD = {"who": "owner", "reason": "asked for it"}
+
+
+def do(district: DistrictUnderProof, what: str, pick: int) -> bool:
+    """One of these ways, with a person that is picked. Whether there was anybody to do it with."""
+    able = [person for person in district.model.people if _able(district, person, what)]
+    if not able:
+        return False
+    person = able[pick % len(able)]
+    with district.place.database.begin() as conn:
+        if what == "archive":
+            _archive(conn, district, person)
+        elif what == "unlink":
+            _unlink(conn, district, person, sorted(person.links)[pick % len(person.links)])
+        elif what == "link":
+            theirs = _theirs(district, person)
+            _link(conn, district, person, theirs[pick % len(theirs)])
+        else:
+            change = manual_edits.exclude if what == "exclude" else manual_edits.include
+            change(conn, district.place.district_id, district.number_of(person), **_TOLD)
+            person.excluded = what == "exclude"
+    return True
+
+
+def say_the_truth_of(district: DistrictUnderProof, link: str) -> bool:
+    """Somebody who knows confirms a doubted link, or takes it away. Gives whether it was right."""
+    person = district.model.linked[link]
+    right = district.world.records[link].human == person.truth
+    with district.place.database.begin() as conn:
+        if right:
+            number, connection = district.number_of(person), tenants.get_connection(conn, district.place.key)
+            manual_edits.link(conn, connection, number, link, **_TOLD)
+            _confirm(district, person, link)
+        else:
+            _unlink(conn, district, person, link)
+    return right
+
+
+def _able(district: DistrictUnderProof, person: Person, what: str) -> bool:
+    return bool(person.links) if what == "unlink" else bool(_theirs(district, person)) if what == "link" else True
+
+
+def _theirs(district: DistrictUnderProof, person: Person) -> list[str]:
+    """Records said not to be this person that are after all: what somebody links is theirs in truth."""
+    records = district.world.records
+    return sorted(link for link in person.not_theirs if records[link].human == person.truth)
+
+
+def _confirm(district: DistrictUnderProof, person: Person, record: str) -> None:
+    """From now on the link is believed whatever speaks against it, so the SIS must not give the id away."""
+    person.confirmed.add(record)
+    district.world.confirmed.add(record)
+
+
+def _archive(conn: Connection, district: DistrictUnderProof, person: Person) -> None:
+    for key, school in district.ids.items():
+        member = person.members.get(school)
+        if member and member.status == "active":
+            manual_edits.archive(conn, tenants.get_school(conn, key), district.number_of(person), **_TOLD)
+            member.status, member.by = "archived", "hand"
+
+
+def _unlink(conn: Connection, district: DistrictUnderProof, person: Person, record: str) -> None:
+    """The record is not this person; which other one becomes their home is the directory's to choose."""
+    number = district.number_of(person)
+    manual_edits.unlink(conn, tenants.get_connection(conn, district.place.key), number, record, **_TOLD)
+    person.links.remove(record)
+    person.masters.pop(record, None)
+    person.confirmed.discard(record)
+    person.not_theirs.add(record)
+    if person.home == record:
+        homes = [each["sourced_id"] for each in manual_edits.get_person(conn, district.place.district_id, number).links]
+        person.home = homes[0] if homes else None
+        assert set(homes) == person.links
+
+
+def _link(conn: Connection, district: DistrictUnderProof, person: Person, record: str) -> None:
+    """The record is this person after all, and so it is not whoever it was taken for since."""
+    owner = district.model.linked.get(record)
+    if owner is not None:
+        _unlink(conn, district, owner, record)
+    number = district.number_of(person)
+    manual_edits.link(conn, tenants.get_connection(conn, district.place.key), number, record, **_TOLD)
+    person.not_theirs.remove(record)
+    person.links.add(record)
+    _confirm(district, person, record)
+    person.home = person.home or record

@@ -1,0 +1,216 @@
+"""The reference model: the decision table in plain Python, written from the rules and not from the code.
+
+One `Model` is one district's directory as it ought to be. `night` says what one school's sync must do to it when
+the SIS tells the truth; who may be told apart, who is whom, what happens and what waits for a person are all worked
+out here again, one person at a time, as slowly and as plainly as can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from roster_pipeline_tests.invariants.guarding import Judged, judge
+from roster_pipeline_tests.invariants.identities import Identity, apparent_identities, identities_of, may_be
+from roster_pipeline_tests.invariants.night_facts import facts_of
+from roster_pipeline_tests.invariants.person import Membership, Person
+from roster_pipeline_tests.invariants.quality import held_by_quality
+from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
+from roster_pipeline_tests.invariants.sis_state import Record
+
+FIELDS = ("given", "family", "email", "number", "kind", "username")
+
+
+@dataclass(eq=False)
+class Row:
+    """One line of a plan. person: None for somebody new."""
+
+    action: str
+    role: str
+    person: Person | None
+    human: Identity | None = None
+    home: str | None = None
+    fields: dict[str, str | None] = field(default_factory=dict)
+    new_links: tuple[str, ...] = ()
+    membership: bool = False
+    grade: int | None = None
+    found_anew: bool = False
+    of_keys: bool = False
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """What an approval is bound to: what the row would do to whom."""
+        known = tuple(sorted(self.human.ids)) if self.human else ()
+        whom = self.person.serial if self.person else None
+        links, fields = tuple(sorted(self.new_links)), tuple(sorted(self.fields.items(), key=str))
+        return (self.action, self.role, whom, known, self.home, fields, links, self.membership, self.grade)
+
+
+@dataclass
+class SchoolState:
+    """What a school remembers from night to night."""
+
+    rules: SchoolRules
+    synced: bool = False
+    sizes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
+    waiting: list[Row] = field(default_factory=list)
+    planned: frozenset[tuple[object, ...]] = frozenset()
+    approved: frozenset[tuple[object, ...]] | None = None
+    doubted: list[str] = field(default_factory=list)
+
+
+class Model:
+    """People, links and memberships of one district, and what its schools want."""
+
+    def __init__(self, schools: dict[str, SchoolRules]) -> None:
+        self.people: list[Person] = []
+        self.schools = {key: SchoolState(rules) for key, rules in schools.items()}
+
+    @property
+    def linked(self) -> dict[str, Person]:
+        """Whose every record is."""
+        return {link: person for person in self.people for link in person.links}
+
+    def night(self, school: str, served: list[Record]) -> Judged:
+        """Plan, judge and apply one school's sync; what is held waits in the school's state."""
+        state = self.schools[school]
+        records = self._snapshot(school, served)
+        humans = identities_of(records, school, state.rules, self.linked, self.people)
+        rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
+        rows += self._absent(school, humans)
+        state.doubted = [link for human in humans if human.present for link in human.doubted]
+        facts = facts_of(self, school, humans, apparent_identities(records, school, state.rules), rows, records)
+        judged = judge(facts, state.rules)
+        judged.held.update(held_by_quality(apparent_identities(records, school, state.rules)))
+        doing = [row for row in rows if row.action in CHANGING]
+        state.planned = frozenset(row.signature for row in doing)
+        if state.approved == state.planned:
+            judged, state.approved = Judged({}), None
+        held = [row for place, row in enumerate(rows) if place in judged.rows or judged.holds(row.role, row.action)]
+        held = [row for row in held if row in doing]
+        self._count_absences(school, humans, judged)
+        self._carry_out(school, [row for row in doing if row not in held])
+        state.waiting = held
+        state.sizes.append((facts.counts, not held and not judged.unusual))
+        state.synced = state.synced or len(doing) > len(held)
+        return judged
+
+    def approve(self, school: str) -> None:
+        """Carry out what waited."""
+        state = self.schools[school]
+        self._carry_out(school, state.waiting)
+        state.waiting, state.synced = [], True
+        state.sizes[-1] = (state.sizes[-1][0], True)
+
+    def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
+        """Records that name the school, and those of its active members wherever they are now."""
+        followed = {link for person in self.active(school) for link in person.links}
+        return [record for record in served if record.names(school) or record.sourced_id in followed]
+
+    def active(self, school: str) -> list[Person]:
+        """The active members of a school."""
+        return [p for p in self.people if school in p.members and p.members[school].status == "active"]
+
+    def _present(self, school: str, humans: list[Identity], alive: set[str]) -> Iterable[Row]:
+        rules = self.schools[school].rules
+        for human in humans:
+            if human.conflict or human.role is None:
+                continue
+            person, role = human.person, human.role
+            lead = human.lead
+            grade = human.known(lead).grade
+            new_links = tuple(
+                r.sourced_id for r in human.linkable if person is None or r.sourced_id not in person.links
+            )
+            if person is None:
+                fields = human.fields(lead)
+                yield Row("create", role, None, human, lead.sourced_id, fields, new_links, True, grade)
+                continue
+            if person.excluded:
+                continue
+            auto = rules.auto_update(role)
+            member = person.members.get(school)
+            if member and (not rules.rostered(member.role) or member.by == "hand"):
+                continue
+            home = person.home
+            if home is None or (member and member.status == "active" and home not in alive):
+                home = lead.sourced_id
+            record = next((r for r in human.records if r.sourced_id == home), None)
+            wanted = human.fields(record) if record and auto and not record.unknown else {}
+            fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
+            of_keys = bool(fields)
+            moves = home if home != person.home else None
+            row = Row(
+                "", role, person, human, moves, fields, new_links, False, grade, human.matched_by != "link", of_keys
+            )
+            if member is None:
+                row.action, row.membership = "create", True
+            elif member.status == "archived":
+                row.action, row.membership = "restore", auto
+            elif (fields or (member.role, member.grade) != (role, grade)) and auto:
+                row.action, row.membership = "update", True
+            elif moves or new_links:
+                row.action, row.fields = "update", {}
+            yield row
+
+    def _absent(self, school: str, humans: list[Identity]) -> Iterable[Row]:
+        rules = self.schools[school].rules
+        here = {id(human.person) for human in humans if human.present}
+        doubtful = self.doubtful(school, humans)
+        for person in self.active(school):
+            member = person.members[school]
+            spared = id(person) in here | doubtful or person.excluded or not person.links
+            if spared or not rules.rostered(member.role) or not rules.archive(member.role):
+                continue
+            if member.absent >= rules.grace:
+                yield Row("archive", member.role, person)
+
+    def doubtful(self, school: str, humans: list[Identity]) -> set[int]:
+        """Members who may be somebody of tonight: one of several whom a human may be, or whom a record seems to be."""
+        candidates = {id(person) for human in humans if len(human.candidates) > 1 for person in human.candidates}
+        linked = self.linked
+        seen = {id(p) for p in self.active(school) if any(may_be(human, p, linked) for human in humans)}
+        return candidates | seen
+
+    def _count_absences(self, school: str, humans: list[Identity], judged: Judged) -> None:
+        rules = self.schools[school].rules
+        here = {id(human.person) for human in humans if human.present}
+        doubtful = self.doubtful(school, humans)
+        for person in self.active(school):
+            member = person.members[school]
+            if id(person) in here:
+                member.absent = 0
+            elif (
+                id(person) not in doubtful
+                and not person.excluded
+                and person.links
+                and rules.rostered(member.role)
+                and rules.archive(member.role)
+                and member.absent < rules.grace
+                and not judged.holds(member.role, "archive")
+            ):
+                member.absent += 1
+
+    def _carry_out(self, school: str, rows: list[Row]) -> None:
+        for row in rows:
+            person = row.person
+            if row.action == "archive":
+                assert person is not None
+                person.members[school].status, person.members[school].by = "archived", "sync"
+                continue
+            if person is None:
+                assert row.human is not None
+                person = Person(dict(row.fields), row.home, truth=row.human.lead.human)
+                self.people.append(person)
+            person.fields |= row.fields
+            person.links |= set(row.new_links)
+            for record in row.human.records if row.human else ():
+                if record.sourced_id in row.new_links and record.master:
+                    person.masters[record.sourced_id] = f"urn:state:{record.master}"
+            person.home = row.home or person.home
+            if school not in person.members:
+                person.members[school] = Membership(row.role)
+            member = person.members[school]
+            member.status, member.by, member.absent = "active", None, 0
+            if row.membership:
+                member.role, member.grade = row.role, row.grade

@@ -1,0 +1,155 @@
+"""The numbers by which the guards of the model judge a night."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roster_pipeline_tests.invariants.guarding import Planned, Role
+from roster_pipeline_tests.invariants.identities import Identity
+from roster_pipeline_tests.invariants.person import Person
+from roster_pipeline_tests.invariants.rules import CHANGING
+from roster_pipeline_tests.invariants.sis_state import Record
+
+if TYPE_CHECKING:
+    from roster_pipeline_tests.invariants.model import Model, Row
+
+
+def facts_of(
+    model: Model, school: str, humans: list[Identity], seeming: list[Identity], rows: list[Row], records: list[Record]
+) -> Role:
+    """See `guarding.Role`."""
+    state = model.schools[school]
+    rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
+    managed = [person.members[school].role for person in model.active(school)]
+    moved, swapped = _moved(model, school, rows, humans)
+    anew: dict[str, tuple[int, int]] = {}
+    reused: dict[str, tuple[int, int]] = {}
+    for role in rostered:
+        of = [human for human in humans if _known_as(human, school) == role]
+        anew[role] = (sum(human.matched_by != "link" for human in of), len(of))
+        active = [human for human in of if human.person in model.active(school)]
+        reused[role] = (sum(bool(human.doubted) for human in active), len(active))
+    return Role(
+        rostered=tuple(rostered),
+        counts={role: sum(human.role == role for human in seeming) for role in rostered},
+        managed={role: managed.count(role) for role in rostered},
+        planned=[
+            Planned(row.role, row.action, _origin(row, school), row.of_keys) for row in rows if row.action in CHANGING
+        ],
+        anew=anew,
+        reused=reused,
+        history=[sizes for sizes, good in state.sizes if good],
+        first_sync=not state.synced,
+        unknown={role: _unknown(model, school, role, humans) for role in rostered},
+        bare={role: _bare(model, school, role, records) for role in rostered},
+        expected=_expected(model, school, humans, len([role for role in managed if role in rostered])),
+        came=_came(model, school, humans, rows, managed),
+        moved=moved,
+        swapped=swapped,
+    )
+
+
+def _origin(row: Row, school: str) -> str:
+    """The role that somebody comes from."""
+    member = row.person.members.get(school) if row.person else None
+    return member.role if member and member.status == "active" else row.role
+
+
+def _unknown(model: Model, school: str, role: str, humans: list[Identity]) -> int:
+    """Active members of whom only an org that the SIS does not list is known."""
+    unknown = {id(human.person) for human in humans if human.unknown and human.person and not human.conflict}
+    return sum(
+        id(person) in unknown and not person.excluded and person.members[school].role == role
+        for person in model.active(school)
+    )
+
+
+def _bare(model: Model, school: str, role: str, records: list[Record]) -> int:
+    """Active members who came, and of whom no record names any school."""
+    found = 0
+    for person in model.active(school):
+        theirs = [record for record in records if record.sourced_id in person.links]
+        bare = bool(theirs) and all(record.gone == "lose_org" for record in theirs)
+        found += bare and person.members[school].role == role
+    return found
+
+
+def _gone(model: Model, school: str, humans: list[Identity]) -> list[Person]:
+    """Active members in a rostered role of whom nothing came."""
+    here = {id(human.person) for human in humans if human.present}
+    rostered = model.schools[school].rules.rostered
+    return [p for p in model.active(school) if id(p) not in here and rostered(p.members[school].role)]
+
+
+def _expected(model: Model, school: str, humans: list[Identity], known: int) -> tuple[int, int]:
+    """How many people are known here and expected, and how many of them did not come."""
+    doubtful, rules = model.doubtful(school, humans), model.schools[school].rules
+    missing = 0
+    for person in _gone(model, school, humans):
+        waits = id(person) in doubtful
+        leaves = bool(person.links) and rules.archive(person.members[school].role)
+        expected = not person.excluded and (waits or leaves)
+        missing += expected
+        known -= not expected
+    return known, missing
+
+
+def _came(model: Model, school: str, humans: list[Identity], rows: list[Row], managed: list[str]) -> tuple[int, int]:
+    """How many came in a role that has anybody, and how many of them are no members."""
+    rostered = model.schools[school].rules.rostered
+    came = 0
+    for human in humans:
+        member = human.person.members.get(school) if human.person else None
+        own = member is not None and member.status == "active" and rostered(member.role)
+        if not human.present:
+            continue
+        if human.role is None:
+            came += human.conflict and own and member is not None and member.role in managed
+        elif human.conflict or human.person is None or human.person.excluded or member is None:
+            came += human.role in managed
+        else:
+            came += rostered(member.role) and human.role in managed
+    return came, sum(row.action == "create" and row.role in managed for row in rows)
+
+
+def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -> tuple[frozenset[int], bool]:
+    """Places of rows that give somebody what another known person had, and whether a whole name is among it."""
+    changed = {id(row.person): row.fields for row in rows if row.person and row.action != "archive"}
+    known = [p for p in model.people if school not in p.members or p.members[school].status == "active"]
+    gone = {id(person) for person in _gone(model, school, humans)}
+    found, swapped = set(), False
+    for place, row in enumerate(rows):
+        if row.person is None or row.action not in ("create", "update", "restore"):
+            continue
+        after = row.person.fields | row.fields
+        for other in [p for p in known if p is not row.person]:
+            before, theirs = other.fields, changed.get(id(other), {})
+            number = (
+                bool({"number", "kind"} & set(row.fields))
+                and after["number"] is not None
+                and (after["kind"], after["number"])
+                == (
+                    before["kind"],
+                    before["number"],
+                )
+            )
+            family = "email" not in theirs and after["family"] == before["family"]
+            email = row.fields.get("email") is not None and after["email"] == before["email"] and not family
+            renamed = bool({"given", "family"} & set(row.fields))
+            same = (after["given"], after["family"]) == (before["given"], before["family"])
+            let_go = id(other) in gone or bool({"given", "family"} & set(theirs))
+            active = school in other.members and other.members[school].status == "active"
+            whole = renamed and same and let_go and active
+            swapped = swapped or whole
+            if number or email or whole:
+                found.add(place)
+    return frozenset(found), swapped
+
+
+def _known_as(human: Identity, school: str) -> str | None:
+    """The role in which somebody known comes: theirs of tonight, else that of their membership."""
+    if human.matched_by is None or not human.present:
+        return None
+    member = human.candidates[0].members.get(school)
+    active = member is not None and member.status == "active" and human.person is not None
+    return human.role or (member.role if member and active else None)

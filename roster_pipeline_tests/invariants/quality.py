@@ -1,0 +1,53 @@
+"""The quality gate of the model: which archivals wait because what came is not fit to archive anybody by.
+
+Of the rules that are grave by default, those that the records of a world can break: somebody is there, a number is one
+human, and most e-mails are addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from roster_pipeline_tests.invariants.identities import MEMBER, STRONGEST, Identity, strength
+from roster_pipeline_tests.invariants.sis_state import Record
+
+FEW = 2
+"""One or two records are never a share."""
+NUMBERS_UNIQUE = 0.99
+EMAILS_VALID = 0.80
+WHY = "quality"
+
+
+def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
+    """(role, "archive") of each role that a rule fails for; "*" where nobody is there at all.
+
+    seeming: the humans that the records show, whatever was said of them.
+    """
+    members = [(record, human) for human in seeming for record in human.records if _role(record, human)]
+    if not members:
+        return {("*", "archive"): WHY}
+    held = {}
+    for role in STRONGEST:
+        of_role = [(record, human) for record, human in members if _role(record, human) == role]
+        numbered = [(record, human) for record, human in of_role if record.number]
+        mailed = [record for record, _ in of_role if record.email or record.unusable_email]
+        shared = sum(_shares_number(record, human, members) for record, human in numbered)
+        unusable = sum(record.unusable_email for record in mailed)
+        if _fails(len(numbered), shared, NUMBERS_UNIQUE) or _fails(len(mailed), unusable, EMAILS_VALID):
+            held[role, "archive"] = WHY
+    return held
+
+
+def _role(record: Record, human: Identity) -> str | None:
+    """The role that this one record has in the school, if it has one that is rostered."""
+    standing, group = strength(record, human.school, human.rules)
+    return STRONGEST[group] if standing == MEMBER else None
+
+
+def _shares_number(record: Record, human: Identity, members: Iterable[tuple[Record, Identity]]) -> bool:
+    number = human.numbered(record)
+    return any(other is not human and other.numbered(theirs) == number for theirs, other in members)
+
+
+def _fails(tested: int, failed: int, share: float) -> bool:
+    return failed > FEW and tested - failed < share * tested

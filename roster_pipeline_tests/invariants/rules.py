@@ -1,0 +1,49 @@
+"""What a school of the model wants: the switches of each role and the limits that are not the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings
+
+CHANGING = ("create", "update", "restore", "archive")
+PLURALS = {"student": "students", "teacher": "teachers", "staff": "staff", "admin": "admins"}
+SMALL_SCHOOLS: dict[str, Any] = {"archive_always_allowed": 1}
+"""So that the guard on archivals has work among a handful of people; every other limit is the default."""
+
+
+@dataclass
+class SchoolRules:
+    """The switches: role to (rostered, auto update, archive)."""
+
+    school_id: str
+    approves_first: bool = False
+    grace: int = 0
+    switches: dict[str, tuple[bool, bool, bool]] = field(default_factory=lambda: dict.fromkeys(PLURALS, (True,) * 3))
+
+    def rostered(self, role: str) -> bool:
+        """Is this role rostered?"""
+        return self.switches[role][0]
+
+    def auto_update(self, role: str) -> bool:
+        """May the sync change people of this role?"""
+        return self.switches[role][1]
+
+    def archive(self, role: str) -> bool:
+        """May the sync archive people of this role?"""
+        return self.switches[role][2]
+
+    def settings(self) -> SchoolSettings:
+        """The same as the pipeline's settings."""
+        roles: dict[str, Any] = {
+            PLURALS[role]: RoleSettings(rostered=rostered, auto_update=auto, archive=archive)
+            for role, (rostered, auto, archive) in self.switches.items()
+        }
+        return SchoolSettings(
+            school_id=self.school_id,
+            first_sync="approve" if self.approves_first else "apply",
+            guards=Guards(grace_syncs=self.grace, **SMALL_SCHOOLS),
+            report_to=["it@school.example"],
+            **roles,
+        )

@@ -1,0 +1,275 @@
+"""The truth: who the people are, which records the SIS holds of them, and how those change.
+
+Every record belongs to one human, which no part of the pipeline is told. A world writes each change to a simulated
+SIS, so that what the model reasons about and what is served over HTTP are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from roster_pipeline.simulator import District, Role, Sis
+
+Group = Literal["admin", "teacher", "staff", "student"]
+Leaving = Literal["vanish", "mark", "lose_org", "end_date"]
+
+GROUPS: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
+LEAVING: tuple[Leaving, ...] = ("vanish", "mark", "lose_org", "end_date")
+UNLISTED = "sch-9"
+"""An org that the SIS does not list; whether it is another school nobody can say."""
+SOURCE_ROLES: dict[Group, str] = {
+    "admin": "siteAdministrator",
+    "teacher": "teacher",
+    "staff": "aide",
+    "student": "student",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there.
+
+    spoiled: where there is no `email`, what stands in its place is not an address.
+    """
+
+    sourced_id: str
+    human: int
+    given: str
+    family: str
+    email: str | None
+    number: str | None
+    roles: tuple[tuple[Group, str], ...]
+    gone: Leaving | None = None
+    spoiled: bool = False
+    username: str | None = None
+    grade: int | None = None
+    master: str | None = None
+
+    @property
+    def unusable_email(self) -> bool:
+        """Whether its e-mail is none that anybody could write to."""
+        return self.spoiled and self.email is None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether lists hold it; a record that is marked as deleted is still listed."""
+        return self.gone != "vanish"
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it says of itself that it is deleted."""
+        return self.gone == "mark"
+
+    def groups_in(self, school: str) -> tuple[Group, ...]:
+        """Its current roles in a school; none where its roles ended or lost their org."""
+        if self.gone in ("lose_org", "end_date"):
+            return ()
+        return tuple(group for group, org in self.roles if org == school)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it names an org that the SIS does not list."""
+        return self.gone != "lose_org" and any(org == UNLISTED for _, org in self.roles)
+
+    def names(self, school: str) -> bool:
+        """Whether it names this school at all, in whatever state."""
+        return self.gone != "lose_org" and any(org == school for _, org in self.roles)
+
+
+class SisState:
+    """One SIS and the humans behind its records.
+
+    owners: the humans that each sourcedId ever belonged to. confirmed: ids that somebody said are a person's; they are
+    believed from then on, so the SIS gives none of them away. names, numbers: those that each human ever had. kinds:
+    pupil or staff, whatever each human ever was. alike: humans whom only their grade, or being pupil or staff, tells
+    from another one.
+    """
+
+    def __init__(self, sis: Sis, schools: tuple[str, ...]) -> None:
+        self.sis = sis
+        self.schools = schools
+        self.records: dict[str, Record] = {}
+        self.owners: dict[str, set[int]] = {}
+        self.confirmed: set[str] = set()
+        self.names: dict[int, set[str]] = {}
+        self.numbers: dict[int, set[str | None]] = {}
+        self.kinds: dict[int, set[str]] = {}
+        self.alike: set[int] = set()
+        self._humans = 0
+        self._ids = 0
+        sis.reset()
+        for row in range(len(self.district)):
+            self.district.vanish(row)
+
+    @property
+    def district(self) -> District:
+        """The simulator's side."""
+        return self.sis.district
+
+    def here(self) -> list[Record]:
+        """Records that have not left, in order of their making."""
+        return [record for record in self.records.values() if record.gone is None]
+
+    def left(self) -> list[Record]:
+        """Records that left."""
+        return [record for record in self.records.values() if record.gone is not None]
+
+    def served(self) -> list[Record]:
+        """What a complete list holds."""
+        return [record for record in self.records.values() if record.delivered]
+
+    def join(self, school: str, group: Group, *, numbered: bool = True) -> Record:
+        """A human nobody knew, with one record. The n-th human of every world has the same values."""
+        return self._add(self._newcomer(self._new_id(), school, group, numbered=numbered))
+
+    def look_alike(self, school: str, group: Group, *, numbered: bool, **same: object) -> Record:
+        """A human nobody knew, with some values of another one."""
+        newcomer = self._newcomer(self._new_id(), school, group, numbered=numbered)
+        return self._add(replace(newcomer, **same))  # type: ignore[arg-type]
+
+    def give_away(self, left: Record, school: str, group: Group, **same: object) -> Record:
+        """The SIS gives the sourcedId of a record that left to a human nobody knew, but for some values."""
+        self.district.restore(left.sourced_id)
+        newcomer = self._newcomer(left.sourced_id, school, group, numbered=left.number is not None)
+        newcomer = replace(newcomer, **same)  # type: ignore[arg-type]
+        self._change(newcomer)
+        return newcomer
+
+    def transform(self, record: Record) -> None:
+        """The human of a record takes other names, another e-mail and another number there: nothing stays the same."""
+        self._ids += 1
+        word = _letters(self._ids + 5000)
+        names = {"given": f"Given{word}", "family": f"Family{word}", "email": f"new{self._ids}@people.example"}
+        self._change(replace(record, number=str(90_000 + self._ids), username=f"new{self._ids}", master=None, **names))
+
+    def second_record(self, of: Record, school: str, group: Group, *, mailbox: bool) -> Record:
+        """One more record of a human, for another school or role; `mailbox`: with an e-mail of its own."""
+        sourced_id = self._new_id()
+        email = f"{sourced_id}@people.example" if mailbox and of.number else of.email
+        return self._add(replace(of, sourced_id=sourced_id, email=email, roles=((group, school),), gone=None))
+
+    def rekey(self, record: Record) -> Record:
+        """The SIS gives a record a new sourcedId; nothing else changes."""
+        self.leave(record, "vanish")
+        return self._add(replace(record, sourced_id=self._new_id(), gone=None))
+
+    def leave(self, record: Record, how: Leaving) -> None:
+        """A record leaves."""
+        self.district.remove(record.sourced_id, how=how)
+        self.records[record.sourced_id] = replace(record, gone=how)
+
+    def swap_ids(self, one: Record, other: Record) -> None:
+        """The SIS confuses two sourcedIds: what each record says is the other one's."""
+        self._change(replace(one, sourced_id=other.sourced_id))
+        self._change(replace(other, sourced_id=one.sourced_id))
+
+    def come_back(self, record: Record) -> None:
+        """A record that left is back as it was."""
+        self.district.restore(record.sourced_id)
+        self.records[record.sourced_id] = replace(record, gone=None)
+
+    def rename(self, record: Record, *, given: bool) -> None:
+        """The human of a record takes another family name, or another given name, in every record that is there."""
+        self._ids += 1
+        word = _letters(self._ids + 5000)
+        for each in self._of_human(record):
+            self._change(replace(each, **({"given": f"Given{word}"} if given else {"family": f"Family{word}"})))
+
+    def new_email(self, record: Record) -> None:
+        """A record gets another e-mail."""
+        self._ids += 1
+        self._change(replace(record, email=f"new{self._ids}@people.example"))
+
+    def spoil_emails(self, school: str, group: Group, *, every: int) -> None:
+        """Of the records with this role in a school, every n-th gets something in the place of its e-mail."""
+        for record in [one for one in self.here() if group in one.groups_in(school)][::every]:
+            self._change(replace(record, email=None, spoiled=True))
+
+    def mend_emails(self) -> None:
+        """Every record has an e-mail again, another than before."""
+        for record in [one for one in self.here() if one.unusable_email]:
+            self.new_email(record)
+
+    def take_number_of(self, record: Record, other: Record) -> None:
+        """A clerk's mistake: the record carries the number of somebody else."""
+        self._change(replace(record, number=other.number))
+
+    def own_number(self, record: Record) -> None:
+        """The mistake is put right."""
+        self._change(replace(record, number=str(1000 + record.human)))
+
+    def slip(self, records: list[Record], name: str) -> None:
+        """A column slips by a row: each of these records carries the number or the e-mail of the next one."""
+        values = [getattr(record, name) for record in records]
+        for record, value in zip(records, values[1:] + values[:1], strict=True):
+            self._change(replace(record, **{name: value}))
+
+    def set_roles(self, record: Record, roles: Iterable[tuple[Group, str]]) -> None:
+        """A record has exactly these roles."""
+        self._change(replace(record, roles=tuple(dict.fromkeys(roles))))
+
+    def _of_human(self, record: Record) -> list[Record]:
+        return [each for each in self.here() if each.human == record.human]
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        return f"r{(self._ids * 37) % 1000:03d}-{self._ids}"
+
+    def _newcomer(self, sourced_id: str, school: str, group: Group, *, numbered: bool) -> Record:
+        self._humans += 1
+        human = self._humans
+        word = _letters(human)
+        return Record(
+            sourced_id,
+            human,
+            f"Given{word}",
+            f"Family{word}",
+            f"p{human}@people.example",
+            str(1000 + human) if numbered else None,
+            ((group, school),),
+            username=f"u{human}",
+            grade=1 + human % 12 if group == "student" else None,
+            master=str(human) if human % 2 else None,
+        )
+
+    def _add(self, record: Record) -> Record:
+        self._remember(record)
+        group, school = record.roles[0]
+        listed = school if school in self.schools else self.schools[0]
+        self.district.add(SOURCE_ROLES[group], listed, sourced_id=record.sourced_id, agents=(), **_fields(record))
+        return record
+
+    def _change(self, record: Record) -> None:
+        self._remember(record)
+        self.district.edit(record.sourced_id, **_fields(record))
+
+    def _remember(self, record: Record) -> None:
+        self.records[record.sourced_id] = record
+        self.owners.setdefault(record.sourced_id, set()).add(record.human)
+        self.names.setdefault(record.human, set()).update((record.given, record.family))
+        self.numbers.setdefault(record.human, set()).add(record.number)
+        kinds = {"student" if group == "student" else "staff" for group, _ in record.roles}
+        self.kinds.setdefault(record.human, set()).update(kinds)
+
+
+def _fields(record: Record) -> dict[str, object]:
+    return {
+        "given_name": record.given,
+        "family_name": record.family,
+        "email": record.email or ("not an address" if record.spoiled else ""),
+        "identifier": record.number or "",
+        "username": record.username or "",
+        "state_id": record.master or "",
+        "grades": () if record.grade is None else (f"{record.grade:02}",),
+        "roles": tuple(Role(SOURCE_ROLES[group], org) for group, org in record.roles),
+    }
+
+
+def _letters(number: int) -> str:
+    word = ""
+    while number:
+        number, rest = divmod(number, 26)
+        word = chr(ord("a") + rest) + word
+    return word

@@ -1,0 +1,122 @@
+"""The real thing under proof: two districts with a simulated SIS each, and nights on a real database over HTTP.
+
+The night's own functions are called, without Dagster around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from sqlalchemy import text
+
+from roster_pipeline import sync
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.settings.school import ConnectionSettings
+from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.sync.apply_changes import Applied
+from roster_pipeline_tests.invariants.rules import SchoolRules
+
+CLIENT, SECRET = "client", "s3cret"
+ROOT = "/ims/oneroster/rostering/v1p2"
+PREFIXES = ("/one", "/two")
+PAGE = 13
+"""Records a page, so that a handful of people has page boundaries; of fewer one page tells nothing of its server."""
+TABLES = {
+    "person": "id",
+    "link": "connection_id, sourced_id",
+    "apart": "connection_id, sourced_id, person_id",
+    "membership": "school_id, person_id",
+    "contact": "school_id, person_id",
+}
+"""The directory's tables, each with its order."""
+NOT_COMPARED = "'{revision,updated_at}'::text[]"
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running simulator with two SISes that know nothing of each other."""
+
+    base_url: str
+    sises: tuple[Sis, Sis]
+
+
+@contextmanager
+def running_site() -> Iterator[Site]:
+    """Two SISes of two schools each, without anybody in them yet."""
+    sises = tuple(
+        Sis(
+            generate_district(1, schools=2, students_per_school=0, contacts=False),
+            prefix=prefix,
+            credentials={CLIENT: SECRET},
+            versions=("1.2",),
+        )
+        for prefix in PREFIXES
+    )
+    server = SimulatorThread(create_site(list(sises))).start()
+    try:
+        yield Site(server.base_url, (sises[0], sises[1]))
+    finally:
+        server.stop()
+
+
+class Place:
+    """One district with one connection, in a database that other districts share."""
+
+    def __init__(self, database: Database, site: Site, place: int) -> None:
+        self.database = database
+        self.sis = site.sises[place]
+        self.key = f"d{next(_numbers)}"
+        settings = ConnectionSettings(
+            url=f"{site.base_url}{PREFIXES[place]}{ROOT}",
+            client_id=CLIENT,
+            token_url=f"{site.base_url}{PREFIXES[place]}/oauth/token",
+            allow_private_addresses=True,
+            page_size=PAGE,
+        )
+        with database.begin() as conn:
+            self.district_id = tenants.add_district(conn, self.key, self.key).id
+            self.connection_id = tenants.add_connection(conn, self.key, self.key, settings, seal(SECRET)).id
+
+    def add_school(self, rules: SchoolRules) -> str:
+        """A school; gives its key."""
+        key = f"{self.key}-{rules.school_id}"
+        with self.database.begin() as conn:
+            tenants.add_school(conn, self.key, key, key, rules.settings())
+        return key
+
+    def night(self, school: str, batch: str | None = None) -> Applied:
+        """One school's sync, with a fetch of its own unless a batch is named."""
+        sync.fetch(self.database, school, batch=batch or f"night {next(_numbers)}", run_id=None)
+        sync.clean_latest(self.database, school, run_id=None)
+        sync.plan_latest(self.database, school, run_id=None)
+        return sync.apply_latest(self.database, school, run_id=None, who="proof")
+
+    def rows(self, query: str, **given: Any) -> list[dict[str, Any]]:
+        """The rows of a query; `:district` is this district."""
+        with self.database.begin() as conn:
+            return [dict(row) for row in conn.execute(text(query), {"district": self.district_id} | given).mappings()]
+
+    def fingerprint(self, *, absences: bool = True) -> dict[str, str | None]:
+        """The md5 of every directory table of this district, without what counts its writes; or its absences either."""
+        left_out = NOT_COMPARED if absences else f"{NOT_COMPARED} - 'absent_syncs'"
+        parts = (
+            f"(select md5(string_agg((to_jsonb(t) - {left_out})::text, '|' order by {order})) "
+            f"from {name} t where district_id = :district) as {name}"
+            for name, order in TABLES.items()
+        )
+        return self.rows(f"select {', '.join(parts)}")[0]
+
+    def ledger(self) -> dict[str, int]:
+        """How many syncs and mails there are."""
+        return self.rows(
+            "select count(*) as syncs, (select count(*) from outbox o join school s on s.id = o.school_id "
+            "where s.district_id = :district) as mails from sync where district_id = :district"
+        )[0]

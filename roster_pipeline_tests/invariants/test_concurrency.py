@@ -1,0 +1,139 @@
+"""Nights at the same moment: one school twice, and two schools that share people. Each ten times, with changes.
+
+What comes out must be what one night after the other gives, in one of the two orders; nobody twice, nobody lost,
+nothing stuck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from threading import Barrier
+
+import pytest
+
+from roster_pipeline import sync
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.invariants.district import DistrictUnderProof, Shown
+from roster_pipeline_tests.invariants.model import Model
+from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.invariants.sis_state import GROUPS, Record
+from roster_pipeline_tests.invariants.sync_district import Site
+
+pytestmark = [pytest.mark.usefixtures("hurried"), pytest.mark.timeout(0)]
+TIMES = 10
+STUCK = 60
+"""Seconds after which a night that should take one counts as stuck."""
+
+
+@pytest.fixture
+def district(database: Database, site: Site) -> DistrictUnderProof:
+    """Two schools after their first night; a third of the people belong to both, by one record or by two."""
+    district = DistrictUnderProof(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
+    for school in district.world.schools:
+        for group, size in zip(GROUPS, (2, 4, 4, 10), strict=True):
+            for number in range(size):
+                record = district.world.join(school, group)
+                if number % 3 == 0:
+                    other = district.world.schools[school == "sch-1"]
+                    if number % 2:
+                        district.world.second_record(record, other, group, mailbox=True)
+                    else:
+                        district.world.set_roles(record, [(group, school), (group, other)])
+    for school in district.schools:
+        district.model.night(district.ids[school], district.world.served())
+        district.place.night(school)
+    district.check()
+    return district
+
+
+def at_once(*nights: Callable[[], object]) -> None:
+    """Start all at the same moment, and wait for all."""
+    barrier = Barrier(len(nights))
+
+    def start(one: Callable[[], object]) -> object:
+        barrier.wait(STUCK)
+        return one()
+
+    with ThreadPoolExecutor(len(nights)) as pool:
+        for running in [pool.submit(start, one) for one in nights]:
+            running.result(STUCK)
+
+
+def run(district: DistrictUnderProof, school: str, run_id: str, batch: str) -> Callable[[], object]:
+    """One run of a school's sync, with all its steps."""
+
+    def steps() -> None:
+        database = district.place.database
+        sync.fetch(database, school, batch=batch, run_id=run_id)
+        sync.clean_latest(database, school, run_id=run_id)
+        sync.plan_latest(database, school, run_id=run_id)
+        sync.apply_latest(database, school, run_id=run_id, who="proof")
+
+    return steps
+
+
+def things_happen(district: DistrictUnderProof, night: int) -> None:
+    """Somebody joins, leaves, comes back, changes or moves, every night somebody else."""
+    world = district.world
+    here, there = world.schools[night % 2], world.schools[(night + 1) % 2]
+
+    def somebody(place: int) -> Record:
+        return world.here()[place % len(world.here())]
+
+    world.rename(somebody(night * 3), given=bool(night % 2))
+    world.new_email(somebody(night * 5 + 1))
+    world.join(here, "student")
+    leaver = next((record for record in world.here() if len(record.roles) == 2), None)
+    if leaver:
+        world.set_roles(leaver, [leaver.roles[night % 2]])
+    world.set_roles(somebody(night * 7 + 2), [(somebody(night * 7 + 2).roles[0][0], here)])
+    sharer = somebody(night * 11 + 3)
+    world.set_roles(sharer, [*sharer.roles[:1], (sharer.roles[0][0], there)])
+    if world.left():
+        world.come_back(world.left()[0])
+    else:
+        world.leave(somebody(night * 4), "mark")
+
+
+def ends(district: DistrictUnderProof, *schools: str) -> tuple[Model, Shown]:
+    """The model after these nights, one after the other, and what it holds."""
+    own, district.model = district.model, deepcopy(district.model)
+    try:
+        for school in schools:
+            district.model.night(district.ids[school], district.world.served())
+        return district.model, district.expected()
+    finally:
+        district.model = own
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["sharing a pull", "each with a pull of its own"])
+def test_two_runs_of_one_school_at_once_do_what_one_does(district: DistrictUnderProof, shared: bool) -> None:
+    school = district.schools[0]
+    for night in range(TIMES):
+        things_happen(district, night)
+        batches = ["one", "one"] if shared else ["one", "two"]
+        at_once(*(run(district, school, f"{night} {n}", f"{night} {batch}") for n, batch in enumerate(batches)))
+        district.model, _ = ends(district, school, school)
+        district.check()
+        district.place.night(district.schools[1])
+        district.model, _ = ends(district, district.schools[1])
+        district.check()
+    assert district.place.rows("select count(*) as many from sync group by snapshot_id having count(*) > 1") == []
+
+
+def test_two_schools_that_share_people_at_once_end_as_one_after_the_other(district: DistrictUnderProof) -> None:
+    first, second = district.schools
+    orders = set()
+    for night in range(TIMES):
+        things_happen(district, night)
+        at_once(*(run(district, school, f"{night} {school}", f"night {night}") for school in district.schools))
+        outcomes = {order: ends(district, *order) for order in ((first, second), (second, first))}
+        shown = district.pipeline()
+        fitting = [order for order, (_, expected) in outcomes.items() if expected == shown]
+        assert fitting, f"night {night} ended like neither order"
+        orders |= set(fitting)
+        district.model = outcomes[fitting[0]][0]
+        district.check_truth(shown)
+    assert orders

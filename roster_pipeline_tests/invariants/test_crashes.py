@@ -1,0 +1,124 @@
+"""A night that is killed at any moment, and run again, ends as if nothing had happened.
+
+The process gets SIGKILL before, inside and after the writes of every step: around each statement, in the middle of
+each COPY, and before, during and after each COMMIT. Then the step that died runs again, and the steps after it, as
+Dagster does when a failed run is started again. `ROSTER_PROOF=long` takes every moment, else some of each step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.invariants.crashing import STEPS
+from roster_pipeline_tests.invariants.district import DistrictUnderProof
+from roster_pipeline_tests.invariants.duplicates import copy_of
+from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.invariants.sis_state import GROUPS
+from roster_pipeline_tests.invariants.sync_district import Site
+
+EVERY = 1 if os.environ.get("ROSTER_PROOF") else 8
+"""Commits are always tried; of the other moments of a step, each so-many-th."""
+COMMITS = ("before commit", "during commit", "after commit")
+
+
+class Crashes:
+    """A district on the night of many changes, and a process that lives through it or does not."""
+
+    def __init__(self, process: subprocess.Popen[str], district: DistrictUnderProof, url: str, folder: Path) -> None:
+        self.process, self.district, self.url, self.folder = process, district, url, folder
+
+    def run(self, url: str, run: str, steps: tuple[str, ...], die_at: int | None = None) -> tuple[int, list[str]]:
+        """Exit status (negative: the signal), and the moments of a night that came to its end."""
+        moments = self.folder / f"{run}.json"
+        job = {
+            "url": url, "school": self.district.schools[0], "batch": "night", "run": run, "steps": steps,
+            "die_at": die_at, "moments": str(moments),
+        }  # fmt: skip
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        status = int(self.process.stdout.readline())
+        return status, json.loads(moments.read_text()) if status == 0 else []
+
+    def ends(self, url: str) -> dict[str, Any]:
+        """Everything that must not depend on a crash: the directory by links, the ledger, the mails, what is held."""
+        place = self.district.place
+        own, place.database = place.database, Database(url)
+        try:
+            return {
+                "people": self.district.pipeline(),
+                "ledger": place.ledger(),
+                "logged": place.rows(
+                    "select entity, operation, count(*) as rows from change_log where district_id = :district "
+                    "group by 1, 2 order by 1, 2"
+                ),
+                "syncs": place.rows("select outcome, counts, held from sync where district_id = :district order by id"),
+            }
+        finally:
+            place.database.close()
+            place.database = own
+
+
+@pytest.fixture
+def crashes(database: Database, database_url: str, site: Site, hurried: None, tmp_path: Path) -> Iterator[Crashes]:
+    """After a first night: people join, leave, change, come back, move, and one record gets a new id."""
+    district = DistrictUnderProof(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
+    world = district.world
+    for group, size in zip(GROUPS, (2, 4, 3, 9), strict=True):
+        for _ in range(size):
+            world.join("sch-1", group)
+    returner = world.here()[-1]
+    district.place.night(district.schools[0])
+    world.leave(returner, "vanish")
+    district.place.night(district.schools[0])
+    world.come_back(world.records[returner.sourced_id])
+    people = world.here()
+    world.leave(people[-2], "mark")
+    world.rename(people[3], given=False)
+    world.rekey(people[-3])
+    world.join("sch-1", "student")
+    world.second_record(people[2], "sch-1", "staff", mailbox=True)
+    database.close()
+    command = [sys.executable, "-m", "roster_pipeline_tests.invariants.crashing"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield Crashes(process, district, database_url, tmp_path)
+    finally:
+        process.communicate()
+
+
+@pytest.mark.timeout(0)
+def test_a_night_killed_at_any_write_and_run_again_ends_as_if_nothing_had_happened(crashes: Crashes) -> None:
+    with copy_of(crashes.url) as url:
+        before = crashes.ends(url)
+        status, moments = crashes.run(url, "whole", STEPS)
+        assert status == 0
+        whole = crashes.ends(url)
+    done = whole["syncs"][-1]["counts"]
+    assert {action for counts in done.values() for action, rows in counts.items() if rows} >= {
+        "create", "update", "restore", "archive",
+    }  # fmt: skip
+    assert whole["ledger"] == {name: rows + 1 for name, rows in before["ledger"].items()}
+    assert {moment.partition(":")[0] for moment in moments} == set(STEPS)
+
+    tried = [n for n, moment in enumerate(moments) if moment.endswith(COMMITS) or n % EVERY == 0]
+    for number in tried:
+        died_in = moments[number].partition(":")[0]
+        with copy_of(crashes.url) as url:
+            status, _ = crashes.run(url, "killed", STEPS, die_at=number)
+            assert status == -signal.SIGKILL, moments[number]
+            status, _ = crashes.run(url, "again", STEPS[STEPS.index(died_in) :])
+            assert status == 0, moments[number]
+            assert crashes.ends(url) == whole, moments[number]
+    print(f"{len(tried)} of {len(moments)} moments")

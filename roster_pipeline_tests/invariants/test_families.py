@@ -1,0 +1,219 @@
+"""Random nights of contacts: who may not be called is never stored, and everybody else is stored as the model says.
+
+The SIS says of contacts that they may be called, that they may not, or something nobody knows; contacts change, are
+shared by brothers and sisters and change places; students come and go; the owner turns every switch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.rollback import roll_back
+from roster_pipeline.settings.school import Guards, RoleSettings, Window
+from roster_pipeline_tests.invariants.families import Parent, Pupil, Says, School
+from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.invariants.sync_district import Place, Site
+
+WISH = os.environ.get("ROSTER_PROOF", "")
+EXAMPLES = 60 if WISH == "long" else int(WISH or 3)
+DAYS = 12
+PUPILS, PARENTS = 7, 6
+NAMES = "abcdefg"
+OPEN: dict[str, Any] = {
+    **dict.fromkeys(("missing_share", "strangers_share", "shrink_share", "archive_share", "rekeyed_share"), 1.0),
+    **dict.fromkeys(("create_share", "restore_share", "update_share", "update_key_share"), 1.0),
+    "moved_keys": 1000,
+}
+"""No guard but the window of dates: what guards hold is the other proof's matter."""
+STORED = """
+select l.sourced_id as who, m.status, c.place, c.sourced_id, c.phone
+from membership m join link l on l.person_id = m.person_id
+left join contact c on c.person_id = m.person_id and c.school_id = m.school_id
+where m.district_id = :district
+"""
+PICK = st.integers(0, 10**4)
+SAYS: tuple[Says, ...] = (True, True, True, False, "ask first", None)
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(("says", "says", "phone", "order", "leave", "leave", "come")), PICK, PICK), max_size=4
+)
+nights = Counter[str]()
+
+
+class Families(RuleBasedStateMachine):
+    """Nights of one school. `database` and `site` are set by the test."""
+
+    database: Database
+    site: Site
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = Place(self.database, self.site, 0)
+        self.sis = self.place.sis.district
+        self.key = self.place.add_school(SchoolRules("sch-1"))
+        with self.database.begin() as conn:
+            now = tenants.get_connection(conn, self.place.key).settings
+            ruled = now.model_copy(update={"contact_rules": ["metadata:mayCall=true"]})
+            tenants.set_connection(conn, self.place.key, ruled)
+        self.school = School()
+        self.phones = 0
+        self.parents: dict[str, Parent] = {}
+        self.pupils: list[Pupil] = []
+
+    @initialize()
+    def everybody_enrols(self) -> None:
+        self.place.sis.reset()
+        for row in range(len(self.sis)):
+            self.sis.vanish(row)
+        for number in range(PARENTS):
+            self.parents[f"g{number}"] = Parent(f"g{number}", self._phone())
+            self.sis.add("guardian", "sch-1", sourced_id=f"g{number}", agents=(), family_name="Oduya")
+            self._tell(self.parents[f"g{number}"])
+        for number in range(PUPILS):
+            agents = [f"g{(number + step) % PARENTS}" for step in range(number % 5)]
+            self.pupils.append(Pupil(f"s{number}", agents))
+            names = {"given_name": f"Given{NAMES[number]}", "family_name": "Oduya", "username": ""}
+            keys = {"email": f"s{number}@people.example", "identifier": str(1000 + number)}
+            self.sis.add("student", "sch-1", sourced_id=f"s{number}", agent_ids=tuple(agents), **names, **keys)
+        self._settle()
+        self._night()
+
+    @rule(changes=CHANGES)
+    def day(self, changes: list[tuple[str, int, int]]) -> None:
+        """Things happen in the SIS, then the night."""
+        for what, pick, other in changes:
+            self._happen(what, pick, other)
+        self._night()
+
+    @rule(changes=CHANGES)
+    def another_day(self, changes: list[tuple[str, int, int]]) -> None:
+        """As `day`, so that most steps are nights."""
+        self.day(changes)
+
+    @rule(what=st.sampled_from(("rostered", "auto_update", "archive", "contacts", "most", "blackout")), pick=PICK)
+    def switch(self, what: str, pick: int) -> None:
+        """The owner turns a switch."""
+        value = 1 + pick % 5 if what == "most" else not getattr(self.school.wishes, what)
+        setattr(self.school.wishes, what, value)
+        self._settle()
+
+    @precondition(lambda self: all(one.says is True for one in self.parents.values()))
+    @rule(changes=CHANGES)
+    def undone_night(self, changes: list[tuple[str, int, int]]) -> None:
+        """A night and its rollback: every contact is as it was."""
+        for what, pick, other in changes:
+            if what != "says":
+                self._happen(what, pick, other)
+        before, status = self._stored(), dict(self.school.status)
+        stored = {who: dict(places) for who, places in self.school.stored.items()}
+        prints = self.place.fingerprint()
+        sync_id = self._night()
+        if self.place.fingerprint() == prints:
+            return
+        roll_back(self.database, sync_id, who="owner", reason="not what we wanted")
+        self.school.status, self.school.stored = status, stored
+        assert self._stored() == before
+        nights["undone"] += 1
+
+    def _happen(self, what: str, pick: int, other: int) -> None:
+        parent, pupil = self.parents[f"g{pick % PARENTS}"], self.pupils[pick % PUPILS]
+        if what == "says":
+            parent.says = SAYS[other % len(SAYS)]
+            self._tell(parent)
+        elif what == "phone":
+            parent.phone = self._phone()
+            self._tell(parent)
+        elif what == "order":
+            pupil.agents = [f"g{(other + step) % PARENTS}" for step in range(other % 6)]
+            if pupil.there:
+                self.sis.edit(pupil.sourced_id, agent_ids=tuple(pupil.agents))
+        elif what == "leave" and pupil.there and sum(one.there for one in self.pupils) > 1:
+            self.sis.remove(pupil.sourced_id)
+            pupil.there = False
+        elif what == "come":
+            for one in self.pupils:
+                if not one.there:
+                    self.sis.restore(one.sourced_id)
+                    self.sis.edit(one.sourced_id, agent_ids=tuple(one.agents))
+                    one.there = True
+
+    def _tell(self, parent: Parent) -> None:
+        self.sis.edit(parent.sourced_id, phone=parent.phone, sms="", metadata={"mayCall": parent.says})
+
+    def _phone(self) -> str:
+        self.phones += 1
+        return f"+1312555{1000 + self.phones}"
+
+    def _settle(self) -> None:
+        wishes, today = self.school.wishes, datetime.now(UTC).date()
+        window = Window(first=today - timedelta(days=1), last=today + timedelta(days=1), kind="blackout")
+        role = RoleSettings(rostered=wishes.rostered, auto_update=wishes.auto_update, archive=wishes.archive)
+        with self.database.begin() as conn:
+            now = tenants.get_school(conn, self.key).settings
+            changed = now.model_copy(
+                update={
+                    "students": role,
+                    "primary_contacts": wishes.contacts,
+                    "contacts_most": wishes.most,
+                    "guards": Guards(**OPEN, windows=[window] if wishes.blackout else []),
+                    "quality": {},
+                }
+            )
+            tenants.set_school(conn, self.key, type(now).model_validate(changed.model_dump()))
+
+    def _stored(self) -> dict[str, tuple[str, dict[int, tuple[str, str]]]]:
+        found: dict[str, tuple[str, dict[int, tuple[str, str]]]] = {}
+        for row in self.place.rows(STORED):
+            who, status, place, contact, phone = row.values()
+            places = found.setdefault(who, (status, {}))[1]
+            if place is not None:
+                places[place] = (contact, phone)
+        return found
+
+    def _night(self) -> int:
+        removed = self.school.night(self.pupils, self.parents)
+        applied = self.place.night(self.key)
+        expected = {who: (status, self.school.stored.get(who, {})) for who, status in self.school.status.items()}
+        shown = self._stored()
+        assert shown == expected
+        if self.school.wishes.contacts:
+            told = {kept[0] for _, places in shown.values() for kept in places.values()}
+            assert all(self.parents[one].says is True for one in told), "somebody is stored whom nobody may call"
+        nights["nights"] += 1
+        nights["removed"] += removed
+        nights["removed while all is held"] += removed if self.school.wishes.blackout else 0
+        nights["several"] += any(len(places) > 1 for _, places in shown.values())
+        return applied.sync_id
+
+
+@pytest.mark.timeout(0)
+def test_random_nights_of_contacts_end_as_the_rules_say(database: Database, site: Site, hurried: None) -> None:
+    class Here(Families):
+        pass
+
+    Here.database, Here.site = database, site
+    nights.clear()
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=DAYS,
+            deadline=None,
+            database=None,
+            derandomize=not WISH,
+            print_blob=True,
+            phases=(Phase.generate, Phase.shrink) if WISH else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    print(dict(nights))
+    assert {"nights", "removed", "several"} <= set(+nights)

@@ -1,0 +1,308 @@
+"""Hundreds of random nights: the pipeline, on a real database and over HTTP, against the reference model.
+
+Two schools of one connection share a district; a third school, of another district and another SIS, has people with
+the very same sourcedIds, numbers, names and e-mails. `ROSTER_PROOF=long`, or a number of histories, runs far more
+nights and other ones each time, and shrinks what fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from copy import deepcopy
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from roster_pipeline import sync
+from roster_pipeline.directory import approvals, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.rollback import roll_back
+from roster_pipeline.sync.apply_changes import Applied, apply_approved
+from roster_pipeline.sync.error_messages import SyncError, explain
+from roster_pipeline_tests.invariants import manual_edits
+from roster_pipeline_tests.invariants.district import DistrictUnderProof, Shown
+from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
+from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.invariants.sis_state import GROUPS
+from roster_pipeline_tests.invariants.sync_district import Site
+
+WISH = os.environ.get("ROSTER_PROOF", "")
+LONG = bool(WISH)
+EXAMPLES = 300 if WISH == "long" else int(WISH or 12)
+MANY = 100
+"""In so many histories even what is seldom happens."""
+DAYS = 24
+FAULTS = (
+    "record_missing", "record_doubled", "role_absent=student", "role_absent=teacher", "no_share", "list_omits=30",
+    "html_with_200", "server_error=500", "offset_ignored", "orgs_empty=all", "orgs_empty=teacher", "half_school=sch-1",
+    "total_header=high", "between_terms", "truncated_json", "single_users=off", "dates=set_back",
+)  # fmt: skip
+OLD_DATA = "dates=set_back"
+READ_BEFORE = "select id from pull where district_id = :district and complete"
+NOTHING_HAPPENS = ("role_absent", "no_share", "html_with_200", "server_error", "truncated_json", "dates")
+"""Faults under which the pipeline must leave everybody as they are, whatever else changed that day."""
+
+SIZES = (2, 4, 3, 12)
+"""Admins, teachers, staff and students of each school at the start."""
+COMPLETE_SYNCS = """
+select s.counts -> 'roles' as roles, y.outcome, exists (select from change_log l where l.sync_id = y.id) as did,
+       exists (select from verdict v where v.plan_id = y.plan_id and v.sync_id is null and v.action = 'create'
+               and v.findings::text ~ ('"guard": "(' || :unusual || ')"')) as unusual
+from sync y join snapshot s on s.id = y.snapshot_id join school c on c.id = y.school_id
+where c.key = :school and s.complete order by y.id
+"""
+UNUSUAL = "people_missing|strangers|empty_role|no_orgs|shrunk_role|rejected"
+PICK = st.integers(0, 10**4)
+CHANGES = st.lists(st.tuples(st.sampled_from(KINDS), PICK, PICK, PICK), max_size=4)
+nights = Counter[str]()
+"""What the proof went through, for its own sake: a proof that never saw a hold would prove little."""
+
+
+class Districts(RuleBasedStateMachine):
+    """Days of two districts. `database` and `site` are set by the test."""
+
+    database: Database
+    site: Site
+
+    def __init__(self) -> None:
+        super().__init__()
+        both = [SchoolRules("sch-1", approves_first=True), SchoolRules("sch-2", grace=1)]
+        self.districts = [
+            DistrictUnderProof(self.database, self.site, 0, both),
+            DistrictUnderProof(self.database, self.site, 1, [SchoolRules("sch-1")]),
+        ]
+
+    @initialize(begun=st.sampled_from((True, True, True, False)))
+    def people_enrol(self, begun: bool) -> None:
+        """Every school begins with a handful of people of each role, mostly after a first night that was approved."""
+        for district in self.districts:
+            for school in district.world.schools:
+                for group, size in zip(GROUPS, SIZES, strict=True):
+                    for _ in range(size):
+                        district.world.join(school, group)
+            for school in district.schools if begun else ():
+                self._night(district, school)
+        if begun:
+            self.answer_a_hold(0, discard=False)
+
+    @rule(changes=CHANGES, first=st.sampled_from((0, 1, 2, 2)), order=st.booleans(), elsewhere=st.booleans())
+    def day(self, changes: list[tuple[str, int, int, int]], first: int, order: bool, elsewhere: bool) -> None:
+        """Things happen in the SIS, then the schools' nights: one school, or both in either order."""
+        here, there = self.districts
+        happen_all(here, changes)
+        schools = here.schools if first == 2 else [here.schools[first]]
+        for school in reversed(schools) if order else schools:
+            self._night(here, school)
+        if elsewhere:
+            happen_all(there, changes)
+            self._night(there, there.schools[0])
+
+    @rule(changes=CHANGES, first=st.sampled_from((0, 1, 2)), order=st.booleans())
+    def another_day(self, changes: list[tuple[str, int, int, int]], first: int, order: bool) -> None:
+        """As `day`, so that most days are good days."""
+        self.day(changes, first, order, elsewhere=False)
+
+    @rule(changes=CHANGES, fault=st.sampled_from(FAULTS), place=st.integers(0, 1))
+    def bad_night(self, changes: list[tuple[str, int, int, int]], fault: str, place: int) -> None:
+        """A night of a SIS that goes wrong: nobody who is there may be archived, and people stay who they are."""
+        district = self.districts[0]
+        happen_all(district, changes)
+        school = district.schools[place]
+        before, prints = district.pipeline(), district.place.fingerprint(absences=False)
+        if fault == OLD_DATA and not district.place.rows(
+            "select id from pull where district_id = :district and complete"
+        ):
+            return  # nothing that they could be older than
+        district.world.sis.faults.set(fault)
+        try:
+            district.place.night(school)
+        except Exception as problem:
+            explained = explain(school, problem)
+            assert "unexpected" not in explained.message, explained
+            nights["failed"] += 1
+        finally:
+            district.world.sis.faults.clear()
+        nights["bad"] += 1
+        self._survived(district, school, fault, before, prints)
+
+    def _survived(self, district: DistrictUnderProof, school: str, fault: str, before: Shown, prints: object) -> None:
+        school_id = district.ids[school]
+        memberships = [p.members[school_id] for p in district.model.people if school_id in p.members]
+        managed = {member.role for member in memberships if member.status == "active"}
+        name, _, absent = fault.partition("=")
+        rostered = district.model.schools[school_id].rules.rostered
+        if name in NOTHING_HAPPENS and (name != "role_absent" or (absent in managed and rostered(absent))):
+            assert district.place.fingerprint(absences=False) == prints, f"{fault} changed the directory"
+            for links, person in district.pipeline().items():
+                for at, (*_, absent, _) in person["members"].items():
+                    assert absent in (0, before[links]["members"][at][-2]), f"{fault}: {links} is counted as absent"
+        shown = district.pipeline()
+        district.check_truth(shown)
+        for links, person in shown.items():
+            _, status, by, *_ = person["members"].get(school_id, (None,) * 5)
+            was = [old for known, old in before.items() if set(known) <= set(links) and school_id in old["members"]]
+            if status == "archived" and by == "sync" and was and was[0]["members"][school_id][1] == "active":
+                assert not district.truly_here(school_id, links), f"{fault}: {links} was archived and is there"
+        district.adopt()
+        state = district.model.schools[school_id]
+        state.waiting, state.planned, state.approved = [], frozenset(), None
+        self._relearn(district, school)
+
+    def _relearn(self, district: DistrictUnderProof, school: str) -> None:
+        """What a bad night leaves in the school's memory: whether it counts as good, and as the first."""
+        state = district.model.schools[district.ids[school]]
+        rows = district.place.rows(COMPLETE_SYNCS, school=school, unusual=UNUSUAL)
+        state.synced = state.synced or any(row["did"] for row in rows)
+        good = bool(rows) and rows[-1]["outcome"] != "held" and not rows[-1]["unusual"]
+        if good and len(rows) > len(state.sizes):
+            rostered = state.rules.rostered
+            sizes = {role: int(rows[-1]["roles"].get(role, 0)) for role in GROUPS if rostered(role)}
+            state.sizes.append((sizes, True))
+
+    @rule(place=st.integers(0, 1), role=st.sampled_from(GROUPS), which=st.integers(0, 2), on=st.booleans())
+    def switch(self, place: int, role: str, which: int, on: bool) -> None:
+        """An owner turns a switch: role, auto update or archive."""
+        district = self.districts[0]
+        rules = district.model.schools[district.world.schools[place]].rules
+        switches = list(rules.switches[role])
+        switches[which] = on
+        rules.switches[role] = (switches[0], switches[1], switches[2])
+        with self.database.begin() as conn:
+            tenants.set_school(conn, district.schools[place], rules.settings())
+
+    @precondition(lambda self: self._waiting())
+    @rule(pick=PICK, discard=st.booleans())
+    def answer_a_hold(self, pick: int, discard: bool) -> None:
+        """A person looks at a held plan and approves or discards it."""
+        waiting = self._waiting()
+        district, school = waiting[pick % len(waiting)]
+        state = district.model.schools[district.ids[school]]
+        with self.database.begin() as conn:
+            found = tenants.get_school(conn, school)
+            plan_id = approvals.held(conn, school_id=found.id)[0].plan_id
+            decide = approvals.discard if discard else approvals.approve
+            decide(conn, plan_id, "owner", "looked at it", datetime.now(UTC))
+        nights["discarded" if discard else "approved"] += 1
+        if discard:
+            state.waiting = []
+            return
+        prints = district.place.fingerprint()
+        try:
+            apply_approved(self.database, school, plan_id, run_id=None, who="owner")
+        except SyncError as problem:
+            refused = problem.message
+        else:
+            district.model.approve(district.ids[school])
+            return
+        assert "changed since" in refused
+        assert district.place.fingerprint() == prints
+        state.waiting, state.approved = [], state.planned
+        nights["stale"] += 1
+
+    @precondition(lambda self: any(district.doubted() for district in self.districts))
+    @rule(pick=PICK)
+    def answer_a_doubt(self, pick: int) -> None:
+        """Somebody looks at an id that may have gone to another human, and says whose it is."""
+        doubted = [(district, link) for district in self.districts for link in district.doubted()]
+        district, link = doubted[pick % len(doubted)]
+        nights["confirmed" if manual_edits.say_the_truth_of(district, link) else "unlinked"] += 1
+
+    @precondition(lambda self: self.districts[0].model.people)
+    @rule(pick=PICK, what=st.sampled_from(manual_edits.WAYS))
+    def by_hand(self, pick: int, what: str) -> None:
+        """Somebody archives a membership, excludes a person, or says that a record is this person or is not."""
+        nights[f"{what} by hand"] += manual_edits.do(self.districts[0], what, pick)
+
+    @rule(changes=CHANGES, place=st.integers(0, 1))
+    def undone_night(self, changes: list[tuple[str, int, int, int]], place: int) -> None:
+        """A night, and its rollback at once: every row is as it was before."""
+        district = self.districts[0]
+        happen_all(district, changes)
+        school = district.schools[place]
+        before, prints = deepcopy(district.model.people), district.place.fingerprint()
+        applied = self._night(district, school)
+        if district.place.fingerprint() == prints:
+            return
+        roll_back(self.database, applied.sync_id, who="owner", reason="not what we wanted")
+        after = district.place.fingerprint()
+        assert after == prints, [name for name in prints if prints[name] != after[name]]
+        district.model.people = before
+        self._forget_holds(district)
+        nights["undone"] += 1
+
+    def _forget_holds(self, district: DistrictUnderProof) -> None:
+        """After a rollback people do not approve older plans."""
+        with self.database.begin() as conn:
+            for key, school in district.ids.items():
+                held = approvals.held(conn, school_id=tenants.get_school(conn, key).id)
+                for plan_id in {hold.plan_id for hold in held}:
+                    approvals.discard(conn, plan_id, "owner", "rolled back", datetime.now(UTC))
+                district.model.schools[school].waiting = []
+
+    @invariant()
+    def they_agree(self) -> None:
+        """After every step: both districts are what the model says, and what the truth allows."""
+        for district in self.districts:
+            district.check()
+
+    def _waiting(self) -> list[tuple[DistrictUnderProof, str]]:
+        return [
+            (district, school)
+            for district in self.districts
+            for school in district.schools
+            if district.model.schools[district.ids[school]].waiting
+        ]
+
+    def _night(self, district: DistrictUnderProof, school: str) -> Applied:
+        judged = district.model.night(district.ids[school], district.world.served())
+        note(f"{school}: holds {judged.held}")
+        applied = district.place.night(school)
+        prints, ledger = district.place.fingerprint(), district.place.ledger()
+        again = sync.apply_latest(self.database, school, run_id=None, who="proof")
+        assert again.sync_id == applied.sync_id
+        assert (district.place.fingerprint(), district.place.ledger()) == (prints, ledger)
+        nights["nights"] += 1
+        nights.update({action: rows for action, rows in applied.by_action.items() if rows})
+        nights.update(f"held: {why}" for why in {*judged.held.values(), *(["moved keys"] if judged.rows else [])})
+        district.check()
+        return applied
+
+
+@pytest.mark.timeout(0)
+def test_hundreds_of_random_nights_end_as_the_decision_table_says(
+    database: Database, site: Site, hurried: None
+) -> None:
+    class Here(Districts):
+        pass
+
+    Here.database, Here.site = database, site
+    nights.clear()
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=DAYS,
+            deadline=None,
+            database=None,
+            derandomize=not LONG,
+            print_blob=True,
+            phases=(Phase.generate, Phase.shrink) if LONG else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    print(dict(nights))
+    seldom = {"discarded", "link by hand"} if EXAMPLES >= MANY else set()
+    usual = {"create", "update", "restore", "archive", "held", "held: quality", "approved", "bad", "unlink by hand"}
+    assert usual | seldom <= set(+nights)
+    assert nights["nights"] >= 100

@@ -1,0 +1,154 @@
+"""Nights of ids that went to somebody else: model and pipeline agree, and whoever is who they were stays so."""
+
+from __future__ import annotations
+
+import pytest
+
+from roster_pipeline.directory import plans, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.reassigned_ids import unlink_leavers
+from roster_pipeline_tests.invariants.district import DistrictUnderProof
+from roster_pipeline_tests.invariants.manual_edits import say_the_truth_of
+from roster_pipeline_tests.invariants.person import Person
+from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.invariants.sis_state import LEAVING, Leaving
+from roster_pipeline_tests.invariants.sync_district import Site
+
+LEFT_ALONE = """
+select r.action, count(*) as rows from plan_row r
+where r.action in ('skip', 'conflict') and r.plan_id = (
+    select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
+group by r.action
+"""
+pytestmark = pytest.mark.usefixtures("hurried")
+
+
+@pytest.fixture
+def district(database: Database, site: Site) -> DistrictUnderProof:
+    """Two schools with twelve students each, after a first night."""
+    district = DistrictUnderProof(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
+    for school in district.world.schools:
+        for _ in range(12):
+            district.world.join(school, "student")
+    for school in district.schools:
+        night(district, school)
+    return district
+
+
+def night(district: DistrictUnderProof, school: str | None = None) -> dict[str, int]:
+    """One night of a school (the first), held against the model; what it did, and whom it left alone."""
+    school = school or district.schools[0]
+    district.model.night(district.ids[school], district.world.served())
+    applied = district.place.night(school)
+    district.check()
+    alone = district.place.rows(LEFT_ALONE, school=school)
+    done = {what: rows for what, rows in applied.by_action.items() if rows}
+    return done | {row["action"]: row["rows"] for row in alone}
+
+
+def unlink_all(district: DistrictUnderProof, school: str) -> int:
+    """By the school's newest plan."""
+    for person in district.model.people:
+        district.number_of(person)
+    with district.place.database.begin() as conn:
+        found = tenants.get_school(conn, school)
+        plan = plans.latest(conn, found.id)
+        assert plan is not None
+        return unlink_leavers(conn, found, plan, who="owner", reason="new ids every year")
+
+
+def forget(person: Person, link: str) -> None:
+    """In the model: the record is not theirs, and they have no other."""
+    person.links.remove(link)
+    person.masters.pop(link, None)
+    person.not_theirs.add(link)
+    person.home = None
+
+
+@pytest.mark.parametrize("how", LEAVING)
+@pytest.mark.parametrize("gone_for", [0, 1])
+def test_a_leavers_id_that_goes_to_a_newcomer_waits_until_it_is_unlinked(
+    district: DistrictUnderProof, how: Leaving, gone_for: int
+) -> None:
+    leaver = district.world.here()[0]
+    district.world.leave(leaver, how)
+    for _ in range(gone_for):
+        assert night(district) == {"archive": 1}
+    newcomer = district.world.give_away(district.world.records[leaver.sourced_id], "sch-1", "student")
+    for _ in range(2):
+        assert night(district) == {"conflict": 1}
+    assert district.doubted() == [leaver.sourced_id]
+    assert not say_the_truth_of(district, leaver.sourced_id)
+    assert night(district)["create"] == 1
+    assert night(district) == ({} if gone_for else {"skip": 1})
+    names = {shown["given"] for shown in district.pipeline().values()}
+    assert {leaver.given, newcomer.given} <= names
+
+
+def test_ids_of_leavers_that_all_went_to_newcomers_are_taken_away_at_once(district: DistrictUnderProof) -> None:
+    leavers, active = district.world.here()[:2], district.world.here()[2]
+    for leaver in leavers:
+        district.world.leave(leaver, "vanish")
+        assert night(district) == {"archive": 1}
+    for leaver in leavers:
+        district.world.give_away(district.world.records[leaver.sourced_id], "sch-1", "student")
+    district.world.transform(active)
+    assert night(district) == {"conflict": 3}
+    school = district.schools[0]
+    assert [unlink_all(district, school) for _ in range(2)] == [2, 0]
+    for leaver in leavers:
+        forget(district.model.linked[leaver.sourced_id], leaver.sourced_id)
+    assert night(district) == {"create": 2, "conflict": 1}
+    assert night(district) == {"conflict": 1}
+    told = district.place.rows("select person_id, reason from audit where what = 'record unlinked'")
+    assert len({line["person_id"] for line in told if line["reason"] == "new ids every year"}) == len(told) == 2
+
+
+def test_somebody_of_whom_nothing_stayed_the_same_is_followed_once_that_was_confirmed(
+    district: DistrictUnderProof,
+) -> None:
+    changed = district.world.here()[0]
+    district.world.transform(changed)
+    for _ in range(2):
+        assert night(district) == {"conflict": 1}
+    assert say_the_truth_of(district, changed.sourced_id)
+    assert night(district) == {"update": 1}
+    district.world.transform(district.world.records[changed.sourced_id])
+    assert night(district) == {"update": 1}
+
+
+def test_a_leavers_id_in_another_school_archives_them_here_and_waits_there(district: DistrictUnderProof) -> None:
+    first, second = district.schools
+    leaver = district.world.here()[0]
+    district.world.leave(leaver, "vanish")
+    district.world.give_away(district.world.records[leaver.sourced_id], "sch-2", "student")
+    assert night(district, first) == {"archive": 1}
+    assert night(district, second) == {"conflict": 1}
+
+
+def test_a_human_whose_old_id_went_to_somebody_else_keeps_who_they_are(district: DistrictUnderProof) -> None:
+    moved = district.world.here()[0]
+    district.world.rekey(moved)
+    district.world.give_away(district.world.records[moved.sourced_id], "sch-1", "student")
+    assert night(district) == {"conflict": 2}
+    assert not say_the_truth_of(district, moved.sourced_id)
+    assert night(district) == {"create": 1, "update": 1}
+
+
+def test_a_human_whose_old_id_went_to_another_school_keeps_who_they_are(district: DistrictUnderProof) -> None:
+    moved = district.world.here()[0]
+    district.world.rekey(moved)
+    district.world.give_away(district.world.records[moved.sourced_id], "sch-2", "student")
+    assert night(district) == {"update": 1}
+    for school in district.schools:
+        assert night(district, school) == {"conflict": 1}
+    assert not say_the_truth_of(district, moved.sourced_id)
+    assert [night(district, school) for school in district.schools] == [{}, {"create": 1}]
+
+
+def test_ids_that_are_dealt_anew_among_many_hold_everything(district: DistrictUnderProof) -> None:
+    for record in district.world.here()[:4]:
+        district.world.leave(record, "vanish")
+        district.world.give_away(district.world.records[record.sourced_id], "sch-1", "student")
+    district.world.join("sch-1", "student")
+    assert night(district) == {"conflict": 4, "held": 1}

@@ -1,0 +1,286 @@
+"""Random nights of a district with several connections, against the model of trust: homes, and matches that wait.
+
+Schools deliver people of each other, honestly or not, in any order; connections change hands; the manager ranks
+connections, chooses homes, and says of records that wait whose they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.erase import erase
+from roster_pipeline.services.district_changes import change_district
+from roster_pipeline.settings.school import DistrictSettings, Guards
+from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
+from roster_pipeline_tests.invariants.trust_model import Known, Link, Record, TrustModel
+
+WISH = os.environ.get("ROSTER_PROOF", "")
+EXAMPLES = 60 if WISH == "long" else int(WISH or 4)
+STEPS = 24
+NAMES = ("Aa", "Bb", "Cc")
+OWN = 12
+"""People whom each school has besides, so that what happens to three is no share of anything."""
+CALM = Guards(
+    archive_share=1,
+    create_share=1,
+    restore_share=1,
+    update_share=1,
+    update_key_share=1,
+    shrink_share=1,
+    rekeyed_share=1,
+)
+BY = {"who": "manager", "reason": "looked at it"}
+KNOWN = """
+select p.id, p.phone, p.number, c.key as given_by,
+       (select array_agg(k.key || ' ' || l.sourced_id order by k.key, l.sourced_id) from link l
+        join connection k on k.id = l.connection_id where l.person_id = p.id) as links,
+       (select array_agg(k.key || ' ' || l.sourced_id || ' ' || l.home_by_hand) from link l
+        join connection k on k.id = l.connection_id where l.person_id = p.id and l.home) as homes,
+       (select jsonb_object_agg(s.key, m.status) from membership m join school s on s.id = m.school_id
+        where m.person_id = p.id) as members
+from person p left join connection c on c.id = p.number_connection_id
+where p.email like 'name%' order by p.id
+"""
+WAITING = """
+select s.key || ' ' || r.sourced_ids[1] as link, r.person_id from plan_row r join plan p on p.id = r.plan_id
+join school s on s.id = p.school_id where r.reason = 'other_connection' and p.state = 'planned' order by 1
+"""
+PLACE = st.integers(0, 10**4)
+KINDS = (
+    "deliver honestly",
+    "deliver honestly",
+    "deliver falsely",
+    "phone",
+    "number",
+    "leave",
+    "leave",
+    "return",
+    "return",
+)
+CHANGES = st.lists(st.tuples(st.sampled_from(KINDS), PLACE, PLACE), min_size=1, max_size=4)
+seen = Counter[str]()
+
+
+def called(link: Link) -> str:
+    """A record as the database names it."""
+    return f"{link[0]} {link[0]}-{NAMES[link[1]]}{Connections.histories}"
+
+
+class Connections(RuleBasedStateMachine):
+    """Nights of one district. `town` is set by the test, and emptied of people before each history."""
+
+    town: SeveralConnections
+    histories = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).histories += 1
+        self.model = TrustModel({"main"})
+        self.records: dict[str, dict[int, Record]] = {key: {} for key in KEYS}
+        self.phones = 0
+        self._rank([])
+        for key in KEYS:
+            self.town.control(key, "district" if key == "main" else "school")
+
+    @initialize(numbers=st.lists(st.booleans(), min_size=6, max_size=6), order=st.permutations(KEYS))
+    def begin(self, numbers: list[bool], order: list[str]) -> None:
+        """Two schools deliver everybody, one of them some of them falsely, and every school has a night."""
+        for place, number in enumerate(numbers):
+            self.deliver(place % 2, place // 2, number, honest=place % 2 == 0 or number)
+        self.nights(order, 3)
+
+    @rule(
+        changes=CHANGES, order=st.permutations(KEYS), most=st.sampled_from((1, 1, 2)), settle=st.booleans(), place=PLACE
+    )
+    def day(self, changes: list[tuple[str, int, int]], order: list[str], most: int, settle: bool, place: int) -> None:
+        """Things happen in the SISes, then the nights of some schools, in any order; the manager may decide."""
+        for kind, pick, other in changes:
+            if kind.startswith("deliver"):
+                self.deliver(pick, other, bool(other % 2), honest=kind == "deliver honestly")
+            elif any(self.records.values()):
+                self.change(pick, kind)
+        self.nights(order, most)
+        if settle and self.model.waiting:
+            self.settle(place)
+
+    @rule(changes=CHANGES, order=st.permutations(KEYS), place=PLACE)
+    def another_day(self, changes: list[tuple[str, int, int]], order: list[str], place: int) -> None:
+        """As `day`, so that most steps are days."""
+        self.day(changes, order, 1, True, place)
+
+    def deliver(self, place: int, name: int, number: bool, honest: bool) -> None:
+        """A SIS has a record with a name: of the human who bears it, or of one who only says so."""
+        key, name = KEYS[place % len(KEYS)], name % len(NAMES)
+        if name in self.records[key]:
+            return
+        human = NAMES[name] if honest else f"{key} as {NAMES[name]}"
+        self.records[key][name] = Record(human, number, self._phone())
+        self.town.deliver(key, self._id(key, name), **self._fields(key, name))
+
+    def change(self, place: int, what: str) -> None:
+        """Something in a record changes, or it is marked as deleted, or comes back."""
+        able = [
+            (key, name)
+            for key in KEYS
+            for name, record in self.records[key].items()
+            if record.gone == (what == "return")
+        ]
+        if not able:
+            return
+        key, name = able[place % len(able)]
+        record, sis = self.records[key][name], self.town.sises[key].district
+        if what == "leave":
+            record.gone = True
+            sis.remove(self._id(key, name), how="mark")
+        elif what == "return":
+            record.gone = False
+            sis.restore(self._id(key, name))
+        else:
+            record.phone = self._phone()
+            record.number ^= what == "number"
+            sis.edit(self._id(key, name), **self._fields(key, name))
+
+    def nights(self, order: list[str], most: int) -> None:
+        """Nights of some schools."""
+        for key in order[:most]:
+            self._night(key)
+
+    def settle(self, place: int) -> None:
+        """The manager says whose a waiting record is, and knows."""
+        link, person = sorted(self.model.waiting.items(), key=lambda pair: pair[0])[place % len(self.model.waiting)]
+        same = self.records[link[0]][link[1]].human == person.human
+        self._by_hand(manual_edits.link if same else manual_edits.unlink, link, person)
+        (self.model.link if same else self.model.tell_apart)(link, person)
+        seen["linked" if same else "told apart"] += 1
+
+    @rule(place=PLACE, of_district=st.booleans())
+    def changes_hands(self, place: int, of_district: bool) -> None:
+        """A connection goes to the district, or to its school."""
+        key = KEYS[place % len(KEYS)]
+        self.town.control(key, "district" if of_district else "school")
+        (self.model.of_district.add if of_district else self.model.of_district.discard)(key)
+
+    @rule(order=st.permutations(KEYS), most=st.integers(0, 2))
+    def rank(self, order: list[str], most: int) -> None:
+        """The manager ranks some connections."""
+        self._rank(order[:most])
+
+    @precondition(lambda self: any(len(person.links) > 1 for person in self.model.people))
+    @rule(place=PLACE, which=PLACE)
+    def choose(self, place: int, which: int) -> None:
+        """The manager chooses a home."""
+        several = [person for person in self.model.people if len(person.links) > 1]
+        person = several[place % len(several)]
+        link = sorted(person.links)[which % len(person.links)]
+        self._by_hand(manual_edits.choose_home, link, person)
+        self.model.choose_home(person, link)
+        seen["chosen"] += 1
+
+    @invariant()
+    def they_agree(self) -> None:
+        """Everybody is who, whose and where the model says."""
+        shown = {tuple(row["links"]): self._shown(row) for row in self.town.rows(KNOWN)}
+        assert shown == {tuple(sorted(map(called, one.links))): self._expected(one) for one in self.model.people}
+
+    def teardown(self) -> None:
+        """Everybody leaves, and is forgotten."""
+        for key in KEYS:
+            for name in self.records[key]:
+                self.town.sises[key].district.vanish(self.town.sises[key].district.row_of(self._id(key, name)) or 0)
+        with self.town.database.begin() as conn:
+            for row in conn.exec_driver_sql("select id, district_id from person where email like 'name%%'").all():
+                erase(conn, row.district_id, row.id, **BY)
+
+    def _night(self, key: str) -> None:
+        self.model.night(key, self.records[key])
+        before = {person["id"]: person["homes"] for person in self.town.rows(KNOWN)}
+        applied = self.town.night(key)
+        assert applied.by_action.get("held", 0) == 0
+        again = self.town.rows(KNOWN)
+        seen["nights"] += 1
+        seen.update({action: rows for action, rows in applied.by_action.items() if rows})
+        seen["homes moved"] += sum(row["id"] in before and before[row["id"]] != row["homes"] for row in again)
+        numbers = {row["id"]: tuple(row["links"]) for row in again}
+        waits = {row["link"]: numbers[row["person_id"]] for row in self.town.rows(WAITING)}
+        waits = {link: links for link, links in waits.items() if link.startswith(f"{key} ")}
+        wanted = {link: one for link, one in self.model.waiting.items() if link[0] == key}
+        assert waits == {called(link): tuple(sorted(map(called, one.links))) for link, one in wanted.items()}
+        seen["waits"] += len(waits)
+        self.they_agree()
+
+    def _shown(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["phone"], row["number"] and row["given_by"], row["homes"], row["members"]
+
+    def _expected(self, person: Known) -> tuple[Any, ...]:
+        home = [f"{called(person.home)} {str(person.chosen).lower()}"] if person.home else None
+        members = {key: "active" if active else "archived" for key, (_, active) in person.members.items()}
+        return person.phone, person.number, home, members
+
+    def _by_hand(self, change: Any, link: Link, person: Known) -> None:
+        name = tuple(sorted(map(called, person.links)))
+        (number,) = [row["id"] for row in self.town.rows(KNOWN) if tuple(row["links"]) == name]
+        with self.town.database.begin() as conn:
+            change(conn, tenants.get_connection(conn, link[0]), number, self._id(*link), **BY)
+
+    def _rank(self, order: list[str]) -> None:
+        self.model.ranking = list(order)
+        with self.town.database.begin() as conn:
+            change_district(conn, "valley", DistrictSettings(home_ranking=list(order)), who="manager")
+
+    def _phone(self) -> str:
+        self.phones += 1
+        return f"+1312555{self.phones % 10**4:04d}"
+
+    def _id(self, key: str, name: int) -> str:
+        return f"{key}-{NAMES[name]}{self.histories}"
+
+    def _fields(self, key: str, name: int) -> dict[str, str]:
+        record = self.records[key][name]
+        return {
+            "given_name": NAMES[name],
+            "family_name": f"{NAMES[name]}son",
+            "email": f"name{name}@valley.example",
+            "phone": record.phone,
+            "identifier": f"7{name}" if record.number else "",
+        }
+
+
+@pytest.mark.timeout(0)
+def test_random_nights_of_several_connections_end_as_trust_says(database: Database, home: Path, hurried: None) -> None:
+    with several_connections(database, home, guards=CALM, own=OWN) as town:
+        Connections.town = town
+        seen.clear()
+        run_state_machine_as_test(
+            Connections,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                derandomize=not WISH,
+                print_blob=True,
+                phases=(Phase.generate,),
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    print(dict(seen))
+    assert {"create", "update", "archive", "restore", "waits", "linked", "told apart", "chosen", "homes moved"} <= set(
+        +seen
+    )

@@ -1,0 +1,128 @@
+"""The reference model of people whom several connections know: whose record is their home, and which matches wait.
+
+As `model`, written from the rules and not from the code, and for what that one leaves out: a district with more than
+one connection. Each human has one name, e-mail and number, so that what a record is taken for depends on trust alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+Link = tuple[str, int]
+"""A connection, and the place of the name that the record bears."""
+_serials = count(1)
+
+
+@dataclass
+class Record:
+    """What a SIS says of a name. human: the truth. number: whether it has the number that goes with the name."""
+
+    human: str
+    number: bool
+    phone: str
+    gone: bool = False
+
+
+@dataclass(eq=False)
+class Known:
+    """One person. human: whom they were made for. number: the connection that gave it. members: connection to since
+    when and whether active. not_theirs: records that the manager said are somebody else."""
+
+    name: int
+    human: str
+    home: Link | None
+    phone: str
+    number: str | None
+    links: set[Link] = field(default_factory=set)
+    chosen: bool = False
+    members: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    not_theirs: set[Link] = field(default_factory=set)
+    serial: int = field(default_factory=lambda: next(_serials))
+
+
+class TrustModel:
+    """People of several connections, each with one school."""
+
+    def __init__(self, of_district: set[str]) -> None:
+        self.of_district = of_district
+        self.ranking: list[str] = []
+        self.people: list[Known] = []
+        self.waiting: dict[Link, Known] = {}
+        self.nights = 0
+
+    def linked(self, link: Link) -> Known | None:
+        """Whose record it is."""
+        return next((person for person in self.people if link in person.links), None)
+
+    def night(self, at: str, records: dict[int, Record]) -> None:
+        """One night of a connection's school."""
+        self.nights += 1
+        self.waiting = {link: person for link, person in self.waiting.items() if link[0] != at}
+        for name, record in records.items():
+            link = (at, name)
+            person = self.linked(link)
+            if record.gone:
+                if person is not None and at in person.members:
+                    person.members[at] = (person.members[at][0], False)
+                continue
+            if person is None:
+                person = self._match(link, record)
+                if person is not None and self._waits(at, person, record):
+                    self.waiting[link] = person
+                    continue
+            if person is None:
+                person = Known(name, record.human, link, "", None)
+                self.people.append(person)
+            person.links.add(link)
+            since, _ = person.members.get(at, (self.nights, True))
+            person.members[at] = (since, True)
+            if self._first(person) == at:
+                person.chosen = person.chosen and person.home is not None and person.home[0] == at
+                person.home, person.phone = link, record.phone
+                person.number = at if record.number else None
+
+    def _match(self, link: Link, record: Record) -> Known | None:
+        """By a number that this connection gave, else by an e-mail that one person alone has; never one told apart."""
+        at, name = link
+        bearing = [person for person in self.people if person.name == name]
+        numbered = [one for one in bearing if record.number and one.number == at and link not in one.not_theirs]
+        if numbered:
+            assert len(numbered) == 1
+            return numbered[0]
+        return bearing[0] if len(bearing) == 1 and link not in bearing[0].not_theirs else None
+
+    def _waits(self, at: str, person: Known, record: Record) -> bool:
+        """Whom another connection knows, a school's own one finds by a number of the district's alone."""
+        here = any(link[0] == at for link in person.links)
+        elsewhere = any(link[0] != at for link in person.links) or bool(person.members.keys() - {at})
+        if at in self.of_district or here or not elsewhere:
+            return False
+        return not (record.number and person.number in self.of_district)
+
+    def _first(self, person: Known) -> str:
+        """The connection whose record their fields follow."""
+        active = {at: since for at, (since, is_active) in person.members.items() if is_active}
+        able = {link[0] for link in person.links} & active.keys()
+        if person.chosen and person.home is not None and person.home[0] in able:
+            return person.home[0]
+
+        def rank(at: str) -> tuple[int, bool, int]:
+            place = self.ranking.index(at) if at in self.ranking else len(self.ranking)
+            return place, at not in self.of_district, active[at]
+
+        return min(able, key=rank)
+
+    def link(self, link: Link, person: Known) -> None:
+        """The manager says that a waiting record is the person."""
+        person.links.add(link)
+        del self.waiting[link]
+
+    def tell_apart(self, link: Link, person: Known) -> None:
+        """The manager says that it is somebody else."""
+        person.not_theirs.add(link)
+        del self.waiting[link]
+
+    def choose_home(self, person: Known, link: Link) -> None:
+        """The manager says whose record the fields follow; they do so from its next night on."""
+        person.home, person.chosen = link, True

@@ -1,0 +1,223 @@
+"""The rendered mail: the same in both versions, sound HTML, and harmless whatever a value holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from roster_pipeline.notifications import (
+    FailureAlert,
+    Finding,
+    Held,
+    LeftAlone,
+    Mail,
+    QualityCheck,
+    Rejected,
+    RoleCounts,
+    RowDetails,
+    SyncReport,
+    render,
+)
+from roster_pipeline.notifications.digest import digest_mail
+from roster_pipeline_tests.notifications.examples import FAILED, FIRST, GOOD, HELD, QUIET
+
+EXAMPLES = pytest.mark.parametrize("report", [GOOD, QUIET, HELD, FIRST, FAILED])
+VOID = {"meta", "br", "img", "hr", "link"}
+
+
+class Reader(HTMLParser):
+    """Reads a mail as a client does: visible words, addresses, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in {"href", "src"}]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"head", "style", "title"} & set(self.open):
+            self.words += data.split()
+
+
+def read(mail: Mail) -> Reader:
+    reader = Reader(mail.html)
+    assert reader.open == []
+    return reader
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text).lower()
+
+
+@EXAMPLES
+def test_text_and_html_say_the_same(report: SyncReport | FailureAlert) -> None:
+    mail = render(report)
+    html = " ".join(read(mail).words).replace("Open the Dagster run", "")
+    text = re.sub(r"-{2,}(?=\n)|^-- $", "", mail.text, flags=re.M).replace(f"Dagster run: {report.run_url}", "")
+    unpunctuated = re.compile(r"[:\s]+")
+    assert unpunctuated.sub("", html).lower() == unpunctuated.sub("", text).lower()
+
+
+@EXAMPLES
+def test_the_link_to_the_run_is_in_both(report: SyncReport | FailureAlert) -> None:
+    mail = render(report)
+    assert read(mail).links == [report.run_url]
+    assert f"Dagster run: {report.run_url}\n" in mail.text
+
+
+@EXAMPLES
+def test_a_mail_needs_nothing_from_elsewhere(report: SyncReport | FailureAlert) -> None:
+    mail = render(report)
+    assert read(mail).tags.isdisjoint({"script", "img", "link", "form", "iframe"})
+    assert "url(" not in mail.html
+    assert len(mail.html) < 100_000, "Gmail cuts longer mails"
+    assert all(len(line) <= 100 for line in mail.text.splitlines())
+
+
+def test_held_changes_say_why_and_how_to_approve() -> None:
+    text = render(HELD).text
+    assert "148 archivals of students\n148 of 1,216 students would be archived (12.2 %); at most 10 % pass." in text
+    assert "    roster hold show lincoln-high\n    roster hold approve lincoln-high --plan 17 --reason" in text
+    assert "What an approval cannot lift clears by itself" in text
+
+
+def test_what_cannot_be_approved_offers_no_approval() -> None:
+    incomplete = (Finding("incomplete", "Page 7 of 14 never came.", overridable=False),)
+    held = (Held("teacher", "archive", 2, incomplete), Held("student", "archive", 3, incomplete))
+    text = render(replace(QUIET, held=held)).text
+    assert "This cannot be approved" in text
+    assert "roster hold approve" not in text
+
+
+def test_what_looks_wrong_and_holds_nobody_is_told_once_and_not_as_held() -> None:
+    wrong = (Finding("empty_role", "No teacher came, the directory has 84."),)
+    held = (Held("teacher", "archive", 0, wrong), Held("student", "create", 0, wrong))
+    text = render(replace(QUIET, held=held)).text
+    assert text.count("No teacher came, the directory has 84.") == 1
+    assert "There is nothing to approve." in text
+    assert "Held" not in text
+    assert "held" not in text.lower().replace("held high", "")
+
+
+def test_a_guard_that_holds_a_whole_school_is_explained_once() -> None:
+    text = render(FIRST).text
+    assert "84 creations of teachers and 1,218 creations of students" in text
+    assert text.count("This is the first sync of the school.") == 1
+
+
+def test_switches_that_are_off_say_what_they_keep_from_happening() -> None:
+    left = (
+        LeftAlone("student", 12, "archive_off"),
+        LeftAlone("teacher", 1, "auto_update_off"),
+        LeftAlone("staff", 2, "role_off"),
+        LeftAlone("admin", 0, "archive_off"),
+        LeftAlone("student", 3, "several_matches"),
+    )
+    text = render(replace(QUIET, left_alone=left)).text
+    assert "12 students would be archived: Archive is off." in text
+    assert "1 teacher would be updated: Auto update is off." in text
+    assert "2 staff not touched: the role they have in the SIS is not rostered." in text
+    assert "3 students: several matches" in text
+    assert "admin" not in text
+
+
+def test_times_are_on_the_schools_own_clock() -> None:
+    assert "Tuesday 3 November 2026, 20:04 (America/Chicago)" in render(GOOD).text
+    assert "Wednesday 4 November 2026, 03:04 (Europe/Berlin)" in render(replace(GOOD, time_zone="Europe/Berlin")).text
+
+
+def test_a_failure_after_the_commit_does_not_claim_that_nothing_changed() -> None:
+    assert "Nothing in the directory was changed." in render(replace(FAILED, directory_unchanged=True)).text
+    assert "Nothing in the" not in render(FAILED).text
+
+
+CONSOLE = "https://roster.example.org/"
+
+
+def test_where_there_is_a_console_the_mail_links_to_what_is_to_be_decided() -> None:
+    holds = "https://roster.example.org/schools/lincoln-high/holds"
+    mail = render(replace(HELD, console_url=CONSOLE))
+    assert read(mail).links == [HELD.run_url, holds]
+    assert f"Decide in the console: {holds}\n" in mail.text
+    assert "schools" not in "".join(read(render(replace(QUIET, console_url=CONSOLE))).links)
+    assert read(render(replace(FAILED, console_url=CONSOLE))).links[1:] == [
+        "https://roster.example.org/schools/lincoln-high"
+    ]
+    assert read(render(replace(HELD, console_url="javascript:alert(1)//"))).links == [HELD.run_url]
+
+
+def test_a_digest_links_to_the_run_of_every_school_and_to_what_is_held() -> None:
+    mail = digest_mail([GOOD, HELD], GOOD.when, "UTC", CONSOLE)
+    assert read(mail).links == [HELD.run_url, "https://roster.example.org/holds", GOOD.run_url]
+    assert mail.subject == "Roster digest: 1 school, 1 to look at"
+    assert "could not be matched safely" in mail.text
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        (
+            RowDetails(1, "ids", attached=True),
+            "1 row of the plan is attached as a CSV file, with ids in place of names.",
+        ),
+        (RowDetails(43, "masked", attached=True), "with initials in place of names."),
+        (RowDetails(20_000, "ids", attached=False), "20,000 rows, too many for a mail"),
+        (RowDetails(20_000, "ids", attached=False), "roster plan show lincoln-high --plan 17 --csv rows.csv"),
+    ],
+)
+def test_a_mail_says_where_the_row_details_are(details: RowDetails, said: str) -> None:
+    assert said in " ".join(render(replace(GOOD, details=details)).text.split())
+
+
+POISON = (
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}{% raw %}\r\nBcc: x@evil.example\r\n\r\n"
+    "\x00\x1b[31m\u202egnp.exe\u2066\ufeff\ud800 javascript:alert(1)"
+)
+
+
+@pytest.mark.parametrize("school", ["Lincoln", POISON])
+def test_poisoned_values_do_no_harm(school: str) -> None:
+    bad = replace(
+        GOOD,
+        school_name=school,
+        school_key=POISON,
+        run_url="javascript:alert(1)",
+        roles=(RoleCounts(POISON, created=1),),
+        held=(Held(POISON, "archive", 3, (Finding(POISON, POISON),)),),
+        left_alone=(LeftAlone(POISON, 2, POISON, POISON),),
+        checks=(QualityCheck(POISON, False, 2, 1),),
+        rejected=(Rejected(POISON, POISON, POISON, 1),),
+    )
+    for report in (bad, replace(FAILED, school_name=school, step=POISON, message=POISON, remedy=POISON)):
+        mail = render(report)
+        reader = read(mail)
+        assert reader.tags.isdisjoint({"script", "img"})
+        assert "javascript:alert(1)" not in reader.links
+        assert "\n" not in mail.subject
+        assert "{{7*7}}" in squeezed(mail.text)
+        assert "evil.example" not in mail.text + mail.html + mail.subject
+        for body in (mail.subject, mail.text, mail.html):
+            body.encode()
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\u202a-\u202e\u2066-\u2069]", body)
+
+
+def test_an_address_in_a_message_from_afar_is_masked() -> None:
+    mail = render(replace(FAILED, message="lincoln-high: no such user ada.lovelace@school.example (404)."))
+    assert "lovelace" not in mail.subject + mail.text + mail.html
+    assert "No such user [address] (404)." in mail.text

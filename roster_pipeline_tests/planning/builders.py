@@ -1,0 +1,274 @@
+"""Records, rosters and a directory in memory, for the tests of the core.
+
+`Directory` stands for PostgreSQL: it hands out the frames that planning reads, and carries out a plan the way the
+apply step does, so that a night can be followed by the next one.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
+from roster_pipeline.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
+from roster_pipeline.frames import frame_of
+from roster_pipeline.planning.plan import Plan, make_plan
+from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+
+TODAY = date(2026, 3, 2)
+HERE = "s1"
+CONNECTION = 1
+COMPLETE = SnapshotFacts(complete=True, mode="full", version="1.2")
+SIS = ConnectionSettings(url="https://sis.example.org")
+_PERSON = (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields", "revision")
+_MEMBER = (
+    *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS, "status", "archived_by", "managed", "absent_syncs", "revision", "years",
+)  # fmt: skip
+LINK = (
+    "connection_id", "sourced_id", "person_id", "home", "version", "confirmed", "home_by_hand", "master_identifier",
+)  # fmt: skip
+ON = RoleSettings(rostered=True, auto_update=True, archive=True)
+
+
+def school(**wishes: Any) -> SchoolSettings:
+    """A school that rosters and changes everybody, unless told otherwise."""
+    return SchoolSettings(
+        **(
+            {"school_id": HERE, "students": ON, "teachers": ON, "staff": ON, "admins": ON, "first_sync": "apply"}
+            | wishes
+        )
+    )
+
+
+def entry(role: str | None = "student", org: str | None = HERE, **dates: str) -> dict[str, Any]:
+    """One role of a record."""
+    return {
+        "role": role,
+        "roleType": "primary",
+        "org": org,
+        "beginDate": dates.get("begin"),
+        "endDate": dates.get("end"),
+    }
+
+
+def user(sourced_id: str, role: str | None = "student", **members: Any) -> dict[str, Any]:
+    """One normalised user record of this school, with a name and a number of its own."""
+    record: dict[str, Any] = {
+        "sourcedId": sourced_id,
+        "status": "active",
+        "enabledUser": True,
+        "givenName": f"Given{sourced_id}",
+        "familyName": f"Family{sourced_id}",
+        "identifier": f"N-{sourced_id}",
+        "userIds": [],
+        "roles": [entry(role)],
+        "agents": [],
+        "grades": [],
+        "metadata": {},
+    }
+    return record | members
+
+
+def cleaned(
+    users: list[dict[str, Any]],
+    settings: SchoolSettings | None = None,
+    contacts: list[dict[str, Any]] | None = None,
+    connection: ConnectionSettings = SIS,
+    door: pd.DataFrame | None = None,
+) -> Cleaned:
+    """The records, cleaned."""
+    context = CleaningContext(HERE, settings or school(), connection, TODAY)
+    return clean(frame_of(users), frame_of(contacts or []), context, door)
+
+
+def row_of(frame: pd.DataFrame, sourced_id: str) -> dict[str, Any]:
+    """One line of a roster; missing is None."""
+    lines = frame[frame["sourced_id"] == sourced_id].astype(object)
+    lines = lines.where(lines.notna(), None)
+    assert len(lines) == 1
+    return {str(name): value for name, value in lines.iloc[0].items()}
+
+
+class Directory:
+    """People, links, records that are not theirs, and the memberships of one school."""
+
+    def __init__(self) -> None:
+        self.people: dict[int, dict[str, Any]] = {}
+        self.links: list[dict[str, Any]] = []
+        self.apart: list[dict[str, Any]] = []
+        self.members: dict[int, dict[str, Any]] = {}
+        self.others: list[dict[str, Any]] = []
+        self.connections: list[tuple[int, bool, int | None]] = []
+        self.affiliations: dict[tuple[int, int], int | None] = {}
+
+    def connection(self, connection: int, *, of_district: bool = False, rank: int | None = None) -> None:
+        """What is known of a connection of the district; one that is not told of is a school's own."""
+        self.connections = [each for each in self.connections if each[0] != connection]
+        self.connections.append((connection, of_district, rank))
+
+    def elsewhere(self, who: int, connection: int, since: int | None) -> int:
+        """Somebody is in a school of another connection; `since` None: archived there."""
+        self.affiliations[who, connection] = since
+        return who
+
+    def person(self, sourced_id: str | None = None, *, number: str | None = None, **fields: Any) -> int:
+        """Somebody, linked if a sourcedId is given. Names and number are those of `user` unless told otherwise."""
+        who = len(self.people) + 1
+        known = {"given_name": f"Given{sourced_id}", "family_name": f"Family{sourced_id}", "enabled": True}
+        self.people[who] = {
+            **dict.fromkeys(PERSON_FIELDS),
+            **known,
+            "number": number if number is not None else (f"N-{sourced_id}" if sourced_id else None),
+            "number_kind": "student",
+            "number_connection_id": CONNECTION,
+            "excluded": False,
+            "locked_fields": [],
+            "revision": 1,
+            **fields,
+        }
+        if sourced_id:
+            self.link(who, sourced_id)
+        return who
+
+    def link(
+        self,
+        who: int,
+        sourced_id: str,
+        connection: int = CONNECTION,
+        *,
+        confirmed: bool = False,
+        by_hand: bool = False,
+        master: str | None = None,
+    ) -> None:
+        """One more record of a person; the first is the home record, and one that was made it by hand."""
+        theirs = [link for link in self.links if link["person_id"] == who]
+        home = by_hand or not any(link["home"] for link in theirs)
+        for link in theirs if by_hand else []:
+            link.update(home=False, home_by_hand=False)
+        values = (connection, sourced_id, who, home, "1.2", confirmed, by_hand, master)
+        self.links.append(dict(zip(LINK, values, strict=True)))
+
+    def unlink(self, who: int, sourced_id: str) -> None:
+        """Say that a record is not this person; another one becomes the home record."""
+        self.links = [each for each in self.links if (each["person_id"], each["sourced_id"]) != (who, sourced_id)]
+        self.apart.append({"sourced_id": sourced_id, "person_id": who})
+        theirs = [link for link in self.links if link["person_id"] == who]
+        if theirs and not any(link["home"] for link in theirs):
+            theirs[0]["home"] = True
+
+    def member(self, who: int, role: str = "student", status: str = "active", **fields: Any) -> int:
+        """Their membership of this school, looked after by the sync unless told otherwise."""
+        self.members[who] = {
+            **dict.fromkeys((*MEMBERSHIP_FIELDS, *STUDENT_CONTACTS)),
+            "role": role,
+            "source_role": role,
+            "status": status,
+            "archived_by": "sync" if status == "archived" else None,
+            "managed": True,
+            "absent_syncs": 0,
+            "revision": 1,
+            "years": 0,
+            **fields,
+        }
+        return who
+
+    def member_elsewhere(self, who: int, role: str = "student", grade: str | None = None, **fields: Any) -> int:
+        """Their membership of another school."""
+        self.others.append({"person_id": who, "role": role, "grade": grade, "status": "active", "years": 0, **fields})
+        return who
+
+    def frames(self) -> DirectoryFrames:
+        """As planning reads it."""
+        active = {(who, CONNECTION): 100 for who, member in self.members.items() if member["status"] == "active"}
+        affiliations = [(*at, since) for at, since in (active | self.affiliations).items()]
+        return DirectoryFrames(
+            connection_id=CONNECTION,
+            people=_frame(self.people, _PERSON),
+            links=pd.DataFrame(self.links, columns=list(LINK)),
+            members=_frame(self.members, _MEMBER),
+            apart=pd.DataFrame(self.apart, columns=["sourced_id", "person_id"]),
+            elsewhere=pd.DataFrame(self.others, columns=list(MEMBERSHIP)),
+            connections=_numbers(self.connections, "connection_id", "of_district", "rank"),
+            affiliations=_numbers(affiliations, "person_id", "connection_id", "since"),
+        )
+
+    def plan(
+        self, users: list[dict[str, Any]], settings: SchoolSettings | None = None, snapshot: SnapshotFacts = COMPLETE
+    ) -> Plan:
+        """Tonight's plan for these records."""
+        settings = settings or school()
+        return make_plan(cleaned(users, settings).roster, self.frames(), settings, snapshot)
+
+    def apply(self, plan: Plan) -> None:
+        """Carry the whole plan out."""
+        for row in sorted(plan.rows.to_dict("records"), key=lambda row: row["role"] != "contact"):
+            if row["role"] == "contact":
+                self.members[int(row["person_id"])].update({name: new for name, (_, new) in row["changes"].items()})
+                continue
+            if not pd.isna(row["absent_syncs"]):
+                self.members[int(row["person_id"])]["absent_syncs"] = int(row["absent_syncs"])
+            if row["action"] == "archive":
+                gone = self.members[int(row["person_id"])]
+                gone.update(status="archived", archived_by="sync", revision=gone["revision"] + 1)
+            elif row["action"] in ("create", "update", "restore"):
+                self._write(row)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        changes = dict(row["changes"])
+        who = len(self.people) + 1 if pd.isna(row["person_id"]) else int(row["person_id"])
+        person = self.people.setdefault(
+            who,
+            dict.fromkeys(PERSON_FIELDS)
+            | {
+                "number_kind": None,
+                "number_connection_id": None,
+                "excluded": False,
+                "locked_fields": [],
+                "revision": 0,
+            },
+        )
+        for sourced_id in row["new_links"]:
+            self.link(who, sourced_id)
+        if "home" in changes:
+            _, to = changes.pop("home")
+            theirs = [link for link in self.links if link["person_id"] == who]
+            by_hand = any(link["home_by_hand"] and link["connection_id"] == CONNECTION for link in theirs)
+            for link in theirs:
+                link["home"] = link["sourced_id"] == to and link["connection_id"] == CONNECTION
+                link["home_by_hand"] = link["home"] and by_hand
+        if "number" in changes:
+            person.update(number_kind=row["number_kind"], number_connection_id=CONNECTION)
+        if who not in self.members:
+            self.member(who, source_role=None, role=None)
+        member = self.members[who]
+        for name, (before, after) in changes.items():
+            held = person if name in PERSON_FIELDS else member
+            assert _same(held[name], before), f"{name} was not as the plan said"
+            held[name] = after
+        member.update(status="active", archived_by=None, managed=True)
+
+
+def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        deepcopy(list(rows.values())), columns=list(columns), index=pd.Index(list(rows), dtype="int64")
+    )
+    for name in columns:
+        if name in ("enabled", "excluded", "managed"):
+            frame[name] = frame[name].astype("boolean")
+        elif name in ("revision", "absent_syncs", "years", "number_connection_id"):
+            frame[name] = frame[name].astype("Int64")
+        elif name != "locked_fields":
+            frame[name] = frame[name].astype("str")
+    return frame
+
+
+def _numbers(rows: list[Any], *columns: str) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype("Int64")
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other or (pd.isna(one) and pd.isna(other)))

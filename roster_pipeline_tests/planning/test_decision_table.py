@@ -1,0 +1,174 @@
+"""The decision table, row by row: what the directory holds, what the SIS says, what must happen and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roster_pipeline.settings.school import RoleSettings
+from roster_pipeline_tests.planning.builders import Directory, entry, school, user
+
+AUTO = RoleSettings(rostered=True, auto_update=True, archive=True)
+QUIET = RoleSettings(rostered=True)
+OFF = RoleSettings()
+RENAMED = {"givenName": "Other"}
+ELSEWHERE = {"identifier": None, "email": "a@example.org"}
+
+Case = tuple[str, dict[str, Any], dict[str, Any] | None, RoleSettings, str | None, str | None]
+
+PRESENT: list[Case] = [
+    # the directory has, its membership, the record says, the students' switches, action, reason
+    ("nobody", {}, None, AUTO, "create", "joined"),
+    ("nobody", {}, None, QUIET, "create", "joined"),
+    ("a person", {}, None, AUTO, "create", "joined_school"),
+    ("a person", {}, None, QUIET, "create", "joined_school"),
+    ("an active member", {}, None, AUTO, "unchanged", "equal"),
+    ("an active member", {}, None, QUIET, "unchanged", "equal"),
+    ("an active member", {}, RENAMED, AUTO, "update", "changed"),
+    ("an active member", {}, RENAMED, QUIET, "skip", "auto_update_off"),
+    ("an active member", {"role": "teacher"}, None, AUTO, "update", "changed"),
+    ("an active member", {"role": "teacher"}, None, QUIET, "skip", "auto_update_off"),
+    ("an active member", {"role": "staff"}, None, AUTO, "skip", "role_off"),
+    ("an active member", {"role": "staff"}, RENAMED, QUIET, "skip", "role_off"),
+    ("an active member", {}, {"roles": [entry("aide")]}, AUTO, "skip", "role_off"),
+    ("an active member", {}, {"roles": [entry("aide")]}, QUIET, "skip", "role_off"),
+    ("an archived member", {}, None, AUTO, "restore", "returned"),
+    ("an archived member", {}, RENAMED, QUIET, "restore", "returned"),
+    ("a member archived by hand", {}, None, AUTO, "skip", "archived_by_hand"),
+    ("a member archived by hand", {}, RENAMED, QUIET, "skip", "archived_by_hand"),
+    ("an excluded member", {}, RENAMED, AUTO, "skip", "excluded"),
+    ("an excluded member", {}, None, QUIET, "skip", "excluded"),
+    ("an excluded person", {}, None, AUTO, "skip", "excluded"),
+    ("two people of this number", {}, None, AUTO, "conflict", "several_matches"),
+    ("a person of another connection", {}, ELSEWHERE, AUTO, "conflict", "other_connection"),
+    ("a member of another connection", {}, None, AUTO, "update", "home_moved"),
+    ("a member of another connection", {}, RENAMED, AUTO, "update", "home_moved"),
+    ("a member of another connection", {}, RENAMED, QUIET, "update", "home_moved"),
+    ("an active member", {}, {"roles": [entry("ext:mascot")]}, AUTO, "skip", "rejected_record"),
+    ("an active member", {}, {"status": "paused"}, AUTO, "skip", "rejected_record"),
+    ("nobody", {}, {"roles": [entry("aide")]}, AUTO, None, None),
+    ("nobody", {}, {"status": "paused"}, AUTO, None, None),
+    ("nobody", {}, {"status": "tobedeleted"}, AUTO, None, None),
+]
+
+
+def directory_with(has: str, membership: dict[str, Any]) -> Directory:
+    """The directory of a case."""
+    directory = Directory()
+    if has == "nobody":
+        return directory
+    if has == "two people of this number":
+        for _ in range(2):
+            directory.person(number="N-a", given_name="Givena", family_name="Familya")
+        return directory
+    who = directory.person("a", excluded="excluded" in has, email=ELSEWHERE["email"] if "another" in has else None)
+    if "another" in has:
+        directory.links[0].update(sourced_id="far", connection_id=2)
+        directory.people[who]["number_connection_id"] = 2
+        directory.elsewhere(who, 2, since=200)
+    if has == "a member of another connection":
+        directory.link(who, "a")
+    if "member" in has:
+        directory.member(who, **membership)
+    if "archived" in has:
+        directory.members[who].update(status="archived", archived_by="hand" if "hand" in has else "sync")
+    return directory
+
+
+@pytest.mark.parametrize(("has", "membership", "says", "students", "action", "reason"), PRESENT)
+def test_what_happens_to_a_human_of_the_roster(
+    has: str,
+    membership: dict[str, Any],
+    says: dict[str, Any] | None,
+    students: RoleSettings,
+    action: str | None,
+    reason: str | None,
+) -> None:
+    settings = school(students=students, staff=OFF)
+    plan = directory_with(has, membership).plan([user("a") | (says or {})], settings)
+    found = [(row.action, row.reason) for row in plan.rows.itertuples()]
+    assert found == ([] if action is None else [(action, reason)])
+
+
+GONE: list[tuple[dict[str, Any] | None, str]] = [
+    # the record says, if it comes at all; why the person is archived
+    (None, "left"),
+    ({"status": "tobedeleted"}, "tobedeleted"),
+    ({"status": "inactive"}, "tobedeleted"),
+    ({"status": "tobedeleted", "givenName": None, "familyName": None}, "tobedeleted"),
+    ({"roles": []}, "no_org"),
+    ({"roles": [entry("student", None)]}, "no_org"),
+    ({"roles": [entry("student", "s2")]}, "moved_school"),
+    ({"roles": [entry("student", end="2026-03-01")]}, "role_ended"),
+    ({"roles": [entry("student", begin="2026-03-03")]}, "role_not_begun"),
+]
+
+
+@pytest.mark.parametrize(("says", "reason"), GONE)
+def test_who_is_gone_is_archived_and_the_plan_says_why(says: dict[str, Any] | None, reason: str) -> None:
+    directory = directory_with("an active member", {})
+    plan = directory.plan([] if says is None else [user("a") | says])
+    assert list(plan.rows["action"]) == ["archive"]
+    assert list(plan.rows["reason"]) == [reason]
+    assert list(plan.rows["sourced_ids"]) == [["a"]]
+
+
+@pytest.mark.parametrize(("says", "reason"), GONE)
+def test_with_archiving_off_who_is_gone_is_skipped(says: dict[str, Any] | None, reason: str) -> None:
+    directory = directory_with("an active member", {})
+    plan = directory.plan([] if says is None else [user("a") | says], school(students=QUIET))
+    assert [(row.action, row.reason) for row in plan.rows.itertuples()] == [("skip", "archive_off")]
+    assert reason != "archive_off"
+
+
+def test_an_unmanaged_member_is_never_archived() -> None:
+    directory = Directory()
+    directory.member(directory.person(), managed=False)
+    assert directory.plan([]).rows.empty
+
+
+def test_an_excluded_member_is_never_archived() -> None:
+    directory = directory_with("an excluded member", {})
+    assert [(row.action, row.reason) for row in directory.plan([]).rows.itertuples()] == [("skip", "excluded")]
+
+
+def test_switching_a_role_off_archives_nobody() -> None:
+    directory = directory_with("an active member", {})
+    assert directory.plan([], school(students=OFF)).rows.empty
+    assert directory.plan([user("a")], school(students=OFF)).rows.empty
+
+
+def test_a_match_that_another_human_already_holds_is_a_conflict_and_changes_nothing() -> None:
+    directory = directory_with("an active member", {})
+    directory.people[1]["number"] = "N-b"
+    users = [user("a", identifier=None), user("b", givenName="Givena", familyName="Else")]
+    rows = {row.sourced_ids[0]: (row.action, row.reason) for row in directory.plan(users).rows.itertuples()}
+    assert rows["b"] == ("conflict", "match_taken")
+    assert rows["a"][0] == "update"
+
+
+def test_people_who_agree_in_nothing_but_a_number_are_a_conflict() -> None:
+    users = [user("a", identifier="1"), user("b", identifier="1")]
+    plan = Directory().plan(users)
+    assert [(row.action, row.reason) for row in plan.rows.itertuples()] == [("conflict", "number_shared")] * 2
+
+
+def test_a_school_may_let_the_sync_restore_what_was_archived_by_hand() -> None:
+    directory = directory_with("a member archived by hand", {})
+    plan = directory.plan([user("a")], school(restore_archived_by_hand=True))
+    assert [(row.action, row.reason) for row in plan.rows.itertuples()] == [("restore", "returned_by_hand")]
+
+
+def test_fields_of_a_known_person_follow_only_with_auto_update_on() -> None:
+    for has in ("a person", "an archived member"):
+        loud = directory_with(has, {}).plan([user("a") | RENAMED]).rows["changes"].iloc[0]
+        quiet = directory_with(has, {}).plan([user("a") | RENAMED], school(students=QUIET)).rows["changes"].iloc[0]
+        assert loud["given_name"] == ["Givena", "Other"]
+        assert "given_name" not in quiet
+
+
+def test_a_skipped_row_says_what_would_change() -> None:
+    directory = directory_with("an active member", {})
+    row = directory.plan([user("a") | RENAMED], school(students=QUIET)).rows.iloc[0]
+    assert row["changes"] == {"given_name": ["Givena", "Other"]}

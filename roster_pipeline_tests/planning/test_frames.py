@@ -1,0 +1,114 @@
+"""Frames: the way between records, pandas columns and Arrow arrays, where values are missing, odd or out of order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from roster_pipeline.directory_frames import flags_of
+from roster_pipeline.frames import TEXT, codes, frame_of, lists, positions, repeated, sorted_by, strings, taken, truth
+
+ABC = pa.array(["a", "b", None, "c"], TEXT)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["a", None, "b"],
+        pd.Series(["a", None, "b"], dtype="str"),
+        pd.Series(["a", np.nan, "b"], dtype=object),
+        pd.concat([pd.Series(["a"], dtype="str"), pd.Series([None, "b"], dtype="str")]),
+        pa.array(["a", None, "b"]),
+        pa.chunked_array([["a"], [None, "b"]]),
+    ],
+)
+def test_text_of_any_make_is_one_array(column: Any) -> None:
+    array = strings(column)
+    assert isinstance(array, pa.Array)
+    assert (array.type, array.to_pylist()) == (TEXT, ["a", None, "b"])
+
+
+def test_numbers_are_told_as_text() -> None:
+    assert strings(pd.Series([1, 2])).to_pylist() == ["1", "2"]
+
+
+def test_two_columns_of_lists_that_were_put_together_are_one_array() -> None:
+    frames = [frame_of([{"sourcedId": "a", "grades": ["9"]}]), frame_of([{"sourcedId": "b"}])]
+    array = lists(pd.concat(frames, ignore_index=True)["grades"])
+    assert isinstance(array, pa.Array)
+    assert array.to_pylist() == [["9"], None]
+
+
+@pytest.mark.parametrize(
+    "places", [[0, 1, 2, 3], [3, 2, 1, 0], [0, 1, 3, 2], [0, 2, 1, 3], [0, 1], [1, 2, 3], [1, 1, 1, 1], [-1, 0, -1], []]
+)
+def test_values_are_taken_from_their_places(places: list[int]) -> None:
+    told = taken(ABC, np.array(places, dtype=np.int64)).to_pylist()
+    assert told == [None if place < 0 else ABC[place].as_py() for place in places]
+
+
+def test_of_nothing_nothing_is_taken() -> None:
+    told = taken(pa.nulls(2, TEXT), np.array([1, 0, -1]))
+    assert (told.type, told.to_pylist()) == (TEXT, [None, None, None])
+
+
+def test_what_is_taken_in_order_is_not_copied() -> None:
+    assert taken(ABC, np.arange(4)).buffers()[2].address == ABC.buffers()[2].address
+
+
+def test_a_missing_value_is_nowhere_has_no_number_and_is_never_repeated() -> None:
+    assert positions(ABC, pa.array(["c", None, "a", "a"], TEXT)).tolist() == [2, -1, -1, 0]
+    numbers, distinct = codes(pa.array(["b", None, "a", "b"], TEXT))
+    assert (numbers.tolist(), distinct) == ([0, -1, 1, 0], 2)
+    assert repeated(pa.array(["b", None, "a", "b", None], TEXT)).tolist() == [True, False, False, True, False]
+    assert repeated(pa.nulls(2, TEXT)).tolist() == [False, False]
+
+
+@pytest.mark.parametrize("array", [pa.array([True, None, False]), pa.chunked_array([[True], [None, False]])])
+def test_a_missing_truth_is_false(array: Any) -> None:
+    assert truth(array).tolist() == [True, False, False]
+
+
+def test_a_missing_flag_is_false() -> None:
+    assert flags_of(pd.Series([True, None, False], dtype="boolean")).tolist() == [True, False, False]
+    assert flags_of(pd.Series([True, None, False], dtype=object)).tolist() == [True, False, False]
+    assert flags_of(pd.Series([True, False])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("names", [["b", "a"], ["a", "c", "b"], ["b", "B", "a"], ["a", "b", "c"], ["a"], []])
+def test_a_frame_is_sorted_by_bytes_and_numbered_anew(names: list[str]) -> None:
+    frame = pd.DataFrame({"name": pd.Series(names, dtype="str"), "length": [len(name) for name in names]})
+    frame.index = frame.index + 5
+    told = sorted_by(frame, "name")
+    assert list(told["name"]) == sorted(names)
+    assert list(told.index) == list(range(len(names)))
+    assert list(told.columns) == ["name", "length"]
+
+
+@pytest.mark.parametrize("said", ["true", "no", 1, 0, [], {}])
+def test_a_login_is_on_or_off_or_not_told(said: Any) -> None:
+    frame = frame_of([{"enabledUser": said}, {"enabledUser": True}, {"enabledUser": False}, {}])
+    assert frame["enabledUser"].astype(object).where(frame["enabledUser"].notna(), None).tolist() == [
+        None, True, False, None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(7, "7"), (1.5, "1.5"), (True, None), (float("nan"), None), ([1], None), ({}, None), ("x", "x"), (None, None)],
+)
+def test_a_plain_value_is_taken_as_text_and_no_other(value: Any, text: str | None) -> None:
+    frame = frame_of([{"username": value}, {"username": [1]}, {"username": "ann"}])
+    assert frame["username"].astype(object).where(frame["username"].notna(), None).tolist() == [text, None, "ann"]
+
+
+def test_a_role_of_a_wrong_make_loses_only_what_is_wrong() -> None:
+    roles = [{"role": 7, "org": ["x"], "odd": 1}, "student", {"role": "teacher", "org": "s1"}]
+    one, other = frame_of([{"roles": roles}, {"roles": {"role": "student"}}])["roles"].tolist()
+    blank = dict.fromkeys(("role", "roleType", "org", "beginDate", "endDate"))
+    assert one == [blank | {"role": "7"}, None, blank | {"role": "teacher", "org": "s1"}]
+    assert other is None or other is pd.NA

@@ -1,0 +1,476 @@
+"""Matching to the directory: in the stated order, and never further than the evidence goes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline_tests.planning.builders import Directory, entry, school, user
+
+ANN = {"given_name": "Ann", "family_name": "Lee"}
+RECORD = {"givenName": "Ann", "familyName": "Lee"}
+MAIL = "ann@example.org"
+
+
+def one_row(directory: Directory, *users: dict[str, Any], snapshot: SnapshotFacts | None = None) -> dict[str, Any]:
+    rows = directory.plan(list(users), snapshot=snapshot or SnapshotFacts(complete=True)).rows
+    assert len(rows) == 1
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")[0]
+
+
+@pytest.mark.parametrize(
+    ("person", "record", "matched_by"),
+    [
+        ({"number": "7", **ANN}, {**RECORD, "identifier": "7"}, "number"),
+        ({"number": "7", "given_name": "Ann", "family_name": "Ray"}, {**RECORD, "identifier": "7"}, "number"),
+        ({"number": "7", "preferred_given_name": "ann"}, {**RECORD, "identifier": "7"}, "number"),
+        ({"number": "007", **ANN}, {**RECORD, "identifier": "7"}, "number"),
+        (
+            {"number": "7", "username": "LEE", "family_name": "Lee"},
+            {**RECORD, "identifier": "7", "username": "lee"},
+            "number",
+        ),
+        ({"number": "7"}, {**RECORD, "identifier": "7"}, None),
+        ({"number": "7", "number_kind": "staff", **ANN}, {**RECORD, "identifier": "7"}, None),
+        ({"number": "7", "number_connection_id": 2, **ANN}, {**RECORD, "identifier": "7"}, None),
+        ({"email": MAIL, **ANN}, {**RECORD, "email": MAIL}, "email"),
+        ({"email": MAIL, "number": "007", **ANN}, {**RECORD, "email": MAIL, "identifier": "7"}, "number"),
+        ({"email": MAIL, "number": "1", "number_connection_id": 2, **ANN}, {**RECORD, "email": MAIL}, "email"),
+        ({"email": MAIL, "given_name": "Bo", "family_name": "Ray"}, {**RECORD, "email": MAIL}, None),
+        (ANN, RECORD, None),
+        ({**ANN, "username": "ann"}, {**RECORD, "username": "ann", "identifier": None}, None),
+    ],
+)
+def test_by_what_a_person_without_a_link_is_found(
+    person: dict[str, Any], record: dict[str, Any], matched_by: str | None
+) -> None:
+    directory = Directory()
+    directory.person(**({"given_name": "Xi", "family_name": "Yu"} | person))
+    row = one_row(directory, user("new", **record))
+    assert row["matched_by"] == matched_by
+    assert row["reason"] == ("joined_school" if matched_by else "joined")
+
+
+OTHER_MAIL = {"email": "x@example.org"}
+
+
+@pytest.mark.parametrize(
+    ("person", "record", "matched_by"),
+    [
+        # the number and one name, and something speaks against it
+        ({"number": "7", "family_name": "Lee"}, {**RECORD, "identifier": "7"}, "number"),
+        (
+            {"number": "7", **ANN, "family_name": "Ray", **OTHER_MAIL},
+            {**RECORD, "identifier": "7", "email": MAIL},
+            "number",
+        ),
+        (
+            {"number": "7", **ANN, "family_name": "Ray", "username": "x"},
+            {**RECORD, "identifier": "7", "username": "y"},
+            "number",
+        ),
+        (
+            {"number": "7", "given_name": "Bo", "family_name": "Lee", "email": MAIL},
+            {**RECORD, "identifier": "7", "email": MAIL},
+            "number",
+        ),
+        # the number and the e-mail, and no name
+        ({"number": "7", "email": MAIL}, {"email": MAIL, "identifier": "7"}, "number"),
+        # the e-mail and the whole name, and something speaks against it
+        ({"email": MAIL, "number": "1", **ANN}, {**RECORD, "email": MAIL, "identifier": "2"}, "email"),
+        # the e-mail and a name
+        ({"email": MAIL, "given_name": "Ann", "family_name": "Ray"}, {**RECORD, "email": MAIL}, "email"),
+        # entered by hand under a short form of the name
+        ({"email": MAIL, "given_name": "Annie", "family_name": "Lee"}, {**RECORD, "email": MAIL}, "email"),
+    ],
+)
+def test_somebody_who_seems_to_be_a_person_and_is_not_surely_them_waits_beside_them(
+    person: dict[str, Any], record: dict[str, Any], matched_by: str
+) -> None:
+    directory = Directory()
+    directory.member(directory.person(**({"given_name": "Xi", "family_name": "Yu"} | person)))
+    row = one_row(directory, user("new", **record))
+    assert (row["action"], row["reason"], row["person_id"]) == ("conflict", "match_contradicted", 1)
+    assert (row["matched_by"], row["new_links"]) == (matched_by, [])
+    assert row["changes"]
+    before = deepcopy(directory.people)
+    directory.apply(directory.plan([user("new", **record)]))
+    assert directory.people == before
+
+
+GRADES: dict[str, Any] = {"role": "student", "grade": "09"}
+
+
+@pytest.mark.parametrize(
+    ("member", "record", "reason"),
+    [
+        (GRADES, {"grades": ["09"]}, "changed"),
+        (GRADES, {"grades": ["11"]}, "changed"),
+        (GRADES, {"grades": ["12"]}, "match_contradicted"),
+        (GRADES, {"grades": ["07"]}, "changed"),
+        (GRADES, {"grades": ["06"]}, "match_contradicted"),
+        ({**GRADES, "years": 1}, {"grades": ["12"]}, "changed"),
+        ({**GRADES, "years": 9}, {"grades": ["06"]}, "match_contradicted"),
+        ({**GRADES, "status": "archived"}, {"grades": ["03"]}, "match_contradicted"),
+        ({"role": "student", "grade": "KG"}, {"grades": ["03"]}, "match_contradicted"),
+        ({"role": "student", "grade": "UG"}, {"grades": ["03"]}, "changed"),
+        ({"role": "teacher"}, {}, "match_contradicted"),
+    ],
+)
+@pytest.mark.parametrize("key", [{"number": "7"}, {"email": MAIL}])
+def test_a_grade_far_away_and_pupil_against_staff_speak_against_a_match(
+    key: dict[str, Any], member: dict[str, Any], record: dict[str, Any], reason: str
+) -> None:
+    for elsewhere in (False, True):
+        directory = Directory()
+        who = directory.person(**ANN, **key)
+        (directory.member_elsewhere if elsewhere else directory.member)(who, **member)
+        told = {"identifier": key.get("number"), "email": key.get("email")}
+        row = one_row(directory, user("new", **RECORD, **told, **record))
+        known = "joined_school" if elsewhere else "returned" if member.get("status") == "archived" else reason
+        assert row["reason"] == (reason if reason == "match_contradicted" else known)
+
+
+@pytest.mark.parametrize(("master", "reason"), [("m", "relinked"), ("n", "match_contradicted"), (None, "relinked")])
+def test_another_master_identifier_speaks_against_a_match(master: str | None, reason: str) -> None:
+    directory = Directory()
+    who = directory.member(directory.person(number="7", **ANN), source_role="student")
+    directory.link(who, "old", master="m")
+    assert one_row(directory, user("new", **RECORD, identifier="7", userMasterIdentifier=master))["reason"] == reason
+
+
+def test_who_is_here_under_a_record_of_their_own_is_not_one_who_has_their_old_number_and_another_grade() -> None:
+    directory = Directory()
+    directory.member(directory.person("a", number="7", **ANN), grade="09")
+    here = user("a", **RECORD, identifier="8", grades=["09"])
+    rows = directory.plan([here, user("new", **RECORD, identifier="7", grades=["02"])]).rows
+    assert list(rows["reason"]) == ["changed", "joined"]
+    assert rows["notes"].tolist()[1] == "number_of_another"
+
+
+def test_a_record_joined_with_one_that_cannot_be_the_person_is_not_the_person() -> None:
+    directory = Directory()
+    directory.member(directory.person(number="7", email=MAIL, **ANN), grade="09")
+    users = [
+        user("a", **RECORD, identifier="7", email="x@example.org"),
+        user("b", **RECORD, identifier="7", email="y@example.org", grades=["03"]),
+    ]
+    assert one_row(directory, *users)["reason"] == "match_contradicted"
+
+
+def test_numbers_that_are_the_sourced_ids_neither_match_nor_contradict() -> None:
+    directory = Directory()
+    directory.member(directory.person("old", number="old", email=MAIL, **ANN))
+    row = one_row(directory, user("new", **RECORD, email=MAIL, identifier="new"))
+    assert (row["matched_by"], row["action"]) == ("email", "update")
+
+
+def test_a_namesake_with_the_number_of_a_leaver_is_somebody_new_with_a_note() -> None:
+    directory = Directory()
+    directory.person("gone", number="7", given_name="Ann", family_name="Ray")
+    row = one_row(directory, user("new", givenName="Bo", familyName="Lee", identifier="7"))
+    assert (row["reason"], row["notes"]) == ("joined", "number_of_another")
+
+
+@pytest.mark.parametrize(
+    ("record", "notes"),
+    [
+        ({"identifier": "7"}, "found_by_number"),
+        ({"identifier": None, "email": MAIL}, "found_by_email"),
+    ],
+)
+def test_a_match_that_no_link_made_is_noted_and_from_then_on_it_is_a_link(record: dict[str, Any], notes: str) -> None:
+    directory = Directory()
+    directory.member(directory.person("old", number="7", email=MAIL, **ANN))
+    row = one_row(directory, user("new", **RECORD, **record))
+    assert row["notes"] == notes
+    directory.apply(directory.plan([user("new", **RECORD, **record)]))
+    assert one_row(directory, user("new", **RECORD, **record))["notes"] is None
+
+
+def test_a_join_is_noted_until_links_hold_the_records_together() -> None:
+    directory = Directory()
+    users = [user("t", "teacher", **RECORD, identifier="9"), user("a", "principal", **RECORD, identifier="9")]
+    assert one_row(directory, *users)["notes"] == "records_joined"
+    directory.apply(directory.plan(users))
+    assert one_row(directory, *users)["notes"] is None
+    third = user("x", "aide", **RECORD, identifier="9")
+    assert one_row(directory, *users, third)["notes"] == "records_joined"
+
+
+@pytest.mark.parametrize("name", ["number", "username", "email"])
+def test_a_key_that_somebody_else_has_already_is_noted_where_it_is_new(name: str) -> None:
+    value = {"number": "N-q", "username": "Quentin", "email": MAIL}[name]
+    directory = Directory()
+    directory.member(directory.person("a"), source_role="student")
+    directory.person("q", **({"number": "N-q"} | {name: value}))
+    told = {{"number": "identifier"}.get(name, name): value.lower() if name == "username" else value}
+    row = one_row(directory, user("a", **told))
+    assert (row["reason"], row["notes"]) == ("changed", f"{name}_of_another")
+    new = directory.plan([user("a"), user("b", **told)]).rows.set_index("reason")
+    assert new.loc["joined", "notes"] == f"{name}_of_another"
+    directory.apply(directory.plan([user("a", **told)]))
+    assert one_row(directory, user("a", **told))["notes"] is None
+
+
+def test_a_link_goes_before_number_and_email() -> None:
+    directory = Directory()
+    directory.person("a", number="1", given_name="Old", family_name="Name")
+    directory.person(number="7", email=MAIL, **ANN)
+    row = one_row(directory, user("a", **RECORD, identifier="7", email=MAIL))
+    assert (row["person_id"], row["matched_by"]) == (1, "link")
+
+
+def test_an_email_of_two_people_matches_neither() -> None:
+    directory = Directory()
+    directory.person(email=MAIL, **ANN)
+    directory.person(email=MAIL, given_name="Bo", family_name="Lee")
+    assert one_row(directory, user("new", **RECORD, email=MAIL))["reason"] == "joined"
+
+
+def test_an_email_that_two_humans_of_the_snapshot_have_matches_neither() -> None:
+    directory = Directory()
+    directory.person(email=MAIL, **ANN)
+    users = [user("a", **RECORD, email=MAIL), user("b", givenName="Bo", familyName="Lee", email=MAIL)]
+    assert set(directory.plan(users).rows["reason"]) == {"joined"}
+
+
+def test_a_sister_with_the_familys_email_is_not_her_brother_in_another_school() -> None:
+    directory = Directory()
+    directory.person("brother", number=None, email=MAIL, given_name="Bo", family_name="Lee")
+    directory.people[1]["number"] = None
+    assert one_row(directory, user("sister", **RECORD, email=MAIL, identifier=None))["reason"] == "joined"
+
+
+def test_a_number_two_people_answer_to_is_a_conflict() -> None:
+    directory = Directory()
+    for _ in range(2):
+        directory.person(number="7", **ANN)
+    row = one_row(directory, user("a", **RECORD, identifier="7"))
+    assert (row["action"], row["reason"], row["changes"], row["new_links"]) == ("conflict", "several_matches", {}, [])
+
+
+@pytest.mark.parametrize("connection", [1, 2])
+@pytest.mark.parametrize(("given", "matched_by"), [("Ann", "email"), ("Bo", None)])
+def test_a_family_email_makes_nobody_their_brother_in_whichever_sis_of_the_district_he_is(
+    connection: int, given: str, matched_by: str | None
+) -> None:
+    directory = Directory()
+    who = directory.person(number="1", number_connection_id=2, email=MAIL, given_name=given, family_name="Lee")
+    directory.link(who, "brother", connection)
+    row = one_row(directory, user("new", **RECORD, identifier=None, email=MAIL))
+    assert row["matched_by"] == matched_by
+
+
+def test_a_person_whom_two_humans_match_is_neither_whoever_else_is_known() -> None:
+    directory = Directory()
+    directory.person(number="7", email=MAIL, **ANN)
+    directory.member(directory.person("z"))
+    rows = directory.plan(
+        [
+            user("a", **RECORD, identifier="7"),
+            user("b", givenName="Ann", familyName="Ray", email=MAIL, identifier=None),
+            user("z"),
+        ]
+    ).rows
+    assert list(rows["reason"]) == ["match_taken", "match_taken", "equal"]
+
+
+def test_a_new_sourced_id_with_the_same_number_is_relinked_even_with_auto_update_off() -> None:
+    from roster_pipeline.settings.school import RoleSettings
+
+    quiet = school(students=RoleSettings(rostered=True))
+    directory = Directory()
+    directory.member(directory.person("old", number="7"))
+    fresh = user("new", givenName="Givenold", familyName="Changed", identifier="7")
+    plan = directory.plan([fresh], quiet)
+    assert [(row.action, row.reason, row.new_links) for row in plan.rows.itertuples()] == [
+        ("update", "relinked", ["new"])
+    ]
+    assert plan.rows["changes"].iloc[0] == {"home": ["old", "new"]}
+    directory.apply(plan)
+    assert len(directory.people) == 1
+    assert list(directory.plan([fresh], quiet).rows["reason"]) == ["auto_update_off"]
+
+
+def test_somebody_entered_by_hand_is_linked_once_found_and_from_then_on_looked_after() -> None:
+    directory = Directory()
+    directory.member(directory.person(number="N-a", given_name="Givena", family_name="Familya"), managed=False)
+    row = one_row(directory, user("a"))
+    assert (row["action"], row["reason"], row["new_links"]) == ("update", "linked", ["a"])
+    assert row["changes"]["home"] == [None, "a"]
+    directory.apply(directory.plan([user("a")]))
+    assert directory.members[1]["managed"]
+    assert one_row(directory, user("a"))["action"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("link", "managed", "reason"),
+    [(None, False, "linked"), (None, True, "linked"), ("a", False, "linked"), ("a", True, "equal")],
+)
+def test_a_member_without_a_link_or_not_looked_after_becomes_both(link: str | None, managed: bool, reason: str) -> None:
+    directory = Directory()
+    who = directory.person(link, number="N-a", given_name="Givena", family_name="Familya")
+    directory.member(who, managed=managed)
+    assert one_row(directory, user("a"))["reason"] == reason
+    directory.apply(directory.plan([user("a")]))
+    assert one_row(directory, user("a"))["reason"] == "equal"
+
+
+def test_in_another_school_tonight_is_one_person_whichever_school_runs_first() -> None:
+    directory = Directory()
+    who = directory.person("ed-a", number="7", **ANN)
+    gone, come = user("ed-a", **RECORD, identifier="7", status="tobedeleted"), user("ed-b", **RECORD, identifier="7")
+    joined = one_row(directory, come)
+    assert (joined["person_id"], joined["reason"]) == (who, "joined_school")
+    left = Directory()
+    left.member(left.person("ed-a", number="7", **ANN))
+    assert one_row(left, gone)["reason"] == "tobedeleted"
+    elsewhere = one_row(left, gone | {"status": "active", "roles": [entry("student", "s2")]})
+    assert elsewhere["reason"] == "moved_school"
+
+
+def test_a_locked_field_keeps_what_people_wrote() -> None:
+    directory = Directory()
+    directory.member(directory.person("a", locked_fields=["given_name", "grade"]))
+    row = one_row(directory, user("a", givenName="New", familyName="Newer", grades=["9"]))
+    assert row["changes"] == {"family_name": ["Familya", "Newer"], "source_grade": [None, "9"]}
+    only = one_row(directory, user("a", givenName="New"))
+    assert only["action"] == "unchanged"
+
+
+def test_a_lock_of_a_field_that_is_none_holds_nothing() -> None:
+    directory = Directory()
+    directory.member(directory.person("a", locked_fields=["shoe_size", "given_name"]))
+    row = one_row(directory, user("a", givenName="New", familyName="Newer"))
+    assert row["changes"] == {"family_name": ["Familya", "Newer"]}
+
+
+def test_an_unknown_login_flag_is_no_change() -> None:
+    directory = Directory()
+    directory.member(directory.person("a"))
+    assert one_row(directory, user("a", enabledUser=None))["action"] == "unchanged"
+    assert one_row(directory, user("a", enabledUser=False))["changes"] == {"enabled": [True, False]}
+
+
+def test_the_same_number_of_another_kind_is_a_change_of_number() -> None:
+    directory = Directory()
+    directory.member(directory.person("a", number_kind="staff"), role="student")
+    row = one_row(directory, user("a"))
+    assert (row["changes"], row["number_kind"]) == ({"number": ["N-a", "N-a"]}, "student")
+
+
+class TestTheHomeRecord:
+    """A person's fields follow one record; other links only add memberships."""
+
+    def test_another_record_adds_a_membership_and_changes_no_field(self) -> None:
+        directory = Directory()
+        who = directory.person("far", number="7")
+        directory.links[0]["connection_id"] = 2
+        directory.people[who]["number_connection_id"] = 2
+        directory.elsewhere(who, 2, since=1)
+        directory.link(who, "here")
+        row = one_row(directory, user("here", givenName="Different"))
+        assert (row["reason"], row["sourced_ids"]) == ("joined_school", ["here"])
+        assert set(row["changes"]) == {"role", "source_role"}
+        directory.apply(directory.plan([user("here", givenName="Different")]))
+        assert one_row(directory, user("here", givenName="Again"))["action"] == "unchanged"
+
+    def test_it_moves_when_its_record_is_deleted(self) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("old", number="7"))
+        directory.link(who, "new")
+        users = [user("old", status="tobedeleted", identifier="7"), user("new", givenName="New", identifier="7")]
+        row = one_row(directory, *users)
+        assert (row["changes"]["home"], row["sourced_ids"]) == (["old", "new"], ["new", "old"])
+        assert row["changes"]["given_name"] == ["Givenold", "New"]
+        directory.apply(directory.plan(users))
+        assert [link["home"] for link in directory.links] == [False, True]
+        assert one_row(directory, *users)["action"] == "unchanged"
+
+    def test_it_stays_while_its_record_is_in_another_school(self) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("home", number="7"))
+        directory.link(who, "second")
+        users = [
+            user("home", roles=[entry("student", "s2")], givenName="Home", identifier="7"),
+            user("second", givenName="Second", identifier="7"),
+        ]
+        assert one_row(directory, *users)["changes"] == {
+            "given_name": ["Givenhome", "Home"],
+        }
+
+    def test_a_record_that_could_not_be_used_stays_it_and_changes_no_field(self) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("home", number="7"))
+        directory.link(who, "second")
+        users = [
+            user("home", status="odd", givenName="Odd", identifier="7"),
+            user("second", givenName="Second", familyName="Familyhome", identifier="7"),
+        ]
+        row = one_row(directory, *users)
+        assert (row["action"], row["changes"], row["sourced_ids"]) == ("unchanged", {}, ["home", "second"])
+
+    def test_of_somebody_new_it_is_no_change(self) -> None:
+        assert "home" not in one_row(Directory(), user("a"))["changes"]
+
+    def test_a_list_of_changes_that_leaves_it_out_says_nothing(self) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("home", number="7"), role="admin", source_role="principal")
+        directory.link(who, "second")
+        delta = SnapshotFacts(complete=True, mode="delta")
+        row = one_row(directory, user("second", "teacher", givenName="Second"), snapshot=delta)
+        assert row["action"] == "unchanged"
+        assert row["sourced_ids"] == ["home", "second"]
+
+    @pytest.mark.parametrize(
+        ("snapshot", "linked", "moves"),
+        [
+            (SnapshotFacts(complete=True), False, True),
+            (SnapshotFacts(complete=True), True, True),
+            (SnapshotFacts(complete=True, mode="school"), False, True),
+            (SnapshotFacts(complete=True, mode="school"), True, False),
+            (SnapshotFacts(complete=True, mode="delta"), False, False),
+            (SnapshotFacts(complete=True, mode="delta"), True, False),
+            (SnapshotFacts(complete=False), False, False),
+            (SnapshotFacts(complete=False), True, False),
+        ],
+    )
+    def test_where_a_list_that_leaves_it_out_says_that_it_is_gone(
+        self, snapshot: SnapshotFacts, linked: bool, moves: bool
+    ) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("home", number="7", **ANN))
+        if linked:
+            directory.link(who, "second")
+        row = one_row(directory, user("second", **RECORD, identifier="7"), snapshot=snapshot)
+        assert row["matched_by"] == ("link" if linked else "number")
+        assert ("home" in row["changes"]) == moves
+
+    def test_a_list_of_changes_that_has_every_record_of_somebody_tells_their_role(self) -> None:
+        directory = Directory()
+        directory.member(directory.person("a"), role="student", source_role="student")
+        row = one_row(directory, user("a", "teacher"), snapshot=SnapshotFacts(complete=True, mode="delta"))
+        assert (row["reason"], row["changes"]["role"]) == ("changed", ["student", "teacher"])
+
+    def test_it_stays_first_though_another_record_is_stronger(self) -> None:
+        directory = Directory()
+        who = directory.member(directory.person("z-home", number="7"), role="admin", source_role="principal")
+        directory.people[who]["number_kind"] = "staff"
+        directory.link(who, "a-second")
+        users = [
+            user("z-home", "teacher", identifier="7"),
+            user("a-second", "principal", identifier="7", givenName="Other"),
+        ]
+        row = one_row(directory, *users)
+        assert (row["action"], row["sourced_ids"]) == ("unchanged", ["z-home", "a-second"])
+
+
+def test_a_rejected_record_under_a_new_id_still_keeps_its_person_from_being_archived() -> None:
+    directory = Directory()
+    directory.member(directory.person("old", number="7"))
+    row = one_row(directory, user("new", givenName="Givenold", identifier="7", status="odd"))
+    assert (row["action"], row["reason"]) == ("skip", "rejected_record")

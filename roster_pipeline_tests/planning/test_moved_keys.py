@@ -1,0 +1,216 @@
+"""Keys that move between known people: which rows wait, which are applied and told, and what is a family's own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from roster_pipeline.planning.guards import Verdict, judge
+from roster_pipeline.planning.plan import make_plan
+from roster_pipeline.planning.plan_stats import plan_stats_of
+from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.vocabulary import CONTACT_FIELDS
+from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user
+
+PEOPLE = 100
+CONTACTS = school(primary_contacts=True)
+
+
+def town(**fields: Any) -> Directory:
+    """A hundred students, each with a name, a number, an e-mail, a username and a contact of their own."""
+    directory = Directory()
+    for place in range(PEOPLE):
+        one = f"p{place:03}"
+        who = directory.person(one, email=f"{one}@example.org", username=one)
+        contact = {f"contact_{name}": f"{name}-{one}" for name in ("sourced_id", "given_name", "family_name")}
+        contact |= {"contact_relationship": "parent"}
+        directory.member(who, **(contact | {"contact_email": f"parent-{one}@example.org"} | fields))
+    return directory
+
+
+def record(place: int, **members: Any) -> dict[str, Any]:
+    """A student of the town as the SIS has them."""
+    one = f"p{place:03}"
+    plain = {"email": f"{one}@example.org", "username": one, "agents": [f"sourced_id-{one}"]}
+    return user(one, **(plain | members))
+
+
+def parent(place: int) -> dict[str, Any]:
+    """The contact of a student."""
+    one = f"p{place:03}"
+    names = {"givenName": f"given_name-{one}", "familyName": f"family_name-{one}", "email": f"parent-{one}@example.org"}
+    return user(f"sourced_id-{one}", "parent", identifier=None, **names)
+
+
+def judged(
+    directory: Directory, changed: dict[int, dict[str, Any]], settings: SchoolSettings = CONTACTS
+) -> tuple[pd.DataFrame, Verdict]:
+    """A night on which these records differ: its rows with their guards, and its verdict."""
+    users = [record(place, **changed.get(place, {})) for place in range(PEOPLE)]
+    told = cleaned(users, settings, [parent(place) for place in range(PEOPLE)])
+    plan = make_plan(told.roster, directory.frames(), settings, COMPLETE).witnessed(None)
+    facts = plan_stats_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    verdict = judge(plan, facts, settings.guards)
+    return plan.rows.assign(guard=verdict.row_guards), verdict
+
+
+def slipped(member: str, people: int) -> dict[int, dict[str, Any]]:
+    """A column that slipped by a row over so many people: each gets what the next one had."""
+    following = {place: record((place + 1) % people if place < people else place) for place in range(people)}
+    return {place: {member: other[member]} for place, other in following.items()}
+
+
+def waiting(rows: pd.DataFrame, verdict: Verdict) -> int:
+    held = verdict.rows[(verdict.rows["verdict"] == "hold") & (verdict.rows["guard"] == "moved_keys")]
+    assert set(held["rows"]) <= {(rows["guard"] == "moved_keys").sum()}
+    return int(held["rows"].sum())
+
+
+def test_a_night_on_which_nothing_moves_changes_nobody() -> None:
+    rows, verdict = judged(town(), {})
+    assert set(rows["action"]) == {"unchanged"}
+    assert verdict.held == []
+
+
+@pytest.mark.parametrize("member", ["identifier", "email", "username", "agents"])
+def test_more_than_three_people_who_get_what_others_had_wait_and_nobody_else_does(member: str) -> None:
+    changed = slipped(member, 4) | {50: {"givenName": "Newly"}}
+    rows, verdict = judged(town(), changed)
+    assert waiting(rows, verdict) == 4
+    assert verdict.allows("student", "update")
+    (line,) = verdict.held
+    (finding,) = line["findings"]
+    assert (finding["guard"], finding["value"], finding["limit"], finding["overridable"]) == ("moved_keys", 4, 3, True)
+
+
+@pytest.mark.parametrize("member", ["identifier", "email", "username", "agents"])
+def test_up_to_three_are_applied_and_told(member: str) -> None:
+    rows, verdict = judged(town(), slipped(member, 3))
+    assert (rows["guard"] == "moved_keys").sum() == 3
+    assert verdict.allows("student", "update", "moved_keys")
+    assert verdict.held == []
+    told = verdict.rows.loc[verdict.rows["guard"] == "moved_keys", "findings"].iloc[0]
+    assert "3 people would get what another known person had" in told[0]["message"]
+
+
+def test_a_contact_of_another_family_counts_though_that_family_keeps_it() -> None:
+    rows, verdict = judged(town(), {place: {"agents": ["sourced_id-p099"]} for place in range(4)})
+    assert waiting(rows, verdict) == 4
+
+
+def test_a_contact_that_brothers_and_sisters_share_does_not_count() -> None:
+    directory = town()
+    for person in directory.people.values():
+        person["family_name"] = "Lopez"
+    changed = {place: {"familyName": "Lopez"} for place in range(PEOPLE)}
+    rows, _ = judged(
+        directory, changed | {place: {"familyName": "Lopez", "agents": ["sourced_id-p099"]} for place in range(9)}
+    )
+    assert not rows["guard"].any()
+
+
+SEVERAL = school(primary_contacts=True, contacts_most=3)
+
+
+def behind(*places: int) -> str:
+    """The contacts behind the primary one, as they are stored."""
+    return json.dumps([[f"sourced_id-p{at:03}", f"given_name-p{at:03}", f"family_name-p{at:03}", "parent",
+                        f"parent-p{at:03}@example.org", None, None] for at in places])  # fmt: skip
+
+
+def of_two(place: int, *contacts: int) -> dict[str, Any]:
+    return {"agents": [f"sourced_id-p{at:03}" for at in contacts]}
+
+
+def with_two_contacts() -> tuple[Directory, dict[int, dict[str, Any]]]:
+    """The first twenty pupils have the contact of somebody of the last fifty as well; as stored, and as sent."""
+    directory = town()
+    for place in range(20):
+        directory.members[place + 1]["more_contacts"] = behind(place + 50)
+        directory.members[place + 51].update(dict.fromkeys(CONTACT_FIELDS))
+    alone = {place + 50: {"agents": []} for place in range(20)}
+    return directory, alone | {place: of_two(place, place, place + 50) for place in range(20)}
+
+
+def test_the_contacts_behind_the_primary_one_are_looked_at_too() -> None:
+    directory, sent = with_two_contacts()
+    assert set(judged(directory, sent, SEVERAL)[0]["action"]) == {"unchanged"}
+    slipped_second = {place: of_two(place, place, (place + 1) % 4 + 50) for place in range(4)}
+    rows, verdict = judged(directory, sent | slipped_second, SEVERAL)
+    assert waiting(rows, verdict) == 4
+    to_the_front = {place: of_two(place, (place + 1) % 4 + 50, place) for place in range(4)}
+    assert waiting(*judged(directory, sent | to_the_front, SEVERAL)) == 4
+
+
+@pytest.mark.parametrize(("people", "guards"), [(5, set()), (6, {"key_updates"})])
+def test_another_contact_behind_the_primary_one_is_a_changed_key(people: int, guards: set[str]) -> None:
+    directory, sent = with_two_contacts()
+    for place in range(people):  # a contact that nobody had before comes in the place of the stored one
+        directory.members[place + 1]["more_contacts"] = behind(place + 50).replace("p0", "x0")
+    _, verdict = judged(directory, sent, SEVERAL)
+    assert {finding["guard"] for line in verdict.held for finding in line["findings"]} == guards
+
+
+def test_contacts_of_one_student_that_change_their_order_are_nobody_elses() -> None:
+    directory, sent = with_two_contacts()
+    rows, _ = judged(directory, sent | {place: of_two(place, place + 50, place) for place in range(9)}, SEVERAL)
+    assert not rows["guard"].any()
+    assert (rows["action"] == "update").sum() == 9
+
+
+def test_a_contact_that_moves_from_behind_to_another_students_first_place_counts() -> None:
+    directory, sent = with_two_contacts()
+    moves = {place: of_two(place, place - 30 + 50) for place in range(30, 34)} | {
+        place: of_two(place, place) for place in range(4)
+    }
+    assert waiting(*judged(directory, sent | moves, SEVERAL)) == 4
+
+
+def test_two_records_that_changed_places_wait_though_they_are_two() -> None:
+    mine, theirs = record(0), record(1)
+    names = ("givenName", "familyName")
+    changed = {0: {name: theirs[name] for name in names}, 1: {name: mine[name] for name in names}}
+    rows, verdict = judged(town(), changed)
+    assert waiting(rows, verdict) == 2
+
+
+def test_an_id_that_takes_the_name_of_somebody_who_does_not_come_waits_though_it_is_one() -> None:
+    directory = town()
+    who = directory.member(directory.person("gone", number="N-gone"))
+    changed = {0: {"givenName": "Givengone", "familyName": "Familygone"}}
+    rows, verdict = judged(directory, changed)
+    assert waiting(rows, verdict) == 1
+    assert who in set(rows["person_id"].dropna())
+
+
+def test_a_namesake_is_nobody_elses_identity() -> None:
+    rows, _ = judged(town(), {0: {"givenName": "Givenp001", "familyName": "Familyp001"}})
+    assert not rows["guard"].any()
+
+
+def test_what_a_leaver_had_is_free_again() -> None:
+    directory = town()
+    for place in range(4):
+        old = directory.person(f"old{place}", number=f"N-{place}", email=f"old{place}@example.org")
+        directory.member(old, status="archived")
+    changed = {place: {"email": f"old{place}@example.org", "identifier": f"N-{place}"} for place in range(4)}
+    rows, _ = judged(directory, changed)
+    assert not rows["guard"].any()
+
+
+def test_a_held_kind_of_action_holds_moved_rows_with_it_and_says_both() -> None:
+    rows, verdict = judged(town(), slipped("email", 9))
+    assert {line["guard"]: {f["guard"] for f in line["findings"]} for line in verdict.held} == {
+        "moved_keys": {"key_updates", "moved_keys"}
+    }
+    assert (rows["guard"] == "moved_keys").sum() == 9
+
+
+def test_messages_carry_counts_and_no_values() -> None:
+    _, verdict = judged(town(), slipped("email", 4) | {10: {"givenName": "Givenp011", "familyName": "Familyp011"}})
+    text = " ".join(found["message"] for line in verdict.held for found in line["findings"])
+    assert "example" not in text
+    assert "p00" not in text

@@ -1,0 +1,134 @@
+"""Whose record a person's fields follow: trust decides it, and the order in which records came does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from roster_pipeline.frames import REJECTED_COLUMNS
+from roster_pipeline.planning.guards import judge
+from roster_pipeline.planning.plan_stats import plan_stats_of
+from roster_pipeline.settings.school import Guards, RoleSettings
+from roster_pipeline_tests.planning.builders import COMPLETE, CONNECTION, TODAY, Directory, cleaned, school, user
+
+OTHER = 2
+HERE = {"givenName": "Here", "familyName": "Familya", "identifier": "1"}
+
+
+def two_links(
+    *,
+    here_first: bool = False,
+    here: bool = False,
+    there: bool = False,
+    ranks: tuple[int | None, int | None] = (None, None),
+    since: int | None = 1,
+    member: bool = True,
+    chosen: int | None = None,
+) -> Directory:
+    """Somebody linked by tonight's connection and another one, a member here since 100.
+
+    here_first: which was linked first, and so is the home. here, there: whether it is the district's. since: when
+    they came there; None where they have left. chosen: the connection whose record was made the home by hand.
+    """
+    directory = Directory()
+    for connection, of_district, rank in ((CONNECTION, here, ranks[0]), (OTHER, there, ranks[1])):
+        directory.connection(connection, of_district=of_district, rank=rank)
+    who = directory.person(number="1", given_name="Known", family_name="Familya")
+    for connection in (CONNECTION, OTHER) if here_first else (OTHER, CONNECTION):
+        directory.link(who, "a" if connection == CONNECTION else "far", connection, by_hand=connection == chosen)
+    directory.elsewhere(who, OTHER, since)
+    if member:
+        directory.member(who)
+    return directory
+
+
+def outcome(directory: Directory, **says: Any) -> tuple[str, Any, Any]:
+    """Reason, the move of the home, and the given name that the plan writes."""
+    row = directory.plan([user("a") | HERE | says]).rows.iloc[0]
+    return row["reason"], row["changes"].get("home"), row["changes"].get("given_name", [None, None])[1]
+
+
+ARRIVES = ("home_moved", ["far", "a"], "Here")
+STAYS = ("equal", None, None)
+OWN = ("changed", None, "Here")
+RANKED: list[tuple[str, dict[str, Any], tuple[str, Any, Any]]] = [
+    ("the other one has them longer", {}, STAYS),
+    ("this one has them longer", {"since": 200}, ARRIVES),
+    ("this one has them longer and is the home", {"since": 200, "here_first": True}, OWN),
+    ("the other one has them longer, this one is the home", {"here_first": True}, STAYS),
+    ("this one is the district's", {"here": True}, ARRIVES),
+    ("the other one is the district's", {"there": True, "since": 200}, STAYS),
+    ("the other one is the district's, this one is the home", {"there": True, "since": 200, "here_first": True}, STAYS),
+    ("both are the district's", {"here": True, "there": True}, STAYS),
+    ("the district ranks this one", {"there": True, "ranks": (1, None)}, ARRIVES),
+    ("the district ranks this one before the other", {"there": True, "ranks": (1, 2)}, ARRIVES),
+    ("the district ranks the other one before this", {"here": True, "ranks": (2, 1)}, STAYS),
+    ("they left the other one, the district's", {"there": True, "since": None}, ARRIVES),
+    ("somebody chose this one", {"there": True, "chosen": CONNECTION}, OWN),
+    ("somebody chose the other one", {"here": True, "chosen": OTHER}, STAYS),
+    ("somebody chose the other one, and they left it", {"here": True, "chosen": OTHER, "since": None}, ARRIVES),
+]
+
+
+@pytest.mark.parametrize(("what", "known", "wanted"), RANKED, ids=[case[0] for case in RANKED])
+def test_a_persons_fields_follow_the_connection_that_ranks_first(
+    what: str, known: dict[str, Any], wanted: tuple[str, Any, Any]
+) -> None:
+    directory = two_links(**known)
+    assert outcome(directory) == wanted
+    plan = directory.plan([user("a") | HERE])
+    directory.apply(plan)
+    assert outcome(directory)[0] == "equal", "and the night after nothing moves"
+    assert [link["home"] for link in directory.links].count(True) == 1
+
+
+def test_a_home_that_was_chosen_by_hand_is_still_chosen_after_a_new_id() -> None:
+    directory = two_links(there=True, chosen=CONNECTION)
+    rekeyed = user("b") | HERE | {"givenName": "Known"}
+    assert directory.plan([rekeyed]).rows["changes"].iloc[0]["home"] == ["a", "b"]
+    directory.apply(directory.plan([rekeyed]))
+    assert [link["sourced_id"] for link in directory.links if link["home_by_hand"]] == ["b"]
+
+
+def test_who_joins_or_comes_back_brings_the_home_only_where_this_connection_ranks_first() -> None:
+    for known, moves in (({}, False), ({"here": True}, True), ({"since": None}, True)):
+        directory = two_links(member=False, **known)
+        reason, home, _ = outcome(directory)
+        assert (reason, bool(home)) == ("joined_school", moves)
+        directory.member(1, status="archived")
+        reason, home, _ = outcome(directory)
+        assert (reason, bool(home)) == ("returned", moves)
+
+
+def test_with_auto_update_off_the_home_moves_and_no_field_does() -> None:
+    directory = two_links(here=True)
+    quiet = school(students=RoleSettings(rostered=True))
+    row = directory.plan([user("a") | HERE], quiet).rows.iloc[0]
+    assert (row["action"], row["reason"], row["changes"]) == ("update", "home_moved", {"home": ["far", "a"]})
+
+
+def test_homes_that_come_with_other_e_mails_are_held_like_any_other_change() -> None:
+    directory = Directory()
+    directory.connection(CONNECTION, of_district=True)
+    users = []
+    for number in range(3):
+        who = directory.member(directory.person(number=f"{number}", email=f"p{number}@old.example"))
+        directory.people[who].update(given_name=f"Givenr{number}", family_name=f"Familyr{number}")
+        directory.link(who, f"far{number}", OTHER)
+        directory.link(who, f"r{number}")
+        directory.elsewhere(who, OTHER, since=1)
+        users.append(user(f"r{number}", identifier=f"{number}", email=f"p{number}@new.example"))
+    plan = directory.plan(users)
+    assert plan.rows["reason"].tolist() == ["home_moved"] * 3
+    found = plan_stats_of(
+        plan,
+        cleaned(users).roster,
+        pd.DataFrame(columns=list(REJECTED_COLUMNS)),
+        directory.frames(),
+        COMPLETE,
+        pd.DataFrame(),
+        TODAY,
+    )
+    assert not judge(plan, found, Guards()).allows("student", "update")

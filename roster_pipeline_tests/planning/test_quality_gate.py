@@ -1,0 +1,148 @@
+"""What quality results hold: archivals of the roles that a grave rule failed for, all where a result is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from roster_pipeline.cleaning.findings import EVERYTHING, Finding
+from roster_pipeline.cleaning.quality import RESULT_COLUMNS, not_tested, run_suite
+from roster_pipeline.cleaning.quality_suite import Rule, installed_suite
+from roster_pipeline.planning.quality_gate import quality_findings, untested
+from roster_pipeline.settings.school import QualityRule, Role
+from roster_pipeline_tests.planning.builders import cleaned, school, user
+
+SNAPSHOT = 7
+MAILS = Rule("mails", "emails", "error", "E-mail addresses are valid", "x", {"mostly": 0.8})
+NAMES = Rule("names", "required_fields", "warning", "People have a name", "x", {"mostly": 0.9})
+TOTAL = Rule("total", "further_rules", "error", "The numbers add up", "x", {}, ("teacher", "staff"))
+RULES = (MAILS, NAMES, TOTAL)
+GOOD: dict[str, tuple[Any, ...]] = {
+    "mails": ("", "emails", "error", True, 50, 0),
+    "names": ("", "required_fields", "warning", True, 50, 0),
+    "total": ("", "further_rules", "error", True, 50, 0),
+}
+
+
+def results(*lines: tuple[Any, ...], snapshot: int = SNAPSHOT, **instead: tuple[Any, ...] | None) -> pd.DataFrame:
+    """Good results, with one line in the place of a rule's, or none, and further lines."""
+    rows = [(name, *line) for name, line in (GOOD | instead).items() if line is not None]
+    frame = pd.DataFrame([*rows, *lines], columns=list(RESULT_COLUMNS))
+    frame = frame.astype({"passed": "boolean", "tested": "Int64", "failed": "Int64"})
+    return frame.assign(snapshot_id=snapshot)
+
+
+def held(found: list[Finding]) -> set[tuple[str, str]]:
+    """What the findings hold: (role, action)."""
+    return {
+        (role.value, action) for role in Role for action in EVERYTHING for one in found if one.concerns(role, action)
+    }
+
+
+def found_in(frame: pd.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[Finding]:
+    return list(quality_findings(frame, rules, SNAPSHOT))
+
+
+ALL = {(role.value, "archive") for role in Role}
+
+
+def test_good_results_hold_nothing() -> None:
+    assert found_in(results()) == []
+
+
+def test_a_failed_error_holds_the_archivals_of_its_role_and_names_rule_tested_and_failed() -> None:
+    found = found_in(results(mails=("student", "emails", "error", False, 40, 20)))
+    assert held(found) == {("student", "archive")}
+    assert [(one.guard, one.value, one.limit, one.overridable) for one in found] == [("quality", 0.5, 0.2, True)]
+    assert found[0].message == ("Quality rule mails (e-mail addresses are valid): 20 of 40 student records fail, 50 %.")
+
+
+def test_a_failed_warning_holds_nothing() -> None:
+    assert found_in(results(names=("student", "required_fields", "warning", False, 40, 20))) == []
+
+
+def test_each_role_is_held_for_itself() -> None:
+    more = ("mails", "teacher", "emails", "error", True, 10, 1), ("mails", "admin", "emails", "error", False, 4, 4)
+    found = found_in(results(*more, mails=("student", "emails", "error", False, 40, 20)))
+    assert held(found) == {("student", "archive"), ("admin", "archive")}
+
+
+def test_records_of_an_unknown_role_hold_every_role_and_are_weighed_against_all() -> None:
+    more = ("mails", "student", "emails", "error", True, 40, 0)
+    found = found_in(results(more, mails=("", "emails", "error", False, 20, 20)))
+    assert held(found) == ALL
+    assert found[0].message.endswith("20 of 60 records fail, 33 %.")
+
+
+def test_a_rule_about_the_whole_roster_holds_the_roles_it_names() -> None:
+    found = found_in(results(total=("", "further_rules", "error", False, 50, 50)))
+    assert held(found) == {("teacher", "archive"), ("staff", "archive")}
+
+
+def test_a_rule_that_names_its_roles_holds_no_other() -> None:
+    of_student = ("student", "further_rules", "error", False, 50, 50)
+    assert found_in(results(total=of_student)) == []
+    assert held(found_in(results(("total", "staff", *of_student[1:])))) == {("staff", "archive")}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        results().head(0),
+        results(snapshot=SNAPSHOT - 1),
+        not_tested().assign(snapshot_id=SNAPSHOT),
+        results(names=None),
+        results(names=("", "required_fields", "warning", False, None, None)),
+        results(mails=("", "emails", "error", False, None, None)),
+    ],
+    ids=["none", "another snapshot's", "no suite", "a rule is missing", "a warning crashed", "an error crashed"],
+)
+def test_results_that_are_missing_or_of_another_snapshot_or_crashed_hold_all_archivals(frame: pd.DataFrame) -> None:
+    found = found_in(frame)
+    assert held(found) == ALL
+    assert [(one.guard, one.overridable) for one in found] == [("no_quality", True)]
+
+
+def test_what_could_not_be_evaluated_is_named() -> None:
+    (found,) = found_in(results(names=None, mails=("", "emails", "error", False, None, None)))
+    assert found.message == (
+        "Quality rules that could not be evaluated: names, mails. What was not tested has not passed."
+    )
+
+
+def test_a_school_without_rules_needs_no_results() -> None:
+    assert found_in(results().head(0), ()) == []
+
+
+def test_a_result_of_a_rule_that_is_gone_still_holds_as_it_was_stored() -> None:
+    found = found_in(results(mails=("student", "emails", "error", False, 40, 20)), (NAMES, TOTAL))
+    assert held(found) == {("student", "archive")}
+    assert found[0].message == "Quality rule mails: 20 of 40 student records fail, 50 %."
+
+
+def test_a_suite_that_cannot_be_read_holds_all_archivals() -> None:
+    assert held([untested("The quality suite cannot be used")]) == ALL
+
+
+def test_an_empty_roster_holds_all_archivals() -> None:
+    told = cleaned([])
+    rules = installed_suite().tuned({})
+    frame = run_suite(installed_suite(), told.roster, told.rejected, school()).assign(snapshot_id=SNAPSHOT)
+    found = found_in(frame, rules)
+    assert held(found) == ALL
+    assert found[0].message.endswith("nobody came who could be tested.")
+
+
+def test_half_of_the_emails_and_all_grades_hold_archivals_by_default() -> None:
+    people = [user(f"p{i}", email="not an address" if i % 2 else f"p{i}@w.org", grades=["??"]) for i in range(97)]
+    told, settings = cleaned(people), school()
+    rules = installed_suite().tuned(settings.quality)
+    frame = run_suite(installed_suite(), told.roster, told.rejected, settings).assign(snapshot_id=SNAPSHOT)
+    found = found_in(frame, rules)
+    assert [one.message.split(" ")[2] for one in found] == ["most_emails_valid", "most_grades_known"]
+    assert held(found) == {("student", "archive")}
+    mild = school(quality=dict.fromkeys(("most_emails_valid", "most_grades_known"), QualityRule(severity="warning")))
+    frame = run_suite(installed_suite(), told.roster, told.rejected, mild).assign(snapshot_id=SNAPSHOT)
+    assert found_in(frame, installed_suite().tuned(mild.quality)) == []

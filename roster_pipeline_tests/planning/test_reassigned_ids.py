@@ -1,0 +1,308 @@
+"""A sourcedId that the SIS gave to somebody else: the person it was linked to is not turned into them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.settings.school import RoleSettings
+from roster_pipeline_tests.planning.builders import Directory, entry, school, user
+
+MAIL = "ann@example.org"
+ANN: dict[str, Any] = {"given_name": "Ann", "family_name": "Lee", "number": "7", "email": MAIL, "username": "ann"}
+EVA: dict[str, Any] = {"givenName": "Eva", "familyName": "Ray", "identifier": "8", "email": "eva@example.org"}
+NAMED: dict[str, Any] = {"givenName": "Ann", "familyName": "Lee"}
+DELTA = SnapshotFacts(complete=True, mode="delta")
+DOUBTED = ("conflict", "id_reused")
+
+
+def ann(status: str = "active", **fields: Any) -> Directory:
+    """Somebody linked to the record `a`, a member unless `status` is empty."""
+    directory = Directory()
+    who = directory.person("a")
+    directory.people[who].update(ANN | fields)
+    if status:
+        directory.member(who, status=status)
+    return directory
+
+
+def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[tuple[str, str]]:
+    rows = directory.plan(list(records), school(**wishes)).rows
+    return list(zip(rows["action"], rows["reason"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("person", "record", "doubted"),
+    [
+        # everything known differs
+        ({}, {}, True),
+        ({"email": None}, {}, True),
+        ({"number": None}, {}, True),
+        ({}, {"identifier": None}, True),
+        ({}, {"email": None}, True),
+        ({"username": None}, {}, True),
+        ({}, {"username": "eva"}, True),
+        ({"preferred_given_name": "Annie"}, {"preferredFirstName": "Evi"}, True),
+        # a name in common does not make it safe where everything else differs
+        ({}, {"givenName": "Ann"}, True),
+        ({}, {"givenName": "ÄNN"}, True),
+        ({}, {"familyName": "Lee"}, True),
+        ({}, {"familyName": "LÉE"}, True),
+        ({"preferred_given_name": "Eva"}, {}, True),
+        ({"preferred_family_name": "ray"}, {}, True),
+        ({}, {"preferredFirstName": "ann"}, True),
+        ({}, {"preferredLastName": "Lee"}, True),
+        # nor does the e-mail of a family
+        ({}, {"email": MAIL}, True),
+        ({"email": MAIL.upper()}, {"email": MAIL}, True),
+        ({}, {"email": MAIL, "familyName": "Lee"}, True),
+        # what one human has alone does
+        ({}, {"identifier": "7"}, False),
+        ({}, {"username": "Ann"}, False),
+        # new names, a new e-mail and a new number, each alone, are what happens to people
+        ({}, {"givenName": "Ann", "identifier": "7"}, False),
+        ({}, {"givenName": "Ann", "identifier": None}, False),
+        ({}, {"givenName": "Ann", "identifier": None, "username": "aray"}, False),
+        ({}, {"givenName": "Ann", "email": MAIL}, False),
+        ({}, {"familyName": "Lee", "identifier": None}, False),
+        ({}, {"givenName": "Ann", "familyName": "Lee"}, False),
+        ({}, {"givenName": "Ann", "familyName": "Lee", "username": "new"}, False),
+        # a number that lost its zeros is the same number
+        ({"number": "007"}, {"identifier": "7"}, True),
+        ({"number": "007"}, {"identifier": "7", "givenName": "Ann"}, False),
+        # names that cannot be compared
+        ({"given_name": None}, {}, True),
+        ({"given_name": None}, {"identifier": None}, False),
+        ({}, {"familyName": None, "identifier": None}, False),
+        ({"given_name": None, "preferred_given_name": "Ann"}, {}, True),
+        # nothing beyond the names speaks against it
+        ({"number": None, "email": None}, {}, False),
+        ({"email": None}, {"identifier": None}, False),
+        ({"number": None}, {"email": None}, False),
+        ({"email": None, "number_kind": "staff"}, {}, False),
+        ({"email": None, "number_connection_id": 2}, {}, False),
+        ({"number": "8", "number_kind": "staff", "email": None}, {}, False),
+        ({"number": "8", "number_connection_id": 2}, {}, True),
+        # the number or the username is the sourcedId itself, and so goes with it
+        ({"number": "a"}, {"identifier": "a"}, True),
+        ({"username": "a"}, {"username": "a"}, True),
+        ({"number": "a", "email": None}, {"identifier": "a"}, False),
+        # what people wrote counts like what the SIS wrote
+        ({"locked_fields": ["given_name", "family_name", "email"]}, {}, True),
+        ({"locked_fields": ["given_name", "family_name"]}, {"identifier": "7"}, False),
+    ],
+)
+def test_a_link_is_doubted_where_nothing_agrees_and_more_than_names_speaks_against_it(
+    person: dict[str, Any], record: dict[str, Any], doubted: bool
+) -> None:
+    directory = ann(**person)
+    found = told(directory, user("a", **({"username": None} | EVA | record)), preferred_names=True)
+    assert (found == [DOUBTED]) == doubted
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("member", "master", "record", "doubted"),
+    [
+        # a grade jump over a year or two, another master identifier, or another role, with the number and the name
+        ({"grade": "05"}, None, {**NAMED, "identifier": "7", "grades": ["09"]}, False),
+        ({}, "m", {**NAMED, "identifier": "7", "userMasterIdentifier": "n"}, False),
+        ({"grade": "12"}, "m", {**NAMED, "identifier": "7", "grades": ["03"], "userMasterIdentifier": "n"}, False),
+        # the number went on as well
+        ({"grade": "12"}, None, {"identifier": "7", "grades": ["03"]}, True),
+        ({"grade": "12"}, None, {"identifier": "7", "grades": ["12"]}, False),
+        ({"grade": "12"}, None, {"identifier": "7", "givenName": "Ann", "grades": ["03"]}, False),
+        (
+            {"grade": "12"},
+            "m",
+            {"identifier": "7", "givenName": "Ann", "grades": ["03"], "userMasterIdentifier": "n"},
+            True,
+        ),
+        ({}, "m", {"identifier": "7", "userMasterIdentifier": "n"}, True),
+        ({}, "m", {"userMasterIdentifier": "m"}, True),
+        ({"role": "teacher"}, None, {"identifier": "7"}, True),
+        # a namesake
+        ({"grade": "12"}, None, {**NAMED, "grades": ["03"]}, True),
+        ({"grade": "12"}, None, {**NAMED, "grades": ["12"]}, False),
+        ({"grade": "12"}, None, {**NAMED, "grades": ["03"], "email": MAIL}, False),
+        ({"grade": "09", "years": 2}, None, {**NAMED, "grades": ["12"]}, False),
+        ({"role": "teacher"}, None, {**NAMED}, True),
+        ({"role": "teacher"}, None, {**NAMED, "identifier": None}, False),
+        ({}, "m", {**NAMED, "userMasterIdentifier": "n"}, True),
+        # one name in common, and no number
+        ({"grade": "12"}, None, {"identifier": None, "givenName": "Ann", "grades": ["03"]}, True),
+        ({"role": "teacher"}, None, {"identifier": None, "givenName": "Ann"}, True),
+        ({}, "m", {"identifier": None, "givenName": "Ann", "userMasterIdentifier": "n"}, True),
+    ],
+)
+def test_grade_role_and_master_identifier_speak_against_a_link(
+    member: dict[str, Any], master: str | None, record: dict[str, Any], doubted: bool
+) -> None:
+    directory = ann("")
+    directory.member(1, **({"role": "student"} | member))
+    directory.links[0]["master_identifier"] = master
+    found = told(directory, user("a", **({"username": None} | EVA | record)))
+    assert (found == [DOUBTED]) == doubted
+
+
+def test_brothers_whose_ids_changed_places_are_both_doubted_though_they_share_name_and_email() -> None:
+    directory = ann()
+    bo = directory.member(directory.person("b"))
+    directory.people[bo].update(ANN | {"given_name": "Bo", "number": "9", "username": "bo"})
+    lee = {"familyName": "Lee", "email": MAIL}
+    ann_now = user("b", givenName="Ann", identifier="7", username="ann", **lee)
+    bo_now = user("a", givenName="Bo", identifier="9", username="bo", **lee)
+    assert told(directory, bo_now, ann_now) == [DOUBTED, DOUBTED]
+
+
+def test_a_preferred_name_that_the_school_does_not_keep_agrees_with_nobody() -> None:
+    assert told(ann(), user("a", **EVA, preferredFirstName="Ann")) == [DOUBTED]
+
+
+@pytest.mark.parametrize("status", ["active", "archived", ""])
+@pytest.mark.parametrize("auto_update", [True, False])
+def test_nothing_of_a_doubted_person_changes_whatever_they_were_here(status: str, auto_update: bool) -> None:
+    directory = ann(status)
+    students = RoleSettings(rostered=True, auto_update=auto_update, archive=True)
+    plan = directory.plan([user("a", **EVA)], school(students=students))
+    (row,) = plan.rows.to_dict("records")
+    assert (row["action"], row["reason"], row["person_id"], row["sourced_ids"]) == (*DOUBTED, 1, ["a"])
+    assert row["new_links"] == []
+    told = {name: row["changes"][name] for name in ("given_name", "family_name", "number", "email")}
+    assert told == {
+        "given_name": ["Ann", "Eva"],
+        "family_name": ["Lee", "Ray"],
+        "number": ["7", "8"],
+        "email": [MAIL, "eva@example.org"],
+    }
+    assert not {"home", "role", "source_role"} & set(row["changes"])
+    before = {name: dict(rows) for name, rows in vars(directory).items() if name != "links"}
+    directory.apply(plan)
+    assert before == {name: dict(rows) for name, rows in vars(directory).items() if name != "links"}
+    assert plan.asked == []
+
+
+@pytest.mark.parametrize("role", ["aide", "ext:mascot"])
+def test_a_member_whose_id_went_to_somebody_of_another_role_is_reported_as_well(role: str) -> None:
+    found = told(ann(), user("a", role, **EVA), staff=RoleSettings())
+    assert found == ([DOUBTED] if role == "aide" else [("skip", "rejected_record")])
+
+
+def test_an_id_that_went_to_somebody_whose_role_is_off_is_of_no_concern_where_its_person_is_no_member() -> None:
+    assert told(ann("archived"), user("a", "aide", **EVA), staff=RoleSettings()) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        ({"status": "tobedeleted"}, [("archive", "tobedeleted")]),
+        ({"status": "odd"}, [("skip", "rejected_record")]),
+        ({"roles": []}, [("archive", "no_org")]),
+        ({"roles": [entry(org="s2")]}, [("archive", "moved_school")]),
+        ({"roles": [entry(end="2026-03-01")]}, [("archive", "role_ended")]),
+    ],
+)
+def test_whoever_has_the_id_now_says_nothing_where_they_are_not_here(
+    state: dict[str, Any], found: list[tuple[str, str]]
+) -> None:
+    assert told(ann(), user("a", **(EVA | state))) == found
+
+
+@pytest.mark.parametrize(
+    ("state", "doubted"),
+    [
+        ({}, True),
+        ({"roles": [entry(org="s2")]}, True),
+        ({"roles": [entry(end="2026-03-01")]}, True),
+        ({"status": "tobedeleted"}, False),
+        ({"status": "odd"}, False),
+    ],
+)
+def test_one_record_at_odds_stops_all_of_a_person_unless_it_is_gone_or_could_not_be_used(
+    state: dict[str, Any], doubted: bool
+) -> None:
+    directory = ann()
+    directory.link(1, "b")
+    theirs = user("b", givenName="Ann", familyName="Lee", identifier="7", email="new@example.org")
+    found = told(directory, user("a", **(EVA | state)), theirs)
+    assert (found == [DOUBTED]) == doubted
+    assert len(found) == 1
+
+
+def test_a_link_that_was_confirmed_by_hand_is_never_doubted() -> None:
+    directory = ann()
+    directory.links[0]["confirmed"] = True
+    assert told(directory, user("a", **EVA)) == [("update", "changed")]
+
+
+def test_a_confirmed_link_of_another_connection_confirms_nothing_here() -> None:
+    directory = ann()
+    directory.link(1, "a", 2, confirmed=True)
+    assert told(directory, user("a", **EVA)) == [DOUBTED]
+
+
+def test_once_unlinked_the_record_is_somebody_new() -> None:
+    directory = ann("archived")
+    directory.links.clear()
+    directory.apply(directory.plan([user("a", **EVA)]))
+    assert [person["given_name"] for person in directory.people.values()] == ["Ann", "Eva"]
+    assert told(directory, user("a", **EVA)) == [("unchanged", "equal")]
+
+
+def test_a_list_of_changes_with_a_reused_id_changes_nobody() -> None:
+    rows = ann().plan([user("a", **EVA)], snapshot=DELTA).rows
+    assert list(rows["reason"]) == ["id_reused"]
+
+
+def test_the_record_under_which_the_person_comes_now_waits_with_the_one_that_took_their_id() -> None:
+    moved = user("new", givenName="Ann", familyName="Lee", identifier="7")
+    directory = ann()
+    assert told(directory, user("a", **EVA), moved) == [DOUBTED, ("conflict", "match_taken")]
+    directory.links.clear()
+    assert told(directory, user("a", **EVA), moved) == [("create", "joined"), ("update", "changed")]
+
+
+def test_a_home_record_that_is_somebody_elses_in_another_school_gives_no_field_to_its_person() -> None:
+    directory = ann()
+    moved = user("new", givenName="Ann", familyName="Lee", identifier="7", email=MAIL, username="ann")
+    records = [user("a", **EVA, roles=[entry(org="s2")]), moved]
+    rows = directory.plan(records).rows
+    assert [(row.reason, row.changes, row.new_links) for row in rows.itertuples()] == [("relinked", {}, ["new"])]
+    directory.apply(directory.plan(records))
+    assert told(directory, *records) == [DOUBTED]
+
+
+def test_a_reused_id_still_speaks_for_an_absent_person_whose_number_it_carries() -> None:
+    directory = ann("archived")
+    directory.member(directory.person("gone", number="8", given_name="Zoe", family_name="Zed"))
+    assert sorted(told(directory, user("a", **EVA))) == [DOUBTED, ("skip", "in_conflict")]
+
+
+def test_a_record_linked_to_two_people_stays_a_conflict_of_both() -> None:
+    directory = ann()
+    directory.member(directory.person("b", number="8", given_name="Eva", family_name="Ray"))
+    assert {reason for _, reason in told(directory, user("a", **EVA), user("b", **EVA))} == {
+        "several_matches",
+        "in_conflict",
+    }
+
+
+def test_ids_that_were_dealt_anew_among_people_are_doubted_one_by_one() -> None:
+    directory = Directory()
+    for place in range(6):
+        directory.member(directory.person(f"p{place}"))
+    dealt = [user(f"p{(place + 1) % 6}") | {"sourcedId": f"p{place}"} for place in range(6)]
+    assert told(directory, *dealt) == [DOUBTED] * 6
+
+
+def test_who_is_doubted_does_not_depend_on_how_many_others_there_are() -> None:
+    directory = ann()
+    others = [f"p{place:02}" for place in np.random.default_rng(3).permutation(20)]
+    for one in others:
+        directory.member(directory.person(one))
+    rows = directory.plan([user("a", **EVA), *(user(one) for one in others)]).rows
+    assert list(rows.loc[rows["action"] == "conflict", "person_id"]) == [1]
+    assert set(rows.loc[rows["action"] != "conflict", "action"]) == {"unchanged"}

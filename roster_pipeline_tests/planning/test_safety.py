@@ -1,0 +1,271 @@
+"""Ways in which somebody might be archived by mistake, one by one: who may still be there stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.planning.guards import judge, plan_stats_of
+from roster_pipeline.planning.plan import Plan, make_plan
+from roster_pipeline.settings.school import Guards, RoleSettings
+from roster_pipeline_tests.planning.builders import COMPLETE, HERE, SIS, TODAY, Directory, cleaned, entry, school, user
+
+MAIL = "ann@example.org"
+ANN = {"given_name": "Ann", "family_name": "Lee"}
+RECORD: dict[str, Any] = {"givenName": "Ann", "familyName": "Lee", "identifier": None}
+DELTA = SnapshotFacts(complete=True, mode="delta")
+
+
+def ann(**fields: Any) -> Directory:
+    """Somebody whose sourcedId `old` is in no list any more."""
+    directory = Directory()
+    directory.member(directory.person("old"))
+    directory.people[1].update(ANN | {"number": None} | fields)
+    return directory
+
+
+def fate(plan: Plan, who: int = 1) -> tuple[str, str] | None:
+    """Action and reason of a person, after the SIS said 404 to every old id; None where the plan has no row."""
+    answers = {str(one): "gone" for ids in plan.absent["sourced_ids"] for one in ids}
+    rows = plan.witnessed(answers).rows
+    rows = rows[rows["person_id"] == who]
+    return None if rows.empty else (str(rows["action"].iloc[0]), str(rows["reason"].iloc[0]))
+
+
+def test_two_new_records_with_the_number_of_somebody_whose_old_id_is_gone_archive_nobody() -> None:
+    directory = ann(number="7")
+    records = [user("x", identifier="7", givenName="Ann", familyName="Lee"), user("y", identifier="7")]
+    for _ in range(2):
+        plan = directory.plan(records)
+        assert fate(plan) == ("skip", "in_conflict")
+        assert list(plan.rows.loc[plan.rows["action"] == "conflict", "reason"]) == ["number_shared"] * 2
+        directory.apply(plan)
+
+
+@pytest.mark.parametrize(
+    ("person", "record", "stays"),
+    [
+        ({"number": "7"}, {"identifier": "7", "givenName": "Eva", "familyName": "Ray"}, True),
+        ({"number": "7", "number_kind": "staff"}, {"identifier": "7", "givenName": "Eva", "familyName": "Ray"}, False),
+        ({"number": "7", "number_connection_id": 2}, {"identifier": "7", "givenName": "Eva"}, False),
+        ({"number": "7", "email": MAIL}, {"identifier": "8", "email": MAIL}, True),
+        ({"number": "7", "email": MAIL.upper()}, {"identifier": "8", "email": MAIL}, True),
+        ({"number": "7", "email": MAIL}, {"identifier": "8", "email": MAIL, "givenName": "Eva"}, False),
+        ({"number": "7", "email": MAIL}, {"identifier": "8", "email": MAIL, "familyName": "Ray"}, False),
+        ({"number": "7", "email": MAIL}, {"identifier": "8", "email": MAIL, "givenName": None}, True),
+        ({"number": "7", "email": MAIL}, {"identifier": "8"}, False),
+        ({"number": "7"}, {"email": MAIL}, True),
+        ({"email": MAIL}, {"identifier": "8"}, True),
+        ({}, {"identifier": "8", "email": MAIL}, True),
+        ({}, {"givenName": "ANN", "familyName": "Lée"}, True),
+        ({}, {"givenName": "Eva"}, False),
+        ({}, {"familyName": "Ray"}, False),
+        ({"email": MAIL}, {"email": "other@example.org"}, False),
+        ({"number": "7", "email": MAIL}, {"identifier": "8", "email": "other@example.org"}, False),
+    ],
+)
+def test_whom_a_record_of_tonight_may_be_stays_whoever_that_record_was_taken_for(
+    person: dict[str, Any], record: dict[str, Any], stays: bool
+) -> None:
+    directory = ann(**person)
+    directory.member(directory.person("taken", given_name="Zoe", family_name="Zed"))
+    plan = directory.plan([user("taken", **(RECORD | record))])
+    assert fate(plan) == (("skip", "in_conflict") if stays else ("archive", "left"))
+
+
+def test_a_family_whose_children_share_an_email_gets_no_second_person_for_a_new_id() -> None:
+    directory = ann(email=MAIL)
+    children = [user("x", **RECORD, email=MAIL), user("y", **(RECORD | {"givenName": "Bo"}), email=MAIL)]
+    for _ in range(2):
+        plan = directory.plan(children)
+        assert fate(plan) == ("skip", "in_conflict")
+        directory.apply(plan)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"status": "weird", "familyName": "Ray"},
+        {"givenName": None, "familyName": None},
+        {"givenName": "x" * 300},
+        {"roles": [entry("ext:robot")]},
+    ],
+)
+def test_a_record_under_a_new_id_that_cannot_be_used_still_speaks_for_somebody(state: dict[str, Any]) -> None:
+    record = user("new", "teacher", **(RECORD | {"identifier": "7"} | state))
+    directory = ann(number="7", number_kind="staff")
+    directory.members[1]["role"] = "teacher"
+    told = fate(directory.plan([record]))
+    assert told in (("skip", "in_conflict"), ("skip", "rejected_record"))
+
+
+def test_a_record_turned_away_at_the_door_makes_an_older_version_that_is_gone_doubtful() -> None:
+    directory = ann()
+    older = user("old", **RECORD, status="tobedeleted")
+    door = pd.DataFrame(
+        {"collection": ["users"], "sourced_id": ["old"], "field": ["roles"], "rule": ["x"], "severity": ["error"]}
+    )
+    for snapshot in (DELTA, COMPLETE):
+        roster = cleaned([older], door=door).roster
+        assert fate(make_plan(roster, directory.frames(), school(), snapshot)) == ("skip", "rejected_record")
+        assert fate(directory.plan([older], snapshot=snapshot)) == ("archive", "tobedeleted")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [user("old", **RECORD, status="active"), user("old", **RECORD, status="tobedeleted")],
+        [user("old", **RECORD, enabledUser=False)],
+        [user("old", **RECORD, status="nonsense")],
+        [user("old", **(RECORD | {"givenName": None, "familyName": None}))],
+        [user("old", "teacher", **RECORD)],
+        [user("old", "parent", **RECORD)],
+        [user("old", "ext:robot", **RECORD)],
+        [user("old", **RECORD, roles=[entry(begin="2026-03-02", end="2026-03-02")])],
+        [user("old", **RECORD, roles=[entry(org="s2"), entry()])],
+        [user("old", **RECORD, roles=[entry(org=f" {HERE} ")])],
+    ],
+    ids=[
+        "twice, the older deleted", "login off", "unknown status", "nameless", "now a teacher", "now a parent",
+        "a role nobody maps", "first and last day", "in two schools", "blanks around the school",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_leaving_archives_nobody(records: list[dict[str, Any]]) -> None:
+    for record, stamp in zip(records, ("2026-02-02T00:00:00Z", "2026-01-01T00:00:00Z"), strict=False):
+        record["dateLastModified"] = stamp
+    told = fate(ann(email=MAIL).plan(records))
+    assert told is not None
+    assert told[0] != "archive"
+
+
+@pytest.mark.parametrize("status", ["inactive", "Inactive", " tobedeleted "])
+def test_what_the_standards_call_gone_is_gone_and_says_so(status: str) -> None:
+    assert fate(ann().plan([user("old", **RECORD, status=status)])) == ("archive", "tobedeleted")
+
+
+def test_a_login_that_is_off_means_gone_only_where_the_connection_says_so() -> None:
+    record = user("old", **RECORD, enabledUser=False)
+    gone = SIS.model_copy(update={"disabled_means_gone": True})
+    roster = cleaned([record], connection=gone).roster
+    assert fate(make_plan(roster, ann().frames(), school(), COMPLETE)) == ("archive", "disabled")
+    assert fate(ann().plan([record])) == ("update", "changed")
+
+
+@pytest.mark.parametrize("number", ["7", None])
+def test_ids_that_only_change_their_case_archive_nobody(number: str | None) -> None:
+    told = fate(ann(number=number).plan([user("OLD", **(RECORD | {"identifier": number}))]))
+    assert told == (("update", "relinked") if number else ("skip", "in_conflict"))
+
+
+def test_a_school_that_changes_its_id_archives_nobody_for_the_old_one() -> None:
+    directory = Directory()
+    for one in "abcdef":
+        directory.member(directory.person(one))
+    plan = directory.plan([user(one, roles=[entry(org="s1-new")]) for one in "abcdef"])
+    assert set(plan.rows["reason"]) == {"moved_school"}
+    roster = cleaned([user(one, roles=[entry(org="s1-new")]) for one in "abcdef"]).roster
+    none = cleaned([]).rejected
+    facts = plan_stats_of(plan, roster, none, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    verdict = judge(plan, facts, Guards())
+    assert not verdict.allows("student", "archive")
+    assert {finding["guard"] for row in verdict.held for finding in row["findings"]} >= {"empty_role"}
+
+
+def test_a_student_who_becomes_a_teacher_under_a_new_id_the_same_night_waits_until_somebody_says_so() -> None:
+    directory = ann(number="7", email=MAIL)
+    record = user("new", "teacher", **(RECORD | {"identifier": "T-1"}), email=MAIL)
+    assert fate(directory.plan([record])) == ("conflict", "match_contradicted")
+    directory.link(1, "new", confirmed=True)
+    plan = directory.plan([record])
+    assert fate(plan) == ("update", "changed")
+    directory.apply(plan)
+    assert [member["role"] for member in directory.members.values()] == ["teacher"]
+
+
+def test_a_teacher_whose_new_role_is_not_rostered_is_not_archived_with_the_teachers() -> None:
+    directory = ann()
+    directory.members[1]["role"] = "teacher"
+    wish = school(staff=RoleSettings(rostered=False))
+    assert fate(directory.plan([user("old", "aide", **RECORD)], wish)) == ("skip", "role_off")
+
+
+def test_a_stamp_in_the_future_lets_no_older_version_win() -> None:
+    ahead = user("old", **RECORD, dateLastModified="2062-01-01T00:00:00Z")
+    behind = user("old", **RECORD, status="tobedeleted", dateLastModified="2026-03-01T23:59:59-12:00")
+    for order in ([ahead, behind], [behind, ahead]):
+        told = fate(ann().plan(order))
+        assert told is not None
+        assert told[0] != "archive"
+
+
+def test_a_list_that_is_not_complete_holds_archivals_whatever_the_witness_says() -> None:
+    snapshot = SnapshotFacts(complete=False, problems=("unread:teacher",))
+    directory = ann()
+    plan = directory.plan([], snapshot=snapshot).witnessed({"old": "gone"})
+    empty = cleaned([])
+    facts = plan_stats_of(plan, empty.roster, empty.rejected, directory.frames(), snapshot, pd.DataFrame(), TODAY)
+    assert not judge(plan, facts, Guards()).allows("student", "archive")
+
+
+@pytest.mark.parametrize("snapshot", [COMPLETE, DELTA])
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"status": "nonsense"},
+        {"status": "tobedeleted"},
+        {"givenName": None, "familyName": None},
+        {"roles": [entry("ext:robot")]},
+        {"roles": [entry("parent")]},
+        {"roles": [entry(org="s2")]},
+        {"roles": [entry(org=None)]},
+        {"roles": [entry(end="2026-03-01")]},
+        {"roles": [entry(begin="2026-03-03")]},
+    ],
+)
+def test_whoever_was_archived_is_not_back_by_a_record_that_gives_no_role_here(
+    record: dict[str, Any], snapshot: SnapshotFacts
+) -> None:
+    directory = ann()
+    directory.member(1, status="archived")
+    assert fate(directory.plan([user("old", **(RECORD | record))], snapshot=snapshot)) is None
+
+
+def test_a_delta_spares_whom_it_marks_as_deleted_and_brings_under_a_new_id() -> None:
+    marked, new = user("old", **RECORD, status="tobedeleted"), user("new", **RECORD)
+    assert fate(ann().plan([marked], snapshot=DELTA)) == ("archive", "tobedeleted")
+    assert fate(ann().plan([marked, new], snapshot=DELTA)) == ("skip", "in_conflict")
+
+
+def test_the_preferred_family_name_of_either_side_counts() -> None:
+    for person, record in (
+        ({"preferred_family_name": "Ray"}, {"familyName": "Ray"}),
+        ({"family_name": "Ray"}, {"familyName": "Bo", "preferredLastName": "Ray"}),
+    ):
+        plan = ann(**person).plan([user("new", **(RECORD | record))], school(preferred_names=True))
+        assert fate(plan) == ("skip", "in_conflict")
+
+
+def test_each_absent_person_is_judged_for_themselves() -> None:
+    directory = ann(number="7", email=MAIL)
+    bo = directory.member(directory.person("bo"))
+    eva = directory.member(directory.person("eva"))
+    directory.people[eva].update(number=None, given_name="Eva", family_name="Ray")
+    told = {"givenName": "Zoe", "familyName": "Zed", "identifier": "7"}
+    plan = directory.plan([user("x", **told), user("y", givenName="Eva", familyName="Ray", identifier=None)])
+    assert [fate(plan, who) for who in (1, bo, eva)] == [
+        ("skip", "in_conflict"),
+        ("archive", "left"),
+        ("skip", "in_conflict"),
+    ]
+
+
+def test_two_people_whose_records_turn_out_to_be_one_human_both_stay_though_nothing_else_speaks_for_them() -> None:
+    directory = Directory()
+    for one in "ab":
+        directory.member(directory.person(one))
+    one_human = {"identifier": "7", "givenName": "Ann", "familyName": "Lee"}
+    plan = directory.plan([user("a", **one_human), user("b", **one_human)])
+    assert [fate(plan, who) for who in (1, 2)] == [("skip", "in_conflict")] * 2

@@ -1,0 +1,51 @@
+"""Dagster's daemon with shorter pauses: `python -m roster_pipeline_tests.scenarios.simulated_week.brisk_daemon run -w
+FILE`.
+
+Its loops, threads, storage, queue and code server are Dagster's own. Between two looks it waits a second instead of
+up to a minute, and it asks its storage for the last tick each time instead of remembering it, because the test makes
+what is stored older (`calendar.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster._daemon.controller as controller
+import dagster._daemon.sensor as sensors
+import dagster._scheduler.scheduler as schedules
+
+PAUSE = 1.0
+
+
+def _soon(start_time: float) -> float:
+    return start_time + PAUSE
+
+
+def _looked_at_just_now(state: Any, *_: object, **__: object) -> bool:
+    elapsed = sensors.get_elapsed(state)
+    return elapsed is not None and elapsed < PAUSE
+
+
+def _forgetful(launch: Any) -> Any:
+    def launched(*arguments: object, iteration_times: dict[str, object], **options: object) -> Iterator[object]:
+        iteration_times.clear()
+        yield from launch(*arguments, iteration_times=iteration_times, **options)
+
+    return launched
+
+
+def hurry() -> None:
+    """Shorten the pauses of this process's daemons."""
+    schedules._get_next_scheduler_iteration_time = _soon
+    schedules.launch_scheduled_runs = _forgetful(schedules.launch_scheduled_runs)
+    sensors.MIN_INTERVAL_LOOP_TIME = PAUSE
+    sensors.is_under_min_interval = _looked_at_just_now
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = PAUSE
+
+
+if __name__ == "__main__":
+    from dagster._daemon.cli import main
+
+    hurry()
+    main()

@@ -1,0 +1,266 @@
+"""A week of ten schools with a running daemon, two SISs and a mail server; each day's directory, mails and alerts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from roster_pipeline.defs.resources import close_databases
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.scenarios.mailbox import post_office
+from roster_pipeline_tests.scenarios.simulated_week.day_record import (
+    Diary,
+    Mails,
+    directory,
+    everything_said,
+    owners,
+    roster,
+)
+from roster_pipeline_tests.scenarios.simulated_week.installation import (
+    OPERATORS,
+    SCHOOLS,
+    STUDENTS,
+    Week,
+    running_installation,
+)
+from roster_pipeline_tests.scenarios.simulated_week.remote_sis import AWAY, NOBODY, SECRET, simulated
+from roster_pipeline_tests.scenarios.simulated_week.watcher import SECRET_PATH, watcher
+
+POISON = ("zyxpoison", "qqleak", "99887766")
+OPERATORS_ALONE = (OPERATORS,)
+WRONG_SECRET = "yesterdays-secret"
+AN_HOUR_LATER = timedelta(minutes=80)
+"""Long enough for the second try of a night, whenever the schedule ticks."""
+MANY = 6
+"""Leavers of one school: more than five, and more than a tenth of its students."""
+
+
+@pytest.fixture
+def heartbeats(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Calls that say that the daemon ticks."""
+    with watcher() as (address, called):
+        monkeypatch.setenv("ROSTER_HEARTBEAT_URL", address)
+        yield called
+
+
+@pytest.fixture
+def week(
+    database: Database,
+    database_url: str,
+    dagster_url: str,
+    heartbeats: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Week]:
+    """The installation, with the environment that its processes and the operator's commands share."""
+    home = tmp_path / "home"
+    environment = {
+        "DAGSTER_HOME": str(home),
+        "ROSTER_HOME": str(home),
+        "ROSTER_DATABASE_URL": database_url,
+        "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
+        "ROSTER_SECRET_KEY": Fernet.generate_key().decode(),
+        "ROSTER_ALERTS_TO": OPERATORS,
+        "ROSTER_WHO": "office",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with (
+        post_office(monkeypatch) as post,
+        simulated(SCHOOLS, STUDENTS) as sis,
+        running_installation(database, post, sis, home) as found,
+    ):
+        yield found
+    close_databases()
+
+
+def poison(week: Week) -> None:
+    """Some students of every school have names, addresses and numbers that can be found again."""
+    number = 0
+    for sis, school in week.schools.values():
+        for sourced_id in sis.students(school)[:3]:
+            number += 1
+            sis.does("edit", sourced_id, **poisoned(number))
+
+
+def poisoned(number: int) -> dict[str, str]:
+    """Fields of a person that must be seen nowhere but in the directory."""
+    return {
+        "given_name": f"Zyxpoison{number}",
+        "family_name": f"Zyxpoison-{number}'\"%s",
+        "email": f"qqleak{number}@zyxpoison.example",
+        "identifier": f"99887766{number:03}",
+        "username": f"qqleak{number}",
+    }
+
+
+def own_students(week: Week, key: str) -> list[str]:
+    """Students who are in this school alone."""
+    sis, school = week.schools[key]
+    return [one for one in sis.students(school) if len(sis.twin.person(one).roles) == 1]
+
+
+def subjects(week: Week, **changed: str) -> Mails:
+    """One report for each school, "no changes" where nothing else is said. changed: north_2="1 archived"."""
+    named = {key.replace("_", "-"): said for key, said in changed.items()}
+    return {(f"{key}@week.example",): [f"{title(key)}: {named.get(key, 'no changes')}"] for key in week.schools}
+
+
+def of(mails: Mails, connection: str) -> Mails:
+    """What went to one owner alone of one connection's schools."""
+    return {to: subjects for to, subjects in mails.items() if len(to) == 1 and to[0].startswith(connection)}
+
+
+def title(key: str) -> str:
+    """A school's name."""
+    return key.replace("-", " ").title()
+
+
+@pytest.mark.timeout(1200)
+def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
+    north, south = week.sis["north"], week.sis["south"]
+    both, southern, northern = set(week.schools), set(roster(week, "south")), set(roster(week, "north"))
+    diary = Diary(week)
+    poison(week)
+
+    # Monday: the first night of everybody.
+    week.run_sync()
+    monday = diary.day()
+    people = dict(week.rows("select s.key, count(*) from membership m join school s on s.id = m.school_id group by 1"))
+    assert monday.syncs == dict.fromkeys(both, "applied")
+    assert monday.mails == subjects(week, **{key: f"{people[key]} created" for key in both})
+    assert directory(week) == (roster(week), {key: set() for key in both})
+    assert week.count("person", "given_name like 'Zyxpoison%'") == 3 * len(both)
+
+    # Tuesday: people come and go everywhere, and one of the two SISs is away, in the second try too.
+    before = roster(week, "north")
+    south.joins("sch-1", **poisoned(901))
+    gone_south = own_students(week, "south-2")[0]
+    south.does("remove", gone_south, how="mark")
+    south.does("rename", own_students(week, "south-3")[0], given_name="Zyxpoison-renamed")
+    north.joins("sch-1", **poisoned(902))
+    north.fails(AWAY)
+    week.run_sync()
+    tuesday = diary.day()
+    assert tuesday.syncs == dict.fromkeys(southern, "applied")
+    reports = of(subjects(week, south_1="1 created", south_2="1 archived", south_3="1 updated"), "south")
+    everybody_north = owners(week, "north", OPERATORS)
+    assert tuesday.mails == reports | {everybody_north: ["Connection north: roster sync failed: The SIS failed"]}
+    assert "All 7 schools of the connection north share this one alert" in tuesday.bodies[everybody_north]
+    assert "roster test-connection north-" in tuesday.bodies[everybody_north]
+    active, archived = directory(week)
+    assert active == before | roster(week, "south")
+    assert archived == {key: {gone_south} if key == "south-2" else set() for key in both}
+    week.calendar.later(AN_HOUR_LATER)
+    week.await_runs(attempt=2, schools=len(northern))
+    week.settle()
+    again = diary.day()
+    assert (again.syncs, again.mails) == ({}, {})
+    assert week.count("failure") == 2 * len(northern)
+
+    # Wednesday: it answers again, with nobody in it. Nothing is changed, everything waits; the alert is over.
+    north.recovers()
+    north.fails(NOBODY)
+    week.run_sync()
+    wednesday = diary.day()
+    assert wednesday.syncs == dict.fromkeys(northern, "held") | dict.fromkeys(southern, "unchanged")
+    assert wednesday.mails.pop(everybody_north) == ["Connection north: the SIS can be read again"]
+    told = wednesday.mails.pop(OPERATORS_ALONE)
+    assert [subject.split(":")[0] for subject in told] == [title(key) for key in sorted(northern)]
+    held = of(wednesday.mails, "north")
+    assert len(held) == len(northern)
+    assert all("held" in subject for mails in [told, *held.values()] for subject in mails)
+    assert wednesday.mails == of(subjects(week), "south") | held
+    assert directory(week) == (active, archived)
+
+    # Thursday: all is well again. One school loses many at once; a person looks, and approves.
+    leavers = own_students(week, "north-2")[:MANY]
+    for sourced_id in leavers:
+        north.does("remove", sourced_id, how="vanish")
+    gone_north = own_students(week, "north-3")[1]
+    north.does("remove", gone_north, how="mark")
+    north.does("rename", own_students(week, "north-4")[0], family_name="Zyxpoison-renamed")
+    north.recovers()
+    week.run_sync()
+    thursday = diary.day()
+    changed = dict.fromkeys(("north-1", "north-3", "north-4"), "applied") | {"north-2": "held"}
+    assert thursday.syncs == dict.fromkeys(both, "unchanged") | changed
+    said = {
+        "north_1": "1 created",
+        "north_2": f"{MANY} archivals held",
+        "north_3": "1 archived",
+        "north_4": "1 updated",
+    }
+    decided = [f"{title(key)}: nothing is held any more" for key in sorted(northern - {"north-2"})]
+    assert thursday.mails == subjects(week, **said) | {OPERATORS_ALONE: decided}
+    active, archived = directory(week)
+    assert active == roster(week) | {"north-2": roster(week)["north-2"] | set(leavers)}
+    (hold,) = week.roster("hold", "list", "--json").data
+    assert (hold["school"], hold["role"], hold["action"], hold["rows"]) == ("north-2", "student", "archive", MANY)
+    decision = ("hold", "approve", "north-2", "--plan", hold["plan_id"], "--reason", "a class moved away")
+    assert week.roster(*decision).code == 0
+    active, archived = directory(week)
+    assert active == roster(week)
+    assert archived == {key: set() for key in both} | {
+        "south-2": {gone_south},
+        "north-2": set(leavers),
+        "north-3": {gone_north},
+    }
+    changes = week.count("change_log")
+    assert week.roster(*decision).code != 0, "what was approved is applied once"
+    assert week.count("change_log") == changes
+    week.settle()
+    assert diary.day().mails == {
+        ("north-2@week.example",): [f"North 2: approved plan applied: {MANY} archived"],
+        OPERATORS_ALONE: ["North 2: nothing is held any more"],
+    }
+
+    # Friday: somebody entered a wrong secret. One alert says where and what to do; the other SIS is not concerned.
+    assert week.roster("connection", "set", "south", "--client-secret", "-", stdin=WRONG_SECRET).code == 0
+    north.does("restore", gone_north)
+    week.run_sync()
+    friday = diary.day()
+    assert friday.syncs == dict.fromkeys(northern, "unchanged") | {"north-3": "applied"}
+    everybody_south = owners(week, "south", OPERATORS)
+    (alert,) = friday.mails.pop(everybody_south)
+    assert alert.startswith("Connection south: roster sync failed: ")
+    assert friday.mails == of(subjects(week, north_3="1 restored"), "north")
+    for words in ("refused the sign-in", "Client Secret", "roster test-connection south-"):
+        assert words in friday.bodies[everybody_south]
+    archived["north-3"] = set()
+    assert directory(week) == (roster(week), archived)
+    doctor = week.roster("doctor", "--sis", "--json")
+    assert doctor.code == 1
+    assert [item["name"] for item in doctor.data if item["ok"] is False] == ["SIS south"]
+
+    # Saturday: the right secret. All clear, and the missed night is made up for.
+    assert week.roster("connection", "set", "south", "--client-secret", "-", stdin=SECRET).code == 0
+    south.does("restore", gone_south)
+    week.run_sync()
+    saturday = diary.day()
+    assert saturday.syncs == dict.fromkeys(both, "unchanged") | {"south-2": "applied"}
+    cleared = {everybody_south: ["Connection south: the SIS can be read again"]}
+    assert saturday.mails == subjects(week, south_2="1 restored") | cleared
+    archived["south-2"] = set()
+    assert directory(week) == (roster(week), archived)
+    doctor = week.roster("doctor", "--sis", "--json")
+    assert (doctor.code, [item["detail"] for item in doctor.data if item["name"] == "daemon"]) == (0, ["ticks"])
+
+    # Sunday: nothing happens, and ten mails say so.
+    week.run_sync()
+    sunday = diary.day()
+    assert (sunday.syncs, sunday.mails) == (dict.fromkeys(both, "unchanged"), subjects(week))
+    assert directory(week) == (roster(week), archived)
+
+    runs = [run.tags for run in week.instance.get_runs() if "dagster/run_key" in run.tags]
+    started = Counter((tags["dagster/partition"], tags["dagster/run_key"].rsplit(":", 1)[-1]) for tags in runs)
+    assert started == {(key, "1"): 7 for key in both} | {(key, "2"): 1 for key in northern}
+    assert week.count("alert", "cleared_at is null") == 0
+    assert set(heartbeats) == {SECRET_PATH}
+    said_anywhere = everything_said(week, dagster_url)
+    assert not [word for word in (*POISON, WRONG_SECRET, SECRET, SECRET_PATH) if word in said_anywhere]

@@ -1,0 +1,170 @@
+"""When a school is due: its own clock, daylight saving, nights missed, failed and tried again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.resources import DirectoryResource, close_databases
+from roster_pipeline.defs.schedules import nightly
+from roster_pipeline.directory import alerts, failures, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools
+from roster_pipeline.services.school_changes import add_school, change_school, resume_school
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.sync.schedule_due import FIRST, SECOND, due, due_schools, night_of
+
+TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
+OAK = Automatic(1, "oak", "sis", time(20, 0), "UTC", None, None, None, None, None, None, False)
+ASKED = replace(OAK, asked_night="2026-11-03", asked_attempt=FIRST, asked_for=TONIGHT)
+FAILED = replace(ASKED, failed_at=TONIGHT + timedelta(minutes=5), failed_night="2026-11-03", retryable=True)
+MINUTES = timedelta(minutes=1)
+
+CASES = {
+    "its time has come": (OAK, TONIGHT, FIRST),
+    "a minute too early": (OAK, TONIGHT - MINUTES, None),
+    "missed by eleven hours": (OAK, TONIGHT + timedelta(hours=11), FIRST),
+    "missed by more than twelve": (OAK, TONIGHT + timedelta(hours=13), None),
+    "synced since": (replace(OAK, last_sync=TONIGHT + MINUTES), TONIGHT + 15 * MINUTES, None),
+    "synced the day before": (replace(OAK, last_sync=TONIGHT - timedelta(hours=20)), TONIGHT, FIRST),
+    "asked for and still at work": (ASKED, TONIGHT + 15 * MINUTES, None),
+    "the same tick once more": (ASKED, TONIGHT, FIRST),
+    "failed a moment ago": (FAILED, TONIGHT + 15 * MINUTES, None),
+    "failed an hour ago": (FAILED, TONIGHT + 75 * MINUTES, SECOND),
+    "failed for good": (replace(FAILED, retryable=False), TONIGHT + 75 * MINUTES, None),
+    "failed twice": (replace(FAILED, asked_attempt=SECOND), TONIGHT + timedelta(hours=5), None),
+    "failed the night before": (FAILED, TONIGHT + timedelta(days=1), FIRST),
+}
+
+
+@pytest.mark.parametrize(("school", "now", "attempt"), CASES.values(), ids=CASES.keys())
+def test_what_is_started_when(school: Automatic, now: datetime, attempt: int | None) -> None:
+    found = due(school, now, ZoneInfo("UTC"))
+    assert (found.attempt if found else None) == attempt
+
+
+@pytest.mark.parametrize(
+    ("zone", "sync_time", "days"),
+    [
+        ("America/Chicago", time(2, 30), (datetime(2026, 3, 5, tzinfo=UTC), datetime(2026, 3, 12, tzinfo=UTC))),
+        ("America/Chicago", time(1, 30), (datetime(2026, 10, 29, tzinfo=UTC), datetime(2026, 11, 5, tzinfo=UTC))),
+        ("Europe/Berlin", time(20, 0), (datetime(2026, 3, 26, tzinfo=UTC), datetime(2026, 4, 2, tzinfo=UTC))),
+        ("Asia/Kolkata", time(20, 0), (datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 8, tzinfo=UTC))),
+        ("Australia/Adelaide", time(2, 15), (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 8, tzinfo=UTC))),
+        ("Australia/Lord_Howe", time(2, 0), (datetime(2026, 4, 2, tzinfo=UTC), datetime(2026, 4, 9, tzinfo=UTC))),
+    ],
+    ids=[
+        "spring forward",
+        "fall back",
+        "an ordinary night",
+        "half an hour",
+        "half an hour and spring",
+        "half-hour change",
+    ],
+)
+def test_every_local_night_comes_once_and_at_its_time(
+    zone: str, sync_time: time, days: tuple[datetime, datetime]
+) -> None:
+    place, (now, end), starts = ZoneInfo(zone), days, []
+    while now < end:
+        starts_at = night_of(sync_time, place, now)
+        if not starts or starts[-1] != starts_at:
+            starts.append(starts_at)
+        now += timedelta(minutes=15)
+    dates = [starts_at.astimezone(place).date() for starts_at in starts]
+    assert dates == [dates[0] + timedelta(days=day) for day in range(len(starts))]
+    assert all(timedelta(hours=22.9) < b - a < timedelta(hours=25.1) for a, b in pairwise(starts))
+    shown = {starts_at.astimezone(place).time() for starts_at in starts}
+    assert sync_time in shown
+    assert len(shown) <= 2, "only the skipped hour is shown as another one"
+
+
+@pytest.fixture
+def oak(database: Database) -> Database:
+    """A school of 20:00 in Kolkata (14:30 UTC) that runs by itself, and one that does not."""
+    with database.begin() as conn:
+        tenants.add_district(conn, "spring", "Spring")
+        tenants.add_connection(conn, "spring", "sis", ConnectionSettings(url="https://sis.example.org"), None)
+        settings = SchoolSettings(school_id="1", automatic=True, time_zone="Asia/Kolkata")
+        tenants.add_school(conn, "sis", "oak", "Oak", settings)
+        tenants.add_school(conn, "sis", "elm", "Elm", SchoolSettings(school_id="2"))
+    return database
+
+
+def test_a_night_is_asked_for_once_and_a_school_that_is_off_never(oak: Database) -> None:
+    tick = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)
+    assert due_schools(oak, tick - 15 * MINUTES) == []
+    assert [(one.key, one.night) for one in due_schools(oak, tick)] == [("oak", "2026-11-03")]
+    assert len(due_schools(oak, tick)) == 1, "a tick that Dagster evaluates again asks the same"
+    assert due_schools(oak, tick + 15 * MINUTES) == []
+    assert [one.night for one in due_schools(oak, tick + timedelta(days=1))] == ["2026-11-04"]
+
+
+def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
+    tick = datetime.now(UTC).replace(microsecond=0)
+    with oak.begin() as conn:
+        settings = SchoolSettings(school_id="1", automatic=True, sync_time=(tick - MINUTES).time())
+        tenants.set_school(conn, "oak", settings)
+    (first,) = due_schools(oak, tick)
+    with oak.begin() as conn:
+        failures.record(conn, "oak", "fetch", "away", "r1", night=first.night, retryable=True)
+    assert due_schools(oak, tick + 15 * MINUTES) == []
+    (second,) = due_schools(oak, tick + 75 * MINUTES)
+    assert (second.night, second.attempt) == (first.night, SECOND)
+    assert due_schools(oak, tick + 90 * MINUTES) == []
+    with oak.begin() as conn:
+        assert [school.asked_attempt for school in automatic_schools(conn)] == [SECOND]
+
+
+def test_the_schedule_asks_by_the_partition_tag_alone(oak: Database, database_url: str) -> None:
+    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=database_url)})
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_schedule_context(
+            instance=instance,
+            scheduled_execution_time=datetime(2026, 11, 3, 14, 45, tzinfo=UTC),
+            repository_def=defs.get_repository_def(),
+            resources={"directory": DirectoryResource(url=database_url)},
+        )
+        data = nightly.evaluate_tick(context)
+    close_databases()
+    assert [request.run_key for request in data.run_requests or []] == ["oak:2026-11-03:1"]
+    (request,) = data.run_requests or []
+    assert request.partition_key is None or request.tags["dagster/partition"] == "oak"
+    assert request.tags["dagster/partition"] == "oak"
+    assert request.tags["roster/connection"] == "sis"
+
+
+def test_a_school_that_is_switched_on_or_resumed_begins_with_its_next_night(oak: Database) -> None:
+    now = datetime.now(UTC)
+    an_hour_ago = (now - timedelta(hours=1)).time().replace(microsecond=0)
+    elm, ash, fir = (
+        SchoolSettings(school_id=school_id, automatic=True, sync_time=an_hour_ago) for school_id in ("2", "3", "4")
+    )
+    with oak.begin() as conn:
+        change_school(conn, "elm", who="ada", settings=elm)
+        add_school(conn, "sis", "ash", "Ash", ash, who="ada")
+        tenants.add_school(conn, "sis", "fir", "Fir", fir)
+        paused = tenants.get_school(conn, "fir").id
+        alerts.open_alert(conn, "school fir", alerts.PAUSED, "It failed for a week", school=paused)
+        assert resume_school(conn, "fir", who="ada")
+        assert not resume_school(conn, "fir", who="ada")
+    mine = {"elm", "ash", "fir"}
+    assert not mine & {one.key for one in due_schools(oak, now + MINUTES)}
+    assert mine <= {one.key for one in due_schools(oak, now + timedelta(hours=23, minutes=30))}
+
+
+def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_night_is_lost(oak: Database) -> None:
+    now = datetime.now(UTC)
+    with oak.begin() as conn:
+        before = SchoolSettings(school_id="2", automatic=True, sync_time=(now + timedelta(hours=1)).time())
+        change_school(conn, "elm", who="ada", settings=before)
+    with oak.begin() as conn:
+        earlier = before.model_copy(update={"sync_time": (now - timedelta(hours=1)).time()})
+        change_school(conn, "elm", who="ada", settings=earlier)
+    assert "elm" in {one.key for one in due_schools(oak, now + MINUTES)}

@@ -8,6 +8,8 @@ from datetime import timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from roster_pipeline.errors import RosterError
+
 URL = "ROSTER_CONSOLE_URL"
 PROXIES = "ROSTER_CONSOLE_PROXIES"
 IDLE = "ROSTER_CONSOLE_IDLE_MINUTES"
@@ -24,13 +26,8 @@ PORT = 8080
 WORDS = {"on": True, "yes": True, "true": True, "1": True, "off": False, "no": False, "false": False, "0": False}
 
 
-class ConsoleSettingsError(Exception):
-    """The environment does not describe a console. `str()` is the message and, on its own line, the remedy."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(f"{message}\n{remedy}")
-        self.message = message
-        self.remedy = remedy
+class ConsoleSettingsError(RosterError):
+    """The environment does not describe a console."""
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,16 @@ from __future__ import annotations
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from roster_pipeline.errors import RosterError
+
 UNREACHABLE = ("08", "57P", "53")
 """SQLSTATE classes of a server that is away, going away or out of resources."""
 BUSY = ("40001", "40P01", "55P03", "57014")
 """Serialization failure, deadlock, lock not available, statement cancelled: the same work may succeed later."""
 
 
-class DirectoryError(Exception):
-    """Anything the directory refuses or cannot do. `str()` is the message and, on its own line, the remedy."""
-
-    retryable = False
-
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(f"{message}\n{remedy}" if remedy else message)
-        self.message = message
-        self.remedy = remedy
+class DirectoryError(RosterError):
+    """Anything the directory refuses or cannot do."""
 
 
 class DatabaseUnreachable(DirectoryError):

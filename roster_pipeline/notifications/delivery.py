@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from roster_pipeline.errors import RosterError
 from roster_pipeline.notifications.mail import Mail
 
 SMTP_URL = "ROSTER_SMTP_URL"
@@ -20,13 +21,8 @@ FOLDER_SENDER = "Roster <roster@localhost>"
 """The From of mails that go to a folder, where nobody has set one."""
 
 
-class MailError(Exception):
-    """What was wrong, and what to do about it."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(f"{message}\n{remedy}")
-        self.message = message
-        self.remedy = remedy
+class MailError(RosterError):
+    """A mail that did not get through, or cannot."""
 
 
 class MailSettingsError(MailError):

@@ -7,23 +7,16 @@ changing anything.
 
 from __future__ import annotations
 
+from roster_pipeline.errors import RosterError
 
-class OneRosterError(Exception):
-    """Base of all errors of this package. `str(error)` is the message, a line break, and the remedy."""
 
-    retryable = False
+class OneRosterError(RosterError):
+    """Base of all errors of this package."""
+
     status: int | None = None
     """The HTTP status behind it, where there was one."""
     challenge = ""
     """The scheme of signing in that the server asked for, in lower case."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message, remedy)
-        self.message = message
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.message}\n{self.remedy}"
 
 
 class WrongAddress(OneRosterError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.errors import RosterError
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.errors import (
     Redirected,
@@ -18,7 +19,7 @@ STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
 AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected)
 
 
-class SyncError(Exception):
+class SyncError(RosterError):
     """A step of one school's sync failed. `str()` is one message for people; `retryable` tells schedulers.
 
     nothing_found: the SIS answered, but shows nothing of this school.
@@ -34,13 +35,14 @@ class SyncError(Exception):
         cause: str = STEP,
         nothing_found: bool = False,
     ) -> None:
-        super().__init__(f"{school}: {message}\n{remedy}")
+        super().__init__(message, remedy)
         self.school = school
-        self.message = message
-        self.remedy = remedy
         self.retryable = retryable
         self.cause = cause
         self.nothing_found = nothing_found
+
+    def __str__(self) -> str:
+        return f"{self.school}: {super().__str__()}"
 
 
 def explain(school: str, problem: Exception) -> SyncError:

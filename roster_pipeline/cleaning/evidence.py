@@ -54,7 +54,7 @@ class Evidence:
     """agree, differ: of given, family, email, username, number, master, kind and grade, as far as both sides have them.
 
     near: the numbers differ in leading zeros only, which speaks neither for nor against. free: the person has no record
-    yet. away: see `Traits`.
+    yet. away: see `MatchKeys`.
     """
 
     agree: frozenset[str]

@@ -78,7 +78,7 @@ def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> 
 
 @dataclass(frozen=True)
 class Entries:
-    """The best entry of each record: standing and group as places in `STANDINGS` and `GROUPS`, and its role's name."""
+    """The best entry of each record: status and group as places in `RECORD_STATUSES` and `GROUPS`; its role."""
 
     standing: Ints
     group: Ints

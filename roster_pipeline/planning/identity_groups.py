@@ -27,7 +27,7 @@ class IdentityGroups:
     """Humans, numbered from 0 in order of their first record.
 
     roster: sorted by sourcedId. order, starts: rows of unit u are order[starts[u]:starts[u + 1]], strongest first.
-    unit: of each row. standing, strength: places in `STANDINGS` and `GROUPS`. person: of each row's link, or -1.
+    unit: of each row. standing, strength: places in `RECORD_STATUSES` and `GROUPS`. person: of each row's link, or -1.
     apart: rows and the persons that somebody said they are not. either: rows that may be either of two told apart.
     """
 

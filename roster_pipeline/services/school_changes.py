@@ -44,7 +44,7 @@ def change_school(
 
     seen: the revision that the person saw; None does not ask. Raises ChangedMeanwhile where there is a newer one.
     before: the school before anything of this transaction; given by pages, which also ask for a test (`last_test`) and
-    raise NeedsTest. Without it, the school is named in `Changed.untested` instead. Raises UnknownKey, FieldError.
+    raise NeedsTest. Without it, the school is named in `SettingsDiff.untested` instead. Raises UnknownKey, FieldError.
     """
     lock_until_commit(conn, f"settings of school {key}")
     now = tenants.get_school(conn, key)

@@ -111,7 +111,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: BundleLimit
 
 
 def _check_sizes(infos: list[zipfile.ZipInfo], limits: BundleLimits) -> None:
-    """The sizes the zip states; `bounded` holds it to them."""
+    """The sizes the zip states; `limited_stream` holds it to them."""
     for info in infos:
         if info.file_size > limits.file_bytes:
             raise too_large(_shown(info), limits.file_bytes)

@@ -2,13 +2,15 @@
 
 import dagster as dg
 
-from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, WHO_TAG
+from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, SCHEDULE, SLOW_TAG, WHO_TAG
 from roster_pipeline.defs.jobs import rostering
 from roster_pipeline.defs.resources import DirectoryResource
 
 PARTITION_TAG = "dagster/partition"
 """Set as a plain tag: `partition_key=` would cost one query per school."""
 CONNECTION_TAG = "roster/connection"
+PRIORITY_TAG = "dagster/priority"
+AFTER_THE_OTHERS = "-1"
 
 
 @dg.schedule(
@@ -33,8 +35,9 @@ def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource)
                 PARTITION_TAG: school.key,
                 NIGHT_TAG: school.night,
                 CONNECTION_TAG: school.connection_key,
-                WHO_TAG: "schedule",
-            },
+                WHO_TAG: SCHEDULE,
+            }
+            | ({SLOW_TAG: school.connection_key, PRIORITY_TAG: AFTER_THE_OTHERS} if school.slow else {}),
         )
         for school in due
     ]

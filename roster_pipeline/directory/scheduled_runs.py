@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -16,6 +16,9 @@ select s.id, s.key, c.key as connection_key,
     coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
     coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
     done.at as last_sync, asked.night as asked_night, asked.attempt as asked_attempt, asked.asked_for,
+    exists (select from night n where n.school_id = s.id and n.night = asked.night and n.slow_at is not null)
+        as gave_way,
+    coalesce(usual.time > cast(:first_pull as interval), false) as usually_slow,
     broken.at as failed_at, broken.night as failed_night, coalesce(broken.retryable, false) as retryable
 from school s
 join connection c on c.id = s.connection_id
@@ -28,6 +31,9 @@ left join lateral (
 left join lateral (
     select at, night, retryable from failure f where f.school_id = s.id order by f.id desc limit 1
 ) broken on true
+left join lateral (
+    select max(p.finished_at - p.started_at) as time from pull p where p.connection_id = c.id
+) usual on true
 where (s.settings ->> 'automatic')::boolean
   and not exists (select from alert a where a.school_id = s.id and a.cause = 'paused' and a.cleared_at is null)
 order by s.key
@@ -38,11 +44,23 @@ select school_id, night, attempt, :tick
 from unnest(cast(:schools as bigint[]), cast(:nights as text[]), cast(:attempts as int[])) t (school_id, night, attempt)
 on conflict do nothing
 """
+GIVES_WAY = """
+update night set slow_at = now() where school_id = :school and night = :night and attempt = 1
+"""
+SLOW_TONIGHT = """
+select exists (
+    select from night n join school s on s.id = n.school_id
+    where s.connection_id = :connection and n.night = :night and n.slow_at > now() - interval '12 hours')
+"""
 
 
 @dataclass(frozen=True)
 class Automatic:
-    """A school with automatic rostering on that is not paused, and what is known of its nights."""
+    """A school with automatic rostering on that is not paused, and what is known of its nights.
+
+    gave_way: its first run of `asked_night` gave way to others. usually_slow: a pull of its connection took longer than
+    a first run may take.
+    """
 
     id: int
     key: str
@@ -53,14 +71,29 @@ class Automatic:
     asked_night: str | None
     asked_attempt: int | None
     asked_for: datetime | None
+    gave_way: bool
+    usually_slow: bool
     failed_at: datetime | None
     failed_night: str | None
     retryable: bool
 
 
-def automatic_schools(conn: Connection) -> list[Automatic]:
-    """Every school that the schedule may start, by key. One query, and no settings are parsed that it does not need."""
-    return [Automatic(**row) for row in conn.execute(text(AUTOMATIC)).mappings()]
+def automatic_schools(conn: Connection, first_pull: timedelta) -> list[Automatic]:
+    """Every school that the schedule may start, by key. One query, and no settings are parsed that it does not need.
+
+    first_pull: how long the pull of a first run may take.
+    """
+    return [Automatic(**row) for row in conn.execute(text(AUTOMATIC), {"first_pull": first_pull}).mappings()]
+
+
+def give_way(conn: Connection, school_id: int, night: str) -> bool:
+    """Note that a school's first run of a night gives way: its SIS is slow. False where the schedule asked for none."""
+    return conn.execute(text(GIVES_WAY), {"school": school_id, "night": night}).rowcount > 0
+
+
+def is_slow(conn: Connection, connection_id: int, night: str) -> bool:
+    """Whether a run of a connection gave way in this night."""
+    return bool(conn.scalar(text(SLOW_TONIGHT), {"connection": connection_id, "night": night}))
 
 
 def note_requested(conn: Connection, nights: Iterable[tuple[int, str, int]], tick: datetime) -> None:

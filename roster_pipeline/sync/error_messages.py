@@ -45,6 +45,18 @@ class SyncError(RosterError):
         return f"{self.school}: {super().__str__()}"
 
 
+class GaveWay(SyncError):
+    """The SIS is slow tonight. The run ended to let those of other connections go on, and is asked for again."""
+
+    def __init__(self, school: str) -> None:
+        super().__init__(
+            school,
+            "the SIS is slow tonight, so this run gave its place to those of other connections.",
+            "It is asked for again within 15 minutes and may then take its time. Nothing has to be done.",
+            cause=CONNECTION,
+        )
+
+
 def explain(school: str, problem: Exception) -> SyncError:
     """Any failure as a `SyncError`. The unforeseen is named by its type alone: its text may hold people."""
     if isinstance(problem, SyncError):

@@ -11,7 +11,7 @@ from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.notifications import FailureAlert, render
 from roster_pipeline.sync.alert_recipients import affected_schools, send_alert
 from roster_pipeline.sync.build_report import console_url, run_url
-from roster_pipeline.sync.error_messages import STEP, SyncError
+from roster_pipeline.sync.error_messages import STEP, GaveWay, SyncError
 
 
 def record_failure(
@@ -22,7 +22,7 @@ def record_failure(
     run_id: str | None,
     night: str | None = None,
 ) -> None:
-    """Store the failure and put an alert into the outbox, unless one for the same is open.
+    """Store the failure and put an alert into the outbox, unless one for the same is open or the run only gave way.
 
     A database that is down cannot store it; then the run's own failure is all there is.
     """
@@ -38,7 +38,7 @@ def record_failure(
                 night=night,
                 retryable=problem.retryable,
             )
-            if recorded is None:
+            if recorded is None or isinstance(problem, GaveWay):
                 return
             school = tenants.get_school(connection, school_key)
             shared = problem.cause != STEP

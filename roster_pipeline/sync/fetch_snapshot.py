@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,23 +10,28 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import delta_base, pulls, snapshots, tenants
+from roster_pipeline.directory import delta_base, pulls, scheduled_runs, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
 from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
+from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
+from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
 from roster_pipeline.sync.delta_proof import READS, is_proved, look_at_changes
-from roster_pipeline.sync.error_messages import CONNECTION, SyncError
+from roster_pipeline.sync.error_messages import CONNECTION, GaveWay, SyncError
 from roster_pipeline.sync.fetch_strategy import Choice, choose
 from roster_pipeline.sync.gc_tuning import infrequent_collection
+from roster_pipeline.sync.schedule_due import first_pull
 from roster_pipeline.sync.source_age import aged, last_read, too_old
 from roster_pipeline.sync.source_alerts import watch_source
 
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
 LISTS_LEAVE_OUT = "lists_leave_out"
+SLOW_SECONDS = 60.0
+"""A SIS that is away after so long was not just away: it kept a run waiting."""
 NOTHING_BELOW = "delta-without-whole"
 """A delta before anything that says everything: good for who is in it, and no more."""
 
@@ -42,15 +48,18 @@ class Fetched:
 
 
 @infrequent_collection()
-def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None) -> Fetched:
+def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None, gives_way: bool = False) -> Fetched:
     """Take one school's snapshot.
 
     Schools of one connection with the same `batch` share one pull: the first one's run fetches, the others wait for
     it and read. Raises OneRosterError and DirectoryError.
+
+    gives_way: if the SIS is slow, end early with GaveWay; so do the other runs of this connection and batch that give
+    way. Only for a run of the night `batch` that the schedule asks for again.
     """
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
-    pull_id = _pulled(database, school, batch)
+    pull_id = _pulled_or_gave_way(database, school, batch) if gives_way else _pulled(database, school, batch)
     with database.begin() as connection:
         sourced_id = _found(connection, pull_id, school)
         now = datetime.now(UTC)
@@ -75,16 +84,34 @@ def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None
     )
 
 
-def _pulled(database: Database, school: SchoolRow, batch: str) -> int:
+def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str) -> int:
+    """As `_pulled`, as long as the SIS is not slow. Raises GaveWay, and notes it, where it is."""
+    limits = Limits(pull_seconds=first_pull().total_seconds())
+    began = time.monotonic()
+    try:
+        return _pulled(database, school, batch, limits)
+    except (OneRosterError, GaveWay) as problem:
+        late = problem.retryable and time.monotonic() - began > SLOW_SECONDS
+        if not isinstance(problem, (TooSlow, GaveWay)) and not late:
+            raise
+        with database.begin() as connection:
+            if not scheduled_runs.give_way(connection, school.id, batch):
+                raise
+    raise GaveWay(school.key)
+
+
+def _pulled(database: Database, school: SchoolRow, batch: str, limits: Limits | None = None) -> int:
     """The night's pull for this school: fetched now by the first who needs it, read by the others."""
     with pulls.pull_lock(database, school.connection.id, batch):
         with database.begin() as connection:
             choice = _choice(connection, school)
             scope = school.settings.school_id if choice.per_school else WHOLE
+            if limits is not None and scheduled_runs.is_slow(connection, school.connection.id, batch):
+                raise GaveWay(school.key)
             pull_id, fresh = pulls.claim(connection, school.connection, batch, scope=scope)
             wanted = _wanted(connection, school, choice)
         if fresh:
-            _fetch_into(database, school, pull_id, scope, wanted)
+            _fetch_into(database, school, pull_id, scope, wanted, limits)
         return pull_id
 
 
@@ -118,7 +145,9 @@ def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted
     )
 
 
-def _fetch_into(database: Database, school: SchoolRow, pull_id: int, scope: str, wanted: Wanted) -> None:
+def _fetch_into(
+    database: Database, school: SchoolRow, pull_id: int, scope: str, wanted: Wanted, limits: Limits | None
+) -> None:
     if is_bundle(school.connection):
         last = _last_read(database, school, scope)
         bundle = pull_bundle(source_of_connection(school.connection), wanted, last)
@@ -128,7 +157,7 @@ def _fetch_into(database: Database, school: SchoolRow, pull_id: int, scope: str,
             proof |= {"complete": False, "problems": [*proof["problems"], NOTHING_BELOW]}
         _finish(database, school, pull_id, scope, proof, {})
         return
-    with client_of(school.connection) as client:
+    with client_of(school.connection, limits) as client:
         pulled = pull(client, wanted)
         pulled.into(lambda batches: pulls.store(database, pull_id, batches))
         proof = pulled.proof.as_dict() | {READS: f"{wanted.contacts} {' '.join(client.endpoint.metadata_keys)}"}

@@ -1,12 +1,14 @@
 """Which schools are due: automatic rostering on, the local sync time passed, and no run asked for that night yet.
 
 A night that failed for a reason that may pass by itself (the SIS was away, a process was killed) is started a
-second time, once, an hour later. Anything else waits for a person, or for the next night.
+second time, once, an hour later. A run that gave way because its SIS was slow is asked for again at the next tick,
+behind the others. Anything else waits for a person, or for the next night.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from datetime import time as wall_time
 from zoneinfo import ZoneInfo
@@ -14,6 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools, note_requested
 from roster_pipeline.settings.school import SchoolSettings
 
@@ -22,17 +25,37 @@ CATCH_UP = timedelta(hours=12)
 AGAIN_AFTER = timedelta(hours=1)
 """Between a failed night and its second try: longer than a restart, and still the same night."""
 FIRST, SECOND = 1, 2
+FIRST_PULL = "ROSTER_FIRST_PULL_MINUTES"
+FIRST_PULL_MINUTES = 15
+
+
+class FirstPullNotUsable(DirectoryError):
+    """The setting is not a number of minutes."""
 
 
 @dataclass(frozen=True)
 class DueSchool:
-    """A school whose night has come. `night` is the local date of that night; its runs share one pull."""
+    """A school whose night has come. `night` is the local date of that night; its runs share one pull.
+
+    slow: its SIS is slow, so the run comes after the others and may take its time.
+    """
 
     id: int
     key: str
     connection_key: str
     night: str
     attempt: int = FIRST
+    slow: bool = False
+
+
+def first_pull() -> timedelta:
+    """How long the pull of a night's first run may take. Raises FirstPullNotUsable."""
+    given = os.environ.get(FIRST_PULL, "").strip() or str(FIRST_PULL_MINUTES)
+    if not given.isdecimal() or not 0 < int(given) <= 360:
+        raise FirstPullNotUsable(
+            f"{FIRST_PULL} is not a whole number of minutes from 1 to 360.", f"Leave it out for {FIRST_PULL_MINUTES}."
+        )
+    return timedelta(minutes=int(given))
 
 
 def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
@@ -62,12 +85,14 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     if now - starts_at > CATCH_UP or (school.last_sync is not None and school.last_sync >= starts_at):
         return None
     night = starts_at.astimezone(zone).date().isoformat()
-    first = DueSchool(school.id, school.key, school.connection_key, night)
+    first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow)
     if school.asked_night != night:
         return first
-    second = DueSchool(school.id, school.key, school.connection_key, night, SECOND)
+    second = replace(first, attempt=SECOND, slow=school.usually_slow or school.gave_way)
     if school.asked_for == now:  # the same tick, evaluated again after a crash
         return first if school.asked_attempt == FIRST else second
+    if school.asked_attempt == FIRST and school.gave_way:
+        return second
     failed = school.retryable and school.failed_night == night and school.failed_at is not None
     if school.asked_attempt == FIRST and failed and school.failed_at and now - school.failed_at >= AGAIN_AFTER:
         return second
@@ -85,7 +110,7 @@ def due_schools(database: Database, now: datetime) -> list[DueSchool]:
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
     with database.begin() as connection:
-        schools = automatic_schools(connection)
+        schools = automatic_schools(connection, first_pull())
         found = [
             one
             for school in schools

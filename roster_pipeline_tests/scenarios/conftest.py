@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -69,7 +69,12 @@ class Town:
             tenants.set_connection(conn, "sis", changed, seal(secret) if secret else None)
 
     def run_sync(
-        self, key: str = "lincoln", night: str | None = None, only: list[str] | None = None, dry_run: bool = False
+        self,
+        key: str = "lincoln",
+        night: str | None = None,
+        only: list[str] | None = None,
+        dry_run: bool = False,
+        tags: Mapping[str, str] | None = None,
     ) -> dict[str, int]:
         """One run of the job `rostering`; gives the sync's numbers. What failed is in `problems`."""
         self.problems = []
@@ -78,7 +83,10 @@ class Town:
         result = defs.resolve_job_def("rostering").execute_in_process(
             partition_key=key,
             instance=self.instance,
-            tags={WHO_TAG: "test"} | ({NIGHT_TAG: night} if night else {}) | ({DRY_RUN_TAG: "true"} if dry_run else {}),
+            tags={WHO_TAG: "test"}
+            | ({NIGHT_TAG: night} if night else {})
+            | ({DRY_RUN_TAG: "true"} if dry_run else {})
+            | dict(tags or {}),
             asset_selection=[dg.AssetKey(name) for name in only] if only else None,
             raise_on_error=False,
         )

@@ -21,7 +21,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.sync.schedule_due import FIRST, SECOND, due, due_schools, night_of
 
 TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
-OAK = Automatic(1, "oak", "sis", time(20, 0), "UTC", None, None, None, None, None, None, False)
+OAK = Automatic(1, "oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False)
 ASKED = replace(OAK, asked_night="2026-11-03", asked_attempt=FIRST, asked_for=TONIGHT)
 FAILED = replace(ASKED, failed_at=TONIGHT + timedelta(minutes=5), failed_night="2026-11-03", retryable=True)
 MINUTES = timedelta(minutes=1)
@@ -40,6 +40,13 @@ CASES = {
     "failed for good": (replace(FAILED, retryable=False), TONIGHT + 75 * MINUTES, None),
     "failed twice": (replace(FAILED, asked_attempt=SECOND), TONIGHT + timedelta(hours=5), None),
     "failed the night before": (FAILED, TONIGHT + timedelta(days=1), FIRST),
+    "gave way": (replace(ASKED, gave_way=True), TONIGHT + 15 * MINUTES, SECOND),
+    "gave way, the same tick once more": (replace(ASKED, gave_way=True), TONIGHT, FIRST),
+    "gave way and was asked for again": (
+        replace(ASKED, gave_way=True, asked_attempt=SECOND),
+        TONIGHT + 15 * MINUTES,
+        None,
+    ),
 }
 
 
@@ -119,7 +126,7 @@ def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
     assert (second.night, second.attempt) == (first.night, SECOND)
     assert due_schools(oak, tick + 90 * MINUTES) == []
     with oak.begin() as conn:
-        assert [school.asked_attempt for school in automatic_schools(conn)] == [SECOND]
+        assert [school.asked_attempt for school in automatic_schools(conn, 15 * MINUTES)] == [SECOND]
 
 
 def test_the_schedule_asks_by_the_partition_tag_alone(oak: Database, database_url: str) -> None:

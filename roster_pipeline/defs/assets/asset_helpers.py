@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 GROUP = "rostering"
 OWNERS = ["team:data-engineering"]
 NIGHT_TAG = "roster/night"
+SLOW_TAG = "roster/slow"
+"""The connection of a run whose SIS is slow: it comes after the others, and `dagster.yaml` bounds their number."""
 DRY_RUN_TAG = "roster/dry_run"
 WHO_TAG = "roster/who"
+SCHEDULE = "schedule"
 NOTHING_FOUND = "nothing_found"
 """In a failure's metadata: the SIS answered, but shows nothing of this school."""
 """Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
@@ -72,6 +75,11 @@ def started_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterR
             break
         run = parent
     return run
+
+
+def gives_way(tags: Mapping[str, str]) -> bool:
+    """Whether a run ends early where its SIS is slow: the first of a night that the schedule asked for."""
+    return tags.get(WHO_TAG) == SCHEDULE and NIGHT_TAG in tags and SLOW_TAG not in tags
 
 
 def started_by(run: dg.DagsterRun, instance: dg.DagsterInstance, database: Database, school_key: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from roster_pipeline.defs.assets.asset_helpers import GROUP, OWNERS, clear_failures, columns, night
+from roster_pipeline.defs.assets.asset_helpers import GROUP, OWNERS, clear_failures, columns, gives_way, night
 from roster_pipeline.defs.checks import completeness_result, completeness_specs
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
@@ -43,7 +43,13 @@ def raw(
 
     database = directory.database()
     with clear_failures(context, database, "fetch"):
-        fetched = fetch(database, context.partition_key, batch=night(context), run_id=context.run.run_id)
+        fetched = fetch(
+            database,
+            context.partition_key,
+            batch=night(context),
+            run_id=context.run.run_id,
+            gives_way=gives_way(context.run.tags),
+        )
     for name in DESCRIPTIONS:
         yield dg.MaterializeResult(
             asset_key=name,

@@ -24,6 +24,7 @@ night = Table(
     words("night", comment="the local date of the evening"),
     Column("attempt", Integer, nullable=False),
     Column("asked_for", DateTime(timezone=True), nullable=False, comment="the schedule's tick that asked for the run"),
+    moment("slow_at", comment="when the run gave way because its SIS was slow"),
     PrimaryKeyConstraint("school_id", "night", "attempt"),
     ForeignKeyConstraint(["school_id"], ["school.id"]),
 )

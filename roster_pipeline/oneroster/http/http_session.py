@@ -57,6 +57,7 @@ class HttpSession:
         self.allowance = Allowance()
         self.sign_in: SignedIn = NoSignIn()
         self.skew_seconds: float | None = None
+        self._until = time.monotonic() + endpoint.limits.pull_seconds
         self.answered: set[str] = set()
         """Labels of the collections of which this session has had records: a failure in between will pass."""
         self._client = http_client(endpoint)
@@ -224,7 +225,7 @@ class HttpSession:
     ) -> Response:
         with self.counters.lock:
             self.counters.requests += 1
-        deadline = time.monotonic() + self.endpoint.limits.response_seconds
+        deadline = min(time.monotonic() + self.endpoint.limits.response_seconds, self._until)
         set_deadline(deadline)
         body = bytearray()
         try:
@@ -256,6 +257,11 @@ class HttpSession:
         return reply
 
     def _dribbled(self, label: str) -> Dribbling:
+        if time.monotonic() >= self._until:
+            return Dribbling(
+                f"The SIS had not sent everything after {self.endpoint.limits.pull_seconds / 60:.0f} minutes.",
+                "Choose a larger page size, or ask the SIS's administrator why it is so slow.",
+            )
         return Dribbling(
             f"The answer to {label} was not complete after {self.endpoint.limits.response_seconds:.0f} s.",
             "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",

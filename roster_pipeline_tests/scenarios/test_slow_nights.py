@@ -1,0 +1,129 @@
+"""A SIS that is slow tonight: its runs give way to those of other connections, and come again after them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import dagster as dg
+import pytest
+
+from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.schedules import nightly
+from roster_pipeline.defs.sensors import failed_runs
+from roster_pipeline.directory import scheduled_runs
+from roster_pipeline.directory.tenants import get_connection
+from roster_pipeline.oneroster import Endpoint, Limits
+from roster_pipeline.sync import client_factory, fetch_snapshot
+from roster_pipeline.sync.schedule_due import FIRST_PULL, FirstPullNotUsable, first_pull
+from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.scenarios.conftest import Town
+
+QUARTER = timedelta(minutes=15)
+
+
+@pytest.fixture
+def tick(town: Town, monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """The night of two schools of one SIS, whose first pulls may take three seconds."""
+    monkeypatch.setattr(fetch_snapshot, "first_pull", lambda: timedelta(seconds=3))
+    now = datetime.now(UTC).replace(microsecond=0)
+    at = (now - timedelta(minutes=1)).time()
+    for key, school_id in (("grant", "sch-2"), ("lincoln", "sch-1")):
+        town.add_school(key, school_id, automatic=True, sync_time=at)
+    return now
+
+
+def asked(town: Town, now: datetime) -> dict[str, dict[str, str]]:
+    """The runs that the schedule asks for at a tick: school to tags."""
+    resources = {"directory": DirectoryResource(url=town.url)}
+    repository = build_defs(resource_overrides=resources).get_repository_def()
+    context = dg.build_schedule_context(
+        instance=town.instance, scheduled_execution_time=now, repository_def=repository, resources=resources
+    )
+    requests = nightly.evaluate_tick(context).run_requests or []
+    return {request.tags["dagster/partition"]: dict(request.tags) for request in requests}
+
+
+def test_a_hanging_sis_gives_way_without_an_alert_and_comes_again_behind_the_others(town: Town, tick: datetime) -> None:
+    first = asked(town, tick)
+    assert set(first) == {"grant", "lincoln"}
+    assert not any("dagster/priority" in tags for tags in first.values())
+    town.sis.faults.set("hangs=60")
+    began = datetime.now(UTC)
+    town.run_sync("lincoln", tags=first["lincoln"])
+    assert datetime.now(UTC) - began < timedelta(seconds=30)
+    assert town.problems == [
+        "lincoln: the SIS is slow tonight, so this run gave its place to those of other connections.\n"
+        "It is asked for again within 15 minutes and may then take its time. Nothing has to be done."
+    ]
+    requests = len(town.sis.log.entries)
+    town.run_sync("grant", tags=first["grant"])
+    assert len(town.problems) == 1
+    assert len(town.sis.log.entries) == requests, "what one run found slow, the next one does not ask"
+    assert (town.count("alert"), town.count("outbox"), town.count("failure")) == (0, 0, 2)
+
+    town.sis.faults.clear()
+    second = asked(town, tick + QUARTER)
+    assert {key: (tags["roster/slow"], tags["dagster/priority"]) for key, tags in second.items()} == {
+        "grant": ("sis", "-1"),
+        "lincoln": ("sis", "-1"),
+    }
+    assert town.run_sync("lincoln", tags=second["lincoln"])["created"] > 0
+    assert town.run_sync("grant", tags=second["grant"])["created"] > 0
+    assert town.count("pull") == 1, "they share it as ever"
+    assert asked(town, tick + 2 * QUARTER) == {}
+
+
+def test_a_sis_that_hangs_again_ends_with_a_clear_failure_and_an_alert(
+    town: Town, tick: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.sis.faults.set("hangs=60")
+    town.run_sync("lincoln", tags=asked(town, tick)["lincoln"])
+    second = asked(town, tick + QUARTER)["lincoln"]
+    impatient = Limits(response_seconds=2, read_seconds=1, first_wait=0.01, longest_wait=0.05)
+    monkeypatch.setattr(client_factory, "Endpoint", partial(Endpoint, limits=impatient))
+    town.run_sync("lincoln", tags=second)
+    (problem,) = town.problems
+    assert "gave its place" not in problem
+    assert "roster test-connection lincoln" in problem
+    assert town.count("alert", "cause = 'connection'") == 1
+
+
+def test_the_other_runs_of_the_night_are_not_told_as_killed(town: Town, tick: datetime) -> None:
+    town.sis.faults.set("hangs=60")
+    town.run_sync("lincoln", tags=asked(town, tick)["lincoln"])
+    runs = failed_runs(town.instance, None).of_schools
+    assert [key for key, _ in runs.values()] == ["lincoln"]
+    known = every(town.database, "select run_id from failure")
+    assert [(run,) for run in runs] == known, "a failure that is stored is none that a killed run left"
+
+
+def test_a_run_by_hand_takes_its_time(town: Town, tick: datetime) -> None:
+    town.sis.faults.set("slow_bytes=20000")
+    assert town.run_sync("lincoln")["created"] > 0
+
+
+def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(town: Town, tick: datetime) -> None:
+    town.run_sync("lincoln")
+    with town.database.begin() as conn:
+        source = get_connection(conn, "sis")
+        assert not any(school.usually_slow for school in scheduled_runs.automatic_schools(conn, QUARTER))
+    one(town.database, "update pull set started_at = finished_at - interval '16 minutes' returning id")
+    with town.database.begin() as conn:
+        assert all(school.usually_slow for school in scheduled_runs.automatic_schools(conn, QUARTER))
+        assert not scheduled_runs.is_slow(conn, source.id, "2026-09-01")
+    assert asked(town, tick)["grant"]["roster/slow"] == "sis"
+
+
+@pytest.mark.parametrize("given", ["0", "361", "x", "1.5", "-1"])
+def test_what_is_no_number_of_minutes_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv(FIRST_PULL, given)
+    with pytest.raises(FirstPullNotUsable):
+        first_pull()
+
+
+def test_how_long_a_first_pull_may_take_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert first_pull() == QUARTER
+    monkeypatch.setenv(FIRST_PULL, "40")
+    assert first_pull() == timedelta(minutes=40)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from roster_pipeline.frames import Flags
@@ -14,6 +15,8 @@ TOO_FEW = 2
 """One or two people are no share of anything: a school's third administrator must not need an approval."""
 
 
+EVERYBODY = ""
+"""In the numbers of a finding: people of every role."""
 MANAGER = "manager"
 """Who alone may approve what some findings hold; all others may be approved by the school's owners too."""
 
@@ -22,7 +25,9 @@ MANAGER = "manager"
 class Finding:
     """One reason to hold. value and limit: counts, or shares from 0 to 1. roles: None means every role.
 
-    approver: `MANAGER` where an owner of the school may not decide, else "".
+    approver: `MANAGER` where an owner of the school may not decide, else "". about: the role it is about, or "" for the
+    school. people: role to how many people it is about; more than `allowed` of them make the finding. explains: role to
+    how many people another finding has for this reason alone, if they are others than `people`.
     """
 
     guard: str
@@ -33,14 +38,26 @@ class Finding:
     roles: tuple[str, ...] | None = None
     overridable: bool = True
     approver: str = ""
+    about: str = ""
+    people: Mapping[str, float] = field(default_factory=dict)
+    allowed: float = 0
+    explains: Mapping[str, float] | None = None
 
     def concerns(self, role: str, action: str) -> bool:
         """Does this finding hold that action of that role?"""
         return action in self.actions and (self.roles is None or role in self.roles)
 
     def as_dict(self) -> dict[str, Any]:
-        """guard, message, value, limit, overridable, approver."""
-        return {name: value for name, value in asdict(self).items() if name not in ("actions", "roles")}
+        """guard, message, value, limit, overridable, approver, about."""
+        return {name: getattr(self, name) for name in _STORED}
+
+
+_STORED = ("guard", "message", "value", "limit", "overridable", "approver", "about")
+
+
+def without_repeats(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The findings of a stored verdict without those that repeat another one of the same line in other words."""
+    return [finding for finding in findings if not finding.get("repeats")]
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,14 @@ def _held(opened: Connection, key: str | None) -> list[Hold]:
 
 
 def _findings(one: Hold) -> list[tuple[str, bool]]:
-    return [(found["message"], bool(found.get("overridable", False))) for found in one.findings]
+    """Every finding, for whoever decides: what repeats another one in other words stands behind it."""
+    found = sorted(one.findings, key=lambda finding: bool(finding.get("repeats")))
+    return [(_said(finding), bool(finding.get("overridable", False))) for finding in found]
+
+
+def _said(finding: dict[str, Any]) -> str:
+    return f"(the same in other words) {finding['message']}" if finding.get("repeats") else str(finding["message"])
 
 
 def _messages(one: Hold) -> str:
-    return "\n".join(message for message, _ in _findings(one))
+    return "\n".join(found["message"] for found in one.findings if not found.get("repeats"))

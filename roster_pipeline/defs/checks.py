@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from roster_pipeline.cleaning.findings import without_repeats
 from roster_pipeline.cleaning.quality_suite import CHECKS as QUALITY_CHECKS
 from roster_pipeline.defs.partitions import schools
 
@@ -101,7 +102,7 @@ def _verdict_result(name: str, lines: Sequence[Mapping[str, Any]]) -> dg.AssetCh
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
             f"{line['role']} {line['action']}": dg.MetadataValue.text(
-                f"{line['rows']} held: " + " ".join(finding["message"] for finding in line["findings"])
+                f"{line['rows']} held: " + " ".join(finding["message"] for finding in without_repeats(line["findings"]))
             )
             for line in held
         },

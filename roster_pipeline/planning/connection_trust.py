@@ -96,4 +96,4 @@ def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share
                 "decides, or whoever owns every school that has them now."
             )
             limits = number / max(there, 1), share
-            yield Finding("claimed_people", message, *limits, (CREATE,), (role,), approver=MANAGER)
+            yield Finding("claimed_people", message, *limits, (CREATE,), (role,), approver=MANAGER, about=role)

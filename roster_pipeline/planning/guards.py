@@ -6,6 +6,7 @@ and read again where the plan is applied.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.findings import ARCHIVE, CREATE, EVERYTHING, TOO_FEW, UPDATE, Finding, RowFinding, percent
+from roster_pipeline.cleaning.findings import (
+    ARCHIVE,
+    CREATE,
+    EVERYBODY,
+    EVERYTHING,
+    TOO_FEW,
+    UPDATE,
+    Finding,
+    RowFinding,
+    percent,
+)
 from roster_pipeline.completeness_messages import in_words
 from roster_pipeline.planning.connection_trust import unproved_roles
 from roster_pipeline.planning.good_nights import unlike_before
 from roster_pipeline.planning.moved_keys import moved_keys_finding
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats, plan_stats_of
+from roster_pipeline.planning.repeated_findings import as_line
 from roster_pipeline.planning.role_guards import role_findings
 from roster_pipeline.planning.school_guards import school_findings
 from roster_pipeline.planning.source_age import older_source, stale_source
@@ -83,7 +95,7 @@ def judge(plan: Plan, facts: PlanStats, guards: Guards, quality: Iterable[Findin
     lines = []
     for role in (role.value for role in Role):
         for action in EVERYTHING:
-            concerned = [finding.as_dict() for finding in found if finding.concerns(role, action)]
+            concerned = as_line([finding for finding in found if finding.concerns(role, action)])
             rest = int(sizes.get((role, action, ""), 0))
             lines.append((role, action, "", "hold" if concerned else "pass", rest, concerned))
             for one in apart:
@@ -107,7 +119,8 @@ def _snapshot(facts: PlanStats) -> Iterator[Finding]:
     if not facts.snapshot.complete:
         why = "; ".join(map(in_words, facts.snapshot.problems)) or "no proof that everything was fetched"
         message = f"The snapshot is not complete: {why}. Nobody is archived by it."
-        yield Finding("incomplete_snapshot", message, 1, 0, (ARCHIVE,), overridable=False)
+        everybody = {EVERYBODY: math.inf}
+        yield Finding("incomplete_snapshot", message, 1, 0, (ARCHIVE,), overridable=False, people=everybody)
     if facts.awaits_approval:
         yield Finding("first_sync", "This is the school's first sync; look at its plan and approve it.", 1, 0)
 
@@ -132,21 +145,23 @@ def _sizes(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
                 f"{new} of {known} known {role_name(role)} came with a new id while number or e-mail still match. "
                 "If the SIS changed its ids, approve to link the new ones."
             )
-            yield Finding("rekeyed", message, new / known, guards.rekeyed_share)
+            yield Finding("rekeyed", message, new / known, guards.rekeyed_share, about=role, people={role: new})
     for role, (doubted, known) in facts.reused.items():
         if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:
             message = (
                 f"{doubted} of {known} known {role_name(role)} came as somebody else under the same id. "
                 "If the SIS dealt its ids anew, what it says of the others may be as wrong."
             )
-            yield Finding("reused_ids", message, doubted / known, guards.rekeyed_share)
+            yield Finding("reused_ids", message, doubted / known, guards.rekeyed_share, about=role)
     if facts.snapshot.mode == "delta":
         return
     for role, people in facts.counts.items():
         there = facts.managed.get(role, 0)
         if not people and there:
             message = f"The directory has {people_of(role, there)}, and none came. Check what the SIS shares with us."
-            yield Finding("empty_role", message, 0, there)
+            # those who came without a school would have been somebody
+            enough = (1 - guards.shrink_share) * there
+            yield Finding("empty_role", message, 0, there, about=role, people={role: there}, allowed=there - enough)
         yield from _without_orgs(role, facts, guards)
         yield from _shrunk(role, people, facts, guards)
 
@@ -159,10 +174,11 @@ def _without_orgs(role: str, facts: PlanStats, guards: Guards) -> Iterator[Findi
         return
     message = f"{bare} of {people_of(role, there)} in the directory came without any school."
     few = bare <= guards.archive_always_allowed or bare <= guards.rejected_share_all * there
+    which: dict[str, Any] = {"about": role, "people": {role: bare}}
     if everybody or not few:
-        yield Finding("no_orgs", message, bare / there, guards.rejected_share_all)
+        yield Finding("no_orgs", message, bare / there, guards.rejected_share_all, **which)
     else:
-        yield Finding("no_orgs", message, bare / there, guards.rejected_share_archive, (ARCHIVE,), (role,))
+        yield Finding("no_orgs", message, bare / there, guards.rejected_share_archive, (ARCHIVE,), (role,), **which)
 
 
 def _shrunk(role: str, people: int, facts: PlanStats, guards: Guards) -> Iterator[Finding]:
@@ -173,7 +189,11 @@ def _shrunk(role: str, people: int, facts: PlanStats, guards: Guards) -> Iterato
     few = usual < guards.archive_small_role and lost <= guards.archive_always_allowed
     if usual > 0 and lost > guards.shrink_share * usual and not few:
         message = f"{people_of(role, people)} came, {usual:.0f} are usual: {percent(lost / usual)} fewer."
-        yield Finding("shrunk_role", message, lost / usual, guards.shrink_share)
+        limit = guards.shrink_share * usual
+        share = lost / usual
+        yield Finding(
+            "shrunk_role", message, share, guards.shrink_share, about=role, people={role: lost}, allowed=limit
+        )
 
 
 def _rejections(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
@@ -184,11 +204,12 @@ def _rejections(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
         if bad <= TOO_FEW:
             continue
         message = f"{bad} {of} could not be used, of {records}: {percent(bad / records)}."
+        which: dict[str, Any] = {"people": {role: bad}, "about": "" if role == UNKNOWN else role}
         if bad > guards.rejected_share_all * records:
-            yield Finding("rejected", message, bad / records, guards.rejected_share_all)
+            yield Finding("rejected", message, bad / records, guards.rejected_share_all, **which)
         elif bad > guards.rejected_share_archive * records:
             roles = None if role == UNKNOWN else (role,)
-            yield Finding("rejected", message, bad / records, guards.rejected_share_archive, (ARCHIVE,), roles)
+            yield Finding("rejected", message, bad / records, guards.rejected_share_archive, (ARCHIVE,), roles, **which)
 
 
 def _calendar(facts: PlanStats, guards: Guards) -> Iterator[Finding]:

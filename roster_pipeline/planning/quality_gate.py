@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from roster_pipeline.cleaning.findings import ARCHIVE, Finding, percent
+from roster_pipeline.cleaning.findings import ARCHIVE, EVERYBODY, Finding, percent
 from roster_pipeline.cleaning.quality_suite import Rule
 
+USABLE = "record_usable"
+"""The quality rule that counts what the guard on rejected records counts."""
 NOT_TESTED = "The quality of this snapshot was not tested, so nothing says that its absences are real."
 
 
@@ -53,4 +55,6 @@ def _failed(
     of = f"{role} records" if role else "records"
     said = f"{failed} of {tested} {of} fail, {percent(share)}" if tested else "nobody came who could be tested"
     limit = round(1 - rule.mostly, 6) if rule else 0.0
-    return Finding("quality", f"Quality rule {name}{about}: {said}.", share, limit, (ARCHIVE,), roles)
+    message = f"Quality rule {name}{about}: {said}."
+    bad = {role or EVERYBODY: failed} if name == USABLE else {}
+    return Finding("quality", message, share, limit, (ARCHIVE,), roles, about=role, people=bad, allowed=limit * tested)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from roster_pipeline.cleaning.findings import (
     ARCHIVE,
@@ -95,7 +96,10 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         going = numbers.rows(role, ARCHIVE)
         if going > guards.archive_most:
             message = f"{people_of(role, going)} would be archived; never more than {guards.archive_most} in one sync."
-            yield Finding("archive_most", message, going, guards.archive_most, (ARCHIVE,), (role,))
+            yield Finding(
+                "archive_most", message, going, guards.archive_most, (ARCHIVE,), (role,),
+                about=role, people={role: going}, allowed=guards.archive_most,
+            )  # fmt: skip
         if going > guards.archive_share * there and not _let_through(going, there, guards):
             yield _archivals(role, going, there, guards)
         if not numbers.first_sync:
@@ -107,7 +111,10 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         updates = numbers.updates.get(role)
         if updates and there and updates.rows > TOO_FEW and updates.rows > guards.update_share * there:
             message = f"{people_of(role, updates.rows)} would change, {out_of(updates.rows, there)}."
-            yield Finding("updates", message, updates.rows / there, guards.update_share, (UPDATE,), updates.into)
+            yield Finding(
+                "updates", message, updates.rows / there, guards.update_share, (UPDATE,), updates.into,
+                about=role, people={role: updates.rows}, allowed=guards.update_share * there,
+            )  # fmt: skip
 
 
 def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
@@ -119,7 +126,7 @@ def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
                 f"{out_of(updates.keyed, there)}."
             )
             share = updates.keyed / there
-            yield Finding("key_updates", message, share, guards.update_key_share, (UPDATE,), updates.into)
+            yield Finding("key_updates", message, share, guards.update_key_share, (UPDATE,), updates.into, about=role)
 
 
 def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:
@@ -144,7 +151,8 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
                 f"{people_of(role, there)}: too few to be judged by themselves, and the changes of "
                 f"{' and '.join(map(role_name, larger))} are held for their size."
             )
-            yield Finding("small_role", message, there, guards.archive_small_role, roles=(role,))
+            limit = guards.archive_small_role
+            yield Finding("small_role", message, there, limit, roles=(role,), about=role, people={role: 1})
 
 
 def _let_through(going: int, there: int, guards: Guards) -> bool:
@@ -154,13 +162,17 @@ def _let_through(going: int, there: int, guards: Guards) -> bool:
 def _archivals(role: str, going: int, there: int, guards: Guards, besides: str = "") -> Finding:
     share = going / max(there, 1)
     message = f"{going} of {people_of(role, there)} would be archived: {percent(share)}.{besides}"
-    return Finding("archivals", message, share, guards.archive_share, (ARCHIVE,), (role,))
+    return Finding(
+        "archivals", message, share, guards.archive_share, (ARCHIVE,), (role,),
+        about=role, people={role: going}, allowed=guards.archive_share * there,
+    )  # fmt: skip
 
 
 def _share(guard: str, role: str, action: str, rows: int, there: int, limit: float, would: str) -> Iterator[Finding]:
     if there and rows > TOO_FEW and rows > limit * there:
         message = f"{people_of(role, rows)} {would}, {out_of(rows, there)}."
-        yield Finding(guard, message, rows / there, limit, (action,), (role,))
+        which: dict[str, Any] = {"about": role, "people": {role: rows}, "allowed": limit * there}
+        yield Finding(guard, message, rows / there, limit, (action,), (role,), **which)
 
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:

@@ -6,16 +6,16 @@ under today's date, changes every role a little or a lot; each holds everything,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.findings import TOO_FEW, Finding, percent
+from roster_pipeline.cleaning.findings import EVERYBODY, TOO_FEW, Finding, percent
 from roster_pipeline.cleaning.grades import CEDS
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
-from roster_pipeline.frames import persons_of
+from roster_pipeline.frames import Flags, persons_of
 from roster_pipeline.settings.school import CONTACT, Guards, Role
 
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off")
@@ -31,6 +31,8 @@ class WholeSchool:
 
     came: people of tonight's roster, of roles that have anybody here. strangers: of them, those who are no members.
     graded: known students whose grade is told on both sides and changes or not; lower: those whose grade would fall.
+    missing_roles: role to the missing people. mostly_missing, mostly_new: role to the missing people and to the
+    strangers, for roles in which they are the most.
     """
 
     known: int = 0
@@ -39,6 +41,9 @@ class WholeSchool:
     strangers: int = 0
     graded: int = 0
     lower: int = 0
+    missing_roles: Mapping[str, int] = field(default_factory=dict)
+    mostly_missing: Mapping[str, int] = field(default_factory=dict)
+    mostly_new: Mapping[str, int] = field(default_factory=dict)
 
 
 def whole_school(
@@ -59,6 +64,7 @@ def whole_school(
     came = ~absent & old & ~rows["reason"].isin(_NO_MEMBERS).to_numpy()
     strangers = came & (rows["action"] == "create").to_numpy()
     whole = snapshot.mode != "delta"
+    gone, new = absent & expected, strangers if whole else np.zeros(len(rows), dtype=bool)
     lower = sum(_falls(changes) for changes in rows["changes"][here & (rows["action"] == "update").to_numpy()])
     return WholeSchool(
         known=sum(managed.values()) - int((absent & ~expected).sum()),
@@ -67,7 +73,20 @@ def whole_school(
         strangers=int(strangers.sum()) if whole else 0,
         graded=managed.get(Role.STUDENT, 0),
         lower=lower,
+        missing_roles=_by_role(rows["role"], gone),
+        mostly_missing=_mostly(rows["role"], gone, gone | (here & ~absent)),
+        mostly_new=_mostly(rows["role"], new, came),
     )
+
+
+def _by_role(roles: pd.Series[str], such: Flags) -> dict[str, int]:
+    return {str(role): int(count) for role, count in roles[such].value_counts().items()}
+
+
+def _mostly(roles: pd.Series[str], such: Flags, among: Flags) -> dict[str, int]:
+    """Role to how many of its rows are such, where they are more than half of those that count."""
+    everybody = _by_role(roles, among)
+    return {role: count for role, count in _by_role(roles, such).items() if 2 * count > everybody.get(role, 0)}
 
 
 def school_findings(school: WholeSchool, guards: Guards, *, first_sync: bool) -> Iterator[Finding]:
@@ -78,20 +97,25 @@ def school_findings(school: WholeSchool, guards: Guards, *, first_sync: bool) ->
             f"{school.missing} of the {school.known} people we know here did not come: {percent(share)}. "
             "Is this still the same school?"
         )
-        yield Finding("people_missing", message, share, guards.missing_share)
+        yield Finding(
+            "people_missing", message, share, guards.missing_share,
+            people=school.missing_roles or {EVERYBODY: school.missing},
+            allowed=guards.missing_share * school.known,
+            explains=school.mostly_missing,
+        )  # fmt: skip
     if not first_sync and school.strangers > TOO_FEW and school.strangers > guards.strangers_share * school.came:
         share = school.strangers / school.came
         message = (
             f"{school.strangers} of the {school.came} people who came are new to this school: {percent(share)}. "
             "Is this still the same school?"
         )
-        yield Finding("strangers", message, share, guards.strangers_share)
+        yield Finding("strangers", message, share, guards.strangers_share, explains=school.mostly_new)
     if school.lower > TOO_FEW and school.lower > guards.lower_grades_share * school.graded:
         share = school.lower / school.graded
         message = (
             f"{school.lower} of {school.graded} students would go down in grade: {percent(share)}. Is this an old file?"
         )
-        yield Finding("lower_grades", message, share, guards.lower_grades_share)
+        yield Finding("lower_grades", message, share, guards.lower_grades_share, explains={Role.STUDENT: school.lower})
 
 
 def _falls(changes: dict[str, list[object]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roster_pipeline.cleaning.findings import ARCHIVE, Finding
+from roster_pipeline.cleaning.findings import ARCHIVE, EVERYBODY, Finding
 from roster_pipeline.directory_frames import SnapshotFacts
 from roster_pipeline.settings.school import Guards
 
@@ -19,7 +19,7 @@ def older_source(snapshot: SnapshotFacts) -> Iterator[Finding]:
     """Everything waits where the data are of an earlier day than those before: they would undo what happened since."""
     if OLDER in snapshot.problems:
         message = "The data are older than those of an earlier night, so nothing is changed by them."
-        yield Finding(OLDER_SOURCE, message, 1, 0)
+        yield Finding(OLDER_SOURCE, message, 1, 0, people={EVERYBODY: 1})
 
 
 def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:

@@ -75,13 +75,17 @@ class Kind:
 
 @dataclass(frozen=True)
 class Why:
-    """One finding: its sentence, what it holds, whether a person may let it through, and what to do."""
+    """One finding: its sentence, what it holds, whether a person may let it through, and what to do.
+
+    repeats: wherever it holds something, another finding says the same in other words.
+    """
 
     guard: str
     message: str
     overridable: bool
     advice: str
     kinds: tuple[Kind, ...]
+    repeats: bool = False
 
     @property
     def rows(self) -> int:
@@ -134,6 +138,7 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
     """
     kinds: list[Kind] = []
     found: dict[tuple[str, str, bool], list[Kind]] = {}
+    told: set[tuple[str, str, bool]] = set()
     for line in held:
         findings = line["findings"]
         may, others = overridable(findings), not manager and needs_manager(findings)
@@ -142,10 +147,9 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
         for finding in findings:
             key = (finding["guard"], finding["message"], bool(finding.get("overridable", False)))
             found.setdefault(key, []).append(kind)
-    why = tuple(
-        Why(guard, message, may, ADVICE.get(guard, ""), tuple(of)) for (guard, message, may), of in found.items()
-    )
-    return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.overridable, -one.rows))))
+            told |= set() if finding.get("repeats") else {key}
+    why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in told) for key, of in found.items()]
+    return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))
 
 
 def overridable(findings: Iterable[Mapping[str, Any]]) -> bool:

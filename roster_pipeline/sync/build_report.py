@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from roster_pipeline.cleaning.findings import without_repeats
 from roster_pipeline.completeness_messages import clock_in_words, noticed
 from roster_pipeline.directory import digests, outbox
 from roster_pipeline.directory.database import Database
@@ -186,7 +187,7 @@ def _held(known: SyncSummary) -> Iterable[Held]:
         if line["verdict"] == "hold" and rows:
             findings = tuple(
                 Finding(found["guard"], found["message"], bool(found.get("overridable", True)))
-                for found in line["findings"]
+                for found in without_repeats(line["findings"])
             )
             yield Held(line["role"], line["action"], rows, findings)
 
@@ -204,12 +205,12 @@ def _held_as_such(known: SyncSummary) -> Iterable[Held]:
     if known.kind != "sync":
         return
     lines = [line for line in known.verdict if line["verdict"] == "hold"]
-    told = {found["message"] for line in lines if line["rows"] for found in line["findings"]}
+    shown_with_rows = {found["message"] for line in lines if line["rows"] for found in line["findings"]}
     for line in lines:
         findings = tuple(
             Finding(found["guard"], found["message"], bool(found.get("overridable", True)))
-            for found in line["findings"]
-            if found["guard"] in TOLD_ANYWAY and found["message"] not in told
+            for found in without_repeats(line["findings"])
+            if found["guard"] in TOLD_ANYWAY and found["message"] not in shown_with_rows
         )
         if findings and not line["rows"] and known.settings.role(line["role"]).rostered:
             yield Held(line["role"], line["action"], 0, findings)

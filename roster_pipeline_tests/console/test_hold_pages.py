@@ -10,7 +10,9 @@ import pytest
 
 from roster_pipeline.directory import approvals, manual_edits
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.sync.build_report import report_of
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import (
     INCOMPLETE,
@@ -251,3 +253,26 @@ def test_people_of_another_connection_are_the_managers_to_decide_and_the_rest_is
     assert one(database, PEOPLE) == 1
     status, _, _ = _decide(manager, database, plan_id, "approve")
     assert (status, one(database, PEOPLE)) == (303, 3)
+
+
+EMPTY = MANY | {"guard": "empty_role", "message": "The directory has 1 student, and none came.", "repeats": ""}
+SHRUNK = MANY | {"guard": "shrunk_role", "message": "0 students came, 1 is usual.", "repeats": "empty_role"}
+
+
+def test_what_repeats_a_finding_is_left_out_of_reports_and_lists_and_shown_to_whoever_decides(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = held_archive(database, lincoln, EMPTY, SHRUNK)
+    owner = signed_in(OWNER)
+    with database.begin() as conn:
+        sync_id = one(database, "select max(id) from sync")
+        report = report_of(sync_summary(conn, sync_id))
+    assert [found.guard for held in report.held for found in held.findings] == ["empty_role"]
+    for page in ("/holds", f"/schools/lincoln/syncs/{sync_id}"):
+        text = words_of(owner.get(page).text)
+        assert SHRUNK["message"] not in text
+    text = words_of(owner.get("/schools/lincoln/holds").text)
+    assert text.index(EMPTY["message"]) < text.index("The same in other words") < text.index(SHRUNK["message"])
+    assert _decide(owner, database, plan_id, "approve")[0] == 303
+    details = one(database, "select details from audit where what = 'hold approved'")
+    assert details["guards"] == ["empty_role", "shrunk_role"], "the approval names both"

@@ -19,6 +19,7 @@ from roster_pipeline.settings.school import Guards, Window
 
 TODAY = date(2026, 3, 2)
 LIMITS = Guards()
+NAMES = ("guard", "message", "value", "limit", "overridable")
 
 
 def plan_of(*, role: str = "student", keyed: int = 0, **rows: int) -> Plan:
@@ -51,7 +52,8 @@ def found(plan: Plan, facts: PlanStats, limits: Guards = LIMITS) -> list[dict[st
     """The distinct findings of a night."""
     told: list[dict[str, Any]] = []
     for findings in judge(plan, facts, limits).rows["findings"]:
-        told += [finding for finding in findings if finding not in told]
+        plain = [{name: finding[name] for name in NAMES} for finding in findings]
+        told += [finding for finding in plain if finding not in told]
     return told
 
 

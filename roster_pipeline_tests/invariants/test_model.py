@@ -62,6 +62,11 @@ select s.counts -> 'roles' as roles, y.outcome, exists (select from change_log l
 from sync y join snapshot s on s.id = y.snapshot_id join school c on c.id = y.school_id
 where c.key = :school and s.complete order by y.id
 """
+VERDICT = """
+select v.verdict, v.rows, v.findings from verdict v
+where v.guard = '' and v.plan_id = (
+    select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
+"""
 UNUSUAL = "people_missing|strangers|empty_role|no_orgs|shrunk_role|rejected"
 PICK = st.integers(0, 10**4)
 CHANGES = st.lists(st.tuples(st.sampled_from(KINDS), PICK, PICK, PICK), max_size=4)
@@ -274,9 +279,20 @@ class Districts(RuleBasedStateMachine):
         assert (district.place.fingerprint(), district.place.ledger()) == (prints, ledger)
         nights["nights"] += 1
         nights.update({action: rows for action, rows in applied.by_action.items() if rows})
+        self._told_once(district, school)
         nights.update(f"held: {why}" for why in {*judged.held.values(), *(["moved keys"] if judged.rows else [])})
         district.check()
         return applied
+
+    def _told_once(self, district: DistrictUnderProof, school: str) -> None:
+        """Whatever repeats another finding in other words can be approved, and its cause is told in the same line."""
+        for row in district.place.rows(VERDICT, school=school):
+            told = {one["guard"] for one in row["findings"] if not one.get("repeats")}
+            repeated = [one for one in row["findings"] if one.get("repeats")]
+            assert (row["verdict"] == "hold") == bool(row["findings"])
+            assert bool(told) == bool(row["findings"])
+            assert all(one["overridable"] and one["repeats"] in told for one in repeated), row
+            nights["told once"] += bool(repeated and row["rows"])
 
 
 @pytest.mark.timeout(0)

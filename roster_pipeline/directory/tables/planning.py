@@ -113,7 +113,10 @@ verdict = Table(
     words("verdict", comment="pass or hold"),
     Column("rows", Integer, nullable=False),
     Column(
-        "findings", JSONB, nullable=False, comment='[{"guard", "message", "value", "limit", "overridable", "approver"}]'
+        "findings",
+        JSONB,
+        nullable=False,
+        comment='[{"guard", "message", "value", "limit", "overridable", "approver", "about", "repeats"}]',
     ),
     number("sync_id", comment="the sync that applied these rows, set in its transaction", optional=True),
     PrimaryKeyConstraint("plan_id", "role", "action", "guard"),

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.oneroster import Client, Endpoint, NotOneRoster, OneRosterError, Redirected, SignInRefused
+from roster_pipeline.oneroster.connection_test.check import check
 from roster_pipeline.oneroster.http.token_search import MOST_TRIES
 from roster_pipeline.simulator import running
 from roster_pipeline_tests.oneroster.client_helpers import QUICK, TestClock
@@ -266,3 +267,45 @@ def test_html_where_data_were_is_told_as_a_change_of_the_sis() -> None:
     assert "Check the URL" in new.remedy
     assert "has worked before" in old.remedy
     assert "Check the URL" not in old.remedy
+
+
+ROOT_1_0 = "/ims/oneroster/v1p0"
+
+
+def old_server(way: str) -> Callable[[str, str, str], Response]:
+    """OneRoster 1.0, behind one of the ways of signing in; a gateway answers 401 to every unsigned request."""
+
+    def answer(method: str, path: str, sent: str) -> Response:
+        if path == "/token":
+            given = JSONResponse({"access_token": "t0ken", "token_type": "bearer", "expires_in": 3600})
+            return given if sent.startswith("Basic") else oauth("invalid_client")
+        signed = way == "open" or sent.startswith("OAuth " if way == "oauth1" else "Bearer ")
+        if not signed:
+            return Response(status_code=401 if way == "gateway" or path.startswith(ROOT_1_0) else 404)
+        if not path.startswith(ROOT_1_0):
+            return Response(status_code=404)
+        old = {"status": "active", "role": "student", "orgs": [{"sourcedId": "sch-1"}], "givenName": "Mira"}
+        lists: dict[str, Any] = {"/orgs": {"orgs": [SCHOOL]}, "/users": {"users": [{"sourcedId": "p-1", **old}]}}
+        found = lists.get(path.removeprefix(ROOT_1_0))
+        return JSONResponse(found) if found else Response(status_code=404)
+
+    return answer
+
+
+@pytest.mark.parametrize("way", ["open", "token", "gateway", "oauth1"])
+@pytest.mark.parametrize("pasted", ["", "/ims/oneroster", ROOT_1_0])
+def test_a_1_0_server_is_found_by_its_host_and_called_1_0(way: str, pasted: str) -> None:
+    with door(old_server(way)) as one:
+        known: dict[str, Any] = {"client_id": "id", "client_secret": SECRET, "allow_private": True, "limits": QUICK}
+        if way == "open":
+            known |= {"client_id": "", "client_secret": ""}
+        if way == "oauth1":
+            known |= {"sign_in": "oauth1"}
+        with Client(Endpoint(one.url + pasted, **known), TestClock().clock) as client:
+            items = {item.name: item for item in check(client, "sch-1", roles=("student",))}
+            assert client.connect().root == one.url + ROOT_1_0
+    assert items["Version"].detail == "OneRoster 1.0, read as 1.1"
+    assert items["School"].ok
+    assert "1 in this school" in items["Students"].detail
+    before = one.secret if way != "oauth1" else one.secret[: one.secret.index(ROOT_1_0 + "/orgs") + 1]
+    assert len(before) <= MOST_TRIES

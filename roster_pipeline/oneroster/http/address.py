@@ -15,6 +15,7 @@ from roster_pipeline.oneroster.errors import WrongAddress
 
 ROOT_1_2 = "/ims/oneroster/rostering/v1p2"
 ROOT_1_1 = "/ims/oneroster/v1p1"
+ROOT_1_0 = "/ims/oneroster/v1p0"
 ROOT_1_2_SHORT = "/ims/oneroster/v1p2"
 COLLECTIONS = frozenset(
     (
@@ -98,6 +99,7 @@ def roots(address: Address, version: str) -> list[Root]:
         found.append(Root(address.origin + prefix + suffix, suffix_version))
     if stated is None:
         found.append(Root(address.origin + path, None))
+    found.append(Root(address.origin + prefix + ROOT_1_0, "1.1"))
     if version != "auto":
         pasted = found[0] if stated is not None else None
         found.sort(key=lambda root: (root is not pasted, root.version != version))

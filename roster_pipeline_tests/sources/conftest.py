@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -40,6 +41,7 @@ USERS = (
     *("givenName", "familyName", "middleName", "identifier", "email", "sms", "phone", "agentSourcedIds", "grades"),
     "password",
 )
+ENROLLMENTS = ("sourcedId", "status", "classSourcedId", "schoolSourcedId", "userSourcedId", "role", "endDate")
 ORG_COLUMNS = ("sourcedId", "status", "dateLastModified", "name", "type", "identifier", "parentSourcedId")
 _GIVEN = ("Ada", "Ben", "Cleo", "Dov", "Elif", "Finn", "Gita", "Hal", "Ines", "Jon", "Kaya", "Leo", "Mina", "Nils")
 _FAMILY = ("Arden", "Holm", "Oake", "Bloom", "Iver", "Penn", "Corda", "Jarl", "Quay", "Dale", "Kerr")
@@ -102,8 +104,10 @@ class Source:
         self.asked: list[str] = []
         self.names = {"orgSourcedIds": "orgs", "agentSourcedIds": "agents", "parentSourcedId": "parent"}
         """What the members are called over REST."""
-        self.files: dict[str, str] = {}
-        """CSV files that a test writes itself."""
+        self.files: dict[str, str | None] = {}
+        """CSV files that a test writes itself; None leaves one out."""
+        self.zips: dict[str, tuple[list[Record], list[Record] | None]] = {}
+        """Users and enrollments of several zips, in place of one unpacked bundle."""
         self._folder = folder
         self.url = f"file://{folder}"
 
@@ -111,16 +115,34 @@ class Source:
         """Export: CSV files on the disk. Over REST every request gets what is there now."""
         if self.kind == "rest":
             return
-        files = {
+        self._folder.mkdir(exist_ok=True)
+        for old in self._folder.iterdir():
+            old.unlink()
+        now = time.time() + next(_numbers) - 10_000
+        for name, (users, enrollments) in self.zips.items():
+            with zipfile.ZipFile(self._folder / name, "w") as packed:
+                for inside, content in self._exported(users, enrollments).items():
+                    packed.writestr(inside, content)
+            os.utime(self._folder / name, (now, now))
+        loose = {} if self.zips else self._exported(self.users, self.enrollments)
+        for name, content in loose.items():
+            (self._folder / name).write_text(content, newline="")
+            os.utime(self._folder / name, (now, now))
+
+    def _exported(self, users: list[Record], enrollments: list[Record] | None) -> dict[str, str]:
+        """The files of one bundle."""
+        files: dict[str, str | None] = {
             "manifest.csv": manifest(),
             "orgs.csv": table(ORG_COLUMNS, self.orgs),
-            "users.csv": table(USERS, self.users),
-        } | self.files
-        self._folder.mkdir(exist_ok=True)
-        now = time.time() + next(_numbers)
-        for name, content in files.items():
-            (self._folder / name).write_text(content, newline="")
-            os.utime(self._folder / name, (now - 10_000, now - 10_000))
+            "users.csv": table(USERS, users),
+        }
+        if enrollments is not None:
+            renamed = {"user": "userSourcedId", "school": "schoolSourcedId"}
+            rows = [{renamed.get(name, name): value for name, value in one.items()} for one in enrollments]
+            files["manifest.csv"] = manifest(enrollments="bulk")
+            files["enrollments.csv"] = table(ENROLLMENTS, rows)
+        chosen = files | self.files
+        return {name: content for name, content in chosen.items() if content is not None}
 
     def answer(self, path: str, query: Mapping[str, str]) -> Response:
         """One request over REST."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.sources.conftest import ALDER, BIRCH, DISTRICT, School, Source, pupil, teacher
+from roster_pipeline_tests.sources.conftest import ALDER, BIRCH, DISTRICT, USERS, School, Source, pupil, table, teacher
 
 SPELLINGS = ["s1;s2", "s1|s2", "[s1,s2]", '"s1"', "s1, s2", "s1 s2", "S1", "Alder School", "'s2','s1'"]
 
@@ -189,3 +189,23 @@ def test_the_role_is_stored_as_the_sis_spells_it(database: Database, source: Sou
     school.choose(role_map={"ext:librarian": "staff"})
     school.night()
     assert school.rows("select source_role from membership where role <> 'student'") == [{"source_role": role}]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"orgSourcedIds": "orgs", "agentSourcedIds": "agents"},
+        {"orgSourcedIds": "schoolSourcedId", "agentSourcedIds": "agentSourcedId"},
+        {"orgSourcedIds": "OrgSourceIds", "agentSourcedIds": "Agent Source Ids"},
+        {"orgSourcedIds": "school", "agentSourcedIds": "AGENT", "grades": "grade", "userIds": "userId"},
+    ],
+)
+def test_columns_may_be_called_as_in_the_api(database: Database, bundle: Source, names: dict[str, str]) -> None:
+    people = [*(pupil(n, agentSourcedIds="te7") for n in range(4)), teacher(7, "s1", role="parent")]
+    renamed = [{names.get(name, name): value for name, value in one.items()} for one in people]
+    bundle.files["users.csv"] = table([names.get(column, column) for column in USERS], renamed)
+    school = School(database, bundle)
+    school.night()
+    assert school.active == {"st0", "st1", "st2", "st3"}
+    assert len(school.rows("select 1 from contact")) == 4
+    assert len(school.rows("select 1 from membership where grade = '09'")) == 4

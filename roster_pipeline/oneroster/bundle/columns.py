@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from roster_pipeline.oneroster.bundle.bundle_errors import WrongHeader
 from roster_pipeline.oneroster.http.status_info import folded
+from roster_pipeline.oneroster.records.user_records import ALIASES
 
 METADATA = "metadata."
 _OTHER_SEPARATORS = (";", "\t", "|")
@@ -20,6 +21,7 @@ _OTHER_SEPARATORS = (";", "\t", "|")
 class FileColumns:
     """The columns of one file: the standard's name to the member it becomes; and which of them there must be.
 
+    Some exporters call columns as the API calls its members, or misspell them: those names are known as they are there.
     Where two columns become one member, the first named here wins. expected: the standard wants them, we can do
     without.
     """
@@ -31,12 +33,14 @@ class FileColumns:
 
 _SAME = {name: name for name in ("sourcedId", "status", "dateLastModified")}
 ORGS = FileColumns(
-    members=_SAME | {"name": "name", "type": "type", "identifier": "identifier", "parentSourcedId": "parent"},
+    members=_SAME
+    | {"name": "name", "type": "type", "identifier": "identifier"}
+    | dict.fromkeys(("parentSourcedId", "parent"), "parent"),
     needed=("sourcedId", "name"),
     expected=("type",),
 )
-USERS = FileColumns(
-    members=_SAME
+_USERS = (
+    _SAME
     | {name: name for name in ("enabledUser", "username", "userIds", "givenName", "familyName", "middleName")}
     | {name: name for name in ("identifier", "email", "sms", "phone", "grades", "role", "userMasterIdentifier")}
     | {
@@ -48,16 +52,25 @@ USERS = FileColumns(
         "preferredFamilyName": "preferredLastName",
         "preferredLastName": "preferredLastName",
         "primaryOrgSourcedId": "primaryOrg",
-    },
+    }
+)
+USERS = FileColumns(
+    members=_USERS | {name: member for name, member in ALIASES.items() if member in _USERS.values()},
     needed=("sourcedId", "givenName", "familyName"),
     expected=("enabledUser", "username"),
 )
 ROLES = FileColumns(
     members=_SAME
-    | {"userSourcedId": "user", "orgSourcedId": "org"}
+    | {"userSourcedId": "user", "user": "user", "orgSourcedId": "org", "org": "org"}
     | {name: name for name in ("roleType", "role", "beginDate", "endDate")},
     needed=("userSourcedId", "role", "orgSourcedId"),
     expected=("sourcedId",),
+)
+ENROLLMENTS = FileColumns(
+    members=_SAME
+    | {"userSourcedId": "user", "user": "user", "schoolSourcedId": "school", "school": "school"}
+    | {name: name for name in ("role", "beginDate", "endDate")},
+    needed=("userSourcedId", "schoolSourcedId"),
 )
 BY_FILE = {"orgs": ORGS, "users": USERS, "roles": ROLES}
 
@@ -91,7 +104,7 @@ def layout_of(
             )
         if key in places:
             positions.setdefault(member, places[key])
-    lacking = [name for name in (*columns.needed, *also) if folded(name) not in places]
+    lacking = [name for name in (*columns.needed, *also) if columns.members.get(name, name) not in positions]
     if lacking:
         raise _lacking(file, header, lacking)
     metadata = {

@@ -54,7 +54,7 @@ _OTHER_FIELDS = (
     *("sourcedId", "status", "enabledUser", "userIds", "roles", "role", "orgs", "agents", "grades", "metadata"),
     "primaryOrg",
 )
-_ALIASES = {
+ALIASES = {
     "preferredgivenname": "preferredFirstName",
     "preferredfamilyname": "preferredLastName",
     "grade": "grades",
@@ -65,13 +65,16 @@ _ALIASES = {
     "schools": "orgs",
     "schoolsourcedid": "orgs",
     "schoolsourcedids": "orgs",
+    "orgsourceids": "orgs",
     "primaryorgsourcedid": "primaryOrg",
     "agent": "agents",
     "agentsourcedid": "agents",
     "agentsourcedids": "agents",
+    "agentsourceids": "agents",
     "userid": "userIds",
 } | {folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)}
-"""Folded member name to the standard's, for servers that spell names in their own case, or as the CSV files do."""
+"""Folded member name to the standard's: some servers spell names in their own case or as the CSV files do, and some
+exporters as the API does."""
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 AGENT_SEPARATORS = ",;"
 """What separates ids in a text that lists several. Nobody can check them against a list, as orgs are."""
@@ -168,7 +171,7 @@ class UserReader:
         foreign = record.keys() - self._known
         renamed: dict[str, Any] | None = None
         for name in foreign:
-            standard = _ALIASES.get(folded(name))
+            standard = ALIASES.get(folded(name))
             if standard is None:
                 if len(self._known) < _MOST_FOREIGN_NAMES:
                     self._known.add(name)

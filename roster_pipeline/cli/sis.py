@@ -36,6 +36,9 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from: roster sis list")], as_json: AsJson = False
 ) -> None:
     """Show where to find Client ID, Client Secret and School ID, what the SIS must grant, and how it behaves."""
+    from roster_pipeline.oneroster.preset_pages import offered
+    from roster_pipeline.oneroster.presets import SUBJECTS
+
     chosen = named(name)
     if as_json:
         print_json(chosen.model_dump(mode="json"))
@@ -51,6 +54,8 @@ def show(
         "Client Secret": chosen.client_secret_at or NOT_KNOWN,
         "School ID": chosen.school_id_at or NOT_KNOWN,
         "it must grant": " ".join(chosen.permissions) or NOT_KNOWN,
+        **{f"delivers {name.lower()}": offered(chosen, subject) for subject, name in SUBJECTS.items()},
+        "in place of the API": chosen.csv_at or NOT_KNOWN,
         "known quirks": " ".join(chosen.quirks) or "none",
     }
     print_facts(facts)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from roster_pipeline.oneroster.presets import Preset, presets
+from roster_pipeline.oneroster.presets import SUBJECTS, Preset, Subject, presets
 
 SIGN_IN = {
     "auto": "found out by asking",
@@ -19,6 +19,7 @@ _MADE = "<!-- Made from presets.toml by: python -m roster_pipeline.oneroster.pre
 _SCHOOL_ID = (
     "Ask the administrator of the SIS for the `sourcedId` of the school's org. Its number (`identifier`) works as well."
 )
+_NO_CSV = "It is not publicly known whether the SIS exports OneRoster CSV files; many do, so ask its administrator."
 
 
 def pages() -> dict[str, str]:
@@ -41,7 +42,7 @@ def write_pages(folder: Path) -> int:
 def _list(known: Iterable[Preset]) -> str:
     rows = [
         f"| [{one.display_name}]({one.name}.md) | `{one.name}` | {', '.join(one.versions) or UNKNOWN} "
-        f"| {SIGN_IN[one.sign_in]} | {one.page_cap or UNKNOWN} |"
+        f"| {SIGN_IN[one.sign_in]} | {one.page_cap or UNKNOWN} | {'yes' if one.csv_at else UNKNOWN} |"
         for one in known
     ]
     return "\n".join(
@@ -55,8 +56,8 @@ def _list(known: Iterable[Preset]) -> str:
             "here is `other`: version, sign-in and paging are found out by asking. Without an API, see",
             "[CSV bundles](../csv.md).",
             "",
-            "| System | Name | Versions | Sign-in | Largest page |",
-            "|---|---|---|---|---|",
+            "| System | Name | Versions | Sign-in | Largest page | CSV export |",
+            "|---|---|---|---|---|---|",
             *rows,
             "",
         ]
@@ -85,9 +86,22 @@ def _page(one: Preset) -> str:
     lines += [f"- **Client Secret**: {one.client_secret_at or _ask('Client Secret')}"]
     lines += [f"- **School ID**: {one.school_id_at or _SCHOOL_ID}"]
     lines += _section("What the SIS must grant", one.permissions)
+    lines += ["", "## What it delivers", "", "| | |", "|---|---|", "| Students, Teachers | yes |"]
+    lines += [f"| {name} | {offered(one, subject)} |" for subject, name in SUBJECTS.items()]
+    lines += ["", "## In place of the API", ""]
+    lines += [f"{one.csv_at or _NO_CSV} What we read of it: [CSV bundles](../csv.md)."]
     lines += _section("Known quirks", one.quirks)
     lines += _section("Sources", [f"[{source.title}]({source.address})" for source in one.sources])
     return "\n".join([*lines, ""])
+
+
+def offered(one: Preset, subject: Subject) -> str:
+    """What is known of one subject, as one line."""
+    told = []
+    for offer in one.offered(subject):
+        of = f" ({', '.join(offer.versions)})" if offer.versions else ""
+        told.append(f"{'yes' if offer.given else 'no'}{of}: {offer.says}")
+    return " ".join(told) or UNKNOWN
 
 
 def _section(title: str, entries: Iterable[str]) -> list[str]:

@@ -21,6 +21,14 @@ _SETTINGS = ("page_size", "student_number_from", "staff_number_from", "primary_c
 _PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b")
 
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=400)]
+Subject = Literal["staff", "admin", "guardians", "delta"]
+SUBJECTS: dict[Subject, str] = {
+    "staff": "Staff",
+    "admin": "Admins",
+    "guardians": "Guardians",
+    "delta": "Changes only",
+}
+"""What an SIS may deliver or not, with its name in Test Your Information. Every SIS delivers students and teachers."""
 UrlShape = Annotated[str, StringConstraints(pattern=r"^https://[^\s<>]+$")]
 
 
@@ -35,11 +43,21 @@ class Source(_Data):
     address: HttpUrl
 
 
+class Offer(_Data):
+    """Whether the SIS delivers something, in these versions (none named: in all), and what to know about it."""
+
+    subject: Subject
+    given: bool
+    says: Sentence
+    versions: tuple[Literal["1.1", "1.2"], ...] = ()
+
+
 class Preset(_Data):
     """One SIS. None, or an empty list, means that nothing is publicly known.
 
     url, token_url: shapes; words in capitals stand for what the customer has to put in. page_cap: the largest page the
-    server gives. page_size: what to ask for. The *_at fields say where an owner finds a value in the SIS.
+    server gives. page_size: what to ask for. The *_at fields say where an owner finds a value in the SIS; csv_at: where
+    the SIS exports OneRoster files, to be used in place of its API.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -57,7 +75,9 @@ class Preset(_Data):
     client_id_at: Sentence | None = None
     client_secret_at: Sentence | None = None
     school_id_at: Sentence | None = None
+    csv_at: Sentence | None = None
     permissions: tuple[Sentence, ...] = ()
+    offers: tuple[Offer, ...] = ()
     quirks: tuple[Sentence, ...] = ()
     sources: tuple[Source, ...]
 
@@ -65,6 +85,14 @@ class Preset(_Data):
     def placeholders(self) -> tuple[str, ...]:
         """The words in the URL shapes that the customer has to replace."""
         return tuple(dict.fromkeys(_PLACEHOLDER.findall(f"{self.url or ''} {self.token_url or ''}")))
+
+    def offered(self, subject: Subject, version: str | None = None) -> tuple[Offer, ...]:
+        """What is known of one subject; of one version, where that is given."""
+        return tuple(
+            one
+            for one in self.offers
+            if one.subject == subject and (version is None or not one.versions or version in one.versions)
+        )
 
     def defaults(self) -> dict[str, Any]:
         """What a new connection to this SIS starts with, by the names of the connection's settings.

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from roster_pipeline.oneroster.http.address import understand
 from roster_pipeline.oneroster.preset_pages import pages, write_pages
-from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
+from roster_pipeline.oneroster.presets import OTHER, SUBJECTS, Preset, UnknownPreset, preset, presets
 from roster_pipeline.settings.school import ConnectionSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "sis"
@@ -51,6 +51,31 @@ def test_every_address_is_understood_once_its_placeholders_are_replaced(one: Pre
 def test_a_default_never_holds_a_placeholder(one: Preset) -> None:
     given = one.defaults()
     assert not any(word in str(given.get(name, "")) for name in ("url", "token_url") for word in one.placeholders)
+
+
+@ALL
+def test_every_page_says_where_to_find_what_and_what_else_there_is(one: Preset) -> None:
+    page = (DOCS / f"{one.name}.md").read_text("utf-8")
+    for heading in ("## Where to find what", "## What it delivers", "## In place of the API"):
+        assert heading in page
+    for value in ("**Client ID**", "**Client Secret**", "**School ID**", "(../csv.md)"):
+        assert value in page
+    told = [*one.permissions, *one.quirks, *(offer.says for offer in one.offers), one.csv_at, one.url, one.token_url]
+    assert [said for said in told if said and said not in page] == []
+    assert [name for name in SUBJECTS.values() if f"| {name} | " not in page] == []
+
+
+@ALL
+def test_what_is_known_is_known_of_a_version_that_there_is(one: Preset) -> None:
+    assert {version for offer in one.offers for version in offer.versions} <= set(one.versions)
+
+
+def test_what_is_known_depends_on_the_version() -> None:
+    over = {version: preset("eschoolplus").offered("guardians", version) for version in ("1.1", "1.2")}
+    assert [one.given for one in over["1.1"]] == [False]
+    assert [one.given for one in over["1.2"]] == [True]
+    assert len(preset("eschoolplus").offered("guardians")) == 2
+    assert preset("other").offered("staff") == ()
 
 
 def test_what_a_page_cap_forbids_is_not_asked_for() -> None:

@@ -21,6 +21,14 @@ def is_school(org: Org) -> bool:
     return str(org.get("type") or "").strip().lower() in SCHOOL_TYPES
 
 
+def org_meant(orgs: Iterable[Org], school_id: str) -> str:
+    """The sourcedId that a School ID means: it is one itself, or the identifier that one org alone has."""
+    wanted, listed = school_id.strip(), list(orgs)
+    named = [org["sourcedId"] for org in listed if org.get("identifier") == wanted]
+    by_id = any(org["sourcedId"] == wanted for org in listed)
+    return wanted if by_id or len(named) != 1 else str(named[0])
+
+
 def orgs_below(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
     """The sourcedIds of the children of an org, of their children, and so on; without the org itself."""
     children: dict[str, list[str]] = defaultdict(list)

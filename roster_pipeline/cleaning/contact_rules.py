@@ -55,7 +55,7 @@ class FieldRule:
 
     def verdict(self, text: str | None) -> int:
         """What one value says; None where the contact has no value."""
-        words = [word for item in (text or "").split(_LIST) if (word := _word(item)) not in _NULLS]
+        words = [word for item in (text or "").split(_LIST) if (word := plain_word(item)) not in _NULLS]
         if self.excluded.intersection(words):
             return EXCLUDED
         if not words:
@@ -80,7 +80,7 @@ def rules_of(lines: Iterable[str]) -> tuple[FieldRule, ...]:
     excluded: dict[str, set[str]] = {}
     for line in lines:
         field, allows, values = contact_rule_syntax.parts(line)
-        (allowed if allows else excluded).setdefault(field, set()).update(map(_word, values))
+        (allowed if allows else excluded).setdefault(field, set()).update(map(plain_word, values))
     fields = sorted({*allowed, *excluded})
     return tuple(
         FieldRule(field, frozenset(allowed.get(field, ())), frozenset(excluded.get(field, ()))) for field in fields
@@ -173,6 +173,7 @@ def _text(value: Any) -> str | None:
     return str(value) if isinstance(value, int | float) else _OBJECT
 
 
-def _word(value: str) -> str:
+def plain_word(value: str) -> str:
+    """A value as rules compare it: without case and outer blanks; every word for yes is "true"."""
     plain = " ".join(value.split()).casefold()
     return _WORDS.get(plain, plain)

@@ -69,8 +69,8 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     rank from 1) or on the student (the contact's sourcedId).
     """
     notes = Rejections("contacts")
-    people = one_per_sourced_id(_clipped(others), Rejections("contacts"))
-    usable, kinds = _contacts(people, context, notes)
+    people = one_per_sourced_id(clipped(others), Rejections("contacts"))
+    usable, kinds = usable_contacts(people, context, notes)
     ids = strings(people["sourcedId"])
     student_ids = strings(students["sourcedId"])
     pairs = pairs_of(students, people)
@@ -116,13 +116,13 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     return Chosen(fields, flags, notes.frame(), excluded)
 
 
-def _clipped(people: pd.DataFrame) -> pd.DataFrame:
+def clipped(people: pd.DataFrame) -> pd.DataFrame:
     """Ids compare without outer blanks; some servers add them in users and not in agents, or the other way round."""
     trimmed = pc.utf8_trim_whitespace(strings(people["sourcedId"]))
     return people.assign(sourcedId=pd.Series(trimmed, dtype="str", index=people.index))
 
 
-def _contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Ints]:
+def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Ints]:
     """Who may be a contact: not gone, with a name, and in a contact's role today; and which kind, best first."""
     named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
     gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(GONE, TEXT)))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.oneroster.bundle import check_bundle
+from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.check import check_items
-from roster_pipeline.oneroster.connection_test.item import CheckItem
+from roster_pipeline.oneroster.connection_test.item import CheckItem, Watcher
 from roster_pipeline.oneroster.http.endpoint import Limits
+from roster_pipeline.oneroster.presets import SUBJECTS, Preset, UnknownPreset, preset
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
+from roster_pipeline.sync.contact_rule_items import ContactPreview
 from roster_pipeline.sync.usable_records import UsableRecords
 
 
@@ -48,7 +52,11 @@ def items_of(
 
     keep: gets what was learned of the server, at the end. name: what we call the school.
     """
-    usable = UsableRecords(connection.settings, chosen, datetime.now(chosen.zone).date())
+    sis = _preset(connection.settings.sis)
+    today = datetime.now(chosen.zone).date()
+    usable = UsableRecords(connection.settings, chosen, today)
+    preview = ContactPreview(connection.settings, chosen, today)
+    watcher = _Both(usable, preview)
     if is_bundle(connection):
         source = source_of_connection(connection)
         yield from check_bundle(
@@ -58,20 +66,59 @@ def items_of(
             contacts=chosen.primary_contacts,
             old_days=chosen.guards.bundle_age_days,
             include_orgs_below=chosen.include_orgs_below,
-            watcher=usable,
+            enrollments=connection.settings.no_enrollment_means_gone,
+            name=name,
+            watcher=watcher,
         )
-        yield from usable.items()
+        yield from chain(usable.items(), preview.items())
         return
     with client_of(connection, limits) as client:
-        yield from check_items(
+        items = check_items(
             client,
             chosen.school_id,
             chosen.rostered,
             contacts=chosen.primary_contacts,
             per_school=connection.settings.strategy == "per_school",
             include_orgs_below=chosen.include_orgs_below,
+            enrollments=connection.settings.no_enrollment_means_gone,
             name=name,
-            watcher=usable,
+            watcher=watcher,
         )
+        yield from _with_what_is_known(items, sis) if sis is not None else items
         keep(client.learned)
-    yield from usable.items()
+    yield from chain(usable.items(), preview.items())
+
+
+def _preset(name: str) -> Preset | None:
+    """What is known of the SIS; None for one that is not in the list any more."""
+    try:
+        return preset(name)
+    except UnknownPreset:
+        return None
+
+
+def _with_what_is_known(items: Iterator[CheckItem], sis: Preset) -> Iterator[CheckItem]:
+    """The items; to those that are not green it is added what is known of this SIS in the version found."""
+    version = None
+    for item in items:
+        if item.name == "Version":
+            version = "1.2" if "1.2" in item.detail else "1.1"
+        subject = next((subject for subject, name in SUBJECTS.items() if name == item.name), None)
+        told = [one.says for one in sis.offered(subject, version)] if subject and item.ok is not True else []
+        known = f"Known of {sis.display_name}: {' '.join(told)}" if told else ""
+        yield replace(item, remedy=f"{item.remedy} {known}".strip())
+
+
+class _Both:
+    """Shows what a test reads to several watchers."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def start(self) -> None:
+        for one in self._watchers:
+            one.start()
+
+    def take(self, batch: Batch) -> None:
+        for one in self._watchers:
+            one.take(batch)

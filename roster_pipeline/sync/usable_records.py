@@ -15,7 +15,7 @@ from roster_pipeline.frames import REJECTED_COLUMNS, frame_of
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.item import CheckItem
 from roster_pipeline.oneroster.connection_test.people_items import ROLE_NAMES
-from roster_pipeline.org_tree import orgs_below
+from roster_pipeline.org_tree import org_meant, orgs_below
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 MOST_UNUSABLE = 0.1
@@ -68,7 +68,7 @@ class UsableRecords:
         names = ("collection", "sourcedId", "field", "rule", "severity", "role")
         told = [[one.get(name) for name in names] for one in self._rejects]
         door = pd.DataFrame(told, columns=list(REJECTED_COLUMNS)).astype("str")
-        school, below = self._school(), self._settings.include_orgs_below
+        school, below = org_meant(self._orgs, self._settings.school_id), self._settings.include_orgs_below
         orgs = school_orgs(self._orgs, school, include_below=below)
         context = CleaningContext(school, self._settings, self._connection, self._today, orgs)
         cleaned = clean(frame_of(self._users), frame_of([]), context, door=door if len(door) else None)
@@ -83,16 +83,9 @@ class UsableRecords:
 
     def _here(self) -> frozenset[str]:
         """The orgs whose people count as the school's."""
-        school = self._school()
+        school = org_meant(self._orgs, self._settings.school_id)
         below = orgs_below(self._orgs, school) if self._settings.include_orgs_below else frozenset()
         return below | {school}
-
-    def _school(self) -> str:
-        """The org that the School ID means: by sourcedId, else by an identifier that one org alone has."""
-        wanted = self._settings.school_id.strip()
-        named = [org["sourcedId"] for org in self._orgs if org["identifier"] == wanted]
-        by_id = any(org["sourcedId"] == wanted for org in self._orgs)
-        return wanted if by_id or len(named) != 1 else str(named[0])
 
 
 def _unusable(role: str, standing: pd.DataFrame, errors: pd.DataFrame) -> Iterator[CheckItem]:

@@ -1,0 +1,150 @@
+"""What each contact rule would do to the contacts of one school, told before the first sync: counts only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from roster_pipeline.cleaning.agents import pairs_of
+from roster_pipeline.cleaning.contact_fields import KINDS, relationships_of, relationships_of_pairs
+from roster_pipeline.cleaning.contact_rules import (
+    AGENTS,
+    ALLOWED,
+    METADATA,
+    RELATIONSHIP,
+    ContactContext,
+    FieldRule,
+    plain_word,
+    rules_of,
+    stored_key,
+)
+from roster_pipeline.cleaning.contacts import clipped, usable_contacts
+from roster_pipeline.cleaning.duplicates import one_per_sourced_id
+from roster_pipeline.cleaning.excluded_contacts import judged
+from roster_pipeline.cleaning.rejections import Rejections
+from roster_pipeline.frames import Array, Flags, Ints, strings
+from roster_pipeline.settings import contact_rule_syntax
+
+OTHER = "other"
+"""Roles and relationships that are not named: what a SIS writes there may say something about a person."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """How many contacts a rule accepts, of how many. field, rule: as the owner wrote them, "" for all rules together.
+
+    kinds: the same for each role, and for each relationship that the rule names. delivered: whether any contact has
+    the field of the rule. students: how many of the school's students have an accepted contact.
+    """
+
+    field: str
+    rule: str
+    accepted: int
+    contacts: int
+    kinds: dict[str, tuple[int, int]]
+    students: int
+    delivered: bool = True
+
+
+def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactContext) -> list[Accepted]:
+    """One entry for each field that contact rules are about, and one for all rules together, which comes last.
+
+    students: normalised records of the school's students. people: of those who may be their contacts. Only contacts
+    that are linked with one of the students are counted; the list is empty where there are none.
+    """
+    notes = Rejections("contacts")
+    students, people = one_per_sourced_id(clipped(students), notes), one_per_sourced_id(clipped(people), notes)
+    usable, kinds = usable_contacts(people, context, notes)
+    pairs = pairs_of(students, people)
+    there = pairs["contact"].to_numpy(dtype=np.int64)
+    pairs = pairs[(there >= 0) & np.append(usable, False)[there]].reset_index(drop=True)
+    if not len(pairs):
+        return []
+    relationships = relationships_of(people, kinds, context)
+    told = relationships_of_pairs(pairs, students, people, relationships, context)
+    found = []
+    for rule in rules_of(context.connection.contact_rules):
+        lines = [line for line in context.connection.contact_rules if contact_rule_syntax.parts(line)[0] == rule.field]
+        alone = replace(context, connection=context.connection.model_copy(update={"contact_rules": lines}))
+        passes = _passes(pairs, students, people, relationships, alone)
+        delivered = _is_delivered(rule.field, students, people, context)
+        found.append(
+            _counted(rule.field, ", ".join(lines), pairs, kinds, passes, _named(told, rule), delivered=delivered)
+        )
+    together = _passes(pairs, students, people, relationships, context)
+    return [*found, _counted("", "", pairs, kinds, together, [None] * len(pairs))]
+
+
+def _passes(
+    pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
+) -> Flags:
+    """Which pairs all rules of the context allow."""
+    by_contact, by_pair = judged(pairs, students, people, relationships, context)
+    said: Ints = np.maximum(by_contact[pairs["contact"].to_numpy(dtype=np.int64)], by_pair)
+    passes: Flags = said == ALLOWED
+    return passes
+
+
+def _named(told: Array, rule: FieldRule) -> list[str | None]:
+    """The relationship of each pair, where the rule is about it: in the rule's own words, any other as `OTHER`."""
+    if rule.field != RELATIONSHIP:
+        return [None] * len(told)
+    words = rule.allowed | rule.excluded
+    plain = (plain_word(text or "") for text in strings(told).to_pylist())
+    return [word if word in words else OTHER for word in plain]
+
+
+def _counted(
+    field: str,
+    rule: str,
+    pairs: pd.DataFrame,
+    kinds: Ints,
+    passes: Flags,
+    named: Sequence[str | None],
+    *,
+    delivered: bool = True,
+) -> Accepted:
+    roles = [KINDS[kind] if kind < len(KINDS) else OTHER for kind in kinds[pairs["contact"].to_numpy(dtype=np.int64)]]
+    rows = pd.DataFrame(
+        {
+            "contact": pairs["contact"],
+            "student": pairs["student"],
+            "kind": [role if name is None else name for role, name in zip(roles, named, strict=True)],
+            "passes": passes,
+        }
+    )
+    by_kind: dict[str, tuple[int, int]] = {}
+    for kind, group in rows.groupby("kind", sort=True):
+        by_kind[str(kind)] = _accepted(group)
+    return Accepted(
+        field,
+        rule,
+        *_accepted(rows),
+        by_kind,
+        students=int(rows[rows["passes"]]["student"].nunique()),
+        delivered=delivered,
+    )
+
+
+def _accepted(rows: pd.DataFrame) -> tuple[int, int]:
+    """Contacts that some pair lets through, and all of them."""
+    return int(rows[rows["passes"]]["contact"].nunique()), int(rows["contact"].nunique())
+
+
+def _is_delivered(field: str, students: pd.DataFrame, people: pd.DataFrame, context: ContactContext) -> bool:
+    """Whether the SIS sends the field at all; a role it always sends."""
+    source = context.connection.contact_relationship_from if field == RELATIONSHIP else field
+    if source is None or not source.startswith((METADATA, AGENTS)):
+        return True
+    key = stored_key(source)
+    kept: list[Any] = [*people["metadata"], *(students["metadata"] if source.startswith(AGENTS) else ())]
+    return any(key in one for one in kept)
+
+
+def text_of(counts: dict[str, tuple[int, int]]) -> str:
+    """`parent 3 of 5, relative 0 of 2`."""
+    return ", ".join(f"{kind} {accepted} of {contacts}" for kind, (accepted, contacts) in counts.items())

@@ -18,6 +18,7 @@ WORDS = {
     "revision-changed": "the data changed while they were read",
     "no-orgs": "nobody came with a school",
     "enrollments-unread": "enrollments could not be read, which say here who has left",
+    "enrollments-in-part": "the manifest does not call the enrollments whole, so they do not say who has none any more",
     "dates-contradict": "dates of roles are written with the day first and with the month first",
     "no-people": "the SIS shows nobody at all",
     "no-role": "people came without a role",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,17 +17,20 @@ TEACHER = {"sourcedId": "t-1", "givenName": "Kim", "familyName": "Ito", "role": 
 PARENT = {"sourcedId": "gdn-1", "givenName": "Ines", "familyName": "Oduya", "role": "guardian"}
 
 
-def checked(path: Path, school: str = "sch-1", roles: tuple[str, ...] = ("student",)) -> dict[str, CheckItem]:
+def checked(
+    path: Path, school: str = "sch-1", roles: tuple[str, ...] = ("student",), **choices: Any
+) -> dict[str, CheckItem]:
     source = source_of(f"file://{path}", allow_private=True)
-    return {item.name: item for item in check_bundle(source, school, roles, contacts=True)}
+    return {item.name: item for item in check_bundle(source, school, roles, **{"contacts": True} | choices)}
 
 
 def test_a_good_bundle_is_green_throughout(tmp_path: Path) -> None:
-    items = checked(as_folder(tmp_path, bundle_11(STUDENT, TEACHER, PARENT)), roles=("student", "teacher"))
+    files = bundle_11(STUDENT, TEACHER, PARENT, PARENT | {"sourcedId": "gdn-2"})
+    items = checked(as_folder(tmp_path, files), roles=("student", "teacher"))
     assert [name for name, item in items.items() if item.ok is False] == []
     assert items["Students"].detail == "1 in this school"
     assert items["Teachers"].ok is True
-    assert "1 of 2 named by 1 students" in items["Guardians"].detail
+    assert "2 of 2 named by 1 students" in items["Guardians"].detail
     assert items["Bulk or delta"].ok is True
     assert (items["Second witness"].ok, items["Completeness"].ok) == (None, True)
 
@@ -40,7 +44,7 @@ def test_guardians_that_name_their_students_themselves_are_green(tmp_path: Path)
 
 def test_the_school_may_be_named_by_its_identifier(tmp_path: Path) -> None:
     items = checked(as_folder(tmp_path, bundle_12()), school="0300")
-    assert items["School"].detail.startswith("found by identifier")
+    assert "Harbour Middle School, found by identifier" in items["School"].detail
     assert items["Students"].ok is True
 
 
@@ -81,3 +85,49 @@ def test_a_bad_bundle_is_one_red_item_with_a_remedy(tmp_path: Path, change: dict
     items = checked(as_folder(tmp_path, bundle_11() | change))
     assert [(item.name, item.ok) for item in items.values()] == [(name, False)]
     assert items[name].remedy
+
+
+@pytest.mark.parametrize(
+    ("ours", "ok"), [("Harbour Middle", True), ("harbour middle school", True), ("", True), ("Lincoln", None)]
+)
+def test_the_name_of_the_school_is_told_and_one_that_differs_is_warned_of(
+    tmp_path: Path, ours: str, ok: bool | None
+) -> None:
+    item = checked(as_folder(tmp_path, bundle_11()), name=ours)["School"]
+    assert item.detail.startswith("Harbour Middle School, found by")
+    assert item.ok is ok
+    assert ("here it is called Lincoln" in item.detail) == (ok is None)
+
+
+@pytest.mark.parametrize("typed", ["SCH-1", "300", "harbour middle school"])
+def test_a_school_id_that_is_there_under_another_id_is_named(tmp_path: Path, typed: str) -> None:
+    item = checked(as_folder(tmp_path, bundle_11()), school=typed)["School"]
+    assert item.ok is False
+    assert "Harbour Middle School has the sourcedId sch-1" in item.detail
+    assert "enter this sourcedId" in item.remedy
+
+
+def test_what_the_bundle_does_not_have_is_not_offered_and_not_zero(tmp_path: Path) -> None:
+    lacking = ("enabledUser", "username", "userIds", "identifier", "email", "grades", "agentSourcedIds")
+    bare = dict.fromkeys(lacking, "")
+    items = checked(as_folder(tmp_path, bundle_11(STUDENT | bare)))
+    assert items["Disabled accounts"].detail == "not offered by the SIS"
+    assert items["Student number"].detail == "not offered by the SIS"
+    assert items["Fields"].detail == "not offered by the SIS: e-mail, user name, grades"
+    assert items["Enrollments"].detail.startswith("not offered")
+    assert items["Guardians"].detail.startswith("not offered")
+
+
+def test_every_role_is_counted_whether_it_is_rostered_or_not(tmp_path: Path) -> None:
+    items = checked(as_folder(tmp_path, bundle_11(STUDENT, TEACHER, PARENT)), contacts=False)
+    assert items["Students"].ok
+    assert (items["Teachers"].ok, items["Teachers"].detail) == (None, "1 in this school; not rostered")
+    assert items["Admins"].detail == "0 in this school; not rostered"
+    assert items["Guardians"].ok is None
+
+
+def test_the_number_and_people_in_no_school_are_told(tmp_path: Path) -> None:
+    lost = STUDENT | {"sourcedId": "stu-9", "orgSourcedIds": "", "agentSourcedIds": ""}
+    items = checked(as_folder(tmp_path, bundle_11(STUDENT, lost)))
+    assert items["No school"].detail == "1 people of this SIS name no school"
+    assert items["Student number"].detail.startswith("identifier 100%")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.sources.conftest import School, Source, pupil, teacher
+from roster_pipeline_tests.sources.conftest import ENROLLMENTS, ORGS, School, Source, manifest, pupil, teacher
 
 PEOPLE = [*(pupil(n, None) for n in range(120)), *(teacher(n, None) for n in range(4))]
 
@@ -74,32 +74,125 @@ LEAVING: list[list[dict[str, Any]]] = [
 
 @pytest.mark.parametrize("left", LEAVING)
 def test_no_enrollment_left_archives_only_where_the_connection_says_so(
-    database: Database, rest: Source, left: list[dict[str, Any]]
+    database: Database, source: Source, left: list[dict[str, Any]]
 ) -> None:
-    rest.users = [*map(pupil, range(30)), *map(teacher, range(2))]
-    rest.enrollments = enrolled(*range(30))
-    school = School(database, rest)
+    source.users = [*map(pupil, range(30)), *map(teacher, range(2))]
+    source.enrollments = enrolled(*range(30))
+    school = School(database, source)
     school.night()
-    rest.enrollments = [*left, *enrolled(*range(1, 30))]
+    source.enrollments = [*left, *enrolled(*range(1, 30))]
     school.night()
     assert len(school.active) == 32
-    assert "/enrollments" not in rest.asked
+    assert "/enrollments" not in source.asked
     school.connect(no_enrollment_means_gone=True)
     assert school.night()["st0"] == "not_enrolled"
     assert len(school.active) == 31
-    rest.enrollments = enrolled(*range(30))
+    source.enrollments = enrolled(*range(30))
     assert school.night()["st0"] == "returned"
 
 
-def test_a_night_without_enrollments_archives_nobody(database: Database, rest: Source) -> None:
-    rest.users, rest.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
-    school = School(database, rest)
+KEEPING: list[dict[str, str]] = [
+    {"school": "S1"},
+    {"school": "101"},
+    {"school": "c1"},
+    {"school": "d1"},
+    {"school": "s9"},
+    {"endDate": "2199-06-30"},
+]
+
+
+@pytest.mark.parametrize("members", KEEPING)
+def test_an_enrollment_that_may_be_in_the_school_keeps_its_student(
+    database: Database, source: Source, members: dict[str, str]
+) -> None:
+    campus = {"sourcedId": "c1", "name": "Upper Campus", "type": "school", "identifier": "C", "parentSourcedId": "s1"}
+    source.orgs = (*ORGS, campus)
+    source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
+    school = School(database, source)
     school.connect(no_enrollment_means_gone=True)
     school.night()
-    rest.enrollments = None
+    source.enrollments = [*enrolled(0, **members), *enrolled(*range(1, 30))]
+    school.night()
+    assert len(school.active) == 30
+
+
+def test_a_night_without_enrollments_archives_nobody(database: Database, source: Source) -> None:
+    source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
+    school = School(database, source)
+    school.connect(no_enrollment_means_gone=True)
+    school.night()
+    source.enrollments = None
     school.night()
     assert school.proof["problems"] == ["enrollments-unread"]
-    rest.enrollments = enrolled(*range(20))
+    source.enrollments = enrolled(*range(20))
     school.night()
     assert len(school.active) == 30
     assert "archivals" in school.guards
+
+
+HEADER = ",".join(ENROLLMENTS)
+BROKEN: list[tuple[dict[str, str], str]] = [
+    ({"enrollments.csv": f"{HEADER}\n"}, "enrollments-unread"),
+    ({"enrollments.csv": "sourcedId,classSourcedId\ne1,c1\n"}, "enrollments-unread"),
+    ({"enrollments.csv": f'{HEADER}\ne1,,c1,s1,st1,student,"\n'}, "unreadable-rows:enrollments"),
+    ({"enrollments.csv": f"{HEADER}\ne1,active,c1,s1,st1"}, "unreadable-rows:enrollments"),
+    ({"manifest.csv": manifest(enrollments="delta")}, "enrollments-in-part"),
+    ({"manifest.csv": manifest()}, "enrollments-in-part"),
+]
+
+
+@pytest.mark.parametrize(("files", "problem"), BROKEN)
+def test_enrollments_that_are_not_the_whole_truth_archive_nobody(
+    database: Database, bundle: Source, files: dict[str, str], problem: str
+) -> None:
+    bundle.users, bundle.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
+    school = School(database, bundle)
+    school.night()
+    bundle.enrollments = enrolled(*range(1, 30))
+    bundle.files = files
+    school.night()
+    assert school.proof["problems"] == []
+    school.connect(no_enrollment_means_gone=True)
+    school.night()
+    assert school.proof["problems"] == [problem]
+    assert len(school.active) == 30
+    found = school.tested()
+    assert (found["Enrollments"][0], found["Completeness"][0]) == (False, False)
+    school.connect(no_enrollment_means_gone=False)
+    found = school.tested()
+    assert (found["Enrollments"][0], found["Completeness"][0]) == (None, True)
+
+
+def test_the_test_counts_the_students_without_an_enrollment(database: Database, source: Source) -> None:
+    source.users = [*map(pupil, range(30)), *map(teacher, range(2))]
+    source.enrollments = enrolled(*range(1, 28))
+    school = School(database, source)
+    if source.kind == "csv":
+        said = "3 of 30 students have no running enrollment in this school; it decides nothing here"
+    else:
+        said = "not read: no enrollment does not mean gone here"
+    assert school.tested()["Enrollments"] == (None, said)
+    assert "/enrollments" not in source.asked
+    school.connect(no_enrollment_means_gone=True)
+    said = "3 of 30 students have no running enrollment in this school; they count as gone"
+    assert school.tested()["Enrollments"] == (True, said)
+    source.enrollments = enrolled(*range(20))
+    assert school.tested()["Enrollments"][0] is None
+    source.enrollments = None
+    assert school.tested()["Enrollments"][0] is False
+
+
+def test_several_bundles_of_a_night_say_together_who_is_enrolled(database: Database, bundle: Source) -> None:
+    """One zip for each school, each with the enrollments of its own; pupils 10 to 29 go to both."""
+    here, there = [pupil(n, "s1") for n in range(30)], [pupil(n, "s2") for n in range(10, 40)]
+    bundle.zips = {
+        "alder.zip": (here, enrolled(*range(30))),
+        "birch.zip": (there, enrolled(*range(10, 40), school="s2")),
+    }
+    school = School(database, bundle)
+    school.connect(no_enrollment_means_gone=True)
+    school.night()
+    assert len(school.active) == 30
+    bundle.zips["alder.zip"] = (here, enrolled(*range(1, 20), *range(21, 30)))
+    school.night()
+    assert {f"st{n}" for n in range(30)} - school.active == {"st0", "st20"}

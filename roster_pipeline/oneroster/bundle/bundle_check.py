@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,10 +16,22 @@ from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import GROUPS, Wanted
 from roster_pipeline.oneroster.connection_test.item import CheckItem, Watcher
 from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
-from roster_pipeline.oneroster.connection_test.people_items import ROLE_NAMES, guardian_links
+from roster_pipeline.oneroster.connection_test.people_items import (
+    ROLE_NAMES,
+    disabled,
+    fields,
+    guardians,
+    not_counted,
+    numbers,
+    other_roles,
+    role_item,
+)
+from roster_pipeline.oneroster.connection_test.people_items import enrollments as enrolled
 from roster_pipeline.oneroster.connection_test.reference_items import reference_items
+from roster_pipeline.oneroster.connection_test.school_items import found_school as school_item
+from roster_pipeline.oneroster.connection_test.school_items import missing_school
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
-from roster_pipeline.org_tree import GONE_STATUSES, is_school
+from roster_pipeline.org_tree import is_school
 from roster_pipeline.settings.school import Guards
 
 LENGTHS = {"too-few-cells": "fewer cells", "too-many-cells": "more cells"}
@@ -42,15 +55,19 @@ def check_bundle(
     contacts: bool = False,
     old_days: int = Guards().bundle_age_days,
     include_orgs_below: bool = False,
+    enrollments: bool = False,
+    name: str = "",
     now: datetime | None = None,
     watcher: Watcher | None = None,
 ) -> list[CheckItem]:
     """Read the whole bundle as a sync would. Never raises for a bundle. watcher: sees what is read.
 
     roles: the role groups that are rostered. old_days: the age from which a bundle looks like an export that stopped.
+    enrollments: a student without one counts as gone. name: what we call the school.
     """
     now = now or datetime.now(UTC)
-    pulled = pull_bundle(source, Wanted(contacts=contacts, roles=frozenset(roles)), now=now)
+    wanted = Wanted(contacts=True, roles=frozenset(roles), enrollments=enrollments, enrollments_if_there=True)
+    pulled = pull_bundle(source, wanted, now=now)
     school: dict[str, Any] | None = None
     census: PeopleCounts | None = None
     orgs: list[dict[str, Any]] = []
@@ -70,16 +87,24 @@ def check_bundle(
                 census.note_orgs(orgs)
             census.count(batch.records)
     except OneRosterError as problem:
-        name = next((name for kind, name in _NAMES if isinstance(problem, kind)), "Bundle")
-        return [CheckItem(name, False, problem.message, problem.remedy)]
+        part = next((part for kind, part in _NAMES if isinstance(problem, kind)), "Bundle")
+        return [CheckItem(part, False, problem.message, problem.remedy)]
     proof = pulled.proof
     school = school or found_school(orgs, school_id)
-    items = [_bundle(source, proof), _age(proof, now, old_days), _mode(proof), _school(school, proof)]
+    items = [_bundle(source, proof), _age(proof, now, old_days), _mode(proof)]
+    if school is not None or _no_orgs(proof):
+        items.append(_school(school, name))
+    else:
+        items.append(missing_school(orgs, school_id, name))
     if census is not None and (school is not None or not orgs):
-        items += [_role(census, proof, group) for group in GROUPS if group in set(roles)]
-        if contacts:
-            items.append(_guardians(census))
+        items += [_role(census, proof, group, rostered=wanted.wants(group)) for group in GROUPS]
+        items += other_roles(census)
+        items += not_counted(census)
         items += reference_items(census, proof)
+        items.append(_guardians(census, proof, wanted=contacts))
+        items.append(enrolled(census, proof, decide=enrollments, read=True))
+        items.append(disabled(census))
+        items += [*numbers(census), *fields(census)]
     items += _odd_rows(odd)
     items.append(_completeness(proof))
     return [*items, _witness()]
@@ -124,29 +149,28 @@ def _mode(proof: Proof) -> CheckItem:
     return CheckItem(name, None, detail, "A bulk export is safer: a delta that was missed is never made up for.")
 
 
-def _school(school: dict[str, Any] | None, proof: Proof) -> CheckItem:
-    if school is None:
-        known = "orgs-unchanged" in proof.notes or "no-changes-of-people" in proof.notes
-        detail = "this bundle brings no orgs" if known else "no org of the bundle has this School ID"
-        remedy = "" if known else "Enter the sourcedId (or identifier) that orgs.csv gives the school."
-        return CheckItem("School", None if known else False, detail, remedy)
-    if school["status"] in GONE_STATUSES:
-        return CheckItem("School", False, "marked as deleted in the bundle", "Choose the school that took its place.")
-    return CheckItem("School", True, f"found by {school['foundBy']}, type {school['type'] or 'unknown'}")
+def _no_orgs(proof: Proof) -> bool:
+    """Whether the bundle brings changes only, and none of orgs."""
+    return "orgs-unchanged" in proof.notes or "no-changes-of-people" in proof.notes
 
 
-def _role(census: PeopleCounts, proof: Proof, group: str) -> CheckItem:
-    found = census.people[group]
-    if found or proof.mode == "delta":
-        return CheckItem(ROLE_NAMES[group], True if found else None, f"{found} in this school")
-    remedy = "Check what the export includes, or switch this role off."
-    return CheckItem(ROLE_NAMES[group], False, "0 in this school", remedy)
+def _school(school: dict[str, Any] | None, name: str) -> CheckItem:
+    return CheckItem("School", None, "this bundle brings no orgs") if school is None else school_item(school, name)
 
 
-def _guardians(census: PeopleCounts) -> CheckItem:
-    ok, told = guardian_links(census, "there")
-    detail = told or "nobody names a guardian or a student in agentSourcedIds"
-    return CheckItem("Guardians", ok, detail, "" if ok else "Let the export include guardians and agentSourcedIds.")
+def _role(census: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:
+    if rostered and not census.people[group]:
+        if proof.mode == "delta":
+            return CheckItem(ROLE_NAMES[group], None, "0 in this school")
+        remedy = "Check what the export includes, or switch this role off."
+        return CheckItem(ROLE_NAMES[group], False, "0 in this school", remedy)
+    return role_item(census, proof, group, rostered=rostered)
+
+
+def _guardians(census: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem:
+    item = guardians(census, proof, wanted=wanted)
+    remedy = "Let the export include guardians and agentSourcedIds." if item.ok is False else item.remedy
+    return replace(item, remedy=remedy)
 
 
 def _odd_rows(odd: Counter[str]) -> Iterator[CheckItem]:

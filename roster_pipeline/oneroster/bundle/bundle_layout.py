@@ -14,7 +14,7 @@ from roster_pipeline.oneroster.bundle.bundle_errors import MissingFile
 from roster_pipeline.oneroster.bundle.columns import BY_FILE, Layout, layout_of
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.manifest import Manifest, Mode, read_manifest
-from roster_pipeline.oneroster.bundle.opened_bundle import KNOWN_NAMES, READ_FILES, Member, OpenedBundle
+from roster_pipeline.oneroster.bundle.opened_bundle import ENROLLMENTS, KNOWN_NAMES, READ_FILES, Member, OpenedBundle
 from roster_pipeline.oneroster.bundle.preflight import WINDOWS_1252, Preflight, preflight
 from roster_pipeline.oneroster.bundle.table import Table
 from roster_pipeline.oneroster.http.status_info import folded
@@ -41,7 +41,8 @@ class File:
 class BundleLayout:
     """files: of orgs, users and roles, those that are there. whole: absence from this bundle means something.
 
-    problems, notes: slugs for the proof. bytes: of all files read. revision: fingerprint of all of them.
+    problems, notes: slugs for the proof. bytes: of all files read. revision: fingerprint of all of them. enrollments:
+    what the manifest says of enrollments.csv, None for nothing.
     """
 
     files: Mapping[str, File]
@@ -51,6 +52,7 @@ class BundleLayout:
     notes: tuple[str, ...]
     bytes: int
     revision: str
+    enrollments: Mode | None = None
 
 
 @dataclass
@@ -93,7 +95,10 @@ def bundle_layout_of(package: OpenedBundle, limits: BundleLimits, metadata_keys:
         size += manifest.bytes
     revision = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:_FINGERPRINT_LETTERS]
     version = _version(manifest, files, found)
-    return BundleLayout(files, version, whole, tuple(found.problems), tuple(found.notes), size, revision)
+    of_enrollments = manifest.mode_of(ENROLLMENTS) if manifest is not None else None
+    return BundleLayout(
+        files, version, whole, tuple(found.problems), tuple(found.notes), size, revision, of_enrollments
+    )
 
 
 def _modes(package: OpenedBundle, manifest: Manifest | None, found: _Findings) -> dict[str, Mode]:

@@ -44,15 +44,17 @@ def proof_of(
     superseded: int,
     seconds: float,
     notes: Sequence[str] = (),
+    problems_of_row: Sequence[str] = (),
 ) -> Proof:
     """What the row is worth: complete only if every bundle is, none is missing, and the time of none is wrong.
 
     judged: what was read, the newest first. read: those of them that make a row, up to the first that says everything.
-    bundles: all that lie there, the newest first.
+    bundles: all that lie there, the newest first. notes, problems_of_row: what was found beside the single bundles.
     """
     older = is_older(read[0], last)
     newest, whole = judged[0], judged[len(read) - 1].contents.whole and not older
     problems = [problem for one in judged for problem in (*one.contents.problems, *one.tally.problems)]
+    problems += problems_of_row
     if is_broken(read, bundles, last, whole=whole):
         problems.append(MISSED)
     bulk = sorted(str(one.contents.revision) for one in judged[len(read) - 1 :]) if whole else []

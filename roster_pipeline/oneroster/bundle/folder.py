@@ -14,7 +14,7 @@ from roster_pipeline.oneroster.bundle.bundle_errors import BundleMoving, BundleT
 from roster_pipeline.oneroster.bundle.limited_stream import limited_stream, too_large
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.member_names import pick_files
-from roster_pipeline.oneroster.bundle.opened_bundle import Member, OpenedBundle
+from roster_pipeline.oneroster.bundle.opened_bundle import ENROLLMENTS, Member, OpenedBundle
 
 Look = tuple[int, int]
 """Size and time of writing (ns) of a file."""
@@ -28,6 +28,9 @@ def opened_folder(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
     members: dict[str, Member] = {}
     for known, name in picked.items():
         file = path / name
+        if known == ENROLLMENTS:
+            members[known] = _looked_at_when_opened(file, looks, limits)
+            continue
         looks[file] = _look(file)
         if looks[file][0] > limits.file_bytes:
             raise too_large(file.name, limits.file_bytes)
@@ -45,7 +48,7 @@ def opened_folder(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
 def files_of(path: Path, limits: BundleLimits) -> list[Found]:
     """The files of the bundle in the folder at `path`, by their own names. Raises BundleUnsafe or BundleTooLarge."""
     picked, _ = pick_files(list(_names(path, limits)), limits.depth)
-    files = [(path / name, *_look(path / name)) for name in picked.values()]
+    files = [(path / name, *_look(path / name)) for known, name in picked.items() if known != ENROLLMENTS]
     return [Found(file.name, size, written / 1e9) for file, size, written in files]
 
 
@@ -93,6 +96,17 @@ def _member(file: Path, size: int, limits: BundleLimits) -> Member:
         return limited_stream(stream, file.name, limits.file_bytes)
 
     return Member(file.name, size, open_member)
+
+
+def _looked_at_when_opened(file: Path, looks: dict[Path, Look], limits: BundleLimits) -> Member:
+    """A file that few bundles are read for: its size and its changes matter only where it is opened."""
+    member = _member(file, _look(file)[0], limits)
+
+    def open_member() -> BinaryIO:
+        looks.setdefault(file, _look(file))
+        return member.open()
+
+    return Member(member.name, member.size, open_member)
 
 
 def _moving() -> BundleMoving:

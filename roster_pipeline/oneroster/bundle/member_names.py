@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from roster_pipeline.oneroster.bundle.bundle_errors import BundleUnsafe
-from roster_pipeline.oneroster.bundle.opened_bundle import KNOWN_NAMES
+from roster_pipeline.oneroster.bundle.opened_bundle import ENROLLMENTS, ENROLLMENTS_NAME, KNOWN_NAMES
 
 _JUNK_FOLDERS = frozenset(("__MACOSX", ".DS_Store"))
 _EXPORT_AGAIN = "Export the bundle again: one zip, with its CSV files side by side, and nothing else in it."
@@ -25,16 +25,21 @@ def pick_files(names: Iterable[str], deepest: int) -> tuple[dict[str, str], tupl
 
     Names are compared without case. Raises BundleUnsafe where one file is there twice, or where the files lie in
     different folders: which of them belong together cannot be told. Files deeper than `deepest` folders are not seen.
+    Enrollments are picked where they lie once, beside the others.
     """
     picked: dict[str, str] = {}
     folders: set[str] = set()
     csv_names: list[str] = []
+    enrollments: list[str] = []
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
         if len(path.parts) - 1 > deepest or _is_junk(path) or path.suffix.lower() != ".csv":
             continue
         csv_names.append(path.name)
-        known = KNOWN_NAMES.get(path.name.strip().lower())
+        plain = path.name.strip().lower()
+        known = KNOWN_NAMES.get(plain)
+        if plain == ENROLLMENTS_NAME:
+            enrollments.append(name)
         if known is None:
             continue
         if known in picked:
@@ -46,6 +51,8 @@ def pick_files(names: Iterable[str], deepest: int) -> tuple[dict[str, str], tupl
         folders.add(str(path.parent))
     if len(folders) > 1:
         raise BundleUnsafe("The files of the bundle lie in different folders.", _EXPORT_AGAIN)
+    if len(enrollments) == 1 and str(PurePosixPath(enrollments[0].replace("\\", "/")).parent) in folders:
+        picked[ENROLLMENTS] = enrollments[0]
     return picked, tuple(csv_names)
 
 

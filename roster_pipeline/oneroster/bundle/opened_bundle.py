@@ -8,8 +8,12 @@ from typing import BinaryIO
 
 MANIFEST = "manifest"
 READ_FILES = ("orgs", "users", "roles")
-"""The files people are made of. All others (classes, results, ...) are never opened."""
+"""The files people are made of."""
+ENROLLMENTS = "enrollments"
+"""Read where it is there and asked for; what is wrong with it never makes the bundle unreadable. All other files
+(classes, results, ...) are never opened."""
 KNOWN_NAMES = {f"{name}.csv": name for name in (MANIFEST, *READ_FILES)}
+ENROLLMENTS_NAME = f"{ENROLLMENTS}.csv"
 
 
 @dataclass(frozen=True)

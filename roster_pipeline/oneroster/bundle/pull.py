@@ -17,6 +17,7 @@ from roster_pipeline.oneroster.bundle.bundle_discovery import Dated, dated
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of
 from roster_pipeline.oneroster.bundle.bundle_proof import LEFT_OUT, SEVERAL_SCHOOLS, Judged, proof_of
 from roster_pipeline.oneroster.bundle.delta_chain import LastRead, is_older, to_read
+from roster_pipeline.oneroster.bundle.enrollment_rows import enrollments_of
 from roster_pipeline.oneroster.bundle.newer import Newer
 from roster_pipeline.oneroster.bundle.one_night import (
     completed,
@@ -29,8 +30,10 @@ from roster_pipeline.oneroster.bundle.one_night import (
 from roster_pipeline.oneroster.bundle.opened_bundle import OpenedBundle
 from roster_pipeline.oneroster.bundle.reading import BundleReading, Tally
 from roster_pipeline.oneroster.bundle.source import BundleListing, BundleSource
+from roster_pipeline.oneroster.collections.enrollments import Memberships
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import Batch, Wanted
+from roster_pipeline.oneroster.records.org_references import OrgReferences
 
 Stored = TypeVar("Stored")
 Opened = tuple[OpenedBundle, BundleLayout]
@@ -56,6 +59,9 @@ class BundlePull:
         self._judged: list[Judged] = []
         self._newer = Newer()
         self._notes: list[str] = []
+        self._problems: list[str] = []
+        self._enrolled: Memberships | None = None
+        self._orgs = OrgReferences()
 
     @property
     def proof(self) -> Proof:
@@ -70,9 +76,10 @@ class BundlePull:
 
     def __iter__(self) -> Iterator[Batch]:
         last, started = self._last, time.monotonic()
-        self._judged, self._newer, self._notes = [], Newer(), []
+        self._judged, self._newer, self._notes, self._problems = [], Newer(), [], []
+        self._orgs = OrgReferences()
         read: list[Dated] = []
-        with self._source.shelf() as shelf:
+        with self._source.shelf(enrollments=self._wanted.enrollments) as shelf:
             bundles = dated(shelf.bundles, last.seen if last else {}, self._now.timestamp())
             for one in to_read(bundles, last):
                 with ExitStack() as stack:
@@ -87,7 +94,14 @@ class BundlePull:
                 if opened[1].whole:
                     break
         self._proof = proof_of(
-            self._judged, read, bundles, last, self._newer.superseded, time.monotonic() - started, self._notes
+            self._judged,
+            read,
+            bundles,
+            last,
+            self._newer.superseded,
+            time.monotonic() - started,
+            self._notes,
+            self._problems,
         )
 
     def _opened(self, stack: ExitStack, shelf: BundleListing, one: Dated) -> Opened:
@@ -102,9 +116,35 @@ class BundlePull:
     def _reading(self, opened: Opened) -> BundleReading:
         return BundleReading(opened[1], self._wanted, self._source.limits, self._source.metadata_keys)
 
+    def _read_enrollments(self, opened: list[Opened]) -> None:
+        """Who is enrolled where by these bundles. Where it is needed and cannot be told, the snapshot has a problem."""
+        wanted, self._enrolled = self._wanted, None
+        if not wanted.enrollments and not wanted.enrollments_if_there:
+            return
+        found = enrollments_of(opened, self._source.limits)
+        if not isinstance(found, str):
+            self._enrolled = found
+        else:
+            (self._problems if wanted.enrollments else self._notes).append(found)
+
+    def _noted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches; which orgs there are is remembered."""
+        for batch in batches:
+            if batch.kind == "org":
+                self._orgs.note(batch.records)
+            yield batch
+
+    def _marked(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches, with `notEnrolled` of students where enrollments were read."""
+        for batch in self._noted(batches):
+            if batch.kind == "user" and self._enrolled is not None:
+                self._enrolled.mark(batch.records, self._now.date(), self._orgs)
+            yield batch
+
     def _batches(self, opened: Opened) -> Iterator[Batch]:
         reading = self._reading(opened)
-        yield from self._newer.of(reading.batches())
+        self._read_enrollments([opened])
+        yield from self._marked(self._newer.of(reading.batches()))
         self._note(opened, reading.tally)
 
     def _note(self, opened: Opened, tally: Tally) -> None:
@@ -114,11 +154,12 @@ class BundlePull:
 
     def _several(self, night: list[Opened]) -> Iterator[Batch]:
         """Bulk bundles of one night, the newest first: each is read for the schools that no newer one has."""
-        outlines = [outline(self._reading(one).batches()) for one in night]
+        outlines = [outline(self._noted(self._reading(one).batches())) for one in night]
         shares = shares_of(outlines)
         chosen = [place for place, share in enumerate(shares) if place == 0 or share.schools]
         self._notes += [LEFT_OUT] * (len(chosen) < len(night))
         self._notes += [f"{SEVERAL_SCHOOLS}:{len(chosen)}"] * (len(chosen) > 1)
+        self._read_enrollments([night[place] for place in chosen])
         doubled = in_several([outlines[place] for place in chosen])
         entries = {
             place: records_of(shares[place].of(self._reading(night[place]).batches()), doubled)
@@ -129,7 +170,7 @@ class BundlePull:
             reading = self._reading(night[place])
             batches = shares[place].of(reading.batches())
             behind = [found for other, found in entries.items() if other > place]
-            yield from self._newer.of(completed(batches, behind) if behind else batches)
+            yield from self._marked(self._newer.of(completed(batches, behind) if behind else batches))
             self._newer.superseded += shares[place].left_out
             self._note(night[place], reading.tally)
 

@@ -33,7 +33,7 @@ class SftpSource(BundleSource):
         return f"sftp://{self.host}{port}{self.path if self.path.startswith('/') else f'/~/{self.path}'}"
 
     @contextmanager
-    def shelf(self) -> Iterator[BundleListing]:
+    def shelf(self, *, enrollments: bool = False) -> Iterator[BundleListing]:
         # asyncssh takes a third of a second to load, and few schools come over SFTP.
         from roster_pipeline.oneroster.bundle.sftp_download import download
         from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, run
@@ -47,6 +47,7 @@ class SftpSource(BundleSource):
             host_key=self.host_key,
             allow_private=self.allow_private,
             limits=self.limits,
+            enrollments=enrollments,
         )
         with tempfile.TemporaryDirectory(prefix="roster-bundle-") as folder:
             found = run(download(place, Path(folder) / "first"))

@@ -23,6 +23,7 @@ from roster_pipeline.oneroster.bundle.bundle_discovery import (
 from roster_pipeline.oneroster.bundle.bundle_errors import BundleMoving, BundleNotFound
 from roster_pipeline.oneroster.bundle.limited_stream import too_large
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
+from roster_pipeline.oneroster.bundle.opened_bundle import ENROLLMENTS_NAME
 from roster_pipeline.oneroster.bundle.sftp_sign_in import Place, signed_in, unreachable
 from roster_pipeline.oneroster.bundle.source import too_crowded
 from roster_pipeline.oneroster.errors import Refused, ServerFailed, TooSlow
@@ -76,25 +77,28 @@ async def _fetched(
     sftp: asyncssh.SFTPClient, place: Place, into: Path, wanted: FoundBundle | None, sleep: Sleep
 ) -> Fetched:
     folder, pattern = split_pattern(place.path)
-    folder, bundles = await _bundles(sftp, folder, pattern, place.limits)
+    folder, bundles, further = await _bundles(sftp, folder, pattern, place.limits)
     one = wanted or max(bundles, key=lambda lying: (lying.stated, lying.name))
     unpacked = one.name == UNPACKED
     path = into if unpacked else into / "bundle.zip"
     names = {into / file.name.strip().lower() if unpacked else path: file.name for file in one.files}
+    if unpacked and place.enrollments and further is not None:
+        names[into / ENROLLMENTS_NAME] = further
     await _copy(sftp, {local: f"{folder}/{name}" for local, name in names.items()}, place.limits, sleep)
     return Fetched(path, one, tuple(bundles))
 
 
 async def _bundles(
     sftp: asyncssh.SFTPClient, path: str, pattern: str | None, limits: BundleLimits
-) -> tuple[str, list[FoundBundle]]:
-    """The folder, and the bundles that lie in it."""
+) -> tuple[str, list[FoundBundle], str | None]:
+    """The folder, the bundles that lie in it, and the name of an enrollments.csv that lies there unpacked."""
     at = await _look(sftp, path)
     if at is not None:
         folder, slash, name = path.rpartition("/")
-        return folder if slash else ".", [FoundBundle(name, (Found(name, at[0], float(at[1])),))]
+        return folder if slash else ".", [FoundBundle(name, (Found(name, at[0], float(at[1])),))], None
     files = await _listed(sftp, path, limits)
-    return path, bundles_of(files, pattern, unpacked_files(files) if pattern is None else ())
+    further = next((one.name for one in files if one.name.strip().lower() == ENROLLMENTS_NAME), None)
+    return path, bundles_of(files, pattern, unpacked_files(files) if pattern is None else ()), further
 
 
 async def _listed(sftp: asyncssh.SFTPClient, folder: str, limits: BundleLimits) -> list[Found]:

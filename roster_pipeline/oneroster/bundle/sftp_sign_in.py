@@ -33,7 +33,10 @@ _KEY_ALGORITHMS: tuple[tuple[str, ...] | None, ...] = (
 
 @dataclass(frozen=True)
 class Place:
-    """What to fetch and how to sign in. secret: a password, or a private key in PEM or OpenSSH form."""
+    """What to fetch and how to sign in. secret: a password, or a private key in PEM or OpenSSH form.
+
+    enrollments: of a bundle that lies there unpacked, fetch enrollments.csv too.
+    """
 
     host: str
     port: int
@@ -43,6 +46,7 @@ class Place:
     host_key: str | None
     allow_private: bool
     limits: BundleLimits
+    enrollments: bool = False
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -44,8 +44,8 @@ class BundleSource(ABC):
     limits: BundleLimits = field(default_factory=BundleLimits)
 
     @abstractmethod
-    def shelf(self) -> AbstractContextManager[BundleListing]:
-        """What lies there now; at least one bundle. Raises OneRosterError."""
+    def shelf(self, *, enrollments: bool = False) -> AbstractContextManager[BundleListing]:
+        """What lies there now; at least one bundle. enrollments: fetch enrollments.csv too. Raises OneRosterError."""
 
     @property
     @abstractmethod
@@ -71,7 +71,7 @@ class LocalSource(BundleSource):
     def shown(self) -> str:
         return f"file://{self.path}"
 
-    def shelf(self) -> AbstractContextManager[BundleListing]:
+    def shelf(self, *, enrollments: bool = False) -> AbstractContextManager[BundleListing]:
         with _readable():
             folder, bundles = self._bundles()
         return nullcontext(BundleListing(tuple(bundles), lambda one: self._opened(folder / one.name)))

@@ -15,7 +15,7 @@ from roster_pipeline.oneroster.bundle.bundle_errors import BundleBroken, BundleM
 from roster_pipeline.oneroster.bundle.limited_stream import SEND_AGAIN, limited_stream, too_large
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.member_names import check_name, pick_files
-from roster_pipeline.oneroster.bundle.opened_bundle import Member, OpenedBundle
+from roster_pipeline.oneroster.bundle.opened_bundle import ENROLLMENTS, Member, OpenedBundle
 
 _PACKED_AS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -41,8 +41,11 @@ def opened_zip(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
         with archive:
             entries = _checked_entries(archive, limits)
             picked, csv_names = pick_files(entries, limits.depth)
+            further = picked.pop(ENROLLMENTS, None)
             members = {known: _member(archive, entries[name], limits) for known, name in picked.items()}
             _check_sizes([entries[name] for name in picked.values()], limits)
+            if further is not None:
+                members[ENROLLMENTS] = _judged_when_opened(archive, entries[further], limits)
             yield OpenedBundle(members, csv_names, lambda: _check_same(file, before))
 
 
@@ -106,6 +109,16 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: BundleLimit
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError):
             raise _broken() from None
         return limited_stream(stream, _shown(info), limits.file_bytes)
+
+    return Member(_shown(info), info.file_size, open_member)
+
+
+def _judged_when_opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: BundleLimits) -> Member:
+    """A file that few bundles are read for: its size and packing matter only where it is opened."""
+
+    def open_member() -> BinaryIO:
+        _check_sizes([info], limits)
+        return _member(archive, info, limits).open()
 
     return Member(_shown(info), info.file_size, open_member)
 

@@ -16,6 +16,7 @@ from roster_pipeline.oneroster.http.status_info import folded
 from roster_pipeline.oneroster.paging.response_body import raw_id
 from roster_pipeline.oneroster.records.coercion import ID_NULLS, reference, text
 from roster_pipeline.oneroster.records.dates import Dates
+from roster_pipeline.oneroster.records.org_references import OrgReferences
 from roster_pipeline.oneroster.records.role_entries import role_name
 from roster_pipeline.org_tree import GONE_STATUSES
 
@@ -68,16 +69,26 @@ class Memberships:
         if isinstance(user, str):
             self._of.setdefault(user, {})[school, role] = (None, None)
 
-    def mark(self, users: list[dict[str, Any]], today: date) -> None:
-        """Put `notEnrolled` into students: those of their schools in which no enrollment runs, or is to come."""
+    def mark(self, users: list[dict[str, Any]], today: date, orgs: OrgReferences) -> None:
+        """Put `notEnrolled` into students: those of their schools in which no enrollment runs, or is to come.
+
+        An enrollment in an org below a school, or above it, is one in the school. One in an org that the SIS does not
+        list may be in any: nobody who has one is marked.
+        """
         now = today.isoformat()
         for user in users:
             schools = {entry["org"] for entry in user["roles"] if entry["role"] == "student" and entry["org"]}
-            if schools:
-                spans = self._of.get(user["sourcedId"], {})
-                left = schools - {school for (school, _), (_, ends) in spans.items() if ends is None or now <= ends}
-                if left:
-                    user["notEnrolled"] = sorted(left)
+            if not schools:
+                continue
+            spans = self._of.get(user["sourcedId"], {})
+            named = {school for (school, _), (_, ends) in spans.items() if ends is None or now <= ends}
+            running = {org for text in named for org in orgs.meant(text)}
+            if orgs.ids and not running <= orgs.ids:
+                continue
+            covered = running.union(*map(orgs.above, running))
+            left = sorted(one for one in schools - covered if not orgs.above(one) & running)
+            if left:
+                user["notEnrolled"] = left
 
     def fill(self, user: dict[str, Any]) -> None:
         """Give a user without orgs the schools of its enrollments; its own role stays where it has one."""

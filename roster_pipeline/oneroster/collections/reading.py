@@ -59,6 +59,8 @@ class Wanted:
     of_schools: tuple[str, ...] = ()
     enrollments: bool = False
     """Say of each student in which of their schools no enrollment of theirs runs (`notEnrolled`)."""
+    enrollments_if_there: bool = False
+    """The same, of a bundle that has its enrollments; without them nothing is missing."""
     single_contacts: bool = True
     everybody_too: bool = False
 
@@ -78,7 +80,7 @@ class Batch:
 class Enrolled(Protocol):
     """The enrollments of a SIS."""
 
-    def mark(self, users: list[dict[str, Any]], today: date) -> None:
+    def mark(self, users: list[dict[str, Any]], today: date, orgs: OrgReferences) -> None:
         """Put `notEnrolled` into students: those of their schools in which no enrollment of theirs runs."""
 
 
@@ -183,7 +185,7 @@ class Reading:
                     fill(user)
             self._place(users)
             if self.enrolled is not None:
-                self.enrolled.mark(users, self.client.clock.now().date())
+                self.enrolled.mark(users, self.client.clock.now().date(), self.orgs)
             users = self._kept(users)
             self._note_agents(users)
             yield Batch("user", users, rejects)

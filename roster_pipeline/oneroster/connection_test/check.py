@@ -14,11 +14,14 @@ from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
 from roster_pipeline.oneroster.connection_test.people_items import (
     completeness,
     disabled,
+    fields,
     guardians,
     not_counted,
     numbers,
+    other_roles,
     role_item,
 )
+from roster_pipeline.oneroster.connection_test.people_items import enrollments as enrolled
 from roster_pipeline.oneroster.connection_test.reference_items import reference_items
 from roster_pipeline.oneroster.connection_test.school_items import found_school as _school
 from roster_pipeline.oneroster.connection_test.school_items import missing_school
@@ -48,12 +51,14 @@ def check(
     contacts: bool = False,
     per_school: bool = False,
     include_orgs_below: bool = False,
+    enrollments: bool = False,
     name: str = "",
 ) -> list[CheckItem]:
     """Try everything a sync needs. roles: the role groups that are rostered. Never raises for what a server does.
 
     per_school: read the school's own lists, where the connection is set to; else the whole connection is read once.
-    include_orgs_below: orgs below the school count as the school. name: what we call the school.
+    include_orgs_below: orgs below the school count as the school. enrollments: a student without one counts as gone.
+    name: what we call the school.
     """
     items = check_items(
         client,
@@ -62,6 +67,7 @@ def check(
         contacts=contacts,
         per_school=per_school,
         include_orgs_below=include_orgs_below,
+        enrollments=enrollments,
         name=name,
     )
     return list(items)
@@ -75,6 +81,7 @@ def check_items(
     contacts: bool = False,
     per_school: bool = False,
     include_orgs_below: bool = False,
+    enrollments: bool = False,
     name: str = "",
     watcher: Watcher | None = None,
 ) -> Iterator[CheckItem]:
@@ -94,7 +101,15 @@ def check_items(
     if school is None:
         return
     own = (school["sourcedId"],)
-    wanted = Wanted(own if per_school else None, True, None, frozenset(roles), own, single_contacts=contacts)
+    wanted = Wanted(
+        own if per_school else None,
+        True,
+        None,
+        frozenset(roles),
+        own,
+        enrollments=enrollments,
+        single_contacts=contacts,
+    )
     census = PeopleCounts(school["sourcedId"], client.clock.now().date(), include_orgs_below=include_orgs_below)
     try:
         yield from _people(client, wanted, census, watcher, contacts=contacts)
@@ -161,18 +176,17 @@ def _people(
     proof = pulled.proof
     for group in GROUPS:
         yield role_item(census, proof, group, rostered=wanted.wants(group))
-    own = {role: count for role, count in census.people.items() if role not in GROUPS}
-    if own:
-        told = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
-        yield CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered.")
+    yield from other_roles(census)
     yield from not_counted(census)
     yield from reference_items(census, proof)
     yield guardians(census, proof, wanted=contacts)
+    yield enrolled(census, proof, decide=wanted.enrollments, read=wanted.enrollments)
     for source, said in MEMBERSHIP_FROM.items():
         if proof.strategy.endswith(source):
             yield CheckItem("Membership", None, f"users name no school; it is taken from {said}")
     yield disabled(census)
     yield from numbers(census)
+    yield from fields(census)
     yield completeness(proof)
     if "total-not-reached" in proof.problems:
         yield from _offset_unit(client)

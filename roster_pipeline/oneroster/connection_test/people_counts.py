@@ -15,6 +15,8 @@ from roster_pipeline.org_tree import GONE_STATUSES, orgs_below
 
 GROUP_OF = {role: group for group, roles in ROLES_OF.items() for role in roles}
 NUMBER_FIELDS = ("identifier", "userMasterIdentifier", "username")
+TOLD_FIELDS = {"email": "e-mail", "username": "user name", "grades": "grades"}
+"""Fields that a school may miss, and what to call them."""
 
 
 class PeopleCounts:
@@ -39,6 +41,10 @@ class PeopleCounts:
         self.accounts_told = False
         """Whether the SIS says of anybody here if the account is enabled."""
         self.disabled: Counter[str] = Counter()
+        self.not_enrolled = 0
+        """Students of whom the enrollments that were read have none that runs in any org of the school they name."""
+        self.fields: Counter[str] = Counter()
+        """How many people of the school have a value, by the fields of `TOLD_FIELDS`."""
         self.numbers: dict[str, Counter[str]] = {"student": Counter(), "staff": Counter()}
         """How many have a number, by kind of person and by where it stands."""
         self.numbered: Counter[str] = Counter()
@@ -128,6 +134,10 @@ class PeopleCounts:
         self.present = self.present or user["sourcedId"]
         if user["enabledUser"] is False:
             self.disabled[group] += 1
+        self.fields.update(field for field in TOLD_FIELDS if user[field])
+        if group == "student":
+            own = {entry["org"] for entry in user["roles"] if entry["role"] == "student"} & self._here
+            self.not_enrolled += bool(own) and own <= set(user.get("notEnrolled", ()))
         if group == "student" and user["agents"]:
             self.students_with_agents += 1
             self._agents.update(user["agents"])

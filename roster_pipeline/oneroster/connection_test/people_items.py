@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from roster_pipeline.completeness_messages import in_words
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.connection_test.item import CheckItem
-from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
+from roster_pipeline.oneroster.connection_test.people_counts import TOLD_FIELDS, PeopleCounts
 
 MANY_DISABLED = 0.5
+MANY_UNENROLLED = 0.1
+"""Share of the students without an enrollment beyond which the school year may be the reason."""
 LEAST_DELIVERED = 0.8
 """Share of the guardians named by students that has to be delivered. Some always lead nowhere."""
 NO_GUARDIANS = "not offered: no student names a guardian"
@@ -37,6 +39,14 @@ def role_item(census: PeopleCounts, proof: Proof, group: str, *, rostered: bool 
 def _counted(census: PeopleCounts, group: str) -> str:
     people, records = census.people[group], census.records[group]
     return str(people) if people == records else f"{people} people ({records} records)"
+
+
+def other_roles(census: PeopleCounts) -> Iterator[CheckItem]:
+    """Vendors' own roles, which nobody has mapped to a role of the standard."""
+    own = {role: count for role, count in census.people.items() if role not in ROLE_NAMES}
+    if own:
+        told = ", ".join(f"{count} {role}" for role, count in sorted(own.items()))
+        yield CheckItem("Other roles", None, told, "Map them to a role if these people are to be rostered.")
 
 
 def not_counted(census: PeopleCounts) -> Iterator[CheckItem]:
@@ -93,6 +103,37 @@ def disabled(census: PeopleCounts) -> CheckItem:
         'Leave "disabled means gone" off: here it says nothing about who is at school.' if share > MANY_DISABLED else ""
     )
     return CheckItem("Disabled accounts", None, f"{disabled} of {total} ({share:.0%})", many)
+
+
+def fields(census: PeopleCounts) -> Iterator[CheckItem]:
+    """Fields that nobody of the school has."""
+    lacking = [name for field, name in TOLD_FIELDS.items() if census.people and not census.fields[field]]
+    if lacking:
+        remedy = "If the school needs them, let the SIS send them."
+        yield CheckItem("Fields", None, f"not offered by the SIS: {', '.join(lacking)}", remedy)
+
+
+def enrollments(census: PeopleCounts, proof: Proof, *, decide: bool, read: bool) -> CheckItem:
+    """Students without a running enrollment. decide: they count as gone here. read: enrollments were looked at."""
+    name, wrong = "Enrollments", [one for one in (*proof.problems, *proof.notes) if "enrollments" in one]
+    if not read:
+        return CheckItem(name, None, "not read: no enrollment does not mean gone here")
+    if wrong and decide:
+        told = ", ".join(map(in_words, wrong))
+        remedy = (
+            "Nobody is archived without them. Let the SIS send all enrollments, or let enrollments decide nothing: "
+            "roster connection set CONNECTION --enrollments-decide-nothing"
+        )
+        return CheckItem(name, False, told, remedy)
+    if wrong:
+        return CheckItem(name, None, "not offered, or not readable as a whole; they decide nothing here")
+    students, left = census.records["student"], census.not_enrolled
+    told = f"{left} of {students} students have no running enrollment in this school"
+    if not decide:
+        return CheckItem(name, None, f"{told}; it decides nothing here")
+    many = "Before classes are scheduled, and in the holidays, nobody may have one: look at the plan first."
+    few = left <= MANY_UNENROLLED * students
+    return CheckItem(name, True if few else None, f"{told}; they count as gone", "" if few else many)
 
 
 def numbers(census: PeopleCounts) -> list[CheckItem]:

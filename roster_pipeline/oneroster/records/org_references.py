@@ -41,6 +41,7 @@ class OrgReferences:
         self.counts = ReferenceCounts()
         self._meanings: dict[str, set[str]] = defaultdict(set)
         self._shapes: set[str] = set()
+        self._parents: dict[str, str] = {}
         self._read: dict[str, tuple[str, ...]] = {}
 
     def note(self, orgs: Iterable[dict[str, Any]]) -> None:
@@ -49,10 +50,19 @@ class OrgReferences:
             sourced_id = org["sourcedId"]
             self.ids.add(sourced_id)
             self._shapes.add(_shape(sourced_id))
+            if org["parent"]:
+                self._parents[sourced_id] = org["parent"]
             for name in ("sourcedId", "identifier", "name"):
                 if org[name]:
                     self._meanings[org[name].casefold()].add(sourced_id)
         self._read.clear()
+
+    def above(self, org: str) -> set[str]:
+        """The org's parent, the parent's parent, and so on."""
+        found: set[str] = set()
+        while (parent := self._parents.get(org)) is not None and parent not in found:
+            found.add(org := parent)
+        return found
 
     def meant(self, text: str) -> tuple[str, ...]:
         """The orgs that a reference means: sourcedIds of listed orgs; what cannot be read stays in it as it is."""

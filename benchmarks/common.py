@@ -60,7 +60,7 @@ def database_server() -> Iterator[URL]:
         try:
             yield with_driver(server.get_uri())
         finally:
-            server.cleanup()
+            server.stop()
 
 
 @contextmanager

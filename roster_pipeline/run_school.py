@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from roster_pipeline.signals import Ended, noted
+
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -55,6 +57,8 @@ def run_school(
     run_id: the id that the run shall have, where somebody follows it by that.
     on_step: told what the run is doing, in words. Also makes the school's partition, which the daemon's sensor would
     do a little later.
+
+    Raises Ended where a signal interrupted the run.
     """
     import dagster as dg
 
@@ -80,19 +84,25 @@ def run_school(
         if on_step is not None:
             follower.start()
         try:
-            result = job.execute_in_process(
-                run_id=run_id,
-                partition_key=school_key,
-                instance=instance,
-                tags=tags,
-                run_config=QUIET,
-                asset_selection=selection,
-                raise_on_error=False,
-            )
+            with noted() as signals:
+                result = job.execute_in_process(
+                    run_id=run_id,
+                    partition_key=school_key,
+                    instance=instance,
+                    tags=tags,
+                    run_config=QUIET,
+                    asset_selection=selection,
+                    raise_on_error=False,
+                )
         finally:
             done.set()
             if on_step is not None:
                 follower.join()
+        if signals:
+            ended, run = Ended(signals[0]), instance.get_run_by_id(run_id)
+            if run and not result.success:  # for Dagster it failed, and would be told as a run that was killed
+                instance.report_run_canceled(run, str(ended))
+            raise ended
         return RunResult(run_id, None) if result.success else _failed(result)
 
 

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["roster_pipeline_tests.postgres", "roster_pipeline_tests.console.browser"]
+pytest_plugins = [
+    "roster_pipeline_tests.left_behind",
+    "roster_pipeline_tests.postgres",
+    "roster_pipeline_tests.console.browser",
+]
 LEFT_OUT = "were left out: "
 
 

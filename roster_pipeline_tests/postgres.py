@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
+from roster_pipeline_tests.left_behind import remove_at_end
 
 HURRIED = (
     "fsync = off",
@@ -44,6 +45,7 @@ def postgres_server() -> Iterator[URL]:
         return
     in_memory = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
     folder = Path(tempfile.mkdtemp(prefix="roster-pg-", dir=MEMORY if in_memory else None))
+    remove_at_end(folder)
     server = embedded_server(folder / "data")
     url = make_url(server.get_uri())
     with _admin(url) as admin:
@@ -51,7 +53,7 @@ def postgres_server() -> Iterator[URL]:
             admin.execute(f"alter system set {setting}")
         admin.execute("select pg_reload_conf()")
     yield with_driver(url)
-    server.cleanup()
+    server.stop()
     shutil.rmtree(folder, ignore_errors=True)
 
 

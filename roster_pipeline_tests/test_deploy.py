@@ -24,10 +24,13 @@ from roster_pipeline.directory.secrets import new_key
 from roster_pipeline.notifications import mailer_from
 from roster_pipeline.sync.prune_tables import Retention
 from roster_pipeline_tests.cli.test_processes import free_port
+from roster_pipeline_tests.left_behind import MARK
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+STOPPING = 80
+"""Seconds: systemd and compose.yaml give a service more before they kill it."""
 CLOSED = {"ROSTER_DATABASE_URL", "ROSTER_SECRET_KEY", "ROSTER_SMTP_URL", "ROSTER_BROKER_URL"}
 """What the read-only webserver must not be given."""
 
@@ -153,14 +156,16 @@ def test_each_service_starts_with_its_own_files_of_environment(
         "DAGSTER_HOME": str(ROOT),
     }
     environment |= {variable: value for variable, value in own.items() if variable in environment}
-    environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), MARK: os.environ[MARK]}
     with subprocess.Popen(
         command_of(unit, port, tmp_path), env=environment, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as process:
         try:
             assert _came_up(name, process, port, tmp_path), process.stderr and process.stderr.read().decode()[-3000:]
-        finally:
             process.terminate()
+            assert process.wait(STOPPING) == 0, f"{name} has to end in order when it is asked to"
+        finally:
+            process.kill()
 
 
 def _came_up(name: str, process: subprocess.Popen[bytes], port: int, folder: Path) -> bool:

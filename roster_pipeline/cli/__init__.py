@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from roster_pipeline.cli.command_tree import build_app
+from roster_pipeline.signals import end_by_signals
 
 app = build_app()
 
@@ -14,6 +15,7 @@ def main() -> None:
     """The entry point of the `roster` script."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what libraries warn their developers of says nothing to an operator
+    end_by_signals()
     app(prog_name="roster")
 
 

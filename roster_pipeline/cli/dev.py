@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from roster_pipeline.cli.console import CONSOLE_PORT
-from roster_pipeline.cli.error_handling import FAILED, CommandError
+from roster_pipeline.cli.error_handling import CommandError
 from roster_pipeline.cli.output import note, say
-from roster_pipeline.cli.processes import ProcessGroup
+from roster_pipeline.cli.processes import RECORD, ProcessGroup
 from roster_pipeline.cli.web import LOOPBACK, UI_PORT
+from roster_pipeline.signals import Ended
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -30,7 +29,6 @@ SIMULATOR_PORT = 8601
 STARTING_SECONDS = 120.0
 """The UI loads all definitions before it answers; on a slow machine that takes a while."""
 LOOK_EVERY = 0.3
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def dev(
@@ -45,15 +43,12 @@ def dev(
     from roster_pipeline.console.config import URL
     from roster_pipeline.directory import migrate
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import prepare_environment, project_root
+    from roster_pipeline.embedded import home, prepare_environment, project_root
     from roster_pipeline.sync.build_report import UI_ADDRESS
     from roster_pipeline.webserver import TOKEN
 
     for wanted in [port, console_port] + [simulator_port] * simulator:
         _must_be_free(wanted)
-    stop = Event()
-    for number in ENDING:
-        signal.signal(number, lambda _number, _frame: stop.set())
     database = Database(prepare_environment().roster)
     os.environ.setdefault(UI_ADDRESS, f"http://{LOOPBACK}:{port}")
     os.environ.setdefault(URL, f"http://{LOOPBACK}:{console_port}")
@@ -66,15 +61,15 @@ def dev(
         console_port: f"The console is at {os.environ[URL]}; this link signs an operator in, once: {link}",
     }
     workspace = project_root() / "workspace.yaml"
-    with ProcessGroup() as group:
+    with ProcessGroup(home() / RECORD) as group:
         for name, command in _commands(workspace, port, console_port, simulator_port if simulator else None).items():
             group.start(name, command)
-        ended = _follow(group, stop, told)
-        if not ended:
+        try:
+            ended = _follow(group, told)
+        except Ended:
             note("Ending ...")
-    if ended:
-        note(f"The {ended} ended by itself, so everything was ended; its last lines above say why.", style="red")
-        raise typer.Exit(FAILED)
+            raise
+    raise CommandError(f"The {ended} ended by itself, so everything was ended; its last lines above say why.")
 
 
 def _operator_link(database: Database) -> str:
@@ -107,20 +102,18 @@ def _commands(workspace: Path, port: int, console_port: int, simulator_port: int
     return commands
 
 
-def _follow(group: ProcessGroup, stop: Event, told: dict[int, str]) -> str | None:
-    """Wait for the end: a signal (None), or a child that ended by itself (its name).
+def _follow(group: ProcessGroup, told: dict[int, str]) -> str:
+    """Wait for a child that ends by itself: its name. Raises Ended where a signal comes first.
 
     told: what to say once a port answers, or after a while all the same.
     """
     deadline = time.monotonic() + STARTING_SECONDS
     waiting = dict(told)
-    while not stop.wait(LOOK_EVERY):
-        ended = group.ended()
-        if ended:
-            return ended
+    while not (ended := group.ended()):
+        time.sleep(LOOK_EVERY)
         for port in [one for one in waiting if _answers(one) or time.monotonic() > deadline]:
             say(waiting.pop(port), style="bold green")
-    return None
+    return ended
 
 
 def _answers(port: int) -> bool:

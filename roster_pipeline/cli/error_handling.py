@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from roster_pipeline.cli.output import note
+from roster_pipeline.signals import Ended
 
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
 HELD = 3
 """Done, but somebody has to look: something is held, or there was nobody to look at."""
-INTERRUPTED = 130
 OURS = "roster_pipeline."
 SAID = {"date_": "write a day as YYYY-MM-DD", "time_": "write a time as HH:MM"}
 """Kinds of wrong settings whose message speaks to programmers."""
@@ -34,15 +36,27 @@ class ErrorHandlingGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; wrong usage and deliberate exits pass, everything else is explained."""
         try:
+            _end_what_was_left()
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
+        except Ended as ended:
+            text, code = str(ended), ended.exit_code
         except Exception as problem:
             if hasattr(problem, "exit_code"):  # the parser's own errors print themselves
                 raise
             text, code = explained(problem)
         note(text, style="red")
         raise typer.Exit(code)
+
+
+def _end_what_was_left() -> None:
+    """A `roster dev` that was killed leaves its servers on its ports, its daemon at work, and the database running."""
+    from roster_pipeline.cli.processes import RECORD, end_left_behind
+
+    found = end_left_behind(Path(os.environ.get("ROSTER_HOME", ".roster")) / RECORD)
+    if found:
+        note(f"A roster dev was killed and left {found} processes behind; they were ended.")
 
 
 def explained(problem: Exception) -> tuple[str, int]:
@@ -54,10 +68,12 @@ def explained(problem: Exception) -> tuple[str, int]:
 
     if isinstance(problem, ValidationError):
         return _wrong_settings(problem), WRONG_USAGE
-    if type(problem).__module__.startswith(OURS) or isinstance(problem, OSError):
+    if type(problem).__module__.startswith(OURS):
         return str(problem), problem.code if isinstance(problem, CommandError) else FAILED
-    from roster_pipeline.sync.error_messages import explain
+    from roster_pipeline.sync.error_messages import FULL, explain
 
+    if isinstance(problem, OSError) and problem.errno not in FULL:
+        return str(problem), FAILED
     return str(explain("roster", problem)), FAILED
 
 

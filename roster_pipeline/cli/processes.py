@@ -1,66 +1,90 @@
-"""Processes that live and end together: one group, asked to stop, waited for, and only then killed."""
+"""Processes that live and end together: one group, asked to stop, waited for, and only then killed.
+
+A group whose owner was killed is left behind. It stands in a file on which the owner held a lock, which the kernel took
+back: the next command finds it there and ends it.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 POLITE_SECONDS = 15.0
 """A daemon finishes what it does and a web server its answers; more would look like hanging."""
 LOOK_EVERY = 0.1
+RECORD = "dev.processes"
+"""In the home folder: what `roster dev` has started."""
+MARK = "ROSTER_STARTED_BY"
+"""In the environment of every process of a group: whose it is."""
 
 
 class ProcessGroup:
     """Children in one process group of their own, so that what they start in turn ends with them.
 
-    Use as a context manager; leaving it ends all of them, however it is left.
+    Use as a context manager; leaving it ends all of them, however it is left. record: where the group is written down.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, record: Path | None = None) -> None:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._group = 0
+        self._record = record
+        self._token = secrets.token_hex(8)
+        self._locked: IO[str] | None = None
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Start one child; its output goes where ours goes."""
+        marked = {**(os.environ if environment is None else environment), MARK: self._token}
         child = subprocess.Popen(  # noqa: S603 - the command is ours
-            command, process_group=self._group, stdin=subprocess.DEVNULL, env=environment
+            command,
+            process_group=self._group,
+            stdin=subprocess.DEVNULL,
+            env=marked,
+            preexec_fn=_hear_signals,
         )
-        self._group = self._group or child.pid
         self._children[name] = child
+        if not self._group:
+            self._group = child.pid
+            self._write_down()
 
     def ended(self) -> str | None:
         """The name of a child that ended by itself, if one did."""
         return next((name for name, child in self._children.items() if child.poll() is not None), None)
 
     def end(self) -> None:
-        """Ask the whole group to stop, wait, kill what is left, and wait for that."""
-        if not self._group:
-            return
-        self._signal(signal.SIGTERM)
-        if not self._gone(POLITE_SECONDS):
-            self._signal(signal.SIGKILL)
-            self._gone(POLITE_SECONDS)
+        """Ask the children to stop, then whatever is left of the group; kill what is left then, and wait for that.
 
-    def _gone(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            running = [child for child in self._children.values() if child.poll() is None]
-            if not running and not self._signal(0):
-                return True
-            time.sleep(LOOK_EVERY)
-        return False
+        The children first: a daemon whose code server ends before it does takes that for a fault and prints it.
+        """
+        for child in self._children.values():
+            child.terminate()
+        _wait_until(self._reap)
+        if self._group:
+            _end_group(self._group, self._reap)
+        if self._locked:
+            self._locked.truncate(0)
+            self._locked.close()
 
-    def _signal(self, number: int) -> bool:
-        """Whether there was anyone to signal."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._group, number)
-            return True
-        return False
+    def _write_down(self) -> None:
+        if self._record is not None:
+            self._locked = self._record.open("a+")
+            fcntl.flock(self._locked, fcntl.LOCK_EX)
+            self._locked.truncate(0)
+            self._locked.write(f"{self._group} {self._token}\n")
+            self._locked.flush()
+
+    def _reap(self) -> bool:
+        """Whether every child has ended; an ended one that nobody asks about would count as running."""
+        running = [child for child in self._children.values() if child.poll() is None]  # polls every one of them
+        return not running
 
     def __enter__(self) -> ProcessGroup:
         return self
@@ -69,3 +93,60 @@ class ProcessGroup:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
+
+
+def _hear_signals() -> None:
+    """A shell's background job ignores SIGINT, and its children with it; Dagster then ignores SIGTERM as well."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def end_left_behind(record: Path) -> int:
+    """End the group that a killed owner left: how many processes that were. 0 where the owner lives."""
+    if not record.exists():
+        return 0
+    with record.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        group, _, token = file.read().strip().partition(" ")
+        found = _members(int(group), token) if token else 0
+        if found:
+            _end_group(int(group), lambda: True)
+        file.truncate(0)
+    return found
+
+
+def _members(group: int, token: str) -> int:
+    """How many processes of a group carry our mark. A number may have been given to strangers meanwhile."""
+    import psutil
+
+    found = 0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            found += os.getpgid(process.pid) == group and process.environ().get(MARK) == token
+    return found
+
+
+def _end_group(group: int, reaped: Callable[[], bool]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if _signal(group, number) and _wait_until(lambda: reaped() and not _signal(group, 0)):
+            return
+
+
+def _wait_until(done: Callable[[], bool]) -> bool:
+    """Whether it came true within the polite time."""
+    deadline = time.monotonic() + POLITE_SECONDS
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_EVERY)
+    return True
+
+
+def _signal(group: int, number: int) -> bool:
+    """Whether there was anyone to signal."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+        return True
+    return False

@@ -13,6 +13,7 @@ from roster_pipeline.cli.error_handling import DONE, FAILED, HELD, CommandError
 from roster_pipeline.cli.output import console, note, print_json
 from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
 from roster_pipeline.cli.sync_output import print_findings, print_plan_counts, print_report
+from roster_pipeline.signals import Ended
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -34,12 +35,26 @@ def sync(
             audit.record_run(opened, run_id, kind, school.id, school.district_id, who=who_asks(who))
         from roster_pipeline.run_school import run_school
 
-        with _progress(key) as tell:
-            ran = run_school(key, run_id=run_id, dry_run=dry_run, on_step=tell)
+        try:
+            with _progress(key) as tell:
+                ran = run_school(key, run_id=run_id, dry_run=dry_run, on_step=tell)
+        except Ended as ended:
+            raise CommandError(_ended(database, key, run_id, ended), ended.exit_code) from None
         if ran.problem:
             raise CommandError(ran.problem, HELD if ran.nothing_found else FAILED)
         code = _show_plan(database, key, ran.run_id, as_json) if dry_run else _show_sync(database, key, as_json)
     raise typer.Exit(code)
+
+
+def _ended(database: Database, key: str, run_id: str, ended: Ended) -> str:
+    """What to tell of a run that a signal ended: a school's changes are applied in one transaction, or not at all."""
+    from roster_pipeline.directory import ledger
+
+    with database.begin() as opened:
+        applied = ledger.has_run(opened, run_id)
+    if applied:
+        return f"{key}: {ended} Its changes had been applied already.\nLook at them: roster history {key}"
+    return f"{key}: {ended} Nothing was applied; the directory is unchanged.\nRun it again: roster sync {key}"
 
 
 def _show_sync(database: Database, key: str, as_json: bool) -> int:

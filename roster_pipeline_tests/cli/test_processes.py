@@ -95,7 +95,7 @@ def test_dev_says_where_the_ui_is_and_a_signal_ends_everything(environment: dict
     assert link, seen
     assert httpx.get(link[0], timeout=60).status_code == 200
     started.send_signal(number)
-    assert started.wait(20) == 0
+    assert started.wait(40) == 128 + number
     started.stdout.close()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0

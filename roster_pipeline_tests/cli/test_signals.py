@@ -1,0 +1,225 @@
+"""Real signals to real commands: the exit code, a true sentence, and nothing that goes on running."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.cli.test_processes import free_port
+from roster_pipeline_tests.left_behind import MARK
+
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+AT_ONCE = 40
+"""Seconds. The database's last checkpoint is most of it, on a machine that is busy with other tests."""
+SYNC = """
+import sys
+from roster_pipeline.cli import main
+from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.embedded import prepare_environment
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+
+address = f"http://127.0.0.1:{sys.argv[1]}"
+database = Database(prepare_environment().roster)
+migrate.upgrade(database)
+with database.begin() as conn:
+    tenants.add_district(conn, "springfield", "Springfield")
+    settings = ConnectionSettings(url=address + "/ims/oneroster/v1p1", client_id="us", allow_private_addresses=True)
+    tenants.add_connection(conn, "springfield", "sis", settings, seal("secret"))
+    tenants.add_school(conn, "sis", "oak", "Oak", SchoolSettings(school_id="1"))
+database.close()
+sys.argv = ["roster", "sync", "oak"]
+main()
+"""
+INSTANCE = """
+import dagster as dg
+from roster_pipeline.embedded import prepare_environment
+prepare_environment()
+with dg.DagsterInstance.get() as instance:
+    print(*[run.status.value for run in instance.get_runs()])
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A home folder of its own, with an embedded database."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ROSTER_", "DAGSTER_"))}
+    return kept | {"ROSTER_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"}
+
+
+@pytest.fixture
+def silent_sis() -> Iterator[socket.socket]:
+    """Takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(60)
+        yield listening
+
+
+def started(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    """As a shell starts it: in a session of its own, with no signal ignored."""
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def at_work(environment: dict[str, str]) -> list[str]:
+    """Processes that belong to a home folder: what was started for it, and its database server."""
+    home, found = environment["ROSTER_HOME"], []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) != os.environ[MARK] or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if process.environ().get("ROSTER_HOME") == home:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def shared_memory(environment: dict[str, str]) -> str:
+    """The number of the shared memory segment of a home's database server; it is gone when no list names it."""
+    return (Path(environment["ROSTER_HOME"]) / "postgres" / "postmaster.pid").read_text().splitlines()[6].split()[-1]
+
+
+def segments() -> set[str]:
+    listed = Path("/proc/sysvipc/shm")
+    return {line.split()[1] for line in listed.read_text().splitlines()[1:]} if listed.exists() else set()
+
+
+def ended(process: subprocess.Popen[str], number: int) -> str:
+    """Send it the signal: what it said. It has to end soon, with the code that says which signal."""
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=AT_ONCE)
+    assert process.returncode == 128 + number, said
+    return said
+
+
+@SIGNALS
+@pytest.mark.timeout(300)
+def test_a_sync_ends_at_once_and_says_that_nothing_was_applied(
+    environment: dict[str, str], silent_sis: socket.socket, number: int
+) -> None:
+    run = started(["-c", SYNC, str(silent_sis.getsockname()[1])], environment)
+    waiting, _ = silent_sis.accept()
+    segment = shared_memory(environment)
+    with waiting:
+        said = ended(run, number)
+    name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)]
+    assert f"oak: Ended by {name}. Nothing was applied; the directory is unchanged." in said
+    assert "Traceback" not in said
+    assert at_work(environment) == []
+    assert segment not in segments()
+    listed = subprocess.run(
+        [sys.executable, "-c", INSTANCE], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert listed.stdout.split() == ["CANCELED"], "a failed run would raise an alert about a killed one"
+
+
+@SIGNALS
+def test_a_signal_that_comes_while_an_object_is_deleted_is_not_lost(environment: dict[str, str], number: int) -> None:
+    """Python prints what is raised in there, and goes on."""
+    code = (
+        "import time; from roster_pipeline.signals import end_by_signals, Ended\n"
+        "class Slow:\n    def __del__(self): print('up', flush=True); time.sleep(2)\n"
+        "end_by_signals()\n"
+        "try:\n    Slow(); time.sleep(60)\n"
+        "except Ended as ended:\n    print(ended); raise SystemExit(ended.exit_code)\n"
+    )
+    process = started(["-c", code], environment)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    assert ended(process, number).startswith("Ended by")
+
+
+@SIGNALS
+@pytest.mark.timeout(300)
+def test_the_demo_ends_at_once(environment: dict[str, str], number: int) -> None:
+    home = Path(environment["ROSTER_HOME"])
+    demo = started(["-m", "roster_pipeline.cli", "demo"], environment)
+    deadline = time.monotonic() + 120
+    while not (home / "postgres" / "postmaster.pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(8 if number == signal.SIGTERM else 0)  # in the first night, and while the database is starting
+    said = ended(demo, number)
+    assert "Ended by" in said
+    assert "Traceback" not in said
+    assert at_work(environment) == []
+
+
+@pytest.mark.timeout(400)
+def test_what_a_killed_dev_left_is_ended_by_the_next_command(environment: dict[str, str]) -> None:
+    ports = {"--port": free_port(), "--console-port": free_port(), "--simulator-port": free_port()}
+    command = ["-m", "roster_pipeline.cli", "dev", *(str(word) for pair in ports.items() for word in pair)]
+    dev = started(command, environment)
+    assert dev.stdout is not None
+    seen = ""
+    while "The Dagster UI is at" not in seen or "The console is at" not in seen:
+        line = dev.stdout.readline()
+        assert line, seen
+        seen += line
+    assert "RuntimeWarning" not in seen, "python -m of a module that its own package has loaded already"
+    dev.kill()
+    dev.wait(30)
+    assert len(at_work(environment)) > 3
+    command = [sys.executable, "-m", "roster_pipeline.cli", "district", "list"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=150)
+    dev.stdout.close()
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"A roster dev was killed and left \d+ processes behind", done.stderr)
+    assert at_work(environment) == []
+
+
+def test_a_server_that_a_killed_command_left_is_used_and_stopped_by_the_next(environment: dict[str, str]) -> None:
+    code = "from roster_pipeline.embedded import addresses; print(addresses().roster, flush=True)"
+    waiting = f"import time; {code}; time.sleep(60)"
+    first = started(["-c", waiting], environment)
+    assert first.stdout is not None
+    address = first.stdout.readline().strip()
+    second = started(["-c", waiting], environment)
+    assert second.stdout is not None
+    assert second.stdout.readline().strip() == address
+    for process in (first, second):
+        process.kill()
+        process.communicate()
+    assert len([one for one in at_work(environment) if "-D" in one]) == 1, "the server that nobody could stop"
+    assert started(["-c", code], environment).communicate(timeout=60)[0].strip() == address
+    assert at_work(environment) == []
+
+
+def test_two_commands_share_a_server_and_the_last_stops_it(environment: dict[str, str]) -> None:
+    code = "from roster_pipeline.embedded import addresses; print(addresses().roster, flush=True); input()"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    addresses = set()
+    for process in both:
+        assert process.stdout is not None
+        addresses.add(process.stdout.readline().strip())
+    assert len(addresses) == 1
+    both[0].communicate("\n", timeout=60)
+    database = Database(addresses.pop())
+    with database.begin() as conn:
+        assert conn.exec_driver_sql("select 1").scalar() == 1
+    database.close()
+    both[1].communicate("\n", timeout=60)
+    assert at_work(environment) == []

@@ -54,14 +54,18 @@ def partitions_follow_schools(
 )
 def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SkipReason:
     """Send due mail; a failure stays in the outbox and is tried again later."""
+    from roster_pipeline.directory.locks import alone
     from roster_pipeline.sync.build_report import put_reports
     from roster_pipeline.sync.daily_digest import put_digests
     from roster_pipeline.sync.outbox_sender import send_due
 
     database = directory.database()
-    put_reports(database)
-    put_digests(database, datetime.now(UTC))
-    sent = send_due(database)
+    with alone(database, "mail") as mine:
+        if not mine:  # Dagster gave it up after a minute; the code server did not
+            return dg.SkipReason("the look before is still sending")
+        put_reports(database)
+        put_digests(database, datetime.now(UTC))
+        sent = send_due(database)
     return dg.SkipReason(f"{sent.sent} sent, {sent.failed} put off, {sent.dead} given up")
 
 

@@ -9,6 +9,15 @@ from roster_pipeline.errors import RosterError
 
 UNREACHABLE = ("08", "57P", "53")
 """SQLSTATE classes of a server that is away, going away or out of resources."""
+EXHAUSTED = {
+    "53100": ("The disk of the database server is full", "Make room on it and run it again."),
+    "53200": ("The database server is out of memory", "Run it again; if that does not help, give the server more."),
+    "53300": (
+        "The database server takes no more connections",
+        "Run it again, or raise max_connections of the server.",
+    ),
+}
+"""SQLSTATE to what is used up, and what to do."""
 BUSY = ("40001", "40P01", "55P03", "57014")
 """Serialization failure, deadlock, lock not available, statement cancelled: the same work may succeed later."""
 
@@ -21,6 +30,10 @@ class DatabaseUnreachable(DirectoryError):
     """The server does not answer, or stopped answering."""
 
     retryable = True
+
+
+class DatabaseExhausted(DatabaseUnreachable):
+    """The server answers, and has no room left: on its disk, in its memory, or for another connection."""
 
 
 class DatabaseBusy(DirectoryError):
@@ -45,7 +58,7 @@ class RowRefused(DirectoryError):
 
 
 class StatementFailed(DirectoryError):
-    """The database could not run a statement: a missing table, a missing right, a full disk."""
+    """The database could not run a statement: a missing table, a missing right."""
 
     def __init__(self, sqlstate: str | None) -> None:
         super().__init__(
@@ -63,6 +76,9 @@ def translated(problem: DBAPIError | psycopg.Error) -> DirectoryError:
     state = origin.sqlstate
     if state in BUSY:
         return DatabaseBusy(f"Another change of the directory was in the way (SQLSTATE {state}).", "Run it again.")
+    if state in EXHAUSTED:
+        what, remedy = EXHAUSTED[state]
+        return DatabaseExhausted(f"{what} (SQLSTATE {state}). Nothing was written.", remedy)
     if (state is None and isinstance(origin, psycopg.OperationalError)) or (state or "").startswith(UNREACHABLE):
         return DatabaseUnreachable(
             f"The database cannot be reached, or broke off (SQLSTATE {state or 'none'}).",

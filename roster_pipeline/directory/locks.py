@@ -42,5 +42,18 @@ def session_lock(database: Database, name: str) -> Iterator[None]:
             _lock(conn, "pg_advisory_unlock", name)
 
 
+@contextmanager
+def alone(database: Database, name: str) -> Iterator[bool]:
+    """Hold a named lock over several transactions; False, at once, where somebody else holds it."""
+    with database.session() as conn:
+        given = {"name": f"roster {name}"}
+        mine = bool(conn.scalar(text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), given))
+        try:
+            yield mine
+        finally:
+            if mine:
+                _lock(conn, "pg_advisory_unlock", name)
+
+
 def _lock(conn: Connection, function: str, name: str) -> None:
     conn.execute(text(f"select {function}(hashtextextended(:name, 0))"), {"name": f"roster {name}"})

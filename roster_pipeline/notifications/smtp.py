@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 import smtplib
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from typing import Self
+from threading import Event, Thread
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from roster_pipeline.notifications.delivery import (
@@ -32,6 +34,9 @@ from roster_pipeline.notifications.mail import Mail, address_of, compose
 TIMEOUT_SECONDS = 30.0
 """For every answer of the server: servers that check a sender while we wait take up to about 20 s."""
 
+WHOLE_SECONDS = 35.0
+"""For one mail from the first byte to the last, however slowly the server answers: a look at the outbox is bounded."""
+CUT_AGAIN_AFTER = 0.2
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ENHANCED_CODE = re.compile(rb"\b[245]\.\d{1,3}\.\d{1,3}\b")
@@ -69,11 +74,55 @@ class Server:
         return cls(parts.scheme, parts.hostname, port, user, password)
 
 
+class _Bounded(smtplib.SMTP):
+    """A client whose connection is cut after so many seconds: a time-out per answer bounds no conversation."""
+
+    def __init__(self, whole: float, *args: Any, **settings: Any) -> None:
+        self._whole = whole
+        self._closed = Event()
+        super().__init__(*args, **settings)
+
+    def connect(self, *args: Any, **settings: Any) -> tuple[int, bytes]:
+        """Connect, and begin to count."""
+        Thread(target=self._cut, daemon=True).start()
+        try:
+            return super().connect(*args, **settings)
+        except BaseException:
+            self._closed.set()
+            raise
+
+    def close(self) -> None:
+        """End the connection, and the counting."""
+        self._closed.set()
+        super().close()
+
+    def _cut(self) -> None:
+        wait = self._whole
+        while not self._closed.wait(wait):
+            if self.sock:
+                with suppress(OSError):
+                    self.sock.shutdown(socket.SHUT_RDWR)
+            wait = CUT_AGAIN_AFTER
+
+
+class _BoundedTls(_Bounded, smtplib.SMTP_SSL):
+    """The same, with TLS from the first byte."""
+
+
 class SmtpMailer:
-    """One connection per mail. `tls` replaces the system's trusted certificates."""
+    """One connection per mail. `tls` replaces the system's trusted certificates.
+
+    timeout: seconds for one answer of the server. whole: seconds for a mail from connecting to the end.
+    """
 
     def __init__(
-        self, url: str, sender: str, *, tls: ssl.SSLContext | None = None, timeout: float = TIMEOUT_SECONDS
+        self,
+        url: str,
+        sender: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+        whole: float = WHOLE_SECONDS,
     ) -> None:
         self.server = Server.of(url)
         self.sender = sender
@@ -83,6 +132,7 @@ class SmtpMailer:
             raise MailSettingsError(f"{MAIL_FROM} is not an e-mail address.", f"Correct {MAIL_FROM}.") from None
         self._tls = tls
         self._timeout = timeout
+        self._whole = whole
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
         """Hands one message to the server. A recipient who is refused does not keep it from the others."""
@@ -123,9 +173,11 @@ class SmtpMailer:
         client: smtplib.SMTP | None = None
         try:
             if server.scheme == "smtps":
-                client = smtplib.SMTP_SSL(server.host, server.port, timeout=self._timeout, context=self._context())
+                client = _BoundedTls(
+                    self._whole, server.host, server.port, timeout=self._timeout, context=self._context()
+                )
             else:
-                client = smtplib.SMTP(server.host, server.port, timeout=self._timeout)
+                client = _Bounded(self._whole, server.host, server.port, timeout=self._timeout)
             client.ehlo_or_helo_if_needed()
             if server.scheme == "smtp+starttls":
                 client.starttls(context=self._context())

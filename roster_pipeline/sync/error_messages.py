@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.errors import RosterError
 from roster_pipeline.oneroster import OneRosterError
@@ -16,6 +18,8 @@ from roster_pipeline.oneroster.errors import (
 
 STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
 """What a failure concerns: one school, or everybody who reads from this connection."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where a disk, or our share of it, is full."""
 AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected)
 
 
@@ -70,6 +74,13 @@ def explain(school: str, problem: Exception) -> SyncError:
         )
     if isinstance(problem, DirectoryError):
         return SyncError(school, problem.message, problem.remedy, retryable=problem.retryable)
+    if isinstance(problem, OSError) and problem.errno in FULL:
+        return SyncError(
+            school,
+            "the disk of this machine is full",
+            "Make room on the disks of ROSTER_HOME and of the folder for temporary files (TMPDIR), and run it again.",
+            retryable=True,
+        )
     where = _place(problem)
     return SyncError(
         school,

@@ -20,7 +20,7 @@ from roster_pipeline.notifications import (
 MOST_AT_ONCE = 200
 """Mails of one look; the rest waits for the next, so that a tick stays short."""
 MOST_SECONDS = 20.0
-"""After so long no mail is begun any more: Dagster waits 60 s for a look, and a slow server takes 30 s for one mail."""
+"""After so long no mail is begun any more: Dagster waits 60 s for a look, and one mail may take 35 s."""
 
 
 @dataclass(frozen=True)

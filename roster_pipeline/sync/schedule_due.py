@@ -86,6 +86,8 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
         return None
     night = starts_at.astimezone(zone).date().isoformat()
     first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow)
+    if school.asked_night is not None and school.asked_night > night:
+        return None  # the school moved to a zone further west since it was asked for: that night was this one
     if school.asked_night != night:
         return first
     second = replace(first, attempt=SECOND, slow=school.usually_slow or school.gave_way)

@@ -9,7 +9,13 @@ from sqlalchemy import text
 
 from roster_pipeline.directory import audit, manual_edits, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DatabaseUnreachable, DirectoryError, RowRefused, StatementFailed
+from roster_pipeline.directory.database_errors import (
+    DatabaseExhausted,
+    DatabaseUnreachable,
+    DirectoryError,
+    RowRefused,
+    StatementFailed,
+)
 from roster_pipeline.directory.erase import erase
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.tenants import SchoolRow
@@ -108,6 +114,24 @@ def test_a_database_that_is_away_is_named_as_such() -> None:
     with pytest.raises(DatabaseUnreachable) as raised, away.begin():
         pass
     assert "s3cret" not in str(raised.value)
+    assert raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("53100", "The disk of the database server is full (SQLSTATE 53100). Nothing was written.\nMake room on it"),
+        ("53200", "The database server is out of memory (SQLSTATE 53200)"),
+        ("53300", "The database server takes no more connections (SQLSTATE 53300)"),
+    ],
+)
+def test_a_server_that_has_used_something_up_is_told_by_what_it_lacks(
+    database: Database, state: str, said: str
+) -> None:
+    with pytest.raises(DatabaseExhausted) as raised, database.begin() as conn:
+        conn.exec_driver_sql(f"do $$ begin raise exception 'row of {POISON}' using errcode = '{state}'; end $$")
+    assert str(raised.value).startswith(said)
+    assert POISON not in str(raised.value)
     assert raised.value.retryable
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from urllib.parse import quote
 
 import pytest
@@ -160,6 +163,33 @@ def test_a_silent_server_does_not_hold_us_for_long() -> None:
         mailer = SmtpMailer(f"smtp://127.0.0.1:{silent.getsockname()[1]}", SENDER, timeout=0.2)
         with pytest.raises(TemporaryDeliveryError, match="cannot be reached"):
             mailer.send(IDENTITY, [OWNER], MAIL)
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_a_server_that_answers_byte_by_byte_is_cut_off(scheme: str, certificates: Certificates) -> None:
+    """Each byte comes in time; the whole answer never does."""
+    over = Event()
+
+    def drip(listening: socket.socket) -> None:
+        plain, _ = listening.accept()
+        connection = certificates.server.wrap_socket(plain, server_side=True) if scheme == "smtps" else plain
+        with connection, suppress(OSError):
+            connection.sendall(b"220 ")
+            while not over.wait(0.1):
+                connection.sendall(b"h")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=drip, args=(listening,))
+        server.start()
+        url = f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
+        began = time.monotonic()
+        try:
+            with pytest.raises(TemporaryDeliveryError):
+                SmtpMailer(url, SENDER, tls=certificates.client, timeout=20, whole=1).send(IDENTITY, [OWNER], MAIL)
+            assert time.monotonic() - began < 10
+        finally:
+            over.set()
+            server.join()
 
 
 def test_a_connection_that_breaks_before_the_answer_is_tried_again() -> None:

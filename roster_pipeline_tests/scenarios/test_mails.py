@@ -6,9 +6,13 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.defs.resources import DirectoryResource, close_databases
+from roster_pipeline.defs.sensors import send_mail
+from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.sync.build_report import put_reports
 from roster_pipeline.sync.daily_digest import due_at, put_digests
@@ -124,6 +128,21 @@ def test_a_mail_server_that_is_away_costs_one_try_of_one_mail_a_look(
     assert town.count("outbox", "attempts = 0") == 1
     monkeypatch.setenv("ROSTER_SMTP_URL", here)
     assert send_due(town.database).sent == 1, "the other waits a minute"
+
+
+def test_two_looks_at_the_outbox_do_not_overlap(town: Town, post: Mailbox) -> None:
+    town.add_school(report_to=["it@example.org"])
+    town.run_sync()
+    directory = DirectoryResource(url=town.database.engine.url.render_as_string(hide_password=False))
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(instance, resources={"directory": directory})
+        with alone(town.database, "mail") as mine:
+            assert mine
+            assert str(send_mail(context)) == str(dg.SkipReason("the look before is still sending"))
+            assert post.messages == []
+        send_mail(context)
+    close_databases()
+    assert len(post.messages) == 1
 
 
 def test_a_slow_mail_server_ends_a_look_before_dagster_gives_it_up(

@@ -39,6 +39,8 @@ CASES = {
     "failed an hour ago": (FAILED, TONIGHT + 75 * MINUTES, SECOND),
     "failed for good": (replace(FAILED, retryable=False), TONIGHT + 75 * MINUTES, None),
     "failed twice": (replace(FAILED, asked_attempt=SECOND), TONIGHT + timedelta(hours=5), None),
+    "moved west after it was asked for": (replace(ASKED, asked_night="2026-11-04"), TONIGHT + 15 * MINUTES, None),
+    "moved west, a night later": (replace(ASKED, asked_night="2026-11-04"), TONIGHT + timedelta(days=2), FIRST),
     "failed the night before": (FAILED, TONIGHT + timedelta(days=1), FIRST),
     "gave way": (replace(ASKED, gave_way=True), TONIGHT + 15 * MINUTES, SECOND),
     "gave way, the same tick once more": (replace(ASKED, gave_way=True), TONIGHT, FIRST),

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from roster_pipeline.definitions import build_defs
+from roster_pipeline_tests.cli.test_processes import free_port
+from roster_pipeline_tests.cli.test_signals import at_work, environment
+
+__all__ = ["environment"]
+ROOT = Path(__file__).parent.parent
+SNAPSHOT = Path(__file__).with_name("definitions.json")
+COPIED = ("pyproject.toml", "dagster.yaml", "workspace.yaml", "roster_pipeline")
 
 ONLY_FOR_RUNS = (
     "alembic",
@@ -30,3 +47,89 @@ def test_the_night_loads_neither_ssh_nor_great_expectations_before_they_are_need
     code = "import roster_pipeline.sync, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"asyncssh", "great_expectations"} & set(done.stdout.split())
+
+
+def described() -> dict[str, object]:
+    """What Dagster's UI lists: assets with what they read, checks, jobs, schedules and sensors."""
+    repository = build_defs().get_repository_def()
+    graph, ticking = repository.asset_graph, [*repository.schedule_defs, *repository.sensor_defs]
+    return {
+        "assets": {
+            key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
+            for key in sorted(graph.get_all_asset_keys())
+        },
+        "checks": sorted(f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys),
+        "jobs": sorted(name for name in repository.job_names if not name.startswith("__")),
+        "schedules": {one.name: str(one.cron_schedule) for one in repository.schedule_defs},
+        "sensors": {one.name: one.minimum_interval_seconds for one in repository.sensor_defs},
+        "started": sorted(one.name for one in ticking if one.default_status.value == "RUNNING"),
+    }
+
+
+def test_the_definitions_are_those_that_the_saved_list_names() -> None:
+    """Runs, history and links hang on these names: who changes one changes the list too, on purpose."""
+    assert described() == json.loads(SNAPSHOT.read_text())
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The project in a new folder, as after `git clone`: no database, no `.roster`."""
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    return folder
+
+
+def typed(words: str) -> list[str]:
+    """A command as one types it, with this Python."""
+    name, *options = words.split()
+    return [sys.executable, "-m", {"dagster": "dagster", "dg": "dagster_dg_cli.cli"}[name], *options]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("dagster definitions validate", "All code locations passed validation"),
+        ("dg check defs", "All definitions loaded successfully"),
+        ("dg check toml", "All TOML configuration files are valid"),
+        ("dg list defs", "applied_changes"),
+    ],
+)
+def test_what_is_typed_first_works_in_a_fresh_clone(
+    words: str, said: str, clone: Path, environment: dict[str, str]
+) -> None:
+    environment |= {"PYTHONPATH": str(clone), "ROSTER_HOME": str(clone / ".roster")}
+    done = subprocess.run(typed(words), cwd=clone, env=environment, capture_output=True, text=True, timeout=250)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    assert said in printed
+    assert "Traceback" not in printed
+    assert at_work(environment) == [], "the embedded database ends with the command"
+
+
+@pytest.mark.timeout(400)
+def test_dagster_dev_works_in_a_fresh_clone(clone: Path, environment: dict[str, str]) -> None:
+    """Until every sensor has looked into the directory once, which nobody has made."""
+    port = free_port()
+    environment |= {"PYTHONPATH": str(clone), "ROSTER_HOME": str(clone / ".roster")}
+    log = clone.parent / "printed"
+    with log.open("w") as printed:
+        dev = subprocess.Popen(
+            typed(f"dagster dev -p {port}"), cwd=clone, env=environment, stdout=printed, stderr=printed, text=True
+        )
+    looked = ["send_mail skipped: 0 sent", "every school has its partition", "watch_evenings skipped: 0 crashed"]
+    deadline = time.monotonic() + 240
+    while not all(words in log.read_text() for words in looked) and dev.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert all(words in log.read_text() for words in looked), log.read_text()
+    assert httpx.get(f"http://127.0.0.1:{port}/server_info", timeout=60).status_code == 200
+    dev.send_signal(signal.SIGINT)
+    assert dev.wait(100) == 0
+    assert "Traceback" not in log.read_text(), log.read_text()
+    deadline = time.monotonic() + 60
+    while at_work(environment) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert at_work(environment) == []

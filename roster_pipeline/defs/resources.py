@@ -20,12 +20,15 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     url: str = ""
 
     def database(self) -> Database:
-        """The database of this process, opened on first use."""
-        from roster_pipeline.directory.database import Database  # PostgreSQL's driver: not needed to list resources
+        """The database of this process, opened on first use. The embedded one is brought to the schema, too."""
+        from roster_pipeline.directory import migrate  # PostgreSQL's driver: not needed to list resources
+        from roster_pipeline.directory.database import Database
         from roster_pipeline.embedded import DATABASE_URL, prepare_environment
 
         if not self.url and not os.environ.get(DATABASE_URL):
-            prepare_environment()
+            own = prepare_environment().roster
+            _OPEN[own] = Database(own)
+            migrate.upgrade(_OPEN[own])
         url = self.url or os.environ[DATABASE_URL]
         if url not in _OPEN:
             _OPEN[url] = Database(url)

@@ -47,8 +47,8 @@ PATIENCE = 10
 """Seconds for a server to answer."""
 USERS = "postgres.users"
 """The file in the home folder on which every process that uses the embedded server holds a shared lock."""
-FULL = 2**20
-"""Bytes free on a disk below which a server that does not start is taken for one without room."""
+ROOM = 100 * 2**20
+"""Bytes that a new server writes before it is ready, and a little more."""
 
 QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic")
 """The server's own log must not quote rows or statements: they hold people."""
@@ -201,10 +201,11 @@ def embedded_server(data: Path) -> PostgresServer:
             try:
                 return get_server(data, cleanup_mode=None)
             except (subprocess.SubprocessError, OSError) as problem:
-                if getattr(problem, "errno", None) == errno.ENOSPC or shutil.disk_usage(data.parent).free < FULL:
+                free = shutil.disk_usage(data.parent).free
+                if getattr(problem, "errno", None) == errno.ENOSPC or free < ROOM:
                     raise DatabaseRefusedError(
-                        f"The disk of {data.parent} is full, so the embedded PostgreSQL cannot start.",
-                        "Make room on it and run the command again; nothing is lost.",
+                        f"The disk of {data.parent} is full ({free >> 20} MB free): no embedded PostgreSQL can start.",
+                        "Make room on it and run the command again.",
                     ) from None
                 raise DatabaseRefusedError(
                     f"The embedded PostgreSQL in {data} cannot start.", f"Its last lines say why: {data / 'log'}"

@@ -58,6 +58,16 @@ def postgres_server() -> Iterator[URL]:
 
 
 @pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder for an embedded server: root's runs as another user, and pytest closes its own folders to others."""
+    folder = Path(tempfile.mkdtemp(prefix="roster-test-"))
+    folder.chmod(0o755)
+    remove_at_end(folder)
+    yield folder.resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
 def postgres_log(postgres_server: URL) -> Callable[[], str]:
     """What the embedded server has logged since the test began; nothing of a server that was given."""
     socket_folder = postgres_server.query.get("host", "")

@@ -72,9 +72,9 @@ def test_the_definitions_are_those_that_the_saved_list_names() -> None:
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
+def clone(open_folder: Path) -> Path:
     """The project in a new folder, as after `git clone`: no database, no `.roster`."""
-    folder = tmp_path / "clone"
+    folder = open_folder / "clone"
     folder.mkdir()
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy

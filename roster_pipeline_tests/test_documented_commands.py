@@ -69,9 +69,9 @@ def scripts(page: str) -> list[str]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def machine(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A checkout with an embedded database, two schools and their SIS, and the commands on the path."""
-    root, bin_folder = tmp_path / "opt" / "roster", tmp_path / "bin"
+    root, bin_folder = open_folder / "opt" / "roster", open_folder / "bin"
     root.mkdir(parents=True)
     for name in ("roster_pipeline", "deploy", "dagster.yaml", "workspace.yaml", "constraints.txt"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -172,18 +172,18 @@ def test_the_commands_of_the_operations_page_work(set_up: dict[str, str]) -> Non
 
 
 @pytest.mark.timeout(300)
-def test_the_commands_of_the_deployment_page_work_on_other_folders(machine: dict[str, str], tmp_path: Path) -> None:
+def test_the_commands_of_the_deployment_page_work_on_other_folders(machine: dict[str, str], open_folder: Path) -> None:
     """Root's folders are folders of the test, and `systemctl` is one that only says what it was told."""
-    (tmp_path / "bin" / "systemctl").write_text("#!/bin/sh\necho systemctl $*\n")
-    (tmp_path / "bin" / "systemctl").chmod(0o755)
-    (tmp_path / "etc" / "systemd" / "system").mkdir(parents=True)
+    (open_folder / "bin" / "systemctl").write_text("#!/bin/sh\necho systemctl $*\n")
+    (open_folder / "bin" / "systemctl").chmod(0o755)
+    (open_folder / "etc" / "systemd" / "system").mkdir(parents=True)
     (script,) = scripts("deployment")
     for place in ("/opt/roster", "/etc/roster", "/etc/systemd"):
-        script = script.replace(place, f"{tmp_path}{place}")
+        script = script.replace(place, f"{open_folder}{place}")
     assert "systemctl daemon-reload" in run(script, machine)
-    assert (tmp_path / "opt" / "roster" / ".venv" / "bin" / "python").exists()
-    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "etc" / "roster").glob("*.env")} == {0o600}
-    assert (tmp_path / "etc" / "systemd" / "system" / "roster-code.service").exists()
+    assert (open_folder / "opt" / "roster" / ".venv" / "bin" / "python").exists()
+    assert {file.stat().st_mode & 0o777 for file in (open_folder / "etc" / "roster").glob("*.env")} == {0o600}
+    assert (open_folder / "etc" / "systemd" / "system" / "roster-code.service").exists()
 
 
 def test_the_reader_of_the_deployment_page_reads_and_writes_nothing(dagster_url: str) -> None:

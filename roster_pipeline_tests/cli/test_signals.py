@@ -53,10 +53,10 @@ with dg.DagsterInstance.get() as instance:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(open_folder: Path) -> dict[str, str]:
     """A home folder of its own, with an embedded database."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ROSTER_", "DAGSTER_"))}
-    return kept | {"ROSTER_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"}
+    return kept | {"ROSTER_HOME": str(open_folder / "home"), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"}
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""A disk that is really full: a small one in memory, on which the embedded server and a command meet its end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif(
+        os.geteuid() != 0
+        or shutil.which("unshare") is None
+        or subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode != 0,
+        reason="The tests on a full disk were left out: only root may mount one.",
+    ),
+    pytest.mark.timeout(200),
+]
+GROW = """
+import os, shutil
+from pathlib import Path
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.embedded import addresses, home
+
+database = Database(addresses().roster)
+with database.begin() as conn:
+    conn.exec_driver_sql("create table filling (words text)")
+filler = home() / "filler"
+filler.write_bytes(bytes(shutil.disk_usage(home()).free - 2**20))
+try:
+    with database.begin() as conn:
+        conn.exec_driver_sql("insert into filling select repeat(md5(n::text), 30) from generate_series(1, 5000) n")
+except DirectoryError as problem:
+    print(problem)
+filler.unlink()
+database.close()
+"""
+
+
+def on_a_disk_of(size: str, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command whose home folder is a disk of this size; the disk goes with the command."""
+    mounted = 'mount -t tmpfs -o size="$1" none "$2" && chmod 755 "$2" && shift 2 && "$@"'
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ROSTER_", "DAGSTER_"))}
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted, "sh", size, str(folder), sys.executable, *command],
+        env=kept | {"ROSTER_HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+
+
+def test_a_first_command_on_a_full_disk_says_so(open_folder: Path) -> None:
+    done = on_a_disk_of("15m", ["-m", "roster_pipeline.cli", "init"], open_folder)
+    assert done.returncode == 1
+    assert f"The disk of {open_folder} is full" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_change_that_finds_no_room_says_so(open_folder: Path) -> None:
+    done = on_a_disk_of("200m", ["-c", GROW], open_folder)
+    assert done.stdout.startswith("The disk of the database server is full (SQLSTATE 53100). Nothing was written."), (
+        done
+    )

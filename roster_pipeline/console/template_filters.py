@@ -17,7 +17,14 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
 """Longer ago than this, a date says more than a number of days."""
 ROLES = ("student", "teacher", "staff", "admin")
-KINDS = {"sync": "Sync", "approval": "Approved plan", "rollback": "Rollback", "relink": "Relink", "failure": "Failed"}
+KINDS = {
+    "sync": "Sync",
+    "approval": "Approved plan",
+    "rollback": "Rollback",
+    "relink": "Relink",
+    "person": "One person",
+    "failure": "Failed",
+}
 ACTIONS = {
     "create": "created",
     "update": "updated",

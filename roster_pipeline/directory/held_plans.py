@@ -38,7 +38,8 @@ union all
 select y.at, y.kind, y.who, null, y.id, null from sync y where y.plan_id = :plan
 union all
 (select n.made_at, 'newer', null, null, n.id, null from plan n
- where n.school_id = :school and n.id > :plan and not n.dry_run and :replaced order by n.id limit 1)
+ where n.school_id = :school and n.id > :plan and not n.dry_run and n.person_id is null and :replaced
+ order by n.id limit 1)
 order by at, sync_id nulls first
 """
 

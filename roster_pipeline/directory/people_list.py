@@ -51,7 +51,9 @@ order by m.status, s.name
 """
 IN_CONFLICT = """
 select distinct r.person_id from school s
-cross join lateral (select id from plan where school_id = s.id order by id desc limit 1) newest
+cross join lateral (
+    select id from plan where school_id = s.id and person_id is null order by id desc limit 1
+) newest
 join plan_row r on r.plan_id = newest.id and r.action = 'conflict'
 where s.district_id = :district and (cast(:school as bigint) is null or s.id = :school) and r.person_id is not null
 """

@@ -49,7 +49,7 @@ where r.plan_id = {plan} order by r.row
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One plan, without its rows. `state`: planned, replaced or discarded."""
+    """One plan, without its rows. `state`: planned, replaced or discarded. person_id: whom alone it is about."""
 
     id: int
     district_id: int
@@ -64,6 +64,7 @@ class PlanRow:
     state: str
     dry_run: bool
     run_id: str | None
+    person_id: int | None = None
 
 
 class UnknownPlan(DirectoryError):
@@ -87,13 +88,15 @@ def write(
     dry_run: bool,
     run_id: str | None,
     quality: str | None = None,
+    person_id: int | None = None,
 ) -> int:
-    """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run.
+    """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run
+    or about one person.
 
     rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality:
     digest of the quality results that the verdict read.
     """
-    if not dry_run:
+    if not dry_run and person_id is None:
         earlier = (plan.c.school_id == school.id, plan.c.state == "planned", plan.c.dry_run.is_(False))
         conn.execute(update(plan).where(*earlier).values(state="replaced"))
     head = insert(plan).values(
@@ -107,6 +110,7 @@ def write(
         quality=quality,
         dry_run=dry_run,
         run_id=run_id,
+        person_id=person_id,
     )
     plan_id = int(conn.execute(head.returning(plan.c.id)).scalar_one())
     copy_frame(conn, plan_row, rows.drop(columns=["sync_id"], errors="ignore"), {"plan_id": plan_id})
@@ -123,8 +127,9 @@ def get(conn: Connection, plan_id: int) -> PlanRow:
 
 
 def latest(conn: Connection, school_id: int, *, dry_run: bool = False) -> PlanRow | None:
-    """The school's newest plan; with `dry_run`, the newest of any kind."""
-    query = select(plan).where(plan.c.school_id == school_id).order_by(plan.c.id.desc()).limit(1)
+    """The newest plan of the whole school; with `dry_run`, also one that is a dry run."""
+    query = select(plan).where(plan.c.school_id == school_id, plan.c.person_id.is_(None))
+    query = query.order_by(plan.c.id.desc()).limit(1)
     if not dry_run:
         query = query.where(plan.c.dry_run.is_(False))
     found = conn.execute(query).mappings().first()

@@ -37,7 +37,7 @@ select s.id, s.key, s.name, d.name as district, d.key as district_key,
 from school s
 join district d on d.id = s.district_id
 left join lateral (
-    select y.id, y.at from sync y where y.school_id = s.id order by y.id desc limit 1
+    select y.id, y.at from sync y where y.school_id = s.id and y.kind <> 'person' order by y.id desc limit 1
 ) done on true
 left join lateral (
     select f.at, f.message from failure f where f.school_id = s.id and f.at > coalesce(done.at, '-infinity')
@@ -49,7 +49,8 @@ left join lateral (
         where v.plan_id = newest.id and v.verdict = 'hold' and v.sync_id is null and v.rows > 0
     ) end as held
     from (
-        select p.id, p.state from plan p where p.school_id = s.id and not p.dry_run order by p.id desc limit 1
+        select p.id, p.state from plan p where p.school_id = s.id and not p.dry_run and p.person_id is null
+        order by p.id desc limit 1
     ) newest
 ) waits on true
 left join (

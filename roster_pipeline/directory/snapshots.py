@@ -162,6 +162,11 @@ def list_orgs(conn: Connection, pull_id: int | None) -> list[dict[str, Any]]:
     return [dict(row) for row in conn.execute(text(ORG_LIST), {"pull": pull_id}).mappings()]
 
 
+def org_documents(conn: Connection, pull_id: int | None) -> list[dict[str, Any]]:
+    """The orgs of a pull as they came: normalised records. Empty for a pull that is gone."""
+    return list(conn.scalars(text("select payload from pulled_org where pull_id = :pull"), {"pull": pull_id}))
+
+
 def take(
     conn: Connection,
     school: SchoolRow,

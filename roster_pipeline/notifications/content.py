@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import TypeAdapter
 
 Action = Literal["create", "update", "restore", "archive"]
-SyncKind = Literal["sync", "approval", "relink", "rollback"]
+SyncKind = Literal["sync", "approval", "relink", "rollback", "person"]
 Severity = Literal["error", "warning"]
 
 DONE: dict[Action, str] = {"create": "created", "update": "updated", "restore": "restored", "archive": "archived"}

@@ -80,7 +80,13 @@ def shown_time(when: datetime, time_zone: str) -> str:
 
 
 def _about(report: SyncReport) -> list[str]:
-    kinds = {"sync": "Sync", "approval": "Approved plan, sync", "relink": "Relink, sync", "rollback": "Rollback, sync"}
+    kinds = {
+        "sync": "Sync",
+        "approval": "Approved plan, sync",
+        "relink": "Relink, sync",
+        "rollback": "Rollback, sync",
+        "person": "One person, sync",
+    }
     return [f"{kinds[report.kind]} {report.sync_id}"] if report.sync_id is not None else []
 
 

@@ -213,6 +213,18 @@ def planned(conn: Connection, found: Found) -> list[Planned]:
     return result
 
 
+def asked_now(conn: Connection, found: Found, plan_id: int) -> Planned | None:
+    """A plan that was made for this person alone, in a school that the reader may see; None for every other."""
+    try:
+        plan = plans.get(conn, plan_id)
+    except plans.UnknownPlan:
+        return None
+    school = next((one for one in found.schools.values() if one.id == plan.school_id), None)
+    if school is None or plan.person_id != found.person.id:
+        return None
+    return Planned(school, plan, lines(conn, plan, RowFilter()))
+
+
 def history(conn: Connection, found: Found) -> list[Event]:
     """What happened to the person, the newest first: at most `MOST_EVENTS`.
 

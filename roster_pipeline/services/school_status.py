@@ -20,6 +20,11 @@ from roster_pipeline.sync.schedule_due import next_night
 Tone = Literal["ok", "warn", "bad", "info", "none"]
 NO_SYNC = "Nothing was synced yet."
 RELINKED = "People were given their new ids; nothing else was changed."
+ONE_PERSON = {
+    "applied": "One person was synced at once.",
+    "held": "One person was to be synced at once, and a guard held it.",
+    "unchanged": "One person was synced at once, and nothing had to change.",
+}
 UNREPORTED = {"applied": "Applied.", "held": "Something is held.", "unchanged": "Nothing had to change."}
 """For the moment between a sync and its report."""
 
@@ -58,6 +63,8 @@ def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> 
     """One sync. report: as it was stored beside it; {} where there is none yet."""
     if kind == "relink":
         return StatusText("info", "Relinked", outcome(SyncReport.from_dict(report)) if report else RELINKED)
+    if kind == "person":
+        return StatusText("warn" if result == "held" else "ok", "One person", ONE_PERSON[result or "applied"])
     if not report:
         return StatusText("warn" if result == "held" else "ok", "Done", UNREPORTED.get(result or "", "Done."))
     told = SyncReport.from_dict(report)

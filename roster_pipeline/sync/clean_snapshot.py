@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection
 
-from roster_pipeline.cleaning.clean import CleaningContext, clean
+from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fields, stored_key, withheld_fields
 from roster_pipeline.cleaning.duplicates import not_among
 from roster_pipeline.cleaning.quality import not_tested, run_suite
@@ -52,17 +52,8 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
         raw = snapshots.load(connection, snapshot_id)
         facts = snapshots.facts(connection, snapshot_id)
         orgs = snapshots.list_orgs(connection, facts["pull_id"])
-        withheld = _withheld(connection, school, facts["pull_id"])
-    sourced_id, settings = str(facts["school_sourced_id"]), school.settings
-    context = CleaningContext(
-        school_id=sourced_id,
-        settings=settings,
-        connection=school.connection.settings,
-        today=datetime.now(settings.zone).date(),
-        orgs=school_orgs(orgs, sourced_id, include_below=settings.include_orgs_below),
-        withheld=withheld,
-    )
-    cleaned = clean(frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, door=raw.rejected)
+        withheld = withheld_from(connection, school, facts["pull_id"])
+    cleaned = cleaned_records(school, str(facts["school_sourced_id"]), raw, orgs, withheld)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
@@ -84,6 +75,26 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> 
     )
 
 
+def cleaned_records(
+    school: SchoolRow,
+    sourced_id: str,
+    raw: snapshots.Raw,
+    orgs: Sequence[Mapping[str, Any]],
+    withheld: frozenset[str],
+) -> Cleaned:
+    """The records of a snapshot as a roster. sourced_id: the school's org; orgs: as `snapshots.list_orgs` has them."""
+    settings = school.settings
+    context = CleaningContext(
+        school_id=sourced_id,
+        settings=settings,
+        connection=school.connection.settings,
+        today=datetime.now(settings.zone).date(),
+        orgs=school_orgs(orgs, sourced_id, include_below=settings.include_orgs_below),
+        withheld=withheld,
+    )
+    return clean(frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, door=raw.rejected)
+
+
 def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
     """The quality results. An unreadable suite or a library that cannot be loaded is a result, and holds archivals.
 
@@ -95,7 +106,7 @@ def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettin
         return not_tested()
 
 
-def _withheld(connection: Connection, school: SchoolRow, pull_id: int | None) -> frozenset[str]:
+def withheld_from(connection: Connection, school: SchoolRow, pull_id: int | None) -> frozenset[str]:
     """Fields of contact rules that no contact of the whole pull has tonight; and remember those that some have."""
     chosen, own = school.connection.settings, school.connection
     keys = {field: stored_key(field) for field in contact_fields(chosen) if field.startswith((METADATA, AGENTS))}

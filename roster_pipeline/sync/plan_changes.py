@@ -30,13 +30,29 @@ CHANGING = ("create", "update", "restore", "archive")
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan as numbers. `verdict`: role, action, verdict, rows, findings per line."""
+    """A plan as numbers. `verdict`: role, action, verdict, rows, findings per line. hash: of what it would change."""
 
     plan_id: int
+    hash: str
     rows: int
     by_action: Mapping[str, int]
     held: int
     verdict: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class OnePerson:
+    """Whom alone a plan is about: the person, and their records in the snapshot."""
+
+    person_id: int
+    sourced_ids: tuple[str, ...]
+
+    def rows_of(self, plan: Plan) -> Plan:
+        """The plan with the rows of this person alone."""
+        theirs = frozenset(self.sourced_ids)
+        mine = (plan.rows["person_id"] == self.person_id).fillna(False).to_numpy(dtype=bool)
+        mine |= [not theirs.isdisjoint(records) for records in plan.rows["sourced_ids"]]
+        return replace(plan, rows=plan.rows[mine].reset_index(drop=True))
 
 
 def plan_latest(database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False) -> Planned:
@@ -51,9 +67,15 @@ def plan_latest(database: Database, school_key: str, *, run_id: str | None, dry_
 
 @infrequent_collection()
 def plan_snapshot(
-    database: Database, school: SchoolRow, snapshot_id: int, *, run_id: str | None, dry_run: bool = False
+    database: Database,
+    school: SchoolRow,
+    snapshot_id: int,
+    *,
+    run_id: str | None,
+    dry_run: bool = False,
+    only: OnePerson | None = None,
 ) -> Planned:
-    """Plan and judge one snapshot against the directory of this moment."""
+    """Plan and judge one snapshot against the directory of this moment. only: leave out the rows of everybody else."""
     with database.begin() as connection:
         facts = snapshots.facts(connection, snapshot_id)
         roster, rejected = rosters.load(connection, snapshot_id)
@@ -76,6 +98,8 @@ def plan_snapshot(
         elsewhere=loaded.elsewhere,
     )
     plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
+    if only is not None:
+        plan = only.rows_of(plan)
     served = True
     unlike = smaller(facts["proof"], good)
     if snapshot.complete and len(plan.absent):
@@ -87,6 +111,7 @@ def plan_snapshot(
             unlike = replace(unlike, single_users_gone=misses_single_users(good, served_before=served_before))
             waiting = school.settings.without_witness()
             plan = make_plan(roster, directory, waiting, snapshot, first_sync=first_sync)
+            plan = only.rows_of(plan) if only is not None else plan
     plan = plan.witnessed(answers if served else None)
     today = datetime.now(school.settings.zone).date()
     found = plan_stats_of(plan, roster, rejected, directory, snapshot, history, today)
@@ -106,10 +131,12 @@ def plan_snapshot(
             dry_run=dry_run,
             run_id=run_id,
             quality=rosters.quality_digest(quality),
+            person_id=only.person_id if only is not None else None,
         )
     actions = plan.rows["action"].value_counts()
     return Planned(
         plan_id=plan_id,
+        hash=plan.hash,
         rows=len(plan.rows),
         by_action={str(action): int(count) for action, count in actions.items()},
         held=int(judged.rows.loc[judged.rows["verdict"] == "hold", "rows"].sum()),

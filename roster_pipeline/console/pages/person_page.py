@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from roster_pipeline.console.auth.rate_limits import limit
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.console.list_filters import number_of
 from roster_pipeline.console.page import database, form, page, redirect
@@ -27,9 +28,13 @@ from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.services import person_changes, person_view
 from roster_pipeline.services.decisions import LONGEST_REASON
 from roster_pipeline.services.person_view import Found
+from roster_pipeline.sync import one_person
+from roster_pipeline.sync.error_messages import SyncError
 
 OF_A_MANAGER = "This person is active in a school that is not yours, so a manager of the district has to do this."
 NOT_YOURS = "No school of yours has such a record. Ask a manager of the district."
+ASKS, WINDOW = 60, timedelta(hours=1)
+"""How often one person may ask a SIS."""
 WHY = "Say why; it is kept in the audit."
 KEY = re.compile("[a-z0-9-]+")
 
@@ -38,10 +43,63 @@ Act = Callable[[Connection, Found, Mapping[str, str], Viewer], str]
 
 def show(request: Request) -> Response:
     """The person's page."""
-    return _page_of(request)
+    asked = request.query_params.get("asked", "")
+    return _page_of(request, asked=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else 0)
 
 
-def _page_of(request: Request, *, status: int = 200, error: str = "") -> Response:
+def ask(request: Request) -> Response:
+    """Ask the SIS of one school for this person, and show what it says and what would change."""
+    with database(request).begin() as opened:
+        found = _found(request, opened)
+    school = _school(found, {name: str(value) for name, value in form(request).items()})
+    with database(request).begin() as opened:
+        limit(opened, "asks by", viewer(request).email, ASKS, WINDOW)
+    try:
+        asked = one_person.ask(database(request), school, found.person.id)
+    except SyncError as problem:
+        return _page_of(
+            request, status=400, error=f"{_sentence(problem.message)} {_no_command(problem.remedy)}".strip()
+        )
+    return redirect(request, f"/people/{found.person.id}?asked={asked.plan_id}#asked")
+
+
+def sync(request: Request) -> Response:
+    """Apply what the page showed after the SIS was asked."""
+    given = {name: str(value) for name, value in form(request).items()}
+    reason, number = given.get("reason", "").strip(), given.get("plan", "")
+    with database(request).begin() as opened:
+        found = _found(request, opened)
+        plan_id = int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
+        shown = person_view.asked_now(opened, found, plan_id)
+    if shown is None:
+        raise nothing_here()
+    if not reason or len(reason) > LONGEST_REASON:
+        return _page_of(request, status=400, error=WHY, asked=plan_id)
+    who = viewer(request).who
+    try:
+        result = one_person.apply_asked(database(request), shown.school.key, plan_id, who=who, reason=reason)
+    except SyncError as problem:
+        return _page_of(
+            request, status=409, error=f"{_sentence(problem.message)} {_no_command(problem.remedy)}".strip()
+        )
+    told = {
+        "applied": f"Synced: sync {result.sync_id}.",
+        "held": "A guard held the change, so nothing was done. The next sync of the school shows it among the holds.",
+        "unchanged": "The SIS was asked, and nothing had to change.",
+    }
+    return redirect(request, f"/people/{found.person.id}", told=told[result.outcome])
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
+
+
+def _no_command(remedy: str) -> str:
+    """The remedy, unless it is a command: those who read pages cannot run one."""
+    return "" if "roster " in remedy else remedy
+
+
+def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int = 0) -> Response:
     who = viewer(request)
     with database(request).begin() as opened:
         found = _found(request, opened)
@@ -53,6 +111,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "") -> Respons
         context = {
             "records": of_sis,
             "fields": person_view.field_lines(found, of_sis),
+            "asked": person_view.asked_now(opened, found, asked) if asked else None,
             "planned": person_view.planned(opened, found),
             "events": person_view.history(opened, found),
             "connections": connections,
@@ -213,5 +272,7 @@ routes = [
     Route("/people/{person_id}/link", _changing(_link), methods=["POST"]),
     Route("/people/{person_id}/unlink", _changing(_unlink), methods=["POST"]),
     Route("/people/{person_id}/home", _changing(_home), methods=["POST"]),
+    Route("/people/{person_id}/ask", ask, methods=["POST"]),
+    Route("/people/{person_id}/sync", sync, methods=["POST"]),
     Route("/people/{person_id}/erase", erase, methods=["POST"]),
 ]

@@ -60,7 +60,7 @@ def show(request: Request) -> Response:
         rejected_url=f"/schools/{school.key}/rejected/{sync.snapshot_id}" if sync.snapshot_id else "",
         waiting=waiting,
         undone_whole=whole,
-        may_roll_back=sync.kind in ("sync", "approval") and not whole and bool(sync.counts),
+        may_roll_back=sync.kind in ("sync", "approval", "person") and not whole and bool(sync.counts),
         run=run_url(sync.run_id),
         now=datetime.now(UTC),
     )

@@ -45,6 +45,7 @@ plan = Table(
     ),
     flag("dry_run"),
     words("run_id", optional=True),
+    number("person_id", comment="whom alone the plan is about; null: the whole school", optional=True),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("district_id", "school_id", "id"),
     ForeignKeyConstraint(

@@ -1,0 +1,159 @@
+"""One person synced at once: the SIS is asked for their records by id, and the plan of that one person is applied.
+
+What the SIS says takes the place of the person's records in the newest roster of the school; cleaning, planning, second
+witness and guards are those of every sync, over the whole roster. Only the plan's rows of this person are kept, and the
+school's own plans, holds and reports stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, text
+
+from roster_pipeline.directory import audit, ledger, members, plans, rosters, snapshots, tenants
+from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.latest import ONE_PERSON, latest_snapshot
+from roster_pipeline.directory.tables import plan as plan_table
+from roster_pipeline.directory.tables import snapshot
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.records.org_references import OrgReferences
+from roster_pipeline.oneroster.witness import Answer
+from roster_pipeline.sync.clean_snapshot import cleaned_records, withheld_from
+from roster_pipeline.sync.client_factory import client_of, is_bundle
+from roster_pipeline.sync.error_messages import SyncError, explain
+from roster_pipeline.sync.plan_changes import OnePerson, plan_snapshot
+
+FRESH = timedelta(minutes=15)
+"""So long what the SIS said may be applied; then it is asked again."""
+DELETED = "tobedeleted"
+COPIED = (
+    "district_id",
+    "school_id",
+    "connection_id",
+    "pull_id",
+    "school_sourced_id",
+    "complete",
+    "counts",
+    "written_at",
+    "unchanged_since",
+)
+QUALITY = """
+insert into quality_result (snapshot_id, rule, role, check_name, severity, passed, tested, failed)
+select :new, rule, role, check_name, severity, passed, tested, failed
+from quality_result where snapshot_id = :old
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the SIS said of one person: sourcedId to `found` or `missing`; and the plan that shows what would change."""
+
+    plan_id: int
+    hash: str
+    said: Mapping[str, str]
+
+
+def ask(database: Database, school_key: str, person_id: int) -> Asked:
+    """Ask the SIS for the records of a person, and plan what follows; nothing is changed. Raises SyncError."""
+    with database.begin() as conn:
+        school = tenants.get_school(conn, school_key)
+        person = members.get_person(conn, school.district_id, person_id)
+        base_id = latest_snapshot(conn, school.id)
+        if base_id is None or not ledger.has_synced(conn, school.id):
+            raise SyncError(school_key, "it was not synced yet.", "Sync the whole school first.")
+        base = snapshots.facts(conn, base_id)
+    ids = tuple(each["sourced_id"] for each in person.links if each["connection"] == school.connection.key)
+    if not ids:
+        raise SyncError(school_key, "no record of its SIS is linked to this person.", "Link one first.")
+    if is_bundle(school.connection):
+        raise SyncError(school_key, "its SIS sends files, which answer for no single person.", "Sync the whole school.")
+    answers = _answers(school, ids)
+    snapshot_id = _snapshot(database, school, base, answers)
+    planned = plan_snapshot(database, school, snapshot_id, run_id=None, dry_run=True, only=OnePerson(person_id, ids))
+    return Asked(planned.plan_id, planned.hash, {one: answer.state for one, answer in answers.items()})
+
+
+def apply_asked(database: Database, school_key: str, plan_id: int, *, who: str, reason: str) -> SyncResult:
+    """Apply what a plan of `ask` shows, as far as the guards let it through. Raises SyncError where it is old, or
+    where the directory changed since."""
+    with database.begin() as conn:
+        school = tenants.get_school(conn, school_key)
+        shown = plans.get(conn, plan_id)
+        ids = tuple(
+            conn.scalars(text("select unnest(sourced_ids) from plan_row where plan_id = :plan"), {"plan": plan_id})
+        )
+    if shown.school_id != school.id or shown.person_id is None:
+        raise SyncError(school_key, "this plan is about no single person of the school.", "Ask the SIS again.")
+    if datetime.now(UTC) - shown.made_at > FRESH:
+        raise SyncError(school_key, "what the SIS said is older than 15 minutes.", "Ask the SIS again.")
+    only = OnePerson(shown.person_id, ids)
+    planned = plan_snapshot(database, school, shown.snapshot_id, run_id=None, only=only)
+    try:
+        if planned.hash != shown.hash:
+            raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.")
+        with database.begin() as conn:
+            result = apply_within(conn, planned.plan_id, who=who, kind="person")
+            audit.record(
+                conn, who=who, what="person synced", district_id=school.district_id, school_id=school.id,
+                person_id=shown.person_id, reason=reason, details={"sync": result.sync_id, "plan": planned.plan_id},
+            )  # fmt: skip
+    except PlanStale:
+        raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.") from None
+    finally:
+        _put_away(database, planned.plan_id)
+    return result
+
+
+def _put_away(database: Database, plan_id: int) -> None:
+    """The plan waits for nobody: what a guard held of it is for the next sync of the school."""
+    with database.begin() as conn:
+        conn.execute(plan_table.update().where(plan_table.c.id == plan_id).values(state="replaced"))
+
+
+def _answers(school: SchoolRow, ids: tuple[str, ...]) -> dict[str, Answer]:
+    try:
+        with client_of(school.connection) as client:
+            answers = client.user_answers(ids)
+    except OneRosterError as problem:
+        raise explain(school.key, problem) from None
+    if any(answer.state == "unanswered" for answer in answers.values()):
+        raise SyncError(
+            school.key, "its SIS gave no answer for this person alone.", "Try again later, or sync the whole school."
+        )
+    return answers
+
+
+def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], answers: Mapping[str, Answer]) -> int:
+    """The newest roster once more, with what was said of these records in it. A record that is missing counts as
+    deleted; before anybody is archived for that, the second witness is asked."""
+    with database.begin() as conn:
+        raw = snapshots.load(conn, base["id"])
+        orgs = snapshots.list_orgs(conn, base["pull_id"])
+        references = OrgReferences()
+        references.note(snapshots.org_documents(conn, base["pull_id"]))
+        withheld = withheld_from(conn, school, base["pull_id"])
+    known = {user["sourcedId"]: user for user in raw.users}
+    for sourced_id, answer in answers.items():
+        if answer.user is not None:
+            references.place([answer.user])
+            known[sourced_id] = known.get(sourced_id, {}) | answer.user
+        elif sourced_id in known:
+            known[sourced_id] = known[sourced_id] | {"status": DELETED}
+    users = [known[sourced_id] for sourced_id in sorted(known)]
+    door = raw.rejected[~raw.rejected["sourced_id"].isin(list(answers))]
+    cleaned = cleaned_records(
+        school, str(base["school_sourced_id"]), replace(raw, users=users, rejected=door), orgs, withheld
+    )
+    with database.begin() as conn:
+        proof = base["proof"] | {"mode": "delta", ONE_PERSON: base["id"]}
+        row = {name: base[name] for name in COPIED} | {"mode": "delta", "proof": proof}
+        snapshot_id = int(conn.execute(insert(snapshot).values(row).returning(snapshot.c.id)).scalar_one())
+        rosters.write(conn, snapshot_id, cleaned.roster, cleaned.rejected, cleaned.excluded_contacts)
+        conn.execute(text(QUALITY), {"new": snapshot_id, "old": base["id"]})
+    return snapshot_id

@@ -1,0 +1,227 @@
+"""One person synced at once: a simulated SIS is asked for the one id, and the rules are those of every sync."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings.school import RoleSettings
+from roster_pipeline.sync import apply_changes, clean_snapshot, fetch_snapshot, one_person, plan_changes
+from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline_tests.console.conftest import OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.held_plans import audited, words_of
+from roster_pipeline_tests.console.served_sis import Served, school_in, served_sis
+from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.hostile_strings import leaked
+
+SignedIn = Callable[[str], Browser]
+ON = RoleSettings(rostered=True, auto_update=True, archive=True)
+SECONDS = 3.0
+WHY = {"reason": "the mother called"}
+
+
+@pytest.fixture
+def sis() -> Iterator[Served]:
+    with served_sis() as served:
+        yield served
+
+
+@pytest.fixture
+def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
+    """A school whose first sync is done."""
+    school = school_in(database, sis)
+    wishes = {"students": ON, "teachers": ON, "first_sync": "apply"}
+    with database.begin() as conn:
+        tenants.set_school(conn, "lincoln", school.settings.model_copy(update=wishes))
+        school = tenants.get_school(conn, "lincoln")
+    synced(database, "night 1")
+    return school
+
+
+def synced(database: Database, night: str) -> None:
+    """A whole sync of the school."""
+    fetch_snapshot.fetch(database, "lincoln", batch=night, run_id=night)
+    clean_snapshot.clean_latest(database, "lincoln", run_id=night)
+    plan_changes.plan_latest(database, "lincoln", run_id=night)
+    apply_changes.apply_latest(database, "lincoln", run_id=night, who="night")
+
+
+def a_pupil(database: Database) -> tuple[int, str]:
+    """Person and record of a pupil of the school."""
+    (found,) = every(
+        database,
+        "select l.person_id, l.sourced_id from link l join membership m using (person_id) "
+        "where m.role = 'student' order by 1 limit 1",
+    )
+    return int(found[0]), str(found[1])
+
+
+def asked(browser: Browser, person: int) -> str:
+    """The page after the SIS was asked."""
+    answer = browser.send_form(f"/people/{person}/ask", {"school": "lincoln"})
+    assert answer.status_code == 303, words_of(answer.text)
+    return answer.headers["location"].partition("#")[0]
+
+
+def number_of(page: str) -> str:
+    return page.rpartition("asked=")[2]
+
+
+def test_what_the_sis_says_of_one_person_is_shown_and_then_applied_to_them_alone(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+) -> None:
+    person, record = a_pupil(database)
+    other = str(
+        one(database, "select sourced_id from link where person_id <> :id order by person_id limit 1", id=person)
+    )
+    sis.people.edit(record, email="new@example.org")
+    sis.people.edit(other, email="other@example.org")
+    owner, began = signed_in(OWNER), time.monotonic()
+    page = asked(owner, person)
+    shown = words_of(owner.get(page).text)
+    assert "The SIS has other values." in shown
+    assert "new@example.org" in shown
+    assert "other@example.org" not in shown
+    assert one(database, "select email from person where id = :id", id=person) != "new@example.org"
+    answer = owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(page)})
+    assert answer.status_code == 303, words_of(answer.text)
+    assert time.monotonic() - began < 2 * SECONDS
+    assert one(database, "select email from person where id = :id", id=person) == "new@example.org"
+    assert not one(database, "select count(*) from person where email = 'other@example.org'")
+    assert audited(database)[-1] == (OWNER, "person synced", WHY["reason"])
+    sync, kind, outcome = every(database, "select id, kind, outcome from sync order by id desc limit 1")[0]
+    assert (kind, outcome) == ("person", "applied")
+    assert f"sync {sync} of Lincoln, by {OWNER}" in words_of(owner.get(f"/people/{person}").text)
+    assert owner.get(f"/schools/lincoln/syncs/{sync}").status_code == 200
+    assert owner.get(f"/schools/lincoln/syncs/{sync}/rollback").status_code == 200
+    assert "One person was synced at once." in words_of(owner.get("/schools/lincoln").text)
+
+
+def test_it_changes_nothing_of_the_schools_own_plans_holds_reports_and_next_sync(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+) -> None:
+    person, record = a_pupil(database)
+    before = [
+        every(database, query)
+        for query in (
+            "select id, state from plan where person_id is null",
+            "select id from outbox",
+            "select id from alert",
+        )
+    ]
+    sis.people.edit(record, email="new@example.org")
+    owner = signed_in(OWNER)
+    owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(asked(owner, person))})
+    after = [
+        every(database, query)
+        for query in (
+            "select id, state from plan where person_id is null",
+            "select id from outbox",
+            "select id from alert",
+        )
+    ]
+    assert after == before
+    assert not every(database, "select 1 from plan where person_id is not null and not dry_run and state = 'planned'")
+    synced(database, "night 2")
+    last = every(database, "select kind, outcome from sync order by id desc limit 1")
+    assert last == [("sync", "unchanged")]
+
+
+def test_the_rules_of_every_sync_decide(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+) -> None:
+    person, record = a_pupil(database)
+    sis.people.edit(record, email="new@example.org")
+    owner = signed_in(OWNER)
+    with database.begin() as conn:
+        manual_edits.exclude(conn, lincoln.district_id, person, who="test", reason="test")
+    page = asked(owner, person)
+    assert "Excluded from the sync." in words_of(owner.get(page).text)
+    assert "Sync this person now" not in owner.get(page).text
+    with database.begin() as conn:
+        manual_edits.include(conn, lincoln.district_id, person, who="test", reason="test")
+    page = asked(owner, person)
+    with database.begin() as conn:
+        manual_edits.edit(conn, lincoln.district_id, person, {"email": "kept@example.org"}, who="test", reason="test")
+    answer = owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(page)})
+    assert answer.status_code == 409, "what was shown is no longer what would happen"
+    assert one(database, "select email from person where id = :id", id=person) == "kept@example.org"
+
+
+def test_somebody_whom_the_sis_has_no_longer_is_archived_after_the_second_witness(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+) -> None:
+    person, record = a_pupil(database)
+    sis.people.remove(record)
+    owner = signed_in(OWNER)
+    page = asked(owner, person)
+    assert "archive" in words_of(owner.get(page).text)
+    owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(page)})
+    assert one(database, "select status from membership where person_id = :id", id=person) == "archived"
+    assert one(database, "select count(*) from membership where status = 'archived'") == 1
+
+
+def test_a_sis_that_gives_no_answer_changes_nothing(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+) -> None:
+    person, _ = a_pupil(database)
+    owner = signed_in(OWNER)
+    sis.sis.faults.set("single_users=off")
+    page = owner.get(asked(owner, person)).text
+    assert "Sync this person now" not in page, "a server that answers for nobody proves nothing"
+    before = every(database, "select id from snapshot") + every(database, "select id from plan")
+    sis.sis.faults.clear()
+    sis.sis.faults.set("truncated_json")
+    answer = owner.send_form(f"/people/{person}/ask", {"school": "lincoln"})
+    assert answer.status_code == 400
+    assert "Nothing was changed." in answer.text
+    assert "roster test-connection" not in answer.text, "no command on a page"
+    sis.sis.faults.clear()
+    with database.begin() as conn:
+        conn.execute(text("delete from link where person_id = :id"), {"id": person})
+    with pytest.raises(SyncError, match="no record of its SIS"):
+        one_person.ask(database, "lincoln", person)
+    assert every(database, "select id from snapshot") + every(database, "select id from plan") == before
+    assert one(database, "select status from membership where person_id = :id", id=person) == "active"
+
+
+def test_nobody_applies_a_plan_of_somebody_else_or_of_the_school(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+) -> None:
+    person, record = a_pupil(database)
+    sis.people.edit(record, email="new@example.org")
+    owner = signed_in(OWNER)
+    plan = number_of(asked(owner, person))
+    someone = int(one(database, "select max(person_id) from membership"))
+    whole = str(one(database, "select min(id) from plan"))
+    for who, where, number in (
+        (OWNER, someone, plan),
+        (OWNER, person, whole),
+        (OWNER, person, "x"),
+        (STRANGER, person, plan),
+    ):
+        answer = signed_in(who).send_form(f"/people/{where}/sync", WHY | {"plan": number})
+        assert answer.status_code == 404
+    assert owner.send_form(f"/people/{person}/sync", {"plan": plan}).status_code == 400, "without a reason"
+
+
+def test_nothing_of_the_person_is_logged(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    person, record = a_pupil(database)
+    sis.people.edit(record, given_name="Zyxpoison", email="qqleak@zyxpoison.example", identifier="99887766")
+    owner = signed_in(OWNER)
+    page = asked(owner, person)
+    answer = owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(page)})
+    said = [str(answer.headers), page, *(record.getMessage() + str(record.exc_text or "") for record in caplog.records)]
+    said += [str(row) for row in every(database, "select * from audit")]
+    assert leaked("\n".join(said)) == []

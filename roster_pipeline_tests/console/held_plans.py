@@ -13,7 +13,7 @@ from roster_pipeline_tests.directory.builders import every, newcomer, one, perso
 CREATES, ARCHIVES = ("student", "create"), ("student", "archive")
 MANY = {
     "guard": "creations",
-    "message": "2 student people would be created, with 1 in the directory: 200 %.",
+    "message": "2 students would be created, with 1 in the directory.",
     "value": 2.0,
     "limit": 0.25,
     "overridable": True,

@@ -158,8 +158,13 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     page = owner.get("/schools/lincoln/holds")
     text = words_of(page.text)
     assert str(INCOMPLETE["message"]) in text
-    assert "cannot be approved" in text
+    assert "1 change is held and cannot be approved; everything else went on." in text
+    assert "decision" not in text[: text.index("Why")]
     assert "Sync again" in text
+    sync_id = one(database, "select max(id) from sync")
+    said = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
+    assert "No approval lets it through; the next sync that is in order clears it." in said
+    assert "It waits for" not in said
     assert f"/plans/{plan_id}/approve" not in page.text
     assert f"/plans/{plan_id}/discard" in page.text
     assert _decide(owner, database, plan_id, "approve")[0] == 409

@@ -100,7 +100,7 @@ def test_a_dry_run_then_a_first_sync_that_is_held_then_a_failure(
 
     place = started(browser, "sync")
     held = events_of(browser, place + "/events")[-2][2]
-    assert "Something is held and waits for you." in held
+    assert "Something is held." in held
     assert "first sync of this school waits for approval: " in held.lower(), "what it did is told in a sentence"
     assert 'href="/schools/lincoln/holds"' in held
     with database.begin() as conn:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +21,12 @@ from roster_pipeline.directory import approvals, erase, manual_edits, tables, te
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.services import decisions
+from roster_pipeline.simulator import Role
+from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline.simulator.person import CONTACT_ROLES
 from roster_pipeline.sync.health_checks import health_checks
 from roster_pipeline.sync.metrics import exposition
+from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.scenarios.conftest import Town
 
@@ -197,3 +204,51 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
     said.append(exposition(town.database))
     said += [_everything_said(town, caplog), postgres_log()]
     assert leaked("\n".join(said)) == []
+
+
+TOLD = ("moved_keys", "unknown_orgs", "quality", "older_source", "incomplete_snapshot", "shrunk_role")
+"""Guards of the nights below; each has a sentence in reports, holds, alerts and checks."""
+
+
+def test_nothing_about_people_stands_in_what_notes_findings_contact_rules_and_ages_tell(
+    town: Town, tmp_path: Path, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    town.add_school(report_to=["it@school.example"], primary_contacts=True, contacts_most=3)
+    town.set_connection(contact_rules=["metadata:custody=joint"], contact_flags=["metadata:custody"])
+    hostile_strings(town.people)
+    contacts = [each for each in town.people.people() if any(map(each.has_role, CONTACT_ROLES))]
+    for place, contact in enumerate(contacts):
+        town.people.edit(contact.sourced_id, metadata={"custody": "joint" if place % 5 else "Zyxpoison by order"})
+    town.run_sync()
+    assert town.count("membership", "status = 'active'") > 40
+    students = town.people.people_of("sch-1", "student")
+    with town.database.begin() as conn:
+        conn.execute(text("update link set sourced_id = 'old-' || sourced_id where sourced_id = any(:ids)"),
+                     {"ids": [students[0].sourced_id, students[1].sourced_id]})  # fmt: skip
+    for one, other in zip(students[4:8], [*students[5:8], students[4]], strict=True):
+        town.people.edit(one.sourced_id, identifier=other.identifier)
+    for student in students[10:15]:
+        town.people.edit(student.sourced_id, roles=(Role("student", "Zyxpoison school"),))
+    town.people.edit(contacts[1].sourced_id, metadata={"custody": "qqleak"})
+    town.run_sync()
+    assert town.count("plan_row", "notes like '%found_by_number%'") == 2
+    assert town.count("plan_row", "reason = 'contact_excluded'") > 0
+    for fault in ("dates=set_back", "email=invalid", "list_omits=30", "single_users=off", "half_school=sch-1"):
+        town.sis.faults.set(fault)
+        town.people.remove(town.people.people_of("sch-1", "student")[-1].sourced_id)
+        town.run_sync()
+        assert not town.problems
+        watch(town.database, datetime.now(UTC))
+        town.sis.faults.clear()
+    town.set_connection(url=f"file://{tmp_path / 'bundle'}", token_url=None)
+    write_csv_bundle(town.people, tmp_path / "bundle", version="1.1")
+    for file in (tmp_path / "bundle").iterdir():
+        os.utime(file, (1.7e9, 1.7e9))
+    town.run_sync()
+    assert not town.problems
+    watch(town.database, datetime.now(UTC))
+    told = {guard for guard in TOLD if town.count("verdict", f'findings @> \'[{{"guard": "{guard}"}}]\'')}
+    assert told == set(TOLD)
+    assert town.count("alert") > 0
+    assert leaked(_everything_said(town, caplog) + postgres_log()) == []

@@ -38,7 +38,7 @@ def show(request: Request) -> Response:
         sync = sync_of(request, opened, school)
         report = report_of(sync_summary(opened, sync.id))
         whole = rollback.undone_whole_by(opened, sync.id) is not None
-        waiting = sync.plan_id is not None and bool(approvals.held(opened, school_id=school.id, plan_id=sync.plan_id))
+        holds = [] if sync.plan_id is None else approvals.held(opened, school_id=school.id, plan_id=sync.plan_id)
     roles = sorted(report.roles, key=lambda one: place_of(one.role)) if report else []
     said = status_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
     return page(
@@ -58,7 +58,8 @@ def show(request: Request) -> Response:
         legend=[name for name in SHOWN if report and report.total(name)],
         sections=_sections(report),
         rejected_url=f"/schools/{school.key}/rejected/{sync.snapshot_id}" if sync.snapshot_id else "",
-        waiting=waiting,
+        waiting=bool(holds),
+        decidable=any(hold.overridable for hold in holds),
         undone_whole=whole,
         may_roll_back=sync.kind in ("sync", "approval", "person") and not whole and bool(sync.counts),
         run=run_url(sync.run_id),

@@ -1,0 +1,82 @@
+"""enrollments.csv is opened only where it decides, and nothing that is wrong with it makes a bundle unreadable."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.oneroster import Wanted
+from roster_pipeline.oneroster.bundle import BundleLimits, pull_bundle
+from roster_pipeline_tests.oneroster_bundle.sftp_server import SftpServer
+from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, Read, as_folder, as_zip, bundle_11, manifest, table
+
+COLUMNS = ("sourcedId", "schoolSourcedId", "userSourcedId", "role", "beginDate", "endDate")
+ENROLLED = {"sourcedId": "e1", "schoolSourcedId": "sch-1", "userSourcedId": "stu-1", "role": "student"}
+LEAVER = STUDENT | {"sourcedId": "stu-2", "identifier": "1043", "username": "dov", "email": "dov@pupils.example.org"}
+DECIDING = Wanted(contacts=True, enrollments=True)
+
+
+def bundle(rows: bytes | None = None, name: str = "enrollments.csv") -> dict[str, bytes]:
+    """Two students, the first of them enrolled."""
+    files = bundle_11(STUDENT, LEAVER)
+    return files | {
+        "manifest.csv": manifest("1.1", orgs="bulk", users="bulk", enrollments="bulk"),
+        name: table(COLUMNS, [ENROLLED]) if rows is None else rows,
+    }
+
+
+def left(users: list[dict[str, object]]) -> set[object]:
+    return {user["sourcedId"] for user in users if user.get("notEnrolled")}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_who_has_no_enrollment_is_marked_where_that_is_wanted(tmp_path: Path, packed: bool) -> None:
+    path = as_zip(tmp_path / "a.zip", bundle()) if packed else as_folder(tmp_path / "a", bundle())
+    told = Read(path, DECIDING)
+    assert (left(told.users), told.proof.problems) == ({"stu-2"}, ())
+    assert left(Read(path).users) == set()
+
+
+SPOILT: list[tuple[Mapping[str, bytes], str]] = [
+    (bundle(name="more/enrollments.csv"), "enrollments-unread"),
+    (bundle() | {"more/enrollments.csv": b"x"}, "enrollments-unread"),
+    (bundle(b"\xff\xfea\x00"), "enrollments-unread"),
+    (bundle(b""), "enrollments-unread"),
+    (bundle(b"x" * 200_000), "enrollments-unread"),
+    (bundle(table(COLUMNS, [ENROLLED]) + b'"e2,sch-1\r\n'), "unreadable-rows:enrollments"),
+]
+
+
+@pytest.mark.parametrize(("files", "problem"), SPOILT)
+def test_a_spoilt_file_is_a_problem_only_where_it_decides(
+    tmp_path: Path, files: Mapping[str, bytes], problem: str
+) -> None:
+    limits = BundleLimits(file_bytes=100_000, total_bytes=100_000)
+    for path in (as_folder(tmp_path / "a", files), as_zip(tmp_path / "a.zip", files)):
+        told = Read(path, DECIDING, limits)
+        assert (len(told.users), told.proof.problems, left(told.users)) == (2, (problem,), set())
+        assert Read(path, limits=limits).proof.complete
+
+
+def test_a_packed_file_that_unpacks_to_far_too_much_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in bundle(b"e" * 20_000_000).items():
+            archive.writestr(name, content)
+    assert Read(path).proof.complete
+    assert Read(path, DECIDING).proof.problems == ("enrollments-unread",)
+
+
+@pytest.mark.parametrize(("wanted", "requests", "gone"), [(Wanted(), 3, set()), (DECIDING, 3, {"stu-2"})])
+def test_of_unpacked_files_on_a_server_it_is_fetched_only_where_it_decides(
+    tmp_path: Path, wanted: Wanted, requests: int, gone: set[str]
+) -> None:
+    as_folder(tmp_path / "served" / "csv", bundle())
+    with SftpServer(tmp_path / "served") as server:
+        pulled = pull_bundle(server.source("/csv"), wanted)
+        users = [user for batch in pulled if batch.kind == "user" for user in batch.records]
+    assert left(users) == gone
+    assert (pulled.proof.complete, pulled.proof.requests) == (True, requests)

@@ -28,6 +28,7 @@ from roster_pipeline.cli.people import people
 from roster_pipeline.cli.person_changes import person
 from roster_pipeline.cli.plans import plan
 from roster_pipeline.cli.rollbacks import rollback
+from roster_pipeline.cli.runs import run
 from roster_pipeline.cli.schools import school
 from roster_pipeline.cli.simulator import simulator
 from roster_pipeline.cli.sis import sis
@@ -59,6 +60,7 @@ def build_app() -> typer.Typer:
         epilog=examples("roster sync oak --dry-run", "roster sync oak --json > outcome.json"),
     )(sync)
     one("history", rich_help_panel=SYNCS, epilog=examples("roster history oak --limit 5"))(history)
+    app.add_typer(run, name="run", rich_help_panel=SYNCS)
     app.add_typer(outbox, name="outbox", rich_help_panel=SYNCS)
     app.add_typer(plan, name="plan", rich_help_panel=SYNCS)
     app.add_typer(hold, name="hold", rich_help_panel=SYNCS)

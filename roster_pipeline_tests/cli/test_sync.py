@@ -13,8 +13,12 @@ from unittest import mock
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from sqlalchemy.engine import URL
 
+from roster_pipeline.definitions import defs
+from roster_pipeline.directory import manual_runs, tenants
+from roster_pipeline.directory.database import Database
 from roster_pipeline.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline_tests.cli.conftest import SECRET, Answer, drop, run
@@ -300,3 +304,41 @@ def test_an_unknown_school_starts_no_run(town: Town) -> None:
     assert "no school nowhere" in answer.err
     with dg.DagsterInstance.get() as instance:
         assert not instance.has_dynamic_partition("schools", "nowhere")
+
+
+def test_runs_that_wait_are_canceled_and_one_of_another_process_is_named(town: Town) -> None:
+    key, other = town.school(), town.school()
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("roster_pipeline"), "__repository__")
+    with dg.DagsterInstance.get() as instance:
+        queued, elsewhere, others = (
+            instance.create_run_for_job(
+                defs.resolve_job_def("rostering"),
+                tags={"dagster/partition": school},
+                status=status,
+                remote_job_origin=RemoteJobOrigin(repository, "rostering"),
+            ).run_id
+            for school, status in (
+                (key, dg.DagsterRunStatus.QUEUED),
+                (key, dg.DagsterRunStatus.STARTED),
+                (other, dg.DagsterRunStatus.QUEUED),
+            )
+        )
+    database = Database(os.environ[DATABASE_URL])
+    with database.begin() as conn:
+        school = tenants.get_school(conn, key)
+        manual_runs.ask(conn, "by-hand", school.id, key, kind="sync", who="another", host="here")
+    answer = run("run", "cancel", key, "--who", "Ada")
+    assert answer.code == 1
+    assert f"the run {elsewhere} cannot be ended from here" in answer.err
+    with dg.DagsterInstance.get() as instance:
+        status = {one.run_id: one.status.value for one in instance.get_runs()}
+        assert (status[queued], status[elsewhere], status[others]) == ("CANCELED", "STARTED", "QUEUED")
+        instance.delete_run(elsewhere)
+    with database.begin() as conn:
+        found = manual_runs.get(conn, school.id, "by-hand")
+    database.close()
+    assert found is not None
+    assert found.problem == "Canceled by Ada. Nothing was half applied."
+    lines = run("audit", "--school", key, "--json").data
+    assert {line["details"]["run"] for line in lines if line["what"] == "run canceled"} == {queued, "by-hand"}
+    assert "no run is under way" in run("run", "cancel", key).err

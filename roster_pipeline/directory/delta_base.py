@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, or_, select, text
+from sqlalchemy import Connection, Select, func, or_, select, text, true
 
 from roster_pipeline.directory.tables import pull, school, snapshot
 from roster_pipeline.directory.tenants import ConnectionRow
@@ -119,14 +119,17 @@ def newest_proof(conn: Connection, connection: ConnectionRow, scope: str) -> Map
     return None if found is None else dict(found.proof)
 
 
-def _finished(connection: ConnectionRow, scope: str) -> Select[Any]:
-    """The finished pulls from where the connection leads now, the newest first; older ones did not note their place."""
+def _finished(connection: ConnectionRow, scope: str | None = None) -> Select[Any]:
+    """The finished pulls of one scope, or of all, from where the connection leads now, the newest first.
+
+    Older ones did not note their place.
+    """
     place = func.coalesce(pull.c.proof["place"].astext, place_of(connection.settings.url))
     return (
         select(pull)
         .where(
             pull.c.connection_id == connection.id,
-            pull.c.scope == scope,
+            true() if scope is None else pull.c.scope == scope,
             pull.c.finished_at.is_not(None),
             place == place_of(connection.settings.url),
         )
@@ -157,17 +160,29 @@ def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:
     return int(conn.scalar(text(LEFT_OUT), {"whole": whole_id, "part": part_id, "org": org}) or 0)
 
 
-def rostered_records(conn: Connection, connection_id: int) -> int:
-    """Records of the newest snapshots of all schools of a connection together."""
+def rostered_records(conn: Connection, connection_id: int) -> tuple[int | None, int]:
+    """Records of all configured schools of a connection together, and how many schools those are.
+
+    A school without a snapshot counts as much as the others do on average; None where no school has one yet.
+    """
     newest = (
-        select(func.max(snapshot.c.id)).where(snapshot.c.school_id == school.c.id).correlate(school).scalar_subquery()
+        select(snapshot.c.counts["raw_users"].as_integer())
+        .where(snapshot.c.school_id == school.c.id)
+        .order_by(snapshot.c.id.desc())
+        .limit(1)
+        .correlate(school)
+        .scalar_subquery()
     )
-    total = (
-        select(func.coalesce(func.sum(snapshot.c.counts["raw_users"].as_integer()), 0))
-        .join(school, school.c.id == snapshot.c.school_id)
-        .where(school.c.connection_id == connection_id, snapshot.c.id == newest)
-    )
-    return int(conn.scalar(total) or 0)
+    counted = select(func.avg(newest), func.count()).where(school.c.connection_id == connection_id)
+    usual, schools = conn.execute(counted).one()
+    return (None if usual is None else round(usual * schools)), schools
+
+
+def requests_of_lists(conn: Connection, connection: ConnectionRow) -> float | None:
+    """Requests that one school's lists cost on average, by the pulls that are kept; None where there is none."""
+    lists = _finished(connection).where(pull.c.scope != "").subquery()
+    usual = conn.scalar(select(func.avg(lists.c.proof["requests"].as_integer())))
+    return None if usual is None else float(usual)
 
 
 def _moment(written: object) -> datetime | None:

@@ -57,6 +57,14 @@ def pull_lock(database: Database, connection_id: int, batch: str) -> Iterator[No
         yield
 
 
+def finished(conn: Connection, connection_id: int, batch: str, scopes: Sequence[str]) -> int | None:
+    """The batch's finished pull of the first of these scopes that has one which is not `overtaken`."""
+    of_batch = (pull.c.connection_id == connection_id, pull.c.batch == batch, pull.c.finished_at.is_not(None))
+    found = {row.scope: int(row.id) for row in conn.execute(select(pull.c.scope, pull.c.id).where(*of_batch))}
+    of_scopes = ((scope, found[scope]) for scope in scopes if scope in found)
+    return next((one for scope, one in of_scopes if not overtaken(conn, connection_id, one, scope)), None)
+
+
 def claim(conn: Connection, connection: ConnectionRow, batch: str, scope: str = "") -> tuple[int, bool]:
     """The batch's pull and whether it must be fetched now. Call it under `pull_lock`.
 
@@ -64,10 +72,10 @@ def claim(conn: Connection, connection: ConnectionRow, batch: str, scope: str = 
     has overtaken, is not read again, or older data would be written over newer; it stays as a base, under another
     batch.
     """
+    there = finished(conn, connection.id, batch, [scope])
+    if there is not None:
+        return there, False
     same = (pull.c.connection_id == connection.id, pull.c.batch == batch, pull.c.scope == scope)
-    finished = conn.scalar(select(pull.c.id).where(*same, pull.c.finished_at.is_not(None)))
-    if finished is not None and not overtaken(conn, connection.id, finished, scope):
-        return int(finished), False
     conn.execute(delete(pull).where(*same, pull.c.finished_at.is_(None)))
     conn.execute(update(pull).where(*same).values(batch=pull.c.batch + " until " + cast(pull.c.id, Text)))
     begun = insert(pull).values(

@@ -51,8 +51,8 @@ class Fetched:
 def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None, gives_way: bool = False) -> Fetched:
     """Take one school's snapshot.
 
-    Schools of one connection with the same `batch` share one pull: the first one's run fetches, the others wait for
-    it and read. Raises OneRosterError and DirectoryError.
+    Schools of one connection with the same `batch` (a night, or a backfill) share one pull: the first one's run
+    fetches, the others wait for it and read. Raises OneRosterError and DirectoryError.
 
     gives_way: if the SIS is slow, end early with GaveWay; so do the other runs of this connection and batch that give
     way. Only for a run of the night `batch` that the schedule asks for again.
@@ -101,17 +101,28 @@ def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str) -> in
 
 
 def _pulled(database: Database, school: SchoolRow, batch: str, limits: Limits | None = None) -> int:
-    """The night's pull for this school: fetched now by the first who needs it, read by the others."""
-    with pulls.pull_lock(database, school.connection.id, batch):
+    """The batch's pull for this school: fetched now by the first who needs it, read by the others.
+
+    How to fetch is chosen only where nothing is there yet: after tonight's pull of the whole connection, which is what
+    makes a large one known as large, nobody reads lists in the same night.
+    """
+    source, scopes = school.connection, (WHOLE, school.settings.school_id)
+    with database.begin() as connection:
+        there = pulls.finished(connection, source.id, batch, scopes)
+    if there is not None:
+        return there
+    with pulls.pull_lock(database, source.id, batch):
         with database.begin() as connection:
+            there = pulls.finished(connection, source.id, batch, scopes)
+            if there is not None:
+                return there
             choice = _choice(connection, school)
             scope = school.settings.school_id if choice.per_school else WHOLE
-            if limits is not None and scheduled_runs.is_slow(connection, school.connection.id, batch):
+            if limits is not None and scheduled_runs.is_slow(connection, source.id, batch):
                 raise GaveWay(school.key)
-            pull_id, fresh = pulls.claim(connection, school.connection, batch, scope=scope)
+            pull_id, _ = pulls.claim(connection, source, batch, scope)
             wanted = _wanted(connection, school, choice)
-        if fresh:
-            _fetch_into(database, school, pull_id, scope, wanted, limits)
+        _fetch_into(database, school, pull_id, scope, wanted, limits)
         return pull_id
 
 
@@ -119,11 +130,14 @@ def _choice(connection: Connection, school: SchoolRow) -> Choice:
     if is_bundle(school.connection):
         return Choice(per_school=False, since=None)
     source = school.connection
+    rostered, schools = delta_base.rostered_records(connection, source.id)
     return choose(
         source.settings,
         whole=delta_base.delta_base_of(connection, source, WHOLE),
         own=delta_base.delta_base_of(connection, source, school.settings.school_id),
-        rostered=delta_base.rostered_records(connection, source.id),
+        rostered=rostered,
+        schools=schools,
+        list_requests=delta_base.requests_of_lists(connection, source),
         lists_leave_out=int(school.connection.learned.get(LISTS_LEAVE_OUT, 0)),
         proved=is_proved(source.learned),
         now=datetime.now(UTC),

@@ -36,26 +36,42 @@ def choose(
     *,
     whole: DeltaBase | None,
     own: DeltaBase | None,
-    rostered: int,
+    rostered: int | None,
+    schools: int,
+    list_requests: float | None,
     lists_leave_out: int,
     proved: bool,
     now: datetime,
 ) -> Choice:
     """The strategy of one school's night.
 
-    whole: the newest complete pull of the whole connection; own: that of the school's lists. rostered: records of all
-    rostered schools together. lists_leave_out: how many people the school's lists lacked when last compared. proved:
-    the SIS has named every kind of change so far, so that changes alone may be fetched between the weekly full pulls.
+    whole: the newest complete pull of the whole connection; own: that of the school's lists. schools: how many are
+    configured on this connection; rostered: records of all of them together, None where that is not known yet.
+    list_requests: what the lists of one school usually cost, None where none were read yet. lists_leave_out: how many
+    people the school's lists lacked when last compared. proved: the SIS has named every kind of change so far, so that
+    changes alone may be fetched between the weekly full pulls.
     """
     stale = whole is None or now - whole.full_at > WEEK
-    larger = whole is not None and whole.records > LARGE and whole.records > FAR_LARGER * max(rostered, 1)
-    wanted = settings.strategy == "per_school" or (settings.strategy == "auto" and larger)
+    cheaper = whole is not None and lists_cost_less(whole, rostered, schools, list_requests)
+    wanted = settings.strategy == "per_school" or (settings.strategy == "auto" and cheaper)
     per_school = wanted and not stale and not lists_leave_out
     base, other = (own, whole) if per_school else (whole, own)
     since = _since(base, other, now) if settings.delta and proved else None
     if since is None and settings.delta and not per_school and base is not None and base.server_time is not None:
         return Choice(per_school, _begin(base, base.server_time), everybody_too=True)
     return Choice(per_school, since)
+
+
+def lists_cost_less(whole: DeltaBase, rostered: int | None, schools: int, list_requests: float | None) -> bool:
+    """Whether the lists of all configured schools cost the SIS less than one pull of the whole connection.
+
+    By size, until both ways were tried; then by the requests that each of them took as well: lists are read a school
+    at a time, often with a request for each contact, and can cost more than a far larger collection in large pages.
+    """
+    if rostered is None or whole.records <= max(LARGE, FAR_LARGER * rostered):
+        return False
+    whole_requests = whole.proof.get("requests")
+    return list_requests is None or whole_requests is None or list_requests * schools < int(whole_requests)
 
 
 def _since(base: DeltaBase | None, other: DeltaBase | None, now: datetime) -> datetime | None:

@@ -9,7 +9,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from roster_pipeline.defs.assets.asset_helpers import IN_DAGSTER, RETRIED_AS_TAG, WHO_TAG, started_by
+from roster_pipeline.defs.assets.asset_helpers import (
+    BACKFILL_TAG,
+    IN_DAGSTER,
+    NIGHT_TAG,
+    RETRIED_AS_TAG,
+    WHO_TAG,
+    batch_of,
+    started_by,
+)
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline_tests.scenarios.conftest import Town
 
@@ -40,6 +48,24 @@ def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
     wrong = subprocess.run([*COMMAND, *MATERIALIZE, "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert wrong.returncode != 0
     assert town.count("sync") == 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "parent", "batch"),
+    [
+        ({}, None, "by-hand"),
+        ({NIGHT_TAG: "2026-11-24"}, None, "2026-11-24"),
+        ({BACKFILL_TAG: "abcdefgh"}, None, "backfill abcdefgh"),
+        ({BACKFILL_TAG: "abcdefgh", NIGHT_TAG: "2026-11-24"}, None, "2026-11-24"),
+        ({BACKFILL_TAG: "abcdefgh"}, "before", "by-hand"),
+    ],
+)
+def test_runs_of_a_night_or_of_a_backfill_share_a_pull_and_a_run_by_hand_shares_none(
+    tags: dict[str, str], parent: str | None, batch: str
+) -> None:
+    run = dg.DagsterRun("rostering", run_id="by-hand", tags=tags, parent_run_id=parent, root_run_id=parent)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert batch_of(run, instance) == batch
 
 
 OF_THE_SCHEDULE = {WHO_TAG: "schedule"}

@@ -12,7 +12,7 @@ from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import generate_district
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
-from roster_pipeline.sync import clean_latest, fetch, plan_latest
+from roster_pipeline.sync import clean_latest, fetch, fetch_strategy, plan_latest
 from roster_pipeline.sync.fetch_strategy import Choice, choose
 from roster_pipeline_tests.scenarios.conftest import Town
 
@@ -20,13 +20,14 @@ NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 SETTINGS = ConnectionSettings(url="https://sis.example.org")
 
 
-def _base(records: int = 1000, days: float = 1) -> DeltaBase:
+def _base(records: int = 1000, days: float = 1, **proof: object) -> DeltaBase:
     at = NOW - timedelta(days=days)
-    return DeltaBase(1, at, at, at, records)
+    return DeltaBase(1, at, at, at, records, proof=proof)
 
 
 def _chosen(settings: ConnectionSettings = SETTINGS, **facts: object) -> Choice:
-    known = {"whole": None, "own": None, "rostered": 100, "lists_leave_out": 0, "proved": True, "now": NOW} | facts
+    known: dict[str, object] = {"whole": None, "own": None, "rostered": 100, "schools": 1, "list_requests": None}
+    known |= {"lists_leave_out": 0, "proved": True, "now": NOW} | facts
     return choose(settings, **known)  # type: ignore[arg-type]
 
 
@@ -35,6 +36,18 @@ def test_a_connection_is_read_whole_until_it_is_known_to_be_far_larger_than_what
     assert not _chosen(whole=_base(15_000)).per_school
     assert _chosen(whole=_base(400_000)).per_school
     assert not _chosen(whole=_base(400_000), rostered=40_000).per_school
+    assert not _chosen(whole=_base(400_000), rostered=None).per_school
+
+
+@pytest.mark.parametrize(
+    ("schools", "of_one_school", "of_the_whole", "lists"),
+    [(3, 360, 4_000, True), (12, 360, 4_000, False), (1, 360, 359, False), (60, None, 400, True), (60, 2, None, True)],
+)
+def test_lists_are_read_only_where_they_cost_fewer_requests_as_far_as_that_is_known(
+    schools: int, of_one_school: int | None, of_the_whole: int | None, lists: bool
+) -> None:
+    whole = _base(400_000, requests=of_the_whole)
+    assert _chosen(whole=whole, schools=schools, list_requests=of_one_school).per_school is lists
 
 
 def test_lists_are_compared_with_the_whole_every_week_and_not_used_where_they_leave_people_out() -> None:
@@ -83,6 +96,53 @@ def test_fifty_schools_cost_hardly_more_than_one_pull_of_everything(town: Town) 
         fetch(town.database, key, batch="night", run_id=None)
     assert len(town.sis.log.entries) <= 1.1 * pages_of_one
     assert town.count("snapshot") == 50
+
+
+def large_district(town: Town, monkeypatch: pytest.MonkeyPatch, schools: int) -> list[str]:
+    """The SIS has sixty schools and counts as large; so many of them are configured. Gives their keys."""
+    monkeypatch.setattr(fetch_strategy, "LARGE", 100)
+    town.sis.district = generate_district(9, schools=60, students_per_school=12)
+    return [town.add_school(f"school-{number}", f"sch-{number}") for number in range(1, schools + 1)]
+
+
+def cost(town: Town, keys: list[str], batch: str) -> list[int]:
+    """Requests that the SIS was sent for each school of one night."""
+    counted = []
+    for key in keys:
+        before = town.sis.log.total
+        fetch(town.database, key, batch=batch, run_id=None)
+        counted.append(town.sis.log.total - before)
+    return counted
+
+
+def test_the_first_night_of_a_large_connection_is_one_pull(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = large_district(town, monkeypatch, schools=4)
+    first, *others = cost(town, keys, "monday")
+    assert first > 10
+    assert others == [0, 0, 0]
+    assert town.count("pull") == 1
+
+
+def test_schools_that_were_never_fetched_count_as_rostered(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = large_district(town, monkeypatch, schools=5)
+    cost(town, keys[:1], "monday")
+    assert town.count("snapshot") == 1
+    cost(town, keys, "tuesday")
+    assert (town.count("pull"), town.count("pull", "scope <> ''")) == (2, 0), "one snapshot, but five schools"
+
+
+def test_the_lists_of_few_schools_of_a_large_connection_are_read_from_the_second_night_on(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = large_district(town, monkeypatch, schools=2)
+    monday, tuesday = cost(town, keys, "monday"), cost(town, keys, "tuesday")
+    assert town.count("pull", "scope <> ''") == 2
+    assert sum(tuesday) < sum(monday)
+    with town.database.begin() as conn:
+        conn.execute(text("update pull set proof = proof || '{\"requests\": 360}' where scope <> ''"))
+    cost(town, keys, "wednesday")
+    assert town.count("pull", "scope <> ''") == 2, "the lists turned out to cost more than everything"
+    assert town.count("pull", "batch = 'wednesday'") == 1
 
 
 def test_a_delta_night_changes_and_archives_by_mark_but_absence_in_it_means_nothing(town: Town) -> None:

@@ -27,6 +27,8 @@ IN_DAGSTER = "Dagster UI"
 """Who, for a run that somebody started or re-executed in the UI or by the `dagster` command."""
 RETRIED_AS_TAG = "dagster/auto_retry_run_id"
 """Dagster's own, on a run that was lost: the run that the daemon started in its place."""
+BACKFILL_TAG = "dagster/backfill"
+"""Dagster's own: the backfill that a run belongs to."""
 
 
 @contextmanager
@@ -52,15 +54,20 @@ def clear_failures(context: dg.AssetExecutionContext, database: Database, step: 
 
 
 def night(context: dg.AssetExecutionContext) -> str:
-    """Runs of one night share one fetch per connection; a run that somebody starts or re-executes fetches for itself.
+    """Runs of one night, or of one backfill, share one fetch per connection (`batch_of`)."""
+    return batch_of(context.run, context.instance)
 
-    A re-executed run carries the tags of the old one, so its tags are not believed: an old night's data are not read
-    again.
+
+def batch_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
+    """Which runs share a fetch: those for which this is the same. A run that somebody starts fetches for itself.
+
+    So does one that somebody re-executes: it carries the tags of the old one, which are not believed, so that an old
+    night's data are not read again.
     """
-    run = context.run
-    if started_run(run, context.instance).parent_run_id is not None:
+    if started_run(run, instance).parent_run_id is not None:
         return run.run_id
-    return run.tags.get(NIGHT_TAG, run.run_id)
+    backfill = run.tags.get(BACKFILL_TAG)
+    return run.tags.get(NIGHT_TAG) or (f"backfill {backfill}" if backfill else run.run_id)
 
 
 def started_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun:

@@ -3,20 +3,22 @@
     celery -A roster_pipeline.worker worker -Q "$ROSTER_QUEUE"
 
 Broker, result store and settings are those of the run launcher in `dagster.yaml`, so there is one place for them.
-Against dagster-celery's own app it adds two things: a process keeps its Dagster instance, with its connections to
+Against dagster-celery's own app it adds three things: a process keeps its Dagster instance, with its connections to
 PostgreSQL and some of what it asked there, from run to run; and a run whose worker was lost is failed at once, when the
 broker hands it to another worker. Dagster would take that worker for a duplicate, and the run would never end; failed,
-it is retried.
+it is retried. And a run that would only wait, because another run fetches from the same SIS what both need, goes back
+to the broker and comes again a little later: it waits outside, and the process takes the run of another school.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import cache
 from typing import Any
 
 import dagster as dg
-from celery import Celery, signals
+from celery import Celery, current_task, signals
 from dagster._cli.api import _execute_run_command_body
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._grpc.types import ExecuteRunArgs
@@ -24,11 +26,20 @@ from dagster._serdes import unpack_value
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
 
+from roster_pipeline.defs.assets.asset_helpers import batch_of
+from roster_pipeline.defs.jobs import test_connection
+from roster_pipeline.defs.partitions import partition_of
+from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.directory.database_errors import DirectoryError
+
 STATEMENT_SECONDS = 60
 """No query of a run's bookkeeping takes long; one that does hangs."""
 RECYCLE_SECONDS = 600
 """Pooled connections are renewed before firewalls forget them."""
 POOL_OVERFLOW = 5
+FIRST_WAIT, LONGEST_WAIT = 2, 30
+"""Seconds at the broker before a run that had to wait is tried again; twice as long each time."""
+FETCH_STEP, FETCHED = "raw", dg.AssetKey("raw_users")
 ASKED_EVERY_TIME = {
     "event_log_storage": ("has_table", "has_asset_key_col", "has_dynamic_partition"),
     "run_storage": ("has_run_stats_index_cols",),
@@ -61,7 +72,29 @@ def execute_run(execute_job_args_packed: Any) -> int:
         lost = JobFailureData(error=None, failure_reason=RunFailureReason.RUN_WORKER_RESTART)
         own.report_run_failed(run, "The worker that executed this run was lost.", lost)
         return 1
-    return _execute_run_command_body(run_id, own, lambda event: None, set_exit_code_on_failure=True)
+    with ExitStack() as turn:
+        if has_to_wait(run, turn):
+            tried = int(current_task.request.retries)
+            if not tried:
+                own.report_engine_event("Another run fetches from this SIS. This run waits for it at the broker.", run)
+            raise current_task.retry(countdown=min(FIRST_WAIT * 2**tried, LONGEST_WAIT), max_retries=None)
+        return _execute_run_command_body(run_id, own, lambda event: None, set_exit_code_on_failure=True)
+
+
+def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
+    """Whether a run would wait for the fetch of another one. If not, `turn` keeps others from fetching before it."""
+    key = partition_of(run.tags)
+    steps, assets = run.step_keys_to_execute, run.asset_selection
+    fetches = (not steps or FETCH_STEP in steps) and (not assets or FETCHED in assets)
+    if key is None or run.is_finished or run.job_name == test_connection.name or not fetches:
+        return False
+    from roster_pipeline.sync.fetch_snapshot import turn_to_fetch
+
+    with suppress(DirectoryError):  # then the run itself says what is wrong
+        return not turn.enter_context(
+            turn_to_fetch(DirectoryResource().database(), key, batch_of(run, instance_of_process()))
+        )
+    return False
 
 
 @cache

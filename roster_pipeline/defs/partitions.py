@@ -1,6 +1,9 @@
 """The one partition dimension: a school. Keys follow the table `school` and are never deleted by themselves."""
 
+import logging
+import os
 import warnings
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -8,3 +11,32 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # checks per part
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill policies
 
 schools = dg.DynamicPartitionsDefinition(name="schools")
+
+
+def partition_of(tags: Mapping[str, str]) -> str | None:
+    """The school of a run. A run of a backfill names its one partition as a range, unless it came from a job."""
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    return tags.get("dagster/partition") or (first if first == last else None)
+
+
+def add_partitions(keys: Sequence[str]) -> bool:
+    """Give new schools their partitions now. False where that failed, or Dagster has no tables yet.
+
+    Nothing is lost then: the sensor `partitions_follow_schools` adds what is missing.
+    """
+    from sqlalchemy.engine import make_url
+
+    from roster_pipeline.embedded import DAGSTER_URL, plain_connection
+
+    try:
+        with plain_connection(make_url(os.environ[DAGSTER_URL])) as connection:
+            found = connection.execute("select to_regclass('dynamic_partitions')").fetchone()
+        if not found or found[0] is None:
+            return False
+        with dg.DagsterInstance.get() as instance:
+            instance.add_dynamic_partitions(str(schools.name), list(keys))
+    except Exception as problem:
+        kind = type(problem).__name__  # the text may name a database's user and address
+        logging.getLogger(__name__).warning("New schools get their partitions by the sensor, later: %s", kind)
+        return False
+    return True

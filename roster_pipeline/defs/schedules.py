@@ -2,13 +2,12 @@
 
 import dagster as dg
 
-from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, SCHEDULE, SLOW_TAG, WHO_TAG
+from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SLOW_TAG, WHO_TAG
 from roster_pipeline.defs.jobs import rostering
 from roster_pipeline.defs.resources import DirectoryResource
 
 PARTITION_TAG = "dagster/partition"
 """Set as a plain tag: `partition_key=` would cost one query per school."""
-CONNECTION_TAG = "roster/connection"
 PRIORITY_TAG = "dagster/priority"
 AFTER_THE_OTHERS = "-1"
 

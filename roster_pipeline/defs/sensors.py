@@ -3,14 +3,13 @@
 What a sensor needs is imported by its first tick: the code server and every run start without it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG
-from roster_pipeline.defs.partitions import schools
+from roster_pipeline.defs.partitions import partition_of, schools
 from roster_pipeline.defs.resources import DirectoryResource
 
 PARTITIONS_EVERY = 30
@@ -88,12 +87,6 @@ def watch_evenings(context: dg.SensorEvaluationContext, directory: DirectoryReso
     opened = seen.opened + unpruned
     said = f"{crashed} crashed, {opened} opened, {seen.cleared} cleared, {seen.reminded} reminded; {beat()}"
     return dg.SensorResult(skip_reason=said, cursor=failed.until.isoformat() if failed.until else None)
-
-
-def partition_of(tags: Mapping[str, str]) -> str | None:
-    """The school of a run. A run of a backfill names its one partition as a range, unless it came from a job."""
-    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-    return tags.get("dagster/partition") or (first if first == last else None)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ Order, so that nothing can deadlock: a pull's lock before a district's, and neve
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from roster_pipeline.directory.database import Database
 
@@ -31,29 +32,63 @@ def lock_until_commit(conn: Connection, name: str) -> None:
     _lock(conn, "pg_advisory_xact_lock", name)
 
 
+_TAKEN_AHEAD: dict[str, Connection] = {}
+"""Session locks that this process took by `take_ahead` and has not used yet, with the connections that hold them."""
+
+
 @contextmanager
 def session_lock(database: Database, name: str) -> Iterator[None]:
-    """Hold a named lock over several transactions, on a connection of its own."""
+    """Hold a named lock over several transactions, on a connection of its own; what was taken ahead is used first."""
+    ahead = _TAKEN_AHEAD.pop(name, None)
+    if ahead is not None:
+        try:
+            yield
+        finally:
+            _give_back(ahead, name)
+        return
     with database.session() as conn:
         _lock(conn, "pg_advisory_lock", name)
         try:
             yield
         finally:
-            _lock(conn, "pg_advisory_unlock", name)
+            _give_back(conn, name)
 
 
 @contextmanager
 def alone(database: Database, name: str) -> Iterator[bool]:
     """Hold a named lock over several transactions; False, at once, where somebody else holds it."""
     with database.session() as conn:
-        given = {"name": f"roster {name}"}
-        mine = bool(conn.scalar(text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), given))
+        mine = bool(_lock(conn, "pg_try_advisory_lock", name))
         try:
             yield mine
         finally:
             if mine:
-                _lock(conn, "pg_advisory_unlock", name)
+                _give_back(conn, name)
 
 
-def _lock(conn: Connection, function: str, name: str) -> None:
-    conn.execute(text(f"select {function}(hashtextextended(:name, 0))"), {"name": f"roster {name}"})
+@contextmanager
+def take_ahead(database: Database, name: str) -> Iterator[bool]:
+    """Take a session lock that this process will need within the block, if it is free; yields whether it was.
+
+    The first `session_lock` of that name uses it, and gives it back at its own end; else the end of this block does.
+    """
+    with database.session() as conn:
+        if not _lock(conn, "pg_try_advisory_lock", name):
+            yield False
+            return
+        _TAKEN_AHEAD[name] = conn
+        try:
+            yield True
+        finally:
+            if _TAKEN_AHEAD.pop(name, None) is not None:
+                _give_back(conn, name)
+
+
+def _give_back(conn: Connection, name: str) -> None:
+    """Unlock; a connection that was lost has no locks any more."""
+    with suppress(DBAPIError):
+        _lock(conn, "pg_advisory_unlock", name)
+
+
+def _lock(conn: Connection, function: str, name: str) -> object:
+    return conn.scalar(text(f"select {function}(hashtextextended(:name, 0))"), {"name": f"roster {name}"})

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
-from roster_pipeline.directory.locks import session_lock
+from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
 from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import ConnectionRow
@@ -53,8 +53,28 @@ class PullGone(DirectoryError):
 @contextmanager
 def pull_lock(database: Database, connection_id: int, batch: str) -> Iterator[None]:
     """Held by the one run that fetches for a batch; the others wait here and then find the pull finished."""
-    with session_lock(database, f"pull {connection_id} {batch}"):
+    with session_lock(database, _lock_name(connection_id, batch)):
         yield
+
+
+@contextmanager
+def turn_to_pull(database: Database, connection_id: int, batch: str, scopes: Sequence[str]) -> Iterator[bool]:
+    """Whether this process may run a school now without waiting for the pull of another one.
+
+    True where the batch's pull of one of these scopes is there, or nobody is fetching: then `pull_lock` is this
+    process's until it was used, or until the block ends.
+    """
+    with database.begin() as conn:
+        there = finished(conn, connection_id, batch, scopes) is not None
+    if there:
+        yield True
+        return
+    with take_ahead(database, _lock_name(connection_id, batch)) as free:
+        yield free
+
+
+def _lock_name(connection_id: int, batch: str) -> str:
+    return f"pull {connection_id} {batch}"
 
 
 def finished(conn: Connection, connection_id: int, batch: str, scopes: Sequence[str]) -> int | None:

@@ -261,6 +261,13 @@ def namesake(conn: Connection, of: SchoolRow) -> str | None:
     return name
 
 
+def connection_of(conn: Connection, school_key: str) -> str | None:
+    """The key of a school's connection; None where there is no such school."""
+    query = select(connection.c.key).join(school, school.c.connection_id == connection.c.id)
+    found: str | None = conn.scalar(query.where(school.c.key == school_key))
+    return found
+
+
 def usual_time_zone(conn: Connection, district_id: int) -> str | None:
     """The time zone that most schools of a district have; None where it has no school yet."""
     zone = school.c.settings["time_zone"].astext

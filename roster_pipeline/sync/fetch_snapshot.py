@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -82,6 +83,19 @@ def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None
         counts={name: int(facts["counts"].get(name, 0)) for name in RAW},
         proof=proof,
     )
+
+
+@contextmanager
+def turn_to_fetch(database: Database, school_key: str, batch: str) -> Iterator[bool]:
+    """Whether `fetch` would begin at once; False while another run fetches what this school waits for.
+
+    Within the block this process keeps its turn, until `fetch` has used it. Raises DirectoryError.
+    """
+    with database.begin() as connection:
+        school = tenants.get_school(connection, school_key)
+    scopes = (WHOLE, school.settings.school_id)
+    with pulls.turn_to_pull(database, school.connection.id, batch, scopes) as ours:
+        yield ours
 
 
 def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str) -> int:

@@ -14,8 +14,8 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, text
 
 from benchmarks.plant import ROOT, plant, runs, submit, wait_for
-from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, WHO_TAG
-from roster_pipeline.defs.schedules import CONNECTION_TAG, PARTITION_TAG
+from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
+from roster_pipeline.defs.schedules import PARTITION_TAG
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district

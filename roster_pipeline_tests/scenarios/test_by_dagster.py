@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.run_coordinator import SubmitRunContext
 
+from roster_pipeline.definitions import defs
 from roster_pipeline.defs.assets.asset_helpers import (
     BACKFILL_TAG,
+    CONNECTION_TAG,
     IN_DAGSTER,
     NIGHT_TAG,
     RETRIED_AS_TAG,
@@ -18,7 +24,10 @@ from roster_pipeline.defs.assets.asset_helpers import (
     batch_of,
     started_by,
 )
+from roster_pipeline.defs.partitions import add_partitions
+from roster_pipeline.defs.schedules import PARTITION_TAG
 from roster_pipeline.directory import audit, tenants
+from roster_pipeline.run_school import run_school
 from roster_pipeline_tests.scenarios.conftest import Town
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +57,75 @@ def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
     wrong = subprocess.run([*COMMAND, *MATERIALIZE, "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert wrong.returncode != 0
     assert town.count("sync") == 1
+
+
+@pytest.fixture
+def instance(
+    town: Town, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[dg.DagsterInstance]:
+    """The instance that `dagster.yaml` describes, for a town with the school `lincoln`."""
+    town.add_school("lincoln")
+    given = {
+        "DAGSTER_HOME": str(ROOT),
+        "ROSTER_HOME": str(tmp_path),
+        "ROSTER_DATABASE_URL": town.url,
+        "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.get() as opened:
+        opened.add_dynamic_partitions("schools", ["lincoln"])
+        yield opened
+
+
+def tag_once_queued(instance: dg.DagsterInstance, tags: dict[str, str], job: str = "rostering") -> str | None:
+    """Hand a run to the instance's queue; gives its connection's tag afterwards."""
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("roster_pipeline"), "__repository__")
+    made = instance.create_run_for_job(
+        defs.resolve_job_def(job), tags=tags, remote_job_origin=RemoteJobOrigin(repository, job)
+    )
+    queued = instance.run_coordinator.submit_run(SubmitRunContext(made, workspace=Mock()))
+    assert queued.status == dg.DagsterRunStatus.QUEUED
+    (run,) = instance.get_runs(dg.RunsFilter(run_ids=[made.run_id]))
+    return run.tags.get(CONNECTION_TAG)
+
+
+RANGE = {f"dagster/asset_partition_range_{end}": "lincoln" for end in ("start", "end")}
+
+
+def test_every_run_of_a_school_carries_its_connection_however_it_is_started(instance: dg.DagsterInstance) -> None:
+    lincoln = {PARTITION_TAG: "lincoln"}
+    assert tag_once_queued(instance, lincoln) == "sis"
+    assert tag_once_queued(instance, RANGE) == "sis", "a backfill of assets names its school as a range"
+    assert tag_once_queued(instance, lincoln | {CONNECTION_TAG: "another"}) == "another"
+    assert tag_once_queued(instance, {PARTITION_TAG: "nowhere"}) is None
+    assert tag_once_queued(instance, lincoln, "test_connection") is None, "a test answers while others wait"
+    assert tag_once_queued(instance, {}, "prune") is None
+
+
+def test_a_run_is_queued_though_the_directory_cannot_be_read(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:9/nothing")
+    assert tag_once_queued(instance, {PARTITION_TAG: "lincoln"}) is None
+
+
+def test_a_run_by_command_carries_its_connection_too(instance: dg.DagsterInstance, town: Town) -> None:
+    assert run_school("lincoln").problem is None
+    (run,) = instance.get_runs()
+    assert run.tags[CONNECTION_TAG] == "sis"
+
+
+def test_a_school_has_its_partition_at_once_where_dagster_has_its_tables(
+    instance: dg.DagsterInstance, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert add_partitions(["oak", "elm"])
+    assert add_partitions(["elm"]), "no harm done"
+    assert set(instance.get_dynamic_partitions("schools")) == {"lincoln", "oak", "elm"}
+    monkeypatch.setenv("ROSTER_DAGSTER_DATABASE_URL", database_url)
+    assert not add_partitions(["oak"]), "Dagster's tables are the daemon's to make"
+    monkeypatch.setenv("ROSTER_DAGSTER_DATABASE_URL", "postgresql+psycopg2://nobody@127.0.0.1:9/nothing")
+    assert not add_partitions(["oak"])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from threading import Thread
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.console.forms import CONNECTION, Values, errors_of
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret, wrong
+from roster_pipeline.defs.partitions import add_partitions
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.tenants import ConnectionRow, DistrictRow, KeyTaken, UnknownKey
 from roster_pipeline.oneroster.presets import presets
@@ -76,6 +78,7 @@ def add(request: Request) -> Response:
             errors.setdefault("secret", SECRET_IS_LOST)
         with database(request).begin() as opened:
             return page(request, "new_school.html", status=400, **_context(opened, who, values, errors))
+    Thread(target=add_partitions, args=([values["key"]],), name="partition").start()  # Dagster takes a second to load
     told = "The school was added. Test Your Information, then choose who is rostered."
     return redirect(request, f"/schools/{values['key']}/settings", told=told)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 GROUP = "rostering"
 OWNERS = ["team:data-engineering"]
 NIGHT_TAG = "roster/night"
+CONNECTION_TAG = "roster/connection"
+"""The connection that a run fetches from; `dagster.yaml` bounds how many runs have the same."""
 SLOW_TAG = "roster/slow"
 """The connection of a run whose SIS is slow: it comes after the others, and `dagster.yaml` bounds their number."""
 DRY_RUN_TAG = "roster/dry_run"

@@ -1,0 +1,175 @@
+"""A SIS that takes long: while one run fetches from it, its other runs wait without keeping a worker from others.
+
+The runs are queued without the tag of a connection, as the UI and backfills queue them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import text
+
+from benchmarks.plant import ROOT, Plant, plant, submit, wait_for
+from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG
+from roster_pipeline.defs.partitions import partition_of
+from roster_pipeline.defs.schedules import PARTITION_TAG
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline_tests.scale.test_celery import BROKER, CLIENT, EVERYTHING, ROOT_1P2, SECRET, production
+
+SLOW_SCHOOLS, FAST_SCHOOLS = 8, 2
+PEOPLE_A_PAGE, BYTES_A_SECOND = 20, 1500
+"""Some ten pages of ten seconds each: longer than the runs of the other SIS take."""
+PATIENCE = 240.0
+NIGHT = "2026-09-01"
+UNDER_WAY = {"STARTING", "STARTED"}
+PULLS = """
+select count(*) filter (where finished_at is not null) as done, count(*) as all_of_them
+from pull join connection on connection.id = connection_id where connection.key = :key
+"""
+
+pytestmark = [
+    pytest.mark.timeout(600),
+    # Dagster's code server, started to queue the runs, ends by itself a little after its parent has forgotten it.
+    pytest.mark.filterwarnings("ignore:.*Popen.__del__:pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@dataclass(frozen=True)
+class TwoSystems:
+    """A slow SIS and a fast one, and what stands in the directory about both."""
+
+    database: Database
+    slow: Sis
+
+    def pulls(self, connection: str) -> tuple[int, int]:
+        """Finished pulls of a connection, and all."""
+        with self.database.begin() as conn:
+            found = conn.execute(text(PULLS), {"key": connection}).one()
+        return found.done, found.all_of_them
+
+    def synced(self, connection: str) -> list[int]:
+        """Syncs of each school of a connection."""
+        counted = """select count(sync.id) from school join connection on connection.id = connection_id
+            left join sync on sync.school_id = school.id where connection.key = :key group by school.id"""
+        with self.database.begin() as conn:
+            return list(conn.scalars(text(counted), {"key": connection}))
+
+
+@pytest.fixture
+def systems(
+    database: Database, database_url: str, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[TwoSystems]:
+    """Eight schools of a slow SIS and two of a fast one, each SIS in a district of its own."""
+    home = tmp_path / "home"
+    given = {
+        "ROSTER_SECRET_KEY": Fernet.generate_key().decode(),
+        "DAGSTER_HOME": str(home),
+        "ROSTER_HOME": str(home),
+        "ROSTER_DATABASE_URL": database_url,
+        "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
+        "ROSTER_BROKER_URL": os.environ.get(BROKER, ""),
+        "ROSTER_RESULTS_URL": f"db+{dagster_url}",
+        "ROSTER_QUEUE": f"roster-slow-{os.getpid()}",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    servers, sises = [], {}
+    for key, schools in (("slow", SLOW_SCHOOLS), ("fast", FAST_SCHOOLS)):
+        sises[key] = Sis(generate_district(5, schools=schools, students_per_school=20), credentials={CLIENT: SECRET})
+        servers.append(SimulatorThread(create_site([sises[key]])).start())
+        settings = ConnectionSettings(
+            url=f"{servers[-1].base_url}{ROOT_1P2}",
+            client_id=CLIENT,
+            token_url=f"{servers[-1].base_url}/oauth/token",
+            allow_private_addresses=True,
+            page_size=PEOPLE_A_PAGE,
+        )
+        with database.begin() as conn:
+            tenants.add_district(conn, f"{key}-district", key)
+            tenants.add_connection(conn, f"{key}-district", key, settings, seal(SECRET))
+            for number in range(1, schools + 1):
+                chosen = SchoolSettings(school_id=f"sch-{number}", first_sync="apply", students=EVERYTHING)
+                tenants.add_school(conn, key, f"{key}-{number}", key, chosen)
+    sises["slow"].faults.set(f"slow_bytes={BYTES_A_SECOND}")
+    yield TwoSystems(database, sises["slow"])
+    for server in servers:
+        server.stop()
+
+
+def queue_all(instance: dg.DagsterInstance) -> None:
+    """All runs of the slow SIS, and after them those of the other one."""
+    keys = [f"slow-{number}" for number in range(1, SLOW_SCHOOLS + 1)]
+    keys += [f"fast-{number}" for number in range(1, FAST_SCHOOLS + 1)]
+    instance.add_dynamic_partitions("schools", keys)
+    submit(instance, [{NIGHT_TAG: NIGHT, PARTITION_TAG: key} for key in keys])
+    for run in instance.get_runs():
+        assert run.tags[CONNECTION_TAG] == (partition_of(run.tags) or "").partition("-")[0]
+
+
+def status_of(instance: dg.DagsterInstance, connection: str) -> list[str]:
+    """The statuses of a connection's runs."""
+    chosen = dg.RunsFilter(tags={CONNECTION_TAG: connection})
+    return [run.status.value for run in instance.get_runs(chosen)]
+
+
+def wait_for_the_others(instance: dg.DagsterInstance, systems: TwoSystems) -> list[int]:
+    """Wait until the fast SIS's schools are synced; gives how many runs of the slow one were under way at each look."""
+    seen, until = [], time.monotonic() + PATIENCE
+    while status_of(instance, "fast") != ["SUCCESS"] * FAST_SCHOOLS:
+        assert time.monotonic() < until, (status_of(instance, "slow"), status_of(instance, "fast"))
+        seen.append(sum(status in UNDER_WAY for status in status_of(instance, "slow")))
+        time.sleep(0.5)
+    assert systems.pulls("slow") == (0, 1), "the slow SIS is still being read, by one run"
+    assert systems.synced("fast") == [1] * FAST_SCHOOLS
+    return seen
+
+
+@pytest.fixture
+def on_celery(systems: TwoSystems) -> Iterator[tuple[Plant, dg.DagsterInstance]]:
+    """Two workers with one process each, with the shipped configuration."""
+    with plant(Path(os.environ["DAGSTER_HOME"]), production(os.environ[BROKER])) as (night, instance):
+        night.start_worker("one")
+        night.start_worker("two")
+        yield night, instance
+
+
+@pytest.mark.broker
+@pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address")
+@pytest.mark.skipif(find_spec("dagster_celery") is None, reason="dagster-celery is missing: install the extra celery")
+def test_eight_runs_of_a_slow_sis_keep_one_of_two_workers_and_share_its_pull(
+    systems: TwoSystems, on_celery: tuple[Plant, dg.DagsterInstance]
+) -> None:
+    night, instance = on_celery
+    queue_all(instance)
+    night.start_daemon()
+    wait_for_the_others(instance, systems)
+    assert status_of(instance, "slow").count("STARTED") == 1, "the others wait at the broker"
+    systems.slow.faults.clear()
+    wait_for(instance, "SUCCESS", SLOW_SCHOOLS + FAST_SCHOOLS, PATIENCE)
+    assert systems.pulls("slow") == (1, 1)
+    assert systems.synced("slow") == [1] * SLOW_SCHOOLS
+
+
+def test_eight_runs_of_a_slow_sis_leave_processes_of_the_default_launcher_to_others(systems: TwoSystems) -> None:
+    with plant(Path(os.environ["DAGSTER_HOME"]), (ROOT / "dagster.yaml").read_text()) as (night, instance):
+        queue_all(instance)
+        night.start_daemon()
+        under_way = wait_for_the_others(instance, systems)
+        assert max(under_way) == 2, "the limit of one connection, of four processes"
+        for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])):
+            instance.run_coordinator.cancel_run(run.run_id)
+        systems.slow.faults.clear()
+        wait_for(instance, "SUCCESS", FAST_SCHOOLS + 2, PATIENCE)
+    assert systems.pulls("slow") == (1, 1)

@@ -67,7 +67,7 @@ def explained(problem: Exception) -> tuple[str, int]:
     from pydantic import ValidationError
 
     if isinstance(problem, ValidationError):
-        return _wrong_settings(problem), WRONG_USAGE
+        return wrong_settings(problem), WRONG_USAGE
     if type(problem).__module__.startswith(OURS):
         return str(problem), problem.code if isinstance(problem, CommandError) else FAILED
     from roster_pipeline.sync.error_messages import FULL, explain
@@ -77,7 +77,7 @@ def explained(problem: Exception) -> tuple[str, int]:
     return str(explain("roster", problem)), FAILED
 
 
-def _wrong_settings(problem: Any) -> str:
+def wrong_settings(problem: Any) -> str:
     """One line per wrong setting: which, and what would be right. The value given is not repeated."""
     lines = []
     for error in problem.errors(include_url=False, include_input=False, include_context=False):

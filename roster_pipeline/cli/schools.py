@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,29 +29,79 @@ school = group("Schools: which roles are rostered, what a sync may do, when it r
         "roster school add lincoln-high --connection sis --school-id 4711 --name 'Lincoln High' --students --teachers",
         "roster school add oak --connection sis --school-id 12 --name Oak --students --students-auto-update "
         "--students-archive --automatic --time-zone America/Chicago --report-to it@example.org",
+        "roster school add --file schools.csv --connection sis --students --time-zone America/Chicago",
     ),
 )
 @with_options(SCHOOL_OPTIONS)
 def add(
-    key: Annotated[str, typer.Argument(metavar="SCHOOL", help="A short key: lower-case letters, digits, hyphens.")],
-    connection: Annotated[str, typer.Option("--connection", help="The connection its SIS is reached by.")],
-    name: Annotated[str, typer.Option("--name", help="The school's name, for reports.")],
+    key: Annotated[
+        str | None, typer.Argument(metavar="SCHOOL", help="A short key: lower-case letters, digits, hyphens.")
+    ] = None,
+    connection: Annotated[
+        str | None, typer.Option("--connection", help="The connection its SIS is reached by.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The school's name, for reports.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            exists=True,
+            dir_okay=False,
+            help="Add every school of a CSV file, or none. Columns: school, name, connection, school-id and options.",
+        ),
+    ] = None,
     who: Who = None,
     **chosen: Any,
 ) -> None:
-    """Add a school. Nothing is fetched before the first sync."""
-    from roster_pipeline.services.connection_test_state import runs_untested
-    from roster_pipeline.services.school_changes import add_school
-
+    """Add a school, or all schools of a file. Nothing is fetched before the first sync."""
+    if file is not None:
+        if key or name or chosen["school_id"]:
+            raise typer.BadParameter("--file names the schools; leave SCHOOL, --name and --school-id out")
+        _add_file(file, connection, chosen, who_asks(who))
+        return
+    if not (key and connection and name):
+        raise typer.BadParameter("give SCHOOL, --connection and --name, or a file of schools: --file")
     if not chosen["school_id"]:
         raise typer.BadParameter("give the School ID, the sourcedId of the school's org in the SIS: --school-id")
+    from roster_pipeline.services.school_changes import add_school
+
     settings = _settings({}, chosen)
-    with open_directory() as database, database.begin() as opened:
-        row = add_school(opened, connection, valid_key(key), name, settings, who=who_asks(who))
-    if not settings.rostered:
-        note("No role is rostered yet; for example: roster school set " + key + " --students --teachers")
-    warn_untested([key] if runs_untested(row) else [])
+    with open_directory() as database:
+        with database.begin() as opened:
+            row = add_school(opened, connection, valid_key(key), name, settings, who=who_asks(who))
+        _note_added([row])
     note(f"School {key} added. Next: roster test-connection {key}")
+
+
+def _add_file(file: Path, connection: str | None, chosen: dict[str, Any], who: str) -> None:
+    from roster_pipeline.cli.school_file import Problems, read_schools
+    from roster_pipeline.services.school_changes import add_schools
+
+    problems = Problems(file)
+    wanted = read_schools(file, connection, chosen, problems)
+    with open_directory() as database:
+        with database.begin() as opened:
+            rows, refused = add_schools(opened, wanted, who=who)
+            for line, problem in refused:
+                problems.note_refused(line, problem)
+            problems.refuse()
+        _note_added(rows)
+    note(
+        f"{len(rows)} {'school' if len(rows) == 1 else 'schools'} added. Next, for each: roster test-connection SCHOOL"
+    )
+
+
+def _note_added(rows: list[SchoolRow]) -> None:
+    """Make the partitions of new schools, and say what their owners should know."""
+    from roster_pipeline.defs.partitions import add_partitions
+    from roster_pipeline.services.connection_test_state import runs_untested
+
+    add_partitions([row.key for row in rows])
+    without = [row.key for row in rows if not row.settings.rostered]
+    if without:
+        set_one = f"roster school set {without[0]} --students --teachers"
+        note(f"No role is rostered yet of {', '.join(without)}; for example: {set_one}")
+    warn_untested([row.key for row in rows if runs_untested(row)])
 
 
 @school.command(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import alerts, audit, tenants
+from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.connection_test_state import may_be_automatic, runs_untested
@@ -28,6 +31,35 @@ def add_school(
     if settings.automatic:
         begin_with_next_night(conn, row.id, settings, datetime.now(UTC))
     return row
+
+
+@dataclass(frozen=True)
+class NewSchool:
+    """A school to add. line: where it stands in the file it comes from."""
+
+    key: str
+    connection: str
+    name: str
+    settings: SchoolSettings
+    line: int
+
+
+def add_schools(
+    conn: Connection, wanted: Iterable[NewSchool], *, who: str
+) -> tuple[list[SchoolRow], list[tuple[int, DirectoryError]]]:
+    """Add many schools in the caller's transaction; gives those that could be added, and line and reason of the others.
+
+    For all or nothing, the caller rolls back where there are others.
+    """
+    added: list[SchoolRow] = []
+    refused: list[tuple[int, DirectoryError]] = []
+    for one in wanted:
+        try:
+            with conn.begin_nested():
+                added.append(add_school(conn, one.connection, one.key, one.name, one.settings, who=who))
+        except DirectoryError as problem:
+            refused.append((one.line, problem))
+    return added, refused
 
 
 def change_school(

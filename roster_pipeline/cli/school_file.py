@@ -1,0 +1,165 @@
+"""The file of `roster school add --file`: one line is one school, its columns are the options of the command."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+
+from roster_pipeline.cli.error_handling import WRONG_USAGE, CommandError, wrong_settings
+from roster_pipeline.cli.key_values import with_key_values
+from roster_pipeline.cli.options import SettingOption, merged
+from roster_pipeline.cli.school_options import SCHOOL_OPTIONS
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.safe_csv import ENCODING, plain_cell
+from roster_pipeline.services.field_error import FieldError
+from roster_pipeline.services.school_changes import NewSchool
+from roster_pipeline.settings.school import KEY_PATTERN, SchoolSettings
+
+KEY, CONNECTION, NAME, SCHOOL_ID = "school", "connection", "name", "school-id"
+NOT_FOR_NEW = ("--unmap", "--no-windows")
+"""Options that take away what a new school does not have."""
+YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
+SHOWN = 50
+"""Problems that are told at once."""
+
+COLUMNS: dict[str, SettingOption] = {
+    option.flag.split("/")[0].removeprefix("--"): option for option in SCHOOL_OPTIONS if option.flag not in NOT_FOR_NEW
+}
+ALL = (KEY, NAME, CONNECTION, *COLUMNS)
+
+
+@dataclass
+class Problems:
+    """What is wrong in a file, by line; `refuse` makes one error of it."""
+
+    path: Path
+    of_lines: list[tuple[int, str]] = field(default_factory=list)
+
+    def note(self, line: int, text: str) -> None:
+        """One problem of one line of the file; the first line is 1."""
+        self.of_lines.append((line, text))
+
+    def note_refused(self, line: int, problem: DirectoryError) -> None:
+        """A school that the directory does not take."""
+        if isinstance(problem, FieldError):
+            self.note(line, f"{problem.field.replace('_', '-')}: {problem.message}")
+        else:
+            self.note(line, str(problem).replace("\n", " "))
+
+    def refuse(self) -> None:
+        """Raise CommandError with every problem, in the order of the lines; nothing if there is none."""
+        if not self.of_lines:
+            return
+        told = [f"line {line}, {text}" for line, text in sorted(self.of_lines, key=lambda one: one[0])]
+        more = [f"... and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+        listed = "\n".join([*told[:SHOWN], *more])
+        raise CommandError(f"{self.path}: no school was added.\n{listed}", WRONG_USAGE)
+
+
+def read_schools(path: Path, connection: str | None, chosen: Mapping[str, Any], problems: Problems) -> list[NewSchool]:
+    """The schools of a CSV file that can be added as far as the file tells; what is wrong goes into `problems`.
+
+    connection, chosen: given as options, for the lines whose cell is empty. Raises CommandError where the file cannot
+    be read, or its first line does not name the columns.
+    """
+    rows = _rows(path)
+    header = [re.sub(r"[_\s]+", "-", name.strip().lower()) for name in next(rows, (1, []))[1]]
+    _check_header(path, header, connection)
+    schools: list[NewSchool] = []
+    lines: dict[str, int] = {}
+    for line, cells in rows:
+        if len(cells) > len(header):
+            problems.note(line, f"{len(cells)} cells, but there are {len(header)} columns. Quote cells with commas.")
+            continue
+        row = {name: plain_cell(cell).strip() for name, cell in zip(header, cells, strict=False)}
+        row[CONNECTION] = row.get(CONNECTION) or connection or ""
+        found = _school(line, row, chosen, problems)
+        if found is not None and found.key in lines:
+            problems.note(line, f"{KEY}: {found.key} is on line {lines[found.key]} already. Keys are unique.")
+        elif found is not None:
+            lines[found.key] = line
+            schools.append(found)
+    if not schools and not problems.of_lines:
+        raise CommandError(f"{path}: there is no school below the line of the columns.", WRONG_USAGE)
+    return schools
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every line that is not empty."""
+    try:
+        content = path.read_text(ENCODING)
+    except UnicodeDecodeError:
+        raise CommandError(f"{path} is not UTF-8.\nSave it as CSV UTF-8.", WRONG_USAGE) from None
+    first = content.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(content.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as problem:
+        raise CommandError(f"{path}: line {line} is not CSV: {problem}.\nNo school was added.", WRONG_USAGE) from None
+
+
+def _check_header(path: Path, header: Sequence[str], connection: str | None) -> None:
+    wrong = []
+    for name in header:
+        if name not in ALL:
+            near = difflib.get_close_matches(name, ALL, n=1)
+            wrong.append(
+                f"there is no column {name or 'without a name'}" + (f"; do you mean {near[0]}?" if near else "")
+            )
+    wrong += [f"the column {name} is there twice" for name in dict.fromkeys(header) if header.count(name) > 1]
+    needed = [KEY, NAME, SCHOOL_ID] + ([] if connection else [CONNECTION])
+    wrong += [f"the column {name} is missing" for name in needed if name not in header]
+    if wrong:
+        listed = "\n".join(wrong)
+        raise CommandError(f"{path}: the first line must name the columns.\n{listed}", WRONG_USAGE)
+
+
+def _school(line: int, row: Mapping[str, str], chosen: Mapping[str, Any], problems: Problems) -> NewSchool | None:
+    """The school of one line, or None where something is wrong with it."""
+    before = len(problems.of_lines)
+    for name in (KEY, NAME, CONNECTION, SCHOOL_ID):
+        if not row.get(name):
+            problems.note(line, f"{name}: fill this in")
+    if row.get(KEY) and not re.match(KEY_PATTERN, row[KEY]):
+        problems.note(line, f"{KEY}: a key has lower-case letters, digits and hyphens only, at most 64")
+    given = dict(chosen)
+    for name, option in COLUMNS.items():
+        if row.get(name):
+            try:
+                given[option.name] = _value(option, row[name])
+            except ValueError as problem:
+                problems.note(line, f"{name}: {problem}")
+    settings = None
+    try:
+        settings = SchoolSettings.model_validate(with_key_values(merged({}, SCHOOL_OPTIONS, given), given))
+    except typer.BadParameter as problem:
+        problems.note(line, problem.message)
+    except ValidationError as problem:
+        for said in wrong_settings(problem).splitlines():
+            if row.get(SCHOOL_ID) or not said.startswith("school_id"):
+                problems.note(line, said)
+    if settings is None or len(problems.of_lines) > before:
+        return None
+    return NewSchool(row[KEY], row[CONNECTION], row[NAME], settings, line)
+
+
+def _value(option: SettingOption, cell: str) -> Any:
+    """A cell as the option's value; several values of a list are separated by blanks or semicolons."""
+    if option.kind is bool:
+        if cell.lower() not in YES + NO:
+            raise ValueError("write yes or no")
+        return cell.lower() in YES
+    return re.split(r"[;\s]+", cell.strip("; ")) if option.kind == list[str] else cell

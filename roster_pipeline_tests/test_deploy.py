@@ -97,11 +97,11 @@ def reader_url(
     with dg.DagsterInstance.get() as instance:
         assert instance.get_runs() == []
     plain = make_url(dagster_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    role = sql.Identifier(f"roster_reader_{os.getpid()}")
+    role = sql.Identifier(f"dagster_reader_{os.getpid()}")
     with psycopg.connect(plain, autocommit=True) as admin:
         admin.execute(sql.SQL("create role {} login").format(role))
         admin.execute(sql.SQL("grant select on all tables in schema public to {}").format(role))
-    yield make_url(dagster_url).set(username=f"roster_reader_{os.getpid()}").render_as_string(hide_password=False)
+    yield make_url(dagster_url).set(username=f"dagster_reader_{os.getpid()}").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as admin:
         admin.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 import subprocess
 from pathlib import Path
 
+from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database
+from roster_pipeline.embedded import embedded_server
 from roster_pipeline_tests.cli.conftest import admin, drop
 from roster_pipeline_tests.scenarios.conftest import Town
 
@@ -45,6 +48,42 @@ def test_a_restored_directory_has_everybody_and_goes_on(town: Town, postgres_ser
         restored.close()
     finally:
         drop(postgres_server, name)
+
+
+def test_a_new_server_gets_the_roles_first_and_an_application_reads_on(town: Town, tmp_path: Path) -> None:
+    town.add_school()
+    town.evening()
+    source = make_url(town.url).set(drivername="postgresql")
+    login = f"lunch_app_{secrets.token_hex(4)}"
+    roles, dump = tmp_path / "roles.sql", tmp_path / "roster.dump"
+    with admin(source) as server:
+        server.execute(sql.SQL("create role {0} login; grant roster_reader to {0}").format(sql.Identifier(login)))
+    try:
+        _tool("pg_dumpall", "--roles-only", "--file", str(roles), "--dbname", _text(source))
+        _tool("pg_dump", "--format=custom", "--file", str(dump), "--dbname", _text(source))
+    finally:
+        with admin(source) as server:
+            server.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
+    new = embedded_server(tmp_path / "new")
+    try:
+        address = make_url(new.get_uri())
+        _tool("psql", "--quiet", "--file", str(roles), _text(address.set(database="postgres")))
+        with admin(address) as server:
+            server.execute("create database roster")
+        _tool("pg_restore", "--exit-on-error", "--dbname", _text(address.set(database="roster")), str(dump))
+        database = Database(address.set(database="roster"))
+        migrate.upgrade(database)
+        with database.begin() as conn:
+            conn.execute(text(f"set local role {login}"))
+            assert conn.scalar(text("select count(*) from roster_public.directory_change")) is not None
+            assert not conn.scalar(text("select has_table_privilege('public.person', 'select')"))
+        database.close()
+    finally:
+        new.cleanup()
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
 
 
 def _tool(name: str, *arguments: str) -> None:

@@ -42,8 +42,9 @@ class Plant:
         self._start("daemon", ["-m", "dagster._daemon", "run", "-w", str(WORKSPACE)])
 
     def start_worker(self, name: str) -> None:
-        """One worker with one process for runs."""
-        options = ["-Q", os.environ["ROSTER_QUEUE"], "-c", "1", "-n", f"{name}@%h", "-l", "WARNING"]
+        """One worker with one process for runs. Two set-ups on one broker need different names for their workers."""
+        queue = os.environ["ROSTER_QUEUE"]
+        options = ["-Q", queue, "-c", "1", "-n", f"{name}-{queue}@%h", "-l", "WARNING"]
         self._start(name, ["-m", "celery", "-A", "roster_pipeline.worker", "worker", *options])
 
     def _start(self, name: str, command: list[str]) -> None:

@@ -59,7 +59,7 @@ def here(line: str) -> bool:
 
 
 def is_sql(block: list[str]) -> bool:
-    return block[0].startswith("create role")
+    return block[0].startswith(("create role", "select "))
 
 
 def scripts(page: str) -> list[str]:
@@ -191,7 +191,7 @@ def test_the_reader_of_the_deployment_page_reads_and_writes_nothing(dagster_url:
 
     (block,) = [block for block in blocks("deployment") if is_sql(block)]
     name = f"reader_{os.getpid()}"
-    statements = " ".join(block).replace("roster_reader", name).replace("for role roster", f"for role owner_{name}")
+    statements = " ".join(block).replace("dagster_reader", name).replace("for role roster", f"for role owner_{name}")
     url = make_url(dagster_url)
     with plain_connection(url) as admin:
         admin.execute(f"create role owner_{name}; grant create on schema public to owner_{name}")
@@ -205,6 +205,14 @@ def test_the_reader_of_the_deployment_page_reads_and_writes_nothing(dagster_url:
     with plain_connection(url) as admin:
         for role in (name, f"owner_{name}"):
             admin.execute(f"drop owned by {role}; drop role {role}")
+
+
+def test_the_question_what_a_stuck_run_waits_for_is_answered(database: Database) -> None:
+    (block,) = [block for block in blocks("operations") if is_sql(block)]
+    with database.begin() as conn, plain_connection(database.engine.url.set(drivername="postgresql")) as asking:
+        conn.exec_driver_sql("select 1")
+        found = asking.execute(" ".join(block)).fetchall()
+    assert "idle in transaction" in {state for _, state, *_ in found}
 
 
 def test_every_line_that_is_not_run_is_one_that_the_pages_hold() -> None:

@@ -52,7 +52,7 @@ def test_a_restored_directory_has_everybody_and_goes_on(town: Town, postgres_ser
 
 def test_a_new_server_gets_the_roles_first_and_an_application_reads_on(town: Town, tmp_path: Path) -> None:
     town.add_school()
-    town.evening()
+    town.run_sync()
     source = make_url(town.url).set(drivername="postgresql")
     login = f"lunch_app_{secrets.token_hex(4)}"
     roles, dump = tmp_path / "roles.sql", tmp_path / "roster.dump"

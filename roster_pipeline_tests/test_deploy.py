@@ -162,7 +162,8 @@ def test_each_service_starts_with_its_own_files_of_environment(
     ) as process:
         try:
             assert _came_up(name, process, port, tmp_path), process.stderr and process.stderr.read().decode()[-3000:]
-            process.terminate()
+            if "Type=oneshot" not in unit.read_text():
+                process.terminate()
             assert process.wait(STOPPING) == 0, f"{name} has to end in order when it is asked to"
         finally:
             process.kill()

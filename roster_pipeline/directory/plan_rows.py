@@ -56,6 +56,8 @@ class RowFilter:
     words: str = ""
     held: bool = False
     person_id: int | None = None
+    records: tuple[str, ...] = ()
+    """With a person: their sourcedIds at the plan's connection, for a row that created them does not name them."""
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions and their values."""
@@ -63,10 +65,15 @@ class RowFilter:
         if self.actions:
             said.append("r.action = any(:actions)")
             given["actions"] = list(self.actions)
-        for name in ("role", "reason", "person_id"):
+        for name in ("role", "reason"):
             if getattr(self, name) is not None:
                 said.append(f"r.{name} = :{name}")
                 given[name] = getattr(self, name)
+        if self.person_id is not None:
+            said.append(
+                "(r.person_id = :person_id or (r.person_id is null and r.sourced_ids && cast(:records as text[])))"
+            )
+            given |= {"person_id": self.person_id, "records": list(self.records)}
         if self.held:
             said.append(_HELD)
         for place, word in enumerate(self.words.lower().split()[:MOST_WORDS]):

@@ -207,7 +207,9 @@ def planned(conn: Connection, found: Found) -> list[Planned]:
         plan = plans.latest(conn, school.id, dry_run=True)
         if plan is None:
             continue
-        rows = lines(conn, plan, RowFilter(person_id=found.person.id))
+        links = [each for each in found.person.links if each["connection"] == school.connection.key]
+        records = tuple(each["sourced_id"] for each in links)
+        rows = lines(conn, plan, RowFilter(person_id=found.person.id, records=records))
         if rows:
             result.append(Planned(school, plan, rows))
     return result

@@ -330,6 +330,12 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
     assert "what a rollback of this sync would undo" in after
 
 
+def test_whom_the_newest_plan_created_reads_so_on_their_page(signed_in: SignedIn, database: Database, ada: int) -> None:
+    shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+    assert "New in the SIS." in shown
+    assert "done by sync" in shown
+
+
 def test_names_in_a_plan_and_a_hold_lead_to_the_person(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow
 ) -> None:

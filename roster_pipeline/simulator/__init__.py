@@ -7,13 +7,12 @@ from roster_pipeline.simulator.app import create_app, create_site
 from roster_pipeline.simulator.csv_bundle import Deviation, write_csv_bundle
 from roster_pipeline.simulator.days import DayReport
 from roster_pipeline.simulator.district import WAYS_OF_LEAVING, District, generate_district
-from roster_pipeline.simulator.fault_table import FAULTS
-from roster_pipeline.simulator.faults import Fault, Faults, UnknownFaultError
-from roster_pipeline.simulator.orgs import Org
+from roster_pipeline.simulator.fault_table import FAULTS, Fault
+from roster_pipeline.simulator.faults import Faults, UnknownFaultError
 from roster_pipeline.simulator.person import Person, Role
-from roster_pipeline.simulator.server import SimulatorThread, running, serve
-from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis, new_faults
-from roster_pipeline.simulator.tls import private_authority
+from roster_pipeline.simulator.population import Org
+from roster_pipeline.simulator.server import SimulatorThread, private_authority, running, serve
+from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
 
 __all__ = [
     "DEMO_CREDENTIALS",
@@ -33,7 +32,6 @@ __all__ = [
     "create_app",
     "create_site",
     "generate_district",
-    "new_faults",
     "private_authority",
     "running",
     "serve",

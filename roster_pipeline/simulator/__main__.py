@@ -1,6 +1,96 @@
-"""`python -m roster_pipeline.simulator`: serve one simulated district, or several below prefixes."""
+"""The simulator as a command: `python -m roster_pipeline.simulator`, or `roster simulator`.
 
-from roster_pipeline.simulator.command import main
+Sizes, versions, credentials and faults are options. One line says when the server is ready.
+"""
+
+import argparse
+from collections.abc import Sequence
+from datetime import date
+
+from roster_pipeline.simulator.app import create_site
+from roster_pipeline.simulator.district import generate_district
+from roster_pipeline.simulator.fault_table import FAULTS
+from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.payload import ROOTS
+from roster_pipeline.simulator.server import LOOPBACK, serve
+from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
+
+DEFAULT_PORT = 8600
+
+
+def fault_lines() -> list[str]:
+    """Every fault as one line: its name and values, what it does, the numbers of the deviations it imitates."""
+    lines = []
+    for fault in FAULTS.values():
+        spelled = f"{fault.name}={fault.values}" if fault.values else fault.name
+        quirks = " ".join(f"Q{number}" for number in fault.quirks)
+        lines.append(f"{spelled:<58} {fault.does}" + (f" ({quirks})" if quirks else ""))
+    return lines
+
+
+def site_option(text: str) -> dict[str, str]:
+    """Read `/sis-a:schools=2,students=120,seed=7,versions=1.2` into a prefix and its settings."""
+    prefix, _, rest = text.partition(":")
+    if not prefix.startswith("/"):
+        raise argparse.ArgumentTypeError("a site is written /prefix:schools=2,students=120,seed=7,versions=1.2")
+    settings = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
+    unknown = settings.keys() - {"schools", "students", "seed", "versions", "name"}
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown setting of a site: {', '.join(sorted(unknown))}")
+    return {"prefix": prefix, **settings}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
+        prog="roster simulator", description="Serve one simulated SIS, or several below prefixes."
+    )
+    options.add_argument("--host", default=LOOPBACK)
+    options.add_argument("--port", type=int, default=DEFAULT_PORT)
+    options.add_argument("--schools", type=int, default=3)
+    options.add_argument("--students", type=int, default=120, help="per school")
+    options.add_argument("--seed", type=int, default=7)
+    options.add_argument("--start", type=date.fromisoformat, default=None, help="first day of the district (today)")
+    options.add_argument("--prefix", default="", help="what stands before /ims/oneroster")
+    options.add_argument("--versions", default=",".join(ROOTS), help="1.1, 1.2 or both")
+    options.add_argument("--client-id", default=next(iter(DEMO_CREDENTIALS)))
+    options.add_argument("--client-secret", default=next(iter(DEMO_CREDENTIALS.values())))
+    options.add_argument(
+        "--page-cache", type=int, default=0, metavar="MEGABYTES", help="serve repeated pages from memory"
+    )
+    options.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]", help="may be repeated")
+    options.add_argument("--list-faults", action="store_true")
+    options.add_argument(
+        "--site", action="append", type=site_option, default=[], metavar="/PREFIX:SETTINGS",
+        help="a district below a prefix, instead of the one of --schools; may be repeated",
+    )  # fmt: skip
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    given = parser().parse_args(arguments)
+    if given.list_faults:
+        print("\n".join(fault_lines()))  # noqa: T201 - the command's output
+        return
+    sises = []
+    for site in given.site or [{"prefix": given.prefix}]:
+        district = generate_district(
+            int(site.get("seed", given.seed)),
+            int(site.get("schools", given.schools)),
+            int(site.get("students", given.students)),
+            name=site.get("name", "Unified District"),
+            start=given.start,
+        )
+        versions = site.get("versions", given.versions).replace("+", ",").split(",")
+        credentials = {given.client_id: given.client_secret}
+        sis = Sis(
+            district, prefix=site["prefix"], credentials=credentials, faults=Faults(*given.fault), versions=versions,
+            page_cache_megabytes=given.page_cache,
+        )  # fmt: skip
+        sises.append(sis)
+    serve(create_site(sises), host=given.host, port=given.port)
+
 
 if __name__ == "__main__":
     main()

@@ -1,24 +1,31 @@
-"""The Starlette application: one or several simulated SISs, told apart by their prefixes."""
+"""The Starlette application: one or several simulated SISs below their prefixes, and the endpoints that control them.
+
+Control is below `<prefix>/simulator/`: faults, days, edits, request log, reset. It answers loopback callers only.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.simulator.call import Call
-from roster_pipeline.simulator.control import control_reply
 from roster_pipeline.simulator.district import District
+from roster_pipeline.simulator.fault_table import FAULTS
 from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.messages import Answer, Call
 from roster_pipeline.simulator.payload import ROOTS
-from roster_pipeline.simulator.request_log import Entry
-from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
-from roster_pipeline.simulator.transport import delay_seconds, respond
+from roster_pipeline.simulator.person import Person, Role
+from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, LoggedRequest, Sis
+from roster_pipeline.simulator.wire_faults import delay_seconds, respond
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 CONTROL = "/simulator/"
+LOOPBACK = ("127.0.0.1", "::1", "testclient", "")
+VERBS = ("add", "remove", "restore", "edit", "rename", "move", "set_role", "set_roles")
 
 
 def create_app(
@@ -28,16 +35,16 @@ def create_app(
     credentials: Mapping[str, str] = DEMO_CREDENTIALS,
     faults: Faults | None = None,
     versions: Sequence[str] = tuple(ROOTS),
-    control: bool = True,
 ) -> Starlette:
     """A server for one district; `app.state.sis` is its `Sis`. versions: which of "1.1" and "1.2" it speaks."""
-    return create_site(
-        [Sis(district, prefix=prefix, credentials=credentials, faults=faults, versions=versions, control=control)]
-    )
+    return create_site([Sis(district, prefix=prefix, credentials=credentials, faults=faults, versions=versions)])
 
 
 def create_site(sises: Sequence[Sis]) -> Starlette:
-    """A server for several SISs, each below its own prefix; `app.state.sises` by prefix, `app.state.sis` the first."""
+    """A server for several SISs, each below its own prefix.
+
+    `app.state.sises` has them by prefix, `app.state.sis` is the first. Raises ValueError if two share a prefix.
+    """
     by_prefix = {sis.prefix: sis for sis in sorted(sises, key=lambda sis: len(sis.prefix), reverse=True)}
     if len(by_prefix) != len(sises) or not sises:
         raise ValueError("every simulated SIS of a site needs a prefix of its own")
@@ -46,26 +53,23 @@ def create_site(sises: Sequence[Sis]) -> Starlette:
         call = await _read_call(request)
         sis = next((s for prefix, s in by_prefix.items() if _is_below(call.path, prefix, s)), None)
         if sis is None:
-            return Response("no simulated SIS stands here\n", 404)
+            return Response("no simulated SIS at this path\n", 404)
         below = call.path.removeprefix(sis.prefix)
         if below.startswith(CONTROL):
-            reply = control_reply(sis, call, below.removeprefix(CONTROL))
-            return Response(reply.content(), reply.status, reply.headers, reply.media_type)
+            return _plain(_control(sis, call, below.removeprefix(CONTROL)))
         at_once = sis.log.begin()
         status = 0
         try:
-            if delay := delay_seconds(sis, call, at_once):
+            if delay := delay_seconds(sis.faults, call, at_once):
                 await asyncio.sleep(delay)
             if call.method == "POST" and (sis.is_token_path(call.path) or sis.is_token_path(below)):
-                reply = sis.token(call)
-                response = Response(reply.content(), reply.status, reply.headers, reply.media_type)
+                response = _plain(sis.token(call))
             else:
-                reply = sis.read(call, at_once)
-                response = respond(sis, call, reply)
-            status = reply.status
+                response = respond(sis.faults, call, sis.read(call, at_once))
+            status = response.status_code
             return response
         finally:
-            sis.log.end(Entry(call.method, call.resource or call.path, call.path, call.query_string, status))
+            sis.log.end(LoggedRequest(call.method, call.resource or call.path, call.path, call.query_string, status))
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=METHODS)])
     app.state.sis, app.state.sises, app.state.prefixes = sises[0], by_prefix, [sis.prefix for sis in sises]
@@ -74,6 +78,10 @@ def create_site(sises: Sequence[Sis]) -> Starlette:
 
 def _is_below(path: str, prefix: str, sis: Sis) -> bool:
     return path == prefix or path.startswith(f"{prefix}/") or path == sis.faults.text("token_path")
+
+
+def _plain(answer: Answer) -> Response:
+    return Response(answer.content(), answer.status, answer.headers, answer.media_type)
 
 
 async def _read_call(request: Request) -> Call:
@@ -87,3 +95,72 @@ async def _read_call(request: Request) -> Call:
         client=request.client.host if request.client else "",
         body=await request.body() if request.method != "GET" else b"",
     )
+
+
+# control
+
+
+def _control(sis: Sis, call: Call, action: str) -> Answer:
+    """Answer one control request: 403 for callers from other machines, 400 with the reason for a wrong request."""
+    if call.client not in LOOPBACK:
+        return Answer(403, {"error": "the control endpoints answer loopback callers only"})
+    try:
+        body: Any = orjson.loads(call.body) if call.body else {}
+        return Answer(200, _act(sis, call.method, action, body))
+    except (LookupError, ValueError, TypeError) as error:
+        return Answer(400, {"error": str(error)})
+
+
+def _act(sis: Sis, method: str, action: str, body: Any) -> Any:
+    match (method, action):
+        case ("GET", "faults"):
+            return {"on": sis.faults.active(), "known": {fault.name: fault.does for fault in FAULTS.values()}}
+        case ("POST", "faults"):
+            return _set_faults(sis, body)
+        case ("POST", "day"):
+            return sis.district.next_day(**body)._asdict()
+        case ("POST", "edit"):
+            return _edit(sis, body)
+        case ("GET", "requests"):
+            return sis.log.summary()
+        case ("POST", "requests"):
+            sis.log.clear()
+            return {}
+        case ("POST", "reset"):
+            sis.reset()
+            return {}
+        case ("GET", "district"):
+            schools = [org._asdict() for org in sis.district.schools]
+            return {"day": sis.district.day, "records": len(sis.district), "schools": schools}
+        case _:
+            raise ValueError("the control endpoints are faults, day, edit, requests, reset and district")
+
+
+def _set_faults(sis: Sis, body: Any) -> Any:
+    """A list of specs (`["page_cap=100"]`), or an object (`{"page_cap": 100, "nulls": true, "link": false}`).
+
+    An object with `"clear": true` switches all other faults off first.
+    """
+    if isinstance(body, list):
+        sis.faults.set(*body)
+    else:
+        if body.pop("clear", False):
+            sis.faults.clear()
+        sis.faults.set(**body)
+    return {"on": sis.faults.active()}
+
+
+def _edit(sis: Sis, body: dict[str, Any]) -> Any:
+    """`{"verb": "move", "sourced_id": "u-1003", "to": "sch-2"}`: a verb of the district and its arguments."""
+    verb = body.pop("verb", "edit")
+    if verb not in VERBS:
+        raise ValueError(f"the verbs are {', '.join(VERBS)}")
+    if "roles" in body:
+        body["roles"] = tuple(Role(**entry) for entry in body["roles"])
+    for name in ("agents", "agent_ids", "grades"):
+        if name in body:
+            body[name] = tuple(body[name])
+    person = getattr(sis.district, verb)(**body)
+    if not isinstance(person, Person):
+        return {}
+    return person._asdict() | {"roles": [entry._asdict() for entry in person.roles]}

@@ -1,23 +1,27 @@
-"""The collections of the standard's rostering service: path, envelope, scope, and which records of the district they
-hold."""
+"""The collections of the standard's rostering service: path, envelope, scope and records.
+
+Also 1.2's discovery document, which lists them.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from roster_pipeline.simulator.error_responses import RequestError
+from roster_pipeline.simulator.messages import RequestError
 from roster_pipeline.simulator.payload import Record
 from roster_pipeline.simulator.person import STUDENT, TEACHER
 from roster_pipeline.simulator.studies import GRADES
+from roster_pipeline.simulator.tokens import ROSTER_SCOPES, SCOPE_PREFIXES
 from roster_pipeline.simulator.view import View
 
-CORE, FULL, DEMOGRAPHICS = "roster-core.readonly", "roster.readonly", "roster-demographics.readonly"
+CORE, FULL, DEMOGRAPHICS = ROSTER_SCOPES
+DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
+"""Two documents of the standard name the file differently; the simulator answers to both names."""
 
 
 @dataclass(slots=True)
 class Listing:
-    """Records one path can deliver: positions (integers that mean something to `render` and `find` alone) and how to
-    make them."""
+    """The records of one path. Only `render` and `find` know what the integers in `positions` mean."""
 
     plural: str
     single: str
@@ -34,8 +38,7 @@ class Route(NamedTuple):
 
 
 def _users(view: View, role: str | None = None, school: str | None = None) -> Listing:
-    find = view.finder(role)
-    return Listing("users", "user", view.positions(role, school), view.user, find)
+    return Listing("users", "user", view.positions(role, school), view.user, view.finder(role))
 
 
 def _orgs(view: View, of_type: str | None = None) -> Listing:
@@ -64,10 +67,6 @@ def _classes(view: View, positions: Sequence[int]) -> Listing:
 
 def _enrollments(view: View, positions: Sequence[int]) -> Listing:
     return Listing("enrollments", "enrollment", positions, view.studies.enrollment, view.studies.find_enrollment)
-
-
-def _all_enrollments(view: View) -> Listing:
-    return _enrollments(view, view.enrollment_positions())
 
 
 def _demographics(view: View) -> Listing:
@@ -168,7 +167,7 @@ ROUTES: dict[tuple[str, ...], Route] = {
     ("teachers",): Route(CORE, lambda view, _: _users(view, TEACHER)),
     ("classes",): Route(CORE, lambda view, _: _classes(view, view.studies.class_positions())),
     ("courses",): Route(CORE, lambda view, _: _courses(view)),
-    ("enrollments",): Route(CORE, lambda view, _: _all_enrollments(view)),
+    ("enrollments",): Route(CORE, lambda view, _: _enrollments(view, view.enrollment_positions())),
     ("academicSessions",): Route(CORE, lambda view, _: _sessions(view)),
     ("terms",): Route(CORE, lambda view, _: _sessions(view, "term")),
     ("gradingPeriods",): Route(CORE, lambda view, _: _sessions(view, "gradingPeriod")),
@@ -191,7 +190,26 @@ ROUTES: dict[tuple[str, ...], Route] = {
     ("teachers", "classes"): Route(FULL, _person_classes(TEACHER)),
     ("users", "classes"): Route(FULL, _person_classes(None)),
 }
-"""The names on the path, without the ids between them -> what stands there.
+"""The names on the path, without the ids between them -> what is there.
 
-A single object hangs below the first twelve.
+Single objects are below the paths of one name.
 """
+
+
+def discovery_document(root: str, token_url: str) -> Record:
+    """The OpenAPI document of a service: its root URL, its token endpoint, its scopes and its paths."""
+    scopes = {SCOPE_PREFIXES["1.2"] + name: name for name in ROSTER_SCOPES}
+    flow = {"clientCredentials": {"tokenUrl": token_url, "scopes": scopes}}
+    paths: dict[str, Record] = {}
+    for names, route in ROUTES.items():
+        path = "/{id}/".join(("", *names)).removeprefix("/{id}") if len(names) > 1 else f"/{names[0]}"
+        paths[path] = {"get": {"responses": {"200": {"description": "the collection"}}}}
+        if len(names) == 1 and route.scope != FULL:
+            paths[f"{path}/{{sourcedId}}"] = {"get": {"responses": {"200": {"description": "one object"}}}}
+    return {
+        "openapi": "3.0.1",
+        "info": {"title": "OneRoster rostering, simulated", "version": "1.2"},
+        "servers": [{"url": root}],
+        "paths": paths,
+        "components": {"securitySchemes": {"OAuth2CC": {"type": "oauth2", "flows": flow}}},
+    }

@@ -1,22 +1,67 @@
-"""A district as a OneRoster CSV bundle, bulk or delta, as a zip or a folder, with the deviations of real exports on
-demand."""
+"""A district as a OneRoster CSV bundle, bulk or delta, as a zip or a folder, with the deviations of real exports.
+
+The rows are made of the same objects that the REST side serves.
+"""
 
 import csv
 import io
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from roster_pipeline.simulator.csv_columns import OTHER_FILES_11, OTHER_FILES_12, columns_of
-from roster_pipeline.simulator.csv_rows import METADATA, ROOT, Row, rows_of
+from roster_pipeline.simulator.catalog import ROUTES
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.payload import ROOTS, V11, V12
-from roster_pipeline.simulator.sis import RevisionCache, new_faults
-from roster_pipeline.simulator.view import View
+from roster_pipeline.simulator.payload import ROOTS, V11, V12, Record
+from roster_pipeline.simulator.view import RevisionCache, View
 
+Row = dict[str, str]
+
+BASE = ("sourcedId", "status", "dateLastModified")
+_PERSON_NAMES = ("username", "userIds", "givenName", "familyName", "middleName", "identifier", "email", "sms", "phone")
+
+SHARED_COLUMNS: dict[str, tuple[str, ...]] = {
+    "academicSessions": (*BASE, "title", "type", "startDate", "endDate", "parentSourcedId", "schoolYear"),
+    "orgs": (*BASE, "name", "type", "identifier", "parentSourcedId"),
+    "courses": (
+        *BASE, "schoolYearSourcedId", "title", "courseCode", "grades", "orgSourcedId", "subjects", "subjectCodes",
+    ),
+    "classes": (
+        *BASE, "title", "grades", "courseSourcedId", "classCode", "classType", "location", "schoolSourcedId",
+        "termSourcedIds", "subjects", "subjectCodes", "periods",
+    ),
+    "enrollments": (
+        *BASE, "classSourcedId", "schoolSourcedId", "userSourcedId", "role", "primary", "beginDate", "endDate",
+    ),
+    "demographics": (
+        *BASE, "birthDate", "sex", "americanIndianOrAlaskaNative", "asian", "blackOrAfricanAmerican",
+        "nativeHawaiianOrOtherPacificIslander", "white", "demographicRaceTwoOrMoreRaces", "hispanicOrLatinoEthnicity",
+        "countryOfBirthCode", "stateOfBirthAbbreviation", "cityOfBirth", "publicSchoolResidenceStatus",
+    ),
+}  # fmt: skip
+USERS_11 = (*BASE, "enabledUser", "orgSourcedIds", "role", *_PERSON_NAMES, "agentSourcedIds", "grades", "password")
+USERS_12 = (
+    *BASE, "enabledUser", *_PERSON_NAMES, "agentSourcedIds", "grades", "password", "userMasterIdentifier",
+    "preferredGivenName", "preferredMiddleName", "preferredFamilyName", "primaryOrgSourcedId", "pronouns",
+)  # fmt: skip
+ROLES = (
+    *BASE, "userSourcedId", "roleType", "role", "beginDate", "endDate", "orgSourcedId", "userProfileSourcedId",
+)  # fmt: skip
+
+OTHER_FILES_11 = ("categories", "classResources", "courseResources", "lineItems", "resources", "results")
+OTHER_FILES_12 = (
+    *OTHER_FILES_11, "lineItemLearningObjectiveIds", "lineItemScoreScales", "resultLearningObjectiveIds",
+    "resultScoreScales", "scoreScales", "userProfiles", "userResources",
+)  # fmt: skip
+"""Files the manifest must name although this export has none of them."""
+
+CSV_NAMES = {"preferredGivenName": "preferredFirstName", "preferredFamilyName": "preferredLastName"}
+"""Column -> member, where the names differ by more than a rule."""
+METADATA = "metadata."
+ROOT = "https://sis.example"
+"""Any root URL for references; CSV holds only their ids."""
 BULK, DELTA = "bulk", "delta"
 ORDER = ("academicSessions", "orgs", "courses", "classes", "users", "roles", "enrollments", "demographics")
 LISTS = ("orgSourcedIds", "agentSourcedIds", "grades", "termSourcedIds", "userIds")
@@ -61,6 +106,13 @@ class Deviation:
 STANDARD = Deviation()
 
 
+def columns_of(version: str) -> dict[str, tuple[str, ...]]:
+    """The columns of each file this export writes, by file name without extension."""
+    if version == V11:
+        return {**SHARED_COLUMNS, "users": USERS_11}
+    return {**SHARED_COLUMNS, "users": USERS_12, "roles": ROLES}
+
+
 def write_csv_bundle(
     district: District,
     path: Path,
@@ -81,7 +133,7 @@ def write_csv_bundle(
         raise ValueError("mode is bulk or delta")
     if mode == DELTA and since is None:
         since = datetime.fromisoformat(f"{district.start}T00:00:00+00:00")
-    files = bundle_files(district, version, since if mode == DELTA else None, deviation, faults or new_faults())
+    files = bundle_files(district, version, since if mode == DELTA else None, deviation, faults or Faults())
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
             for name, content in files.items():
@@ -101,10 +153,10 @@ def bundle_files(
         cache = RevisionCache(district, faults)
         view = View(district, version, ROOT + ROOTS[version], faults, cache)
         columns = dict(columns_of(version))
-        tables = {name: list(rows_of(view, name, since)) for name in ORDER if name in columns}
+        tables = {name: list(_rows_of(view, name, since)) for name in ORDER if name in columns}
         if deviation.roles_in_users and version == V12:
             legacy = View(district, V11, ROOT + ROOTS[V11], faults, cache)
-            tables["users"], columns["users"] = list(rows_of(legacy, "users", since)), columns_of(V11)["users"]
+            tables["users"], columns["users"] = list(_rows_of(legacy, "users", since)), columns_of(V11)["users"]
     extensions = sorted({name for row in tables["users"] for name in row if name.startswith(METADATA)})
     columns["users"] = (*columns["users"], *extensions)
     if deviation.no_roles_file or deviation.roles_in_users:
@@ -164,3 +216,58 @@ def _encoded(lines: Iterable[Sequence[str]], deviation: Deviation) -> bytes:
     csv.writer(text).writerows(lines)
     content = text.getvalue().encode(deviation.encoding, "replace")
     return b"\xef\xbb\xbf" + content if deviation.bom else content
+
+
+# rows
+
+
+def _rows_of(view: View, name: str, since: datetime | None) -> Iterator[Row]:
+    """The rows of one file as column -> text.
+
+    With `since` only what changed from then on, including records marked `tobedeleted`. Without it (bulk) these are
+    left out and status and date are blank, because a bulk file is the whole truth.
+    """
+    readers = {column: _reader(column) for column in columns_of(view.version)[name][len(BASE) :]}
+    listing = ROUTES[("users" if name == "roles" else name,)].make(view, ())
+    for record in map(listing.render, listing.positions):
+        if since is None and record["status"] == "tobedeleted":
+            continue
+        if since is not None and datetime.fromisoformat(record["dateLastModified"]) < since:
+            continue
+        stamp = {column: "" if since is None else record[column] for column in ("status", "dateLastModified")}
+        for entry in _role_rows(record) if name == "roles" else (record,):
+            texts = {column: read(entry) for column, read in readers.items()}
+            yield {"sourcedId": entry["sourcedId"], **stamp, **texts, **(_metadata(record) if name == "users" else {})}
+
+
+def _role_rows(user: Record) -> Iterator[Record]:
+    for number, entry in enumerate(user["roles"]):
+        yield entry | {"sourcedId": f"{user['sourcedId']}.r{number + 1}", "user": user}
+
+
+def _reader(column: str) -> Callable[[Record], str]:
+    """How to read a column from an object: `orgSourcedIds` has the ids of `orgs`, `classSourcedId` that of `class`."""
+    if column.endswith("SourcedIds"):
+        references = f"{column.removesuffix('SourcedIds')}s"
+        return lambda record: ",".join(ref["sourcedId"] for ref in record.get(references, ()))
+    if column.endswith("SourcedId"):
+        reference = column.removesuffix("SourcedId")
+        return lambda record: record[reference]["sourcedId"] if record.get(reference) else ""
+    if column == "userIds":
+        return lambda record: ",".join(f"{{{n['type']}:{n['identifier']}}}" for n in record.get("userIds", ()))
+    member = CSV_NAMES.get(column, column)
+    if column == "grades":
+        return lambda record: ",".join(record.get(member, ()))
+    return lambda record: str(record.get(member, ""))
+
+
+def _metadata(record: Record) -> Row:
+    """One column per key, as the standard's extensions; true and false in lower case.
+
+    The preferred names that 1.1 puts there in REST are left out, because CSV has no place for them in 1.1.
+    """
+    return {
+        f"{METADATA}{name}": "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in record.get("metadata", {}).items()
+        if not name.startswith("preferred")
+    }

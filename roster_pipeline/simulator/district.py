@@ -12,10 +12,8 @@ from typing import Any
 from roster_pipeline.simulator.days import DayReport, pass_night, turn_year
 from roster_pipeline.simulator.layout import Layout
 from roster_pipeline.simulator.names import FAMILY_NAMES
-from roster_pipeline.simulator.newcomers import newcomer
-from roster_pipeline.simulator.orgs import Org, generated_orgs
 from roster_pipeline.simulator.person import STUDENT, Person, Role
-from roster_pipeline.simulator.population import FIRST_ID, Population
+from roster_pipeline.simulator.population import FIRST_ID, Org, Population, generated_orgs, newcomer
 
 WAYS_OF_LEAVING = ("mark", "vanish", "lose_org", "end_date", "linger", "mark_then_vanish")
 """How a SIS shows that somebody left: status `tobedeleted`; no record any more; the record without its org; roles

@@ -1,72 +1,71 @@
-"""Which records belong to a collection: arrays of indexes, four bytes a person, built from ranges and the few people
-who changed."""
+"""Which people belong to a collection, and under which sourcedIds they are served.
+
+A row is a person's place in the district. A position is one record of a collection: the row itself, or, under an id
+scheme that splits people into one record per role or per school, `row * PARTS + part`. Collections are arrays of four
+bytes a record, built from ranges and the few people who changed.
+"""
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from roster_pipeline.simulator.district import District
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.layout import KINDS
-from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, TEACHER, Person
+from roster_pipeline.simulator.payload import V11
+from roster_pipeline.simulator.person import CONTACT_ROLES, LEGACY_ROLES, STUDENT, TEACHER, Person
 
 Indexes: TypeAlias = "array[int]"
 
+PARTS = 8
+"""The most records one person is split into."""
+LETTERS: Mapping[str, str] = {"student": "s", "teacher": "t", "administrator": "a", "parent": "p", "guardian": "g"}
+"""First letter of an id per (1.1) role; `o` for every other role."""
 
-def listed_indexes(district: District, version: str, role: str | None = None, school: str | None = None) -> Indexes:
-    """Indexes of the people who have this role (`student`, `teacher` or any) and, if given, in this school.
+
+def listed_rows(district: District, version: str, role: str | None = None, school: str | None = None) -> Indexes:
+    """Rows of the people who have this role (`student`, `teacher` or any) and, if given, are in this school.
 
     In 1.1 a record has one role, the first of `roles`; in 1.2 any entry counts. Ended roles and records marked
     `tobedeleted` are listed.
     """
-    with district.lock:
-        belongs = belongs_rule(version, role, school)
-        touched = sorted(district.gone | district.changed.keys())
-        kept = [i for i in touched if i not in district.gone and belongs(district.changed.get(i) or district.at(i))]
-        runs = [(index, index + 1) for index in kept]
-        for span in _generated(district, role, school):
-            runs.extend(_cut(span, touched))
-        runs.sort()
-        found = array("I")
-        for first, stop in runs:
-            found.extend(range(first, stop))
-        return found
+    belongs = belongs_rule(version, role, school)
+    return _joined(district, _generated(district, role, school), lambda row: belongs(district.at(row)))
 
 
 def may_have_role(district: District, role: str) -> Indexes:
-    """Indexes of everybody who may have this (1.2) role: those the layout gives it to, and all who were changed."""
+    """Rows of all people who may have this (1.2) role: those who start with it, and all who were changed."""
     kinds = {role, "contact"} if role in CONTACT_ROLES else {role}
     if role == "siteAdministrator":
         kinds.add(TEACHER)
+    spans = [span for kind in kinds & set(KINDS) for span in district.layout.ranges(kind)]
+    return _joined(district, [range(district.layout.office), *spans], lambda _: True)
+
+
+def _joined(district: District, spans: Iterable[range], keeps: Callable[[int], bool]) -> Indexes:
+    """The rows of these spans without the people who changed or left, and the changed people whom `keeps` accepts."""
     with district.lock:
-        spans = [range(district.layout.office)]
-        for kind in kinds & set(KINDS):
-            spans.extend(district.layout.ranges(kind))
         touched = sorted(district.gone | district.changed.keys())
-        runs = [(index, index + 1) for index in touched if index not in district.gone]
+        runs = [(row, row + 1) for row in touched if row not in district.gone and keeps(row)]
         for span in spans:
             runs.extend(_cut(span, touched))
         runs.sort()
-        found = array("I")
+        rows = array("I")
         for first, stop in runs:
-            found.extend(range(first, stop))
-        return found
+            rows.extend(range(first, stop))
+        return rows
 
 
-def belongs_rule(version: str, role: str | None, school: str | None) -> Callable[[Person], bool]:
-    """A test of one person for a role and a school, as the version sees it."""
-
-    def belongs(person: Person) -> bool:
-        entries = person.roles[:1] if version == "1.1" and role else person.roles
-        if role is not None and not any(entry.role == role for entry in entries):
-            return False
-        if school is None:
-            return True
-        if version == "1.1":
-            return person.is_in(school)
-        return any(entry.org == school and role in (None, entry.role) for entry in person.roles)
-
-    return belongs
+def _cut(span: range, touched: list[int]) -> Iterator[tuple[int, int]]:
+    """The span without the touched rows, as pairs of first and stop."""
+    first = span.start
+    for row in touched[bisect_left(touched, span.start) : bisect_left(touched, span.stop)]:
+        if row > first:
+            yield first, row
+        first = row + 1
+    if first < span.stop:
+        yield first, span.stop
 
 
 def _generated(district: District, role: str | None, school: str | None) -> Iterator[range]:
@@ -95,16 +94,104 @@ def _generated(district: District, role: str | None, school: str | None) -> Iter
                 yield range(guest, guest + 1)
 
 
-def _cut(span: range, touched: list[int]) -> Iterable[tuple[int, int]]:
-    """The span without the touched indexes, as runs."""
-    first = span.start
-    for index in _within(touched, span):
-        if index > first:
-            yield first, index
-        first = index + 1
-    if first < span.stop:
-        yield first, span.stop
+def belongs_rule(version: str, role: str | None, school: str | None) -> Callable[[Person], bool]:
+    """A test of one person for a role and a school, as the version sees it."""
+
+    def belongs(person: Person) -> bool:
+        entries = person.roles[:1] if version == V11 and role else person.roles
+        if role is not None and not any(entry.role == role for entry in entries):
+            return False
+        if school is None:
+            return True
+        if version == V11:
+            return person.is_in(school)
+        return any(entry.org == school and role in (None, entry.role) for entry in person.roles)
+
+    return belongs
 
 
-def _within(touched: list[int], span: range) -> list[int]:
-    return touched[bisect_left(touched, span.start) : bisect_left(touched, span.stop)]
+class IdScheme:
+    """Which person is served at a position and under which sourcedId, by `id_scheme` and `id_field`; and back."""
+
+    def __init__(self, district: District, version: str, faults: Faults) -> None:
+        self.district = district
+        scheme = faults.text("id_scheme")
+        self.scheme = "" if scheme in ("role_prefix", "role_suffix") and version != V11 else scheme
+        self.field = faults.text("id_field")
+        self.splits = self.scheme in ("role_prefix", "role_suffix", "per_school")
+        self.plain = not self.scheme and not self.field
+        self._positions: dict[str, int] | None = None
+
+    def row(self, position: int) -> int:
+        """The row of a position."""
+        return position // PARTS if self.splits else position
+
+    def person(self, position: int) -> Person:
+        """The person as served at a position: with the scheme's id and, if split, the roles of that part only."""
+        if self.plain:
+            return self.district.at(position)
+        return self._records(self.row(position))[position % PARTS if self.splits else 0]
+
+    def id_of(self, row: int) -> str:
+        """The id that references to a person use: that of the first part."""
+        return self.district.at(row).sourced_id if self.plain else self._records(row)[0].sourced_id
+
+    def positions(self, rows: Iterable[int], belongs: Callable[[Person], bool]) -> list[int]:
+        """The positions of those parts of these people that belong."""
+        return [
+            row * PARTS + part
+            for row in rows
+            for part, person in enumerate(self._records(row)[:PARTS])
+            if belongs(person)
+        ]
+
+    def find(self, sourced_id: str) -> int | None:
+        """The position of a served id; also of people who are gone."""
+        if self.plain:
+            return self.district.row_of(sourced_id)
+        if self._positions is None:
+            self._positions = {}
+            for row in range(self.district.next_row):
+                first = row * PARTS if self.splits else row
+                for part, record in enumerate(self._records(row)):
+                    self._positions.setdefault(record.sourced_id, first + part)
+        return self._positions.get(sourced_id)
+
+    def _records(self, row: int) -> list[Person]:
+        """One person as the records that the scheme makes of them."""
+        person = self.district.at(row)
+        if not self.splits:
+            return [person._replace(sourced_id=self._served_id(person))]
+        if not person.roles:
+            return [person]
+        groups: dict[str, list[int]] = {}
+        for place, entry in enumerate(person.roles):
+            key = entry.org if self.scheme == "per_school" else LEGACY_ROLES.get(entry.role, entry.role)
+            groups.setdefault(key, []).append(place)
+        records = []
+        for key, places in groups.items():
+            letter = LETTERS.get(key, "o")
+            served = {
+                "role_prefix": f"{letter}{person.sourced_id.removeprefix('u-')}",
+                "role_suffix": f"{person.sourced_id}-{letter}",
+                "per_school": f"{person.sourced_id}.{key or 'none'}",
+            }[self.scheme]
+            records.append(person._replace(sourced_id=served, roles=tuple(person.roles[place] for place in places)))
+        return records
+
+    def _served_id(self, person: Person) -> str:
+        number = {"state_id": person.state_id, "number": person.identifier}.get(self.field, "")
+        if number:
+            prefix = "" if person.has_role(STUDENT) else "TCH_" if person.has_role(TEACHER) else "STF_"
+            return f"{prefix}{number}"
+        row = person.row
+        match self.scheme:
+            case "exotic":
+                return (f"7_{row}", f"ab|{row}", f"x/{row}", f"a b+{row}", f"100%{row}", f"#:{row}@é")[row % 6]
+            case "case":
+                return f"{'Ab' if row % 2 else 'aB'}{row // 2}"
+            case "padded":
+                return f" {person.sourced_id} "
+            case "encoded":
+                return f"{person.sourced_id}%3D%2F"
+        return person.sourced_id

@@ -1,61 +1,113 @@
-"""Answering a collection: query, page, envelope, paging headers, and the ways servers get paging wrong."""
+"""Answering a collection: filter, sort, page, envelope and paging headers, and how servers get paging wrong."""
 
 import random
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import re
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
 
-from roster_pipeline.simulator.call import Answer, Call
 from roster_pipeline.simulator.catalog import Listing
-from roster_pipeline.simulator.error_responses import RequestError, warning
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.links import link_header, page_offsets
-from roster_pipeline.simulator.links_gone_wrong import bent_link
-from roster_pipeline.simulator.listing import matching, one_page
+from roster_pipeline.simulator.filters import INSTANTS, Filter, filter_test, values_at
+from roster_pipeline.simulator.membership import Indexes, may_have_role
+from roster_pipeline.simulator.messages import Answer, Call, RequestError
 from roster_pipeline.simulator.payload import Record
-from roster_pipeline.simulator.query import Query
-from roster_pipeline.simulator.query_faults import lenient_query
+from roster_pipeline.simulator.person import LEGACY_ROLES, ROLES
+from roster_pipeline.simulator.query import Query, query_as_served
 from roster_pipeline.simulator.view import View
 
 COUNTED_BY_SOME = ("orgs", "students")
 """The collections that have a total with `total_header=some`."""
-
+TOTAL_ERROR = 7
+"""By how much `total_header` `high` and `low` are wrong."""
 JUNK: tuple[Any, ...] = (None, "u-1", 17, [], {}, {"sourcedId": None}, {"sourcedId": 17})
-"""What stands in a list with `junk_entries`."""
+"""The entries of a list with `junk_entries`, in turn."""
+LINK_TARGET = re.compile(r"<(https?)://([^/>]+)")
 
 
-class Window(NamedTuple):
-    """Where a page begins and how long it may be."""
-
-    offset: int
-    limit: int
-
-
-def collection_reply(view: View, call: Call, listing: Listing) -> Answer:
+def collection_answer(view: View, call: Call, listing: Listing) -> Answer:
     """The answer to one GET of a collection."""
     faults = view.faults
     parameters = call.parameters(plus_is_blank=not faults.on("plus_literal"))
-    query = lenient_query(view, call, parameters, listing)
-    positions = _ordered(faults, matching(view, call.path, listing, query), query)
-    if not positions and query.filter and faults.on("no_match"):
+    query = query_as_served(faults, call.version, parameters, listing.plural)
+    positions = _in_order_of_request(faults, matching(view, call.path, listing, query), query)
+    total = len(positions)
+    if not total and query.filter and faults.on("no_match"):
         raise RequestError(404, "nothing matches")
-    window = _window(faults, query, len(positions))
-    if window.offset and faults.on("past_end") and _is_past(positions, window):
-        return _behind_the_end(faults)
-    page = one_page(listing, positions, window.offset, window.limit, query)
-    records = _beyond(faults, listing, positions, window, query) if _is_past(positions, window) else page.records
+    offset, limit = _page_bounds(faults, query, total)
+    if offset and offset >= total and faults.on("past_end"):
+        return _past_the_end(faults)
+    records = _page(listing, positions, offset, limit, query)
+    if offset >= total and faults.on("endless_pages", "fresh"):
+        again = _page(listing, positions, 0, limit, query)
+        records = [record | {"sourcedId": f"{record.get('sourcedId')}-{offset}"} for record in again]
     if faults.on("duplicate_ids") and len(records) > 1:
         records[-1] = dict(records[0])
-    headers = _paging_headers(view, call, listing, query, page.total, len(records))
+    headers = _paging_headers(faults, call, listing, query, total, len(records))
     return Answer(200, _envelope(faults, call, listing, query, records), headers)
 
 
-def _window(faults: Faults, query: Query, total: int) -> Window:
-    """The page that is really delivered for what was asked."""
+def matching(view: View, path: str, listing: Listing, query: Query) -> Sequence[int]:
+    """The positions that pass the filter, in the order of `sort`. Kept until the district or the faults change."""
+    if query.filter is None and not query.sort:
+        return listing.positions
+    if query.filter is None and query.sort == "sourcedId" and not query.descending and listing.plural != "users":
+        return sorted(listing.positions, key=lambda position: str(listing.render(position)["sourcedId"]))
+    key = ("matching", view.version, path, query.filter_text, query.sort, query.descending)
+    positions: Indexes = view.cache.get(key, lambda: _evaluate(view, listing, query))
+    return positions
+
+
+def _evaluate(view: View, listing: Listing, query: Query) -> Indexes:
+    positions: Sequence[int] = listing.positions
+    if query.filter is not None:
+        dates_as = view.faults.text("dates_compared") or INSTANTS
+        test = filter_test(query.filter, dates_as, not view.faults.on("filter_grouping", "and_first"))
+        positions = [p for p in _candidates(view, listing, query.filter) if test(listing.render(p))]
+    if query.sort == "sourcedId" and listing.plural == "users":
+        positions = sorted(positions, key=view.sourced_id, reverse=query.descending)
+    elif query.sort:
+        positions = sorted(positions, key=_sort_key(listing, query.sort), reverse=query.descending)
+    return array("I", positions)
+
+
+def _candidates(view: View, listing: Listing, expression: Filter) -> Sequence[int]:
+    """The positions worth rendering: for a plain `role = x` on users only those who can have that role."""
+    first = expression.clauses[0]
+    wanted = [r for r in ROLES if first.value in (r, LEGACY_ROLES.get(r))]
+    if (
+        listing.plural != "users"
+        or first.field not in ("role", "roles.role")
+        or first.predicate != "="
+        or "OR" in expression.operators
+        or view.splits_people
+        or not wanted
+    ):
+        return listing.positions
+    possible = set[int]().union(*(may_have_role(view.district, role) for role in wanted))
+    return [position for position in listing.positions if position in possible]
+
+
+def _sort_key(listing: Listing, field: str) -> Callable[[int], tuple[str, ...]]:
+    path = field.split(".")
+    return lambda position: tuple(str(value) for value in values_at(listing.render(position), path))
+
+
+def _in_order_of_request(faults: Faults, positions: Sequence[int], query: Query) -> Sequence[int]:
+    if not faults.on("shuffle_ties") or query.sort == "sourcedId":
+        return positions
+    shuffled = list(positions)
+    random.Random(faults.count("shuffle_ties")).shuffle(shuffled)  # noqa: S311 - a fault, not a secret
+    return shuffled
+
+
+def _page_bounds(faults: Faults, query: Query, total: int) -> tuple[int, int]:
+    """Offset and limit of the page that this server delivers."""
     offset, limit = query.offset, query.limit
     if faults.on("page_cap_error") and limit > faults.number("page_cap_error"):
         raise RequestError(400, f"limit must not be above {faults.number('page_cap_error')}")
-    if faults.on("page_cap"):
-        limit = min(limit, faults.number("page_cap"))
+    limit = min(limit, faults.number("page_cap", limit))
     if faults.on("offset_ignored"):
         offset = 0
     if faults.on("offset_unit"):
@@ -66,122 +118,148 @@ def _window(faults: Faults, query: Query, total: int) -> Window:
         offset -= 1
     if offset >= total and faults.on("endless_pages", "repeat"):
         offset = max(0, (total - 1) // max(1, limit) * limit)
-    return Window(offset, limit)
+    return offset, limit
 
 
-def _ordered(faults: Faults, positions: Sequence[int], query: Query) -> Sequence[int]:
-    if not faults.on("shuffle_ties") or query.sort == "sourcedId":
-        return positions
-    shuffled = list(positions)
-    random.Random(faults.count("shuffle_ties")).shuffle(shuffled)  # noqa: S311 - a fault, not a secret
-    return shuffled
+def _page(listing: Listing, positions: Sequence[int], offset: int, limit: int, query: Query) -> list[Record]:
+    render = listing.render
+    records = [render(position) for position in positions[offset : offset + limit]]
+    return [select(record, query.fields) for record in records] if query.fields else records
 
 
-def _is_past(positions: Sequence[int], window: Window) -> bool:
-    return window.offset >= len(positions)
+def select(record: Record, names: tuple[str, ...]) -> Record:
+    """The members with these names, in the record's order; no names means all."""
+    return {name: value for name, value in record.items() if name in names} if names else record
 
 
-def _behind_the_end(faults: Faults) -> Answer:
-    """What `past_end` gives in place of an empty page."""
-    kind = faults.text("past_end")
-    if kind.startswith("empty"):
-        return Answer(200, {} if kind == "empty_object" else b"")
-    if kind == "204":
-        return Answer(204, b"")
-    raise RequestError(int(kind), "there is nothing at this offset")
+def _past_the_end(faults: Faults) -> Answer:
+    """What `past_end` gives instead of an empty page."""
+    match faults.text("past_end"):
+        case "empty_object":
+            return Answer(200, {})
+        case "empty_body":
+            return Answer(200, b"")
+        case "204":
+            return Answer(204, b"")
+        case status:
+            raise RequestError(int(status), "there is nothing at this offset")
 
 
-def _beyond(faults: Faults, listing: Listing, positions: Sequence[int], window: Window, query: Query) -> list[Record]:
-    """Records behind the end: none, or with `endless_pages=fresh` ever new ones."""
-    if not faults.on("endless_pages", "fresh") or not positions:
-        return []
-    again = one_page(listing, positions, 0, window.limit, query).records
-    return [record | {"sourcedId": f"{record.get('sourcedId')}-{window.offset}"} for record in again]
-
-
-def _envelope(faults: Faults, call: Call, listing: Listing, query: Query, records: list[Record]) -> dict[str, Any]:
-    key, content = listing.plural, records
-    if faults.on("envelope", "own_name"):
-        key = call.names[-1]
-    if faults.on("envelope", "missing"):
-        return {"status": "ok"}
-    body: dict[str, Any] = {key: content}
-    if faults.on("envelope", "null"):
-        body[key] = None
-    if faults.on("envelope", "wrapped"):
-        return {"response": body, "status": "ok"}
-    if faults.on("envelope", "entries"):
-        return {key: {key.removesuffix("s"): records}}
-    if faults.on("junk_entries"):
-        body[key] = [
-            JUNK[n % len(JUNK)] if n % faults.number("junk_entries") == 0 else r for n, r in enumerate(content)
-        ]
+def _envelope(faults: Faults, call: Call, listing: Listing, query: Query, records: list[Record]) -> Record:
+    key = listing.plural
+    match faults.text("envelope"):
+        case "missing":
+            return {"status": "ok"}
+        case "entries":
+            return {key: {key.removesuffix("s"): records}}
+        case "wrapped":
+            return {"response": {key: records}, "status": "ok"}
+        case "own_name":
+            key = call.names[-1]
+    body: Record = {key: None if faults.on("envelope", "null") else records}
+    if every := faults.number("junk_entries"):
+        body[key] = [JUNK[n % len(JUNK)] if n % every == 0 else record for n, record in enumerate(records)]
     if faults.on("lone_object") and len(records) == 1:
         body[key] = records[0]
     if query.warnings and call.version == "1.1":
-        body["warnings"] = [warning(minor, text) for minor, text in query.warnings]
+        body["warnings"] = [
+            {"codeMajor": "success", "severity": "warning", "codeMinor": minor, "description": text}
+            for minor, text in query.warnings
+        ]
     return body
 
 
+# paging headers
+
+
 def _paging_headers(
-    view: View, call: Call, listing: Listing, query: Query, total: int, received: int
+    faults: Faults, call: Call, listing: Listing, query: Query, total: int, received: int
 ) -> dict[str, str]:
-    faults = view.faults
     headers: dict[str, str] = {}
-    kind = faults.text("total_header")
-    if kind != "off" and not (kind == "some" and call.names[-1] not in COUNTED_BY_SOME):
-        headers["X-Total-Count"] = _stated_total(faults, kind, listing, total)
+    if not faults.on("total_header", "off") and (
+        not faults.on("total_header", "some") or call.names[-1] in COUNTED_BY_SOME
+    ):
+        headers["X-Total-Count"] = _stated_total(faults, listing, total)
     if faults.on("perm_rev"):
         asked = faults.count("perm_rev")
         headers["x-perm-rev"] = "2" if faults.on("perm_rev", "flip") and asked >= 3 else "1"
         headers["x-count"] = str(received)
-    if faults.on("link", "off") or query.limit < 1:
-        return headers
-    limit = min(query.limit, faults.number("page_cap", query.limit))
-    offsets = page_offsets(query.offset, limit, total)
-    address = f"{call.origin}{call.path}"
-    headers["Link"] = bent_link(
-        faults,
-        link_header(
-            address, _repeated(faults, call), limit, _bent_offsets(faults, offsets, query.offset, limit, total)
-        ),
-    )
+    if not faults.on("link", "off") and query.limit > 0:
+        limit = min(query.limit, faults.number("page_cap", query.limit))
+        kept = [] if faults.on("link_drops_query") else call.parameters()
+        pairs = [(name, value) for name, value in kept if name not in ("limit", "offset")]
+        link = ", ".join(
+            f'<{call.origin}{call.path}?{_query_string(pairs, limit, offset)}>; rel="{relation}"'
+            for relation, offset in _link_offsets(faults, query.offset, limit, total).items()
+        )
+        headers["Link"] = _misspelled(faults, link)
     return headers
 
 
-def _stated_total(faults: Faults, kind: str, listing: Listing, total: int) -> str:
-    match kind:
+def _query_string(pairs: list[tuple[str, str]], limit: int, offset: int) -> str:
+    return urlencode([*pairs, ("limit", str(limit)), ("offset", str(offset))], quote_via=quote, safe="")
+
+
+def _stated_total(faults: Faults, listing: Listing, total: int) -> str:
+    match faults.text("total_header"):
         case "unfiltered":
             return str(len(listing.positions))
         case "drifting":
             return str(total + faults.count("total_header"))
         case "high":
-            return str(total + 7)
+            return str(total + TOTAL_ERROR)
         case "low":
-            return str(max(0, total - 7))
+            return str(max(0, total - TOTAL_ERROR))
         case "text":
             return "many"
         case _:
             return str(total)
 
 
-def _repeated(faults: Faults, call: Call) -> list[tuple[str, str]]:
-    return [] if faults.on("link_drops_query") else call.parameters()
+def _link_offsets(faults: Faults, offset: int, limit: int, total: int) -> dict[str, int]:
+    """The offset of each relation: no `next` on the last page, no `prev` on the first; `link_next` changes `next`."""
+    has_next = offset + limit < total
+    following = {"next": offset + limit}
+    match faults.text("link_next"):
+        case "always":
+            has_next = True
+        case "exact_multiple":
+            has_next = has_next or offset + limit == total
+        case "missing":
+            has_next = False
+        case "off_by_one":
+            following = {"next": offset + limit + 1}
+        case "repeat":
+            has_next, following = True, {"next": offset}
+        case "back":
+            has_next, following = True, {"next": 0}
+    before = {"prev": max(0, offset - limit)} if offset > 0 else {}
+    last = max(0, (total - 1) // limit * limit)
+    return (following if has_next else {}) | before | {"first": 0, "last": last}
 
 
-def _bent_offsets(faults: Faults, offsets: dict[str, int], offset: int, limit: int, total: int) -> dict[str, int]:
-    """The relations with the `next` that `link_next` makes of it."""
-    kind = faults.text("link_next")
-    if kind == "always":
-        return {"next": offset + limit} | offsets
-    if kind == "repeat":
-        return offsets | {"next": offset}
-    if kind == "back":
-        return offsets | {"next": 0}
-    if kind == "off_by_one" and "next" in offsets:
-        return offsets | {"next": offset + limit + 1}
-    if kind == "exact_multiple" and offset + limit == total:
-        return {"next": offset + limit} | offsets
-    if kind == "missing":
-        return {relation: place for relation, place in offsets.items() if relation != "next"}
-    return offsets
+def _misspelled(faults: Faults, header: str) -> str:
+    """The Link header (RFC 8288) as `link_target` and `link_style` change it."""
+    match faults.text("link_target"):
+        case "localhost":
+            header = LINK_TARGET.sub("<http://localhost:443", header)
+        case "other_host":
+            header = LINK_TARGET.sub("<https://roster.elsewhere.example", header)
+        case "http":
+            header = LINK_TARGET.sub(r"<http://\2", header)
+        case "relative":
+            header = LINK_TARGET.sub("<", header)
+        case "hostless":
+            header = LINK_TARGET.sub("<://", header)
+        case "port":
+            header = LINK_TARGET.sub(lambda match: f"<{match[1]}://{match[2].split(':')[0]}:443", header)
+        case "comma":
+            header = f"{header}, \t,"
+    match faults.text("link_style"):
+        case "no_brackets":
+            header = header.replace("<", "").replace(">", "")
+        case "typographic":
+            header = header.replace('"', "''")
+        case "garbage":
+            header = ";;rel==next"
+    return header

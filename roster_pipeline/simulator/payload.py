@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from roster_pipeline.simulator.orgs import Org
 from roster_pipeline.simulator.person import LEGACY_ROLES, Person, Role
+from roster_pipeline.simulator.population import Org
 
 Record = dict[str, Any]
 V11, V12 = "1.1", "1.2"

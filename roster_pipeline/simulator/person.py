@@ -1,8 +1,7 @@
-"""What the simulated SIS knows of one person, independent of any version of the standard.
+"""What the simulated SIS knows of one person, independent of the version of the standard.
 
-A `Person` is one record, as 1.2 sees it: one sourcedId with a list of roles. The vocabulary of roles is 1.2's;
-`LEGACY_ROLES` says what 1.1 calls them. Tuples, not classes with dictionaries: a district of a million people makes
-and drops them by the thousand.
+A `Person` is one record as in 1.2: one sourcedId with a list of roles in 1.2's vocabulary; `LEGACY_ROLES` has 1.1's
+words. They are tuples because a district of a million people makes and drops them by the thousand.
 """
 
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import NamedTuple
 STUDENT = "student"
 TEACHER = "teacher"
 CONTACT_ROLES = ("parent", "guardian", "relative")
+SUPPORT_STAFF = ("aide", "proctor", "counselor")
 ROLES = (
     STUDENT, TEACHER, "aide", "counselor", "proctor", "principal", "siteAdministrator", "districtAdministrator",
     "systemAdministrator", *CONTACT_ROLES,
@@ -23,11 +23,11 @@ LEGACY_ROLES: Mapping[str, str] = {
     "districtAdministrator": "administrator",
     "systemAdministrator": "administrator",
 }
-"""1.2 role -> 1.1 role, where they differ. The standard gives no rule for `counselor`; `aide` is the nearest."""
+"""1.2 role -> 1.1 role, where they differ. The standard has no rule for `counselor`; `aide` is the nearest."""
 
 
 class Role(NamedTuple):
-    """One entry of `roles`: what the person is in one org. `org` empty: the person belongs to no org any more."""
+    """One entry of `roles`. An empty `org` means that the person no longer belongs to an org."""
 
     role: str
     org: str
@@ -37,11 +37,11 @@ class Role(NamedTuple):
 
 
 class Person(NamedTuple):
-    """One record of the SIS. `row` is its place in the district and never changes; `agents` are rows of other people.
+    """One record of the SIS. Dates are ISO text; an empty text means that the SIS has no value.
 
-    `agent_ids` are agents given by sourcedId as they stand (a test may point to nobody). `agent_members`: further
-    members of the entry of an agent, by sourcedId, as some vendors have them. Dates are ISO text. Empty text means
-    absent.
+    row: its place in the district, which never changes. agents: rows of other people. agent_ids: more agents, by
+    sourcedId, which need not exist. agent_members: sourcedId of an agent -> more members of its entry, as some vendors
+    have them.
     """
 
     row: int

@@ -1,4 +1,7 @@
-"""The people a district is born with: each computed from the seed and the index, none of them stored.
+"""The orgs of a district: the district itself and its schools.
+
+---
+The people a district is born with: each computed from the seed and the index, none of them stored.
 
 The same seed, layout and start date give the same people on every machine. What makes real districts hard is built
 in:
@@ -10,13 +13,43 @@ in:
 - teacher 3 and siteAdministrator 0 are one human in two records with one number and one e-mail;
 - student numbers and staff numbers overlap: a number means nothing without its kind, and both have leading zeros;
 - some students have no contact, contacts often have no login and no e-mail, some logins are switched off.
-"""
 
+
+---
+People who join a district after its first day."""
+
+import random
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from roster_pipeline.simulator.layout import CONTACTS_PER_BLOCK, FAMILY_BLOCK, Layout
-from roster_pipeline.simulator.names import FAMILY_NAMES, FAMILY_SLUGS, GIVEN_NAMES, GIVEN_SLUGS
-from roster_pipeline.simulator.person import Person, Role
+from roster_pipeline.simulator.names import FAMILY_NAMES, FAMILY_SLUGS, GIVEN_NAMES, GIVEN_SLUGS, SCHOOL_NAMES
+from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, Person, Role
+
+LEVEL_NAMES = ("High School", "Middle School", "Elementary School")
+
+
+class Org(NamedTuple):
+    """One org. `parent` is a sourcedId or empty; `identifier` is the number people know the school by."""
+
+    sourced_id: str
+    name: str
+    type: str
+    identifier: str
+    parent: str
+    modified: str
+    status: str = "active"
+
+
+def generated_orgs(name: str, schools: int, modified: str) -> list[Org]:
+    """The district org `dis-1`, then `sch-1`, `sch-2` ... with identifiers that have leading zeros."""
+    orgs = [Org("dis-1", name, "district", "9001", "", modified)]
+    for number in range(schools):
+        lap, place = divmod(number, len(SCHOOL_NAMES))
+        title = f"{SCHOOL_NAMES[place]} {LEVEL_NAMES[number % 3]}{f' {lap + 1}' if lap else ''}"
+        orgs.append(Org(f"sch-{number + 1}", title, "school", f"{(number + 1) * 100:04d}", "dis-1", modified))
+    return orgs
+
 
 MASK = (1 << 64) - 1
 FIRST_ID = 1000
@@ -227,3 +260,29 @@ class Population:
             identifier=f"{number:06d}",
             state_id=f"{9_000_000_000 + human}",
         )
+
+
+def newcomer(seed: int, domain: str, row: int, sourced_id: str, role: str, org: str) -> Person:
+    """The record of a newcomer with this role in this org; the same row in the same district is always the same
+    person."""
+    chance = random.Random(f"{seed}/newcomer/{row}")  # noqa: S311 - invented people, no secret
+    given, family = chance.randrange(len(GIVEN_NAMES)), chance.randrange(len(FAMILY_NAMES))
+    login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{row}"
+    is_contact = role in CONTACT_ROLES
+    host = "mail.example" if is_contact else f"{'pupils' if role == STUDENT else 'staff'}.{domain}"
+    return Person(
+        row,
+        sourced_id,
+        "active",
+        "",
+        GIVEN_NAMES[given],
+        FAMILY_NAMES[family],
+        (Role(role, org),),
+        username="" if is_contact else login,
+        email=f"{login}@{host}",
+        sms=f"+1 202 555 01{chance.randrange(100):02d}" if is_contact else "",
+        identifier="" if is_contact else f"{900_000 + row}",
+        state_id="" if is_contact else f"{9_000_000_000 + row}",
+        enabled=not is_contact,
+        grades=(chance.choice(("06", "07", "08", "09", "10")),) if role == STUDENT else (),
+    )

@@ -1,63 +1,119 @@
 """One simulated SIS: a district behind a prefix, with its credentials, faults, tokens and request log."""
 
 import threading
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from roster_pipeline.simulator import discovery
-from roster_pipeline.simulator.call import Answer, Call
-from roster_pipeline.simulator.catalog import FULL, ROUTES, Listing
+from roster_pipeline.simulator.access import Access
+from roster_pipeline.simulator.catalog import DISCOVERY_FILES, FULL, ROUTES, Listing, discovery_document
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.error_responses import RequestError, error_payload
-from roster_pipeline.simulator.fault_table import FAULTS
-from roster_pipeline.simulator.faults import Faults, table
-from roster_pipeline.simulator.gate import early_reply
-from roster_pipeline.simulator.listing import select
-from roster_pipeline.simulator.page_cache import PageCache
-from roster_pipeline.simulator.pages import collection_reply
-from roster_pipeline.simulator.payload import ROOTS, V12, Record
+from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.messages import Answer, Call, RequestError, error_payload
+from roster_pipeline.simulator.pages import collection_answer, select
+from roster_pipeline.simulator.payload import ROOTS, V12
 from roster_pipeline.simulator.query import Query, read_fields
-from roster_pipeline.simulator.request_log import RequestLog
-from roster_pipeline.simulator.sis_access import Access
 from roster_pipeline.simulator.tokens import Tokens
-from roster_pipeline.simulator.view import View
+from roster_pipeline.simulator.view import RevisionCache, View
+from roster_pipeline.simulator.wire_faults import early_answer
 
 DEMO_CREDENTIALS: Mapping[str, str] = {"demo-client": "demo-secret"}
 TOKEN_PATHS = ("/oauth/token", "/token", "/oauth/access_token", "/oauth2/token")
-"""Where the token endpoint answers below the prefix; below each root at `/token` too."""
+"""Where the token endpoint answers below the prefix; it answers at `/token` below each root too."""
 PLAIN_V1P2 = "/ims/oneroster/v1p2"
-"""Where some products put 1.2, against the standard."""
+"""Where some products have 1.2, against the standard."""
+LOGGED_REQUESTS = 10_000
 
 
-def new_faults(*specs: str) -> Faults:
-    """A fresh switchboard with every known fault, some of them on from the start."""
-    return Faults(table(FAULTS), *specs)
+class LoggedRequest(NamedTuple):
+    """One request that was answered. query: the query string as it came."""
+
+    method: str
+    resource: str
+    path: str
+    query: str
+    status: int
 
 
-class RevisionCache:
-    """Keeps what is expensive for one state of district and faults, drops them when either changes."""
+class RequestLog:
+    """The last requests, and counts of all. Safe across threads."""
 
-    def __init__(self, district: District, faults: Faults) -> None:
-        self._district, self._faults = district, faults
-        self._state = (-1, -1)
-        self._held: dict[tuple[object, ...], Any] = {}
-        self._lock = threading.RLock()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.clear()
 
-    def get(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
-        """The stored value, made on the first call."""
+    def clear(self) -> None:
+        """Forget everything."""
         with self._lock:
-            state = (self._district.revision, self._faults.revision)
-            if state != self._state:
-                self._held, self._state = {}, state
-            if key not in self._held:
-                self._held[key] = make()
-            return self._held[key]
+            self.entries: deque[LoggedRequest] = deque(maxlen=LOGGED_REQUESTS)
+            self.by_resource: Counter[str] = Counter()
+            self.total = 0
+            self.most_at_once = 0
+            self.at_once = 0
+
+    def begin(self) -> int:
+        """A request came in. Returns how many are in progress now."""
+        with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            return self.at_once
+
+    def end(self, request: LoggedRequest) -> None:
+        """A request was answered."""
+        with self._lock:
+            self.at_once = max(0, self.at_once - 1)
+            self.total += 1
+            self.by_resource[request.resource] += 1
+            self.entries.append(request)
+
+    def summary(self) -> dict[str, Any]:
+        """Counts and the last requests, as JSON values."""
+        with self._lock:
+            return {
+                "total": self.total,
+                "most_at_once": self.most_at_once,
+                "by_resource": dict(self.by_resource),
+                "requests": [request._asdict() for request in self.entries],
+            }
+
+
+class PageCache:
+    """Finished pages of one state of the district, so that a benchmark of a client measures the client.
+
+    The page that was used longest ago is dropped first. With 0 megabytes nothing is kept.
+    """
+
+    def __init__(self, megabytes: int = 0) -> None:
+        self._room = megabytes << 20
+        self._pages: OrderedDict[tuple[str, str, str], Answer] = OrderedDict()
+        self._size = 0
+        self._state: tuple[int, ...] = ()
+
+    def get(self, state: tuple[int, ...], call: Call, make: Callable[[], Answer]) -> Answer:
+        """The stored answer to the same call, or a new one. Another `state` than last time empties the cache."""
+        if not self._room:
+            return make()
+        if state != self._state:
+            self._pages.clear()
+            self._size, self._state = 0, state
+        key = (call.origin, call.path, call.query_string)
+        if (kept := self._pages.get(key)) is not None:
+            self._pages.move_to_end(key)
+            return kept
+        answer = make()
+        answer.body = answer.content()
+        self._pages[key] = answer
+        self._size += len(answer.body)
+        while self._size > self._room:
+            _, dropped = self._pages.popitem(last=False)
+            self._size -= len(dropped.body)
+        return answer
 
 
 class Sis:
-    """Everything one mounted SIS needs. `prefix` is what stands between host and `/ims/...`.
+    """One SIS of a site. prefix: the path between the host and `/ims/...`.
 
-    page_cache_megabytes: room for finished pages that are served again while nothing changes; for benchmarks.
+    page_cache_megabytes: room for finished pages, which are served again while nothing changes; for benchmarks.
     """
 
     def __init__(
@@ -68,14 +124,12 @@ class Sis:
         credentials: Mapping[str, str] = DEMO_CREDENTIALS,
         faults: Faults | None = None,
         versions: Sequence[str] = tuple(ROOTS),
-        control: bool = True,
         page_cache_megabytes: int = 0,
     ) -> None:
         self.district = district
         self.prefix = prefix.rstrip("/")
-        self.faults = faults or new_faults()
+        self.faults = faults or Faults()
         self.versions = tuple(versions)
-        self.control = control
         self.tokens = Tokens(credentials, self.faults)
         self.access = Access(self.tokens, self.faults)
         self.cache = RevisionCache(district, self.faults)
@@ -84,7 +138,7 @@ class Sis:
         self.recent: list[float] = []
 
     def reset(self) -> None:
-        """The first day again: no changes, no faults, no tokens, no log."""
+        """Back to the first day: no changes, no faults, no tokens, no log."""
         self.district.reset()
         self.faults.clear()
         self.tokens.revoke_all()
@@ -102,28 +156,46 @@ class Sis:
             return Answer(self.faults.number("token_error"), b"<html>error</html>", media_type="text/html")
         if self.faults.on("token_moved") and "moved" not in call.query_string:
             return Answer(self.faults.number("token_moved"), b"", {"Location": f"{call.path}?moved=1"})
-        answer = self.tokens.answer(call.headers, call.query_string, call.body)
-        return Answer(answer.status, answer.body, answer.headers)
+        return self.tokens.answer(call)
 
     def read(self, call: Call, at_once: int = 1) -> Answer:
-        """Answer one GET of the rostering service."""
+        """Answer one GET of the rostering service. at_once: requests in progress, this one included."""
         try:
             with self.district.lock:
                 self._locate(call)
-                return early_reply(self, call, at_once) or self._read(call)
-        except RequestError as fault:
+                return early_answer(self, call, at_once) or self._read(call)
+        except RequestError as error:
             shape = self.faults.text("error_shape") or "standard"
             if shape == "plain":
-                return Answer(fault.status, fault.description.encode(), fault.headers, "text/plain")
-            payload = error_payload(call.version, fault.code_minor, fault.description, shape)
-            return Answer(fault.status, payload, fault.headers)
+                return Answer(error.status, error.description.encode(), error.headers, "text/plain")
+            payload = error_payload(call.version, error.code_minor, error.description, shape)
+            return Answer(error.status, payload, error.headers)
+
+    def _locate(self, call: Call) -> None:
+        """Find the version and the root in the path, and write them into the call."""
+        below = call.path.removeprefix(self.prefix)
+        for version in self.versions:
+            for root in self._roots(version):
+                if below == root or below.startswith(f"{root}/"):
+                    call.version, call.root = version, f"{call.origin}{self.prefix}{root}"
+                    call.split(below.removeprefix(root))
+                    return
+        call.version = V12
+        raise RequestError(404, "no such path")
+
+    def _roots(self, version: str) -> list[str]:
+        """The paths of a version below the prefix at the moment."""
+        roots = [ROOTS[version]]
+        if version == V12 and self.faults.on("plain_v1p2"):
+            roots = [PLAIN_V1P2] if self.faults.on("plain_v1p2", "only") else [*roots, PLAIN_V1P2]
+        return [f"{root}{self.faults.text('root_suffix')}" for root in roots]
 
     def _read(self, call: Call) -> Answer:
-        if call.version == V12 and call.names == ("discovery",) and call.ids and call.ids[0] in discovery.FILES:
+        if call.version == V12 and call.names == ("discovery",) and call.ids and call.ids[0] in DISCOVERY_FILES:
             if self.faults.on("discovery", "off"):
                 raise RequestError(404, "no such path")
             token_path = self.faults.text("token_path") or f"{self.prefix}{TOKEN_PATHS[0]}"
-            return Answer(200, discovery.discovery_document(call.root, call.origin + token_path))
+            return Answer(200, discovery_document(call.root, call.origin + token_path))
         route = ROUTES.get(call.names)
         if route is None:
             raise RequestError(404, "no such path")
@@ -138,30 +210,11 @@ class Sis:
             return self._single(call, route.make(view, call.ids))
 
         def make() -> Answer:
-            return collection_reply(view, call, route.make(view, call.ids))
+            return collection_answer(view, call, route.make(view, call.ids))
 
         if self.faults.active():
             return make()
         return self.pages.get((self.district.revision, self.faults.revision), call, make)
-
-    def _locate(self, call: Call) -> None:
-        """Find version and root in the path."""
-        for version in self.versions:
-            below = call.path.removeprefix(self.prefix)
-            for root in self._roots(version):
-                if below == root or below.startswith(f"{root}/"):
-                    call.version, call.root = version, f"{call.origin}{self.prefix}{root}"
-                    call.split(below.removeprefix(root))
-                    return
-        call.version = V12
-        raise RequestError(404, "no such path")
-
-    def _roots(self, version: str) -> list[str]:
-        """Where a version stands below the prefix at the moment."""
-        roots = [ROOTS[version]]
-        if version == V12 and self.faults.on("plain_v1p2"):
-            roots = [PLAIN_V1P2] if self.faults.on("plain_v1p2", "only") else [*roots, PLAIN_V1P2]
-        return [f"{root}{self.faults.text('root_suffix')}" for root in roots]
 
     def _single(self, call: Call, listing: Listing) -> Answer:
         position = listing.find(call.ids[-1])
@@ -171,8 +224,8 @@ class Sis:
         query = Query()
         if "fields" in parameters:
             read_fields(query, parameters["fields"], listing.plural, call.version)
-        record: Record = select(listing.render(position), query.fields)
-        key = "school" if listing.single == "org" and self.faults.on("envelope", "school") else listing.single
+        record = select(listing.render(position), query.fields)
         if listing.plural == "users" and self.faults.on("user_single_as_list"):
             return Answer(200, {listing.plural: [record]})
+        key = "school" if listing.single == "org" and self.faults.on("envelope", "school") else listing.single
         return Answer(200, {key: record})

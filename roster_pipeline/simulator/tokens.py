@@ -1,5 +1,7 @@
-"""The token endpoint: OAuth 2 client credentials, by Basic header or form body, with scopes and an end (RFC 6749,
-section 4.4)."""
+"""The token endpoint: OAuth 2 client credentials, by Basic header or form body, with scopes and an end.
+
+RFC 6749, section 4.4.
+"""
 
 import base64
 import binascii
@@ -10,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.query import read_pairs
+from roster_pipeline.simulator.messages import Answer, Call, read_pairs
 
 SCOPE_PREFIXES = {
     "1.1": "https://purl.imsglobal.org/spec/or/v1p1/scope/",
@@ -19,36 +21,23 @@ SCOPE_PREFIXES = {
 ROSTER_SCOPES = ("roster-core.readonly", "roster.readonly", "roster-demographics.readonly")
 SCOPES = tuple(prefix + name for prefix in SCOPE_PREFIXES.values() for name in ROSTER_SCOPES)
 LIFETIME = 3600
-"""Seconds a token lives, as most servers have it."""
+"""Seconds a token is valid, as at most servers."""
 
 
 class Token(NamedTuple):
-    """What an access token stands for: until when, for what, and which cookie came with it."""
+    """What the SIS knows of an access token. ends: seconds since the epoch. cookie: the session cookie sent with it."""
 
     ends: float
     scopes: frozenset[str]
-    client_id: str
     cookie: str
 
 
-class Answer(NamedTuple):
-    """Status, body and headers of the token endpoint."""
-
-    status: int
-    body: Any
-    headers: dict[str, str]
-
-
 class TokenRefusedError(Exception):
-    """An error answer of the token endpoint."""
-
-    def __init__(self, status: int, error: str, description: str) -> None:
-        super().__init__(error)
-        self.answer = Answer(status, {"error": error, "error_description": description}, {"Cache-Control": "no-store"})
+    """A token request that is answered with an error: HTTP status, OAuth error code, description."""
 
 
 class Tokens:
-    """Hands out tokens and knows which are good."""
+    """Issues tokens and knows which are valid."""
 
     def __init__(self, credentials: Mapping[str, str], faults: Faults) -> None:
         self.credentials = dict(credentials)
@@ -56,43 +45,43 @@ class Tokens:
         self._tokens: dict[str, Token] = {}
 
     def lookup(self, token: str) -> Token | None:
-        """A token that is known and has not ended."""
-        found = self._tokens.get(token)
-        return found if found is not None and found.ends > time() else None
+        """A token that was issued and has not ended."""
+        issued = self._tokens.get(token)
+        return issued if issued is not None and issued.ends > time() else None
 
     def revoke_all(self) -> None:
-        """Every token handed out so far is worthless from now on."""
+        """Make all tokens issued so far invalid."""
         self._tokens.clear()
 
-    def answer(self, headers: Mapping[str, str], query_string: str, body: bytes) -> Answer:
+    def answer(self, call: Call) -> Answer:
         """Answer one POST to the token endpoint."""
         try:
-            return self._grant(headers, query_string, body)
+            return self._grant(call)
         except TokenRefusedError as refusal:
-            return refusal.answer
+            status, error, description = refusal.args
+            return Answer(status, {"error": error, "error_description": description}, {"Cache-Control": "no-store"})
 
-    def _grant(self, headers: Mapping[str, str], query_string: str, body: bytes) -> Answer:
+    def _grant(self, call: Call) -> Answer:
         faults = self.faults
-        in_query = dict(read_pairs(query_string))
+        in_query = dict(read_pairs(call.query_string))
         if faults.on("token_query") and faults.text("token_query") not in in_query:
             raise TokenRefusedError(400, "invalid_request", f"{faults.text('token_query')} is missing from the query")
-        form = self._form(headers, body)
-        client_id = self._client(headers.get("authorization", ""), form)
+        form = self._form(call)
+        self._require_client(call.headers.get("authorization", ""), form)
         asked = in_query if faults.on("grant_type", "query") else form
         if asked.get("grant_type") != "client_credentials" and not faults.on("grant_type", "optional"):
             error = "unsupported_grant_type" if asked.get("grant_type") else "invalid_request"
             raise TokenRefusedError(400, error, "grant_type must be client_credentials")
-        granted = self._scopes(asked.get("scope"))
-        return self._token(client_id, granted)
+        return self._issue(self._scopes(asked.get("scope")))
 
-    def _form(self, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        if not headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+    def _form(self, call: Call) -> dict[str, str]:
+        if not call.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
             if self.faults.on("token_form_only"):
                 raise TokenRefusedError(415, "invalid_request", "the body must be application/x-www-form-urlencoded")
             return {}
-        return dict(read_pairs(body.decode("utf-8", "replace")))
+        return dict(read_pairs(call.body.decode("utf-8", "replace")))
 
-    def _client(self, authorization: str, form: Mapping[str, str]) -> str:
+    def _require_client(self, authorization: str, form: Mapping[str, str]) -> None:
         how = self.faults.text("token_auth")
         in_body = "client_secret" in form
         scheme, _, blob = authorization.partition(" ")
@@ -105,11 +94,11 @@ class Tokens:
         else:
             pairs = []
         for client_id, secret in pairs:
-            known = self.credentials.get(client_id)
-            if known is not None and secrets.compare_digest(known.encode(), secret.encode()):
+            expected = self.credentials.get(client_id)
+            if expected is not None and secrets.compare_digest(expected.encode(), secret.encode()):
                 if self.faults.on("credentials_ended"):
                     break
-                return client_id
+                return
         raise TokenRefusedError(401, "invalid_client", "client authentication failed")
 
     def _scopes(self, text: str | None) -> frozenset[str]:
@@ -126,19 +115,18 @@ class Tokens:
                 raise TokenRefusedError(400, "invalid_scope", "not the text of this application")
             if not faults.on("scopes_unknown"):
                 spelling = faults.text("scope_spelling")
-                known = {_spelled(scope, spelling) for scope in SCOPES}
-                if not granted <= known:
+                if not granted <= {_spelled(scope, spelling) for scope in SCOPES}:
                     raise TokenRefusedError(400, "invalid_scope", "a scope is unknown")
         if faults.on("scope_granted"):
             kept = faults.names("scope_granted")
             granted = {scope for scope in granted if scope.rsplit("/", 1)[-1] in kept}
         return frozenset(granted)
 
-    def _token(self, client_id: str, granted: frozenset[str]) -> Answer:
+    def _issue(self, granted: frozenset[str]) -> Answer:
         faults = self.faults
         token, cookie = secrets.token_urlsafe(24), secrets.token_urlsafe(8)
         lifetime = faults.number("expires_in", LIFETIME)
-        self._tokens[token] = Token(time() + lifetime, granted, client_id, cookie)
+        self._tokens[token] = Token(time() + lifetime, granted, cookie)
         body: Any = {
             "access_token": token,
             "token_type": "Bearer",
@@ -165,15 +153,17 @@ def _camel(name: str) -> str:
 
 
 def _spelled(scope: str, spelling: str) -> str:
-    """A scope as this server alone spells it."""
+    """A scope in the one spelling that this server accepts."""
     if spelling == "http":
         return scope.replace("https:", "http:")
     return scope.rsplit("/", 1)[-1] if spelling == "short" else scope
 
 
 def _basic_pairs(blob: str, encoding: str) -> list[tuple[str, str]]:
-    """What a Basic header may mean: as it stands and form-decoded; `encoding` (`raw` or `encoded`) allows one of
-    them."""
+    """The client id and secret that a Basic header may mean: as sent, and form-decoded.
+
+    encoding: `raw` or `encoded` if the server accepts only one of them.
+    """
     try:
         client_id, _, secret = base64.b64decode(blob, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):

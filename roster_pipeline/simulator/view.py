@@ -1,63 +1,84 @@
-"""One request's look at a district: a version, a root URL, and the faults that are on."""
+"""What one request sees of a district: who is served, in which version of the standard, with the faults that are on."""
 
+import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.error_responses import RequestError
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.identities import PARTS, Identities
-from roster_pipeline.simulator.membership import Indexes, belongs_rule, listed_indexes
-from roster_pipeline.simulator.org_faults import bent_org
-from roster_pipeline.simulator.orgs import Org
-from roster_pipeline.simulator.payload import Payload, Record
-from roster_pipeline.simulator.person import STUDENT, TEACHER, Person
-from roster_pipeline.simulator.record_faults import record_bender
-from roster_pipeline.simulator.sharing import hidden_people, omitted_from_lists, shares_nothing
+from roster_pipeline.simulator.json_faults import faulty_org, user_faults
+from roster_pipeline.simulator.membership import IdScheme, Indexes, belongs_rule, listed_rows
+from roster_pipeline.simulator.messages import RequestError
+from roster_pipeline.simulator.payload import V11, Payload, Record
+from roster_pipeline.simulator.person import CONTACT_ROLES, LEGACY_ROLES, STUDENT, SUPPORT_STAFF, TEACHER, Person
+from roster_pipeline.simulator.population import GRADES_BY_LEVEL, Org, mix
 from roster_pipeline.simulator.studies import Studies
 
+LAST_GRADES = frozenset(grades[-1] for grades in GRADES_BY_LEVEL)
+"""The highest grade of each kind of school."""
 
-class Cache(Protocol):
-    """Keeps what one revision of the district and one set of faults make expensive."""
+
+class RevisionCache:
+    """Keeps what is expensive to make until the district or the faults change."""
+
+    def __init__(self, district: District, faults: Faults) -> None:
+        self._district, self._faults = district, faults
+        self._state = (-1, -1)
+        self._values: dict[tuple[object, ...], Any] = {}
+        self._lock = threading.RLock()
 
     def get(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
         """The stored value, made on the first call."""
+        with self._lock:
+            state = (self._district.revision, self._faults.revision)
+            if state != self._state:
+                self._values, self._state = {}, state
+            if key not in self._values:
+                self._values[key] = make()
+            return self._values[key]
 
 
 class View:
-    """What a collection needs to know: who is in it and what each record looks like."""
+    """Who is in a collection, and what each record looks like."""
 
-    def __init__(self, district: District, version: str, root: str, faults: Faults, cache: Cache) -> None:
+    def __init__(self, district: District, version: str, root: str, faults: Faults, cache: RevisionCache) -> None:
         self.district = district
         self.version = version
         self.faults = faults
         self.cache = cache
-        self.identities: Identities = cache.get(("identities", version), lambda: Identities(district, version, faults))
+        self._ids: IdScheme = cache.get(("ids", version), lambda: IdScheme(district, version, faults))
         self.payload = Payload(version, root, self.id_of)
         self.studies = Studies(district, self.payload)
-        self._bend = record_bender(self.payload, district, faults)
-        self._hides = hidden_people(district, version, faults, self.studies)
-        self._empty = shares_nothing(faults)
-
-    @property
-    def splits_people(self) -> bool:
-        """Whether one person may be several records."""
-        return self.identities.splits
+        self.splits_people = self._ids.splits
+        self.row = self._ids.row
+        self.person = self._ids.person
+        self._apply_faults = user_faults(self.payload, district, faults)
+        self._hides = _hidden_people(version, faults, self.studies)
+        is_cold = faults.on("cold_cache") and faults.seconds_on("cold_cache") < faults.number("cold_cache")
+        self._empty = faults.on("no_share") or is_cold
 
     def id_of(self, row: int) -> str:
         """The sourcedId of a person, present or not."""
-        if self.identities.plain and row < self.district.layout.size:
+        if self._ids.plain and row < self.district.layout.size:
             return self.district.population.sourced_id(row)
-        return self.identities.id_of(row)
+        return self._ids.id_of(row)
 
     def rows(self, role: str | None = None, school: str | None = None) -> Indexes:
         """The rows of the people of a collection, without those who are not shared."""
         if self._empty:
             return array("I")
-        key = ("rows", self.version, role, school)
-        found: Indexes = self.cache.get(key, lambda: self._shared_rows(role, school))
-        return found
+        rows: Indexes = self.cache.get(("rows", self.version, role, school), lambda: self._shared_rows(role, school))
+        return rows
+
+    def _shared_rows(self, role: str | None, school: str | None) -> Indexes:
+        rows = listed_rows(self.district, self.version, role, school)
+        hides, at, seed = self._hides, self.district.at, self.district.seed
+        if percent := self.faults.number("list_omits"):
+            rows = array("I", [row for row in rows if mix(seed, row) % 100 >= percent])
+        if hides is not None:
+            rows = array("I", [row for row in rows if not hides(at(row))])
+        return rows
 
     def positions(self, role: str | None = None, school: str | None = None) -> Indexes:
         """The positions of the user records of a collection."""
@@ -65,23 +86,14 @@ class View:
         if not self.splits_people or not rows:
             return rows
         key = ("positions", self.version, role, school)
-        found: Indexes = self.cache.get(key, lambda: array("I", self.positions_of(rows, role, school)))
-        return found
+        positions: Indexes = self.cache.get(key, lambda: array("I", self.positions_of(rows, role, school)))
+        return positions
 
     def positions_of(self, rows: Iterable[int], role: str | None, school: str | None = None) -> list[int]:
         """The positions of the records of these people that fit role and school."""
         if not self.splits_people:
             return list(rows)
-        return self.identities.positions(rows, belongs_rule(self.version, role, school))
-
-    def _shared_rows(self, role: str | None, school: str | None) -> Indexes:
-        found = listed_indexes(self.district, self.version, role, school)
-        omits, hides, at = omitted_from_lists(self.district, self.faults), self._hides, self.district.at
-        if omits is not None:
-            found = array("I", [row for row in found if not omits(row)])
-        if hides is not None:
-            found = array("I", [row for row in found if not hides(at(row))])
-        return found
+        return self._ids.positions(rows, belongs_rule(self.version, role, school))
 
     def enrollment_positions(self) -> Indexes:
         """The positions of all enrollments."""
@@ -89,65 +101,85 @@ class View:
         def make() -> Indexes:
             return array("I", self.studies.enrollment_positions([*self.rows(STUDENT), *self.rows(TEACHER)]))
 
-        found: Indexes = array("I") if self._empty else self.cache.get(("enrollments", self.version), make)
-        return found
+        positions: Indexes = array("I") if self._empty else self.cache.get(("enrollments", self.version), make)
+        return positions
 
     def finder(self, role: str | None = None) -> Callable[[str], int | None]:
-        """A function from a sourcedId to a position, None for people who are gone or have not this role."""
+        """A function from a sourcedId to a position; None for people who are gone or do not have this role."""
         belongs = belongs_rule(self.version, role, None)
 
         def find(sourced_id: str) -> int | None:
-            position = self.identities.find(sourced_id)
+            position = self._ids.find(sourced_id)
             if position is None or self._empty or self.faults.on("single_users", "off"):
                 return None
-            row = self.identities.rows(position)
+            row = self.row(position)
             if row in self.district.gone and not self.faults.on("single_users", "linger"):
                 return None
-            person = self.identities.person(position)
             if self._hides is not None and self._hides(self.district.at(row)):
                 return None
-            return position if belongs(person) else None
+            return position if belongs(self.person(position)) else None
 
         return find
 
     def sourced_id(self, position: int) -> str:
         """The sourcedId at a position."""
-        if self.identities.plain:
-            return self.id_of(position)
-        return self.identities.person(position).sourced_id
-
-    def row(self, position: int) -> int:
-        """The row of the district a position stands for."""
-        return position // PARTS if self.splits_people else position
-
-    def person(self, position: int) -> Person:
-        """The person at a position, as served."""
-        return self.identities.person(position)
+        return self.id_of(position) if self._ids.plain else self.person(position).sourced_id
 
     def user(self, position: int) -> Record:
         """The user object at a position."""
-        person = self.identities.person(position)
+        person = self.person(position)
         record = self.payload.user(person)
-        return record if self._bend is None else self._bend(record, person)
+        return record if self._apply_faults is None else self._apply_faults(record, person)
 
     def orgs(self, of_type: str | None = None) -> Sequence[Org]:
-        """The orgs one sees, optionally of one type."""
-        if self._empty:
+        """The orgs that are shared, optionally of one type."""
+        if self._empty or (of_type == "school" and self.faults.text("org_type") in ("department", "departments")):
             return []
         hidden = self.faults.names("hide_school")
-        if of_type == "school" and self.faults.text("org_type") in ("department", "departments"):
-            return []
         return [org for org in self.district.orgs if of_type in (None, org.type) and org.sourced_id not in hidden]
 
     def org(self, org: Org) -> Record:
         """The org object."""
         children = [o.sourced_id for o in self.orgs() if o.parent == org.sourced_id] if not org.parent else []
-        return bent_org(self.faults, self.payload.org(org, children), org)
+        return faulty_org(self.faults, self.payload.org(org, children), org)
 
     def require_school(self, sourced_id: str) -> str:
-        """The id of a school one sees; 404 for anything else."""
-        if not any(org.sourced_id == sourced_id for org in self.orgs("school")):
-            if self.faults.on("unknown_school", "empty"):
-                return sourced_id
-            raise RequestError(403 if self.faults.on("unknown_school", 403) else 404, "no school with this sourcedId")
-        return sourced_id
+        """The id of a school that is shared; RequestError 404 for any other."""
+        if any(org.sourced_id == sourced_id for org in self.orgs("school")) or self.faults.on(
+            "unknown_school", "empty"
+        ):
+            return sourced_id
+        raise RequestError(403 if self.faults.on("unknown_school", 403) else 404, "no school with this sourcedId")
+
+
+def _hidden_people(version: str, faults: Faults, studies: Studies) -> Callable[[Person], bool] | None:
+    """A test for people who are not served; None if all are."""
+    tests: list[Callable[[Person], bool]] = []
+    if schools := faults.names("hide_school"):
+        tests.append(lambda p: bool(p.roles) and all(entry.org in schools for entry in p.roles))
+    if roles := faults.names("role_absent"):
+        tests.append(lambda p: not roles.isdisjoint((_first_role(p), LEGACY_ROLES.get(_first_role(p)))))
+    if halved := faults.text("half_school"):
+        tests.append(lambda p: p.is_in(halved) and p.row % 2 == 0)
+    if faults.on("accountless_hidden", "all") or (faults.on("accountless_hidden") and version == V11):
+        tests.append(lambda p: not p.username)
+    if faults.on("guardians", "off"):
+        tests.append(lambda p: _first_role(p) in CONTACT_ROLES)
+    if faults.on("between_terms"):
+        tests.append(lambda p: p.has_role(STUDENT))
+    if grades := faults.names("grade_hidden"):
+        tests.append(lambda p: bool(grades.intersection(p.grades)))
+    if faults.on("graduates", "drop"):
+        tests.append(lambda p: bool(LAST_GRADES.intersection(p.grades)))
+    if faults.on("staff_as", "absent"):
+        tests.append(lambda p: _first_role(p) in SUPPORT_STAFF)
+    if faults.on("share_classes"):
+        classes = {studies.find_class(sourced_id) for sourced_id in faults.names("share_classes")}
+        tests.append(lambda p: classes.isdisjoint(studies.classes_of(p)))
+    if not tests:
+        return None
+    return lambda person: any(test(person) for test in tests)
+
+
+def _first_role(person: Person) -> str:
+    return person.roles[0].role if person.roles else ""

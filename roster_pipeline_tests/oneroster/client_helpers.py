@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from roster_pipeline.oneroster import Batch, Client, Clock, Endpoint, Limits, Proof, Wanted, pull
-from roster_pipeline.simulator import District, SimulatorThread, Sis, create_app, new_faults
+from roster_pipeline.simulator import District, Faults, SimulatorThread, Sis, create_app
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS
 
 EVERYTHING = Wanted(contacts=True)
@@ -144,7 +144,7 @@ def serve(
     tls: Any = None,
 ) -> Served:
     """Serve a district on a loopback port."""
-    app = create_app(district, versions=versions, prefix=prefix, credentials=credentials, faults=new_faults(*faults))
+    app = create_app(district, versions=versions, prefix=prefix, credentials=credentials, faults=Faults(*faults))
     return Served(SimulatorThread(app, tls=tls).start(), app.state.sis)
 
 

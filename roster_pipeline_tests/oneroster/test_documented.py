@@ -25,7 +25,7 @@ def test_every_row_has_a_test_or_says_who_handles_it() -> None:
 
 
 def test_every_fault_of_the_simulator_imitates_a_row() -> None:
-    assert {str(number) for fault in FAULTS for number in fault.quirks} <= set(ROWS)
+    assert {str(number) for fault in FAULTS.values() for number in fault.quirks} <= set(ROWS)
 
 
 def test_every_error_and_problem_is_explained() -> None:

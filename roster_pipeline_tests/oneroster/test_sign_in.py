@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster import SignInRefused
 from roster_pipeline.simulator import District
-from roster_pipeline.simulator.sis_access import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
+from roster_pipeline.simulator.access import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
 from roster_pipeline_tests.oneroster.client_helpers import Served, serve, told_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 

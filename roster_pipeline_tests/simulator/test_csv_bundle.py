@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.simulator import Deviation, District, new_faults, write_csv_bundle
-from roster_pipeline.simulator.csv_columns import columns_of
+from roster_pipeline.simulator import Deviation, District, Faults, write_csv_bundle
+from roster_pipeline.simulator.csv_bundle import columns_of
 
 Table = list[dict[str, str]]
 
@@ -111,6 +111,6 @@ def test_deviations(district: District, tmp_path: Path) -> None:
 
 
 def test_id_faults_reach_the_csv_too(district: District, tmp_path: Path) -> None:
-    faults = new_faults("id_scheme=role_prefix")
+    faults = Faults("id_scheme=role_prefix")
     rows = read(write_csv_bundle(district, tmp_path / "ids.zip", version="1.1", faults=faults))["users.csv"]
     assert {"t1065", "a1065"} <= {row["sourcedId"] for row in rows}

@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
-import re
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from roster_pipeline.cleaning.quality_suite import CHECKS, installed_suite
 from roster_pipeline.cleaning.rejections import RULES
-from roster_pipeline.planning import good_nights, guards, moved_keys, quality_gate, role_guards, school_guards
 from roster_pipeline.planning.reasons import REASONS
+from roster_pipeline.services.hold_explanations import ADVICE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-MODULES = (good_nights, guards, quality_gate, role_guards, school_guards)
-JUDGING = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in MODULES)
-GUARDS = {moved_keys.GUARD, *re.findall(r'(?:Finding|_share)\(\s*"(\w+)"', JUDGING)}
+PLANNING = ROOT / "roster_pipeline" / "planning"
+
+
+def guards_of(module: ast.Module) -> Iterator[str]:
+    """The guards whose findings a module makes: the first argument of `Finding` and of `_share`, a text or a constant.
+
+    A first argument that is a parameter names no guard: its caller does.
+    """
+    constants: dict[str, str] = {}
+    for node in module.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(str(value))):
+                constants[name] = value
+            case ast.Assign(targets=[ast.Tuple(names)], value=ast.Tuple(values)):
+                constants |= {
+                    name.id: value.value
+                    for name, value in zip(names, values, strict=True)
+                    if isinstance(name, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str)
+                }
+    for node in ast.walk(module):
+        match node:
+            case ast.Call(func=ast.Name("Finding" | "_share"), args=[ast.Constant(str(guard)), *_]):
+                yield guard
+            case ast.Call(func=ast.Name("Finding" | "_share"), args=[ast.Name(name), *_]) if name.isupper():
+                yield constants[name]
+
+
+GUARDS = {
+    guard for path in sorted(PLANNING.glob("*.py")) for guard in guards_of(ast.parse(path.read_text(encoding="utf-8")))
+}
 RULES_OF_QUALITY = {rule.name: rule for rule in installed_suite().rules}
 
 
 @pytest.mark.parametrize("word", sorted({*REASONS, *RULES, *GUARDS, *CHECKS, *RULES_OF_QUALITY}))
 def test_the_page_of_rules_explains(word: str) -> None:
     assert f"`{word}`" in PAGE
+
+
+def test_every_guard_has_advice_and_all_advice_a_guard() -> None:
+    assert set(ADVICE) == GUARDS
 
 
 @pytest.mark.parametrize("name", RULES_OF_QUALITY)

@@ -6,26 +6,24 @@ shared by brothers and sisters and change places; students come and go; the owne
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.settings.school import Guards, RoleSettings, Window
 from roster_pipeline_tests.invariants.families import Parent, Pupil, Says, School
+from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sync_district import Place, Site
 
-WISH = os.environ.get("ROSTER_PROOF", "")
-EXAMPLES = 60 if WISH == "long" else int(WISH or 3)
+EXAMPLES = histories(3, 60)
 DAYS = 12
 PUPILS, PARENTS = 7, 6
 NAMES = "abcdefg"
@@ -202,18 +200,5 @@ def test_random_nights_of_contacts_end_as_the_rules_say(database: Database, site
 
     Here.database, Here.site = database, site
     nights.clear()
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=DAYS,
-            deadline=None,
-            database=None,
-            derandomize=not WISH,
-            print_blob=True,
-            phases=(Phase.generate, Phase.shrink) if WISH else (Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    print(dict(nights))
-    assert {"nights", "removed", "several"} <= set(+nights)
+    run_histories(Here, EXAMPLES, DAYS)
+    assert_happened(nights, {"nights", "removed", "several"})

@@ -7,13 +7,12 @@ nights and other ones each time, and shrinks what fails.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from copy import deepcopy
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +20,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from roster_pipeline import sync
@@ -32,16 +30,13 @@ from roster_pipeline.sync.apply_changes import Applied, apply_approved
 from roster_pipeline.sync.error_messages import SyncError, explain
 from roster_pipeline_tests.invariants import manual_edits
 from roster_pipeline_tests.invariants.district import DistrictUnderProof, Shown
+from roster_pipeline_tests.invariants.histories import MANY, assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS
 from roster_pipeline_tests.invariants.sync_district import Site
 
-WISH = os.environ.get("ROSTER_PROOF", "")
-LONG = bool(WISH)
-EXAMPLES = 300 if WISH == "long" else int(WISH or 12)
-MANY = 100
-"""In so many histories even what is seldom happens."""
+EXAMPLES = histories(12, 300)
 DAYS = 24
 FAULTS = (
     "record_missing", "record_doubled", "role_absent=student", "role_absent=teacher", "no_share", "list_omits=30",
@@ -304,21 +299,8 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(
 
     Here.database, Here.site = database, site
     nights.clear()
-    run_state_machine_as_test(
-        Here,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=DAYS,
-            deadline=None,
-            database=None,
-            derandomize=not LONG,
-            print_blob=True,
-            phases=(Phase.generate, Phase.shrink) if LONG else (Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    print(dict(nights))
+    run_histories(Here, EXAMPLES, DAYS)
     seldom = {"discarded", "link by hand"} if EXAMPLES >= MANY else set()
     usual = {"create", "update", "restore", "archive", "held", "held: quality", "approved", "bad", "unlink by hand"}
-    assert usual | seldom <= set(+nights)
+    assert_happened(nights, usual | seldom)
     assert nights["nights"] >= 100

@@ -1,0 +1,46 @@
+"""How a proof runs its random histories: the same ones in every run, or with `ROSTER_PROOF` far more and other ones.
+
+`ROSTER_PROOF=long`, or a number of histories, also shrinks what fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+_WISH = os.environ.get("ROSTER_PROOF", "")
+MANY = 100
+"""In so many histories even rare events happen."""
+
+
+def histories(usual: int, most: int) -> int:
+    """How many histories a proof runs: `usual` in every run of the tests, `most` with `ROSTER_PROOF=long`."""
+    return most if _WISH == "long" else int(_WISH or usual)
+
+
+def run_histories(machine: type[RuleBasedStateMachine], examples: int, steps: int) -> None:
+    """Run so many histories of at most so many steps; fails at the first one in which the two sides differ."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            derandomize=not _WISH,
+            print_blob=True,
+            phases=(Phase.generate, Phase.shrink) if _WISH else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def assert_happened(seen: Counter[str], events: Iterable[str]) -> None:
+    """A proof in which an event never happened says nothing about it."""
+    print(dict(seen))
+    missing = sorted(set(events) - set(+seen))
+    assert not missing, f"these never happened: {missing}"

@@ -36,8 +36,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from: roster sis list")], as_json: AsJson = False
 ) -> None:
     """Show where to find Client ID, Client Secret and School ID, what the SIS must grant, and how it behaves."""
-    from roster_pipeline.oneroster.preset_pages import offered
-    from roster_pipeline.oneroster.presets import SUBJECTS
+    from roster_pipeline.oneroster.presets import SUBJECTS, offered
 
     chosen = named(name)
     if as_json:

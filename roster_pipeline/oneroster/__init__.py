@@ -12,7 +12,7 @@ from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.pull import Pull, pull
 from roster_pipeline.oneroster.collections.reading import Batch, Wanted
 from roster_pipeline.oneroster.connection_test.check import check, check_items
-from roster_pipeline.oneroster.connection_test.item import CheckItem
+from roster_pipeline.oneroster.connection_test.items import CheckItem
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,
     Busy,
@@ -34,8 +34,7 @@ from roster_pipeline.oneroster.errors import (
     Unreachable,
     WrongAddress,
 )
-from roster_pipeline.oneroster.http.clock import Clock
-from roster_pipeline.oneroster.http.endpoint import Endpoint, Limits
+from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, Limits
 from roster_pipeline.oneroster.witness import Answer, WitnessReport
 
 __all__ = [

@@ -20,18 +20,17 @@ from roster_pipeline.oneroster.errors import (
     SignInRefused,
 )
 from roster_pipeline.oneroster.http.address import segment, with_query
-from roster_pipeline.oneroster.http.clock import Clock
 from roster_pipeline.oneroster.http.connected import Connected, recalled
 from roster_pipeline.oneroster.http.discovery import Discovery
-from roster_pipeline.oneroster.http.endpoint import Endpoint
+from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
-from roster_pipeline.oneroster.paging.concurrent_change import Revision
+from roster_pipeline.oneroster.paging.list_end import Revision
 from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.page import Collection, PagingHabits
-from roster_pipeline.oneroster.paging.repetitions import Repetitions
 from roster_pipeline.oneroster.paging.response_body import single_record
+from roster_pipeline.oneroster.paging.seen_ids import Repetitions
 from roster_pipeline.oneroster.records.org_records import one_org, orgs_of
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
@@ -56,7 +55,7 @@ class Client:
     def __init__(self, endpoint: Endpoint, clock: Clock | None = None) -> None:
         self.endpoint = endpoint
         self.clock = clock or Clock()
-        self.exchange = HttpSession(endpoint, self.clock)
+        self.session = HttpSession(endpoint, self.clock)
         self.learned: dict[str, Any] = dict(endpoint.learned)
         self.habits = PagingHabits.recalled(endpoint.page_size, endpoint.learned.get("paging") or {})
         self.executor = ThreadPoolExecutor(max_workers=max(1, endpoint.parallel), thread_name_prefix="oneroster")
@@ -74,14 +73,14 @@ class Client:
 
     def close(self) -> None:
         self.executor.shutdown(wait=True, cancel_futures=True)
-        self.exchange.close()
+        self.session.close()
 
     def connect(self) -> Connected:
         """Find out, or recall, how this SIS wants to be spoken to."""
         with self._lock:
             if self._connected is None:
-                self._connected = recalled(self.exchange) or Discovery(self.exchange).find()
-                self.exchange.sign_in = self._connected.sign_in
+                self._connected = recalled(self.session) or Discovery(self.session).find()
+                self.session.sign_in = self._connected.sign_in
                 self.learned.update(self._connected.learned())
             return self._connected
 
@@ -90,8 +89,8 @@ class Client:
         with self._lock:
             if self._connected is None or not self._connected.remembered:
                 return False
-            self._connected = Discovery(self.exchange).find()
-            self.exchange.sign_in = self._connected.sign_in
+            self._connected = Discovery(self.session).find()
+            self.session.sign_in = self._connected.sign_in
             self.learned.update(self._connected.learned())
             return True
 
@@ -107,16 +106,14 @@ class Client:
 
     @property
     def granted_scopes(self) -> str | None:
-        """The scopes the token reply says were granted; None where it does not say."""
+        """The scopes the token response says were granted; None where it does not say."""
         sign_in = self.connect().sign_in
         return sign_in.granted if isinstance(sign_in, OAuth2SignIn) else None
 
     def collection(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Collection:
         """A collection under the root. label: the path without ids."""
         connected = self.connect()
-        return Collection(
-            self.exchange, connected.root, path, key, label or path, query_filter, connected.address.query
-        )
+        return Collection(self.session, connected.root, path, key, label or path, query_filter, connected.address.query)
 
     def listing(
         self,
@@ -278,8 +275,8 @@ class Client:
         for attempt in (1, 2):
             connected = self.connect()
             try:
-                reply = self.exchange.get(with_query(connected.root + path, [], connected.address.query), label)
-                return single_record(reply, key, label, sourced_id)
+                response = self.session.get(with_query(connected.root + path, [], connected.address.query), label)
+                return single_record(response, key, label, sourced_id)
             except SignInRefused:
                 if attempt == 2 or not self.doubt_memory():
                     raise

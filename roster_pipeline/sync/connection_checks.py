@@ -14,7 +14,7 @@ from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.oneroster.bundle import check_bundle
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.check import check_items
-from roster_pipeline.oneroster.connection_test.item import CheckItem, Watcher
+from roster_pipeline.oneroster.connection_test.items import CheckItem, Watcher
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset, UnknownPreset, preset
 from roster_pipeline.settings.school import SchoolSettings

@@ -10,7 +10,7 @@ from roster_pipeline.cleaning.contact_preview import Accepted, previewed, text_o
 from roster_pipeline.cleaning.contact_rules import ContactContext
 from roster_pipeline.frames import frame_of
 from roster_pipeline.oneroster.collections.reading import Batch
-from roster_pipeline.oneroster.connection_test.item import CheckItem
+from roster_pipeline.oneroster.connection_test.items import CheckItem
 from roster_pipeline.org_tree import GONE_STATUSES, org_meant, orgs_below
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 

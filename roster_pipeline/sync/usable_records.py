@@ -13,8 +13,7 @@ from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.cleaning.roles import school_orgs
 from roster_pipeline.frames import REJECTED_COLUMNS, frame_of
 from roster_pipeline.oneroster.collections.reading import Batch
-from roster_pipeline.oneroster.connection_test.item import CheckItem
-from roster_pipeline.oneroster.connection_test.people_items import ROLE_NAMES
+from roster_pipeline.oneroster.connection_test.items import ROLE_NAMES, CheckItem
 from roster_pipeline.org_tree import org_meant, orgs_below
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 

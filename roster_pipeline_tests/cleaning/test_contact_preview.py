@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster.collections.reading import Batch
-from roster_pipeline.oneroster.connection_test.item import CheckItem
+from roster_pipeline.oneroster.connection_test.items import CheckItem
 from roster_pipeline.sync.contact_rule_items import FIELD_REMEDY, REMEDY, ContactPreview
 from roster_pipeline_tests.cleaning.test_contact_rules import parent, ruled
 from roster_pipeline_tests.hostile_strings import POISON

@@ -193,7 +193,7 @@ def test_q95_a_server_that_takes_two_at_a_time_gets_fewer(sis: Start) -> None:
         client.connect()
         served.sis.faults.set("parallel_limit=2", "latency=20")
         assert told_by(client).complete
-        assert client.exchange.parallel <= 2 or served.sis.log.most_at_once <= 2
+        assert client.session.parallel <= 2 or served.sis.log.most_at_once <= 2
 
 
 def test_a_connection_that_is_cut_is_tried_again_and_then_said(sis: Start) -> None:
@@ -239,7 +239,7 @@ def test_private_addresses_are_refused_unless_allowed(sis: Start) -> None:
 
 def test_unencrypted_addresses_are_for_this_machine_alone() -> None:
     with odd(lambda path, query: None) as client, pytest.raises(AddressNotAllowed, match="not encrypted"):
-        client.exchange.get("http://sis.example.org/orgs", "/orgs")
+        client.session.get("http://sis.example.org/orgs", "/orgs")
 
 
 def refused_at(path: str, offset: int, status: int) -> OneRosterError:

@@ -50,7 +50,7 @@ def test_q11_a_token_reply_that_is_no_object_gets_a_clear_message(sis: Start) ->
     for stated in (served.url + "/token", None):
         with served.client(token_url=stated) as client, pytest.raises(SignInRefused) as problem:
             client.connect()
-        assert "other than a token reply" in str(problem.value)
+        assert "other than a token response" in str(problem.value)
         assert "token URL" in str(problem.value)
 
 

@@ -10,8 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from roster_pipeline.oneroster.http.address import understand
-from roster_pipeline.oneroster.preset_pages import pages, write_pages
-from roster_pipeline.oneroster.presets import OTHER, SUBJECTS, Preset, UnknownPreset, preset, presets
+from roster_pipeline.oneroster.presets import (
+    OTHER,
+    SUBJECTS,
+    Preset,
+    UnknownPreset,
+    pages,
+    preset,
+    presets,
+    write_pages,
+)
 from roster_pipeline.settings.school import ConnectionSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "sis"
@@ -102,7 +110,7 @@ def test_an_unknown_field_is_refused() -> None:
 
 def test_the_pages_in_the_docs_are_those_made_from_the_data() -> None:
     written = {file.name: file.read_text("utf-8") for file in DOCS.glob("*.md")}
-    assert written == pages(), "run: python -m roster_pipeline.oneroster.preset_pages docs/sis"
+    assert written == pages(), "run: python -m roster_pipeline.oneroster.presets docs/sis"
 
 
 def test_pages_of_presets_that_are_no_more_are_taken_away(tmp_path: Path) -> None:
@@ -112,5 +120,5 @@ def test_pages_of_presets_that_are_no_more_are_taken_away(tmp_path: Path) -> Non
 
 
 def test_the_command_writes_the_pages(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "roster_pipeline.oneroster.preset_pages", str(tmp_path)], check=True)
+    subprocess.run([sys.executable, "-m", "roster_pipeline.oneroster.presets", str(tmp_path)], check=True)
     assert (tmp_path / "README.md").read_text("utf-8") == pages()["README.md"]

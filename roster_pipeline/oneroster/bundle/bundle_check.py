@@ -14,22 +14,23 @@ from roster_pipeline.oneroster.bundle.pull import pull_bundle
 from roster_pipeline.oneroster.bundle.source import BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import GROUPS, Wanted
-from roster_pipeline.oneroster.connection_test.item import CheckItem, Watcher
-from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
-from roster_pipeline.oneroster.connection_test.people_items import (
+from roster_pipeline.oneroster.connection_test.items import (
     ROLE_NAMES,
+    CheckItem,
+    Watcher,
     disabled,
     fields,
     guardians,
+    missing_school,
     not_counted,
     numbers,
     other_roles,
+    reference_items,
     role_item,
 )
-from roster_pipeline.oneroster.connection_test.people_items import enrollments as enrolled
-from roster_pipeline.oneroster.connection_test.reference_items import reference_items
-from roster_pipeline.oneroster.connection_test.school_items import found_school as school_item
-from roster_pipeline.oneroster.connection_test.school_items import missing_school
+from roster_pipeline.oneroster.connection_test.items import enrollments as enrolled
+from roster_pipeline.oneroster.connection_test.items import found_school as school_item
+from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.org_tree import is_school
 from roster_pipeline.settings.school import Guards
@@ -69,7 +70,7 @@ def check_bundle(
     wanted = Wanted(contacts=True, roles=frozenset(roles), enrollments=enrollments, enrollments_if_there=True)
     pulled = pull_bundle(source, wanted, now=now)
     school: dict[str, Any] | None = None
-    census: PeopleCounts | None = None
+    counts: PeopleCounts | None = None
     orgs: list[dict[str, Any]] = []
     odd: Counter[str] = Counter()
     try:
@@ -80,12 +81,12 @@ def check_bundle(
             if batch.kind == "org":
                 orgs += batch.records
                 continue
-            if census is None:
+            if counts is None:
                 school = found_school(orgs, school_id)
                 own = school["sourcedId"] if school else school_id.strip()
-                census = PeopleCounts(own, now.date(), include_orgs_below=include_orgs_below)
-                census.note_orgs(orgs)
-            census.count(batch.records)
+                counts = PeopleCounts(own, now.date(), include_orgs_below=include_orgs_below)
+                counts.note_orgs(orgs)
+            counts.count(batch.records)
     except OneRosterError as problem:
         part = next((part for kind, part in _NAMES if isinstance(problem, kind)), "Bundle")
         return [CheckItem(part, False, problem.message, problem.remedy)]
@@ -96,15 +97,15 @@ def check_bundle(
         items.append(_school(school, name))
     else:
         items.append(missing_school(orgs, school_id, name))
-    if census is not None and (school is not None or not orgs):
-        items += [_role(census, proof, group, rostered=wanted.wants(group)) for group in GROUPS]
-        items += other_roles(census)
-        items += not_counted(census)
-        items += reference_items(census, proof)
-        items.append(_guardians(census, proof, wanted=contacts))
-        items.append(enrolled(census, proof, decide=enrollments, read=True))
-        items.append(disabled(census))
-        items += [*numbers(census), *fields(census)]
+    if counts is not None and (school is not None or not orgs):
+        items += [_role(counts, proof, group, rostered=wanted.wants(group)) for group in GROUPS]
+        items += other_roles(counts)
+        items += not_counted(counts)
+        items += reference_items(counts, proof)
+        items.append(_guardians(counts, proof, wanted=contacts))
+        items.append(enrolled(counts, proof, decide=enrollments, read=True))
+        items.append(disabled(counts))
+        items += [*numbers(counts), *fields(counts)]
     items += _odd_rows(odd)
     items.append(_completeness(proof))
     return [*items, _witness()]
@@ -158,17 +159,17 @@ def _school(school: dict[str, Any] | None, name: str) -> CheckItem:
     return CheckItem("School", None, "this bundle brings no orgs") if school is None else school_item(school, name)
 
 
-def _role(census: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:
-    if rostered and not census.people[group]:
+def _role(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:
+    if rostered and not counts.people[group]:
         if proof.mode == "delta":
             return CheckItem(ROLE_NAMES[group], None, "0 in this school")
         remedy = "Check what the export includes, or switch this role off."
         return CheckItem(ROLE_NAMES[group], False, "0 in this school", remedy)
-    return role_item(census, proof, group, rostered=rostered)
+    return role_item(counts, proof, group, rostered=rostered)
 
 
-def _guardians(census: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem:
-    item = guardians(census, proof, wanted=wanted)
+def _guardians(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem:
+    item = guardians(counts, proof, wanted=wanted)
     remedy = "Let the export include guardians and agentSourcedIds." if item.ok is False else item.remedy
     return replace(item, remedy=remedy)
 

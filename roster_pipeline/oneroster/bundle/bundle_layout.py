@@ -17,7 +17,7 @@ from roster_pipeline.oneroster.bundle.manifest import Manifest, Mode, read_manif
 from roster_pipeline.oneroster.bundle.opened_bundle import ENROLLMENTS, KNOWN_NAMES, READ_FILES, Member, OpenedBundle
 from roster_pipeline.oneroster.bundle.preflight import WINDOWS_1252, Preflight, preflight
 from roster_pipeline.oneroster.bundle.table import Table
-from roster_pipeline.oneroster.http.status_info import folded
+from roster_pipeline.oneroster.http.response import folded
 
 _FINGERPRINT_LETTERS = 32
 _NEAR = 0.6

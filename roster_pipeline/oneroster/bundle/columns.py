@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from roster_pipeline.oneroster.bundle.bundle_errors import WrongHeader
-from roster_pipeline.oneroster.http.status_info import folded
+from roster_pipeline.oneroster.http.response import folded
 from roster_pipeline.oneroster.records.user_records import ALIASES
 
 METADATA = "metadata."

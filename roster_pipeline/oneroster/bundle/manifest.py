@@ -12,7 +12,7 @@ from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.bundle.opened_bundle import MANIFEST, READ_FILES, OpenedBundle
 from roster_pipeline.oneroster.bundle.preflight import preflight
 from roster_pipeline.oneroster.bundle.table import Table, Unreadable
-from roster_pipeline.oneroster.http.status_info import folded
+from roster_pipeline.oneroster.http.response import folded
 
 Mode = Literal["absent", "bulk", "delta"]
 _MODES: dict[str, Mode] = {"absent": "absent", "bulk": "bulk", "delta": "delta"}

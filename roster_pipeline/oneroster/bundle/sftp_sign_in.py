@@ -17,7 +17,7 @@ import httpcore
 from roster_pipeline.oneroster.bundle.host_key import refused, trusted_fingerprints
 from roster_pipeline.oneroster.bundle.limits import BundleLimits
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused, Unreachable
-from roster_pipeline.oneroster.http.network import allowed_addresses
+from roster_pipeline.oneroster.http.ip_addresses import allowed_addresses
 
 Result = TypeVar("Result")
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
-from roster_pipeline.oneroster.http.clock import MOST_SKEW
-from roster_pipeline.oneroster.paging.concurrent_change import ConcurrentChange
+from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
+from roster_pipeline.oneroster.paging.list_end import ConcurrentChange
 from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.response_body import raw_id
 
@@ -85,7 +85,7 @@ def named_changes(reading: Reading) -> NamedChanges | None:
 
 def _changed_since(reading: Reading, since: datetime) -> Listing | None:
     """The listing, opened; None where the filter does not work, or the clocks are too far apart to believe it."""
-    skew = reading.client.exchange.skew_seconds
+    skew = reading.client.session.skew_seconds
     if (skew is not None and abs(skew) > MOST_SKEW) or not filter_works(reading):
         return None
     listing = reading.listing("/users", "users", query_filter=f"dateLastModified>'{instant(since)}'")

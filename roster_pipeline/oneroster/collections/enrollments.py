@@ -12,7 +12,7 @@ from typing import Any
 from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused
 from roster_pipeline.oneroster.http.address import segment
-from roster_pipeline.oneroster.http.status_info import folded
+from roster_pipeline.oneroster.http.response import folded
 from roster_pipeline.oneroster.paging.response_body import raw_id
 from roster_pipeline.oneroster.records.coercion import ID_NULLS, reference, text
 from roster_pipeline.oneroster.records.dates import Dates

@@ -13,9 +13,9 @@ from roster_pipeline.oneroster.collections.proof import Proof, total_of
 from roster_pipeline.oneroster.collections.reading import Batch, Reading, Wanted
 from roster_pipeline.oneroster.collections.school_membership import read_people
 from roster_pipeline.oneroster.errors import DataMoved, PagingBroken
-from roster_pipeline.oneroster.http.clock import MOST_SKEW
-from roster_pipeline.oneroster.paging.concurrent_change import ConcurrentChange
-from roster_pipeline.oneroster.paging.repetitions import Repetitions
+from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
+from roster_pipeline.oneroster.paging.list_end import ConcurrentChange
+from roster_pipeline.oneroster.paging.seen_ids import Repetitions
 
 Stored = TypeVar("Stored")
 
@@ -47,7 +47,7 @@ class Pull:
         self._several_records = bool(client.learned.get(SEVERAL_RECORDS))
         self._started = client.clock.monotonic()
         self._begun = client.clock.now()
-        counters = client.exchange.counters
+        counters = client.session.counters
         self._before = (counters.requests, counters.retries, counters.bytes)
 
     @property
@@ -116,8 +116,8 @@ class Pull:
     def _judge(self, reading: Reading, *, settled: bool) -> Proof:
         """settled: another reading brought exactly the same, so what was only doubtful is no problem."""
         client = self._client
-        skew = client.exchange.skew_seconds
-        counters = client.exchange.counters
+        skew = client.session.skew_seconds
+        counters = client.session.counters
         doubts = reading.doubts()
         problems = tuple(dict.fromkeys(reading.problems() + ([] if settled else doubts)))
         notes = reading.notes + [f"settled:{doubt}" for doubt in doubts if settled]

@@ -13,10 +13,9 @@ import numpy as np
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.proof import ListingProof
 from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, TooSlow
-from roster_pipeline.oneroster.paging.concurrent_change import Revision
+from roster_pipeline.oneroster.paging.list_end import Revision
 from roster_pipeline.oneroster.paging.listing import Listing
-from roster_pipeline.oneroster.paging.repetitions import Repetitions
-from roster_pipeline.oneroster.paging.seen_ids import SeenIds, hashes
+from roster_pipeline.oneroster.paging.seen_ids import Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.records.dates import Dates
 from roster_pipeline.oneroster.records.org_references import OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, with_unclear_dates

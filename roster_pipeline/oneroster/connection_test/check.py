@@ -9,25 +9,26 @@ from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, filter_works
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Reading, Wanted
-from roster_pipeline.oneroster.connection_test.item import CheckItem, Watcher
-from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
-from roster_pipeline.oneroster.connection_test.people_items import (
+from roster_pipeline.oneroster.connection_test.items import (
+    CheckItem,
+    Watcher,
     completeness,
     disabled,
     fields,
     guardians,
+    missing_school,
     not_counted,
     numbers,
     other_roles,
+    reference_items,
     role_item,
 )
-from roster_pipeline.oneroster.connection_test.people_items import enrollments as enrolled
-from roster_pipeline.oneroster.connection_test.reference_items import reference_items
-from roster_pipeline.oneroster.connection_test.school_items import found_school as _school
-from roster_pipeline.oneroster.connection_test.school_items import missing_school
+from roster_pipeline.oneroster.connection_test.items import enrollments as enrolled
+from roster_pipeline.oneroster.connection_test.items import found_school as _school
+from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
 from roster_pipeline.oneroster.errors import OneRosterError, PagingBroken, Refused, TlsFailed, Unreachable
 from roster_pipeline.oneroster.http.address import is_version_1_0
-from roster_pipeline.oneroster.http.clock import MOST_SKEW
+from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
 from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.paging.seen_ids import hashes
 
@@ -110,9 +111,9 @@ def check_items(
         enrollments=enrollments,
         single_contacts=contacts,
     )
-    census = PeopleCounts(school["sourcedId"], client.clock.now().date(), include_orgs_below=include_orgs_below)
+    counts = PeopleCounts(school["sourcedId"], client.clock.now().date(), include_orgs_below=include_orgs_below)
     try:
-        yield from _people(client, wanted, census, watcher, contacts=contacts)
+        yield from _people(client, wanted, counts, watcher, contacts=contacts)
     except OneRosterError as problem:
         yield _failed("People", problem)
         if isinstance(problem, PagingBroken):
@@ -157,41 +158,41 @@ def _missing_scopes(client: Client) -> list[str]:
 
 
 def _people(
-    client: Client, wanted: Wanted, census: PeopleCounts, watcher: Watcher | None, *, contacts: bool
+    client: Client, wanted: Wanted, counts: PeopleCounts, watcher: Watcher | None, *, contacts: bool
 ) -> Iterator[CheckItem]:
     def count(batches: Iterable[Batch]) -> None:
-        census.start()
+        counts.start()
         if watcher is not None:
             watcher.start()
         for batch in batches:
             if watcher is not None:
                 watcher.take(batch)
             if batch.kind == "user":
-                census.count(batch.records)
+                counts.count(batch.records)
             else:
-                census.note_orgs(batch.records)
+                counts.note_orgs(batch.records)
 
     pulled = pull(client, wanted)
     pulled.into(count)
     proof = pulled.proof
     for group in GROUPS:
-        yield role_item(census, proof, group, rostered=wanted.wants(group))
-    yield from other_roles(census)
-    yield from not_counted(census)
-    yield from reference_items(census, proof)
-    yield guardians(census, proof, wanted=contacts)
-    yield enrolled(census, proof, decide=wanted.enrollments, read=wanted.enrollments)
+        yield role_item(counts, proof, group, rostered=wanted.wants(group))
+    yield from other_roles(counts)
+    yield from not_counted(counts)
+    yield from reference_items(counts, proof)
+    yield guardians(counts, proof, wanted=contacts)
+    yield enrolled(counts, proof, decide=wanted.enrollments, read=wanted.enrollments)
     for source, said in MEMBERSHIP_FROM.items():
         if proof.strategy.endswith(source):
             yield CheckItem("Membership", None, f"users name no school; it is taken from {said}")
-    yield disabled(census)
-    yield from numbers(census)
-    yield from fields(census)
+    yield disabled(counts)
+    yield from numbers(counts)
+    yield from fields(counts)
     yield completeness(proof)
     if "total-not-reached" in proof.problems:
         yield from _offset_unit(client)
     yield _page_size(client)
-    yield _single_users(client, census)
+    yield _single_users(client, counts)
 
 
 def _page_size(client: Client) -> CheckItem:
@@ -202,11 +203,11 @@ def _page_size(client: Client) -> CheckItem:
     return CheckItem("Page size", True, (f"{used}" if used == asked else f"{used} instead of {asked}") + sort)
 
 
-def _single_users(client: Client, census: PeopleCounts) -> CheckItem:
+def _single_users(client: Client, counts: PeopleCounts) -> CheckItem:
     name = "Second witness"
-    if census.present is None:
+    if counts.present is None:
         return CheckItem(name, None, "nobody there to ask for")
-    if client.user_answers([census.present])[census.present].user is not None:
+    if client.user_answers([counts.present])[counts.present].user is not None:
         return CheckItem(name, True, "single users can be asked for")
     return CheckItem(
         name,
@@ -232,7 +233,7 @@ def _delta(client: Client, wanted: Wanted) -> CheckItem:
 
 
 def _clock(client: Client) -> CheckItem:
-    skew = client.exchange.skew_seconds
+    skew = client.session.skew_seconds
     if skew is None:
         return CheckItem("Clock", None, "the SIS does not tell its time")
     if abs(skew) > MOST_SKEW:

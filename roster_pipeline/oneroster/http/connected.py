@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from roster_pipeline.oneroster.http.address import Address, same_origin, understand
+from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, OAuth1SignIn, SignIn
 from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.oauth1 import METHODS, OAuth1SignIn
-from roster_pipeline.oneroster.http.oauth2 import BearerSignIn, OAuth2SignIn, TokenForm
-from roster_pipeline.oneroster.http.signed_in import NoSignIn, SignedIn
+from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn, TokenForm
 from roster_pipeline.oneroster.http.token_search import scope_choices
-
-
-class Remembered(SignedIn, Protocol):
-    """A sign-in that can be written down and restored in a later session."""
-
-    def learned(self) -> dict[str, Any]: ...
-
-
-class OpenSignIn(NoSignIn):
-    """The server wants no sign-in, or the fixed header is all of it."""
-
-    def learned(self) -> dict[str, Any]:
-        return {"kind": "open"}
 
 
 @dataclass
@@ -33,7 +19,7 @@ class Connected:
     address: Address
     root: str
     version: str
-    sign_in: Remembered
+    sign_in: SignIn
     remembered: bool = False
 
     def learned(self) -> dict[str, Any]:
@@ -45,9 +31,9 @@ class Connected:
         }
 
 
-def recalled(exchange: HttpSession) -> Connected | None:
+def recalled(session: HttpSession) -> Connected | None:
     """What an earlier session learned, as far as it still fits what the owner typed."""
-    endpoint = exchange.endpoint
+    endpoint = session.endpoint
     learned = endpoint.learned
     address = understand(endpoint.base_url)
     known: Any = learned.get("sign_in") or {}
@@ -57,7 +43,7 @@ def recalled(exchange: HttpSession) -> Connected | None:
     kind = known.get("kind")
     if endpoint.version not in ("auto", version) or endpoint.sign_in not in ("auto", kind):
         return None
-    sign_in: Remembered
+    sign_in: SignIn
     if kind == "oauth2":
         form = known.get("form") or {}
         if endpoint.token_url not in (None, known["token_url"]) or not endpoint.client_id:
@@ -66,13 +52,13 @@ def recalled(exchange: HttpSession) -> Connected | None:
             return None
         if endpoint.scopes is not None and form.get("scope") not in scope_choices(None, endpoint.scopes):
             return None
-        sign_in = OAuth2SignIn(exchange, known["token_url"], TokenForm(**form))
+        sign_in = OAuth2SignIn(session, known["token_url"], TokenForm(**form))
     elif kind == "oauth1" and known.get("method") in METHODS:
         sign_in = OAuth1SignIn(endpoint.client_id, endpoint.client_secret, known["method"])
     elif kind == "bearer":
         sign_in = BearerSignIn(endpoint.client_secret)
     elif kind == "open":
-        sign_in = OpenSignIn()
+        sign_in = SignIn()
     else:
         return None
     return Connected(address, root, version, sign_in, remembered=True)

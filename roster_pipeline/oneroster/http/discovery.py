@@ -23,17 +23,14 @@ from roster_pipeline.oneroster.errors import (
     SignInRefused,
 )
 from roster_pipeline.oneroster.http.address import Root, host_of, roots, understand, with_query
-from roster_pipeline.oneroster.http.connected import Connected, OpenSignIn, Remembered
+from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, NoMoreTries, OAuth1SignIn, SignIn
+from roster_pipeline.oneroster.http.connected import Connected
 from roster_pipeline.oneroster.http.endpoint import Endpoint
-from roster_pipeline.oneroster.http.error_mapping import failure_of, transient, unreadable
+from roster_pipeline.oneroster.http.error_mapping import TokenRefused, failure_of, transient, unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.oauth1 import METHODS, OAuth1SignIn
-from roster_pipeline.oneroster.http.oauth2 import BearerSignIn, NamedElsewhere, NoToken, OAuth2SignIn
-from roster_pipeline.oneroster.http.remedies import TokenRefused
+from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, NoToken, OAuth2SignIn
 from roster_pipeline.oneroster.http.response import Response
-from roster_pipeline.oneroster.http.signed_in import NoMoreTries, NoSignIn
-from roster_pipeline.oneroster.http.token_addresses import TokenAddresses
-from roster_pipeline.oneroster.http.token_search import MOST_TRIES, find_form, scope_choices
+from roster_pipeline.oneroster.http.token_search import MOST_TRIES, TokenAddresses, find_form, scope_choices
 from roster_pipeline.oneroster.paging.response_body import records_of
 
 
@@ -65,9 +62,9 @@ SAMPLE = 20
 class Discovery:
     """One search. `find` raises the refusal that tells the owner most."""
 
-    def __init__(self, exchange: HttpSession) -> None:
-        self._exchange = exchange
-        self._endpoint: Endpoint = exchange.endpoint
+    def __init__(self, session: HttpSession) -> None:
+        self._session = session
+        self._endpoint: Endpoint = session.endpoint
         self._address = understand(self._endpoint.base_url)
         self._refusals: list[tuple[RefusalOrigin, OneRosterError]] = []
         self._signs = False
@@ -76,11 +73,11 @@ class Discovery:
         """The first root and sign-in that answer. A failure that will pass is raised, because what it hides might be
         the better choice: a version found on a bad night would rename everybody."""
         looked = self._look_around()
-        allowance = self._exchange.allowance
+        allowance = self._session.allowance
         allowance.left = MOST_TRIES
         try:
             for sign_in, root in self._ways(looked):
-                self._exchange.sign_in = sign_in
+                self._session.sign_in = sign_in
                 if self._answers(root):
                     allowance.left = None
                     return Connected(self._address, root.url, self._version(root), sign_in)
@@ -88,7 +85,7 @@ class Discovery:
             pass
         finally:
             allowance.left = None
-        self._exchange.sign_in = NoSignIn()
+        self._session.sign_in = SignIn()
         raise self._verdict()
 
     def _note(self, telling: RefusalOrigin, problem: OneRosterError) -> None:
@@ -98,7 +95,7 @@ class Discovery:
         """The possible roots, those that exist first. Raises what no other root of the same host can cure."""
         candidates = roots(self._address, self._endpoint.version)
         unsure: list[Root] = []
-        self._exchange.sign_in = NoSignIn()
+        self._session.sign_in = SignIn()
         for place, root in enumerate(candidates):
             try:
                 self._first_records(root, "/orgs")
@@ -118,11 +115,11 @@ class Discovery:
                 raise moved  # nothing of the SIS is at this address
         return candidates
 
-    def _ways(self, found: list[Root]) -> Iterator[tuple[Remembered, Root]]:
+    def _ways(self, found: list[Root]) -> Iterator[tuple[SignIn, Root]]:
         """Sign-ins and the root to try each at, best first."""
         endpoint, kind = self._endpoint, self._endpoint.sign_in
         if kind == "auto" and not endpoint.client_id and not endpoint.client_secret:
-            yield from ((OpenSignIn(), root) for root in found)
+            yield from ((SignIn(), root) for root in found)
             return
         if kind == "bearer" or (kind == "auto" and not endpoint.client_id):
             yield from ((BearerSignIn(endpoint.client_secret), root) for root in found)
@@ -145,12 +142,12 @@ class Discovery:
         """Whether an answer was so telling that nothing else is tried: the credentials go no further."""
         return any(telling <= RefusalOrigin.TOKEN for telling, _ in self._refusals)
 
-    def _signatures(self, found: list[Root]) -> Iterator[tuple[Remembered, Root]]:
+    def _signatures(self, found: list[Root]) -> Iterator[tuple[SignIn, Root]]:
         for root in found:
             for method in METHODS:
                 yield OAuth1SignIn(self._endpoint.client_id, self._endpoint.client_secret, method), root
 
-    def _tokens(self, found: list[Root]) -> Iterator[tuple[Remembered, Root]]:
+    def _tokens(self, found: list[Root]) -> Iterator[tuple[SignIn, Root]]:
         """Token sign-ins: for each root with the scopes of its version, at the token addresses that may be."""
         entered = self._endpoint.token_url
         urls = [entered] if entered else self._found_urls(found)
@@ -160,7 +157,7 @@ class Discovery:
             scopes = [scope for scope in choices if scope not in refused]
             for url in list(urls) if scopes else ():
                 try:
-                    sign_in = find_form(self._exchange, url, scopes)
+                    sign_in = find_form(self._session, url, scopes)
                 except NotOffered as problem:
                     urls.remove(url)
                     self._note(RefusalOrigin.TOKEN, SignInRefused(problem.message, problem.remedy))
@@ -180,7 +177,7 @@ class Discovery:
                     break
 
     def _found_urls(self, found: list[Root]) -> list[str]:
-        addresses = TokenAddresses(self._exchange, self._address)
+        addresses = TokenAddresses(self._session, self._address)
         urls = addresses.find(found)
         if urls:
             return urls
@@ -197,7 +194,7 @@ class Discovery:
 
     def _answers(self, root: Root) -> bool:
         """Whether the root speaks OneRoster to the sign-in just set."""
-        proved = isinstance(self._exchange.sign_in, OAuth2SignIn) or self._endpoint.sign_in != "auto"
+        proved = isinstance(self._session.sign_in, OAuth2SignIn) or self._endpoint.sign_in != "auto"
         for path in ("/orgs", "/schools", "/users"):
             try:
                 self._first_records(root, path, None if proved else FEW_TRIES)
@@ -223,20 +220,20 @@ class Discovery:
         key = path.strip("/") if path != "/schools" else "orgs"
         found: list[list[Any]] = []
 
-        def judge(reply: Response, label: str) -> OneRosterError | None:
-            failure = failure_of(reply, label)
+        def judge(response: Response, label: str) -> OneRosterError | None:
+            failure = failure_of(response, label)
             if failure is None:
                 try:
-                    found[:] = [records_of(reply, key, label).records[:SAMPLE]]
+                    found[:] = [records_of(response, key, label).records[:SAMPLE]]
                 except OneRosterError as problem:
                     return problem
             return failure
 
         plain, limited = (with_query(root.url + path, more, self._address.query) for more in ([], [("limit", "1")]))
         try:
-            self._exchange.get_checked(limited, path, judge, attempts)
+            self._session.get_checked(limited, path, judge, attempts)
         except RequestRefused:
-            self._exchange.get_checked(plain, path, judge, attempts)
+            self._session.get_checked(plain, path, judge, attempts)
         return found[0]
 
     def _version(self, root: Root) -> str:

@@ -1,9 +1,12 @@
-"""How one SIS is reached: what an owner typed, what an operator allows, and what earlier sign-ins have learned."""
+"""The settings of one SIS connection, the bounds of a session, and the clock it uses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 SignInKind = Literal["auto", "oauth2", "oauth1", "bearer"]
@@ -66,3 +69,21 @@ class Endpoint:
     fixed_header: tuple[str, str] | None = field(default=None, repr=False)
     learned: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
+
+
+MOST_SKEW = 300.0
+"""Seconds between the SIS's clock and ours beyond which signed requests are refused, and no time of it is believed."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """monotonic: seconds for deadlines. sleep: waits seconds. now: UTC. chance: a number from 0 to 1, for jitter."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], datetime] = _utc_now
+    chance: Callable[[], float] = secrets.SystemRandom().random

@@ -26,16 +26,14 @@ from roster_pipeline.oneroster.errors import (
     TooSlow,
 )
 from roster_pipeline.oneroster.http.address import host_of, same_origin
-from roster_pipeline.oneroster.http.backoff import Backoff
+from roster_pipeline.oneroster.http.auth import Allowance, NoMoreTries, SignIn
 from roster_pipeline.oneroster.http.bounded_body import LargeBody, read_body
-from roster_pipeline.oneroster.http.clock import Clock
-from roster_pipeline.oneroster.http.endpoint import Endpoint
-from roster_pipeline.oneroster.http.error_mapping import failure_of, network_failure
-from roster_pipeline.oneroster.http.host_semaphore import HostSemaphore
-from roster_pipeline.oneroster.http.network import http_client, is_loopback, set_deadline
-from roster_pipeline.oneroster.http.remedies import Situation, in_context
+from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint
+from roster_pipeline.oneroster.http.error_mapping import Situation, failure_of, in_context, network_failure
+from roster_pipeline.oneroster.http.ip_addresses import is_loopback
+from roster_pipeline.oneroster.http.network import http_client, set_deadline
 from roster_pipeline.oneroster.http.response import Response
-from roster_pipeline.oneroster.http.signed_in import Allowance, NoMoreTries, NoSignIn, SignedIn
+from roster_pipeline.oneroster.http.throttle import Backoff, HostSemaphore
 
 REDIRECTS = 3
 TRIES_WHEN_SLOW = 2
@@ -55,7 +53,7 @@ class HttpSession:
         self.backoff = Backoff(endpoint.limits, clock, endpoint.parallel)
         self.counters = self.backoff.counters
         self.allowance = Allowance()
-        self.sign_in: SignedIn = NoSignIn()
+        self.sign_in = SignIn()
         self.skew_seconds: float | None = None
         self._until = time.monotonic() + endpoint.limits.pull_seconds
         self.answered: set[str] = set()
@@ -99,19 +97,19 @@ class HttpSession:
         renewed = False
         tried = 0
         last: OneRosterError | None = None
-        reply: Response | None = None
+        response: Response | None = None
         while True:
-            reply = None  # a body that was refused is freed before the next one comes
+            response = None  # a body that was refused is freed before the next one comes
             sign_in = self.sign_in
             auth, generation = sign_in.authorise()
             wait: float | None = None
             asked_at = time.monotonic()
             try:
                 with LargeBody() as large:
-                    reply = self._follow(url, label, auth, most_bytes, large)
-                    failure = judge(reply, label)
+                    response = self._follow(url, label, auth, most_bytes, large)
+                    failure = judge(response, label)
                 if failure is None:
-                    return reply
+                    return response
                 failure.with_traceback(None)
                 ended = isinstance(failure, SignInRefused) or (
                     isinstance(failure, Refused) and sign_in.may_have_ended()
@@ -119,14 +117,14 @@ class HttpSession:
                 if ended and not renewed and sign_in.renew(generation):
                     renewed = True
                     continue
-                wait = self.backoff.asked_wait(reply)
-                if reply.status in (429, 503):
-                    self.backoff.slow_down(reply.status, wait)
+                wait = self.backoff.asked_wait(response)
+                if response.status in (429, 503):
+                    self.backoff.slow_down(response.status, wait)
             except NoMoreTries as spent:
                 raise last or spent from None
             except OneRosterError as problem:
                 failure = problem.with_traceback(None)
-            reply = None
+            response = None
             last = failure
             tried += 1
             tries = most
@@ -143,7 +141,8 @@ class HttpSession:
     def situation(self) -> Situation:
         """What is known of this connection that makes a message fit it."""
         chosen = self.endpoint.sign_in if self.endpoint.sign_in != "auto" else None
-        kind = chosen if self.allowance.left is not None else getattr(self.sign_in, "kind", chosen)
+        searches = self.allowance.left is not None or self.sign_in.kind == "open"
+        kind = chosen if searches else self.sign_in.kind
         return Situation(kind, bool(self.endpoint.learned.get("root")), frozenset(self.answered))
 
     def send(
@@ -190,10 +189,10 @@ class HttpSession:
     def _follow(self, url: str, label: str, auth: httpx.Auth, most_bytes: int | None, large: LargeBody) -> Response:
         """A GET and its redirects, as long as they stay on the same scheme, host and port."""
         for _ in range(REDIRECTS + 1):
-            reply = self.send("GET", url, label, auth, most_bytes=most_bytes, large=large)
-            if reply.status not in (301, 302, 303, 307, 308):
-                return reply
-            target = urljoin(url, reply.headers.get("Location", ""))
+            response = self.send("GET", url, label, auth, most_bytes=most_bytes, large=large)
+            if response.status not in (301, 302, 303, 307, 308):
+                return response
+            target = urljoin(url, response.headers.get("Location", ""))
             if not same_origin(url, target):
                 raise Redirected(
                     f"The SIS redirects {label} to another host ({host_of(target) or 'unknown'}).",
@@ -229,12 +228,12 @@ class HttpSession:
         set_deadline(deadline)
         body = bytearray()
         try:
-            response = self._client.send(request, auth=auth or httpx.Auth(), stream=True)
-            failed = not response.is_success
-            encoding = response.headers.get("Content-Encoding", "").strip().lower()
+            answer = self._client.send(request, auth=auth or httpx.Auth(), stream=True)
+            failed = not answer.is_success
+            encoding = answer.headers.get("Content-Encoding", "").strip().lower()
             try:
                 body = read_body(
-                    response.iter_raw(),
+                    answer.iter_raw(),
                     "" if encoding == "identity" else encoding,
                     label,
                     ERROR_BODY if failed else most,
@@ -243,7 +242,7 @@ class HttpSession:
                     cut=failed,
                 )
             finally:
-                response.close()
+                answer.close()
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TooSlow) as problem:
             if isinstance(problem, TooSlow) or time.monotonic() >= deadline:
                 raise self._dribbled(label) from None
@@ -252,9 +251,9 @@ class HttpSession:
             set_deadline(None)
             with self.counters.lock:
                 self.counters.bytes += len(body)
-        reply = Response(response.status_code, response.headers, body, str(request.url))
-        self._note_clock(reply)
-        return reply
+        response = Response(answer.status_code, answer.headers, body, str(request.url))
+        self._note_clock(response)
+        return response
 
     def _dribbled(self, label: str) -> Dribbling:
         if time.monotonic() >= self._until:
@@ -267,7 +266,7 @@ class HttpSession:
             "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
         )
 
-    def _note_clock(self, reply: Response) -> None:
-        theirs = reply.server_time
+    def _note_clock(self, response: Response) -> None:
+        theirs = response.server_time
         if theirs is not None and theirs.tzinfo is not None:
             self.skew_seconds = (theirs - self.clock.now()).total_seconds()

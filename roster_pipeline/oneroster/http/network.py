@@ -7,9 +7,7 @@ request also bounds a server that sends its headers one byte a second, which a p
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import socket
 import ssl
 import threading
 import time
@@ -23,9 +21,9 @@ import certifi
 import httpcore
 import httpx
 
-from roster_pipeline.oneroster.errors import AddressNotAllowed, WrongAddress
+from roster_pipeline.oneroster.errors import WrongAddress
 from roster_pipeline.oneroster.http.endpoint import Endpoint
-from roster_pipeline.oneroster.http.special_addresses import IpAddress, embedded, is_never_asked, is_public
+from roster_pipeline.oneroster.http.ip_addresses import allowed_addresses
 
 USER_AGENT = "roster-pipeline (OneRoster consumer)"
 KEPT_CONNECTIONS = 8
@@ -205,35 +203,3 @@ class _DeadlineStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
-
-
-def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
-    """The addresses of a host, all of them allowed. One that is not, among others that are, spoils the lot."""
-    try:
-        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise httpcore.ConnectError("the name could not be resolved") from None
-    addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-    for address in addresses:
-        refuse_address(ipaddress.ip_address(address.split("%", 1)[0]), allow_private)
-    return addresses
-
-
-def refuse_address(address: IpAddress, allow_private: bool) -> None:
-    """Raise AddressNotAllowed unless the address is public, or private ones are allowed.
-
-    Where cloud machines answer with their own credentials stays closed in any case.
-    """
-    if is_never_asked(address) or not (allow_private or is_public(address)):
-        raise AddressNotAllowed(
-            "The address of the SIS lies in a private network or on this machine.",
-            "Check the URL. If the SIS really is there, the operator can allow private addresses for this connection.",
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host can only be this machine; unencrypted connections are for these alone."""
-    try:
-        return embedded(ipaddress.ip_address(host.strip("[]"))).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"

@@ -1,19 +1,36 @@
-"""In which form a server wants the token request.
+"""Finding out where a SIS gives out tokens, and which form of the token request it accepts.
 
-The standard's form comes first (Basic header, form body, both scopes); what else is tried depends on how the server
-refuses: `invalid_client` moves the credentials, `invalid_scope` changes the scopes, any other refusal moves the
-parameters into the query. The form that worked is remembered.
+Where: each possible address is asked without the secret. A token endpoint answers a request without credentials with an
+OAuth error; other paths answer differently. So the Client Secret goes only to an address that has answered this way, on
+the SIS's own host. A token address on another host that the SIS names is only reported; a person must enter it.
+
+Form: the standard's form comes first (Basic header, form body, both scopes). Then the server's refusal decides:
+`invalid_client` moves the credentials, `invalid_scope` changes the scopes, any other refusal moves the parameters into
+the query. The form that worked is remembered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from urllib.parse import quote_plus
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote_plus, urljoin, urlsplit
 
+from roster_pipeline.oneroster.errors import OneRosterError
+from roster_pipeline.oneroster.http.address import Address, Root, same_origin, token_urls
+from roster_pipeline.oneroster.http.auth import NoMoreTries
+from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, BROKEN_STATUS, RETRY_STATUSES, TokenRefused
 from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn, TokenForm
-from roster_pipeline.oneroster.http.remedies import TokenRefused
-from roster_pipeline.oneroster.http.signed_in import NoMoreTries
+from roster_pipeline.oneroster.http.oauth2 import (
+    LABEL,
+    OAUTH_ERRORS,
+    REDIRECT_STATUSES,
+    NamedElsewhere,
+    OAuth2SignIn,
+    TokenForm,
+    named_elsewhere,
+    token_failed,
+)
+from roster_pipeline.oneroster.http.response import Response, decoded
 
 MOST_TRIES = 6
 """Requests of a search that carry the credentials: fewer than what locks an application out."""
@@ -57,11 +74,11 @@ def placements(client_id: str, secret: str) -> list[str]:
     return ways
 
 
-def find_form(exchange: HttpSession, token_url: str, scopes: list[str]) -> OAuth2SignIn:
+def find_form(session: HttpSession, token_url: str, scopes: list[str]) -> OAuth2SignIn:
     """Try the forms of a token request until one is accepted. Raises the refusal that says most."""
     refusals: list[TokenRefused] = []
-    for form in _forms(exchange, scopes, refusals):
-        sign_in = OAuth2SignIn(exchange, token_url, form)
+    for form in _forms(session, scopes, refusals):
+        sign_in = OAuth2SignIn(session, token_url, form)
         try:
             sign_in.authorise()
         except TokenRefused as refusal:
@@ -77,9 +94,9 @@ def find_form(exchange: HttpSession, token_url: str, scopes: list[str]) -> OAuth
     raise min(refusals, key=lambda refusal: (refusal.code != "invalid_client", refusal.code == "", refusal.status))
 
 
-def _forms(exchange: HttpSession, scopes: list[str], refusals: list[TokenRefused]) -> Iterator[TokenForm]:
+def _forms(session: HttpSession, scopes: list[str], refusals: list[TokenRefused]) -> Iterator[TokenForm]:
     """Forms, each next one chosen by the last refusal."""
-    endpoint = exchange.endpoint
+    endpoint = session.endpoint
     for placement in placements(endpoint.client_id, endpoint.client_secret):
         for parameters in ("form", "query"):
             if placement == "body" and parameters == "query":
@@ -92,3 +109,132 @@ def _forms(exchange: HttpSession, scopes: list[str], refusals: list[TokenRefused
                 break
         if refusals[-1].code == "invalid_scope":
             break  # the credentials were taken; elsewhere they would fare no better
+
+
+DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
+"""Two names circulate for the file in which a 1.2 provider describes itself."""
+MOST_LOOKS = 18
+"""Addresses that are looked at without credentials."""
+NOWHERE = "/roster-no-such-address"
+"""An address that no SIS has: what answers there like a token endpoint is a gateway in front of everything."""
+_REQUEST = b"grant_type=client_credentials"
+_TEMPLATES = ("example.com", "example.org", "localhost", "127.0.0.1", "server_address", "imsglobal.org", "1edtech.org")
+
+
+class TokenAddresses:
+    """What was found for one search. elsewhere: named by the SIS, on another host. failure: an address failed in a way
+    that will pass, so that it may be the right one; crashed: one failed for good."""
+
+    def __init__(self, session: HttpSession, address: Address) -> None:
+        self.elsewhere: NamedElsewhere | None = None
+        self.failure: OneRosterError | None = None
+        self.crashed: OneRosterError | None = None
+        self._session = session
+        self._address = address
+        self._beside: dict[str, bool] = {}
+
+    def find(self, found: Sequence[Root]) -> list[str]:
+        """Addresses on the SIS's own host that may get the secret, the surest first. found: the roots, best first."""
+        shown = map(self._described, [root for root in found[:2] if root.version != "1.1"])
+        described = next((url for url in shown if url is not None), None)
+        if described is not None and not same_origin(described, self._address.base):
+            self.elsewhere = NamedElsewhere("The SIS's description of its API", described)
+            described = None
+        guesses = token_urls(self._address, found)[:MOST_LOOKS]
+        likely: list[str] = []
+        for url in dict.fromkeys([described, *guesses] if described is not None else guesses):
+            place, sure = self._look(url)
+            if place is not None and (sure or url == described):
+                return [place]
+            if place is not None:
+                likely.append(place)
+        return [] if self.elsewhere is not None else [url for url in likely if not self._answers_everywhere(url)]
+
+    def _answers_everywhere(self, url: str) -> bool:
+        """Whether what stands beside this address, and cannot be there, answers in the same way."""
+        beside = url.partition("?")[0].rpartition("/")[0] + NOWHERE
+        if beside not in self._beside:
+            self._beside[beside] = self._look(beside)[0] is not None
+        return self._beside[beside]
+
+    def _look(self, url: str) -> tuple[str | None, bool]:
+        """Ask without credentials: the address that answered, if it may give tokens, and whether it surely does."""
+        for _ in range(len(REDIRECT_STATUSES)):
+            try:
+                response = self._ask(url)
+            except OneRosterError as problem:
+                if problem.retryable and self.failure is None:
+                    self.failure = problem
+                return None, False
+            if response.status not in REDIRECT_STATUSES:
+                return (url, True) if _speaks_oauth(response) else (url if _may_be(response) else None, False)
+            target = urljoin(url, response.headers.get("Location", ""))
+            if not same_origin(target, self._address.base):
+                self.elsewhere = self.elsewhere or named_elsewhere(target)
+                return None, False
+            url = target
+        return None, False
+
+    def _ask(self, url: str) -> Response:
+        tried = 0
+        while True:
+            tried += 1
+            response = self._session.send("POST", url, LABEL, None, _REQUEST)
+            if response.status not in RETRY_STATUSES:
+                return response
+            failure = token_failed(response)
+            if response.status == BROKEN_STATUS:
+                self.crashed = self.crashed or failure
+                return response
+            if tried >= self._session.endpoint.limits.attempts:
+                raise failure
+            self._session.backoff.wait(tried, None, failure)
+
+    def _described(self, root: Root) -> str | None:
+        """The token address in the file with which a 1.2 provider describes itself, served without sign-in."""
+        for name in DISCOVERY_FILES:
+            try:
+                response = self._session.send("GET", f"{root.url}/discovery/{name}", "the discovery document")
+                if response.status == 200:
+                    return next(_token_urls_in(decoded(response)), None)
+            except OneRosterError:
+                continue
+        return None
+
+
+def _speaks_oauth(response: Response) -> bool:
+    try:
+        body = decoded(response)
+    except OneRosterError:
+        return False
+    if not isinstance(body, dict):
+        return False
+    code = body.get("error")
+    return (isinstance(code, str) and code in OAUTH_ERRORS) or "access_token" in body
+
+
+def _may_be(response: Response) -> bool:
+    """Whether an answer without an error of OAuth may come from a token endpoint all the same."""
+    if response.status in ABSENT_STATUSES or response.status == BROKEN_STATUS or response.status // 100 == 3:
+        return False
+    if response.status // 100 != 2:
+        return True
+    try:
+        decoded(response)
+    except OneRosterError:
+        return False
+    return True
+
+
+def _token_urls_in(document: Any) -> Iterator[str]:
+    """tokenUrl of the client-credentials flows of an OpenAPI 3 document, but for those of the standard's template."""
+    try:
+        schemes = document["components"]["securitySchemes"].values()
+        urls = [scheme["flows"]["clientCredentials"]["tokenUrl"] for scheme in schemes if "flows" in scheme]
+    except (KeyError, TypeError, AttributeError):
+        return
+    for url in urls:
+        if isinstance(url, str) and url.startswith(("https://", "http://")) and "{" not in url:
+            host = urlsplit(url).hostname or ""
+            if host and not any(host == one or host.endswith("." + one) for one in _TEMPLATES):
+                yield url

@@ -1,7 +1,8 @@
-"""How a listing has ended, and whether that proves that nobody is missing.
+"""How the reading of a collection ends, and whether that proves that no record is missing.
 
-A total that was met proves it. Where a connection has better than an empty page on its good nights (a total, links that
-stop at the last page), an empty page alone proves nothing on a night without them.
+A total that was reached proves it. Some connections usually have a better proof than an empty page: a total, or links
+that stop at the last page. When such a proof is missing, an empty page alone proves nothing. A reading also ends when
+the data change while they are read.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from dataclasses import dataclass
 from roster_pipeline.oneroster.collections.proof import ListingProof
 from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.paging.page import Collection, LastPage, Page, PagingHabits
-from roster_pipeline.oneroster.paging.repetitions import Repetitions
-from roster_pipeline.oneroster.paging.seen_ids import hashes
+from roster_pipeline.oneroster.paging.seen_ids import Repetitions, hashes
 
 PAGE_STEPS = (5, 12, 16)
 """Sizes that people choose for pages are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
@@ -161,3 +161,25 @@ def _from_the_last(collection: Collection, habits: PagingHabits, so_far: SoFar) 
     except (NotOffered, RequestRefused, ServerFailed):
         return None
     return (len(again), int(hashes(again[:1])[0]) == last.record) if again else None
+
+
+class ConcurrentChange(Exception):
+    """The data moved under the reading; `reason` is a problem slug."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Revision:
+    """The revision of the data set that some hubs send with every answer; it must not change within a pull."""
+
+    def __init__(self) -> None:
+        self.value: str | None = None
+
+    def changed(self, page: Page) -> bool:
+        if page.revision is None or page.revision == self.value:
+            return False
+        first = self.value is None
+        self.value = page.revision
+        return not first

@@ -16,9 +16,10 @@ from typing import Any
 from roster_pipeline.oneroster.collections.proof import ListingProof
 from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.http.error_mapping import transient
-from roster_pipeline.oneroster.paging.concurrent_change import ConcurrentChange, Revision
 from roster_pipeline.oneroster.paging.list_end import (
     ROUND_CAP,
+    ConcurrentChange,
+    Revision,
     SoFar,
     continues_at_one,
     judge_end,
@@ -26,8 +27,7 @@ from roster_pipeline.oneroster.paging.list_end import (
     paging_broken,
 )
 from roster_pipeline.oneroster.paging.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
-from roster_pipeline.oneroster.paging.repetitions import Repetitions
-from roster_pipeline.oneroster.paging.seen_ids import Flags, SeenIds, hashes, taken_in
+from roster_pipeline.oneroster.paging.seen_ids import Flags, Repetitions, SeenIds, hashes, taken_in
 
 FEWEST_AHEAD = 2
 """Pages under way while one is worked on; more, up to the limit, only where the server is what we wait for."""
@@ -161,7 +161,7 @@ class Listing:
     def _take(self, page: Page) -> list[Any]:
         """Count a page in and give its records that are new."""
         self._see(page)
-        if self.proof.pages > self._collection.exchange.endpoint.limits.pages:
+        if self.proof.pages > self._collection.session.endpoint.limits.pages:
             raise paging_broken(self._collection.label, "does not end")
         values, named, new, self.other_roles = taken_in(page.records, self.seen, self.seen_roles)
         fresh = int(new[named].sum())
@@ -177,7 +177,7 @@ class Listing:
             self._so_far.first_record = int(values[0]) if len(values) else 0
         self._so_far.longest = max(self._so_far.longest, len(page.records))
         self._so_far.offset += len(page.records)
-        if self._so_far.offset > self._collection.exchange.endpoint.limits.records:
+        if self._so_far.offset > self._collection.session.endpoint.limits.records:
             raise paging_broken(self._collection.label, "does not end")
         self.repeated = []
         if not self._fresh and self.proof.pages > 1:
@@ -263,7 +263,7 @@ class Listing:
     def _may_run_ahead(self, page: LastPage) -> bool:
         left = (self._so_far.total or 0) - self._so_far.offset
         pageable = self._habits.limit is not None and self._collection.filter is None
-        return pageable and self._collection.exchange.parallel > 1 and left > page.size > 1 and not self._too_large
+        return pageable and self._collection.session.parallel > 1 and left > page.size > 1 and not self._too_large
 
     def _run_ahead(self, step: int) -> Iterator[list[Any]]:
         """Fetch the pages up to the total several at a time, give them in order, and fill what a page left out."""
@@ -273,7 +273,7 @@ class Listing:
         window = FEWEST_AHEAD
         try:
             while self._so_far.offset < total:
-                while ahead < total and len(planned) < min(window, self._collection.exchange.parallel):
+                while ahead < total and len(planned) < min(window, self._collection.session.parallel):
                     planned.append((ahead + step, self._executor.submit(self._page_ahead, ahead, step)))
                     ahead += step
                 end, future = planned.popleft()

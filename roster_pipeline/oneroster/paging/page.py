@@ -20,18 +20,18 @@ from roster_pipeline.oneroster.errors import (
     TooLarge,
 )
 from roster_pipeline.oneroster.http.address import with_query
-from roster_pipeline.oneroster.http.decoded_size import (
+from roster_pipeline.oneroster.http.error_mapping import failure_of, transient
+from roster_pipeline.oneroster.http.http_session import HttpSession
+from roster_pipeline.oneroster.http.response import (
     MOST_AHEAD,
     MOST_STRUCTS,
     USUAL_USER,
+    Response,
     overgrown,
     structs_size,
+    too_many_values,
     values_size,
 )
-from roster_pipeline.oneroster.http.decoding import too_many_values
-from roster_pipeline.oneroster.http.error_mapping import failure_of, transient
-from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.paging.response_body import PageBody, records_of
 from roster_pipeline.oneroster.records.extensions import AGENTS
 from roster_pipeline.oneroster.records.usual_users import usual_users
@@ -146,7 +146,7 @@ class TooLargeAhead(Exception):
 class Collection:
     """A collection of one root: what to ask for, whatever the page."""
 
-    exchange: HttpSession
+    session: HttpSession
     root: str
     path: str
     key: str
@@ -174,7 +174,7 @@ class Collection:
         it had better not be kept until then. Raises what is left after retries and shrinking.
         """
         most = habits.limit if limit is None or habits.limit is None else min(limit, habits.limit)
-        smallest = self.exchange.endpoint.limits.smallest_page
+        smallest = self.session.endpoint.limits.smallest_page
         while True:
             shrinkable = most is not None and most > smallest
             try:
@@ -215,40 +215,40 @@ class Collection:
     def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None, *, ahead: bool) -> Page:
         found: list[tuple[PageBody, int]] = []
 
-        def judge(reply: Response, label: str) -> OneRosterError | None:
-            failure = failure_of(reply, label)
+        def judge(response: Response, label: str) -> OneRosterError | None:
+            failure = failure_of(response, label)
             if failure is None:
                 try:
-                    found[:] = [self._read(reply, ahead)]
+                    found[:] = [self._read(response, ahead)]
                 except NotOneRoster as problem:
-                    return problem if not self.exchange.answered else _web_page(label)
+                    return problem if not self.session.answered else _web_page(label)
                 except OneRosterError as problem:
                     return problem
-                self.exchange.answered.add(self.label)
+                self.session.answered.add(self.label)
             return failure
 
-        reply = self.exchange.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
+        response = self.session.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
         body, size = found[0]
-        total = _total(reply)
-        revision = next((reply.headers[name] for name in REVISION_HEADERS if name in reply.headers), None)
-        following = bool(_NEXT.search(reply.headers.get("Link", "")))
+        total = _total(response)
+        revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
+        following = bool(_NEXT.search(response.headers.get("Link", "")))
         return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat, size)
 
-    def _read(self, reply: Response, ahead: bool) -> tuple[PageBody, int]:
+    def _read(self, response: Response, ahead: bool) -> tuple[PageBody, int]:
         """The records, and the memory that they take. Large ones only one at a time, and only in their turn."""
         usual = None
-        of_agents = any(key.startswith(AGENTS) for key in self.exchange.endpoint.metadata_keys)
-        if self.key == "users" and reply.status == 200 and not of_agents:
-            size = structs_size(reply.body)
+        of_agents = any(key.startswith(AGENTS) for key in self.session.endpoint.metadata_keys)
+        if self.key == "users" and response.status == 200 and not of_agents:
+            size = structs_size(response.body)
             if ahead and size > MOST_AHEAD:
                 raise TooLargeAhead
-            usual = usual_users(reply.body) if size <= MOST_STRUCTS else None
+            usual = usual_users(response.body) if size <= MOST_STRUCTS else None
         if usual is not None:
             return PageBody(usual), len(usual) * USUAL_USER
-        size = values_size(reply.body)
+        size = values_size(response.body)
         if ahead and size > MOST_AHEAD:
             raise TooLargeAhead
-        body = records_of(reply, self.key, self.label)
+        body = records_of(response, self.key, self.label)
         if size > MOST_AHEAD and overgrown(body.records):
             body.records.clear()
             raise too_many_values()
@@ -263,9 +263,9 @@ def _web_page(label: str) -> Malformed:
     )
 
 
-def _total(reply: Response) -> int | None:
+def _total(response: Response) -> int | None:
     """X-Total-Count as a number; repeated headers must agree."""
-    stated = {part.strip() for part in reply.headers.get("X-Total-Count", "").split(",")}
+    stated = {part.strip() for part in response.headers.get("X-Total-Count", "").split(",")}
     if len(stated) != 1:
         return None
     text = stated.pop()

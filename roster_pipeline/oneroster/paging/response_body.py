@@ -9,11 +9,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from roster_pipeline.oneroster.errors import Malformed, NotOneRoster
-from roster_pipeline.oneroster.http.decoded_size import MOST_RECORDS
-from roster_pipeline.oneroster.http.decoding import decoded, too_many_values
 from roster_pipeline.oneroster.http.error_mapping import failure_in_good_status
-from roster_pipeline.oneroster.http.response import Response
-from roster_pipeline.oneroster.http.status_info import folded, read_status
+from roster_pipeline.oneroster.http.response import (
+    MOST_RECORDS,
+    Response,
+    decoded,
+    folded,
+    read_status,
+    too_many_values,
+)
 
 ALIASES = {
     "users": ("users", "user", "students", "student", "teachers", "teacher"),
@@ -36,21 +40,21 @@ class PageBody(NamedTuple):
     caveat: str | None = None
 
 
-def records_of(reply: Response, collection: str, label: str) -> PageBody:
+def records_of(response: Response, collection: str, label: str) -> PageBody:
     """The records of a page, and what the body says of them."""
-    found = _read_page(reply, collection, label)
+    found = _read_page(response, collection, label)
     if len(found.records) > MOST_RECORDS:
         found.records.clear()
         raise too_many_values()
     return found
 
 
-def _read_page(reply: Response, collection: str, label: str) -> PageBody:
-    body = decoded(reply)
+def _read_page(response: Response, collection: str, label: str) -> PageBody:
+    body = decoded(response)
     if isinstance(body, list):
         if body and not any(_has_id(entry) for entry in body):
             raise _foreign(label)
-        return PageBody(body, None, PARTIAL if reply.status == PARTIAL_CONTENT else None)
+        return PageBody(body, None, PARTIAL if response.status == PARTIAL_CONTENT else None)
     if not isinstance(body, dict):
         raise _foreign(label)
     status = read_status(body)
@@ -66,15 +70,17 @@ def _read_page(reply: Response, collection: str, label: str) -> PageBody:
             f"The answer to {label} has no list of {collection}.",
             "This is not a OneRoster answer. Check the URL; if it is right, ask the SIS's vendor.",
         )
-    caveat = PARTIAL if status.unfinished or reply.status == PARTIAL_CONTENT else None
+    caveat = PARTIAL if status.unfinished or response.status == PARTIAL_CONTENT else None
     if status.warning:
         caveat = caveat or WARNED
     return PageBody(_as_list(value, collection, label), _stated_total(body), caveat)
 
 
-def single_record(reply: Response, collection: str, label: str, sourced_id: str | None = None) -> dict[str, Any] | None:
+def single_record(
+    response: Response, collection: str, label: str, sourced_id: str | None = None
+) -> dict[str, Any] | None:
     """The one object of an answer to `/collection/{id}`; from a list, the one with that id. None for an empty list."""
-    records = records_of(reply, collection, label).records
+    records = records_of(response, collection, label).records
     objects = [record for record in records if isinstance(record, dict)]
     if sourced_id is not None:
         same = [record for record in objects if raw_id(record) in (sourced_id, sourced_id.strip())]

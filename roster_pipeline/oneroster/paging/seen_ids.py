@@ -1,8 +1,8 @@
-"""Which ids a listing has brought so far, in eight bytes each: a million users are 8 MB, not a set of a million texts.
+"""The ids that a listing has brought so far, and whether records that came twice are identical.
 
-Ids are kept as 64-bit hashes in sorted runs that are merged as they grow. Two different ids of a million share a hash
-about once in thirty million listings; the second would count as a duplicate, which makes the snapshot incomplete and
-nothing worse.
+Ids are kept as 64-bit hashes in sorted runs that are merged as they grow: a million users take 8 MB. Two different ids
+of a million share a hash about once in thirty million listings; the second counts as a duplicate, which makes the
+snapshot incomplete and does no other harm.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roster_pipeline.oneroster.paging.response_body import raw_id
+from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.records.usual_users import ReadUser
 
 Hashes = npt.NDArray[np.int64]
@@ -109,3 +110,53 @@ def taken_in(records: Sequence[Any], seen: SeenIds, seen_roles: SeenIds | None) 
         return values, named, new, new
     other = seen_roles.add(hashes_with_roles(records))
     return values, named, new | other & named, other
+
+
+_NOT_COMPARED = ("dateLastModified", "metadata")
+"""Some servers put the moment of the request into the first; the second is not read alike on every page."""
+
+
+class Repetitions:
+    """Of one collection, over the readings of one pull."""
+
+    def __init__(self) -> None:
+        self.page_size: int | None = None
+        """The size of page to ask for in this reading; None is the usual one."""
+        self._compares = False
+        self._repeated = False
+        self._longest = 0
+        self._ids: list[Hashes] = []
+        self._contents: list[Hashes] = []
+
+    def start(self) -> None:
+        """Another reading begins; it compares if the last one found anything repeated."""
+        if self._repeated and self._longest > 1:
+            self.page_size = max(1, self._longest * 6 // 7)
+        self._compares = self._repeated
+        self._repeated, self._longest = False, 0
+        self._ids, self._contents = [], []
+
+    def look(self, values: Hashes, records: Sequence[Any], repeated: int) -> None:
+        """Take a page in. values: hashes of its ids; repeated: how many of its records had come before."""
+        self._longest = max(self._longest, len(records))
+        self._repeated = self._repeated or repeated > 0
+        if self._compares:
+            self._ids.append(values)
+            self._contents.append(np.array([hash(_content(record)) for record in records], dtype=np.int64))
+
+    @property
+    def identical(self) -> bool:
+        """Whether this reading compared, and records of one id say the same."""
+        if not self._compares:
+            return False
+        ids, contents = np.concatenate(self._ids), np.concatenate(self._contents)
+        order = np.argsort(ids, kind="stable")
+        ids, contents = ids[order], contents[order]
+        return not bool(((ids[1:] == ids[:-1]) & (contents[1:] != contents[:-1])).any())
+
+
+def _content(record: Any) -> str:
+    user = record if type(record) is ReadUser else UserReader().one(record, []) if isinstance(record, dict) else None
+    if user is None:
+        return repr(record)
+    return repr(sorted((name, value) for name, value in user.items() if name not in _NOT_COMPARED))

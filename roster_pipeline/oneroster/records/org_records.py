@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from roster_pipeline.oneroster.http.status_info import folded
+from roster_pipeline.oneroster.http.response import folded
 from roster_pipeline.oneroster.records.coercion import ID_NULLS, NO_TEXTS, UNREADABLE, reference, references, text
 from roster_pipeline.oneroster.records.user_records import reject, status_text
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from roster_pipeline.oneroster.http.status_info import folded
+from roster_pipeline.oneroster.http.response import folded
 from roster_pipeline.oneroster.records.coercion import NOT_IDS, UNREADABLE, listed, reference, references, text
 from roster_pipeline.oneroster.records.dates import Dates
 

@@ -13,8 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import astuple
 
-from roster_pipeline.oneroster.http.decoded_size import MOST_RECORDS
-from roster_pipeline.oneroster.http.decoding import too_many_values
+from roster_pipeline.oneroster.http.response import MOST_RECORDS, too_many_values
 from roster_pipeline.oneroster.records.coercion import NULL_TEXTS, UNREADABLE, day
 
 Role = Literal[

@@ -8,6 +8,11 @@ closed as well: no SIS lives there.
 from __future__ import annotations
 
 import ipaddress
+import socket
+
+import httpcore
+
+from roster_pipeline.oneroster.errors import AddressNotAllowed
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -77,3 +82,35 @@ def embedded(address: IpAddress) -> IpAddress:
 
 def _in(address: IpAddress, blocks: tuple[IpNetwork, ...]) -> bool:
     return any(address.version == block.version and address in block for block in blocks)
+
+
+def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
+    """The addresses of a host, all of them allowed. One that is not, among others that are, spoils the lot."""
+    try:
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise httpcore.ConnectError("the name could not be resolved") from None
+    addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+    for address in addresses:
+        refuse_address(ipaddress.ip_address(address.split("%", 1)[0]), allow_private)
+    return addresses
+
+
+def refuse_address(address: IpAddress, allow_private: bool) -> None:
+    """Raise AddressNotAllowed unless the address is public, or private ones are allowed.
+
+    Where cloud machines answer with their own credentials stays closed in any case.
+    """
+    if is_never_asked(address) or not (allow_private or is_public(address)):
+        raise AddressNotAllowed(
+            "The address of the SIS lies in a private network or on this machine.",
+            "Check the URL. If the SIS really is there, the operator can allow private addresses for this connection.",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host can only be this machine; unencrypted connections are for these alone."""
+    try:
+        return embedded(ipaddress.ip_address(host.strip("[]"))).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"

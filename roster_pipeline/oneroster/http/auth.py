@@ -1,0 +1,137 @@
+"""Ways to sign requests in: none, a static bearer key, OAuth 1.0a; and the headers of OAuth 2.0.
+
+OAuth 1.0a is used without tokens ("two-legged"): the consumer's key and secret sign every request. The URL is complete
+before it is signed, and exactly that URL is sent. oauthlib builds nonce, timestamp and signature. Every attempt is
+signed again, because servers remember nonces. The client only reads, so every signed request is a GET.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Generator
+from typing import Any
+from urllib.parse import quote_plus
+
+import httpx
+from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, SIGNATURE_HMAC_SHA256, SIGNATURE_TYPE_AUTH_HEADER
+from oauthlib.oauth1 import Client as Signer
+
+from roster_pipeline.oneroster.errors import OneRosterError
+
+METHODS = {"sha256": SIGNATURE_HMAC_SHA256, "sha1": SIGNATURE_HMAC_SHA1}
+"""Our names for the signature methods, in the order in which they are tried."""
+
+
+class SignIn:
+    """No credentials: for open servers, for servers that only want the fixed header, and for the first requests of a
+    search. Base class of all ways to sign in."""
+
+    kind = "open"
+
+    def __init__(self, auth: httpx.Auth | None = None) -> None:
+        self._auth = auth or httpx.Auth()
+
+    def authorise(self) -> tuple[httpx.Auth, int]:
+        """The auth of the next request, and how often it was renewed so far. May send a request of its own."""
+        return self._auth, 0
+
+    def renew(self, generation: int) -> bool:
+        """Get a new token if `generation` is still the current one, so that many threads renew one expiry once.
+
+        False if nothing can be renewed.
+        """
+        return False
+
+    def may_have_ended(self) -> bool:
+        """True if a 403 may mean that the token has expired."""
+        return False
+
+    def learned(self) -> dict[str, Any]:
+        """What a later session needs to sign in the same way. It holds no secret."""
+        return {"kind": self.kind}
+
+
+class BearerSignIn(SignIn):
+    """A static key that the owner got once. It cannot be renewed after a 401."""
+
+    kind = "bearer"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(BearerAuth(key, carries_secret=True))
+
+
+class OAuth1SignIn(SignIn):
+    """OAuth 1.0a. It cannot be renewed: a server that refused a signature refuses the next one as well."""
+
+    kind = "oauth1"
+
+    def __init__(self, key: str, secret: str, method: str) -> None:
+        super().__init__(_OAuth1Auth(key, secret, method))
+        self._method = method
+
+    def learned(self) -> dict[str, Any]:
+        return {"kind": self.kind, "method": self._method}
+
+
+class BearerAuth(httpx.Auth):
+    """Sends a token. carries_secret: it is the owner's secret and not a token that was made from it."""
+
+    def __init__(self, token: str, *, carries_secret: bool = False) -> None:
+        self._header = f"Bearer {token}"
+        self.carries_secret = carries_secret
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = self._header
+        yield request
+
+
+class BasicAuth(httpx.Auth):
+    """HTTP Basic. RFC 6749 wants id and secret percent-encoded (`encoded`); many servers do not decode them."""
+
+    carries_secret = True
+
+    def __init__(self, client_id: str, secret: str, *, encoded: bool) -> None:
+        pair = f"{quote_plus(client_id)}:{quote_plus(secret)}" if encoded else f"{client_id}:{secret}"
+        self._header = "Basic " + base64.b64encode(pair.encode()).decode()
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = self._header
+        yield request
+
+
+class _OAuth1Auth(httpx.Auth):
+    carries_secret = True
+    """A signature does not hold the secret, but the server counts it as an attempt with it."""
+
+    def __init__(self, key: str, secret: str, method: str) -> None:
+        self._signer = Signer(
+            key, client_secret=secret, signature_method=METHODS[method], signature_type=SIGNATURE_TYPE_AUTH_HEADER
+        )
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        _, headers, _ = self._signer.sign(str(request.url), http_method="GET")
+        # RFC 5849 allows a blank after each comma; some servers read it as part of the next name.
+        request.headers["Authorization"] = headers["Authorization"].replace(", ", ",")
+        yield request
+
+
+class NoMoreTries(OneRosterError):
+    """A search for the way to sign in has used up the requests that may carry the credentials."""
+
+
+class Allowance:
+    """How many more requests may carry the credentials while a search runs. None: no search runs, so no limit.
+
+    The limit keeps a search from locking the application out at the SIS.
+    """
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def spend(self) -> None:
+        """Count one request. Raises NoMoreTries when none is left."""
+        if self.left is None:
+            return
+        if self.left <= 0:
+            raise NoMoreTries("The search for the way to sign in stopped before the server locks us out.", "")
+        self.left -= 1

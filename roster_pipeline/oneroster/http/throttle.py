@@ -1,0 +1,146 @@
+"""How fast a session may send requests: waits between attempts, parallel requests, and slots for each host.
+
+The slots of a host are file locks, so all processes of this machine share them, and a process that dies frees its own.
+Every request competes with the SIS's own users: fifty schools that sync at once must not send fifty times four requests
+at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from roster_pipeline.oneroster.errors import OneRosterError, Unreachable
+from roster_pipeline.oneroster.http.endpoint import Clock, Limits
+from roster_pipeline.oneroster.http.error_mapping import RETRY_STATUSES
+from roster_pipeline.oneroster.http.response import Response
+
+LEAST_PARALLEL = 1
+
+
+@dataclass
+class Counters:
+    """What a session has cost the SIS so far."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+    waited: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+
+class Backoff:
+    """The waits of one session, and how many requests it may have under way at the same time."""
+
+    def __init__(self, limits: Limits, clock: Clock, parallel: int) -> None:
+        self.counters = Counters()
+        self.parallel = max(LEAST_PARALLEL, parallel)
+        self._limits = limits
+        self._clock = clock
+        self._pause_until = 0.0
+        self._lock = threading.Lock()
+
+    def asked_wait(self, response: Response) -> float | None:
+        """Retry-After in seconds, given as a number or as a date; None if absent or unreadable."""
+        if response.status not in RETRY_STATUSES:
+            return None
+        text = response.headers.get("Retry-After", "").strip()
+        try:
+            return max(0.0, float(text))
+        except ValueError:
+            pass
+        try:
+            moment = parsedate_to_datetime(text)
+            now = response.server_time or self._clock.now()
+            return max(0.0, (moment - now).total_seconds())
+        except (ValueError, TypeError):
+            return None
+
+    def slow_down(self, status: int, wait: float | None) -> None:
+        """After a 429 fewer at a time; and nobody of this session asks again before the time the server named."""
+        with self._lock:
+            if status == 429:
+                self.parallel = max(LEAST_PARALLEL, self.parallel // 2)
+            if wait is not None and wait <= self._limits.longest_retry_after:
+                self._pause_until = max(self._pause_until, self._clock.monotonic() + wait)
+
+    def respect_pause(self) -> None:
+        left = self._pause_until - self._clock.monotonic()
+        if left > 0:
+            self._clock.sleep(left)
+
+    def wait(self, tried: int, asked: float | None, failure: OneRosterError) -> None:
+        """Wait before the next try, with jitter. Raises `failure` where that is too long, or the budget is used up."""
+        limits = self._limits
+        if asked is not None and asked > limits.longest_retry_after:
+            raise failure
+        doubled = min(limits.first_wait * 2 ** (tried - 1), limits.longest_wait) * (0.5 + self._clock.chance())
+        wait = doubled if asked is None else asked + self._clock.chance() * limits.first_wait
+        with self.counters.lock:
+            if self.counters.waited + wait > limits.waiting_budget:
+                raise failure
+            self.counters.waited += wait
+            self.counters.retries += 1
+        self._clock.sleep(wait)
+
+
+POLL_SECONDS = 0.01
+LONGEST_POLL_SECONDS = 0.2
+
+
+class HostSemaphore:
+    """The slots of one host. `count` of them; `patience` seconds until waiting for one is given up."""
+
+    def __init__(self, host: str, count: int, patience: float) -> None:
+        name = hashlib.blake2b(host.encode(), digest_size=12).hexdigest()
+        folder = _own_folder()
+        self._files = [folder / f"{name}-{number}" for number in range(max(1, count))]
+        self._patience = patience
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold one slot."""
+        descriptor = self._take()
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _take(self) -> int:
+        until = time.monotonic() + self._patience
+        pause = POLL_SECONDS
+        while True:
+            for file in self._files:
+                descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(descriptor)
+                else:
+                    return descriptor
+            if time.monotonic() > until:
+                raise Unreachable(
+                    "Other runs on this machine kept the SIS busy for too long.",
+                    "Run fewer schools of this SIS at a time, or raise the connection's limit of parallel requests.",
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
+
+
+def _own_folder() -> Path:
+    """Below `ROSTER_HOME`, which all services of a machine share; each of them may have a /tmp of its own."""
+    shared = os.environ.get("ROSTER_HOME")
+    folder = Path(shared) / "slots" if shared else Path(tempfile.gettempdir()) / f"roster-oneroster-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.is_symlink():
+        return Path(tempfile.mkdtemp(prefix="roster-oneroster-"))
+    return folder

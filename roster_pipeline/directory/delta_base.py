@@ -21,6 +21,13 @@ where b.pull_id = :base and not exists (select from {table} c where c.pull_id = 
 """
 TABLES = {"pulled_org": "sourced_id, payload", "pulled_user": "sourced_id, orgs, agents, payload"}
 
+KEEP_NOT_ENROLLED = """
+update pulled_user u set payload = u.payload || jsonb_build_object('notEnrolled', b.payload -> 'notEnrolled')
+from pulled_user b
+where u.pull_id = :pull and b.pull_id = :base and b.sourced_id = u.sourced_id
+  and b.payload ? 'notEnrolled' and not u.payload ? 'notEnrolled'
+"""
+
 LEFT_OUT = """
 select count(*) from pulled_user w
 where w.pull_id = :whole and w.orgs @> array[:org]
@@ -153,6 +160,15 @@ def apply_delta(conn: Connection, pull_id: int, base: DeltaBase) -> dict[str, An
         statement = APPLY_DELTA.format(table=table, columns=columns)
         conn.execute(text(statement), {"pull": pull_id, "base": base.id})
     return {"full_at": base.full_at.isoformat(), "whole_records": base.records}
+
+
+def keep_not_enrolled(conn: Connection, pull_id: int, base: DeltaBase) -> None:
+    """Give users of a pull the `notEnrolled` of their record in the base.
+
+    For a pull that could not read who is enrolled: its records say nothing about enrollments, which must not look as if
+    a student who left were enrolled again.
+    """
+    conn.execute(text(KEEP_NOT_ENROLLED), {"pull": pull_id, "base": base.id})
 
 
 def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:

@@ -17,6 +17,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
 from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
+from roster_pipeline.oneroster.collections.enrollments import ENROLLMENTS_UNKNOWN
 from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
@@ -221,6 +222,8 @@ def _finish(
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
         if proof.get("mode") == "delta" and base is not None:
             proof |= delta_base.apply_delta(connection, pull_id, base)
+        if base is not None and not ENROLLMENTS_UNKNOWN.isdisjoint(proof.get("problems", ())):
+            delta_base.keep_not_enrolled(connection, pull_id, base)
         if named is not None and base is not None and proof["complete"]:
             learned[PROVED], notes = look_at_changes(connection, school, pull_id, base, proof[READS], named)
             proof = proof | {"notes": [*proof["notes"], *notes]}

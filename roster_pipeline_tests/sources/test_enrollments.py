@@ -130,6 +130,33 @@ def test_a_night_without_enrollments_archives_nobody(database: Database, source:
     assert "archivals" in school.guards
 
 
+@pytest.mark.parametrize("users", ["bulk", "delta"])
+def test_a_student_who_left_stays_archived_while_enrollments_cannot_be_read(
+    database: Database, source: Source, users: str
+) -> None:
+    """The record comes again, complete or in a delta, and says nothing about enrollments."""
+    source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
+    school = School(database, source)
+    school.connect(no_enrollment_means_gone=True)
+    school.night()
+    source.enrollments = enrolled(*range(1, 30))
+    assert school.night()["st0"] == "not_enrolled"
+    everybody = {f"st{n}" for n in range(30)}
+    for night in range(2):
+        source.enrollments = None
+        source.users = [pupil(0, grades=f"1{night}"), *map(pupil, range(1, 30))]
+        if source.kind == "csv":
+            source.files = {"manifest.csv": manifest(users=users)}
+            source.users = source.users[: 2 if users == "delta" else 30]
+        school.night()
+        assert not school.proof["complete"]
+        assert school.active == everybody - {"st0"}
+    source.users = [pupil(0, grades="12"), *map(pupil, range(1, 30))]
+    source.files, source.enrollments = {}, enrolled(*range(30))
+    assert school.night()["st0"] == "returned"
+    assert school.active == everybody
+
+
 HEADER = ",".join(ENROLLMENTS)
 BROKEN: list[tuple[dict[str, str], str]] = [
     ({"enrollments.csv": f"{HEADER}\n"}, "enrollments-unread"),

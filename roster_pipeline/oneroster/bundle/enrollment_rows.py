@@ -18,12 +18,8 @@ from roster_pipeline.oneroster.bundle.preflight import preflight
 from roster_pipeline.oneroster.bundle.row_repair import RowRepair
 from roster_pipeline.oneroster.bundle.rows import record_maker
 from roster_pipeline.oneroster.bundle.table import Table
-from roster_pipeline.oneroster.collections.enrollments import Memberships
+from roster_pipeline.oneroster.collections.enrollments import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships
 
-UNREAD = "enrollments-unread"
-"""Problem: there is no enrollments.csv, or it cannot be read to its end, or it is empty."""
-IN_PART = "enrollments-in-part"
-"""Problem: the manifest does not call enrollments.csv a bulk file, so it does not say who has no enrollment."""
 _WRONG = (BundleBroken, BundleTooLarge, WrongEncoding, WrongHeader)
 
 
@@ -53,7 +49,7 @@ def _read(member: Member, limits: BundleLimits, memberships: Memberships) -> str
             make = record_maker(layout)
             for page in table.pages(RowRepair(table.header, layout.positions)):
                 if page.unreadable:
-                    return f"unreadable-rows:{ENROLLMENTS}"
+                    return UNREADABLE_ROWS
                 memberships.page([make(row) for row in page.rows])
             return None
     except _WRONG:

@@ -20,6 +20,14 @@ from roster_pipeline.oneroster.records.org_references import OrgReferences
 from roster_pipeline.oneroster.records.role_entries import role_name
 from roster_pipeline.org_tree import GONE_STATUSES
 
+UNREAD = "enrollments-unread"
+"""Problem: the SIS offers no enrollments, or enrollments.csv is missing, empty or damaged."""
+IN_PART = "enrollments-in-part"
+"""Problem: the manifest does not call enrollments.csv bulk, so it does not say who has no enrollment."""
+UNREADABLE_ROWS = "unreadable-rows:enrollments"
+ENROLLMENTS_UNKNOWN = frozenset((UNREAD, IN_PART, UNREADABLE_ROWS))
+"""Problems of a pull that was to read who is enrolled and could not: no student of it has `notEnrolled`."""
+
 Span = tuple[str | None, str | None]
 _USER = ("user", "usersourcedid")
 _SCHOOL = ("school", "schoolsourcedid", "org", "orgsourcedid")

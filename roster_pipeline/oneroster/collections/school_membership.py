@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from roster_pipeline.oneroster.collections.delta import changed_users
-from roster_pipeline.oneroster.collections.enrollments import Memberships, read_memberships
+from roster_pipeline.oneroster.collections.enrollments import UNREAD, Memberships, read_memberships
 from roster_pipeline.oneroster.collections.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
 from roster_pipeline.oneroster.collections.school_lists import (
     Lists,
@@ -106,7 +106,7 @@ def _enrollments(reading: Reading) -> Memberships | None:
     """All enrollments, by which the students of this reading are marked; without them it is not the whole truth."""
     memberships = read_memberships(reading)
     if memberships is None:
-        reading.own_problems.append("enrollments-unread")
+        reading.own_problems.append(UNREAD)
     reading.enrolled = memberships
     return memberships
 

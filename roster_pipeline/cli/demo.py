@@ -8,7 +8,7 @@ from rich.console import Console
 
 def demo() -> None:
     """Three nights of three simulated schools through Dagster, and what came of them."""
-    from roster_pipeline.demo.nights import run_demo
+    from roster_pipeline.demo.run import run_demo
 
     code = run_demo(Console())
     if code:

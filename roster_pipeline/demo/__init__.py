@@ -1,1 +1,1 @@
-"""The demo: one district, three schools, two simulated SISs, three nights through Dagster."""
+"""The demo: one district, three schools, two simulated SISs, three nights of syncs through Dagster."""

@@ -10,17 +10,15 @@ from contextlib import contextmanager
 from threading import Event
 
 from roster_pipeline.demo.story import CLIENT_ID, CLIENT_SECRET, CONNECTIONS, bring_to
-from roster_pipeline.simulator import SimulatorThread, create_site
-from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.sis import Sis
+from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site
 
 PORT = 8601
-"""Preferred, so that the addresses in the settings stay true between `roster demo` and `roster dev`."""
+"""Preferred, so that the addresses in the settings are the same in `roster demo` and `roster dev`."""
 
 
 @contextmanager
 def simulated(people: dict[str, District], port: int = PORT) -> Iterator[tuple[str, dict[str, Sis]]]:
-    """Serve both SISs: the base URL, and the SISs by connection key. Any port where the preferred one is taken."""
+    """Serve both SISs, on any free port if `port` is taken. Yields the base URL and the SISs by connection key."""
     served = {
         key: Sis(
             people[key],
@@ -48,7 +46,7 @@ def _is_free(port: int) -> bool:
 
 
 def main() -> None:
-    """Serve until told to stop: `python -m roster_pipeline.demo.demo_sis --night 3`."""
+    """Serve until a signal ends it: `python -m roster_pipeline.demo.demo_sis --night 3`."""
     parser = argparse.ArgumentParser(description="The demo's simulated SISs.")
     parser.add_argument("--night", type=int, default=3, help="the night of the story to start from (default 3)")
     parser.add_argument("--port", type=int, default=PORT)

@@ -1,6 +1,6 @@
 """What happens at the demo's schools: who is there, and what changes from one night to the next.
 
-The story is the same in every run, so a simulator that is started later can be brought to the same night.
+The story is the same in every run, so a simulator that starts later can repeat it up to the same night.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
-from roster_pipeline.simulator.district import District, generate_district
+from roster_pipeline.simulator import District, generate_district
 
 DISTRICT = "riverbend"
 DISTRICT_NAME = "Riverbend Schools (demo)"
@@ -16,7 +16,7 @@ CLIENT_ID = "demo-client"
 CLIENT_SECRET = "demo-secret"  # noqa: S105 - of the simulated SIS
 REPORT_TO = "it@riverbend.example"
 NOON_BEFORE = 2
-"""The night before which a school is synced by hand as well."""
+"""Before this night one school has a manual run too."""
 NIGHTS = (
     "a first night",
     "joiners, renames, a leaver and a returner",
@@ -26,7 +26,7 @@ NIGHTS = (
 
 @dataclass(frozen=True)
 class DemoSchool:
-    """A school of the demo and where its SIS keeps it."""
+    """A school of the demo, and its connection and id in the SIS."""
 
     key: str
     name: str
@@ -52,8 +52,8 @@ def districts() -> dict[str, District]:
 
 
 def pass_noon(people: dict[str, District]) -> None:
-    """The second day at noon: a pupil was signed out at the office by mistake, and somebody syncs that school."""
-    people["northside-sis"].remove(_signed_out(people), how="mark")
+    """The second day at noon: the office removes a pupil by mistake, before a manual run of that school."""
+    people["northside-sis"].remove(_removed_by_mistake(people), how="mark")
 
 
 def pass_night(people: dict[str, District], night: int) -> None:
@@ -62,7 +62,7 @@ def pass_night(people: dict[str, District], night: int) -> None:
     if night == 1:
         return
     if night == 2:
-        north.restore(_signed_out(people))
+        north.restore(_removed_by_mistake(people))
         north.next_day(joiners=6, renames=4, role_moves=1, school_moves=2)
         south.next_day(joiners=5, renames=3)
         north.next_day(leavers=1, how="mark")
@@ -73,7 +73,7 @@ def pass_night(people: dict[str, District], night: int) -> None:
 
 
 def bring_to(night: int) -> dict[str, District]:
-    """Both SISs as they stand after the given night; 0 is before the first."""
+    """The people of both SISs after the given night; 0 is before the first."""
     people = districts()
     for passed in range(1, night + 1):
         if passed == NOON_BEFORE:
@@ -82,15 +82,15 @@ def bring_to(night: int) -> dict[str, District]:
     return people
 
 
-def _signed_out(people: dict[str, District]) -> str:
-    """The pupil of the noon; the same before and after leaving."""
+def _removed_by_mistake(people: dict[str, District]) -> str:
+    """The sourcedId of the pupil of `pass_noon`; the same before and after leaving."""
     north = people["northside-sis"]
     school = SCHOOLS[0].school_id
     return next(iter(north.left()), None) or north.people_of(school, "student")[7].sourced_id
 
 
 def connection_settings(key: str, base_url: str) -> ConnectionSettings:
-    """How the demo reaches one of its SISs. `base_url` is the simulator's, without a path."""
+    """The settings of one connection. base_url: the simulator's URL without a path."""
     prefix, version = CONNECTIONS[key]
     path = "/ims/oneroster/rostering/v1p2" if version == "1.2" else "/ims/oneroster/v1p1"
     return ConnectionSettings(
@@ -103,7 +103,7 @@ def connection_settings(key: str, base_url: str) -> ConnectionSettings:
 
 
 def school_settings(school: DemoSchool) -> SchoolSettings:
-    """Everything on, so that there is something to see; a real school starts with auto update and archive off."""
+    """All options on, to show what they do; a real school starts with auto update and archive off."""
     everything = RoleSettings(rostered=True, auto_update=True, archive=True)
     return SchoolSettings(
         school_id=school.school_id,

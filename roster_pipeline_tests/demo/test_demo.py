@@ -39,7 +39,7 @@ def environment(postgres_server: URL, tmp_path: Path) -> Iterator[dict[str, str]
 
 @pytest.mark.timeout(PATIENCE + 20)
 def test_three_nights_end_with_a_report_and_mails(environment: dict[str, str]) -> None:
-    environment["ROSTER_SMTP_URL"] = "smtp://127.0.0.1:9"  # of a real installation: the demo's mails never go there
+    environment["ROSTER_SMTP_URL"] = "smtp://127.0.0.1:9"  # as in a real installation; the demo never sends mail to it
     ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     nights = ran.stdout.split("Night ")[1:]
@@ -105,7 +105,7 @@ def test_the_demo_drops_no_database_that_it_may_not_make_anew(
         database.close()
         ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert ran.returncode == 1
-        assert "may not make them anew" in ran.stderr
+        assert "may not create databases" in ran.stderr
         there = server.execute("select count(*) from pg_database where datname = any(%s)", [names]).fetchone()
         for name in names:
             server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

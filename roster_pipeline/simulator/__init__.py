@@ -1,6 +1,6 @@
-"""A simulated SIS: OneRoster 1.1 and 1.2 over HTTP, with a generated district, days that pass, and faults on demand.
+"""A simulated SIS: OneRoster 1.1 and 1.2 over HTTP and CSV, with a generated district, days that pass, and faults.
 
-Written from the standard; it shares no code with the client it is used to test.
+Written from the standard; it shares no code with the client that it tests.
 """
 
 from roster_pipeline.simulator.app import create_app, create_site

@@ -29,7 +29,7 @@ def fault_lines() -> list[str]:
 
 
 def site_option(text: str) -> dict[str, str]:
-    """Read `/sis-a:schools=2,students=120,seed=7,versions=1.2` into a prefix and its settings."""
+    """Split `/sis-a:schools=2,students=120,seed=7,versions=1.2` into the prefix and the settings."""
     prefix, _, rest = text.partition(":")
     if not prefix.startswith("/"):
         raise argparse.ArgumentTypeError("a site is written /prefix:schools=2,students=120,seed=7,versions=1.2")
@@ -41,7 +41,7 @@ def site_option(text: str) -> dict[str, str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """The options of the command line."""
     options = argparse.ArgumentParser(
         prog="roster simulator", description="Serve one simulated SIS, or several below prefixes."
     )
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--students", type=int, default=120, help="per school")
     options.add_argument("--seed", type=int, default=7)
     options.add_argument("--start", type=date.fromisoformat, default=None, help="first day of the district (today)")
-    options.add_argument("--prefix", default="", help="what stands before /ims/oneroster")
+    options.add_argument("--prefix", default="", help="the path before /ims/oneroster")
     options.add_argument("--versions", default=",".join(ROOTS), help="1.1, 1.2 or both")
     options.add_argument("--client-id", default=next(iter(DEMO_CREDENTIALS)))
     options.add_argument("--client-secret", default=next(iter(DEMO_CREDENTIALS.values())))
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command."""
+    """Serve, or list the faults."""
     given = parser().parse_args(arguments)
     if given.list_faults:
         print("\n".join(fault_lines()))  # noqa: T201 - the command's output

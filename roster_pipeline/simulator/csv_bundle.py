@@ -55,7 +55,7 @@ OTHER_FILES_12 = (
     *OTHER_FILES_11, "lineItemLearningObjectiveIds", "lineItemScoreScales", "resultLearningObjectiveIds",
     "resultScoreScales", "scoreScales", "userProfiles", "userResources",
 )  # fmt: skip
-"""Files the manifest must name although this export has none of them."""
+"""Files that the manifest must name although this export does not have them."""
 
 CSV_NAMES = {"preferredGivenName": "preferredFirstName", "preferredFamilyName": "preferredLastName"}
 """Column -> member, where the names differ by more than a rule."""
@@ -70,21 +70,21 @@ PADDED_EMPTY = ("email", "sms", "phone")
 
 @dataclass(frozen=True)
 class Deviation:
-    """How an export differs from the binding; everything off is the binding itself."""
+    """How an export differs from the CSV binding of the standard; by default in nothing."""
 
     header_case: bool = False
     """`SourcedID` instead of `sourcedId`, and the like."""
     bom: bool = False
     extra_column: bool = False
-    """A column of the vendor's own at the right."""
+    """A column of the vendor at the right."""
     blanks_in_lists: bool = False
-    """`"1, 2 ,3"`, and a lone blank for an empty e-mail."""
+    """`"1 , 2"` in lists, and a blank as an empty e-mail or phone."""
     shuffled_columns: bool = False
     encoding: str = "utf-8"
     """`cp1252` for the files of old Windows systems; letters it lacks become question marks."""
     no_manifest: bool = False
     no_roles_file: bool = False
-    """1.2 without roles.csv: nobody has a role or a school."""
+    """1.2 without roles.csv: no person has a role or a school."""
     roles_in_users: bool = False
     """1.2's manifest, but role and orgSourcedIds in users.csv as in 1.1."""
     below_folder: str = ""
@@ -123,11 +123,10 @@ def write_csv_bundle(
     deviation: Deviation = STANDARD,
     faults: Faults | None = None,
 ) -> Path:
-    """Write the bundle to `path`: a zip if it ends in `.zip`, else a folder, which is made. Returns `path`.
+    """Write the bundle to `path` and return it: a zip if the name ends in `.zip`, else a folder, which is created.
 
-    since: the instant from which changes count, for `mode="delta"` (default: the start of the district). In a delta,
-    people who vanished do not appear: only marks (`tobedeleted`) do. faults: those on people and ids apply here too
-    (`id_field`, `id_scheme`).
+    since: for `mode="delta"`, changes from this instant on (default: the start of the district). A delta shows people
+    marked `tobedeleted`, but not people who vanished. faults: those of people and ids apply here too.
     """
     if mode not in (BULK, DELTA):
         raise ValueError("mode is bulk or delta")

@@ -1,5 +1,4 @@
-"""Nights of a district: who joins, leaves, returns and changes between one night and the next, by chance but
-reproducibly."""
+"""What changes in a district from one day to the next: who joins, leaves, returns and changes, reproducible by seed."""
 
 import random
 from collections.abc import Sequence
@@ -12,14 +11,14 @@ if TYPE_CHECKING:
     from roster_pipeline.simulator.district import District
 
 TRIES_PER_PICK = 200
-"""Random indexes looked at for one person wanted; a district that has nobody left to pick is not searched for ever."""
+"""Random rows to try for one person, so that a search for people who do not exist ends."""
 
 ROLE_MOVES = {"teacher": "siteAdministrator", "aide": "teacher", "counselor": "principal", "proctor": "aide"}
-"""What a member of staff becomes; everybody else on the staff becomes a counselor."""
+"""The next role of a member of staff; all others become counselors."""
 
 
 class DayReport(NamedTuple):
-    """The sourcedIds of the people one night changed."""
+    """The number of the day, and the sourcedIds of the people who changed on it."""
 
     day: int
     joined: tuple[str, ...] = ()
@@ -31,7 +30,7 @@ class DayReport(NamedTuple):
     renumbered: tuple[str, ...] = ()
 
 
-def pass_night(
+def pass_day(
     district: "District",
     *,
     joiners: int = 0,
@@ -42,31 +41,31 @@ def pass_night(
     school_moves: int = 0,
     renumbered: int = 0,
     how: str | Sequence[str] = "vanish",
-    nights: int = 2,
+    days: int = 2,
     school: str | None = None,
 ) -> DayReport:
-    """Let one night pass. Students and staff change in proportion to their numbers, role moves are for staff only.
+    """Let one day pass. Students and staff change in proportion to their numbers; only staff change roles.
 
-    how: one of `WAYS_OF_LEAVING`, or several that are used in turn. school: only people of this school, and joiners
-    go there. Deterministic by the district's seed, the day and what happened before. Nobody changes twice in one
-    night.
+    how: one of `WAYS_OF_LEAVING`, or several that are used in turn. days: how long `linger` and `mark_then_vanish`
+    take. school: only people of this school change, and joiners go there. The choice depends on the seed, the day and
+    the earlier changes only. Nobody changes twice on one day.
     """
     with district.lock:
         district.day += 1
-        due = [index for night, index in district.scheduled if night <= district.day]
+        due = [index for day, index in district.scheduled if day <= district.day]
         district.scheduled = [entry for entry in district.scheduled if entry[0] > district.day]
         for index in due:
             district.vanish(index)
-        night = _Night(district, school)
+        choose = _Changes(district, school)
         ways = [how] if isinstance(how, str) else list(how)
-        returned = night.choose_returners(returners)
-        left = night.pick(leavers)
-        renamed = night.pick(renames)
-        promoted = night.pick(role_moves, staff_only=True)
-        moved = night.pick(school_moves) if len(district.schools) > 1 else []
-        other_number = night.pick(renumbered, with_number=True)
+        returned = choose.returners(returners)
+        left = choose.people(leavers)
+        renamed = choose.people(renames)
+        promoted = choose.people(role_moves, staff_only=True)
+        moved = choose.people(school_moves) if len(district.schools) > 1 else []
+        other_number = choose.people(renumbered, with_number=True)
         for place, person in enumerate(left):
-            district.remove(person.sourced_id, how=ways[place % len(ways)], nights=nights)
+            district.remove(person.sourced_id, how=ways[place % len(ways)], days=days)
         for sourced_id in returned:
             district.restore(sourced_id)
         for person in renamed:
@@ -74,10 +73,10 @@ def pass_night(
         for person in promoted:
             district.set_role(person.sourced_id, ROLE_MOVES.get(person.roles[0].role, "counselor"))
         for person in moved:
-            district.move(person.sourced_id, night.other_school(person))
+            district.move(person.sourced_id, choose.other_school(person))
         for person in other_number:
             district.edit(person.sourced_id, identifier=f"8{person.identifier}")
-        joined = [night.newcomer(place) for place in range(joiners)]
+        joined = [choose.newcomer(place) for place in range(joiners)]
         return DayReport(
             district.day, tuple(joined), _ids(left), tuple(returned), _ids(renamed), _ids(promoted), _ids(moved),
             _ids(other_number),
@@ -85,8 +84,10 @@ def pass_night(
 
 
 def turn_year(district: "District", how: str = "vanish") -> tuple[str, ...]:
-    """The school year turns: students go up a grade, those in their school's highest grade leave (their sourcedIds
-    are returned)."""
+    """A new school year: students go up a grade; those in their school's highest grade leave.
+
+    Returns the sourcedIds of those who left.
+    """
     graduated = []
     with district.lock:
         for person in list(district.people()):
@@ -105,8 +106,8 @@ def _ids(people: Sequence[Person]) -> tuple[str, ...]:
     return tuple(person.sourced_id for person in people)
 
 
-class _Night:
-    """The choices of one night; remembers whom it has already chosen."""
+class _Changes:
+    """Chooses the people of one day; nobody is chosen twice."""
 
     def __init__(self, district: "District", school: str | None) -> None:
         self.district = district
@@ -115,8 +116,8 @@ class _Night:
         self.chosen: set[int] = set()
         self.schools = [org.sourced_id for org in district.schools]
 
-    def pick(self, count: int, *, staff_only: bool = False, with_number: bool = False) -> list[Person]:
-        """Up to `count` active students and staff nobody has touched tonight."""
+    def people(self, count: int, *, staff_only: bool = False, with_number: bool = False) -> list[Person]:
+        """Up to `count` active students and staff who are not chosen yet."""
         picked: list[Person] = []
         for _ in range(count * TRIES_PER_PICK):
             if len(picked) == count:
@@ -142,8 +143,8 @@ class _Night:
             and (self.school is None or first.org == self.school)
         )
 
-    def choose_returners(self, count: int) -> list[str]:
-        """Some of those who left on an earlier night (and from this school, if one is given)."""
+    def returners(self, count: int) -> list[str]:
+        """Some of the people who left on an earlier day, from this school if one is given."""
         district = self.district
         candidates = [
             sourced_id
@@ -155,10 +156,10 @@ class _Night:
         return chosen
 
     def other_school(self, person: Person) -> str:
-        """A school this person is not in, if there is one."""
+        """A school that the person is not in, if there is one."""
         return self.chance.choice([org for org in self.schools if not person.is_in(org)] or self.schools)
 
     def newcomer(self, place: int) -> str:
-        """Add somebody: mostly students, every fifth a teacher."""
+        """Add a person: every fifth is a teacher, the others are students."""
         role = "teacher" if place % 5 == 4 else STUDENT
         return self.district.add(role, self.school or self.chance.choice(self.schools)).sourced_id

@@ -1,7 +1,7 @@
-"""A simulated district: its generated people, and on top of them everybody who was changed since.
+"""A simulated district: its generated people, and the people who changed since the first day.
 
-Only people who differ from what the seed gives are held in memory. Every change raises `revision` and stamps the
-record with the clock, as a SIS would; `days.py` makes whole nights out of these verbs.
+Only people who differ from what the seed gives are in memory. Every change raises `revision` and stamps the record
+with the clock, as a SIS does. `days.py` combines these verbs into days.
 """
 
 import threading
@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from roster_pipeline.simulator.days import DayReport, pass_night, turn_year
+from roster_pipeline.simulator.days import DayReport, pass_day, turn_year
 from roster_pipeline.simulator.layout import Layout
 from roster_pipeline.simulator.names import FAMILY_NAMES
 from roster_pipeline.simulator.person import STUDENT, Person, Role
 from roster_pipeline.simulator.population import FIRST_ID, Org, Population, generated_orgs, newcomer
 
 WAYS_OF_LEAVING = ("mark", "vanish", "lose_org", "end_date", "linger", "mark_then_vanish")
-"""How a SIS shows that somebody left: status `tobedeleted`; no record any more; the record without its org; roles
-that ended yesterday; nothing for some nights and then no record; the mark for some nights and then no record.
+"""How a SIS shows that a person left: status `tobedeleted`; no record; the record without its org; roles that ended
+yesterday; no sign for some days, then no record; the status for some days, then no record.
 """
 
 Clock = Callable[[], datetime]
@@ -29,7 +29,7 @@ def now_utc() -> datetime:
 
 
 class District:
-    """One SIS's worth of people and orgs. Safe to change from one thread while another serves it."""
+    """The people and orgs of one SIS. One thread may change it while another serves it."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class District:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the first day: every change is forgotten."""
+        """Back to the first day, without any change."""
         with self.lock:
             self.orgs = generated_orgs(
                 self.name, self.layout.schools, f"{self.start - timedelta(days=60)}T00:00:00.000Z"
@@ -69,7 +69,7 @@ class District:
     # looking people up
 
     def __len__(self) -> int:
-        """Records that a complete listing would hold, those marked `tobedeleted` included."""
+        """Number of records in a complete list, those marked `tobedeleted` included."""
         return self.next_row - len(self.gone)
 
     @property
@@ -85,7 +85,7 @@ class District:
         raise LookupError(f"the simulated district has no org {sourced_id!r}")
 
     def row_of(self, sourced_id: str) -> int | None:
-        """The index of a person whether present or gone; None for an id this district never had."""
+        """The row of a person, present or gone; None for an id that this district never had."""
         if (index := self._named.get(sourced_id)) is not None:
             return index
         if sourced_id.startswith("u-") and sourced_id[2:].isdecimal():
@@ -95,23 +95,23 @@ class District:
         return None
 
     def at(self, index: int) -> Person:
-        """The record at an index, changed or as generated; also of people who are gone."""
+        """The current record of a row; also of people who are gone."""
         return self.changed.get(index) or self.population.person(index)
 
     def at_first(self, index: int) -> Person:
-        """The record before its owner left, if they left; for generated people at least their first day."""
+        """The record before the person left; for people who did not leave, the generated one."""
         before = self._before_leaving.get(index)
         return before or (self.population.person(index) if index < self.layout.size else self.at(index))
 
     def person(self, sourced_id: str) -> Person:
-        """One record by sourcedId; LookupError if it is not there (any more)."""
+        """One record by sourcedId; LookupError if the district has none (any more)."""
         index = self.row_of(sourced_id)
         if index is None or index in self.gone:
             raise LookupError(f"the simulated district has no person {sourced_id!r}")
         return self.at(index)
 
     def people(self) -> Iterator[Person]:
-        """Every record that is present, in the order of the index."""
+        """All records that are present, in the order of their rows."""
         for index in range(self.next_row):
             if index not in self.gone:
                 yield self.at(index)
@@ -123,7 +123,7 @@ class District:
         return [person for row in rows if _is_current(person := self.at(row), school, role, today)]
 
     def _rows_near(self, school: str) -> set[int]:
-        """Everybody who may be in a school: its own people, those of the school before it, all who were changed."""
+        """All rows that may be in a school: its own people, those of the school before it, all who were changed."""
         rows = set(self.changed)
         if school in self.population.school_ids:
             number, layout = self.population.school_ids.index(school), self.layout
@@ -138,7 +138,7 @@ class District:
         return self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
     def put(self, person: Person) -> Person:
-        """Write one record as it stands, stamped now."""
+        """Store one record, stamped now."""
         with self.lock:
             person = person._replace(modified=self.stamp())
             self.changed[person.row] = person
@@ -146,7 +146,7 @@ class District:
             return person
 
     def add(self, role: str = STUDENT, school: str | None = None, **fields: Any) -> Person:
-        """A new person of this role in this school (default: the first); every field of `Person` can be given.
+        """A new person with this role in this school (default: the first). fields: any fields of `Person`.
 
         A student gets a new contact, linked both ways, unless `agents` or `agent_ids` are given.
         """
@@ -165,8 +165,8 @@ class District:
                 person = self.put(person._replace(agents=(contact.row,)))
             return person
 
-    def remove(self, sourced_id: str, how: str = "vanish", nights: int = 2) -> None:
-        """Somebody leaves, in one of `WAYS_OF_LEAVING`; `nights` for those that take some."""
+    def remove(self, sourced_id: str, how: str = "vanish", days: int = 2) -> None:
+        """A person leaves in one of `WAYS_OF_LEAVING`. days: how long the last two ways take."""
         if how not in WAYS_OF_LEAVING:
             raise ValueError(f"unknown way of leaving {how!r}; one of {', '.join(WAYS_OF_LEAVING)}")
         with self.lock:
@@ -182,7 +182,7 @@ class District:
                 ended = (self.clock().date() - timedelta(days=1)).isoformat()
                 self.put(person._replace(roles=tuple(role._replace(end=ended) for role in person.roles)))
             if how in ("linger", "mark_then_vanish"):
-                self.scheduled.append((self.day + nights, person.row))
+                self.scheduled.append((self.day + days, person.row))
 
     def vanish(self, index: int) -> None:
         """The record is no longer delivered."""
@@ -191,7 +191,7 @@ class District:
             self.revision += 1
 
     def restore(self, sourced_id: str) -> Person:
-        """Somebody who left comes back under the same sourcedId, as they were before leaving."""
+        """A person who left comes back with the same sourcedId and the record from before."""
         with self.lock:
             index = self.row_of(sourced_id)
             if index is None:
@@ -206,7 +206,7 @@ class District:
         return [self.at(index).sourced_id for index in sorted(self._before_leaving)]
 
     def before_leaving(self, sourced_id: str) -> Person:
-        """Somebody who left, as they were; LookupError for people who did not leave."""
+        """The record of a person before they left; LookupError for people who did not leave."""
         index = self.row_of(sourced_id)
         if index is None or index not in self._before_leaving:
             raise LookupError(f"{sourced_id!r} did not leave the simulated district")
@@ -217,7 +217,7 @@ class District:
         return self.put(self.person(sourced_id)._replace(**fields))
 
     def rename(self, sourced_id: str, **names: str) -> Person:
-        """Change names; without any, the family name is replaced by another one."""
+        """Change the given names; without any, the person gets another family name."""
         person = self.person(sourced_id)
         if not names:
             place = (FAMILY_NAMES.index(person.family_name) + 17) if person.family_name in FAMILY_NAMES else 0
@@ -225,7 +225,7 @@ class District:
         return self.edit(sourced_id, **names)
 
     def move(self, sourced_id: str, to: str) -> Person:
-        """Somebody changes to another school with all their school roles."""
+        """A person moves to another school with all their school roles."""
         school, schools = self.school(to).sourced_id, {org.sourced_id for org in self.schools}
         roles = (
             entry._replace(org=school) if entry.org in schools else entry for entry in self.person(sourced_id).roles
@@ -233,7 +233,7 @@ class District:
         return self.edit(sourced_id, roles=tuple(dict.fromkeys(roles)))
 
     def set_role(self, sourced_id: str, role: str, school: str | None = None) -> Person:
-        """Somebody now has exactly this one (1.2) role in their first org, or in the given one."""
+        """Replace all roles by this one (1.2) role, in the given org or in that of the first role."""
         person = self.person(sourced_id)
         org = self.school(school).sourced_id if school else person.roles[0].org
         return self.edit(sourced_id, roles=(Role(role, org),))
@@ -243,11 +243,11 @@ class District:
         return self.edit(sourced_id, roles=tuple(roles))
 
     def next_day(self, **changes: Any) -> DayReport:
-        """Let one night pass; the arguments are those of `days.pass_night`."""
-        return pass_night(self, **changes)
+        """Let one day pass; the arguments are those of `days.pass_day`."""
+        return pass_day(self, **changes)
 
     def roll_over(self, how: str = "vanish") -> tuple[str, ...]:
-        """The school year turns; returns who graduated (see `days.turn_year`)."""
+        """A new school year. Returns the sourcedIds of the graduates (see `days.turn_year`)."""
         return turn_year(self, how)
 
 
@@ -272,9 +272,6 @@ def generate_district(
     domain: str = "example.org",
     clock: Clock = now_utc,
 ) -> District:
-    """A district by its sizes.
-
-    The same seed, sizes and start date (default: today) give the same district everywhere.
-    """
+    """A district of these sizes. The same seed, sizes and start date (default: today) give the same district."""
     layout = Layout(schools, students_per_school, contacts)
     return District(seed, layout, name=name, start=start, domain=domain, clock=clock)

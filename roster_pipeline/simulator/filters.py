@@ -1,5 +1,7 @@
-"""The filter grammar: one clause, or two joined by AND or OR; dot paths; dates as instants; arrays by `=` (all) and
-`~` (any)."""
+"""The filter grammar: one clause, or two joined by AND or OR; dot paths; dates as instants.
+
+On arrays `=` means all values of the comma list, `~` any of them.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +13,7 @@ JOIN = re.compile(r"'\s+(AND|OR)\s+(?=[A-Za-z_])")
 DATE_FIELDS = ("dateLastModified",)
 MOST_CLAUSES = 2
 INSTANTS, AS_TEXT, BY_DAY = "instants", "as_text", "by_day"
-"""How a server compares dates: as it should, letter by letter, or their days only."""
+"""How a server compares dates: as instants (the standard), as text, or their days only."""
 
 
 class FilterSyntaxError(ValueError):
@@ -49,30 +51,27 @@ def parse_filter(text: str, most_clauses: int = MOST_CLAUSES) -> Filter:
 
 
 def values_at(record: Any, path: Sequence[str]) -> list[Any]:
-    """Everything a dot path leads to; lists on the way are walked element by element."""
-    found = [record]
+    """All values at a dot path; each element of a list on the way is followed."""
+    values = [record]
     for name in path:
-        deeper: list[Any] = []
-        for value in found:
-            for item in value if isinstance(value, list) else (value,):
-                deeper += [item[name]] if isinstance(item, dict) and name in item else []
-        found = deeper
-    return found
+        items = [item for value in values for item in (value if isinstance(value, list) else (value,))]
+        values = [item[name] for item in items if isinstance(item, dict) and name in item]
+    return values
 
 
 def clause_test(clause: Clause, dates_as: str = INSTANTS) -> Callable[[Any], bool]:
-    """A test of one record. An absent field equals the empty text and nothing else."""
+    """A test of one record. An absent field is the empty text."""
     path = clause.field.split(".")
     if path[-1] in DATE_FIELDS and dates_as != AS_TEXT:
         wanted = instant(clause.value)
         if wanted is None:
-            raise FilterSyntaxError(f"{clause.field} is compared with something that is no date")
+            raise FilterSyntaxError(f"{clause.field} is compared with a text that is not a date")
         limit: Any = _day(wanted) if dates_as == BY_DAY else wanted
 
         def dated(record: Any) -> bool:
             moments = [moment for value in values_at(record, path) if (moment := instant(str(value))) is not None]
-            told = [_day(moment) for moment in moments] if dates_as == BY_DAY else moments
-            return any(_compare(one, clause.predicate, limit) for one in told)
+            dates = [_day(moment) for moment in moments] if dates_as == BY_DAY else moments
+            return any(_compare(moment, clause.predicate, limit) for moment in dates)
 
         return dated
 
@@ -88,12 +87,11 @@ def clause_test(clause: Clause, dates_as: str = INSTANTS) -> Callable[[Any], boo
     return plain
 
 
-def _array_matches(held: list[Any], clause: Clause) -> bool:
-    """`=` holds all of the comma list, `~` any of it."""
-    have, wanted = {_text(value) for value in held}, {part.strip() for part in clause.value.split(",")}
+def _array_matches(values: list[Any], clause: Clause) -> bool:
+    texts, wanted = {_text(value) for value in values}, {part.strip() for part in clause.value.split(",")}
     if clause.predicate == "~":
-        return bool(have & wanted)
-    return wanted <= have if clause.predicate == "=" else not wanted <= have
+        return bool(texts & wanted)
+    return (wanted <= texts) == (clause.predicate == "=")
 
 
 def _day(moment: datetime) -> date:
@@ -104,6 +102,11 @@ def filter_test(expression: Filter, dates_as: str = INSTANTS, left_to_right: boo
     """A test of one record for the whole expression; AND before OR unless `left_to_right`."""
     tests = [clause_test(clause, dates_as) for clause in expression.clauses]
     operators = expression.operators
+    groups: list[list[Callable[[Any], bool]]] = [[]]  # joined by OR, the tests of each by AND
+    for operator, test in zip(("AND", *operators), tests, strict=True):
+        if operator == "OR":
+            groups.append([])
+        groups[-1].append(test)
 
     def holds(record: Any) -> bool:
         if left_to_right:
@@ -111,12 +114,6 @@ def filter_test(expression: Filter, dates_as: str = INSTANTS, left_to_right: boo
             for operator, test in zip(operators, tests[1:], strict=True):
                 value = (value and test(record)) if operator == "AND" else (value or test(record))
             return value
-        groups = [[tests[0]]]
-        for operator, test in zip(operators, tests[1:], strict=True):
-            if operator == "AND":
-                groups[-1].append(test)
-            else:
-                groups.append([test])
         return any(all(test(record) for test in group) for group in groups)
 
     return holds

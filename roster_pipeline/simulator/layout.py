@@ -1,7 +1,7 @@
-"""Where each person of a generated district stands: arithmetic between an index and (school, kind, ordinal).
+"""Where each person of a generated district is: arithmetic between a row and (school, kind, ordinal).
 
-Indexes run 0 .. size-1: first the people of the district office, then one block per school, and in each block one
-range per kind. Nothing is stored per person, so a district of a million costs as much memory as one of a hundred.
+Rows run from 0 to size-1: the people of the district office, then one block per school, and in each block one range per
+kind. Nothing is stored per person, so a district of a million people needs as little memory as one of a hundred.
 """
 
 from bisect import bisect_right
@@ -14,8 +14,7 @@ KINDS = (
 DISTRICT_KINDS = ("districtAdministrator", "systemAdministrator")
 
 FAMILY_BLOCK = 4
-"""Students that form one block of families; each full block has the same number of contacts, shared out in one of
-several patterns."""
+"""Students in one block of families. Each full block has `CONTACTS_PER_BLOCK` contacts, in one of several patterns."""
 CONTACTS_PER_BLOCK = 5
 
 STUDENTS_PER_TEACHER = 15
@@ -24,12 +23,11 @@ STUDENTS_PER_COUNSELOR = 200
 STUDENTS_PER_PROCTOR = 300
 STUDENTS_PER_SITE_ADMINISTRATOR = 400
 FEWEST_TEACHERS = 4
-"""Teachers 0 to 3 of each school have a part to play: parent, teacher of two schools, administrator, administrator by
-a second record."""
+"""Teachers 0 to 3 of each school are special cases, see `population.py`."""
 
 
 class Place(NamedTuple):
-    """Where an index stands. `school` is -1 for the district office; `ordinal` counts within school and kind."""
+    """The place of a row. school: -1 for the district office. ordinal: counts from 0 within school and kind."""
 
     school: int
     kind: str
@@ -37,11 +35,11 @@ class Place(NamedTuple):
 
 
 class Layout:
-    """Sizes of a district and the arithmetic that follows from them."""
+    """The sizes of a district, and the arithmetic that follows from them."""
 
     def __init__(self, schools: int, students_per_school: int, contacts: bool = True) -> None:
         if schools < 1 or students_per_school < 0:
-            raise ValueError("a district needs at least one school, and no school has a negative number of students")
+            raise ValueError("a district needs at least one school and 0 or more students per school")
         students = students_per_school
         blocks, rest = divmod(students, FAMILY_BLOCK)
         self.schools = schools
@@ -66,7 +64,7 @@ class Layout:
         self.size = self.office + schools * self.block
 
     def place(self, index: int) -> Place:
-        """The place of a generated person."""
+        """The place of a generated person's row."""
         if index < self.office:
             split = self.district_counts["districtAdministrator"]
             return Place(-1, DISTRICT_KINDS[index >= split], index if index < split else index - split)
@@ -75,11 +73,11 @@ class Layout:
         return Place(school, KINDS[kind], rest - self.bounds[kind])
 
     def index(self, school: int, kind: str, ordinal: int) -> int:
-        """The inverse of `place` for the people of a school."""
+        """The row of a person of a school: the inverse of `place`."""
         return self.office + school * self.block + self.starts[kind] + ordinal
 
     def ranges(self, kind: str) -> Iterator[range]:
-        """The indexes of one kind, one range per school."""
+        """The rows of one kind, one range per school."""
         for school in range(self.schools):
             first = self.index(school, kind, 0)
             yield range(first, first + self.counts[kind])

@@ -1,8 +1,7 @@
 """Invented names for invented people, with the letters that break careless software.
 
-Given and family names are combined by chance; apostrophes (straight and typographic), accents, other Latin letters,
-hyphens, blanks, capitals inside a word and one-letter names are there on purpose. `ascii_slug` makes what a SIS would
-put into an address.
+Apostrophes (straight and typographic), accents, other Latin letters, hyphens, blanks, capitals inside a word and
+one-letter names are there on purpose.
 """
 
 import unicodedata
@@ -61,7 +60,7 @@ _LETTERS_WITHOUT_DECOMPOSITION = str.maketrans(
 
 
 def ascii_slug(name: str) -> str:
-    """Letters and digits of `name` in lower-case ASCII, as mail systems of schools spell them: `O'Shea` -> `oshea`."""
+    """The letters and digits of a name in lower-case ASCII, as in e-mail addresses: `O'Shea` -> `oshea`."""
     plain = unicodedata.normalize("NFKD", name.lower().translate(_LETTERS_WITHOUT_DECOMPOSITION))
     return "".join(letter for letter in plain if letter.isascii() and letter.isalnum())
 

@@ -1,8 +1,4 @@
-"""People and orgs as the standard spells them: the user and org objects of 1.1 and 1.2.
-
-One `Payload` per root URL. Absent optional members are left out. `id_of` turns an index into a sourcedId, so that a
-simulated id scheme reaches references too.
-"""
+"""The user and org objects of the standard, as 1.1 and 1.2 spell them. Optional members without a value are omitted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,16 +10,16 @@ from roster_pipeline.simulator.population import Org
 Record = dict[str, Any]
 V11, V12 = "1.1", "1.2"
 ROOTS = {V11: "/ims/oneroster/v1p1", V12: "/ims/oneroster/rostering/v1p2"}
-"""Where each version stands below the host and any vendor prefix."""
+"""The path of each version below the host and any vendor prefix."""
 
 
 def _segment(sourced_id: str) -> str:
-    """An id as one segment of a path. Generated ids (`u-1000`) stay: quoting each costs more than the rest."""
+    """An id as one segment of a path. Generated ids (`u-1000`) need no quoting, which would cost more than the rest."""
     return sourced_id if sourced_id[2:].isdigit() and sourced_id[:2] == "u-" else quote(sourced_id, safe="")
 
 
 class Payload:
-    """Makes the JSON objects of one version under one root URL (`https://host/prefix/ims/...`)."""
+    """Makes the JSON objects of one version. root: `https://host/prefix/ims/...`. id_of: row -> served sourcedId."""
 
     def __init__(self, version: str, root: str, id_of: Callable[[int], str]) -> None:
         self.version = version
@@ -38,7 +34,7 @@ class Payload:
         return {"href": f"{self.root}/{collection}/{quote(sourced_id, safe='')}", "sourcedId": sourced_id, "type": kind}
 
     def org_ref(self, sourced_id: str) -> Record:
-        """A reference to an org; the same dictionary every time, not to be changed."""
+        """A reference to an org: the same dictionary every time; do not change it."""
         ref = self._org_refs.get(sourced_id)
         if ref is None:
             ref = self._org_refs[sourced_id] = self.ref("orgs", "org", sourced_id)
@@ -49,13 +45,13 @@ class Payload:
         return {"href": self._users + _segment(sourced_id), "sourcedId": sourced_id, "type": "user"}
 
     def agents(self, person: Person) -> list[Record]:
-        """References to the people this one is related to."""
-        found = [self.user_ref(self.id_of(row)) for row in person.agents]
+        """References to the people to whom this one is related."""
+        refs = [self.user_ref(self.id_of(row)) for row in person.agents]
         if person.agent_ids:
-            found += [self.user_ref(sourced_id) for sourced_id in person.agent_ids]
+            refs += [self.user_ref(sourced_id) for sourced_id in person.agent_ids]
         if person.agent_members:
-            found = [{**ref, **person.agent_members.get(ref["sourcedId"], {})} for ref in found]
-        return found
+            refs = [{**ref, **person.agent_members.get(ref["sourcedId"], {})} for ref in refs]
+        return refs
 
     def user(self, person: Person) -> Record:
         """The user object of this version."""
@@ -132,13 +128,9 @@ class Payload:
             record["metadata"] = dict(person.metadata)
 
     def role(self, entry: Role) -> Record:
-        """One entry of `roles` (1.2); the same dictionary every time, not to be changed."""
-        found = self._role_entries.get(entry)
-        if found is None:
-            found = self._role_entries[entry] = self._new_role(entry)
-        return found
-
-    def _new_role(self, entry: Role) -> Record:
+        """One entry of `roles` (1.2): the same dictionary every time; do not change it."""
+        if (made := self._role_entries.get(entry)) is not None:
+            return made
         record: Record = {
             "roleType": "primary" if entry.primary else "secondary",
             "role": entry.role,
@@ -148,6 +140,7 @@ class Payload:
             record["beginDate"] = entry.begin
         if entry.end:
             record["endDate"] = entry.end
+        self._role_entries[entry] = record
         return record
 
     def org(self, org: Org, children: list[str]) -> Record:

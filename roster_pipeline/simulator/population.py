@@ -1,22 +1,16 @@
-"""The orgs of a district: the district itself and its schools.
+"""The orgs and people a district starts with, and people who join later: computed from the seed and the row.
 
----
-The people a district is born with: each computed from the seed and the index, none of them stored.
-
-The same seed, layout and start date give the same people on every machine. What makes real districts hard is built
-in:
+The same seed, layout and start date give the same people on every machine; none are stored. What makes real districts
+hard is built in:
 
 - teacher 0 of each school (and every 40th) is a parent too, by a second record (contact 0) with the same name and
   e-mail;
 - teacher 1 (and every 20th after) teaches in the next school as well; every 200th student has a second school;
 - teacher 2 (and every 40th after) is a siteAdministrator by a second role of the same record;
 - teacher 3 and siteAdministrator 0 are one human in two records with one number and one e-mail;
-- student numbers and staff numbers overlap: a number means nothing without its kind, and both have leading zeros;
+- student numbers and staff numbers overlap, so that a number means nothing without its kind; both have leading zeros;
 - some students have no contact, contacts often have no login and no e-mail, some logins are switched off.
-
-
----
-People who join a district after its first day."""
+"""
 
 import random
 from datetime import date, timedelta
@@ -30,7 +24,7 @@ LEVEL_NAMES = ("High School", "Middle School", "Elementary School")
 
 
 class Org(NamedTuple):
-    """One org. `parent` is a sourcedId or empty; `identifier` is the number people know the school by."""
+    """One org. parent: a sourcedId, or empty. identifier: the number that people know the school by."""
 
     sourced_id: str
     name: str
@@ -55,7 +49,7 @@ MASK = (1 << 64) - 1
 FIRST_ID = 1000
 """The first person's sourcedId is `u-1000`."""
 AGES = 89
-"""Records were last changed 1 to 89 days before the district's start date."""
+"""Generated records were last changed 1 to 89 days before the district's start date."""
 
 GRADES_BY_LEVEL = (("09", "10", "11", "12"), ("06", "07", "08"), ("KG", "01", "02", "03", "04", "05"))
 """High, middle and elementary school, in turn."""
@@ -64,7 +58,7 @@ Family = tuple[tuple[tuple[int, ...], ...], tuple[str, ...], tuple[int, ...], tu
 
 
 def _family(contacts_of: tuple[tuple[int, ...], ...], roles: tuple[str, ...]) -> Family:
-    """Complete a pattern: the family each student and each contact belongs to (for the family name)."""
+    """Complete a pattern with the family of each student and of each contact; families share a family name."""
     families: list[int] = []
     for mine in contacts_of:
         families.append(mine[0] if mine else CONTACTS_PER_BLOCK + len(families))
@@ -81,7 +75,7 @@ FAMILY_PATTERNS: tuple[Family, ...] = (
     _family(((0, 1), (0, 1), (0, 1), (2, 3, 4)), ("guardian", "parent", "parent", "guardian", "relative")),
     _family(((), (0, 1), (2, 3, 4), (2, 3)), ("parent", "guardian", "parent", "parent", "relative")),
 )
-"""For each of four students the contacts of the block, and the role of each of the five contacts."""
+"""Each pattern: the contacts of each of four students, and the role of each of five contacts."""
 
 _CHILDREN = tuple(
     tuple(tuple(s for s in range(FAMILY_BLOCK) if c in pattern[0][s]) for c in range(CONTACTS_PER_BLOCK))
@@ -98,7 +92,7 @@ def mix(seed: int, value: int) -> int:
 
 
 class Population:
-    """Computes the generated people. `start` is the day on which the district begins; nothing was changed after it."""
+    """Computes the generated people. start: the first day of the district; all changes are before it."""
 
     def __init__(self, seed: int, layout: Layout, start: date, domain: str) -> None:
         self.layout = layout
@@ -117,11 +111,11 @@ class Population:
         self._staff_per_school = layout.starts["contact"] - layout.starts["teacher"]
 
     def sourced_id(self, index: int) -> str:
-        """The sourcedId of a generated person: opaque to the outside, computable here."""
+        """The sourcedId of a generated person."""
         return f"u-{FIRST_ID + index}"
 
     def person(self, index: int) -> Person:
-        """The record at `index`, as it was on the start date."""
+        """The record of a row on the first day."""
         school, rest = divmod(index - self.layout.office, self.layout.block)
         if school >= 0 and rest < self.layout.students_per_school:
             return self._student(index, school, rest)
@@ -131,7 +125,7 @@ class Population:
         return self._staff(index, place.school, place.kind, place.ordinal)
 
     def is_in_next_school(self, kind: str, ordinal: int) -> bool:
-        """Whether this student or teacher also belongs to the school after their own."""
+        """Whether this student or teacher belongs to the school after their own too."""
         if self.layout.schools < 2:
             return False
         return (kind == "teacher" and ordinal % 20 == 1) or (kind == "student" and ordinal % 200 == 5)
@@ -227,10 +221,10 @@ class Population:
 
     def _staff(self, index: int, school: int, kind: str, ordinal: int) -> Person:
         layout = self.layout
-        human = index
+        original = index  # the record whose name, number and e-mail this one has
         if kind == "siteAdministrator" and ordinal == 0:
-            human = layout.index(school, "teacher", 3)
-        bits = mix(self._bits, human)
+            original = layout.index(school, "teacher", 3)
+        bits = mix(self._bits, original)
         given, family = bits % len(GIVEN_NAMES), (bits >> 20) % len(FAMILY_NAMES)
         if school < 0:
             roles: tuple[Role, ...] = (Role(kind, self._district),)
@@ -238,7 +232,7 @@ class Population:
         else:
             roles = (Role(kind, self.school_ids[school]),)
             number = layout.office + school * self._staff_per_school
-            number += human - layout.index(school, "teacher", 0) + 1
+            number += original - layout.index(school, "teacher", 0) + 1
         if kind == "teacher":
             if ordinal % 20 == 1 and layout.schools > 1:
                 roles = (*roles, Role(kind, self.school_ids[(school + 1) % layout.schools]))
@@ -258,13 +252,12 @@ class Population:
             email=f"{login}@staff.{self.domain}",
             phone=f"+1 404 555 01{(bits >> 44) % 100:02d}" if (bits >> 52) % 2 else "",
             identifier=f"{number:06d}",
-            state_id=f"{9_000_000_000 + human}",
+            state_id=f"{9_000_000_000 + original}",
         )
 
 
 def newcomer(seed: int, domain: str, row: int, sourced_id: str, role: str, org: str) -> Person:
-    """The record of a newcomer with this role in this org; the same row in the same district is always the same
-    person."""
+    """A person who joins after the first day. The same row of the same district is always the same person."""
     chance = random.Random(f"{seed}/newcomer/{row}")  # noqa: S311 - invented people, no secret
     given, family = chance.randrange(len(GIVEN_NAMES)), chance.randrange(len(FAMILY_NAMES))
     login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{row}"

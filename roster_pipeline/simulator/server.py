@@ -1,8 +1,4 @@
-"""Serving the simulator: blocking for the command, or in a thread on an own loopback port for tests.
-
----
-A private certificate authority and a server certificate for loopback, as districts that host their own SIS have
-them."""
+"""Serving the simulator: until it is interrupted, or in a thread for tests; and certificates for HTTPS on loopback."""
 
 import asyncio
 import contextlib
@@ -28,19 +24,19 @@ STOP_PATIENCE = 10.0
 """Seconds to wait for the server thread to end."""
 
 
-class _MeantToBreak(logging.Filter):
-    """Keeps the connections that a fault cuts out of the server's error log."""
+class _NotAborted(logging.Filter):
+    """Keeps connections that a fault cuts out of the server's error log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Drop the report of an aborted connection."""
         return record.exc_info is None or not isinstance(record.exc_info[1], ConnectionAbortedError)
 
 
-MEANT_TO_BREAK = _MeantToBreak()
+NOT_ABORTED = _NotAborted()
 
 
 def _config(app: Starlette, **options: object) -> uvicorn.Config:
-    logging.getLogger("uvicorn.error").addFilter(MEANT_TO_BREAK)
+    logging.getLogger("uvicorn.error").addFilter(NOT_ABORTED)
     return uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=1,
         **options,  # type: ignore[arg-type]
@@ -50,7 +46,7 @@ def _config(app: Starlette, **options: object) -> uvicorn.Config:
 def _bound(host: str, port: int) -> socket.socket:
     """A socket bound to the address, not yet listening.
 
-    It names its protocol: asyncio switches Nagle's delay off only then, and each answer would cost 40 ms more.
+    It names its protocol, because only then asyncio turns Nagle's delay off, which costs 40 ms an answer.
     """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,7 +59,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 class SimulatorThread:
-    """A running server in a thread; `base_url` is where it listens. Stop it with `stop()`."""
+    """A server in a thread. base_url: its address without a trailing slash. End it with `stop()`."""
 
     def __init__(
         self, app: Starlette, host: str = LOOPBACK, port: int = 0, tls: Mapping[str, str] | None = None
@@ -75,13 +71,13 @@ class SimulatorThread:
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
 
     def start(self) -> "SimulatorThread":
-        """Listen; requests that arrive at once wait in the socket's queue until the server is up."""
+        """Listen. Requests that arrive before the server is up wait in the queue of the socket."""
         self._socket.listen(BACKLOG)
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """End the server and its thread, closing what is still open."""
+        """End the server and its thread, and close its connections."""
         self._server.should_exit = True
         self._thread.join(STOP_PATIENCE)
         self._socket.close()
@@ -92,9 +88,9 @@ class SimulatorThread:
 
 @contextlib.contextmanager
 def running(app: Starlette, **tls: str) -> Iterator[str]:
-    """Serve `app` on an ephemeral loopback port for the time of a `with` block; yields the base URL.
+    """Serve `app` on a free loopback port during a `with` block. Yields the base URL, without a trailing slash.
 
-    The base URL has no trailing slash. tls: `ssl_certfile` and `ssl_keyfile` for HTTPS.
+    tls: `ssl_certfile` and `ssl_keyfile` for HTTPS.
     """
     thread = SimulatorThread(app, tls=tls).start()
     try:
@@ -103,17 +99,16 @@ def running(app: Starlette, **tls: str) -> Iterator[str]:
         thread.stop()
 
 
-def serve(app: Starlette, *, host: str = LOOPBACK, port: int = 8600, announce: bool = True) -> None:
-    """Serve until interrupted. With `announce` one line, `simulator ready at URL ...`, says that the port answers.
+def serve(app: Starlette, *, host: str = LOOPBACK, port: int = 8600) -> None:
+    """Serve until it is interrupted. Prints `simulator ready at URL ...` with one URL per SIS when the port answers.
 
-    The line holds one URL per SIS of the site, with its prefix. port 0: one that is free.
+    port: 0 for a free one.
     """
     with contextlib.closing(_bound(host, port)) as bound, contextlib.suppress(KeyboardInterrupt):
         bound.listen(BACKLOG)
-        if announce:
-            base = f"http://{host}:{bound.getsockname()[1]}"
-            places = " ".join(f"{base}{prefix}" for prefix in app.state.prefixes)
-            print(f"simulator ready at {places}", flush=True)  # noqa: T201 - the line a parent process waits for
+        base = f"http://{host}:{bound.getsockname()[1]}"
+        urls = " ".join(f"{base}{prefix}" for prefix in app.state.prefixes)
+        print(f"simulator ready at {urls}", flush=True)  # noqa: T201 - the line that a parent process waits for
         asyncio.run(uvicorn.Server(_config(app)).serve(sockets=[bound]))
 
 
@@ -129,8 +124,10 @@ class Certificates(NamedTuple):
 
 
 def private_authority(folder: Path, *, expired: bool = False) -> Certificates:
-    """Make an authority and a certificate for 127.0.0.1 and localhost below `folder`; expired: one that ended
-    yesterday."""
+    """Write a private authority and a certificate for 127.0.0.1 and localhost into `folder`.
+
+    Districts that host their own SIS have such authorities. expired: both ended yesterday.
+    """
     begin = datetime.now(UTC) - (LIFETIME if expired else timedelta(hours=1))
     end = begin + (LIFETIME / 2 if expired else LIFETIME)
     ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))

@@ -1,8 +1,7 @@
-"""Sessions, courses, classes, enrollments and demographics: small, and computed from who is in the school.
+"""Sessions, courses, classes, enrollments and demographics, computed from the people of each school.
 
-One class per teacher of a school; every student is in two of them (fewer where the school is tiny), every teacher
-teaches one. People who lost their org or whose roles ended keep their enrollments, ended yesterday, as real systems
-do.
+There is one class per teacher. Every student is in two of them (fewer in a tiny school), every teacher teaches one.
+People who lost their org or whose roles ended keep their enrollments, ended yesterday, as in real systems.
 """
 
 from collections.abc import Iterable
@@ -15,13 +14,13 @@ from roster_pipeline.simulator.person import STUDENT, TEACHER, Person
 GRADES = ("KG", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")
 SUBJECTS = ("Mathematics", "Language", "Science", "History", "Art", "Music")
 SLOTS = 2
-"""Enrollment positions per person: a student's two classes, a teacher's one."""
+"""Enrollment positions per person; a teacher uses only the first."""
 
 
 class Studies:
-    """What a district teaches.
+    """What a district teaches, as objects by position.
 
-    Positions are small integers: session and course numbers, school * classes + class, index * SLOTS + slot.
+    Positions: numbers of sessions and courses; school * classes per school + class; row * SLOTS + slot.
     """
 
     def __init__(self, district: District, payload: Payload) -> None:
@@ -121,7 +120,7 @@ class Studies:
     # enrollments
 
     def classes_of(self, person: Person) -> list[int]:
-        """The classes of a student or teacher, by their first school; also after they left it."""
+        """The classes of a student or teacher in their first school; also after they left it."""
         if not person.roles or person.roles[0].role not in (STUDENT, TEACHER):
             return []
         school = person.roles[0].org or self.district.at_first(person.row).roles[0].org
@@ -164,7 +163,7 @@ class Studies:
         return self.classes_of(self.district.at(index))[slot]
 
     def find_enrollment(self, sourced_id: str) -> int | None:
-        """The position of an enrollment of somebody who is present."""
+        """The position of an enrollment; None for people who are gone."""
         parts = sourced_id.split("-")
         if len(parts) != 3 or parts[0] != "enr" or not (parts[1].isdecimal() and parts[2].isdecimal()):
             return None

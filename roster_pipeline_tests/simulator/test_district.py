@@ -76,7 +76,7 @@ def test_people_of_a_school_are_its_active_people_with_a_current_role(district: 
 
 
 @pytest.mark.parametrize("how", WAYS_OF_LEAVING)
-def test_whoever_left_comes_back_as_they_were(district: District, how: str) -> None:
+def test_a_person_who_left_comes_back_as_before(district: District, how: str) -> None:
     sourced_id = district.people_of("sch-1", "student")[0].sourced_id
     before = district.person(sourced_id)
     district.remove(sourced_id, how=how)
@@ -84,9 +84,9 @@ def test_whoever_left_comes_back_as_they_were(district: District, how: str) -> N
 
 
 @pytest.mark.parametrize("how", ["linger", "mark_then_vanish"])
-def test_some_leavers_take_some_nights_to_vanish(district: District, how: str) -> None:
+def test_some_leavers_take_some_days_to_vanish(district: District, how: str) -> None:
     sourced_id = district.people_of("sch-1", "student")[0].sourced_id
-    district.remove(sourced_id, how=how, nights=2)
+    district.remove(sourced_id, how=how, days=2)
     district.next_day()
     assert district.person(sourced_id).status == ("active" if how == "linger" else "tobedeleted")
     district.next_day()
@@ -111,7 +111,7 @@ def test_a_new_student_has_a_new_contact_linked_both_ways(district: District) ->
     assert contact.has_role("parent")
 
 
-def test_a_night_is_reproducible_and_changes_each_person_once() -> None:
+def test_a_day_is_reproducible_and_changes_each_person_once() -> None:
     def nights() -> list[tuple[object, ...]]:
         district = generate_district(7, 3, 60, start=START, clock=lambda: NOW)
         script = {"joiners": 6, "leavers": 6, "renames": 4, "role_moves": 2, "school_moves": 2, "renumbered": 2}

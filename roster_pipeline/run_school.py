@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import dagster as dg
 
 JOB = "rostering"
+MODULE, LOCATION, REPOSITORY = "roster_pipeline.definitions", "roster_pipeline", "__repository__"
+"""Where the job is: as `workspace.yaml` says, and the name that Dagster gives to a repository of definitions."""
+PARTITION_TAG = "dagster/partition"
 LAST_STEP = "applied_changes"
 STEPS = {
     "raw": "fetching from the SIS",
@@ -89,15 +92,7 @@ def run_school(
             follower.start()
         try:
             with noted() as signals:
-                result = job.execute_in_process(
-                    run_id=run_id,
-                    partition_key=school_key,
-                    instance=instance,
-                    tags=tags,
-                    run_config=QUIET,
-                    asset_selection=selection,
-                    raise_on_error=False,
-                )
+                result = _execute(instance, job, run_id, tags | {PARTITION_TAG: school_key}, selection)
         finally:
             done.set()
             if on_step is not None:
@@ -110,7 +105,48 @@ def run_school(
         return RunResult(run_id, None) if result.success else _failed(result)
 
 
-def _failed(result: dg.ExecuteInProcessResult) -> RunResult:
+@dataclass(frozen=True)
+class _Executed:
+    run_id: str
+    success: bool
+    all_events: list[dg.DagsterEvent]
+
+
+def _execute(
+    instance: dg.DagsterInstance,
+    job: dg.JobDefinition,
+    run_id: str,
+    tags: dict[str, str],
+    selection: list[dg.AssetKey] | None,
+) -> _Executed:
+    """Run the job in this process, as one of the code location that the UI knows: only so it can be re-executed there.
+
+    `execute_in_process` leaves out where the job came from.
+    """
+    import dagster as dg
+    from dagster._core.definitions.job_base import InMemoryJob
+    from dagster._core.execution.api import execute_run_iterator
+    from dagster._core.remote_origin import (
+        ManagedGrpcPythonEnvCodeLocationOrigin,
+        RemoteJobOrigin,
+        RemoteRepositoryOrigin,
+    )
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name=MODULE), LOCATION)
+    run = instance.create_run_for_job(
+        job,
+        run_id=run_id,
+        run_config=QUIET,
+        tags={**job.run_tags, **tags},
+        asset_selection=frozenset(selection) if selection else None,
+        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, REPOSITORY), JOB),
+    )
+    events = list(execute_run_iterator(InMemoryJob(job), run, instance))
+    return _Executed(run_id, any(event.event_type == dg.DagsterEventType.RUN_SUCCESS for event in events), events)
+
+
+def _failed(result: _Executed) -> RunResult:
     from roster_pipeline.defs.assets.asset_helpers import NOTHING_FOUND
 
     for event in result.all_events:

@@ -28,7 +28,7 @@ from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import ROSTER_COLUMNS, TEXT, column_of
 from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
-from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 SIZES = (5_000, 50_000, 1_000_000)
 CHANGED = 0.05
@@ -77,7 +77,7 @@ def people(count: int) -> dict[str, pa.Array]:
         "grade": pc.if_else(student, pick(("09", "10", "11", "12")), None),
         "source_role": pc.if_else(student, pa.scalar("student", TEXT), pa.scalar("teacher", TEXT)),
         "source_grade": pc.if_else(student, pick(("9", "10", "11", "12")), None),
-        **{name: pa.nulls(count, TEXT) for name in CONTACT_FIELDS},
+        **{name: pa.nulls(count, TEXT) for name in ("master_identifier", *STUDENT_CONTACTS)},
     }
 
 
@@ -110,15 +110,16 @@ def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
         .assign(number_connection_id=1, excluded=False, locked_fields=[[] for _ in index], revision=1)
     )
     members = (
-        stood[[*MEMBERSHIP_FIELDS, *CONTACT_FIELDS]]
+        stood[[*MEMBERSHIP_FIELDS, *STUDENT_CONTACTS]]
         .set_axis(index)
-        .assign(status="active", archived_by=None, managed=True, absent_syncs=0, revision=1)
+        .assign(status="active", archived_by=None, managed=True, absent_syncs=0, revision=1, years=0)
     )
     links = pd.DataFrame(
         {"connection_id": 1, "sourced_id": stood["sourced_id"], "person_id": index, "home": True, "version": "1.2"}
-    ).assign(confirmed=False)
+    ).assign(confirmed=False, home_by_hand=False, master_identifier=pd.Series([None] * len(index), dtype="str"))
     apart = pd.DataFrame({"sourced_id": pd.Series(dtype="str"), "person_id": pd.Series(dtype="int64")})
-    return DirectoryFrames(1, people_frame, links, members, apart)
+    elsewhere = members.iloc[:0].rename_axis("person_id").reset_index()[["person_id", "role", "grade", "status", "years"]]
+    return DirectoryFrames(1, people_frame, links, members, apart, elsewhere)
 
 
 def flat(directory: DirectoryFrames) -> pd.DataFrame:

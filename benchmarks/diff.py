@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import ROSTER_COLUMNS, TEXT, column_of
 from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
@@ -118,7 +118,7 @@ def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
         {"connection_id": 1, "sourced_id": stood["sourced_id"], "person_id": index, "home": True, "version": "1.2"}
     ).assign(confirmed=False, home_by_hand=False, master_identifier=pd.Series([None] * len(index), dtype="str"))
     apart = pd.DataFrame({"sourced_id": pd.Series(dtype="str"), "person_id": pd.Series(dtype="int64")})
-    elsewhere = members.iloc[:0].rename_axis("person_id").reset_index()[["person_id", "role", "grade", "status", "years"]]
+    elsewhere = members.iloc[:0].rename_axis("person_id").reset_index()[list(MEMBERSHIP)]
     return DirectoryFrames(1, people_frame, links, members, apart, elsewhere)
 
 

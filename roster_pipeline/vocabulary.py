@@ -1,45 +1,30 @@
-"""The names of what is kept of a person, a membership and a contact; roster, plan and directory share them."""
+"""The words that all parts share: roles, record statuses, actions, reasons, names of fields, and what may be approved.
+
+Each is written here once; roster, plan, directory, mails and pages use the same.
+"""
 
 from __future__ import annotations
 
-PERSON_FIELDS = (
-    "given_name",
-    "family_name",
-    "middle_name",
-    "preferred_given_name",
-    "preferred_family_name",
-    "email",
-    "phone",
-    "username",
-    "number",
-    "enabled",
-)
-"""What the sync keeps of a person; every one is text but `enabled`. `number` is of the kind `number_kind`."""
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
 
-MEMBERSHIP_FIELDS = ("role", "grade", "source_role", "source_grade")
-"""What the sync keeps of a membership."""
+# Roles
 
-CONTACT_FIELDS = (
-    "contact_sourced_id",
-    "contact_given_name",
-    "contact_family_name",
-    "contact_relationship",
-    "contact_email",
-    "contact_phone",
-    "contact_flags",
-)
-"""The primary contact in roster rows and plan changes; the table `contact` holds the same without the prefix.
 
-`contact_flags` is a JSON object of texts: what the SIS says of the contact, for the keys that the connection keeps.
-"""
+class Role(StrEnum):
+    """The four role groups that are rostered separately, in the order that decides a person's effective role."""
 
-MORE_CONTACTS = "more_contacts"
-"""The contacts behind the primary one, in order: a JSON list with a list per contact, its values in the order of
-`CONTACT_FIELDS`. Equal contacts are equal texts. In a roster, a list of one id alone is a contact that was not
-delivered: not known, which is not the same as none."""
+    ADMIN = "admin"
+    TEACHER = "teacher"
+    STAFF = "staff"
+    STUDENT = "student"
 
-STUDENT_CONTACTS = (*CONTACT_FIELDS, MORE_CONTACTS)
-"""All that a roster row, a plan row and a membership hold of contacts."""
+
+CONTACT = "contact"
+ROLE_GROUPS = (*(role.value for role in Role), CONTACT, None)
+"""Strongest first; the last is a role that no group is mapped to."""
+ROLE_RANK = {group: rank for rank, group in enumerate(ROLE_GROUPS)}
 
 ROLE_NAMES = {
     "student": ("student", "students"),
@@ -63,3 +48,187 @@ def role_name(role: str) -> str:
 def people_of(role: str, number: int) -> str:
     """`1 student`, `1,200 students`."""
     return counted(number, *ROLE_NAMES.get(role, (role, role)))
+
+
+# Records of a snapshot
+
+RECORD_STATUSES = (
+    "member",
+    "role_off",
+    "unmapped",
+    "org_below",
+    "unknown_org",
+    "rejected",
+    "elsewhere",
+    "no_org",
+    "not_begun",
+    "ended",
+    "disabled",
+    "not_enrolled",
+    "deleted",
+)
+"""What a record is to a school, strongest first: the strongest record of a person decides."""
+STATUS_RANK = {status: rank for rank, status in enumerate(RECORD_STATUSES)}
+UNUSABLE = ("unmapped", "org_below", "unknown_org", "rejected")
+"""Records that we could not use. They do not say that the person left, so they never lead to an archival."""
+
+# Fields
+
+PERSON_FIELDS = (
+    "given_name",
+    "family_name",
+    "middle_name",
+    "preferred_given_name",
+    "preferred_family_name",
+    "email",
+    "phone",
+    "username",
+    "number",
+    "enabled",
+)
+"""What the sync keeps of a person. All are text except `enabled`. `number` is of the kind `number_kind`."""
+
+MEMBERSHIP_FIELDS = ("role", "grade", "source_role", "source_grade")
+"""What the sync keeps of a membership."""
+
+CONTACT_FIELDS = (
+    "contact_sourced_id",
+    "contact_given_name",
+    "contact_family_name",
+    "contact_relationship",
+    "contact_email",
+    "contact_phone",
+    "contact_flags",
+)
+"""The primary contact in roster rows and plan changes; the table `contact` holds the same without the prefix.
+
+`contact_flags` is a JSON object of texts: what the SIS says about the contact in the keys that the connection keeps.
+"""
+
+MORE_CONTACTS = "more_contacts"
+"""The contacts after the primary one, in order: a JSON list with one list per contact, its values in the order of
+`CONTACT_FIELDS`. Equal contacts are equal texts. In a roster, a list that holds only an id is a contact that was not
+delivered: it is unknown, which does not mean that the student has no contact."""
+
+STUDENT_CONTACTS = (*CONTACT_FIELDS, MORE_CONTACTS)
+"""All that a roster row, a plan row and a membership hold about contacts."""
+
+# Plans
+
+CREATE, UPDATE, RESTORE, ARCHIVE = "create", "update", "restore", "archive"
+CHANGING = (CREATE, UPDATE, RESTORE, ARCHIVE)
+"""The actions that change the directory. Guards judge these."""
+WRITING = (CREATE, UPDATE, RESTORE)
+"""The actions that write fields or links of a person who is in the roster."""
+ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
+"""Every action that a row of a plan can have."""
+
+COUNTS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
+"""The names under which a finished sync counts its rows, in the order in which people see them."""
+
+ID_REUSED, MATCH_CONTRADICTED, OTHER_CONNECTION = "id_reused", "match_contradicted", "other_connection"
+DOUBTED = (ID_REUSED, MATCH_CONTRADICTED)
+"""Conflicts with one person. The plan row shows the person's fields beside those of the record."""
+NUMBER_SHARED, RECORDS_ALIKE = "number_shared", "records_alike"
+CONTACT_EXCLUDED = "contact_excluded"
+REASONS: dict[str, str] = {
+    # create
+    "joined": "New in the SIS.",
+    "joined_school": "Known in the district, new in this school.",
+    # update
+    "changed": "The SIS has other values.",
+    "linked": "Found in the directory and linked to the SIS record for the first time.",
+    "relinked": "The SIS gave this person a new id; the new link is added.",
+    "home_moved": "From now on their fields follow this connection's record, not another connection's.",
+    "contacts_off": "Parent contacts were switched off; the stored contact is removed.",
+    CONTACT_EXCLUDED: "The SIS says that nobody may call this contact any more; it is removed in every case.",
+    # restore
+    "returned": "Back in the SIS after a sync had archived them.",
+    "returned_by_hand": "Back in the SIS; archived by hand, and the school lets the sync restore that.",
+    # archive
+    "left": "No longer in this school's roster.",
+    "moved_school": "The SIS now has them in another school.",
+    "no_org": "The SIS has them in no school any more.",
+    "tobedeleted": "The SIS marks the record as deleted.",
+    "role_ended": "Their role in this school has ended.",
+    "role_not_begun": "Their role in this school has not begun yet.",
+    "not_enrolled": "They have no current enrollment in this school, which means gone on this connection.",
+    "disabled": "Their account is disabled, which means gone on this connection.",
+    # unchanged
+    "equal": "Nothing differs.",
+    # skip
+    "auto_update_off": "Would change, but auto update is off for this role.",
+    "archive_off": "Gone from the roster, but archiving is off for this role.",
+    "role_off": "Their role is not rostered.",
+    "archived_by_hand": "In the SIS, but archived by hand.",
+    "excluded": "Excluded from the sync.",
+    "grace": "Gone from the roster, still within the school's grace.",
+    "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
+    "not_answered": "Not in the list, and the SIS gave no answer when asked for this one person.",
+    "not_confirmed": "Not in the list, but when asked for this one person the SIS answered with a record that does not "
+    "say that they have left: it names an org that the SIS does not list or that is not a school, or we cannot read "
+    "its status or id.",
+    "rejected_record": "Their record could not be used, which does not mean that they are gone.",
+    "unknown_org": "Their record names an org that the SIS does not list, or that is not a school; that does not say "
+    "that they have left.",
+    "org_below": "Their record names an org below this school, which does not count as the school.",
+    "not_linked": "Gone from the roster, but linked to no record of this SIS.",
+    "in_conflict": "A record of the snapshot may be theirs; nothing is done until that is clear.",
+    # conflict
+    "several_matches": "Fits more than one person of the directory.",
+    "match_taken": "Fits a person who already belongs to another record of this snapshot.",
+    MATCH_CONTRADICTED: "The number or the e-mail, and a name, are this person's, but something speaks against it. "
+    "If it is the same person: roster person link. If it is somebody else: roster person unlink.",
+    ID_REUSED: "The id is linked to this person, but nearly everything else speaks against it. If it is somebody else "
+    "now: roster person unlink. If it is the same person: roster person link.",
+    OTHER_CONNECTION: "Fits a person whom another connection knows, so this connection cannot decide alone. "
+    "The district's manager says whether they are the same: roster person link, or person unlink.",
+    NUMBER_SHARED: "Shares a number with people of whom too little else agrees.",
+    RECORDS_ALIKE: "Has the name and the e-mail of two people who cannot be one. If it is one of them: roster "
+    "person link.",
+}
+"""Why a row of a plan has its action: the slug, and the sentence that people read."""
+
+NOTES: dict[str, str] = {
+    "records_joined": "Several records were taken for one person.",
+    "found_by_number": "Found by number and name, not by a link.",
+    "found_by_email": "Found by e-mail and name, not by a link.",
+    "number_of_another": "Another person has this number too.",
+    "username_of_another": "Another person has this user name too.",
+    "email_of_another": "Another person has this e-mail too.",
+}
+"""What else people should know about a plan row: how a person was recognised, and which keys another person has."""
+CHECKED_BY_HAND = ("records_joined", "found_by_number", "found_by_email", "number_of_another", "username_of_another")
+"""The notes that somebody should look at. An e-mail is often a family's."""
+
+
+def why_of(reason: str, notes: str | None) -> str:
+    """The reason of a row as a sentence, then its notes. notes: keys of `NOTES`, separated by blanks."""
+    return " ".join([REASONS.get(reason, reason), *(NOTES.get(note, note) for note in (notes or "").split())])
+
+
+# Findings of the guards, as they are stored with a plan
+
+MANAGER = "manager"
+"""The only `approver` of some findings; owners of the school may approve all others too."""
+
+
+def is_overridable(finding: Mapping[str, Any]) -> bool:
+    """Whether an approval can release what this finding holds. A finding that does not say so cannot be approved."""
+    return bool(finding.get("overridable", False))
+
+
+def approvable(findings: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an approval can release a held line: it has findings, and each of them can be approved."""
+    each = [is_overridable(finding) for finding in findings]
+    return bool(each) and all(each)
+
+
+def needs_manager(findings: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether only the district's manager may approve a held line: one finding that says so is enough."""
+    return any(finding.get("approver") == MANAGER for finding in findings)
+
+
+def without_repeats(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The findings without those that only repeat another finding of the same line."""
+    return [finding for finding in findings if not finding.get("repeats")]

@@ -8,36 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning import rejections as rejected_records
+from roster_pipeline.cleaning.contact_exclusions import none_excluded
 from roster_pipeline.cleaning.contact_rules import ContactContext
 from roster_pipeline.cleaning.contacts import GONE, Chosen, choose_contacts, no_contacts
-from roster_pipeline.cleaning.deduplication import NUMBER_SHARED, RECORDS_ALIKE, deduplicate
 from roster_pipeline.cleaning.duplicates import one_per_sourced_id
-from roster_pipeline.cleaning.emails import clean_emails
-from roster_pipeline.cleaning.excluded_contacts import none_excluded
-from roster_pipeline.cleaning.grades import clean_grades
-from roster_pipeline.cleaning.identifiers import STAFF, STUDENT, numbers_from
-from roster_pipeline.cleaning.names import clean_names, too_long
-from roster_pipeline.cleaning.null_values import without_null_words
-from roster_pipeline.cleaning.phones import clean_phones
-from roster_pipeline.cleaning.rejections import Rejections
-from roster_pipeline.cleaning.roles import (
-    GROUPS,
-    PLACE,
-    PROTECTED,
-    RECORD_STATUSES,
-    STRENGTH,
-    Entries,
-    SchoolOrgs,
-    read_roles,
-)
+from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
+from roster_pipeline.cleaning.field_values import clean_grades, clean_names, numbers_from, too_long, without_null_words
+from roster_pipeline.cleaning.rejections import Rejections, joined_rejections
+from roster_pipeline.cleaning.roles import Entries, SchoolOrgs, read_roles
 from roster_pipeline.frames import (
     ROSTER_COLUMNS,
     TEXT,
@@ -52,8 +36,21 @@ from roster_pipeline.frames import (
     strings,
     truth,
 )
-from roster_pipeline.settings.school import CONTACT, ConnectionSettings, Role, SchoolSettings
-from roster_pipeline.vocabulary import STUDENT_CONTACTS
+from roster_pipeline.identity.deduplication import deduplicate
+from roster_pipeline.identity.evidence import kind_of
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.vocabulary import (
+    CONTACT,
+    NUMBER_SHARED,
+    RECORD_STATUSES,
+    RECORDS_ALIKE,
+    ROLE_GROUPS,
+    ROLE_RANK,
+    STATUS_RANK,
+    STUDENT_CONTACTS,
+    UNUSABLE,
+    Role,
+)
 
 _ACTIVE = ("active", "")
 """A record without a status is a record; the standard wants the member, some servers leave it out."""
@@ -64,7 +61,7 @@ _NAMES = {
     "preferred_given_name": "preferredFirstName",
     "preferred_family_name": "preferredLastName",
 }
-_ALIVE = [PLACE[name] for name in ("member", "role_off", *PROTECTED, "elsewhere", "not_begun")]
+_ALIVE = [STATUS_RANK[name] for name in ("member", "role_off", *UNUSABLE, "elsewhere", "not_begun")]
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,9 @@ def clean(
     fields, values = _fields(users, entries, context)
     standing = _record_status(users, fields, entries, context, orgs, ids, notes)
     turned_away = _turned_away(door)
-    standing[(standing > PLACE["rejected"]) & truth(pc.is_in(ids, value_set=turned_away))] = PLACE["rejected"]
+    standing[(standing > STATUS_RANK["rejected"]) & truth(pc.is_in(ids, value_set=turned_away))] = STATUS_RANK[
+        "rejected"
+    ]
     _note_values(standing, values, ids, _groups(entries), notes)
     _blank_contacts(entries, fields)
 
@@ -127,7 +126,7 @@ def clean(
         **fields,
     }
     merged = deduplicate(roster, np.isin(standing, _ALIVE))
-    member = standing == PLACE["member"]
+    member = standing == STATUS_RANK["member"]
     for field, rule, where in (
         ("email", "shared_email", merged.shared_email),
         ("email", "same_name_and_email", merged.namesakes),
@@ -144,7 +143,7 @@ def clean(
     frame["human"] = pd.array(merged.human, dtype="Int64")
     frame["enabled"] = users["enabledUser"].array.astype("boolean")
     frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], turned_away)
-    noted = rejected_records.together([notes.frame(), chosen.rejected])
+    noted = joined_rejections([notes.frame(), chosen.rejected])
     return Cleaned(frame, noted, chosen.flags, chosen.excluded)
 
 
@@ -164,13 +163,13 @@ def _fields(
     fields["master_identifier"] = without_null_words(strings(users["userMasterIdentifier"]))
     fields["number"] = _numbers(users, entries, context.connection)
     grade, source_grade, bad_grade = clean_grades(lists(users["grades"]))
-    student = pa.array(entries.group == STRENGTH[Role.STUDENT])
+    student = pa.array(entries.group == ROLE_RANK[Role.STUDENT])
     fields["grade"] = pc.if_else(student, grade, None)
     fields["source_grade"] = pc.if_else(student, source_grade, None)
     dropped = {
         ("email", "invalid_email"): bad_email,
         ("phone", "invalid_phone"): (bad_phone | bad_mobile) & ~filled(fields["phone"]),
-        ("grades", "unknown_grade"): bad_grade & (entries.group == STRENGTH[Role.STUDENT]),
+        ("grades", "unknown_grade"): bad_grade & (entries.group == ROLE_RANK[Role.STUDENT]),
     }
     return fields, dropped
 
@@ -182,8 +181,8 @@ def _numbers(users: pd.DataFrame, entries: Entries, connection: ConnectionSettin
         if connection.staff_number_from == connection.student_number_from
         else numbers_from(users, connection.staff_number_from)
     )
-    number = pc.if_else(pa.array(entries.group == STRENGTH[Role.STUDENT]), of_students, of_staff)
-    return pc.if_else(pa.array(entries.group < STRENGTH[CONTACT]), number, None)
+    number = pc.if_else(pa.array(entries.group == ROLE_RANK[Role.STUDENT]), of_students, of_staff)
+    return pc.if_else(pa.array(entries.group < ROLE_RANK[CONTACT]), number, None)
 
 
 def _record_status(
@@ -203,23 +202,23 @@ def _record_status(
     disabled = ~users["enabledUser"].astype("boolean").fillna(True).to_numpy(dtype=bool)
 
     standing = entries.standing.copy()
-    member = standing == PLACE["member"]
+    member = standing == STATUS_RANK["member"]
     if context.connection.disabled_means_gone:
-        standing[member & disabled] = PLACE["disabled"]
+        standing[member & disabled] = STATUS_RANK["disabled"]
         member &= ~disabled
     if context.connection.no_enrollment_means_gone:
-        left = member & (entries.group == STRENGTH[Role.STUDENT]) & _not_enrolled(users, orgs.here)
-        standing[left] = PLACE["not_enrolled"]
+        left = member & (entries.group == ROLE_RANK[Role.STUDENT]) & _not_enrolled(users, orgs.here)
+        standing[left] = STATUS_RANK["not_enrolled"]
         member &= ~left
-    standing[deleted] = PLACE["deleted"]
+    standing[deleted] = STATUS_RANK["deleted"]
     member &= ~deleted & ~unknown
     given, family = filled(fields["given_name"]), filled(fields["family_name"])
     nameless = member & ~given & ~family
     long = member & (too_long(fields["given_name"]) | too_long(fields["family_name"]))
-    standing[unknown | nameless | long] = PLACE["rejected"]
+    standing[unknown | nameless | long] = STATUS_RANK["rejected"]
 
     notes.note(unknown, ids, "status", "unknown_status", "error", groups)
-    notes.note(standing == PLACE["unmapped"], ids, "role", "unmapped_role", "error")
+    notes.note(standing == STATUS_RANK["unmapped"], ids, "role", "unmapped_role", "error")
     notes.note(nameless, ids, "familyName", "missing_name", "error", groups)
     notes.note(long, ids, "familyName", "name_too_long", "error", groups)
     notes.note(member & (given ^ family), ids, "familyName", "single_name", "warning", groups)
@@ -244,12 +243,12 @@ def _note_values(
     standing: Ints, values: dict[tuple[str, str], Flags], ids: Array, groups: Array, notes: Rejections
 ) -> None:
     for (field, rule), bad in values.items():
-        notes.note(bad & (standing == PLACE["member"]), ids, field, rule, "warning", groups)
+        notes.note(bad & (standing == STATUS_RANK["member"]), ids, field, rule, "warning", groups)
 
 
 def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
     """Parents who stand in the list of users are nobody's business here: only id, standing and role stay."""
-    theirs = entries.group == STRENGTH[CONTACT]
+    theirs = entries.group == ROLE_RANK[CONTACT]
     if theirs.any():
         keep = pa.array(~theirs)
         for name, array in fields.items():
@@ -260,8 +259,8 @@ def _contacts(
     users: pd.DataFrame, contacts: pd.DataFrame, entries: Entries, member: Flags, context: CleaningContext
 ) -> Chosen:
     if not context.settings.primary_contacts:
-        return Chosen(no_contacts(len(users)), {}, rejected_records.together([]), none_excluded())
-    students = np.flatnonzero(member & (entries.group == STRENGTH[Role.STUDENT]))
+        return Chosen(no_contacts(len(users)), {}, joined_rejections([]), none_excluded())
+    students = np.flatnonzero(member & (entries.group == ROLE_RANK[Role.STUDENT]))
     found = choose_contacts(
         users.take(students).reset_index(drop=True),
         pd.concat([users, contacts], ignore_index=True) if len(contacts) else users,
@@ -274,14 +273,11 @@ def _contacts(
 
 
 def _groups(entries: Entries) -> Array:
-    return pa.array(GROUPS, TEXT).take(pa.array(entries.group))
+    return pa.array(ROLE_GROUPS, TEXT).take(pa.array(entries.group))
 
 
 def _kinds(group: Ints) -> Array:
-    kinds: list[Any] = [
-        STUDENT if name == Role.STUDENT else None if name in (CONTACT, None) else STAFF for name in GROUPS
-    ]
-    return pa.array(kinds, TEXT).take(pa.array(group))
+    return pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(group))
 
 
 def _turned_away(door: pd.DataFrame | None) -> Array:

@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.agents import pairs_of
-from roster_pipeline.cleaning.contact_fields import KINDS, relationships_of, relationships_of_pairs
+from roster_pipeline.cleaning.contact_exclusions import (
+    KINDS,
+    judged,
+    pairs_of,
+    relationships_of,
+    relationships_of_pairs,
+)
 from roster_pipeline.cleaning.contact_rules import (
     AGENTS,
     ALLOWED,
@@ -24,7 +29,6 @@ from roster_pipeline.cleaning.contact_rules import (
 )
 from roster_pipeline.cleaning.contacts import clipped, usable_contacts
 from roster_pipeline.cleaning.duplicates import one_per_sourced_id
-from roster_pipeline.cleaning.excluded_contacts import judged
 from roster_pipeline.cleaning.rejections import Rejections
 from roster_pipeline.frames import Array, Flags, Ints, strings
 from roster_pipeline.settings import contact_rule_syntax

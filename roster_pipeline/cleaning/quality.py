@@ -8,11 +8,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.findings import TOO_FEW
 from roster_pipeline.cleaning.quality_suite import FURTHER, Rule, Suite
 from roster_pipeline.frames import Ints
-from roster_pipeline.settings.school import Role, SchoolSettings
+from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.vocabulary import Role
 
+TOO_FEW = 2
+"""One or two people are never a share: a third administrator must not need an approval."""
 TESTED_STATUSES = ("member", "rejected", "unmapped", "no_org")
 """Records that are of this school, or should be."""
 RESULT_COLUMNS = ("rule", "role", "check_name", "severity", "passed", "tested", "failed")

@@ -15,7 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from roster_pipeline.settings.school import QualityRule, Role
+from roster_pipeline.settings.school import QualityRule
+from roster_pipeline.vocabulary import Role
 
 FURTHER = "further_rules"
 CHECKS: dict[str, str] = {

@@ -65,10 +65,10 @@ class Rejections:
 
     def frame(self) -> pd.DataFrame:
         """Columns of `REJECTED_COLUMNS`."""
-        return together(self._frames)
+        return joined_rejections(self._frames)
 
 
-def together(frames: list[pd.DataFrame]) -> pd.DataFrame:
+def joined_rejections(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """Several frames of rejections as one, sorted."""
     filled = [frame[list(REJECTED_COLUMNS)] for frame in frames if len(frame)]
     if not filled:

@@ -17,32 +17,10 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, truth
 from roster_pipeline.org_tree import Org, orgs_below, other_schools
-from roster_pipeline.settings.school import CONTACT, Role, SchoolSettings
+from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_RANK
 
-GROUPS = (*(role.value for role in Role), CONTACT, None)
-"""Role groups, strongest first; the last stands for a role that is not mapped."""
-STRENGTH = {group: place for place, group in enumerate(GROUPS)}
-_CONTACT, _UNMAPPED = STRENGTH[CONTACT], STRENGTH[None]
-
-RECORD_STATUSES = (
-    "member",
-    "role_off",
-    "unmapped",
-    "org_below",
-    "unknown_org",
-    "rejected",
-    "elsewhere",
-    "no_org",
-    "not_begun",
-    "ended",
-    "disabled",
-    "not_enrolled",
-    "deleted",
-)
-"""Strongest first: a human with several records stands as the strongest of them does."""
-PLACE = {standing: place for place, standing in enumerate(RECORD_STATUSES)}
-PROTECTED = ("unmapped", "org_below", "unknown_org", "rejected")
-"""Records we could not use say nothing about the human: they never lead to an archival."""
+_CONTACT, _UNMAPPED = ROLE_RANK[CONTACT], ROLE_RANK[None]
 
 # What one entry says, best explanation first. A contact of a student is no member, whatever its dates. An org that is
 # not listed may be this school in other words; one that is listed and is not a school says nothing beside others.
@@ -78,7 +56,7 @@ def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> 
 
 @dataclass(frozen=True)
 class Entries:
-    """The best entry of each record: status and group as places in `RECORD_STATUSES` and `GROUPS`; its role."""
+    """The best entry of each record: status and group as places in `RECORD_STATUSES` and `ROLE_GROUPS`; its role."""
 
     standing: Ints
     group: Ints
@@ -94,15 +72,15 @@ def read_roles(roles: Array, orgs: SchoolOrgs, settings: SchoolSettings, today: 
     group = _groups(pc.utf8_lower(source), settings)
     explains = _explained(flat, group, orgs, settings, today)
 
-    standing = np.full(count, PLACE["no_org"], dtype=np.int64)
+    standing = np.full(count, STATUS_RANK["no_org"], dtype=np.int64)
     best_group = np.full(count, _UNMAPPED, dtype=np.int64)
     source_role = pa.nulls(count, TEXT)
     if len(owners):
-        rank = (explains * len(GROUPS) + group) * len(owners) + np.arange(len(owners))
+        rank = (explains * len(ROLE_GROUPS) + group) * len(owners) + np.arange(len(owners))
         starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
         best = np.minimum.reduceat(rank, starts) % len(owners)
         having = owners[starts]
-        standing[having] = np.array([PLACE[name] for name in _EXPLAINS])[explains[best]]
+        standing[having] = np.array([STATUS_RANK[name] for name in _EXPLAINS])[explains[best]]
         best_group[having] = group[best]
         chosen = np.full(count, -1, dtype=np.int64)
         chosen[having] = best
@@ -114,7 +92,7 @@ def _groups(source: Array, settings: SchoolSettings) -> Ints:
     by_source = settings.roles_by_source
     numbers, _ = codes(source)
     names = source.dictionary_encode().dictionary.to_pylist()
-    places = [STRENGTH.get(by_source.get(name or ""), _UNMAPPED) for name in names]
+    places = [ROLE_RANK.get(by_source.get(name or ""), _UNMAPPED) for name in names]
     known: Ints = np.array([*places, _UNMAPPED], dtype=np.int64)[numbers]
     return known
 
@@ -125,7 +103,7 @@ def _explained(flat: Array, group: Ints, orgs: SchoolOrgs, settings: SchoolSetti
     elsewhere = ~here if orgs.schools is None else _among(org, orgs.schools)
     nowhere = ~truth(pc.greater(pc.utf8_length(org), 0))
     begun, ended = _dates(flat, today)
-    rostered = np.isin(group, [STRENGTH[role] for role in settings.rostered])
+    rostered = np.isin(group, [ROLE_RANK[role] for role in settings.rostered])
     runs = begun & ~ended
     says = [
         nowhere,

@@ -21,6 +21,7 @@ from roster_pipeline.cli.session import (
     who_asks,
 )
 from roster_pipeline.cli.sync_output import print_findings, print_report
+from roster_pipeline.vocabulary import is_overridable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -133,7 +134,7 @@ def _held(opened: Connection, key: str | None) -> list[Hold]:
 def _findings(one: Hold) -> list[tuple[str, bool]]:
     """Every finding, for whoever decides: what repeats another one in other words stands behind it."""
     found = sorted(one.findings, key=lambda finding: bool(finding.get("repeats")))
-    return [(_said(finding), bool(finding.get("overridable", False))) for finding in found]
+    return [(_said(finding), is_overridable(finding)) for finding in found]
 
 
 def _said(finding: dict[str, Any]) -> str:

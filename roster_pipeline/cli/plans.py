@@ -42,10 +42,10 @@ def show(
     """Show a school's newest plan, also that of a dry run: who, what, which fields from what to what, why."""
     from roster_pipeline.directory import plans, tenants
     from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.planning.reasons import DOUBTED, OTHER_CONNECTION
     from roster_pipeline.services.plan_rows import lines as lines_of
     from roster_pipeline.services.plan_rows import write_csv
     from roster_pipeline.services.plan_summary import summary_of
+    from roster_pipeline.vocabulary import DOUBTED, OTHER_CONNECTION
 
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)

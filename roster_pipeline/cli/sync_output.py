@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from roster_pipeline.cli.output import print_table, safe, say
+from roster_pipeline.vocabulary import ACTIONS, COUNTS
 
 if TYPE_CHECKING:
     from roster_pipeline.notifications import SyncReport
 
-COUNTS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
-ACTIONS = ("create", "update", "restore", "archive", "unchanged", "skip", "conflict")
 LOUD = {"held": "yellow", "conflicts": "yellow", "archived": "cyan"}
 
 

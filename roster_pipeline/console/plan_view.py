@@ -16,7 +16,7 @@ from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import lines
-from roster_pipeline.settings.school import Role
+from roster_pipeline.vocabulary import Role
 
 FIELDS = ("action", "role", "held")
 EVERY_ROW = "all"

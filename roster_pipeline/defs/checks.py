@@ -10,9 +10,9 @@ from typing import Any
 
 import dagster as dg
 
-from roster_pipeline.cleaning.findings import without_repeats
 from roster_pipeline.cleaning.quality_suite import CHECKS as QUALITY_CHECKS
 from roster_pipeline.defs.partitions import schools
+from roster_pipeline.vocabulary import without_repeats
 
 COMPLETENESS = "complete_snapshot"
 ARCHIVAL = "archival_verdict"

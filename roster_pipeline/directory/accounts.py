@@ -20,7 +20,7 @@ from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tables import access_grant, account, district, school
 
 OPERATOR, MANAGER, OWNER = "operator", "manager", "owner"
-CHANGING = "access"
+ACCESS_LOCK = "access"
 """The lock of whoever takes something away: two operators who remove each other must not both succeed."""
 
 
@@ -111,7 +111,7 @@ def grant(conn: Connection, email: str, place: Place, *, by: str) -> bool:
 
 def revoke(conn: Connection, email: str, place: Place) -> None:
     """Take one grant away. Raises NoSuchGrant, LastOperator."""
-    lock_until_commit(conn, CHANGING)
+    lock_until_commit(conn, ACCESS_LOCK)
     if place.role == OPERATOR and operators(conn) == [normal(email)]:
         raise LastOperator
     own = select(account.c.id).where(account.c.email == normal(email)).scalar_subquery()
@@ -123,7 +123,7 @@ def revoke(conn: Connection, email: str, place: Place) -> None:
 
 def revoke_all(conn: Connection, email: str) -> int:
     """Take everything away from one account. Returns how many grants. Raises NoSuchGrant, LastOperator."""
-    lock_until_commit(conn, CHANGING)
+    lock_until_commit(conn, ACCESS_LOCK)
     if operators(conn) == [normal(email)]:
         raise LastOperator
     own = select(account.c.id).where(account.c.email == normal(email)).scalar_subquery()

@@ -19,8 +19,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import approval, snapshot, sync, verdict
+from roster_pipeline.vocabulary import CHANGING, approvable, needs_manager
 
-CHANGING = ("create", "update", "restore", "archive")
 MANY = 1000
 """Staged rows from which the planner must know how many there are, and from which it may not join row by row: on a
 young table, without statistics, it would take a hundred thousand members for one."""
@@ -163,8 +163,7 @@ def _allowed(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) ->
 
 def _overridable(row: RowMapping, by_manager: bool) -> bool:
     findings = row["findings"]
-    may = bool(findings) and all(found.get("overridable", False) for found in findings)
-    return row["verdict"] == "hold" and may and (by_manager or not approvals.needs_manager(findings))
+    return row["verdict"] == "hold" and approvable(findings) and (by_manager or not needs_manager(findings))
 
 
 def _parameters(conn: Connection, plan: plans.PlanRow, passed: list[Judged]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ of `changes`, a JSON object {field: [from, to]}, so a plan row is never taken ap
 
 from __future__ import annotations
 
-from roster_pipeline.settings.school import CONTACT
-from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS
+from roster_pipeline.vocabulary import CONTACT, CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS
 
 _BOOLEANS = ("enabled",)
 

@@ -6,7 +6,7 @@ same night), serves one sync, and lapses after 72 hours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from roster_pipeline.directory import audit, plans
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import approval, plan
+from roster_pipeline.vocabulary import approvable, needs_manager
 
 LAPSES_AFTER = timedelta(hours=72)
 """Longer than a weekend; after that, somebody should look again."""
@@ -98,17 +99,12 @@ class Hold:
     @property
     def overridable(self) -> bool:
         """Whether an approval can let it through: every finding must allow it."""
-        return all(finding.get("overridable", False) for finding in self.findings)
+        return approvable(self.findings)
 
     @property
     def needs_manager(self) -> bool:
         """Whether an owner of the school may not approve it: one finding is enough."""
         return needs_manager(self.findings)
-
-
-def needs_manager(findings: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether one of the findings of a held line leaves the decision to the district's manager."""
-    return any(finding.get("approver") == "manager" for finding in findings)
 
 
 def held(

@@ -20,8 +20,7 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tables import application, district, school
-from roster_pipeline.settings.school import Role
-from roster_pipeline.vocabulary import PERSON_FIELDS
+from roster_pipeline.vocabulary import PERSON_FIELDS, Role
 
 LOGIN = re.compile(r"[a-z][a-z0-9_]{0,50}")
 APPEND_ONLY = ("change_log", "audit")

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.directory_frames import DirectoryFrames, flags_of
-from roster_pipeline.frames import Array, Flags, Ints, filled, strings, taken, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, strings, taken, truth
+from roster_pipeline.identity.match_keys import numbered
+from roster_pipeline.identity.matching import BY
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 HOME = "home"
@@ -120,3 +122,47 @@ def _keep_locked(found: Differences, people: pd.DataFrame, person: Ints) -> None
         holds = np.zeros(len(locks) + 1, dtype=bool)
         holds[[place for place in holders if name in locks[place]]] = True
         found.differ[name] &= ~holds[person]
+
+
+def row_notes(
+    directory: DirectoryFrames, found: Differences, person: Ints, kinds: Array, by: Ints, joined: Flags, follows: Flags
+) -> Array:
+    """The notes of each human of whom a row writes something: words of `reasons.NOTES` with blanks between, or null.
+
+    person, by: whom it was matched to, or -1, and how. kinds: of the numbers. joined: where records were joined that no
+    link holds together. follows: where the row gives the person its fields.
+    """
+    flags: list[tuple[str, Flags]] = [("records_joined", joined)]
+    flags += [(f"found_by_{way}", by == BY.index(way)) for way in ("number", "email")]
+    for name in ("number", "username", "email"):
+        rows = np.flatnonzero(follows & found.differ[name])
+        of_another = np.zeros(len(person), dtype=bool)
+        if len(rows) and len(directory.people):
+            wanted = pc.utf8_lower(taken(found.want[name], rows))
+            wanted = numbered(taken(kinds, rows), wanted) if name == "number" else wanted
+            of_another[rows] = _another_has(directory, name, wanted, person[rows])
+        flags.append((f"{name}_of_another", of_another))
+    notes = np.full(len(person), None, dtype=object)
+    for note, where in flags:
+        for place in np.flatnonzero(where).tolist():
+            notes[place] = f"{notes[place]} {note}" if notes[place] else note
+    return pa.array(notes, TEXT)
+
+
+def _another_has(directory: DirectoryFrames, name: str, wanted: Array, person: Ints) -> Flags:
+    """Where a person who is linked to a record has the wanted value already, and is not the person of the row."""
+    people = directory.people
+    theirs = pc.utf8_lower(strings(people[name]))
+    if name == "number":
+        own = flags_of(people["number_connection_id"] == directory.connection_id)
+        theirs = pc.if_else(pa.array(own), numbered(strings(people["number_kind"]), theirs), None)
+    near = np.flatnonzero(truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True)))
+    ids = people.index.to_numpy(dtype=np.int64)[near]
+    linked = np.isin(ids, directory.links["person_id"].to_numpy(dtype=np.int64))
+    numbers, _ = codes(pa.concat_arrays([wanted, theirs.take(pa.array(near))]))
+    rows = pd.DataFrame({"value": numbers[: len(wanted)], "person": person, "row": np.arange(len(wanted))})
+    holders = pd.DataFrame({"value": numbers[len(wanted) :], "holder": ids})[linked]
+    met = rows[rows["value"] >= 0].merge(holders, on="value")
+    flags = np.zeros(len(wanted), dtype=bool)
+    flags[met.loc[met["holder"] != met["person"], "row"].to_numpy()] = True
+    return flags

@@ -7,37 +7,34 @@ and read again where the plan is applied.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.findings import (
-    ARCHIVE,
-    CREATE,
-    EVERYBODY,
-    EVERYTHING,
-    TOO_FEW,
-    UPDATE,
-    Finding,
-    RowFinding,
-    percent,
-)
+from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.completeness_messages import in_words
-from roster_pipeline.planning.connection_trust import unproved_roles
-from roster_pipeline.planning.good_nights import unlike_before
+from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
 from roster_pipeline.planning.moved_keys import moved_keys_finding
 from roster_pipeline.planning.plan import Plan
-from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats, plan_stats_of
-from roster_pipeline.planning.repeated_findings import as_line
-from roster_pipeline.planning.role_guards import role_findings
+from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
+from roster_pipeline.planning.role_guards import role_findings, unproved_roles
 from roster_pipeline.planning.school_guards import school_findings
-from roster_pipeline.planning.source_age import older_source, stale_source
-from roster_pipeline.planning.unknown_orgs import unknown_orgs
-from roster_pipeline.settings.school import CONTACT, Guards, Role
-from roster_pipeline.vocabulary import ROLE_NAMES, people_of, role_name
+from roster_pipeline.planning.snapshot_guards import older_source, stale_source, unlike_before
+from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import (
+    ARCHIVE,
+    CHANGING,
+    CONTACT,
+    CREATE,
+    ROLE_NAMES,
+    UPDATE,
+    Role,
+    people_of,
+    role_name,
+)
 
 GOOD_SNAPSHOTS = 7
 """A role's usual size is the median of so many snapshots."""
@@ -94,7 +91,7 @@ def judge(plan: Plan, facts: PlanStats, guards: Guards, quality: Iterable[Findin
     sizes = plan.rows.groupby(["role", "action", row_guards]).size().to_dict() if len(plan.rows) else {}
     lines = []
     for role in (role.value for role in Role):
-        for action in EVERYTHING:
+        for action in CHANGING:
             concerned = as_line([finding for finding in found if finding.concerns(role, action)])
             rest = int(sizes.get((role, action, ""), 0))
             lines.append((role, action, "", "hold" if concerned else "pass", rest, concerned))
@@ -218,9 +215,20 @@ def _calendar(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
             if window.kind == "blackout":
                 yield Finding("blackout", f"Nothing is changed until {window.last}, by the school's calendar.", 1, 0)
             else:
-                actions = tuple(action for action in EVERYTHING if action != CREATE)
+                actions = tuple(action for action in CHANGING if action != CREATE)
                 message = f"People are only added until {window.last}, by the school's calendar."
                 yield Finding("add_only", message, 1, 0, actions)
 
 
-__all__ = ["Finding", "PlanStats", "Verdict", "judge", "plan_stats_of"]
+def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iterator[Finding]:
+    """managed: active members that the sync looks after, by role."""
+    unknown = plan.rows.loc[plan.rows["reason"] == "unknown_org", "role"].value_counts()
+    for role, count in unknown.items():
+        people, there = int(count), managed.get(str(role), 0)
+        if people > TOO_FEW and people > guards.unknown_org_share * there:
+            message = (
+                f"{people} of {people_of(str(role), there)} in the directory name an org that the SIS does not list, "
+                "or one that is not a school. Check what the SIS shares with us and how its users name their schools."
+            )
+            share = people / max(there, people)
+            yield Finding("unknown_orgs", message, share, guards.unknown_org_share, (ARCHIVE,))

@@ -16,15 +16,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.findings import Finding, RowFinding
-from roster_pipeline.cleaning.names import name_key
 from roster_pipeline.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.frames import TEXT, Flags, Ints, persons_of, strings, truth
-from roster_pipeline.settings.school import CONTACT, Guards
-from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
+from roster_pipeline.identity.match_keys import name_key
+from roster_pipeline.planning.findings import Finding, RowFinding
+from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import CONTACT, CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS, WRITING
 
 GUARD = "moved_keys"
-WRITES = ("create", "update", "restore")
 _CONTACT = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
 """What a contact is known by, with its place in an entry of `MORE_CONTACTS`."""
 _KEYS = {"number": "number", "email": "e-mail", "username": "username"}
@@ -52,7 +51,7 @@ class Moved:
 def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     """Find them in the rows of a plan. Loops over rows with changes alone; holders are looked up column by column."""
     person = persons_of(rows)
-    writes = np.isin(rows["action"].to_numpy(dtype=object), WRITES) & (person >= 0)
+    writes = np.isin(rows["action"].to_numpy(dtype=object), WRITING) & (person >= 0)
     of_contacts = rows["role"].to_numpy(dtype=object) == CONTACT
     writes &= ~of_contacts
     told, kind = rows["changes"].to_numpy(dtype=object), rows["number_kind"].to_numpy(dtype=object)

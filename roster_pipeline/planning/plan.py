@@ -17,18 +17,16 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from roster_pipeline.cleaning.excluded_contacts import none_excluded
+from roster_pipeline.cleaning.contact_exclusions import none_excluded
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import PLAN_COLUMNS
-from roster_pipeline.planning.identity_groups import identity_groups_of
-from roster_pipeline.planning.matching import match
+from roster_pipeline.identity.identity_groups import identity_groups_of
+from roster_pipeline.identity.matching import match
 from roster_pipeline.planning.plan_absent import absent_rows
 from roster_pipeline.planning.plan_present import PlanningContext, present_rows
 from roster_pipeline.planning.stored_contacts import without_excluded
 from roster_pipeline.settings.school import SchoolSettings
-
-CHANGING = ("create", "update", "restore", "archive")
-ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
+from roster_pipeline.vocabulary import CHANGING
 
 GONE, HERE, ELSEWHERE, UNCLEAR, UNANSWERED = "gone", "here", "elsewhere", "unclear", "unanswered"
 _OWN_WORD = ("disabled", "not_enrolled")
@@ -146,6 +144,3 @@ def _heard(reason: str, said: set[str], *, asked: bool) -> tuple[str, str, str]:
     if ELSEWHERE in said:
         return "archive", "moved_school" if reason == "left" else reason, ELSEWHERE
     return "archive", reason, GONE
-
-
-__all__ = ["ACTIONS", "CHANGING", "DirectoryFrames", "Plan", "SnapshotFacts", "make_plan"]

@@ -11,26 +11,33 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.roles import GROUPS, PLACE, STRENGTH
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, strings, taken, uncollected
+from roster_pipeline.identity.identity_groups import LAST_PRESENT, ROLE_OFF, IdentityGroups
+from roster_pipeline.identity.matching import BY, Matched
 from roster_pipeline.planning.decisions import Situation, Words, decide
-from roster_pipeline.planning.field_changes import HOME, BeforeAfter, Differences, compare, suppress
-from roster_pipeline.planning.identity_groups import OFF, PROTECTED, IdentityGroups
-from roster_pipeline.planning.matching import BY, Matched
+from roster_pipeline.planning.field_changes import HOME, BeforeAfter, Differences, compare, row_notes, suppress
 from roster_pipeline.planning.primary_record import PrimaryRecords, primary_records_of
-from roster_pipeline.planning.reasons import DOUBTED
-from roster_pipeline.planning.row_notes import row_notes
 from roster_pipeline.planning.stored_contacts import keep_undelivered
-from roster_pipeline.settings.school import CONTACT, Role, SchoolSettings
-from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.vocabulary import (
+    CONTACT,
+    DOUBTED,
+    MEMBERSHIP_FIELDS,
+    PERSON_FIELDS,
+    ROLE_GROUPS,
+    ROLE_RANK,
+    STATUS_RANK,
+    STUDENT_CONTACTS,
+    WRITING,
+    Role,
+)
 
-WRITES = ("create", "update", "restore")
 ALL_FIELDS = (*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS)
 _NONE: list[str] = []
 _SAME: dict[str, list[Any]] = {}
 """Rows without a link or a change share these; a plan is not written to."""
-_LINKABLE = [PLACE[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
+_LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
 """A record that is gone or could not be used is not worth a link."""
 
 
@@ -47,7 +54,7 @@ class PlanningContext:
     @cached_property
     def unit(self) -> Ints:
         """The units that are not gone."""
-        units: Ints = np.flatnonzero(self.units.standing[self.units.lead] <= PROTECTED)
+        units: Ints = np.flatnonzero(self.units.standing[self.units.lead] <= LAST_PRESENT)
         return units
 
     @cached_property
@@ -75,7 +82,7 @@ class PlanningContext:
         """The rows of the roster that deserve a link and have none. A parent's record is never linked."""
         units = self.units
         linkable: Flags = np.isin(units.standing, _LINKABLE)
-        linkable &= (units.person < 0) & (units.strength != STRENGTH[CONTACT])
+        linkable &= (units.person < 0) & (units.strength != ROLE_RANK[CONTACT])
         return linkable
 
     def of_member(self, column: str, wanted: Any = True) -> Flags:
@@ -99,7 +106,7 @@ def present_rows(scene: PlanningContext) -> pd.DataFrame:
     follows = _follows(action, reason, situation.auto_update)
     changes = _changes(found, action, reason, follows, situation.auto_update)
     _move_primary_records(changes, scene, homes, action)
-    notes = _notes(scene, homes, found, np.isin(action, WRITES), follows & (action != "skip"))
+    notes = _notes(scene, homes, found, np.isin(action, WRITING), follows & (action != "skip"))
     return _frame(scene, homes, action, reason, changes, notes)
 
 
@@ -124,7 +131,7 @@ def _situation(scene: PlanningContext, found: Differences, homes: PrimaryRecords
     active = scene.of_member("status", "active")
     rostered = flags_of(scene.directory.members["role"].isin(list(school.rostered)))
     excluded = np.append(flags_of(scene.directory.people["excluded"]), False)
-    auto = np.array([name in list(Role) and school.role(str(name)).auto_update for name in GROUPS])
+    auto = np.array([name in list(Role) and school.role(str(name)).auto_update for name in ROLE_GROUPS])
     count = len(scene.unit)
     new = np.zeros(len(units), dtype=bool)
     new[units.unit[scene.linkable]] = True
@@ -133,10 +140,10 @@ def _situation(scene: PlanningContext, found: Differences, homes: PrimaryRecords
     contact = found.any_of(STUDENT_CONTACTS)
     return Situation(
         conflict=np.isin(scene.unit, list(scene.matched.conflict)),
-        role_off=standing == OFF,
-        org_below=standing == PLACE["org_below"],
-        unknown_org=standing == PLACE["unknown_org"],
-        unreadable=np.isin(standing, [PLACE["unmapped"], PLACE["rejected"]]),
+        role_off=standing == ROLE_OFF,
+        org_below=standing == STATUS_RANK["org_below"],
+        unknown_org=standing == STATUS_RANK["unknown_org"],
+        unreadable=np.isin(standing, [STATUS_RANK["unmapped"], STATUS_RANK["rejected"]]),
         known=scene.person >= 0,
         excluded=excluded[scene.at_person],
         member=scene.at_member >= 0,
@@ -185,7 +192,7 @@ def _notes(scene: PlanningContext, homes: PrimaryRecords, found: Differences, wr
 def _move_primary_records(
     changes: dict[int, dict[str, list[Any]]], scene: PlanningContext, homes: PrimaryRecords, action: Words
 ) -> None:
-    places = np.flatnonzero(homes.moves & np.isin(action, WRITES))
+    places = np.flatnonzero(homes.moves & np.isin(action, WRITING))
     goes = scene.units.sourced_ids.take(pa.array(homes.fields[places])).to_pylist()
     for place, sourced_id in zip(places.tolist(), goes, strict=True):
         changes.setdefault(place, {})[HOME] = [homes.left.get(place), sourced_id]
@@ -207,7 +214,7 @@ def _frame(
     own = taken(strings(units.roster["role"]), scene.lead[rows])
     absences = directory.members["absent_syncs"].to_numpy(dtype=np.int64) * directory.active
     kinds = strings(units.roster["number_kind"])
-    writes = np.isin(action[rows], WRITES)
+    writes = np.isin(action[rows], WRITING)
     fields = homes.fields[rows]
     return pd.DataFrame(
         {

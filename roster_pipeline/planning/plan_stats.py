@@ -8,18 +8,18 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.roles import STRENGTH
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import Ints, persons_of
-from roster_pipeline.planning.connection_trust import claims
-from roster_pipeline.planning.good_nights import UnlikeBefore
+from roster_pipeline.identity.matching import district_controlled, known_elsewhere
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan
-from roster_pipeline.planning.reasons import ID_REUSED
 from roster_pipeline.planning.school_guards import WholeSchool, whole_school
+from roster_pipeline.planning.snapshot_guards import UnlikeBefore
+from roster_pipeline.vocabulary import ID_REUSED, ROLE_RANK
 
 UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
+
 _NOT_COUNTED = ("unmapped_role",)
 """A role that the school does not map is its choice, not the snapshot's fault, where nobody known comes with it."""
 
@@ -112,7 +112,7 @@ def _without_org(roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[
 def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
     """Humans by effective role, the strongest that their records give here; tonight and the usual count alike."""
     members = roster.loc[roster["standing"] == "member", ["human", "role"]]
-    strongest = members.assign(strength=members["role"].map(STRENGTH)).sort_values("strength", kind="stable")
+    strongest = members.assign(strength=members["role"].map(ROLE_RANK)).sort_values("strength", kind="stable")
     counts = strongest.drop_duplicates("human")["role"].value_counts()
     return {str(role): int(count) for role, count in counts.items()}
 
@@ -170,3 +170,16 @@ def _shares(plan: Plan, found: pd.DataFrame, such: pd.Series[bool]) -> dict[str,
         of = found["role"] == role
         told[role] = (int((of & such).sum()), int(of.sum()))
     return told
+
+
+def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
+    """Of the rows of a plan, by role: how many give somebody a new role here whom another connection knows.
+
+    Only those that a connection of a school found by itself; a link that a manager made is settled.
+    """
+    if directory.connection_id in district_controlled(directory):
+        return {}
+    some = rows[(rows["action"] == "create") & rows["matched_by"].isin(["number", "email"])]
+    who = some["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1)
+    counts = some["role"][np.isin(who, known_elsewhere(directory))].value_counts()
+    return {str(role): int(count) for role, count in counts.items()}

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.roles import PLACE, PROTECTED
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.frames import Flags, Ints, positions, strings
-from roster_pipeline.planning.identity_groups import NOBODY, IdentityGroups
+from roster_pipeline.identity.identity_groups import NOBODY, IdentityGroups
+from roster_pipeline.vocabulary import STATUS_RANK, UNUSABLE
 
-_UNREADABLE = [PLACE[name] for name in PROTECTED]
+_UNREADABLE = [STATUS_RANK[name] for name in UNUSABLE]
 _LAST = np.iinfo(np.int64).max
 """Behind every place of a ranking, and younger than every membership: one that tonight's plan makes."""
 
@@ -73,11 +73,11 @@ def primary_records_of(
     home = homes.iloc[place[with_home]]
     own = (home["connection_id"] == directory.connection_id).to_numpy(dtype=bool)
     row = positions(strings(home["sourced_id"]), units.sourced_ids)
-    standing = np.append(units.standing, PLACE["deleted"])[row]
+    standing = np.append(units.standing, STATUS_RANK["deleted"])[row]
     followed = np.isin(person[with_home], directory.members.index[directory.active].to_numpy(dtype=np.int64))
     listed = np.full(len(with_home), snapshot.complete and snapshot.mode != "delta")
     whole = listed & (~by_link[with_home] | (snapshot.mode == "full"))
-    gone = np.where(row >= 0, standing == PLACE["deleted"], whole & followed)
+    gone = np.where(row >= 0, standing == STATUS_RANK["deleted"], whole & followed)
     theirs = np.append(units.unit, NOBODY)[row] == chosen[with_home]
     kept = own & theirs & ~gone
     leaves = ~own | gone

@@ -7,29 +7,34 @@ held with a larger role that is held for its size.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from roster_pipeline.cleaning.findings import (
-    ARCHIVE,
-    CREATE,
-    EVERYTHING,
-    RESTORE,
-    TOO_FEW,
-    UPDATE,
-    Finding,
-    out_of,
-    percent,
-)
-from roster_pipeline.cleaning.names import name_key
+from roster_pipeline.cleaning.quality import TOO_FEW
+from roster_pipeline.identity.match_keys import name_key
+from roster_pipeline.planning.findings import Finding, out_of, percent
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
-from roster_pipeline.settings.school import CONTACT, Guards
-from roster_pipeline.vocabulary import MORE_CONTACTS, people_of, role_name
+from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import (
+    ARCHIVE,
+    CHANGING,
+    CONTACT,
+    CREATE,
+    MANAGER,
+    MORE_CONTACTS,
+    RESTORE,
+    UPDATE,
+    counted,
+    people_of,
+    role_name,
+)
 
 _KEY_FIELDS = ("email", "number", "username")
+
 _NAMES = ("given_name", "family_name")
+
 _CONTACT = "contact_sourced_id"
 
 
@@ -145,7 +150,7 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
     """Roles too small to judge, beside a role of their size or a larger one that is held for its size."""
     for role, there in numbers.managed.items():
         larger = [one for one in numbers.managed if one in loud - {role} and numbers.managed[one] >= there]
-        due = any(numbers.rows(role, action) for action in EVERYTHING)
+        due = any(numbers.rows(role, action) for action in CHANGING)
         if due and larger and there < guards.archive_small_role:
             message = (
                 f"{people_of(role, there)}: too few to be judged by themselves, and the changes of "
@@ -199,3 +204,20 @@ def _replaces_a_contact(changes: dict[str, list[object]]) -> bool:
 def _other_name(old: object, new: object) -> bool:
     """Whether two spellings are two names."""
     return name_key(str(old) if old else None) != name_key(str(new) if new else None)
+
+
+def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share: float) -> Iterator[Finding]:
+    """Creations of a role that wait because of such people: neither few people, a first sync nor a new role is exempt.
+
+    claimed: as `claims` gives it. managed: people of the role here. share: of them, how many may be created.
+    """
+    for role, number in claimed.items():
+        there = managed.get(role, 0)
+        if number > share * there:
+            message = (
+                f"{counted(number, 'person', 'people')} of another connection would become {role_name(role)} here, "
+                f"with {there} in the directory. Only this school's own connection says so. The district's manager "
+                "decides, or whoever owns every school that has them now."
+            )
+            limits = number / max(there, 1), share
+            yield Finding("claimed_people", message, *limits, (CREATE,), (role,), approver=MANAGER, about=role)

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.findings import EVERYBODY, TOO_FEW, Finding, percent
-from roster_pipeline.cleaning.grades import CEDS
+from roster_pipeline.cleaning.field_values import CEDS
+from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import Flags, persons_of
-from roster_pipeline.settings.school import CONTACT, Guards, Role
+from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
+from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import CONTACT, Role
 
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off")
 """Absent people of whom no sync expects that they come: those who left stay active where archive is off."""

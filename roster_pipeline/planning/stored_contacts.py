@@ -19,9 +19,7 @@ import pyarrow.compute as pc
 from roster_pipeline.directory_frames import DirectoryFrames
 from roster_pipeline.frames import TEXT, Array, Flags, blanks, column_of, filled, strings, truth
 from roster_pipeline.planning.field_changes import Differences
-from roster_pipeline.planning.reasons import CONTACT_EXCLUDED
-from roster_pipeline.settings.school import CONTACT
-from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
+from roster_pipeline.vocabulary import CONTACT, CONTACT_EXCLUDED, CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
 
 _ID_ALONE = r'\["(?:[^"\\]|\\.)*"\]'
 """In MORE_CONTACTS a contact of whom nothing but the id is known: the SIS names it and did not deliver it."""

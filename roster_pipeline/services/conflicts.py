@@ -16,9 +16,9 @@ from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.planning.reasons import OTHER_CONNECTION
 from roster_pipeline.services.person_view import find
 from roster_pipeline.services.plan_rows import Line, line_of
+from roster_pipeline.vocabulary import OTHER_CONNECTION
 
 COMPARED = (
     "given_name",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from roster_pipeline.directory.approvals import needs_manager
+from roster_pipeline.vocabulary import approvable, is_overridable, needs_manager
 
 ADVICE: dict[str, str] = {
     "incomplete_snapshot": "Whoever is missing from an incomplete list may still be at the school, so nobody is "
@@ -141,18 +141,12 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
     told: set[tuple[str, str, bool]] = set()
     for line in held:
         findings = line["findings"]
-        may, others = overridable(findings), not manager and needs_manager(findings)
+        may, others = approvable(findings), not manager and needs_manager(findings)
         kind = Kind(line["role"], line["action"], int(line["rows"]), may and not others, may and others)
         kinds.append(kind)
         for finding in findings:
-            key = (finding["guard"], finding["message"], bool(finding.get("overridable", False)))
+            key = (finding["guard"], finding["message"], is_overridable(finding))
             found.setdefault(key, []).append(kind)
             told |= set() if finding.get("repeats") else {key}
     why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in told) for key, of in found.items()]
     return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))
-
-
-def overridable(findings: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a person may let it through: there is a finding, and every one allows it."""
-    listed = list(findings)
-    return bool(listed) and all(finding.get("overridable", False) for finding in listed)

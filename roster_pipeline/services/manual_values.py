@@ -5,9 +5,8 @@ Applications read one directory, whoever wrote it: e-mails are lower-case, phone
 
 from __future__ import annotations
 
-from roster_pipeline.cleaning.emails import valid_email
-from roster_pipeline.cleaning.names import clean_names, clean_text, too_long
-from roster_pipeline.cleaning.phones import e164
+from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
+from roster_pipeline.cleaning.field_values import clean_names, clean_text, too_long
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.frames import Array, strings
 

@@ -12,14 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.cleaning.grades import CEDS, ceds
+from roster_pipeline.cleaning.field_values import CEDS, ceds
 from roster_pipeline.directory import manual_edits, tenants
 from roster_pipeline.directory.erase import erase as erase_everywhere
 from roster_pipeline.directory.members import get_person
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.services.manual_values import NotUsable, as_stored
-from roster_pipeline.settings.school import Role
-from roster_pipeline.vocabulary import PERSON_FIELDS
+from roster_pipeline.vocabulary import PERSON_FIELDS, Role
 
 ROLES = tuple(role.value for role in Role)
 WORDS = {"yes": True, "true": True, "no": False, "false": False}

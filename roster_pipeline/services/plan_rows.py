@@ -94,7 +94,7 @@ def every_line(database: Database, plan: PlanRow, chosen: RowFilter | None = Non
 
 def line_of(row: Mapping[str, Any]) -> Line:
     """A row of `directory.plan_rows` as a line."""
-    from roster_pipeline.planning.reasons import why_of
+    from roster_pipeline.vocabulary import why_of
 
     pairs = sorted((row["changes"] or {}).items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), pair[0]))
     changes = {str(field): (both[0], both[1]) for field, both in pairs}

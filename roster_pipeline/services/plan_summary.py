@@ -29,17 +29,14 @@ class PlanSummary:
     @property
     def held(self) -> list[tuple[str, str, int, list[tuple[str, bool]]]]:
         """Role, action, rows, and per finding its message and whether an approval can let it through."""
-        from roster_pipeline.cleaning.findings import without_repeats
+        from roster_pipeline.vocabulary import is_overridable, without_repeats
 
         return [
             (
                 line["role"],
                 line["action"],
                 int(line["rows"]),
-                [
-                    (found["message"], bool(found.get("overridable", False)))
-                    for found in without_repeats(line["findings"])
-                ],
+                [(found["message"], is_overridable(found)) for found in without_repeats(line["findings"])],
             )
             for line in self.verdict
             if line["verdict"] == "hold" and line["rows"] and line["sync_id"] is None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date, time
-from enum import StrEnum
 from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -18,22 +17,13 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from roster_pipeline.settings.contact_rule_syntax import checked_field, checked_rule
+from roster_pipeline.vocabulary import CONTACT, Role
 
 KEY_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Role(StrEnum):
-    """The four role groups that are rostered separately, in the order that decides a person's effective role."""
-
-    ADMIN = "admin"
-    TEACHER = "teacher"
-    STAFF = "staff"
-    STUDENT = "student"
-
-
-CONTACT = "contact"
 DEFAULT_ROLE_MAP: dict[str, str] = {
     "student": Role.STUDENT,
     "teacher": Role.TEACHER,

@@ -13,7 +13,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_plan
 from roster_pipeline.sync.build_report import put_report
 from roster_pipeline.sync.error_messages import SyncError
-from roster_pipeline.sync.plan_changes import CHANGING, plan_snapshot
+from roster_pipeline.sync.plan_changes import plan_snapshot
+from roster_pipeline.vocabulary import CHANGING
 
 MOST_TRIES = 5
 """Each try plans against the directory of that moment; more would mean that something else writes without pause."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.cleaning.findings import without_repeats
 from roster_pipeline.completeness_messages import clock_in_words, noticed
 from roster_pipeline.directory import digests, outbox
 from roster_pipeline.directory.database import Database
@@ -36,16 +35,23 @@ from roster_pipeline.notifications import (
 )
 from roster_pipeline.notifications import message_id as stable_message_id
 from roster_pipeline.notifications.delivery import FOLDER_SENDER, MAIL_FROM
-from roster_pipeline.planning.reasons import CHECKED_BY_HAND, NOTES, REASONS
-from roster_pipeline.settings.school import CONTACT, Role
 from roster_pipeline.sync.report_attachment import attach
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
+from roster_pipeline.vocabulary import (
+    CHANGING,
+    CHECKED_BY_HAND,
+    CONTACT,
+    NOTES,
+    REASONS,
+    Role,
+    is_overridable,
+    without_repeats,
+)
 
 UI_ADDRESS = "ROSTER_UI_URL"
 """Where owners reach the Dagster UI; without it a mail carries no link to the run."""
 CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
 """Where owners reach the console; without it a mail names commands alone."""
-CHANGING = ("create", "update", "restore", "archive")
 TOLD_ANYWAY = (
     "people_missing",
     "strangers",
@@ -186,7 +192,7 @@ def _held(known: SyncSummary) -> Iterable[Held]:
         rows = waiting.get((line["role"], line["action"], line["guard"]), 0)
         if line["verdict"] == "hold" and rows:
             findings = tuple(
-                Finding(found["guard"], found["message"], bool(found.get("overridable", True)))
+                Finding(found["guard"], found["message"], is_overridable(found))
                 for found in without_repeats(line["findings"])
             )
             yield Held(line["role"], line["action"], rows, findings)
@@ -208,7 +214,7 @@ def _held_as_such(known: SyncSummary) -> Iterable[Held]:
     shown_with_rows = {found["message"] for line in lines if line["rows"] for found in line["findings"]}
     for line in lines:
         findings = tuple(
-            Finding(found["guard"], found["message"], bool(found.get("overridable", True)))
+            Finding(found["guard"], found["message"], is_overridable(found))
             for found in without_repeats(line["findings"])
             if found["guard"] in TOLD_ANYWAY and found["message"] not in shown_with_rows
         )

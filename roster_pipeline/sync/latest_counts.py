@@ -5,8 +5,7 @@ from __future__ import annotations
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.sync.build_report import report_of
-
-COUNTS = ("created", "updated", "restored", "skipped", "archived", "held", "conflicts", "unchanged")
+from roster_pipeline.vocabulary import COUNTS
 
 
 def latest_counts(database: Database, school_key: str) -> dict[str, int]:

@@ -9,23 +9,29 @@ from typing import Any
 
 import pandas as pd
 
-from roster_pipeline.cleaning.findings import Finding
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import good_snapshots, ledger, planning_input, plans, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory_frames import DirectoryFrames
 from roster_pipeline.oneroster.witness import MOST_PRESENT
-from roster_pipeline.planning.good_nights import GOOD_NIGHTS, SINGLE_USERS, misses_single_users, smaller
-from roster_pipeline.planning.guards import judge, plan_stats_of
-from roster_pipeline.planning.plan import DirectoryFrames, Plan, make_plan
-from roster_pipeline.planning.quality_gate import quality_findings, untested
+from roster_pipeline.planning.findings import Finding
+from roster_pipeline.planning.guards import judge
+from roster_pipeline.planning.plan import Plan, make_plan
+from roster_pipeline.planning.plan_stats import plan_stats_of
+from roster_pipeline.planning.snapshot_guards import (
+    GOOD_NIGHTS,
+    SINGLE_USERS,
+    misses_single_users,
+    quality_findings,
+    smaller,
+    untested,
+)
 from roster_pipeline.sync.client_factory import client_of, is_bundle
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.gc_tuning import infrequent_collection
 from roster_pipeline.sync.source_age import snapshot_facts
-
-CHANGING = ("create", "update", "restore", "archive")
 
 
 @dataclass(frozen=True)

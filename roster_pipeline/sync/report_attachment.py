@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory.row_details import RowDetail, count_rows, rows_of
 from roster_pipeline.notifications import RowDetails
-from roster_pipeline.planning.reasons import why_of
 from roster_pipeline.safe_csv import ENCODING, csv_chunks
+from roster_pipeline.vocabulary import why_of
 
 Names = Literal["ids", "masked"]
 MOST_ROWS = 10_000

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.cleaning.contact_rules import ALLOWED, EXCLUDED, UNKNOWN, rules_of, withheld_fields
+from roster_pipeline.directory_frames import SnapshotFacts
 from roster_pipeline.frames import frame_of
-from roster_pipeline.planning.guards import judge, plan_stats_of
-from roster_pipeline.planning.plan import Plan, SnapshotFacts, make_plan
+from roster_pipeline.planning.guards import judge
+from roster_pipeline.planning.plan import Plan, make_plan
+from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import ConnectionSettings, Guards, RoleSettings, SchoolSettings
 from roster_pipeline_tests.planning.builders import COMPLETE, HERE, SIS, TODAY, Directory, entry, row_of, school, user
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.planning.identity_groups import identity_groups_of
+from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline_tests.planning.builders import Directory, cleaned, entry, school, user
 
 ANN = {"givenName": "Ann", "familyName": "Lee"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from roster_pipeline.cleaning.evidence import MatchKeys, weigh
+from roster_pipeline.identity.evidence import MatchKeys, weigh
 
 MAIL = "ann@example.org"
 

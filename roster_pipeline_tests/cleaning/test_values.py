@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roster_pipeline.cleaning.emails import clean_emails, valid_email
-from roster_pipeline.cleaning.grades import CEDS, ceds, clean_grades
-from roster_pipeline.cleaning.identifiers import numbers_from
-from roster_pipeline.cleaning.names import clean_names, name_key
-from roster_pipeline.cleaning.phones import clean_phones
+from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones, valid_email
+from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_grades, clean_names, numbers_from
 from roster_pipeline.frames import USER_LISTS, frame_of, strings
+from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline_tests.planning.builders import user
 
 

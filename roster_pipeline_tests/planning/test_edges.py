@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from roster_pipeline.cleaning.duplicates import one_per_sourced_id
-from roster_pipeline.cleaning.findings import percent
 from roster_pipeline.cleaning.rejections import Rejections
 from roster_pipeline.frames import frame_of
+from roster_pipeline.planning.findings import percent
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.planning.plan_stats import people_by_role, plan_stats_of

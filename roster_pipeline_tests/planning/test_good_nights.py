@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.planning.good_nights import UnlikeBefore, misses_single_users, smaller
+from roster_pipeline.planning.snapshot_guards import UnlikeBefore, misses_single_users, smaller
 
 
 def night(records: int, mode: str = "full", **more: Any) -> dict[str, Any]:

@@ -9,16 +9,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.cleaning.findings import EVERYTHING
 from roster_pipeline.directory_frames import SnapshotFacts
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of
 from roster_pipeline.planning.school_guards import WholeSchool
-from roster_pipeline.settings.school import Guards, Role, RoleSettings, SchoolSettings, Window
+from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings, Window
+from roster_pipeline.vocabulary import CHANGING, Role
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, entry, school, user
 
-ALL = {(role.value, action) for role in Role for action in EVERYTHING}
+ALL = {(role.value, action) for role in Role for action in CHANGING}
 ARCHIVALS = {(role.value, "archive") for role in Role}
 
 
@@ -137,7 +137,7 @@ CASES: list[tuple[str, Plan, PlanStats, Guards, set[tuple[str, str]], set[str]]]
         Plan(pd.concat([plan_of(archive=5).rows, plan_of(create=51).rows.assign(role="teacher")]), False, False, ()),
         facts(history=pd.DataFrame(), counts={STUDENTS: 20, "teacher": 251}, managed={STUDENTS: 20, "teacher": 200}),
         Guards(),
-        {("teacher", "create"), *((STUDENTS, action) for action in EVERYTHING)},
+        {("teacher", "create"), *((STUDENTS, action) for action in CHANGING)},
         {"creations", "archivals", "small_role"},
     ),
     (

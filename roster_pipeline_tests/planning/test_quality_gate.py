@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.cleaning.findings import EVERYTHING, Finding
 from roster_pipeline.cleaning.quality import RESULT_COLUMNS, not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import Rule, installed_suite
-from roster_pipeline.planning.quality_gate import quality_findings, untested
-from roster_pipeline.settings.school import QualityRule, Role
+from roster_pipeline.planning.findings import Finding
+from roster_pipeline.planning.snapshot_guards import quality_findings, untested
+from roster_pipeline.settings.school import QualityRule
+from roster_pipeline.vocabulary import CHANGING, Role
 from roster_pipeline_tests.planning.builders import cleaned, school, user
 
 SNAPSHOT = 7
@@ -36,9 +37,7 @@ def results(*lines: tuple[Any, ...], snapshot: int = SNAPSHOT, **instead: tuple[
 
 def held(found: list[Finding]) -> set[tuple[str, str]]:
     """What the findings hold: (role, action)."""
-    return {
-        (role.value, action) for role in Role for action in EVERYTHING for one in found if one.concerns(role, action)
-    }
+    return {(role.value, action) for role in Role for action in CHANGING for one in found if one.concerns(role, action)}
 
 
 def found_in(frame: pd.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[Finding]:

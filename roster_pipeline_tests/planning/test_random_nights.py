@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from roster_pipeline.directory_frames import SnapshotFacts
-from roster_pipeline.planning.plan import CHANGING, Plan, make_plan
+from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
+from roster_pipeline.vocabulary import CHANGING
 from roster_pipeline_tests.planning.builders import HERE, Directory, cleaned, entry, school, user
 
 FEW = settings(

@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roster_pipeline.cleaning.findings import ARCHIVE, EVERYTHING, Finding
 from roster_pipeline.cleaning.quality_suite import installed_suite
 from roster_pipeline.directory_frames import SnapshotFacts
 from roster_pipeline.planning import guards as judging
+from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
-from roster_pipeline.planning.quality_gate import USABLE, quality_findings
 from roster_pipeline.planning.school_guards import WholeSchool
+from roster_pipeline.planning.snapshot_guards import USABLE, quality_findings
 from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import ARCHIVE, CHANGING
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY
 
 ROLES = ("student", "teacher", "admin")
@@ -174,7 +175,7 @@ def test_the_quality_rule_that_counts_rejected_records_repeats_the_guard_that_do
 
 
 SOME = st.sampled_from((0, 1, 3, 5, 12, 30, 61, 150, 200))
-PLANS = st.dictionaries(st.sampled_from(ROLES), st.dictionaries(st.sampled_from(EVERYTHING), SOME), max_size=3)
+PLANS = st.dictionaries(st.sampled_from(ROLES), st.dictionaries(st.sampled_from(CHANGING), SOME), max_size=3)
 COUNTS = st.fixed_dictionaries(
     {role: st.sampled_from((0, count // 4, count // 2, count)) for role, count in THERE.items()}
 )

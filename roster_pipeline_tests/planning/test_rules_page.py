@@ -10,8 +10,8 @@ import pytest
 
 from roster_pipeline.cleaning.quality_suite import CHECKS, installed_suite
 from roster_pipeline.cleaning.rejections import RULES
-from roster_pipeline.planning.reasons import REASONS
 from roster_pipeline.services.hold_explanations import ADVICE
+from roster_pipeline.vocabulary import REASONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")

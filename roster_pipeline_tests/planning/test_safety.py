@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from roster_pipeline.directory_frames import SnapshotFacts
-from roster_pipeline.planning.guards import judge, plan_stats_of
+from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, make_plan
+from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import Guards, RoleSettings
 from roster_pipeline_tests.planning.builders import COMPLETE, HERE, SIS, TODAY, Directory, cleaned, entry, school, user
 

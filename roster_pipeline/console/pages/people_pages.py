@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.cleaning.grades import CEDS
+from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, list_filter
 from roster_pipeline.console.page import database, form, page, redirect

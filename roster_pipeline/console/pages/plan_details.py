@@ -15,10 +15,10 @@ from roster_pipeline.console.page import database, page
 from roster_pipeline.console.plan_view import FIELDS, decides_as_manager, plan_of, row_filter, rows_of
 from roster_pipeline.console.template_filters import ACTIONS, place_of
 from roster_pipeline.directory import audit, held_plans, plan_rows
-from roster_pipeline.planning.reasons import REASONS
 from roster_pipeline.services.hold_explanations import hold_explanation_of
 from roster_pipeline.services.plan_rows import HEADER, cells, every_line
 from roster_pipeline.services.plan_summary import summary_of
+from roster_pipeline.vocabulary import REASONS
 
 ALWAYS = ("create", "update", "archive")
 """Columns that are shown also where they are empty."""

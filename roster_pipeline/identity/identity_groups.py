@@ -9,17 +9,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.deduplication import NUMBER_SHARED, RECORDS_ALIKE, UnionFind
-from roster_pipeline.cleaning.match_keys import numbered
-from roster_pipeline.cleaning.roles import PLACE, RECORD_STATUSES, STRENGTH
 from roster_pipeline.directory_frames import DirectoryFrames
 from roster_pipeline.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, truth
-from roster_pipeline.planning.link_exclusions import excluded_groups, excluded_links, split_by_exclusions
+from roster_pipeline.identity.deduplication import UnionFind
+from roster_pipeline.identity.match_keys import numbered
+from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK
 
 NOBODY = -1
-OFF, PROTECTED = PLACE["role_off"], PLACE["rejected"]
+
+ROLE_OFF, LAST_PRESENT = STATUS_RANK["role_off"], STATUS_RANK["rejected"]
 """A human whose strongest record stands up to here is not gone: a member (0), in a role that is off, or unreadable."""
-_ALIVE = PLACE["elsewhere"]
+
+_ALIVE = STATUS_RANK["elsewhere"]
+
+Pairs = frozenset[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class IdentityGroups:
     """Humans, numbered from 0 in order of their first record.
 
     roster: sorted by sourcedId. order, starts: rows of unit u are order[starts[u]:starts[u + 1]], strongest first.
-    unit: of each row. standing, strength: places in `RECORD_STATUSES` and `GROUPS`. person: of each row's link, or -1.
+    unit: of each row. standing, strength: places in `RECORD_STATUSES` and `ROLE_GROUPS`.
+    person: of each row's link, or -1.
     apart: rows and the persons that somebody said they are not. either: rows that may be either of two told apart.
     """
 
@@ -72,12 +76,12 @@ def identity_groups_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Iden
     found = positions(sourced_ids, strings(links["sourced_id"]))
     person = np.append(links["person_id"].to_numpy(dtype=np.int64), NOBODY)[found]
 
-    standing = _places(strings(roster["standing"]), PLACE, PLACE["rejected"])
-    strength = _places(strings(roster["role"]), STRENGTH, STRENGTH[None])
+    standing = _places(strings(roster["standing"]), STATUS_RANK, STATUS_RANK["rejected"])
+    strength = _places(strings(roster["role"]), ROLE_RANK, ROLE_RANK[None])
     apart = excluded_links(sourced_ids, person, directory)
     human, either = split_by_exclusions(roster["human"].to_numpy(dtype=np.int64), person, apart)
     unit = _joined(human, person)
-    key = (unit * len(RECORD_STATUSES) + standing) * len(STRENGTH) + strength
+    key = (unit * len(RECORD_STATUSES) + standing) * len(ROLE_RANK) + strength
     order = np.argsort(key, kind="stable")
     starts = np.append(np.flatnonzero(np.diff(unit[order], prepend=-1)), len(unit))
     return IdentityGroups(roster, sourced_ids, standing, strength, unit, order, starts, person, apart, either)
@@ -145,3 +149,56 @@ def _places(column: Array, known: dict[str, int] | dict[str | None, int], otherw
     numbers, _ = codes(column)
     places: Ints = np.array([*(known.get(name, otherwise) for name in names), otherwise], dtype=np.int64)[numbers]
     return places
+
+
+def excluded_links(sourced_ids: Array, person: Ints, directory: DirectoryFrames) -> pd.DataFrame:
+    """The rows of a roster and the persons they are not: `row`, `person`; few, for each was said by hand.
+
+    person: of each row's link, or -1. A link counts more, should there be both.
+    """
+    said = directory.apart
+    if said.empty:
+        return pd.DataFrame({"row": [], "person": []}, dtype=np.int64)
+    names, others = strings(said["sourced_id"]), said["person_id"].to_numpy(dtype=np.int64)
+    row = positions(names, sourced_ids)
+    direct = pd.DataFrame({"row": row, "person": others})[row >= 0]
+    links = directory.own_links
+    owner = np.append(links["person_id"].to_numpy(dtype=np.int64), -1)[positions(names, strings(links["sourced_id"]))]
+    two = pd.DataFrame({"person": owner, "other": others})[owner >= 0]
+    follows = _rows_of(person, others).merge(two, on="other")[["row", "person"]]
+    pairs = pd.concat([direct, follows], ignore_index=True)
+    told: Flags = person[pairs["row"]] != pairs["person"].to_numpy()
+    return pairs[told].reset_index(drop=True)
+
+
+def split_by_exclusions(human: Ints, person: Ints, apart: pd.DataFrame) -> tuple[Ints, Flags]:
+    """The humans of the rows where what was said is heeded; and the rows that may be either of two humans.
+
+    A human that holds a record told apart from a person, and a link to that person, is several: each record stands for
+    itself, and links alone say which belong together. A record without a link, of which nothing was said, is as much
+    the one's as the other's.
+    """
+    nobody = np.zeros(len(human), dtype=bool)
+    if apart.empty:
+        return human, nobody
+    linked = _rows_of(person, apart["person"].to_numpy(dtype=np.int64)).rename(columns={"other": "person"})
+    said = apart.assign(human=human[apart["row"]])
+    met = said.merge(linked.assign(human=human[linked["row"]]), on=["human", "person"], suffixes=("", "_linked"))
+    alone = np.isin(human, met["human"])
+    either = alone & (person < 0)
+    either[met["row"]] = False
+    return np.where(alone, human.max() + 1 + np.arange(len(human)), human), either
+
+
+def excluded_groups(unit: Ints, person: Ints, apart: pd.DataFrame) -> Pairs:
+    """The pairs of units, in either order, of which one holds a record that is not the other's person."""
+    linked = _rows_of(person, apart["person"].to_numpy(dtype=np.int64))
+    met = apart.merge(linked, left_on="person", right_on="other", suffixes=("", "_linked"))
+    one, other = unit[met["row"]].tolist(), unit[met["row_linked"]].tolist()
+    return frozenset([*zip(one, other, strict=True), *zip(other, one, strict=True)])
+
+
+def _rows_of(person: Ints, others: Ints) -> pd.DataFrame:
+    """The rows that are linked to one of these persons: `row`, `other`."""
+    row = np.flatnonzero(np.isin(person, others))
+    return pd.DataFrame({"row": row, "other": person[row]})

@@ -1,18 +1,21 @@
-"""One cause is told once: which findings of a line of the verdict only say another one in other words.
-
-A role that came back empty is also a role that shrank, whose people would be archived, and whose people are missing in
-the school. A finding that is repeated stays in the verdict: it holds what it holds, and whoever approves it sees it.
-Only reports, mails and lists leave it out. So each must have its cause in the same line, where that cause is told.
-"""
+"""What a guard found: which guard, in words for the owner, the number and its limit, and whether it can be approved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from roster_pipeline.cleaning.findings import EVERYBODY, Finding
+from roster_pipeline.frames import Flags
+from roster_pipeline.vocabulary import CHANGING
+
+EVERYBODY = ""
+"""In the numbers of a finding: people of every role."""
+
+_STORED = ("guard", "message", "value", "limit", "overridable", "approver", "about")
 
 _ABSENCES = ("incomplete_snapshot", "no_orgs", "empty_role", "shrunk_role")
+
 REPEATS: dict[str, tuple[str, ...]] = {
     "older_source": ("incomplete_snapshot",),
     "empty_role": ("no_orgs",),
@@ -27,7 +30,61 @@ REPEATS: dict[str, tuple[str, ...]] = {
 }
 """Guard to the guards whose findings may be its cause. It is repeated where, without the people whom they explain, it
 would not have found anything."""
+
 _CAUSES_FIRST = tuple(dict.fromkeys(cause for causes in REPEATS.values() for cause in causes))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason to hold. value and limit: counts, or shares from 0 to 1. roles: None means every role.
+
+    approver: `MANAGER` where an owner of the school may not decide, else "". about: the role it is about, or "" for the
+    school. people: role to how many people it is about; more than `allowed` of them make the finding. explains: role to
+    how many people another finding has for this reason alone, if they are others than `people`.
+    """
+
+    guard: str
+    message: str
+    value: float
+    limit: float
+    actions: tuple[str, ...] = CHANGING
+    roles: tuple[str, ...] | None = None
+    overridable: bool = True
+    approver: str = ""
+    about: str = ""
+    people: Mapping[str, float] = field(default_factory=dict)
+    allowed: float = 0
+    explains: Mapping[str, float] | None = None
+
+    def concerns(self, role: str, action: str) -> bool:
+        """Does this finding hold that action of that role?"""
+        return action in self.actions and (self.roles is None or role in self.roles)
+
+    def as_dict(self) -> dict[str, Any]:
+        """guard, message, value, limit, overridable, approver, about."""
+        return {name: getattr(self, name) for name in _STORED}
+
+
+@dataclass(frozen=True)
+class RowFinding:
+    """A finding about single rows of a plan, which get a verdict of their own.
+
+    rows: one flag per row of the plan. holds: whether they wait for a person; if not, they are applied and told.
+    """
+
+    finding: Finding
+    rows: Flags
+    holds: bool
+
+
+def percent(share: float) -> str:
+    """A share for people: 0.123 is 12 %, and a small one keeps a digit."""
+    return f"{share * 100:.0f} %" if share >= 0.1 or share == 0 else f"{share * 100:.1f} %"
+
+
+def out_of(rows: int, there: int) -> str:
+    """How many out of how many: with the share where it is one, for 22 new people of 10 are no 220 %."""
+    return f"with {there} in the directory" + (f": {percent(rows / there)}" if rows <= there else "")
 
 
 def as_line(found: Sequence[Finding]) -> list[dict[str, Any]]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.evidence import MatchKeys, kind_of, year_of
-from roster_pipeline.cleaning.names import name_key
 from roster_pipeline.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
 from roster_pipeline.frames import TEXT, Array, Ints, strings, truth
+from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
+
+_LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
+
+_VOWEL_MARKS = (0, 8, 9, 103, 118)
+"""Combining classes of what is a letter in all but name: vowel signs of India, Thailand and Laos, kana voicing."""
+
+_SELECTORS = re.compile("[\u034f\ufe00-\ufe0f]")
 
 RECORD = (
     "sourced_id",
@@ -31,8 +40,25 @@ RECORD = (
     "preferred_family_name",
 )
 """The columns of a roster that tell who a record is."""
+
 _SEATED = "member"
 """The standing of a record that is there today, side by side with others."""
+
+
+@lru_cache(maxsize=65_536)
+def name_key(name: str | None) -> str:
+    """What two spellings of one name share: case, accents, blanks and punctuation do not count. '' has no key."""
+    if not name:
+        return ""
+    plain = unicodedata.normalize("NFKD", name).casefold().translate(_LETTERS)
+    if plain.isalpha():
+        return plain
+    return "".join(filter(_told, _SELECTORS.sub("", plain)))
+
+
+def _told(letter: str) -> bool:
+    mark = unicodedata.category(letter)[0] == "M"
+    return unicodedata.combining(letter) in _VOWEL_MARKS if mark else letter.isalnum()
 
 
 @dataclass(frozen=True)

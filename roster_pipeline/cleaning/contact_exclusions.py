@@ -1,14 +1,14 @@
-"""Contacts that nobody may call, by the contact rules of the connection."""
+"""Who names whom as a contact, and which of these contacts nobody may call, by the contact rules of the connection."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.agents import pairs_of
-from roster_pipeline.cleaning.contact_fields import relationships_of_pairs
 from roster_pipeline.cleaning.contact_rules import (
     AGENTS,
     ALLOWED,
@@ -17,13 +17,90 @@ from roster_pipeline.cleaning.contact_rules import (
     WITHHELD,
     ContactContext,
     rules_of,
+    shown,
     values_of,
     values_of_pairs,
 )
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, lists, strings, truth
-from roster_pipeline.settings.school import CONTACT
+from roster_pipeline.cleaning.field_values import without_null_words
+from roster_pipeline.frames import (
+    TEXT,
+    Array,
+    Flags,
+    Ints,
+    blanks,
+    column_of,
+    lists,
+    positions,
+    strings,
+    taken,
+    truth,
+)
+from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.vocabulary import CONTACT
+
+KINDS = ("parent", "guardian", "relative")
+"""Roles of contacts, the one that is asked first in front."""
 
 EXCLUDED_COLUMNS = ("sourced_id", "student_id")
+
+
+def pairs_of(students: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
+    """Every (student, contact) named by either side: rows, the agent's id, and the place in the student's list.
+
+    students, people: normalised user records. contact is -1 where the agent was not delivered.
+    """
+    student_ids, ids = strings(students["sourcedId"]), strings(people["sourcedId"])
+    trimmed = pc.utf8_trim_whitespace(student_ids)
+    owner, agent, place = _agents(students)
+    forward = pd.DataFrame({"student": owner, "contact": positions(agent, ids), "place": place, "agent": agent})
+    owner, agent, place = _agents(people)
+    back = positions(agent, trimmed)
+    backward = pd.DataFrame(
+        {"student": back, "contact": owner, "place": len(place) + 1, "agent": ids.take(pa.array(owner))}
+    )
+    pairs = pd.concat([forward, backward[back >= 0]], ignore_index=True)
+    return pairs.drop_duplicates(["student", "agent"], ignore_index=True)
+
+
+def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:
+    agents = lists(people["agents"])
+    owner: Ints = pc.list_parent_indices(agents).to_numpy(zero_copy_only=False).astype(np.int64)
+    return owner, pc.utf8_trim_whitespace(pc.list_flatten(agents)).cast(TEXT), np.arange(len(owner))
+
+
+def relationships_of(people: pd.DataFrame, kinds: Ints, context: ContactContext) -> Array:
+    """What each of `people` is to students: in the SIS's words where a metadata key holds them, else the role.
+
+    The standard has no other word for it. kinds: place in `KINDS`, or behind them; -1 for people who are no contact.
+    """
+    by_role = _role_names(people, kinds, context.settings)
+    field = context.connection.contact_relationship_from
+    if field is None or field.startswith(AGENTS):
+        return by_role
+    return pc.coalesce(without_null_words(shown(values_of(people, field, context.today))), by_role)
+
+
+def relationships_of_pairs(
+    pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
+) -> Array:
+    """The same of each pair, for one contact may be a parent of one student and an uncle of another."""
+    of_contact = taken(relationships, pairs["contact"].to_numpy(dtype=np.int64))
+    field = context.connection.contact_relationship_from
+    if field is None or not field.startswith(AGENTS):
+        return of_contact
+    return pc.coalesce(without_null_words(shown(values_of_pairs(pairs, students, people, field))), of_contact)
+
+
+def _role_names(people: pd.DataFrame, kinds: Ints, settings: SchoolSettings) -> Array:
+    """The contact's role as the SIS spells it; of people without a name in `KINDS` the first that the school maps."""
+    by_source: Mapping[str, str] = settings.roles_by_source
+    names = pa.array([*KINDS, None], TEXT).take(pa.array(np.where(kinds < 0, len(KINDS), kinds)))
+    told = names.to_pylist() if (kinds == len(KINDS)).any() else []
+    for row in np.flatnonzero(kinds == len(KINDS)).tolist() if told else ():
+        entries = people["roles"].iloc[row]
+        own = [(entry.get("role") or "").strip().lower() for entry in (entries if entries is not None else [])]
+        told[row] = next((role for role in own if by_source.get(role) == CONTACT), None)
+    return pa.array(told, TEXT) if told else names
 
 
 def none_excluded() -> pd.DataFrame:

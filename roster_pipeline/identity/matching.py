@@ -20,8 +20,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.evidence import MatchKeys, weigh
-from roster_pipeline.cleaning.match_keys import (
+from roster_pipeline.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.frames import Array, Flags, Ints, column_of, filled, repeated, strings, taken, truth
+from roster_pipeline.identity.evidence import MatchKeys, weigh
+from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, ROLE_OFF, IdentityGroups, record_conflicts
+from roster_pipeline.identity.match_keys import (
     Named,
     bare_numbers,
     columns_of,
@@ -29,15 +32,20 @@ from roster_pipeline.cleaning.match_keys import (
     numbered,
     record_match_keys,
 )
-from roster_pipeline.directory_frames import DirectoryFrames
-from roster_pipeline.frames import Array, Flags, Ints, column_of, repeated, strings, truth
-from roster_pipeline.planning.connection_trust import waits_for_manager
-from roster_pipeline.planning.identity_groups import NOBODY, OFF, PROTECTED, IdentityGroups, record_conflicts
-from roster_pipeline.planning.reasons import ID_REUSED, MATCH_CONTRADICTED, OTHER_CONNECTION
-from roster_pipeline.planning.reassigned_ids import reused_ids
+from roster_pipeline.vocabulary import (
+    ID_REUSED,
+    MATCH_CONTRADICTED,
+    OTHER_CONNECTION,
+    STATUS_RANK,
+    UNUSABLE,
+)
 
 BY = (None, "link", "number", "email")
+
 _NONE, _LINK, _NUMBER, _EMAIL = range(4)
+
+_SAYS_NOTHING = [STATUS_RANK[name] for name in (*UNUSABLE, "deleted")]
+"""A record that could not be used, or is gone, gives its person no field."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +79,14 @@ def match(units: IdentityGroups, directory: DirectoryFrames) -> Matched:
 
     person[several] = NOBODY
     by = np.where(person >= 0, _LINK, _NONE)
-    here = units.standing[units.lead] <= PROTECTED
+    here = units.standing[units.lead] <= LAST_PRESENT
     open_units = here & (person < 0)
     open_units[list(conflict)] = False
     if open_units.any() and len(directory.people):
         held = set(units.person[here[units.unit]].tolist())
         for unit, found in sorted(_Search(units, directory, open_units).found().items()):
             who = found.same
-            if not who and units.standing[units.lead[unit]] <= OFF:
+            if not who and units.standing[units.lead[unit]] <= ROLE_OFF:
                 # who is here under a record of their own is not one that contradicts them
                 who = {one: way for one, way in found.doubtful.items() if one not in held}
             if len(who) == 1:
@@ -151,7 +159,7 @@ class _Search:
             self._directory, np.flatnonzero(truth(pc.is_in(emails, value_set=wanted, skip_nulls=True)))
         )
         units, everyone = self._units, self._columns["email"]
-        near = truth(pc.is_in(everyone, value_set=wanted, skip_nulls=True)) & (units.standing <= PROTECTED)
+        near = truth(pc.is_in(everyone, value_set=wanted, skip_nulls=True)) & (units.standing <= LAST_PRESENT)
         holders = pd.DataFrame({"email": column_of(everyone.filter(pa.array(near))), "unit": units.unit[near]})
         holders = holders.drop_duplicates()
         shared = strings(holders.loc[holders.duplicated("email"), "email"])
@@ -179,3 +187,91 @@ class _Search:
         ):
             for place in holders[value]:
                 yield unit, record, int(persons.ids[place]), traits[place]
+
+
+def reused_ids(units: IdentityGroups, directory: DirectoryFrames) -> Flags:
+    """Units with a record that is at odds with the person it is linked to, where no hand confirmed the link."""
+    found = np.zeros(len(units), dtype=bool)
+    rows, places = _doubtful(units, directory)
+    if len(rows):
+        records = record_match_keys(columns_of(units.roster), rows)
+        persons = named_people(directory, places).traits()
+        odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
+        found[units.unit[rows[odd]]] = True
+    return found
+
+
+def _doubtful(units: IdentityGroups, directory: DirectoryFrames) -> tuple[Ints, Ints]:
+    """The linked records that are worth weighing, and the places of their people.
+
+    Not those with the whole name and the number or the e-mail of their person, nor those with the whole name and
+    nothing that speaks against it: these are nearly all.
+    """
+    roster, people = units.roster, directory.people
+    rows = np.flatnonzero((units.person >= 0) & ~np.isin(units.standing, _SAYS_NOTHING))
+    index = pd.Index(people.index.to_numpy(dtype=np.int64))
+    places = index.get_indexer(pd.Index(units.person[rows])).astype(np.int64)
+
+    def of_record(name: str) -> Array:
+        return taken(strings(roster[name]), rows)
+
+    def same(name: str) -> Flags:
+        return truth(pc.equal(of_record(name), taken(strings(people[name]), places)))
+
+    whole = same("given_name") & same("family_name")
+    own_number = same("number") & ~truth(pc.equal(of_record("number"), of_record("sourced_id")))
+    open_ = ~(whole & (same("email") | own_number))
+    rows, places, whole = rows[open_], places[open_], whole[open_]
+    number = filled(of_record("number")) & filled(taken(strings(people["number"]), places)) & ~same("number")
+    known = directory.own_links
+    ids = of_record("sourced_id")
+    master = filled(of_record("master_identifier")) & known["master_identifier"].notna().any()
+    confirmed = pa.array(known["sourced_id"][flags_of(known["confirmed"])], ids.type)
+    open_ = (~whole | number | master) & ~truth(pc.is_in(ids, value_set=confirmed))
+    return rows[open_], places[open_]
+
+
+def district_controlled(directory: DirectoryFrames) -> Ints:
+    """The ids of the connections that only managers and operators may change."""
+    connections = directory.connections
+    return connections.loc[flags_of(connections["of_district"]), "connection_id"].to_numpy(dtype=np.int64)
+
+
+def known_elsewhere(directory: DirectoryFrames) -> Ints:
+    """The people whom another connection knows and this one does not: by a link, or by a membership entered by hand."""
+    own = directory.connection_id
+    known = [
+        frame.loc[frame["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
+        for frame in (directory.links, directory.affiliations)
+    ]
+    elsewhere = np.unique(np.concatenate(known))
+    if len(elsewhere):
+        elsewhere = elsewhere[~np.isin(elsewhere, directory.own_links["person_id"].to_numpy(dtype=np.int64))]
+    return elsewhere
+
+
+def waits_for_manager(units: IdentityGroups, person: Ints, found: Flags, directory: DirectoryFrames) -> Flags:
+    """Units whose match is not to be believed from this connection alone.
+
+    person: of each unit. found: whether a number or an e-mail found them; what a link says needs no more evidence.
+    """
+    nobody = np.zeros(len(units), dtype=bool)
+    trusted = district_controlled(directory)
+    if not found.any() or directory.connection_id in trusted:
+        return nobody
+    doubted = found & np.isin(person, known_elsewhere(directory))
+    rows = np.flatnonzero(doubted[units.unit])
+    if not len(rows):
+        return nobody
+    people = directory.people
+    place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person[units.unit[rows]]))
+    given = np.isin(people["number_connection_id"].to_numpy(dtype=np.int64, na_value=-1), trusted)
+    theirs = pc.if_else(pa.array(given), _numbers(people), None)
+    same = truth(pc.equal(taken(_numbers(units.roster), rows), taken(theirs, place.astype(np.int64))))
+    shown = nobody.copy()
+    shown[units.unit[rows[same]]] = True
+    return doubted & ~shown
+
+
+def _numbers(frame: pd.DataFrame) -> Array:
+    return numbered(strings(frame["number_kind"]), strings(frame["number"]))

@@ -15,12 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.evidence import MatchKeys, weigh
-from roster_pipeline.cleaning.match_keys import bare_numbers, numbered, record_match_keys
 from roster_pipeline.frames import Array, Flags, Ints, codes, repeated
+from roster_pipeline.identity.evidence import MatchKeys, weigh
+from roster_pipeline.identity.match_keys import bare_numbers, numbered, record_match_keys
 
-NUMBER_SHARED = "number_shared"
-RECORDS_ALIKE = "records_alike"
 _COMPARED_AT_MOST = 30
 """So many different records of one key and name are compared with each other; more are a broken export, no human."""
 

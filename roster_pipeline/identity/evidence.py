@@ -14,11 +14,16 @@ from dataclasses import dataclass
 
 GRADES_APART = 3
 """Grades so many years from each other are not one pupil's: one year is a school year, two are a pupil who skipped."""
+
 STUDENT, STAFF = "student", "staff"
+
 _YEARS = {"IT": -3, "PR": -2, "PK": -1, "TK": 0, "KG": 0, **{f"{year:02}": year for year in range(1, 14)}}
+
 _NAMES = frozenset(("given", "family"))
+
 _OWN = frozenset(("number", "username"))
 """What one human has alone. An e-mail is often a family's; a master identifier stays where a record is used again."""
+
 _LASTING = frozenset(("master", "kind", "grade"))
 """What no new name and no new numbering explains."""
 

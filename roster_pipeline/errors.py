@@ -1,7 +1,8 @@
 """The base of the errors that people read: what was wrong, and what to do about it.
 
 Each family is in the package that raises it: `OneRosterError` (the SIS), `DirectoryError` (the database), `MailError`,
-`SyncError` (a step of one school's sync) and `ConsoleSettingsError`. No text holds a value from a person's record.
+`SyncError` (a step of one school's sync), and in `settings` `InstallationError` (environment variables). No text holds
+a value from a person's record.
 """
 
 from __future__ import annotations

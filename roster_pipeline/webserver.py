@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from roster_pipeline.console.serve import exit_on_signals
+from roster_pipeline.settings.installation import WebAddresses
 
 if TYPE_CHECKING:
     from dagster._core.workspace.context import IWorkspaceProcessContext
@@ -160,10 +161,10 @@ def media_type(headers: Headers) -> str:
     return types[0].partition(";")[0].strip().lower() if len(types) == 1 else ""
 
 
-def rules_from(environment: dict[str, str], prefix: str = "") -> Rules:
+def rules_from(addresses: WebAddresses, prefix: str = "") -> Rules:
     """The rules of an installation: loopback names, and the host of `ROSTER_UI_URL`; the token of `ROSTER_UI_TOKEN`."""
-    public = host_name(urlsplit(environment.get("ROSTER_UI_URL", "")).netloc)
-    return Rules(LOOPBACK_NAMES | ({public} - {""}), environment.get(TOKEN, ""), prefix)
+    public = host_name(urlsplit(addresses.ui_url).netloc)
+    return Rules(LOOPBACK_NAMES | ({public} - {""}), addresses.ui_token, prefix)
 
 
 def guarded_app(context: IWorkspaceProcessContext[Any], rules: Rules) -> ASGIApp:

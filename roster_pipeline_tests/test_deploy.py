@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from roster_pipeline.console.config import config_from
 from roster_pipeline.directory.secrets import new_key
 from roster_pipeline.notifications import mailer_from
-from roster_pipeline.sync.prune_tables import Retention
+from roster_pipeline.settings.installation import Installation
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.left_behind import MARK
 
@@ -52,11 +52,12 @@ def environment_of(unit: Path) -> dict[str, str]:
 
 def test_the_example_values_are_settings_that_we_take(tmp_path: Path) -> None:
     example = {name: value for file in (DEPLOY / "environment").glob("*.env") for name, value in given(file).items()}
-    assert mailer_from(example, tmp_path).sender == "roster@example.org"
-    assert config_from(example, example["ROSTER_DATABASE_URL"]).url == "https://console.example.org"
+    installation = Installation.read(example)
+    assert mailer_from(installation, tmp_path).sender == "roster@example.org"
+    assert config_from(installation, installation.database_url).url == "https://console.example.org"
     assert make_url(example["ROSTER_DATABASE_URL"]).drivername == "postgresql+psycopg"
     assert make_url(example["ROSTER_DAGSTER_DATABASE_URL"]).drivername == "postgresql+psycopg2"
-    assert Retention.from_environment().syncs > 0
+    assert installation.keep_syncs > 0
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

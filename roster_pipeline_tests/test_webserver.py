@@ -21,6 +21,7 @@ import uvicorn
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import PythonFileTarget
 
+from roster_pipeline.settings.installation import WebAddresses
 from roster_pipeline.webserver import Rules, guarded_app, host_name, rules_from
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def ui(tmp_path: Path) -> Iterator[UI]:
         dg.instance_for_test() as instance,
         WorkspaceProcessContext(instance, version="test", workspace_load_target=target) as context,
     ):
-        app = guarded_app(context, rules_from({"ROSTER_UI_TOKEN": TOKEN}))
+        app = guarded_app(context, rules_from(WebAddresses(ui_token=TOKEN)))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -146,7 +147,7 @@ def test_a_host_is_read_with_care(host: str, name: str) -> None:
 
 
 def test_the_public_address_is_let_in_and_its_cookie_has_a_name_of_its_own() -> None:
-    rules = rules_from({"ROSTER_UI_URL": "https://Roster.example.org:8443/"}, "/view")
+    rules = rules_from(WebAddresses(ui_url="https://Roster.example.org:8443/"), "/view")
     assert "roster.example.org" in rules.hosts
     assert rules.token == ""
     assert rules.cookie != Rules(rules.hosts).cookie

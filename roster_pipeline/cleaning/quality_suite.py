@@ -8,13 +8,13 @@ name), `check` (a name of `CHECKS`), `severity` (error or warning) and `roles` (
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.settings.school import QualityRule
 from roster_pipeline.vocabulary import Role
 
@@ -89,7 +89,7 @@ def installed_suite() -> Suite:
 
     A file that changed is read again, so a worker that runs for weeks needs no restart.
     """
-    extra = os.environ.get(EXTRA_SUITE, "").strip()
+    extra = Syncs.read().quality_suite
     if not extra:
         return _suite(None, 0)
     path = Path(extra)

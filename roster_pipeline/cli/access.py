@@ -91,14 +91,13 @@ def list_(as_json: AsJson = False) -> None:
 @access.command("link", epilog=examples("roster access link ann@riverside.example"))
 def link(email: Email, who: Who = None) -> None:
     """Print a link that signs somebody in, once, within an hour."""
-    import os
-
     from roster_pipeline.console.auth.mail_link import link_address
     from roster_pipeline.console.config import config_from
     from roster_pipeline.services.access_changes import link_for
+    from roster_pipeline.settings.installation import ConsoleVariables, Places
 
     with open_directory() as database:
-        config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"])
+        config = config_from(ConsoleVariables.read(), Places.read().database_url)
         with database.begin() as opened:
             token = link_for(opened, email, who=who_asks(who))
     note("Whoever has this link is signed in as this person. It works once, within an hour.")

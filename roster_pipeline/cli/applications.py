@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -91,10 +90,10 @@ def remove(login: Login, who: Who = None) -> None:
 def _as_owner() -> Iterator[Database]:
     """The directory by the login that may make others."""
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import OWNER_URL
+    from roster_pipeline.settings.installation import Places
 
     with open_directory() as database:
-        owner = os.environ.get(OWNER_URL)
+        owner = Places.read().owner_database_url
         if not owner:
             yield database
             return

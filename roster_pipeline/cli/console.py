@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -25,14 +24,16 @@ def console(
     from roster_pipeline.console.app import create_app
     from roster_pipeline.console.config import URL, config_from
     from roster_pipeline.console.serve import bound, serve
+    from roster_pipeline.settings.installation import ConsoleVariables, Places
 
+    given = ConsoleVariables.read()
     with open_directory():
-        config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"], host, port)
+        config = config_from(given, Places.read().database_url, host, port)
     try:
         listening = bound(host, port)
     except OSError:
         raise CommandError(f"{host}:{port} cannot be listened on.\nChoose another: --port, --host") from None
     say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
-    if URL not in os.environ and config.url != config_from(os.environ, config.database_url).url:
+    if not given.console_url and config.url != config_from(given, config.database_url).url:
         note(f"For links that begin so, set {URL}={config.url} where you run: roster access link EMAIL")
     serve(create_app(config), config, listening)

@@ -79,9 +79,10 @@ def _operator_link(database: Database) -> str:
     from roster_pipeline.console.config import config_from
     from roster_pipeline.directory import accounts
     from roster_pipeline.services import access_changes
+    from roster_pipeline.settings.installation import CommandLine, ConsoleVariables, Places
 
-    config = config_from(os.environ, os.environ["ROSTER_DATABASE_URL"])
-    who = who_asks(os.environ.get("ROSTER_WHO"))
+    config = config_from(ConsoleVariables.read(), Places.read().database_url)
+    who = who_asks(CommandLine.read().who)
     with database.begin() as opened:
         email = next(iter(accounts.operators(opened)), None)
         if email is None:

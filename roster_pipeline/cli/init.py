@@ -13,17 +13,16 @@ if TYPE_CHECKING:
 
 def init(as_json: AsJson = False) -> None:
     """Make both databases, the schema, the key for secrets and Dagster's storage. Running it again does no harm."""
-    import os
-
     from sqlalchemy.engine import make_url
 
     from roster_pipeline.directory import migrate, roles
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import DATABASE_URL, OWNER_URL, prepare_environment
+    from roster_pipeline.embedded import prepare_environment
+    from roster_pipeline.settings.installation import Places
 
-    embedded = not os.environ.get(DATABASE_URL)
+    embedded = not Places.read().database_url
     addresses = prepare_environment()
-    owner = os.environ.get(OWNER_URL)
+    owner = Places.read().owner_database_url
     database = Database(owner or addresses.roster)
     migrate.upgrade(database)
     revision = migrate.current(database)
@@ -50,14 +49,13 @@ def _make_dagster_storage() -> None:
 
 
 def _facts(addresses: Addresses, embedded: bool, revision: str | None) -> dict[str, Any]:
-    import os
-
     from sqlalchemy.engine import make_url
 
-    from roster_pipeline.embedded import SECRET_KEY, home
+    from roster_pipeline.embedded import home
+    from roster_pipeline.settings.installation import SecretKey
 
     key_file = home() / "secret.key"
-    own_key = key_file.exists() and os.environ.get(SECRET_KEY) == key_file.read_text().strip()
+    own_key = key_file.exists() and SecretKey.read().secret_key == key_file.read_text().strip()
     return {
         "database": make_url(addresses.roster).render_as_string(hide_password=True),
         "dagster": make_url(addresses.dagster).render_as_string(hide_password=True),

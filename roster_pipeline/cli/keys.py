@@ -35,10 +35,11 @@ def rotate(who: Who = None) -> None:
     from roster_pipeline.directory import audit
     from roster_pipeline.directory import secrets as sealing
     from roster_pipeline.embedded import SECRET_KEY, home
+    from roster_pipeline.settings.installation import SecretKey
 
-    given = os.environ.get(SECRET_KEY)
+    given = SecretKey.read().secret_key
     with open_directory() as database:
-        old = given or os.environ[SECRET_KEY]
+        old = given or SecretKey.read().secret_key
         if given:
             new = _first(given)
             number = _rotate(database, old, new)

@@ -46,12 +46,12 @@ def prune(as_json: AsJson = False) -> None:
     import dagster as dg
 
     from roster_pipeline.defs.pruning import prune_runs
-    from roster_pipeline.sync.prune_tables import Retention
+    from roster_pipeline.settings.installation import Retention
     from roster_pipeline.sync.prune_tables import prune as prune_tables
 
-    retention = Retention.from_environment()
+    retention = Retention.read()
     with open_directory() as database, dg.DagsterInstance.get() as instance:
-        dropped = prune_tables(database, retention) | {"runs": prune_runs(instance, retention.run_days)}
+        dropped = prune_tables(database, retention) | {"runs": prune_runs(instance, retention.keep_run_days)}
     if as_json:
         print_json(dropped)
     else:

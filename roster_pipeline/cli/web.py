@@ -25,14 +25,15 @@ def web(
     workspace: Annotated[str, typer.Option("--workspace", help="The workspace file. Default: the project's.")] = "",
 ) -> None:
     """Serve the Dagster UI. It answers its own pages only: no other web site can start a run. Ctrl-C ends it."""
-    from roster_pipeline.embedded import DAGSTER_URL, prepare_environment, project_root
+    from roster_pipeline.embedded import prepare_environment, project_root
+    from roster_pipeline.settings.installation import Places, WebAddresses
     from roster_pipeline.webserver import rules_from, serve
 
-    if read_only and os.environ.get(DAGSTER_URL):  # it shows Dagster's tables only: no directory, no key
+    if read_only and Places.read().dagster_database_url:  # it shows Dagster's tables only: no directory, no key
         os.environ["DAGSTER_HOME"] = str(project_root())
     else:
         prepare_environment()
-    rules = rules_from(dict(os.environ), path_prefix.rstrip("/"))
+    rules = rules_from(WebAddresses.read(), path_prefix.rstrip("/"))
     if not rules.token:  # with one, the link that holds it is printed by who made it
         say(f"The Dagster UI listens on http://{host}:{port}{rules.prefix}", style="bold green")
     serve(workspace or str(project_root() / "workspace.yaml"), host, port, rules, read_only=read_only)

@@ -1,11 +1,12 @@
 """The one partition dimension: a school. Keys follow the table `school` and are never deleted by themselves."""
 
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
+
+from roster_pipeline.settings.installation import Places
 
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # checks per partition
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill policies
@@ -26,10 +27,10 @@ def add_partitions(keys: Sequence[str]) -> bool:
     """
     from sqlalchemy.engine import make_url
 
-    from roster_pipeline.embedded import DAGSTER_URL, plain_connection
+    from roster_pipeline.embedded import plain_connection
 
     try:
-        with plain_connection(make_url(os.environ[DAGSTER_URL])) as connection:
+        with plain_connection(make_url(Places.read().dagster_database_url)) as connection:
             found = connection.execute("select to_regclass('dynamic_partitions')").fetchone()
         if not found or found[0] is None:
             return False

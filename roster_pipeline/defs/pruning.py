@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.settings.installation import Retention
 
 AT_ONCE = 200
 MOST_RUNS = 20_000
@@ -31,9 +32,9 @@ def drop_what_is_old(context: dg.OpExecutionContext, directory: DirectoryResourc
     """Our tables first, then Dagster's runs."""
     from roster_pipeline.sync import prune_tables  # not needed to list the jobs
 
-    database, retention = directory.database(), prune_tables.Retention.from_environment()
+    database, retention = directory.database(), Retention.read()
     dropped = prune_tables.prune(database, retention)
-    context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.run_days)})
+    context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.keep_run_days)})
     prune_tables.clear_not_pruned(database, datetime.now(UTC))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from roster_pipeline.settings.installation import Places
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -23,16 +24,16 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The database of this process, opened on first use. The embedded one is brought to the schema, too."""
         from roster_pipeline.directory import migrate  # PostgreSQL's driver: not needed to list resources
         from roster_pipeline.directory.database import Database
-        from roster_pipeline.embedded import DATABASE_URL, prepare_environment
+        from roster_pipeline.embedded import prepare_environment
 
-        if not self.url and not os.environ.get(DATABASE_URL):
-            own = prepare_environment().roster
-            _OPEN[own] = Database(own)
-            migrate.upgrade(_OPEN[own])
-        url = self.url or os.environ[DATABASE_URL]
-        if url not in _OPEN:
-            _OPEN[url] = Database(url)
-        return _OPEN[url]
+        given = self.url or Places.read().database_url
+        if not given:
+            given = prepare_environment().roster
+            _OPEN[given] = Database(given)
+            migrate.upgrade(_OPEN[given])
+        if given not in _OPEN:
+            _OPEN[given] = Database(given)
+        return _OPEN[given]
 
 
 def close_databases() -> None:

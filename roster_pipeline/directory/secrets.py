@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.tables import connection, trial
+from roster_pipeline.settings.installation import SecretKey
 
 SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
 REFERENCE = "env:"
@@ -89,7 +90,7 @@ def rotate(conn: Connection, old: str, new: str) -> int:
 
 
 def _key(key_file: Path | None) -> str:
-    given = os.environ.get(SECRET_KEY)
+    given = SecretKey.read().secret_key
     if given:
         return given
     if key_file is not None and key_file.exists():

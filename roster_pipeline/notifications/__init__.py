@@ -1,6 +1,6 @@
 """The roster e-mail and the alerts: what they say, how they look, how they leave.
 
-`render(report)` makes a `Mail`; `mailer_from(os.environ, folder).send(...)` sends it. Nothing here reads the directory.
+`render(report)` makes a `Mail`; `mailer_from(MailServer.read(), folder).send(...)` sends it. It reads no table.
 """
 
 from roster_pipeline.notifications.content import (

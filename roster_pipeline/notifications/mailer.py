@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from roster_pipeline.notifications.delivery import FOLDER_SENDER, MAIL_FROM, SMTP_URL, Mailer, MailSettingsError
 from roster_pipeline.notifications.mail_folder import FolderMailer
 from roster_pipeline.notifications.smtp import SmtpMailer
+from roster_pipeline.settings.installation import MailServer
 
 
-def mailer_from(environment: Mapping[str, str], folder: Path) -> Mailer:
-    """The way out that the environment describes; `folder` is where mails lie when there is no `ROSTER_SMTP_URL`."""
-    url, sender = environment.get(SMTP_URL, "").strip(), environment.get(MAIL_FROM, "").strip()
+def mailer_from(server: MailServer, folder: Path) -> Mailer:
+    """The mailer of an installation. folder: where mails are written when there is no `ROSTER_SMTP_URL`.
+
+    Raises MailSettingsError.
+    """
+    url, sender = server.smtp_url, server.mail_from
     if not url:
         return FolderMailer(folder, sender or FOLDER_SENDER)
     if not sender:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
@@ -11,9 +9,9 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import outbox, tenants
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import Mail
+from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.sync.build_report import message_id
 
-ALERTS_TO = "ROSTER_ALERTS_TO"
 """Addresses of the operators, separated by commas: they get every alert of every school."""
 
 
@@ -43,8 +41,8 @@ def send_alert(
 
 
 def operators() -> list[str]:
-    """The operators' addresses, as they were given. Semicolons count too: a mail would lose what is behind one."""
-    return [address.strip() for address in re.split("[,;]", os.environ.get(ALERTS_TO, "")) if address.strip()]
+    """The operators' addresses, as they were given."""
+    return MailServer.read().alerts_to
 
 
 def affected_schools(connection: Connection, school: SchoolRow) -> list[SchoolRow]:

@@ -5,7 +5,6 @@ So a process that dies in between loses no mail and makes no second one; a senso
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -34,7 +33,8 @@ from roster_pipeline.notifications import (
     wants,
 )
 from roster_pipeline.notifications import message_id as stable_message_id
-from roster_pipeline.notifications.delivery import FOLDER_SENDER, MAIL_FROM
+from roster_pipeline.notifications.delivery import FOLDER_SENDER
+from roster_pipeline.settings.installation import MailServer, WebAddresses
 from roster_pipeline.sync.report_attachment import attach
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 from roster_pipeline.vocabulary import (
@@ -105,18 +105,18 @@ def put_report(connection: Connection, sync_id: int) -> int:
 
 def message_id(*parts: object) -> str:
     """The Message-ID of one event of this installation: the same, however often its mail is written."""
-    return stable_message_id(*parts, sender=os.environ.get(MAIL_FROM) or FOLDER_SENDER)
+    return stable_message_id(*parts, sender=MailServer.read().mail_from or FOLDER_SENDER)
 
 
 def run_url(run_id: str | None) -> str | None:
     """The run's page in the Dagster UI, where its address is known."""
-    base = os.environ.get(UI_ADDRESS)
+    base = WebAddresses.read().ui_url
     return f"{base.rstrip('/')}/runs/{run_id}" if base and run_id else None
 
 
 def console_url() -> str | None:
     """The console's address, where one is set."""
-    return os.environ.get(CONSOLE_ADDRESS, "").strip().rstrip("/") or None
+    return WebAddresses.read().console_url.rstrip("/") or None
 
 
 def report_of(known: SyncSummary) -> SyncReport:

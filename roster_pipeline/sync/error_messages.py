@@ -15,6 +15,7 @@ from roster_pipeline.oneroster.errors import (
     TlsFailed,
     Unreachable,
 )
+from roster_pipeline.settings.installation import InstallationError
 
 STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
 """What a failure concerns: one school, or everybody who reads from this connection."""
@@ -72,7 +73,7 @@ def explain(school: str, problem: Exception) -> SyncError:
         return SyncError(
             school, problem.message, remedy, retryable=problem.retryable, cause=cause, nothing_found=nothing
         )
-    if isinstance(problem, DirectoryError):
+    if isinstance(problem, DirectoryError | InstallationError):
         return SyncError(school, problem.message, problem.remedy, retryable=problem.retryable)
     if isinstance(problem, OSError) and problem.errno in FULL:
         return SyncError(

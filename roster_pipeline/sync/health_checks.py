@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +18,9 @@ from roster_pipeline.embedded import home
 from roster_pipeline.notifications import MailError, mailer_from
 from roster_pipeline.notifications.mail import address_of
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.sync.alert_recipients import ALERTS_TO, operators
+from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs
+from roster_pipeline.sync.alert_recipients import operators
 from roster_pipeline.sync.client_factory import client_of, is_bundle
-from roster_pipeline.sync.monitoring import HEARTBEAT_URL
-from roster_pipeline.sync.prune_tables import Retention
 
 LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
@@ -98,11 +96,12 @@ def _key(connections: list[tenants.ConnectionRow]) -> Item:
 
 
 def _mail() -> Item:
+    mail = MailServer.read()
     try:
-        mailer_from(os.environ, home() / "outbox").check()
+        mailer_from(mail, home() / "outbox").check()
     except MailError as problem:
         return Item("mail", False, problem.message, problem.remedy)
-    smtp = bool(os.environ.get("ROSTER_SMTP_URL"))
+    smtp = bool(mail.smtp_url)
     return Item(
         "mail", True if smtp else None, "the server answers" if smtp else "goes to a folder: no ROSTER_SMTP_URL"
     )
@@ -111,34 +110,36 @@ def _mail() -> Item:
 def _told() -> Item:
     addresses = operators()
     if not addresses:
-        return Item("alerts", None, f"go to owners alone: no {ALERTS_TO}")
+        return Item("alerts", None, "go to owners alone: no ROSTER_ALERTS_TO")
     try:
         for address in addresses:
             address_of(address)
     except ValueError:
         return Item(
-            "alerts", False, "not all can be sent", f"Correct {ALERTS_TO}: e-mail addresses, with commas between."
+            "alerts", False, "not all can be sent", "Correct ROSTER_ALERTS_TO: e-mail addresses, with commas between."
         )
     return Item("alerts", True, f"go to {len(addresses)} addresses of operators too")
 
 
 def _heartbeat() -> Item:
     """Only looked at: to call it would say that the daemon ticks."""
-    given = os.environ.get(HEARTBEAT_URL, "").strip()
+    given = Syncs.read().heartbeat_url
     if not given:
-        return Item("heartbeat", None, f"nobody outside is told that the daemon ticks: no {HEARTBEAT_URL}")
+        return Item("heartbeat", None, "no outside monitor watches the daemon: no ROSTER_HEARTBEAT_URL")
     parts = urlsplit(given)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        return Item("heartbeat", False, "its address is no web address", f"Correct {HEARTBEAT_URL}.")
+        return Item("heartbeat", False, "its address is not a web address", "Correct ROSTER_HEARTBEAT_URL.")
     return Item("heartbeat", True, "is sent by the daemon")
 
 
 def _retention() -> Item:
     try:
-        kept = Retention.from_environment()
-    except DirectoryError as problem:
+        kept = Retention.read()
+    except InstallationError as problem:
         return Item("retention", False, problem.message, problem.remedy)
-    return Item("retention", True, f"{kept.syncs} syncs, {kept.days} days, Dagster's runs {kept.run_days} days")
+    return Item(
+        "retention", True, f"{kept.keep_syncs} syncs, {kept.keep_days} days, Dagster's runs {kept.keep_run_days} days"
+    )
 
 
 def _quality_suite() -> Item:

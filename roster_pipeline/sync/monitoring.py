@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -12,6 +11,7 @@ from roster_pipeline.directory.alerts import PAUSED, STALE, Alert
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.sync.alert_recipients import send_alert
 from roster_pipeline.sync.claim_alerts import watch_claims
 from roster_pipeline.sync.hold_alerts import Watched, watch_holds
@@ -22,7 +22,6 @@ SILENCE = timedelta(hours=36)
 MOST_NIGHTS = 7
 """Failed nights in a row after which a school is paused: a week in which nobody put it right."""
 REMIND_AFTER = timedelta(days=7)
-HEARTBEAT_URL = "ROSTER_HEARTBEAT_URL"
 HEARTBEAT_SECONDS = 10.0
 
 
@@ -60,7 +59,7 @@ def watch(database: Database, now: datetime) -> Watched:
 
 def beat() -> str:
     """Tell the watcher outside that the daemon ticks, if there is one. Returns what became of it; never the address."""
-    url = os.environ.get(HEARTBEAT_URL)
+    url = Syncs.read().heartbeat_url
     if not url:
         return "no heartbeat"
     import httpx

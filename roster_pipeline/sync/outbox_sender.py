@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from roster_pipeline.notifications import (
     TemporaryDeliveryError,
     mailer_from,
 )
+from roster_pipeline.settings.installation import MailServer
 
 MOST_AT_ONCE = 200
 """Mails of one look; the rest waits for the next, so that a tick stays short."""
@@ -37,7 +37,7 @@ def send_due(database: Database) -> Sent:
 
     A server that is away ends the look: every other mail would wait as long for it, and use up one of its tries.
     """
-    mailer = mailer_from(os.environ, home() / "outbox")
+    mailer = mailer_from(MailServer.read(), home() / "outbox")
     sent = failed = dead = 0
     away, until = False, time.monotonic() + MOST_SECONDS
     for _ in range(MOST_AT_ONCE):

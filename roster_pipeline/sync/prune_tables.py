@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from roster_pipeline.directory import alerts, snapshots, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.retention import drop_old
 from roster_pipeline.notifications import Mail
 from roster_pipeline.notifications.blocks import Link
 from roster_pipeline.notifications.notice import Notice, notice_mail
 from roster_pipeline.notifications.outcome import Tone
+from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync.alert_recipients import send_alert
 from roster_pipeline.sync.build_report import run_url
 
-KEEP_SYNCS = "ROSTER_KEEP_SYNCS"
-KEEP_DAYS = "ROSTER_KEEP_DAYS"
-KEEP_RUN_DAYS = "ROSTER_KEEP_RUN_DAYS"
-LEAST_SYNCS = 7
-"""The guards compare a role with its last seven good snapshots."""
 _PRUNING = ("installation", "pruning")
 """Subject and cause of the alert."""
-
-
-class RetentionNotUsable(DirectoryError):
-    """A setting is no whole number, or too small."""
-
-
-@dataclass(frozen=True)
-class Retention:
-    """syncs: whose raw records are kept, per school. days: of mails and notes. run_days: of Dagster's runs."""
-
-    syncs: int = snapshots.KEPT_SNAPSHOTS
-    days: int = 90
-    run_days: int = 90
-
-    @classmethod
-    def from_environment(cls) -> Retention:
-        """Raises RetentionNotUsable."""
-        return cls(
-            _number(KEEP_SYNCS, cls.syncs, LEAST_SYNCS), _number(KEEP_DAYS, cls.days, 7), _number(KEEP_RUN_DAYS, 90, 7)
-        )
 
 
 def prune(database: Database, retention: Retention) -> dict[str, int]:
@@ -53,9 +26,9 @@ def prune(database: Database, retention: Retention) -> dict[str, int]:
     dropped = 0
     for school_id in schools:
         with database.begin() as connection:
-            dropped += snapshots.prune(connection, school_id, retention.syncs)
+            dropped += snapshots.prune(connection, school_id, retention.keep_syncs)
     with database.begin() as connection:
-        return {"snapshots": dropped} | drop_old(connection, timedelta(days=retention.days))
+        return {"snapshots": dropped} | drop_old(connection, timedelta(days=retention.keep_days))
 
 
 def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:
@@ -85,12 +58,3 @@ def _notice(now: datetime, tone: Tone, badge: str, said: str, hint: str, run_id:
     url = run_url(run_id)
     link = Link("Open the run", url) if url else None
     return notice_mail(Notice("Installation", "", now, "UTC", tone, badge, said, (hint,), link=link))
-
-
-def _number(name: str, default: int, least: int) -> int:
-    given = os.environ.get(name, "").strip()
-    if not given:
-        return default
-    if not given.isdigit() or int(given) < least:
-        raise RetentionNotUsable(f"{name} is no whole number of at least {least}.", f"Correct {name}, or unset it.")
-    return int(given)

@@ -7,7 +7,6 @@ behind the others. Anything else waits for a person, or for the next night.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from datetime import time as wall_time
@@ -16,8 +15,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools, note_requested
+from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.settings.school import SchoolSettings
 
 CATCH_UP = timedelta(hours=12)
@@ -25,12 +24,6 @@ CATCH_UP = timedelta(hours=12)
 AGAIN_AFTER = timedelta(hours=1)
 """Between a failed night and its second try: longer than a restart, and still the same night."""
 FIRST, SECOND = 1, 2
-FIRST_PULL = "ROSTER_FIRST_PULL_MINUTES"
-FIRST_PULL_MINUTES = 15
-
-
-class FirstPullNotUsable(DirectoryError):
-    """The setting is not a number of minutes."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +42,8 @@ class DueSchool:
 
 
 def first_pull() -> timedelta:
-    """How long the pull of a night's first run may take. Raises FirstPullNotUsable."""
-    given = os.environ.get(FIRST_PULL, "").strip() or str(FIRST_PULL_MINUTES)
-    if not given.isdecimal() or not 0 < int(given) <= 360:
-        raise FirstPullNotUsable(
-            f"{FIRST_PULL} is not a whole number of minutes from 1 to 360.", f"Leave it out for {FIRST_PULL_MINUTES}."
-        )
-    return timedelta(minutes=int(given))
+    """How long the pull of a night's first run may take. Raises InstallationError."""
+    return timedelta(minutes=Syncs.read().first_pull_minutes)
 
 
 def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:

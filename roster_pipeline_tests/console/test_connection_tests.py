@@ -19,7 +19,8 @@ from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.connection_test import carry_out
 from roster_pipeline.services.connection_test_state import LastTest, last_test
-from roster_pipeline.sync.prune_tables import Retention, prune
+from roster_pipeline.settings.installation import Retention
+from roster_pipeline.sync.prune_tables import prune
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis

@@ -14,8 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from roster_pipeline.console.auth.mail_link import send_link
-from roster_pipeline.console.config import Config, ConsoleSettingsError, Oidc, config_from
+from roster_pipeline.console.config import Config, Oidc, config_from
 from roster_pipeline.directory.database import Database
+from roster_pipeline.settings.installation import ConsoleVariables, InstallationError
 from roster_pipeline.simulator.server import SimulatorThread
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.console.conftest import OWNER, Browser, Console, Running
@@ -239,12 +240,15 @@ MICROSOFT = "https://login.microsoftonline.com/0000/v2.0"
 
 def test_settings_from_the_environment() -> None:
     given = {"ROSTER_OIDC_ISSUER": MICROSOFT, "ROSTER_OIDC_CLIENT_ID": "id", "ROSTER_OIDC_CLIENT_SECRET": "secret"}
-    found = config_from(given, "postgresql://x")
+    found = config_from(ConsoleVariables.read(given), "postgresql://x")
     assert found.oidc == Oidc(MICROSOFT, "id", "secret")
     assert found.mail_links is False
     assert "secret" not in repr(found)
-    assert config_from(given | {"ROSTER_CONSOLE_MAIL_LINKS": "on"}, "postgresql://x").mail_links is True
-    assert config_from({}, "postgresql://x", port=9).url == "http://127.0.0.1:9"
+    assert (
+        config_from(ConsoleVariables.read(given | {"ROSTER_CONSOLE_MAIL_LINKS": "on"}), "postgresql://x").mail_links
+        is True
+    )
+    assert config_from(ConsoleVariables(), "postgresql://x", port=9).url == "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize(
@@ -253,18 +257,18 @@ def test_settings_from_the_environment() -> None:
         ({"ROSTER_OIDC_ISSUER": MICROSOFT}, "ROSTER_OIDC_CLIENT_ID"),
         ({"ROSTER_OIDC_ISSUER": "http://login.example.org"}, "https"),
         ({"ROSTER_CONSOLE_URL": "http://roster.example.org"}, "without encryption"),
-        ({"ROSTER_CONSOLE_URL": "roster.example.org"}, "no address"),
-        ({"ROSTER_CONSOLE_URL": "https://roster.example.org/console"}, "no address"),
+        ({"ROSTER_CONSOLE_URL": "roster.example.org"}, "not the address"),
+        ({"ROSTER_CONSOLE_URL": "https://roster.example.org/console"}, "not the address"),
         ({"ROSTER_CONSOLE_IDLE_MINUTES": "soon"}, "whole number"),
         ({"ROSTER_CONSOLE_MAIL_LINKS": "perhaps"}, "neither on nor off"),
     ],
 )
 def test_settings_that_would_not_be_safe_are_refused(given: dict[str, str], said: str) -> None:
-    with pytest.raises(ConsoleSettingsError, match=said):
-        config_from(given, "postgresql://x")
+    with pytest.raises(InstallationError, match=said):
+        config_from(ConsoleVariables.read(given), "postgresql://x")
 
 
 def test_listening_for_others_needs_an_address_with_encryption() -> None:
-    with pytest.raises(ConsoleSettingsError, match="its address is not known"):
-        config_from({}, "postgresql://x", host="0.0.0.0")
-    assert config_from({"ROSTER_CONSOLE_URL": "https://r.example.org/"}, "x", host="0.0.0.0").secure
+    with pytest.raises(InstallationError, match="its address is not known"):
+        config_from(ConsoleVariables(), "postgresql://x", host="0.0.0.0")
+    assert config_from(ConsoleVariables(console_url="https://r.example.org/"), "x", host="0.0.0.0").secure

@@ -25,6 +25,7 @@ from roster_pipeline.notifications import (
 )
 from roster_pipeline.notifications.mail_folder import FolderMailer
 from roster_pipeline.notifications.smtp import Server, SmtpMailer
+from roster_pipeline.settings.installation import MailServer
 from roster_pipeline_tests.notifications.conftest import PASSWORD, USER, Certificates, Sink
 from roster_pipeline_tests.notifications.examples import GOOD, NIGHT
 
@@ -252,10 +253,10 @@ def test_a_wrong_address_is_explained_without_its_password(url: str) -> None:
 
 
 def test_the_environment_chooses_the_way_out(tmp_path: Path) -> None:
-    assert isinstance(mailer_from({}, tmp_path), FolderMailer)
-    assert isinstance(mailer_from({"ROSTER_SMTP_URL": "smtp://x", "ROSTER_MAIL_FROM": SENDER}, tmp_path), SmtpMailer)
+    assert isinstance(mailer_from(MailServer.read({}), tmp_path), FolderMailer)
+    assert isinstance(mailer_from(MailServer(smtp_url="smtp://x", mail_from=SENDER), tmp_path), SmtpMailer)
     with pytest.raises(MailSettingsError, match="ROSTER_MAIL_FROM"):
-        mailer_from({"ROSTER_SMTP_URL": "smtp://x"}, tmp_path)
+        mailer_from(MailServer(smtp_url="smtp://x"), tmp_path)
     for environment in ({"ROSTER_SMTP_URL": "smtp://x", "ROSTER_MAIL_FROM": "x"}, {"ROSTER_MAIL_FROM": "x"}):
         with pytest.raises(MailSettingsError, match="ROSTER_MAIL_FROM"):
-            mailer_from(environment, tmp_path)
+            mailer_from(MailServer.read(environment), tmp_path)

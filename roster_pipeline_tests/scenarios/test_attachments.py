@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory.retention import drop_old
+from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync import report_attachment
 from roster_pipeline.sync.outbox_sender import send_due
-from roster_pipeline.sync.prune_tables import Retention, prune
+from roster_pipeline.sync.prune_tables import prune
 from roster_pipeline_tests.scenarios.conftest import Town
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, post_office
 

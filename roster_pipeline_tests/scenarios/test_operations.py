@@ -14,9 +14,9 @@ from roster_pipeline.defs.pruning import prune_runs
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import secrets
 from roster_pipeline.directory.database import Database
+from roster_pipeline.settings.installation import InstallationError, Retention
 from roster_pipeline.sync.health_checks import health_checks
 from roster_pipeline.sync.metrics import exposition
-from roster_pipeline.sync.prune_tables import Retention, RetentionNotUsable
 from roster_pipeline_tests.scenarios.conftest import Town
 
 
@@ -52,8 +52,8 @@ def test_old_runs_of_dagster_go_and_young_ones_stay(town: Town) -> None:
 
 def test_a_retention_too_short_for_the_guards_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROSTER_KEEP_SYNCS", "3")
-    with pytest.raises(RetentionNotUsable, match="at least 7"):
-        Retention.from_environment()
+    with pytest.raises(InstallationError, match="from 7 to"):
+        Retention.read()
 
 
 def test_metrics_count_by_school_key_and_name_nobody(town: Town) -> None:
@@ -99,7 +99,7 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
 UNUSABLE = {
     "key": ("ROSTER_SECRET_KEY", "abc", "is not a key"),
     "alerts": ("ROSTER_ALERTS_TO", "ops@example.org; the office", "not all can be sent"),
-    "heartbeat": ("ROSTER_HEARTBEAT_URL", "monitor.example.org/beat", "no web address"),
+    "heartbeat": ("ROSTER_HEARTBEAT_URL", "monitor.example.org/beat", "not a web address"),
     "retention": ("ROSTER_KEEP_DAYS", "ninety", "ROSTER_KEEP_DAYS"),
     "mail": ("ROSTER_MAIL_FROM", "the office", "no"),
     "quality suite": ("ROSTER_QUALITY_SUITE", "/nowhere/suite.json", "No such file"),

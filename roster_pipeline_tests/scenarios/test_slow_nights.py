@@ -15,8 +15,9 @@ from roster_pipeline.defs.sensors import failed_runs
 from roster_pipeline.directory import scheduled_runs
 from roster_pipeline.directory.tenants import get_connection
 from roster_pipeline.oneroster import Endpoint, Limits
+from roster_pipeline.settings.installation import InstallationError
 from roster_pipeline.sync import client_factory, fetch_snapshot
-from roster_pipeline.sync.schedule_due import FIRST_PULL, FirstPullNotUsable, first_pull
+from roster_pipeline.sync.schedule_due import first_pull
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.scenarios.conftest import Town
 
@@ -118,12 +119,12 @@ def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(town: Town, t
 
 @pytest.mark.parametrize("given", ["0", "361", "x", "1.5", "-1"])
 def test_what_is_no_number_of_minutes_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    monkeypatch.setenv(FIRST_PULL, given)
-    with pytest.raises(FirstPullNotUsable):
+    monkeypatch.setenv("ROSTER_FIRST_PULL_MINUTES", given)
+    with pytest.raises(InstallationError):
         first_pull()
 
 
 def test_how_long_a_first_pull_may_take_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first_pull() == QUARTER
-    monkeypatch.setenv(FIRST_PULL, "40")
+    monkeypatch.setenv("ROSTER_FIRST_PULL_MINUTES", "40")
     assert first_pull() == timedelta(minutes=40)

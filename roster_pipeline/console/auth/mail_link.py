@@ -7,7 +7,6 @@ database, and would outlive its hour. If it cannot be sent, the person asks for 
 from __future__ import annotations
 
 import logging
-import os
 from urllib.parse import urlencode
 
 from roster_pipeline.console.config import Config
@@ -18,6 +17,7 @@ from roster_pipeline.embedded import home
 from roster_pipeline.notifications import MailError, mailer_from, message_id
 from roster_pipeline.notifications.sign_in_mail import sign_in_mail
 from roster_pipeline.services.access_changes import note_refusal
+from roster_pipeline.settings.installation import MailServer
 
 log = logging.getLogger(__name__)
 UNKNOWN = "somebody unknown"
@@ -42,7 +42,7 @@ def send_link(database: Database, config: Config, email: str, next_path: str) ->
                 return
             token = sign_ins.new_link(opened, account.id)
         mail = sign_in_mail(link_address(config, token, next_path), config.url, sign_ins.LINK_LASTS.seconds // 60)
-        mailer = mailer_from(os.environ, home() / "outbox")
+        mailer = mailer_from(MailServer.read(), home() / "outbox")
         mailer.send(message_id("sign-in", hashed(token), sender=mailer.sender), [account.email], mail)
     except (MailError, DirectoryError) as problem:
         log.error("A sign-in link could not be sent: %s %s", problem.message, problem.remedy)

@@ -23,6 +23,7 @@ from roster_pipeline.oneroster.errors import OneRosterError, Unreachable
 from roster_pipeline.oneroster.http.endpoint import Clock, Limits
 from roster_pipeline.oneroster.http.error_mapping import RETRY_STATUSES
 from roster_pipeline.oneroster.http.response import Response
+from roster_pipeline.settings.installation import Places
 
 LEAST_PARALLEL = 1
 
@@ -138,8 +139,9 @@ class HostSemaphore:
 
 def _own_folder() -> Path:
     """Below `ROSTER_HOME`, which all services of a machine share; each of them may have a /tmp of its own."""
-    shared = os.environ.get("ROSTER_HOME")
-    folder = Path(shared) / "slots" if shared else Path(tempfile.gettempdir()) / f"roster-oneroster-{os.getuid()}"
+    places = Places.read()
+    shared = "home" in places.model_fields_set
+    folder = places.home / "slots" if shared else Path(tempfile.gettempdir()) / f"roster-oneroster-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.is_symlink():
         return Path(tempfile.mkdtemp(prefix="roster-oneroster-"))

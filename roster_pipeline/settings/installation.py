@@ -1,0 +1,186 @@
+"""The environment variables of an installation, each with its type, default and bounds.
+
+`Installation` has all of them. A caller reads the part that it needs (`Retention.read()`), so a wrong variable stops
+only the work that depends on it. Every call reads the environment again: nothing is cached, children and tests may
+change it. `docs/operations.md`, `docs/deployment.md` and `docs/console.md` list the variables; a test compares.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from roster_pipeline.errors import RosterError
+
+LEAST_SYNCS = 7
+"""The guards compare a role with its last seven good snapshots."""
+
+
+class InstallationError(RosterError):
+    """An environment variable cannot be used. The text names the variable and never repeats its value."""
+
+
+def _addresses(text: object) -> object:
+    return [part.strip() for part in re.split("[,;]", text) if part.strip()] if isinstance(text, str) else text
+
+
+Addresses = Annotated[list[str], BeforeValidator(_addresses)]
+"""Several e-mail addresses. Semicolons separate too: a mail would lose what follows one. They are not checked here."""
+Secret = Annotated[str, Field(repr=False)]
+"""Shown in no repr. An address with a password is one, too."""
+
+
+class _Variables(BaseModel):
+    """Some of the variables: a field `keep_days` is the variable `ROSTER_KEEP_DAYS`. An empty one counts as not set."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        populate_by_name=True,
+        str_strip_whitespace=True,
+        alias_generator=lambda name: f"ROSTER_{name.upper()}",
+    )
+
+    @classmethod
+    def variables(cls) -> dict[str, Any]:
+        """Name of each variable to its default."""
+        return {field.alias or name: field.default for name, field in cls.model_fields.items()}
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """The values in an environment; by default in that of this process. Raises InstallationError."""
+        given = os.environ if environment is None else environment
+        try:
+            return cls.model_validate({name: given[name] for name in cls.variables() if given.get(name, "").strip()})
+        except ValidationError as problem:
+            wrong = [_worded(error, cls.variables()) for error in problem.errors(include_url=False)]
+            raise InstallationError(*("\n".join(texts) for texts in zip(*wrong, strict=True))) from None
+
+
+def _worded(error: ErrorDetails, defaults: Mapping[str, Any]) -> tuple[str, str]:
+    """What is wrong with one variable, and what to do."""
+    name = str(error["loc"][0])
+    if error["type"].startswith("bool"):
+        return f"{name} is neither on nor off.", f"Set {name} to on or off."
+    least, most = _bounds(name)
+    bounds = f"from {least} to {most}" if most else f"of at least {least}"
+    return f"{name} is not a whole number {bounds}.", f"Correct {name}, or leave it out for {defaults[name]}."
+
+
+def _bounds(name: str) -> tuple[int | None, int | None]:
+    field = next(field for field in Installation.model_fields.values() if field.alias == name)
+    found: dict[str, int] = {}
+    for rule in field.metadata:
+        found |= {bound: getattr(rule, bound) for bound in ("ge", "le") if hasattr(rule, bound)}
+    return found.get("ge"), found.get("le")
+
+
+class Places(_Variables):
+    """Where the databases and the files are."""
+
+    home: Path = Path(".roster")
+    """The folder for everything made at run time."""
+    database_url: Secret = ""
+    """The directory's database; empty: the embedded server under `home`."""
+    dagster_database_url: Secret = ""
+    """Dagster's own database; empty: the name of ours with `_dagster`."""
+    owner_database_url: Secret = ""
+    """The login that owns the tables, for `roster init` and `roster application`; empty: that of `database_url`."""
+    embedded_url: Secret = ""
+    """Set for children, never by people: the address in `database_url` is that of the embedded server."""
+    dagster_home: str = Field("", alias="DAGSTER_HOME")
+    """The folder with `dagster.yaml`, where it is not the working folder."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the directory is on the embedded server."""
+        return not self.database_url or self.embedded_url == self.database_url
+
+
+class SecretKey(_Variables):
+    """The key for Client Secrets; several, with commas between, while they are exchanged."""
+
+    secret_key: Secret = ""
+
+
+class MailServer(_Variables):
+    """How mail leaves, and the operators who get every alert."""
+
+    smtp_url: Secret = ""
+    mail_from: str = ""
+    alerts_to: Addresses = []
+
+
+class WebAddresses(_Variables):
+    """The addresses of the pages, for links in mails. ui_token: what the Dagster UI of `roster dev` asks for."""
+
+    ui_url: str = ""
+    ui_token: Secret = ""
+    console_url: str = ""
+
+
+class ConsoleVariables(_Variables):
+    """How the console serves. console_mail_links: None means on, unless there is an identity provider."""
+
+    console_url: str = ""
+    console_proxies: str = ""
+    console_idle_minutes: int = Field(120, ge=1, le=100_000)
+    console_session_hours: int = Field(12, ge=1, le=100_000)
+    console_mail_links: bool | None = None
+    console_runs: int = Field(2, ge=1, le=1000)
+    """Syncs and dry runs of people that may be under way at once on this machine."""
+    console_run_minutes: int = Field(60, ge=1, le=100_000)
+    """The longest that one of them may take."""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: Secret = ""
+    oidc_trust_email: bool = False
+
+
+class Retention(_Variables):
+    """How long things are kept."""
+
+    keep_syncs: int = Field(14, ge=LEAST_SYNCS, le=100_000)
+    """Good syncs of a school whose raw records are kept."""
+    keep_days: int = Field(90, ge=7, le=100_000)
+    """Days of sent mails and notes of nights."""
+    keep_run_days: int = Field(90, ge=7, le=100_000)
+    """Days of Dagster's runs and their events."""
+
+
+class Syncs(_Variables):
+    """How scheduled syncs run and how their records are judged."""
+
+    first_pull_minutes: int = Field(15, ge=1, le=360)
+    """How long the first pull of a connection may take before it gives way to others."""
+    quality_suite: str = ""
+    """Path of a suite file with quality rules of this installation."""
+    heartbeat_url: Secret = ""
+    """Fetched once a minute while the daemon ticks."""
+
+
+class Services(_Variables):
+    """What `deploy/dagster.yaml`, `deploy/workspace.yaml` and the units read themselves: broker and code server."""
+
+    broker_url: Secret = ""
+    results_url: Secret = ""
+    queue: str = "dagster"
+    code_host: str = ""
+    code_port: int = Field(4000, ge=1, le=65_535)
+
+
+class CommandLine(_Variables):
+    """Of the `roster` command. who: the name for the audit."""
+
+    who: str = ""
+
+
+class Installation(
+    Places, SecretKey, MailServer, WebAddresses, ConsoleVariables, Retention, Syncs, Services, CommandLine
+):
+    """Every variable."""

@@ -1,0 +1,129 @@
+"""The environment variables of an installation: one model has them all, and the documentation agrees with it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.settings.installation import Installation, InstallationError, MailServer, Retention
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WITH_DEFAULTS = ("operations.md", "console.md")
+"""Pages whose tables end with a column of defaults."""
+FOR_CHILDREN = {"ROSTER_EMBEDDED_URL", "ROSTER_UI_TOKEN"}
+"""Set by our own processes for those that they start."""
+NOT_OURS = {"ROSTER_PROOF", "ROSTER_WEEK_LAUNCHER", "ROSTER_TEST_BROKER_URL", "ROSTER_READER_URL"}
+"""Of the tests, and of the compose file alone."""
+PASS_ON = {
+    "cleaning/expectations.py",
+    "cli/dev.py",
+    "cli/error_handling.py",
+    "cli/processes.py",
+    "cli/web.py",
+    "console/connection_test_launcher.py",
+    "console/connection_test_worker.py",
+    "console/manual_run_launcher.py",
+    "console/manual_run_worker.py",
+    "demo/run.py",
+    "directory/database.py",
+    "directory/secrets.py",
+    "embedded.py",
+}
+"""Modules that hand the environment to children, change it for them, read what a child was given, or look up a
+variable that a person named (`env:NAME`)."""
+
+
+def rows(page: Path) -> list[tuple[list[str], list[str]]]:
+    """The variables and the cells of every table row that begins with one."""
+    found = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if names := re.findall(r"`((?:ROSTER|DAGSTER)_[A-Z_]+)`", cells[0]) if line.startswith("|") else []:
+            found.append((names, cells))
+    return found
+
+
+def test_every_variable_is_in_a_table_of_the_documentation() -> None:
+    documented = {name for page in PAGES for names, _ in rows(page) for name in names}
+    assert documented == set(Installation.variables()) - FOR_CHILDREN
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_no_other_variable(page: Path) -> None:
+    named = set(re.findall(r"\bROSTER_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
+    assert named - NOT_OURS <= set(Installation.variables())
+
+
+@pytest.mark.parametrize("name", WITH_DEFAULTS)
+def test_the_documented_defaults_are_the_real_ones(name: str) -> None:
+    compared = 0
+    for names, cells in rows(ROOT / "docs" / name):
+        default = Installation.variables()[names[0]]
+        if isinstance(default, int) and not isinstance(default, bool):
+            assert cells[-1] == str(default), names
+            compared += 1
+        elif default is False:
+            assert cells[-1] == "off", names
+    assert compared
+
+
+def test_the_files_of_the_deployment_set_known_variables_only() -> None:
+    files = [*(ROOT / "deploy" / "environment").glob("*.env"), ROOT / "deploy" / "compose.yaml"]
+    for file in files:
+        set_there = set(re.findall(r"^\s*(ROSTER_[A-Z_]+)[=:]", file.read_text(encoding="utf-8"), re.MULTILINE))
+        assert set_there <= set(Installation.variables()), file
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    package = ROOT / "roster_pipeline"
+    elsewhere = set()
+    for path in package.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") for node in ast.walk(tree)):
+            elsewhere.add(str(path.relative_to(package)))
+    assert elsewhere - PASS_ON == {"settings/installation.py"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("ROSTER_KEEP_SYNCS", "3", "ROSTER_KEEP_SYNCS is not a whole number from 7 to"),
+        ("ROSTER_FIRST_PULL_MINUTES", "hunter2", "ROSTER_FIRST_PULL_MINUTES is not a whole number from 1 to 360"),
+        ("ROSTER_OIDC_TRUST_EMAIL", "hunter2", "ROSTER_OIDC_TRUST_EMAIL is neither on nor off"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_the_remedy_and_without_its_value(name: str, value: str, message: str) -> None:
+    with pytest.raises(InstallationError, match=message) as caught:
+        Installation.read({name: value})
+    assert name in caught.value.remedy
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_wrong_variable_is_named_at_once() -> None:
+    with pytest.raises(InstallationError) as caught:
+        Installation.read({"ROSTER_KEEP_DAYS": "x", "ROSTER_CONSOLE_RUNS": "0"})
+    assert {"ROSTER_KEEP_DAYS", "ROSTER_CONSOLE_RUNS"} <= set(re.findall(r"ROSTER_\w+", caught.value.message))
+
+
+def test_a_wrong_variable_stops_only_what_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROSTER_KEEP_DAYS", "forever")
+    monkeypatch.setenv("ROSTER_ALERTS_TO", "a@example.org; b@example.org,")
+    assert MailServer.read().alerts_to == ["a@example.org", "b@example.org"]
+    with pytest.raises(InstallationError):
+        Retention.read()
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert Installation.read({"ROSTER_KEEP_DAYS": " ", "ROSTER_CONSOLE_MAIL_LINKS": ""}) == Installation()
+
+
+def test_no_secret_is_shown_by_the_model() -> None:
+    secrets = {name: "hunter2" for name in Installation.variables() if re.search("SECRET|TOKEN|_URL$", name)}
+    public = {"ROSTER_UI_URL", "ROSTER_CONSOLE_URL"}
+    assert "hunter2" not in repr(
+        Installation.read({name: text for name, text in secrets.items() if name not in public})
+    )

@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.oneroster.bundle.columns import USERS, layout_of
-from roster_pipeline.oneroster.bundle.role_index import RoleIndex
-from roster_pipeline.oneroster.bundle.user_rows import UserRows
+from roster_pipeline.oneroster.bundle.columns import USERS, column_layout
+from roster_pipeline.oneroster.bundle.user_rows import RoleIndex, UserRows
 from roster_pipeline_tests.oneroster_bundle.writing import USERS_11, USERS_12, as_folder, bundle_11, manifest, read
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,7 +56,7 @@ CELLS = st.one_of(st.sampled_from(ODD), st.text(max_size=8))
 @QUICK
 @given(row=st.lists(CELLS, min_size=len(WIDE), max_size=len(WIDE)), roles=st.lists(st.tuples(*[CELLS] * 5), max_size=3))
 def test_the_short_way_and_the_long_way_give_the_same_user(row: list[str], roles: list[tuple[str, ...]]) -> None:
-    layout = layout_of("users.csv", WIDE, USERS, ("a",))
+    layout = column_layout("users.csv", WIDE, USERS, ("a",))
     book = RoleIndex()
     for role in roles:
         book.add(row[0].strip(), role)
@@ -66,10 +65,10 @@ def test_the_short_way_and_the_long_way_give_the_same_user(row: list[str], roles
         reader = UserRows(layout, ("a",), kept)
         codes = None if kept is None else kept.of([row[0].strip()])[0]
         cells = [*row, ""]
-        short = reader._short(cells, codes)
+        short = reader._direct(cells, codes)
         if short is not None:
             rejects: list[dict[str, object]] = []
-            assert short == reader._long(cells, codes, rejects)
+            assert short == reader._by_reader(cells, codes, rejects)
             assert rejects == []
 
 

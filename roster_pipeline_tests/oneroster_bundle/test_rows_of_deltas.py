@@ -12,7 +12,7 @@ import pytest
 
 from roster_pipeline.oneroster import Proof, Wanted
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle, source_of
-from roster_pipeline.oneroster.bundle.bundle_discovery import Found, FoundBundle, dated
+from roster_pipeline.oneroster.bundle.bundle_discovery import FoundBundle, FoundFile, date_bundles
 from roster_pipeline.oneroster.bundle.delta_chain import MOST_BUNDLES, is_broken, to_read
 from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, as_zip, bundle_11
 
@@ -48,8 +48,10 @@ CHAINS = [
 def test_which_bundles_are_read_and_whether_one_is_missing(
     times: list[float], last: LastRead | None, read: int, unbroken: bool
 ) -> None:
-    lying = [FoundBundle(f"{time}.zip".replace(".5", "h"), (Found("", 1, day(time).timestamp()),)) for time in times]
-    bundles = dated(lying, {}, day(1000).timestamp())
+    lying = [
+        FoundBundle(f"{time}.zip".replace(".5", "h"), (FoundFile("", 1, day(time).timestamp()),)) for time in times
+    ]
+    bundles = date_bundles(lying, {}, day(1000).timestamp())
     chosen = to_read(bundles, last)
     assert (len(chosen), not is_broken(chosen, bundles, last, whole=False)) == (read, unbroken)
 

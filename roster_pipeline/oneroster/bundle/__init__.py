@@ -6,7 +6,6 @@ for batch in people: ...
 people.proof.mode  # "full", or "delta" where absence means nothing
 """
 
-from roster_pipeline.oneroster.bundle.address import is_bundle_url, source_of
 from roster_pipeline.oneroster.bundle.bundle_check import check_bundle
 from roster_pipeline.oneroster.bundle.bundle_errors import (
     BundleBroken,
@@ -21,11 +20,10 @@ from roster_pipeline.oneroster.bundle.bundle_errors import (
     WrongHeader,
     WrongManifest,
 )
+from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits
+from roster_pipeline.oneroster.bundle.bundle_pull import BundlePull, pull_bundle
 from roster_pipeline.oneroster.bundle.delta_chain import MISSED, LastRead
-from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.pull import BundlePull, pull_bundle
-from roster_pipeline.oneroster.bundle.sftp import SftpSource
-from roster_pipeline.oneroster.bundle.source import BundleSource, LocalSource
+from roster_pipeline.oneroster.bundle.sources import BundleSource, LocalSource, SftpSource, is_bundle_url, source_of
 
 __all__ = [
     "MISSED",

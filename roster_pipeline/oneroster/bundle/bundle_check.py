@@ -1,4 +1,4 @@
-"""Test Your Information for a bundle: item by item what was found, green or red. Counts only, no people."""
+"""Test Your Information for a bundle: a list of results, green or red, with counts and without people."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from roster_pipeline.completeness_messages import in_words
 from roster_pipeline.oneroster.bundle.bundle_errors import HostKeyRefused, WrongHeader, WrongManifest
-from roster_pipeline.oneroster.bundle.pull import pull_bundle
-from roster_pipeline.oneroster.bundle.source import BundleSource
+from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
+from roster_pipeline.oneroster.bundle.sources import BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import GROUPS, Wanted
 from roster_pipeline.oneroster.connection_test.items import (
@@ -37,8 +37,8 @@ from roster_pipeline.settings.school import Guards
 
 LENGTHS = {"too-few-cells": "fewer cells", "too-many-cells": "more cells"}
 CELLS = (
-    "Each row needs a cell for every column of the header, also where it is empty, and a text with a comma needs "
-    "quotes. A spreadsheet program may have dropped empty cells: export the file again, and do not save it in one."
+    "Each row needs a cell for every column of the header, also an empty one, and a text with a comma needs quotes. A "
+    "spreadsheet program may have dropped empty cells: export the file again, and do not save it with such a program."
 )
 _NAMES: tuple[tuple[type[OneRosterError], str], ...] = (
     (HostKeyRefused, "Host key"),
@@ -61,10 +61,10 @@ def check_bundle(
     now: datetime | None = None,
     watcher: Watcher | None = None,
 ) -> list[CheckItem]:
-    """Read the whole bundle as a sync would. Never raises for a bundle. watcher: sees what is read.
+    """Read the whole bundle as a sync would. A bundle that cannot be read is a red item, never an exception.
 
-    roles: the role groups that are rostered. old_days: the age from which a bundle looks like an export that stopped.
-    enrollments: a student without one counts as gone. name: what we call the school.
+    roles: the role groups that are rostered. old_days: an older bundle suggests that the export stopped. enrollments: a
+    student without one counts as gone. name: our name of the school. watcher: receives the batches that are read.
     """
     now = now or datetime.now(UTC)
     wanted = Wanted(contacts=True, roles=frozenset(roles), enrollments=enrollments, enrollments_if_there=True)
@@ -75,7 +75,7 @@ def check_bundle(
     odd: Counter[str] = Counter()
     try:
         for batch in pulled:
-            odd.update(one["rule"] for one in batch.rejects if one["rule"] in LENGTHS)
+            odd.update(each["rule"] for each in batch.rejects if each["rule"] in LENGTHS)
             if watcher is not None:
                 watcher.take(batch)
             if batch.kind == "org":
@@ -112,7 +112,7 @@ def check_bundle(
 
 
 def found_school(orgs: list[dict[str, Any]], school_id: str) -> dict[str, Any] | None:
-    """The org a School ID means: by sourcedId, else by an identifier that one school alone has."""
+    """The org with this School ID: its sourcedId, else an identifier that no other school has."""
     wanted = school_id.strip()
     for org in orgs:
         if org["sourcedId"] == wanted:
@@ -129,8 +129,8 @@ def _bundle(source: BundleSource, proof: Proof) -> CheckItem:
 def _age(proof: Proof, now: datetime, old_days: int) -> CheckItem:
     age = proof.age
     if age is not None and age.hours_ahead:
-        detail = f"its time lies {age.hours_ahead:.0f} hours in the future, so nobody knows how old it is"
-        return CheckItem("Age", False, detail, "Set the clock of the machine that writes or keeps the export.")
+        detail = f"its time is {age.hours_ahead:.0f} hours in the future, so its age is unknown"
+        return CheckItem("Age", False, detail, "Correct the clock of the machine that writes or stores the export.")
     days = 0 if age is None else (now - datetime.fromisoformat(age.written)).days
     old = days >= old_days
     written = "today" if days < 1 else "1 day ago" if days == 1 else f"{days} days ago"
@@ -142,21 +142,21 @@ def _age(proof: Proof, now: datetime, old_days: int) -> CheckItem:
 def _mode(proof: Proof) -> CheckItem:
     name = "Bulk or delta"
     if proof.mode == "full":
-        return CheckItem(name, True, "bulk: who is not in it is gone")
+        return CheckItem(name, True, "bulk: people who are not in it have left")
     if "no-manifest" in proof.problems:
-        detail = "no manifest.csv, so it is taken for a delta: nobody is archived for not being in it"
+        detail = "no manifest.csv, so it counts as a delta: nobody is archived for being absent from it"
         return CheckItem(name, None, detail, "Let the export include its manifest.")
-    detail = "delta: only what it marks as deleted is archived"
-    return CheckItem(name, None, detail, "A bulk export is safer: a delta that was missed is never made up for.")
+    detail = "delta: only people whom it marks as deleted are archived"
+    return CheckItem(name, None, detail, "A bulk export is safer: nothing makes up for a missed delta.")
 
 
 def _no_orgs(proof: Proof) -> bool:
-    """Whether the bundle brings changes only, and none of orgs."""
+    """Whether the bundle is a delta without orgs."""
     return "orgs-unchanged" in proof.notes or "no-changes-of-people" in proof.notes
 
 
 def _school(school: dict[str, Any] | None, name: str) -> CheckItem:
-    return CheckItem("School", None, "this bundle brings no orgs") if school is None else school_item(school, name)
+    return CheckItem("School", None, "this bundle holds no orgs") if school is None else school_item(school, name)
 
 
 def _role(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:
@@ -175,18 +175,18 @@ def _guardians(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem
 
 
 def _odd_rows(odd: Counter[str]) -> Iterator[CheckItem]:
-    """Rows that were not read for their length."""
-    for rule, told in LENGTHS.items():
+    """Rows that are not used because of their length."""
+    for rule, length in LENGTHS.items():
         if odd[rule]:
-            yield CheckItem("Cells", False, f"{odd[rule]} rows have {told} than the header, and are not used", CELLS)
+            yield CheckItem("Cells", False, f"{odd[rule]} rows have {length} than the header, and are not used", CELLS)
 
 
 def _completeness(proof: Proof) -> CheckItem:
-    told = f"{proof.records} rows of people read to the end, {proof.rejected} unusable"
+    detail = f"{proof.records} rows of people read to the end, {proof.rejected} unusable"
     if proof.complete:
-        return CheckItem("Completeness", True, told)
-    remedy = "Nobody is archived from such a bundle. Show this to whoever runs the export."
-    return CheckItem("Completeness", False, f"{told}; {', '.join(map(in_words, proof.problems))}", remedy)
+        return CheckItem("Completeness", True, detail)
+    remedy = "Nobody is archived because of such a bundle. Show this to the people who run the export."
+    return CheckItem("Completeness", False, f"{detail}; {', '.join(map(in_words, proof.problems))}", remedy)
 
 
 def _witness() -> CheckItem:
@@ -194,5 +194,5 @@ def _witness() -> CheckItem:
         "Second witness",
         None,
         "a bundle cannot be asked for single people",
-        "Archivals rest on the bundle alone; keep the guards as they are.",
+        "Archivals depend on the bundle alone; keep the guards on.",
     )

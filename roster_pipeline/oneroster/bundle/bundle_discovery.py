@@ -1,4 +1,4 @@
-"""Which of the files of a folder are bundles, and when each was written, as far as its time can be believed."""
+"""Which files of a folder are bundles, and when each bundle was written, as far as its time can be trusted."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from roster_pipeline.oneroster.bundle.bundle_errors import BundleNotFound
-from roster_pipeline.oneroster.bundle.opened_bundle import KNOWN_NAMES
+from roster_pipeline.oneroster.bundle.bundle_files import KNOWN_NAMES, BundleLimits
+from roster_pipeline.oneroster.errors import TooLarge
 
 ANY_ZIP = "*.zip"
 PATTERN_LETTERS = frozenset("*?[")
 UNPACKED = ""
-"""The name of a bundle whose files lie unpacked in the folder."""
+"""The name of a bundle whose files are unpacked in the folder."""
 PEOPLE_FILES = ("users.csv", "roles.csv")
-"""The files whose age is the age of what a bundle says of people; orgs and manifest may be older or newer."""
+"""The files that set the age of an unpacked bundle; orgs and manifest may be older or newer."""
 AHEAD = timedelta(minutes=10)
-"""Clocks differ by so much. A time further ahead is wrong: nothing is written after it was seen."""
+"""Clocks differ by this much. A time further ahead is wrong, because no file is written after it was first seen."""
 _MARK_LETTERS = 16
 _DAY_IN_NAME = re.compile(r"(?<!\d)(20\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=(?:\d{4}|\d{6})?(?!\d))")
 """A time of day may follow without a break: 20261103 or 202611031800."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """One plain file of a folder. modified: seconds since 1970."""
+class FoundFile:
+    """One ordinary file of a folder. size: bytes. modified: seconds since 1970."""
 
     name: str
     size: int
@@ -36,83 +37,89 @@ class Found:
 
 @dataclass(frozen=True)
 class FoundBundle:
-    """One bundle that lies in a place. name: of the zip, or UNPACKED. files: the plain files that it is made of."""
+    """One bundle in a place. name: of the zip, or UNPACKED. files: the ordinary files that it consists of."""
 
     name: str
-    files: tuple[Found, ...]
+    files: tuple[FoundFile, ...]
 
     @property
     def stated(self) -> float:
-        """When it was written, by its own time (seconds since 1970): the older of the files about people."""
-        people = [one.modified for one in self.files if one.name.strip().lower() in PEOPLE_FILES]
-        return min(people) if people else max((one.modified for one in self.files), default=0.0)
+        """When it was written by its own time (seconds since 1970): the older of the files about people."""
+        people = [file.modified for file in self.files if file.name.strip().lower() in PEOPLE_FILES]
+        return min(people) if people else max((file.modified for file in self.files), default=0.0)
 
     @property
     def mark(self) -> str:
-        """The same for the same bundle each night: names, sizes and times of its files, hashed."""
-        told = "\n".join(
-            f"{one.name}|{one.size}|{one.modified:.3f}" for one in sorted(self.files, key=lambda f: f.name)
-        )
-        return hashlib.sha256(told.encode()).hexdigest()[:_MARK_LETTERS]
+        """A hash of names, sizes and times of its files, which stays the same while the bundle does."""
+        lines = sorted(f"{file.name}|{file.size}|{file.modified:.3f}" for file in self.files)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_MARK_LETTERS]
 
     @property
     def day(self) -> date | None:
-        """The date that its name has, such as 2026-11-03 or 20261103; None for none."""
-        found = _DAY_IN_NAME.search(self.name)
-        if found is None:
+        """The date in its name, such as 2026-11-03 or 20261103, if there is one."""
+        match = _DAY_IN_NAME.search(self.name)
+        if match is None:
             return None
         try:
-            return date(int(found[1]), int(found[3]), int(found[4]))
+            return date(int(match[1]), int(match[3]), int(match[4]))
         except ValueError:
             return None
 
 
 @dataclass(frozen=True)
-class Dated:
-    """A bundle with the time it counts as written at (seconds since 1970).
+class DatedBundle:
+    """A bundle with its time of writing as we use it (seconds since 1970).
 
-    ahead: its own time lies after the moment at which it was first seen, so it counts as written at that moment.
-    first_seen: that moment. news: it was not there at an earlier look.
+    ahead: its own time is after the moment when it was first seen, so that moment is used. first_seen: that moment.
+    is_new: it was not there before.
     """
 
-    lying: FoundBundle
+    bundle: FoundBundle
     written: float
     ahead: bool
     first_seen: float
-    news: bool
+    is_new: bool
 
 
-def dated(lying: Iterable[FoundBundle], seen: Mapping[str, float], now: float) -> list[Dated]:
-    """The bundles of a place, the newest first. seen: marks of earlier looks, with when each was seen first."""
-    found = []
-    for one in lying:
-        first = seen.get(one.mark, now)
-        ahead = one.stated > first + AHEAD.total_seconds()
-        found.append(Dated(one, first if ahead else one.stated, ahead, first, one.mark not in seen))
-    return sorted(found, key=lambda one: (one.written, one.lying.stated, one.lying.name), reverse=True)
+def date_bundles(bundles: Iterable[FoundBundle], seen: Mapping[str, float], now: float) -> list[DatedBundle]:
+    """The bundles of a place, newest first. seen: marks of bundles seen before, with the time when each was first."""
+    dated = []
+    for bundle in bundles:
+        first_seen = seen.get(bundle.mark, now)
+        ahead = bundle.stated > first_seen + AHEAD.total_seconds()
+        written = first_seen if ahead else bundle.stated
+        dated.append(DatedBundle(bundle, written, ahead, first_seen, bundle.mark not in seen))
+    return sorted(dated, key=lambda each: (each.written, each.bundle.stated, each.bundle.name), reverse=True)
 
 
 def split_pattern(path: str) -> tuple[str, str | None]:
-    """A path whose last step may be a pattern, as (folder, pattern); (path, None) where it is none."""
+    """Split a path whose last step is a pattern into (folder, pattern); any other path is (path, None)."""
     folder, _, last = path.rpartition("/")
     if PATTERN_LETTERS.intersection(last):
         return folder or ("/" if path.startswith("/") else "."), last
     return path, None
 
 
-def bundles_of(files: Sequence[Found], pattern: str | None, unpacked: Sequence[Found] = ()) -> list[FoundBundle]:
-    """The zips of a folder, and its unpacked files as one bundle more. Raises BundleNotFound where there is none."""
+def bundles_among(
+    files: Sequence[FoundFile], pattern: str | None, unpacked: Sequence[FoundFile] = ()
+) -> list[FoundBundle]:
+    """The zips of a folder, and its unpacked files as one more bundle. Raises BundleNotFound where there is none."""
     wanted = (pattern or ANY_ZIP).lower()
-    fitting = [one for one in files if not one.name.startswith(".") and fnmatch.fnmatchcase(one.name.lower(), wanted)]
-    if not fitting and not unpacked:
+    zips = [file for file in files if not file.name.startswith(".") and fnmatch.fnmatchcase(file.name.lower(), wanted)]
+    if not zips and not unpacked:
         raise BundleNotFound(
             f"The folder holds no file that fits {pattern or ANY_ZIP}.",
-            "Check the path, and whether the export ran; the files of a bundle may also lie there unpacked.",
+            "Check the path, and whether the export ran. The files of a bundle may also be unpacked in the folder.",
         )
-    loose = [FoundBundle(UNPACKED, tuple(unpacked))] if unpacked else []
-    return [*(FoundBundle(one.name, (one,)) for one in fitting), *loose]
+    bundles = [FoundBundle(file.name, (file,)) for file in zips]
+    return [*bundles, FoundBundle(UNPACKED, tuple(unpacked))] if unpacked else bundles
 
 
-def unpacked_files(files: Iterable[Found]) -> list[Found]:
-    """The bundle's own CSV files, where they lie unpacked in the folder."""
-    return [one for one in files if one.name.strip().lower() in KNOWN_NAMES]
+def unpacked_files(files: Iterable[FoundFile]) -> list[FoundFile]:
+    """The files that belong to a bundle unpacked in the folder."""
+    return [file for file in files if file.name.strip().lower() in KNOWN_NAMES]
+
+
+def too_many_files(limits: BundleLimits) -> TooLarge:
+    """The error for a folder with too many files to search."""
+    return TooLarge(f"The folder of the bundles holds more than {limits.listing} files.", "Delete old bundles from it.")

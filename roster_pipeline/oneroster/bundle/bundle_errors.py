@@ -1,6 +1,6 @@
 """What can go wrong with a CSV bundle, as types a caller can act on; all of them are OneRosterErrors.
 
-Texts name files, columns and line numbers, never a cell.
+Messages name files, columns and line numbers, never a cell.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class BundleError(OneRosterError):
 
 
 class BundleNotFound(BundleError):
-    """Nothing lies where the bundle should be, or nothing that fits."""
+    """There is no bundle at the path, or none that fits the pattern."""
 
 
 class BundleBroken(BundleError):
@@ -29,13 +29,13 @@ class BundleTooLarge(TooLarge):
 
 
 class BundleMoving(BundleError):
-    """The bundle changed while we looked at it: the export is still writing."""
+    """The bundle changed while it was read: the export is still writing."""
 
     retryable = True
 
 
 class MissingFile(BundleError):
-    """A file that must be in the bundle, or that its manifest announces, is not there."""
+    """A file that every bundle needs, or that the manifest announces, is missing."""
 
 
 class WrongHeader(BundleError):
@@ -43,12 +43,12 @@ class WrongHeader(BundleError):
 
 
 class WrongManifest(BundleError):
-    """The manifest cannot be read, or says what the standard does not know."""
+    """The manifest cannot be read, or says something that the standard does not define."""
 
 
 class WrongEncoding(BundleError):
-    """A file is written in an alphabet other than UTF-8 or Windows-1252."""
+    """A file is written in an encoding other than UTF-8 or Windows-1252."""
 
 
 class HostKeyRefused(OneRosterError):
-    """The SFTP server does not prove to be the one that was meant."""
+    """The SFTP server's host key is not a trusted one."""

@@ -1,6 +1,7 @@
-"""What will be read of a bundle, and as what: manifest, files and headers held against each other before any row.
+"""What will be read from a bundle, and as what: manifest, files and headers are compared before any row is used.
 
-A file that is missing, renamed, announced and not there, or without rows is an error here, never an empty list later.
+The manifest says of each file whether it is complete ("bulk") or holds changes ("delta"). A file that is missing,
+renamed, announced but absent, or without rows is an error here, and never an empty list later.
 """
 
 from __future__ import annotations
@@ -9,29 +10,53 @@ import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from roster_pipeline.oneroster.bundle.bundle_errors import MissingFile
-from roster_pipeline.oneroster.bundle.columns import BY_FILE, Layout, layout_of
-from roster_pipeline.oneroster.bundle.limits import BundleLimits
-from roster_pipeline.oneroster.bundle.manifest import Manifest, Mode, read_manifest
-from roster_pipeline.oneroster.bundle.opened_bundle import ENROLLMENTS, KNOWN_NAMES, READ_FILES, Member, OpenedBundle
-from roster_pipeline.oneroster.bundle.preflight import WINDOWS_1252, Preflight, preflight
-from roster_pipeline.oneroster.bundle.table import Table
+from roster_pipeline.oneroster.bundle.bundle_errors import MissingFile, WrongHeader, WrongManifest
+from roster_pipeline.oneroster.bundle.bundle_files import (
+    ENROLLMENTS,
+    KNOWN_NAMES,
+    MANIFEST,
+    READ_FILES,
+    BundleLimits,
+    Member,
+    OpenedBundle,
+)
+from roster_pipeline.oneroster.bundle.columns import BY_FILE, ColumnLayout, column_layout, wrong_separator
+from roster_pipeline.oneroster.bundle.csv_table import WINDOWS_1252, Preflight, Table, Unreadable, preflight
 from roster_pipeline.oneroster.http.response import folded
 
+Mode = Literal["absent", "bulk", "delta"]
+_MODES: dict[str, Mode] = {"absent": "absent", "bulk": "bulk", "delta": "delta"}
+_FILE = "file."
+_VERSION = "oneroster.version"
+_MANIFEST_REMEDY = "Let the SIS write the manifest again; it must follow the OneRoster CSV standard."
 _FINGERPRINT_LETTERS = 32
-_NEAR = 0.6
+_SIMILAR = 0.6
 _MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
-class File:
-    """One file to be read. mode: "bulk" is the whole truth, "delta" what changed."""
+class Manifest:
+    """modes: lower-cased file name without `.csv` to what the manifest says of it. version: None if not stated.
+
+    bytes, digest: of the file, for the proof.
+    """
+
+    modes: Mapping[str, Mode]
+    version: str | None
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """One file to be read. mode: "bulk" is complete, "delta" holds changes."""
 
     member: Member
     seen: Preflight
     mode: Mode
-    layout: Layout
+    columns: ColumnLayout
 
     def table(self, limits: BundleLimits) -> Table:
         return Table(self.member, self.seen, limits)
@@ -39,13 +64,13 @@ class File:
 
 @dataclass(frozen=True)
 class BundleLayout:
-    """files: of orgs, users and roles, those that are there. whole: absence from this bundle means something.
+    """files: those of orgs, users and roles that exist. whole: somebody who is not in this bundle has left.
 
     problems, notes: slugs for the proof. bytes: of all files read. revision: fingerprint of all of them. enrollments:
-    what the manifest says of enrollments.csv, None for nothing.
+    what the manifest says of enrollments.csv, None if nothing.
     """
 
-    files: Mapping[str, File]
+    files: Mapping[str, BundleFile]
     version: str
     whole: bool
     problems: tuple[str, ...]
@@ -61,135 +86,183 @@ class _Findings:
     notes: list[str] = field(default_factory=list)
 
 
-def bundle_layout_of(package: OpenedBundle, limits: BundleLimits, metadata_keys: Sequence[str] = ()) -> BundleLayout:
-    """Look at everything once. Raises the errors of this package."""
-    manifest = read_manifest(package, limits)
-    found = _Findings()
-    modes = _modes(package, manifest, found)
-    surveys = {name: preflight(package.files[name]) for name in modes}
-    files = {
-        name: _file(
-            name,
-            package.files[name],
-            surveys[name],
-            modes,
-            _also_needed(name, modes, manifest),
-            metadata_keys,
-            limits,
-        )
-        for name in modes
-    }
+def bundle_layout_of(opened: OpenedBundle, limits: BundleLimits, metadata_keys: Sequence[str] = ()) -> BundleLayout:
+    """Read every file once to its end, and check manifest and headers. Raises the errors of this package."""
+    manifest = read_manifest(opened, limits)
+    findings = _Findings()
+    modes = _modes(opened, manifest, findings)
+    preflights = {name: preflight(opened.files[name]) for name in modes}
+    files: dict[str, BundleFile] = {}
+    for name, mode in modes.items():
+        also = _also_needed(name, modes, manifest)
+        files[name] = _checked_file(name, opened.files[name], preflights[name], mode, also, metadata_keys, limits)
     for name, file in files.items():
-        found.notes += [f"column-missing:{name}.{column}" for column in file.layout.missing]
+        findings.notes += [f"column-missing:{name}.{column}" for column in file.columns.missing]
         if file.seen.encoding == WINDOWS_1252:
-            found.notes.append(f"encoding:{name}:windows-1252")
+            findings.notes.append(f"encoding:{name}:windows-1252")
         if file.seen.damaged:
-            found.notes.append(f"letters-unreadable:{name}")
+            findings.notes.append(f"letters-unreadable:{name}")
     whole = modes.get("users") == "bulk" and modes.get("roles", "bulk") == "bulk"
     if modes.get("users") == "bulk" and not whole:
-        found.notes.append("roles-are-delta")
-    digests = [seen.digest for seen in surveys.values()]
-    size = sum(seen.bytes for seen in surveys.values())
-    if manifest is not None:
-        digests.append(manifest.digest)
-        size += manifest.bytes
-    revision = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:_FINGERPRINT_LETTERS]
-    version = _version(manifest, files, found)
-    of_enrollments = manifest.mode_of(ENROLLMENTS) if manifest is not None else None
+        findings.notes.append("roles-are-delta")
+    version = _version(manifest, files, findings)
+    digests = [seen.digest for seen in preflights.values()] + ([manifest.digest] if manifest else [])
     return BundleLayout(
-        files, version, whole, tuple(found.problems), tuple(found.notes), size, revision, of_enrollments
+        files=files,
+        version=version,
+        whole=whole,
+        problems=tuple(findings.problems),
+        notes=tuple(findings.notes),
+        bytes=sum(seen.bytes for seen in preflights.values()) + (manifest.bytes if manifest else 0),
+        revision=hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:_FINGERPRINT_LETTERS],
+        enrollments=manifest.modes.get(ENROLLMENTS) if manifest else None,
     )
 
 
-def _modes(package: OpenedBundle, manifest: Manifest | None, found: _Findings) -> dict[str, Mode]:
-    """For each file to be read: bulk or delta."""
-    there = [name for name in READ_FILES if name in package.files]
-    if manifest is None:
-        found.problems.append("no-manifest")
-        for name in ("orgs", "users"):
-            if name not in there:
-                raise _missing(package, name, "The bundle holds no")
-        return dict.fromkeys(there, "delta")
+def read_manifest(opened: OpenedBundle, limits: BundleLimits) -> Manifest | None:
+    """The bundle's manifest, None where it has none. Raises WrongManifest or WrongHeader."""
+    member = opened.files.get(MANIFEST)
+    if member is None:
+        return None
+    seen = preflight(member)
     modes: dict[str, Mode] = {}
-    for name in there:
-        said = manifest.mode_of(name)
-        if said is None or said == "absent":
-            found.problems.append(f"manifest-{'silent' if said is None else 'disagrees'}:{name}")
-        modes[name] = said if said in ("bulk", "delta") else "delta"
+    version: str | None = None
+    with Table(member, seen, limits) as table:
+        separator_error = wrong_separator(member.name, table.header)
+        if separator_error is not None:
+            raise separator_error
+        if [folded(name) for name in table.header[:2]] != ["propertyname", "value"]:
+            raise WrongHeader(
+                f"The first line of {member.name} must be propertyName,value.",
+                f"A column is missing. {_MANIFEST_REMEDY}",
+            )
+        rows = 0
+        for page in table.pages():
+            rows += len(page)
+            if rows > limits.manifest_rows or any(_may_matter(row) for row in page.unreadable):
+                raise WrongManifest(f"{member.name} cannot be read as a manifest.", _MANIFEST_REMEDY)
+            for row in page.rows:
+                name, value = row[0].strip().lower(), row[1].strip()
+                if name == _VERSION:
+                    version = value or None
+                elif (file := _file_named(name)) in READ_FILES and value:
+                    modes[file] = _stated_mode(member.name, file, value, modes)
+                elif file and value.lower() in _MODES:
+                    modes.setdefault(file, _MODES[value.lower()])
+    return Manifest(modes, version, seen.bytes, seen.digest)
+
+
+def _may_matter(row: Unreadable) -> bool:
+    """Whether a line that cannot be read may be about the version, or about a file that we read."""
+    name = (row.first or "").strip().lower()
+    return row.rule == "quotes-broken" or name == _VERSION or _file_named(name) in READ_FILES
+
+
+def _file_named(name: str) -> str:
+    """The file that a property is about, lower-cased and without `.csv`; empty for another property."""
+    return name.removeprefix(_FILE).removesuffix(".csv") if name.startswith(_FILE) else ""
+
+
+def _stated_mode(manifest: str, file: str, value: str, modes: Mapping[str, Mode]) -> Mode:
+    mode = _MODES.get(value.lower())
+    if mode is None:
+        raise WrongManifest(f"{manifest} says neither absent, bulk nor delta of {file}.", _MANIFEST_REMEDY)
+    if modes.get(file, mode) != mode:
+        raise WrongManifest(f"{manifest} says two different things of {file}.", _MANIFEST_REMEDY)
+    return mode
+
+
+def _modes(opened: OpenedBundle, manifest: Manifest | None, findings: _Findings) -> dict[str, Mode]:
+    """For each file to be read: bulk or delta."""
+    existing = [name for name in READ_FILES if name in opened.files]
+    if manifest is None:
+        findings.problems.append("no-manifest")
+        for name in ("orgs", "users"):
+            if name not in existing:
+                raise _missing(opened, name, "The bundle holds no")
+        return dict.fromkeys(existing, "delta")
+    modes: dict[str, Mode] = {}
     for name in READ_FILES:
-        if name not in there and manifest.mode_of(name) in ("bulk", "delta"):
-            raise _missing(package, name, f"The manifest announces {manifest.mode_of(name)} data, but there is no")
-    if "users" not in there:
-        if manifest.has_bulk or not manifest.modes:
-            raise _missing(package, "users", "The bundle holds no")
-        found.notes.append("no-changes-of-people")
-    elif "orgs" not in there:
+        stated = manifest.modes.get(name)
+        if name not in existing:
+            if stated in ("bulk", "delta"):
+                raise _missing(opened, name, f"The manifest announces {stated} data, but there is no")
+            continue
+        if stated is None or stated == "absent":
+            findings.problems.append(f"manifest-{'silent' if stated is None else 'disagrees'}:{name}")
+            stated = "delta"
+        modes[name] = stated
+    if "users" not in existing:
+        if "bulk" in manifest.modes.values() or not manifest.modes:
+            raise _missing(opened, "users", "The bundle holds no")
+        findings.notes.append("no-changes-of-people")
+    elif "orgs" not in existing:
         if modes["users"] == "bulk":
-            raise _missing(package, "orgs", "The bundle holds no")
-        found.notes.append("orgs-unchanged")
+            raise _missing(opened, "orgs", "The bundle holds no")
+        findings.notes.append("orgs-unchanged")
     return modes
 
 
 def _also_needed(name: str, modes: Mapping[str, Mode], manifest: Manifest | None) -> list[str]:
-    """Columns needed in this bundle, beyond those that are always needed.
+    """Columns that this bundle needs beyond those that are always needed.
 
-    Roles are in roles.csv, or else in users.csv; only changes may come without, where the manifest says that no role
-    has changed. What has gone is told by the status, in a file of changes that a manifest calls one.
+    Roles are in roles.csv, or else in users.csv. Only a delta may lack both, where the manifest says that no role
+    changed. A file that the manifest calls a delta needs the status, which marks who has left.
     """
     also: list[str] = []
     if name == "users" and "roles" not in modes:
-        unchanged = modes[name] == "delta" and manifest is not None and manifest.mode_of("roles") == "absent"
+        unchanged = modes[name] == "delta" and manifest is not None and manifest.modes.get("roles") == "absent"
         also += [] if unchanged else ["role", "orgSourcedIds"]
-    if modes[name] == "delta" and manifest is not None and manifest.mode_of(name) == "delta":
+    if manifest is not None and manifest.modes.get(name) == "delta":
         also.append("status")
     return also
 
 
-def _file(
+def _checked_file(
     name: str,
     member: Member,
     seen: Preflight,
-    modes: Mapping[str, Mode],
+    mode: Mode,
     also: Sequence[str],
     metadata_keys: Sequence[str],
     limits: BundleLimits,
-) -> File:
-    """Header and first rows judged."""
+) -> BundleFile:
+    """Check header and first rows. Raises WrongHeader or MissingFile."""
     with Table(member, seen, limits) as table:
         if "role" in also and len(table.header) > 1 and not {"role", "orgsourcedids"} & set(map(folded, table.header)):
             raise MissingFile(
-                f"The bundle says nowhere who has which role: there is no roles.csv, and {member.name} lacks the "
+                f"The bundle does not say who has which role: there is no roles.csv, and {member.name} lacks the "
                 "columns role and orgSourcedIds.",
                 "Let the export include roles.csv (OneRoster 1.2), or these columns (1.1).",
             )
-        layout = layout_of(member.name, table.header, BY_FILE[name], metadata_keys, also)
+        columns = column_layout(member.name, table.header, BY_FILE[name], metadata_keys, also)
         has_rows = next(table.pages(), None) is not None
-    if not has_rows and modes[name] == "bulk":
+    if not has_rows and mode == "bulk":
         raise MissingFile(
             f"{member.name} has a header and no rows.",
             "An export that found nobody is a failed one: check what it is allowed to see, and export again.",
         )
-    return File(member, seen, modes[name], layout)
+    return BundleFile(member, seen, mode, columns)
 
 
-def _version(manifest: Manifest | None, files: Mapping[str, File], found: _Findings) -> str:
-    """ "1.1" or "1.2": as the manifest says, else as the files look. The payload is read by its columns either way."""
+def _version(manifest: Manifest | None, files: Mapping[str, BundleFile], findings: _Findings) -> str:
+    """ "1.1" or "1.2", as the manifest says, else by the files. Records are read by their columns in both cases."""
     stated = (manifest.version or "") if manifest is not None else ""
     for version in ("1.1", "1.2"):
         if stated.startswith(version):
             return version
     if manifest is not None:
-        found.notes.append("version-unknown")
+        findings.notes.append("version-unknown")
     return "1.2" if "roles" in files else "1.1"
 
 
-def _missing(package: OpenedBundle, name: str, what: str) -> MissingFile:
-    others = [one for one in map(str.lower, package.csv_names) if one not in KNOWN_NAMES and one.isprintable()]
-    near = difflib.get_close_matches(f"{name}.csv", others, _MOST_NAMES, _NEAR)
-    shown = list(dict.fromkeys([*near, *(one for one in others if name in one)]))[:_MOST_NAMES]
+def _missing(opened: OpenedBundle, name: str, message: str) -> MissingFile:
+    others = [other for other in map(str.lower, opened.csv_names) if other not in KNOWN_NAMES and other.isprintable()]
+    similar = difflib.get_close_matches(f"{name}.csv", others, _MOST_NAMES, _SIMILAR)
+    shown = list(dict.fromkeys([*similar, *(other for other in others if name in other)]))[:_MOST_NAMES]
     remedy = (
-        f"There is {', '.join(shown)}: rename it, the standard wants exactly {name}.csv."
+        f"There is {', '.join(shown)}: rename it, the standard requires the name {name}.csv."
         if shown
         else "Let the export include it; the standard's names are manifest.csv, orgs.csv, users.csv and roles.csv."
     )
-    return MissingFile(f"{what} {name}.csv.", remedy)
+    return MissingFile(f"{message} {name}.csv.", remedy)

@@ -1,4 +1,4 @@
-"""What a row of bundles is worth: the proof of completeness, and how old the source is."""
+"""The proof of completeness of the bundles that were read, and the age of the source."""
 
 from __future__ import annotations
 
@@ -7,113 +7,110 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from roster_pipeline.oneroster.bundle.bundle_discovery import Dated
+from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle
+from roster_pipeline.oneroster.bundle.bundle_files import OpenedBundle
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout
+from roster_pipeline.oneroster.bundle.bundle_reading import Tally
 from roster_pipeline.oneroster.bundle.delta_chain import MISSED, LastRead, is_broken, is_older
-from roster_pipeline.oneroster.bundle.opened_bundle import OpenedBundle
-from roster_pipeline.oneroster.bundle.reading import Tally
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
 
 NO_WITNESS = "no-second-witness"
-"""Note of every bundle's proof: nobody can be asked for a single person."""
+"""Note of every bundle's proof: a bundle cannot be asked for a single person."""
 AHEAD_OF_TIME = "source-from-the-future"
-"""Problem: its own time is wrong, so nobody knows how old it is. Once seen, it does no harm below a newer one."""
+"""Problem: the bundle's own time is wrong, so its age is unknown. It no longer matters once a newer one is read."""
 OLDER = "source-older-than-before"
 SEVERAL_SCHOOLS = "bundles-of-one-night"
-"""Note: so many bulk bundles of one night were read, each for schools of its own."""
+"""Note: so many bulk bundles of one export were read, each for schools of its own."""
 LEFT_OUT = "bundle-left-out"
-"""Note: a bulk bundle of the same night has no school that a newer one lacks."""
+"""Note: a bulk bundle of the same export has no school that a newer one lacks."""
 MARKS_KEPT = 1000
-"""Bundles of a place that are remembered; a place with more is one that nobody clears."""
+"""Bundles of a place that are remembered; more are there only where nobody deletes old ones."""
 
 
 @dataclass(frozen=True)
-class Judged:
+class ReadBundle:
     """One bundle that was read to its end."""
 
-    package: OpenedBundle
-    contents: BundleLayout
+    opened: OpenedBundle
+    layout: BundleLayout
     tally: Tally
 
 
 def proof_of(
-    judged: Sequence[Judged],
-    read: Sequence[Dated],
-    bundles: Sequence[Dated],
+    results: Sequence[ReadBundle],
+    chain: Sequence[DatedBundle],
+    bundles: Sequence[DatedBundle],
     last: LastRead | None,
     superseded: int,
     seconds: float,
     notes: Sequence[str] = (),
-    problems_of_row: Sequence[str] = (),
+    problems: Sequence[str] = (),
 ) -> Proof:
-    """What the row is worth: complete only if every bundle is, none is missing, and the time of none is wrong.
+    """The proof: complete only if every bundle is complete, none is missing, and no time is wrong.
 
-    judged: what was read, the newest first. read: those of them that make a row, up to the first that says everything.
-    bundles: all that lie there, the newest first. notes, problems_of_row: what was found beside the single bundles.
+    results: what was read, newest first. chain: the bundles of it that form a chain, up to the first bulk one. bundles:
+    all in the place, newest first. notes, problems: found outside the single bundles.
     """
-    older = is_older(read[0], last)
-    newest, whole = judged[0], judged[len(read) - 1].contents.whole and not older
-    problems = [problem for one in judged for problem in (*one.contents.problems, *one.tally.problems)]
-    problems += problems_of_row
-    if is_broken(read, bundles, last, whole=whole):
-        problems.append(MISSED)
-    bulk = sorted(str(one.contents.revision) for one in judged[len(read) - 1 :]) if whole else []
-    age = _age(read, bundles, last, bulk)
-    if read[0].ahead or any(one.ahead and one.news for one in read):
-        problems.append(f"{AHEAD_OF_TIME}:{age.hours_ahead:.0f} hours" if age.hours_ahead else AHEAD_OF_TIME)
+    older = is_older(chain[0], last)
+    newest, base = results[0], results[len(chain) - 1]
+    whole = base.layout.whole and not older
+    all_problems = [problem for each in results for problem in (*each.layout.problems, *each.tally.problems)]
+    all_problems += problems
+    if is_broken(chain, bundles, last, whole=whole):
+        all_problems.append(MISSED)
+    bulk = sorted(each.layout.revision for each in results[len(chain) - 1 :]) if whole else []
+    age = _age(chain[0], bundles, last, bulk)
+    if chain[0].ahead or any(bundle.ahead and bundle.is_new for bundle in chain):
+        all_problems.append(f"{AHEAD_OF_TIME}:{age.hours_ahead:.0f} hours" if age.hours_ahead else AHEAD_OF_TIME)
     if older:
-        problems.append(OLDER)
-    notes = [*(note for one in judged for note in (*one.contents.notes, *one.tally.notes)), *notes]
-    if len(read) > 1:
-        notes.append(f"bundles:{len(read)}")
+        all_problems.append(OLDER)
+    all_notes = [*(note for each in results for note in (*each.layout.notes, *each.tally.notes)), *notes]
+    if len(chain) > 1:
+        all_notes.append(f"bundles:{len(chain)}")
     return Proof(
-        strategy="csv+roles" if "roles" in newest.contents.files else "csv",
+        strategy="csv+roles" if "roles" in newest.layout.files else "csv",
         mode="full" if whole else "delta",
-        version=newest.contents.version,
-        complete=not problems,
-        problems=tuple(dict.fromkeys(problems)),
-        notes=(*dict.fromkeys(notes), NO_WITNESS),
+        version=newest.layout.version,
+        complete=not all_problems,
+        problems=tuple(dict.fromkeys(all_problems)),
+        notes=(*dict.fromkeys(all_notes), NO_WITNESS),
         unread_roles=(),
-        pages=sum(one.tally.pages for one in judged),
-        records=sum(one.tally.records for one in judged) - superseded,
-        rejected=sum(one.tally.rejected for one in judged),
-        left_out=sum(one.tally.left_out for one in judged),
-        duplicates=sum(one.tally.duplicates for one in judged),
+        pages=sum(each.tally.pages for each in results),
+        records=sum(each.tally.records for each in results) - superseded,
+        rejected=sum(each.tally.rejected for each in results),
+        left_out=sum(each.tally.left_out for each in results),
+        duplicates=sum(each.tally.duplicates for each in results),
         total_start=None,
         total_end=None,
-        requests=sum(one.package.requests for one in judged),
+        requests=sum(each.opened.requests for each in results),
         retries=0,
-        bytes=sum(one.contents.bytes for one in judged),
+        bytes=sum(each.layout.bytes for each in results),
         seconds=round(seconds, 3),
         readings=1,
-        revision=_revision(judged),
+        revision=_joined([each.layout.revision for each in results]),
         server_time=age.written,
         age=age,
-        unlisted_orgs=sum(one.tally.references.unlisted for one in judged),
-        respelled_orgs=sum(one.tally.references.respelled for one in judged),
-        unclear_dates=sum(one.tally.unclear_dates for one in judged),
+        unlisted_orgs=sum(each.tally.references.unlisted for each in results),
+        respelled_orgs=sum(each.tally.references.respelled for each in results),
+        unclear_dates=sum(each.tally.unclear_dates for each in results),
     )
 
 
-def _age(read: Sequence[Dated], bundles: Sequence[Dated], last: LastRead | None, bulk: Sequence[str]) -> SourceAge:
-    newest = read[0]
-    known = [last.newest.timestamp()] if last is not None and last.newest is not None else []
-    latest = max([*known, *([] if newest.ahead else [newest.written])], default=None)
+def _age(newest: DatedBundle, bundles: Sequence[DatedBundle], last: LastRead | None, bulk: Sequence[str]) -> SourceAge:
+    """newest: of those that were read. bulk: fingerprints of the bulk bundles that were read."""
+    before = [last.newest.timestamp()] if last is not None and last.newest is not None else []
+    latest = max([*before, *([] if newest.ahead else [newest.written])], default=None)
     return SourceAge(
         written=_iso(newest.written),
-        hours_ahead=round((newest.lying.stated - newest.first_seen) / 3600, 1) if newest.ahead else 0.0,
+        hours_ahead=round((newest.bundle.stated - newest.first_seen) / 3600, 1) if newest.ahead else 0.0,
         newest=None if latest is None else _iso(latest),
-        marks={one.lying.mark: one.first_seen for one in bundles[:MARKS_KEPT]},
+        marks={bundle.bundle.mark: bundle.first_seen for bundle in bundles[:MARKS_KEPT]},
         bulk=_joined(bulk) if bulk else None,
     )
 
 
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()
-
-
-def _revision(judged: Sequence[Judged]) -> str:
-    return _joined([str(one.contents.revision) for one in judged])
 
 
 def _joined(revisions: Sequence[str]) -> str:

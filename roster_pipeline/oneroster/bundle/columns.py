@@ -1,29 +1,34 @@
-"""Which columns a file has, and which member of a record each of them is.
+"""Which columns a file has, and how its rows become records of the shape that the API sends.
 
-Headers are compared without case, blanks and punctuation, in any order; unknown columns are ignored, and so are
-passwords. A column that people cannot do without is an error that names file and column.
+Headers are compared without case, blanks and punctuation, in any order. Unknown columns and passwords are ignored. A
+missing column that people cannot do without is an error that names file and column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 from roster_pipeline.oneroster.bundle.bundle_errors import WrongHeader
+from roster_pipeline.oneroster.bundle.csv_table import EMPTY_CELL, Row, Unreadable
 from roster_pipeline.oneroster.http.response import folded
-from roster_pipeline.oneroster.records.user_records import ALIASES
+from roster_pipeline.oneroster.records.user_records import ALIASES, reject
 
 METADATA = "metadata."
 _OTHER_SEPARATORS = (";", "\t", "|")
+_BRACED = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True)
 class FileColumns:
-    """The columns of one file: the standard's name to the member it becomes; and which of them there must be.
+    """The columns of one file: the standard's name to the member it becomes.
 
-    Some exporters call columns as the API calls its members, or misspell them: those names are known as they are there.
-    Where two columns become one member, the first named here wins. expected: the standard wants them, we can do
-    without.
+    Some exporters name columns as the API names its members, or misspell them; those names are listed too. Where two
+    columns become one member, the first one listed here counts. needed: an error where missing. expected: the standard
+    requires them, we can do without.
     """
 
     members: Mapping[str, str]
@@ -31,16 +36,16 @@ class FileColumns:
     expected: tuple[str, ...] = ()
 
 
-_SAME = {name: name for name in ("sourcedId", "status", "dateLastModified")}
+_COMMON = {name: name for name in ("sourcedId", "status", "dateLastModified")}
 ORGS = FileColumns(
-    members=_SAME
+    members=_COMMON
     | {"name": "name", "type": "type", "identifier": "identifier"}
     | dict.fromkeys(("parentSourcedId", "parent"), "parent"),
     needed=("sourcedId", "name"),
     expected=("type",),
 )
 _USERS = (
-    _SAME
+    _COMMON
     | {name: name for name in ("enabledUser", "username", "userIds", "givenName", "familyName", "middleName")}
     | {name: name for name in ("identifier", "email", "sms", "phone", "grades", "role", "userMasterIdentifier")}
     | {
@@ -60,14 +65,14 @@ USERS = FileColumns(
     expected=("enabledUser", "username"),
 )
 ROLES = FileColumns(
-    members=_SAME
+    members=_COMMON
     | {"userSourcedId": "user", "user": "user", "orgSourcedId": "org", "org": "org"}
     | {name: name for name in ("roleType", "role", "beginDate", "endDate")},
     needed=("userSourcedId", "role", "orgSourcedId"),
     expected=("sourcedId",),
 )
 ENROLLMENTS = FileColumns(
-    members=_SAME
+    members=_COMMON
     | {"userSourcedId": "user", "user": "user", "schoolSourcedId": "school", "school": "school"}
     | {name: name for name in ("role", "beginDate", "endDate")},
     needed=("userSourcedId", "schoolSourcedId"),
@@ -76,18 +81,18 @@ BY_FILE = {"orgs": ORGS, "users": USERS, "roles": ROLES}
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where in a row each member is; metadata: the wanted keys of it. missing: expected columns that are not there."""
+class ColumnLayout:
+    """The position of each member in a row, and of each wanted metadata key. missing: expected columns not there."""
 
     positions: Mapping[str, int]
     metadata: Mapping[str, int]
     missing: tuple[str, ...]
 
 
-def layout_of(
+def column_layout(
     file: str, header: Sequence[str], columns: FileColumns, metadata_keys: Sequence[str] = (), also: Sequence[str] = ()
-) -> Layout:
-    """The layout of a file; `also` names further columns that are needed this time. Raises WrongHeader."""
+) -> ColumnLayout:
+    """The layout of a file. also: further columns that are needed this time. Raises WrongHeader."""
     places: dict[str, int] = {}
     twice: set[str] = set()
     for at, name in enumerate(header):
@@ -114,11 +119,11 @@ def layout_of(
         if name.lower() == METADATA + key.lower().removeprefix(METADATA)
     }
     missing = tuple(name for name in columns.expected if folded(name) not in places)
-    return Layout(positions, metadata, missing)
+    return ColumnLayout(positions, metadata, missing)
 
 
-def separated_otherwise(file: str, header: Sequence[str]) -> WrongHeader | None:
-    """What to say where a header looks as if its columns were separated by something other than commas; else None."""
+def wrong_separator(file: str, header: Sequence[str]) -> WrongHeader | None:
+    """The error for a header whose columns seem to be separated by something other than commas; else None."""
     if len(header) != 1 or not any(separator in header[0] for separator in _OTHER_SEPARATORS):
         return None
     return WrongHeader(
@@ -128,11 +133,64 @@ def separated_otherwise(file: str, header: Sequence[str]) -> WrongHeader | None:
 
 
 def _lacking(file: str, header: Sequence[str], lacking: Sequence[str]) -> WrongHeader:
-    wrong = separated_otherwise(file, header)
-    if wrong is not None:
-        return wrong
+    separator_error = wrong_separator(file, header)
+    if separator_error is not None:
+        return separator_error
     names = "column" if len(lacking) == 1 else "columns"
     return WrongHeader(
         f"{file} lacks the {names} {', '.join(lacking)}.",
         "Its first line must name the columns as the OneRoster CSV standard does; check the export's settings.",
     )
+
+
+def record_maker(columns: ColumnLayout) -> Callable[[Row], dict[str, Any]]:
+    """A function from a row to a record of its filled cells: orgs split at commas, with the wanted metadata.
+
+    A row without a single filled cell becomes an empty record.
+    """
+    names = tuple(columns.positions)
+    cells = cell_picker(columns, names)
+    metadata = tuple(columns.metadata.items())
+
+    def make(row: Row) -> dict[str, Any]:
+        record: dict[str, Any] = {name: cell for name, cell in zip(names, cells(row), strict=True) if cell}
+        if "orgs" in record:
+            record["orgs"] = _list(record["orgs"])
+        if "userIds" in record:
+            record["userIds"] = _user_ids(record["userIds"])
+        if metadata and record:
+            record["metadata"] = {key: row[at] or None for key, at in metadata}
+        return record
+
+    return make
+
+
+def cell_picker(columns: ColumnLayout, names: Sequence[str]) -> Callable[[Row], tuple[str, ...]]:
+    """A function from a row to its cells of these names (two or more); empty texts for missing columns."""
+    return itemgetter(*[columns.positions.get(name, EMPTY_CELL) for name in names])
+
+
+def unreadable_rejects(
+    rows: Sequence[Unreadable], collection: str, columns: ColumnLayout
+) -> tuple[list[dict[str, Any]], bool]:
+    """Rejections for unreadable rows, and whether one of them may be about anybody.
+
+    The first cell of a row that is cut or too long is still right. It is the sourcedId if that column comes first.
+    """
+    is_first = columns.positions["sourcedId"] == 0
+    ids = [((row.first or "").strip() or None) if is_first else None for row in rows]
+    rejects = [reject(sourced_id, collection, "row", row.rule) for sourced_id, row in zip(ids, rows, strict=True)]
+    return rejects, None in ids
+
+
+def _list(cell: str) -> list[str]:
+    if "," not in cell:
+        return [cell]
+    return [item for part in cell.split(",") if (item := part.strip())]
+
+
+def _user_ids(cell: str) -> list[str]:
+    """`{type:identifier}` items; text between braces is one item, including its commas."""
+    if "{" in cell:
+        return _BRACED.findall(cell) or [cell]
+    return _list(cell)

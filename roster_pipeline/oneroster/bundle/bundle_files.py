@@ -1,0 +1,175 @@
+"""The files of a bundle: which ones are read, how large they may be, and a stream that enforces the limit."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, BinaryIO, cast
+
+from roster_pipeline.oneroster.bundle.bundle_errors import BundleBroken, BundleTooLarge, BundleUnsafe
+
+_MIB = 1024 * 1024
+
+MANIFEST = "manifest"
+READ_FILES = ("orgs", "users", "roles")
+"""The files that describe people."""
+ENROLLMENTS = "enrollments"
+"""Read only on request. A problem in it never makes the bundle unreadable. All other files are never opened."""
+KNOWN_NAMES = {f"{name}.csv": name for name in (MANIFEST, *READ_FILES)}
+ENROLLMENTS_NAME = f"{ENROLLMENTS}.csv"
+BUFFER_BYTES = 256 * 1024
+SEND_AGAIN = "Export or send the bundle again, and compare its size with the original."
+_EXPORT_AGAIN = "Export the bundle again: one zip, with its CSV files side by side, and nothing else in it."
+_JUNK_FOLDERS = frozenset(("__MACOSX", ".DS_Store"))
+_READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class BundleLimits:
+    """Limits in bytes, counts and seconds, so that a bad bundle fills neither memory nor disk, and ends in time.
+
+    A million users are about 200 MB of CSV and 40 MB of zip, so the sizes leave room for ten times that. CSV packs 5 to
+    40 times smaller; a file of mostly empty columns may reach 100.
+    """
+
+    archive_bytes: int = 1024 * _MIB
+    file_bytes: int = 2048 * _MIB
+    total_bytes: int = 4096 * _MIB
+    """Unpacked, of all files that are read."""
+    ratio: int = 250
+    """Unpacked to packed size of one file."""
+    ratio_from: int = 16 * _MIB
+    """Unpacked size below which the ratio does not matter."""
+    directory_bytes: int = 2 * _MIB
+    """Of the zip's own table of contents."""
+    members: int = 1000
+    """Entries of a zip or of a folder."""
+    depth: int = 3
+    """Folders above a file, inside the bundle."""
+    listing: int = 10_000
+    """Entries of a folder in which the newest zip is searched."""
+    line_chars: int = 128 * 1024
+    columns: int = 1000
+    manifest_rows: int = 1000
+    batch: int = 1000
+    """Records in one batch; memory use grows with it."""
+    connect_seconds: float = 20.0
+    download_seconds: float = 1800.0
+    settle_seconds: float = 3.0
+    """Between the two checks of a file on a server that show whether it is still growing."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of a bundle. name: its own spelling. size: unpacked bytes. open: returns a new stream of its bytes."""
+
+    name: str
+    size: int
+    open: Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True)
+class OpenedBundle:
+    """files: by the standard's name without `.csv`. csv_names: all CSV files, to suggest a name for a missing one.
+
+    check_unchanged: raises BundleMoving if the bundle changed since it was opened. requests: sent to a server for it.
+    """
+
+    files: Mapping[str, Member]
+    csv_names: tuple[str, ...]
+    check_unchanged: Callable[[], None]
+    requests: int = 0
+
+
+def check_name(name: str) -> None:
+    """Raise BundleUnsafe for a name that is absolute or leads out of the bundle. Backslashes count as slashes."""
+    path = name.replace("\\", "/")
+    steps = path.split("/")
+    if path.startswith("/") or ":" in steps[0] or ".." in steps or "\0" in path:
+        raise BundleUnsafe("The bundle holds a file whose path leads out of it.", _EXPORT_AGAIN)
+
+
+def pick_files(names: Iterable[str], deepest: int) -> tuple[dict[str, str], tuple[str, ...]]:
+    """From all names to {standard name: name in the bundle}, and the base names of all CSV files.
+
+    Names are compared without case. Files more than `deepest` folders down are ignored. enrollments.csv is picked only
+    where there is one, beside the others. Raises BundleUnsafe where a file exists twice, or where the files are in
+    different folders, because then nobody knows which of them belong together.
+    """
+    picked: dict[str, str] = {}
+    folders: set[str] = set()
+    csv_names: list[str] = []
+    enrollments: list[tuple[str, str]] = []
+    for name in names:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if len(path.parts) - 1 > deepest or _is_junk(path) or path.suffix.lower() != ".csv":
+            continue
+        csv_names.append(path.name)
+        lowered = path.name.strip().lower()
+        if lowered == ENROLLMENTS_NAME:
+            enrollments.append((str(path.parent), name))
+        standard = KNOWN_NAMES.get(lowered)
+        if standard is None:
+            continue
+        if standard in picked:
+            raise BundleUnsafe(
+                f"The bundle holds {standard}.csv more than once.",
+                "Export one bundle per connection: one zip or folder, with each file once.",
+            )
+        picked[standard] = name
+        folders.add(str(path.parent))
+    if len(folders) > 1:
+        raise BundleUnsafe("The files of the bundle are in different folders.", _EXPORT_AGAIN)
+    if len(enrollments) == 1 and enrollments[0][0] in folders:
+        picked[ENROLLMENTS] = enrollments[0][1]
+    return picked, tuple(csv_names)
+
+
+def _is_junk(path: PurePosixPath) -> bool:
+    return path.name.startswith(".") or bool(_JUNK_FOLDERS.intersection(path.parts))
+
+
+def too_large(what: str, most: int) -> BundleTooLarge:
+    """The error for anything above its limit in bytes."""
+    return BundleTooLarge(
+        f"{what} is larger than the {most // _MIB} MB allowed.",
+        "Export only what rostering needs (orgs, users, roles), or ask the operator to raise the limit.",
+    )
+
+
+class _LimitedStream(io.RawIOBase):
+    def __init__(self, stream: IO[bytes], name: str, most: int) -> None:
+        self._stream = stream
+        self._name = name
+        self._left = most
+        self._most = most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            chunk = self._stream.read(len(buffer))
+        except _READ_ERRORS as problem:
+            raise BundleBroken(
+                f"{self._name} is damaged or cut short ({type(problem).__name__}).", SEND_AGAIN
+            ) from None
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise too_large(self._name, self._most)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def limited_stream(stream: IO[bytes], name: str, most: int) -> BinaryIO:
+    """The stream, buffered; raises BundleTooLarge beyond `most` bytes and BundleBroken where reading fails."""
+    return cast(BinaryIO, io.BufferedReader(_LimitedStream(stream, name, most), BUFFER_BYTES))

@@ -1,0 +1,179 @@
+"""One pull of bundles: the same batches and the same kind of proof as a pull through the API.
+
+If the newest bundle is a delta, the bundles before it are read too, back to the newest bulk one or to the one that was
+read last. The newest is read first, and of several records of one id the newest counts. If all bundles are older than
+one that was read before, nothing is passed on, because the stored records are newer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle, date_bundles
+from roster_pipeline.oneroster.bundle.bundle_files import OpenedBundle
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of
+from roster_pipeline.oneroster.bundle.bundle_proof import LEFT_OUT, SEVERAL_SCHOOLS, ReadBundle, proof_of
+from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading, Tally, read_enrollments
+from roster_pipeline.oneroster.bundle.delta_chain import LastRead, is_older, to_read
+from roster_pipeline.oneroster.bundle.merge_bundles import (
+    NewestRecords,
+    completed,
+    in_several,
+    outline,
+    records_of,
+    same_export,
+    shares_of,
+)
+from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
+from roster_pipeline.oneroster.collections.enrollments import Memberships
+from roster_pipeline.oneroster.collections.proof import Proof
+from roster_pipeline.oneroster.collections.reading import Batch, Wanted
+from roster_pipeline.oneroster.records.org_references import OrgReferences
+
+Stored = TypeVar("Stored")
+Opened = tuple[OpenedBundle, BundleLayout]
+
+
+class BundlePull:
+    """Iterate over it for batches, orgs first; after the last one, `.proof` is set. Memory is bounded by pages.
+
+    Complete means: the manifest agrees with the files, every file was read to its end and did not change meanwhile,
+    every unreadable row belongs to a known person, no delta is missing, and the bundle's time is neither in the future
+    nor before that of an earlier bundle. Without a manifest, or with one that says "delta", the mode is "delta" and
+    absence means nothing. Raises OneRosterError; batches passed on before must then be discarded.
+    """
+
+    def __init__(
+        self, source: BundleSource, wanted: Wanted, last: LastRead | None = None, now: datetime | None = None
+    ) -> None:
+        self._source = source
+        self._last = last
+        self._wanted = wanted
+        self._now = now or datetime.now(UTC)
+        self._proof: Proof | None = None
+        self._results: list[ReadBundle] = []
+        self._newest = NewestRecords()
+        self._notes: list[str] = []
+        self._problems: list[str] = []
+        self._enrolled: Memberships | None = None
+        self._orgs = OrgReferences()
+
+    @property
+    def proof(self) -> Proof:
+        """The proof of completeness; RuntimeError before the last batch."""
+        if self._proof is None:
+            raise RuntimeError("the pull has not been read to its end")
+        return self._proof
+
+    def into(self, store: Callable[[Iterable[Batch]], Stored]) -> Stored:
+        """Pass the batches to `store`, which must undo its work when iterating raises."""
+        return store(self)
+
+    def __iter__(self) -> Iterator[Batch]:
+        last, started = self._last, time.monotonic()
+        self._results, self._newest, self._notes, self._problems = [], NewestRecords(), [], []
+        self._orgs = OrgReferences()
+        chain: list[DatedBundle] = []
+        with self._source.listing(enrollments=self._wanted.enrollments) as listing:
+            bundles = date_bundles(listing.bundles, last.seen if last else {}, self._now.timestamp())
+            for bundle in to_read(bundles, last):
+                chain.append(bundle)
+                with ExitStack() as stack:
+                    opened = self._open(stack, listing, bundle)
+                    whole = opened[1].whole
+                    if is_older(bundle, last):
+                        self._finish(opened, Tally())
+                        break
+                    others = self._others_of_export(stack, listing, bundle, bundles) if whole else []
+                    yield from self._several([opened, *others]) if others else self._single(opened)
+                if whole:
+                    break
+        seconds = time.monotonic() - started
+        superseded = self._newest.superseded
+        self._proof = proof_of(self._results, chain, bundles, last, superseded, seconds, self._notes, self._problems)
+
+    def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> Opened:
+        opened = stack.enter_context(listing.open(bundle.bundle))
+        return opened, bundle_layout_of(opened, self._source.limits, self._source.metadata_keys)
+
+    def _others_of_export(
+        self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle, bundles: list[DatedBundle]
+    ) -> list[Opened]:
+        """The other bulk bundles of the same export, opened."""
+        opened = [self._open(stack, listing, other) for other in same_export(bundle, bundles)]
+        return [other for other in opened if other[1].whole]
+
+    def _reading(self, opened: Opened) -> BundleReading:
+        return BundleReading(opened[1], self._wanted, self._source.limits, self._source.metadata_keys)
+
+    def _read_enrollments(self, opened: list[Opened]) -> None:
+        """Read who is enrolled. If that is needed and cannot be read, the snapshot has a problem."""
+        wanted, self._enrolled = self._wanted, None
+        if not wanted.enrollments and not wanted.enrollments_if_there:
+            return
+        memberships = read_enrollments(opened, self._source.limits)
+        if not isinstance(memberships, str):
+            self._enrolled = memberships
+        else:
+            (self._problems if wanted.enrollments else self._notes).append(memberships)
+
+    def _note_orgs(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches; remembers which orgs exist."""
+        for batch in batches:
+            if batch.kind == "org":
+                self._orgs.note(batch.records)
+            yield batch
+
+    def _marked(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches, with `notEnrolled` of students where enrollments were read."""
+        for batch in self._note_orgs(batches):
+            if batch.kind == "user" and self._enrolled is not None:
+                self._enrolled.mark(batch.records, self._now.date(), self._orgs)
+            yield batch
+
+    def _single(self, opened: Opened) -> Iterator[Batch]:
+        reading = self._reading(opened)
+        self._read_enrollments([opened])
+        yield from self._marked(self._newest.of(reading.batches()))
+        self._finish(opened, reading.tally)
+
+    def _finish(self, opened: Opened, tally: Tally) -> None:
+        bundle, layout = opened
+        bundle.check_unchanged()
+        self._results.append(ReadBundle(bundle, layout, tally))
+
+    def _several(self, export: list[Opened]) -> Iterator[Batch]:
+        """Bulk bundles of one export, newest first: each is read for the schools that no newer one has."""
+        outlines = [outline(self._note_orgs(self._reading(opened).batches())) for opened in export]
+        shares = shares_of(outlines)
+        chosen = [place for place, share in enumerate(shares) if place == 0 or share.schools]
+        self._notes += [LEFT_OUT] * (len(chosen) < len(export))
+        self._notes += [f"{SEVERAL_SCHOOLS}:{len(chosen)}"] * (len(chosen) > 1)
+        self._read_enrollments([export[place] for place in chosen])
+        repeated = in_several([outlines[place] for place in chosen])
+        records = {
+            place: records_of(shares[place].of(self._reading(export[place]).batches()), repeated)
+            for place in chosen[1:]
+            if len(repeated)
+        }
+        for place in chosen:
+            reading = self._reading(export[place])
+            batches = shares[place].of(reading.batches())
+            older = [users for other, users in records.items() if other > place]
+            yield from self._marked(self._newest.of(completed(batches, older) if older else batches))
+            self._newest.superseded += shares[place].left_out
+            self._finish(export[place], reading.tally)
+
+
+def pull_bundle(
+    source: BundleSource, wanted: Wanted, last: LastRead | None = None, now: datetime | None = None
+) -> BundlePull:
+    """A pull of bundles; nothing is opened before its first batch is taken. `wanted.since` is ignored.
+
+    last: what the stored records are based on. now: the time to judge file times by.
+    """
+    return BundlePull(source, wanted, last, now)

@@ -1,0 +1,276 @@
+"""Reading the files of one bundle: orgs, roles, people and enrollments, normalised and counted for the proof.
+
+Rows are streamed in pages. Kept longer than a page are only the ids (8 bytes each) and, in 1.2, who has which role (16
+bytes each).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from roster_pipeline.oneroster.bundle.bundle_errors import BundleBroken, BundleTooLarge, WrongEncoding, WrongHeader
+from roster_pipeline.oneroster.bundle.bundle_files import ENROLLMENTS, BundleLimits, Member, OpenedBundle
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, BundleLayout
+from roster_pipeline.oneroster.bundle.columns import (
+    ENROLLMENTS as ENROLLMENT_COLUMNS,
+)
+from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout, record_maker, unreadable_rejects
+from roster_pipeline.oneroster.bundle.csv_table import Page, Row, Table, preflight
+from roster_pipeline.oneroster.bundle.row_repair import RowRepair
+from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
+from roster_pipeline.oneroster.collections.enrollments import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships
+from roster_pipeline.oneroster.collections.reading import LISTED, Batch, Wanted
+from roster_pipeline.oneroster.paging.seen_ids import Flags, SeenIds
+from roster_pipeline.oneroster.records.coercion import ID_NULLS
+from roster_pipeline.oneroster.records.dates import Dates
+from roster_pipeline.oneroster.records.org_records import orgs_of
+from roster_pipeline.oneroster.records.org_references import OrgReferences, ReferenceCounts
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, with_unclear_dates
+from roster_pipeline.oneroster.records.user_records import reject
+from roster_pipeline.org_tree import GONE_STATUSES
+
+STRAY_ROLES = 0.01
+"""If a larger share of the roles belongs to users who are not in a bulk bundle, users.csv was probably cut."""
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Tally:
+    """Counts of people. orgs: sourcedIds of all orgs that anybody names. problems, notes: slugs for the proof."""
+
+    pages: int = 0
+    records: int = 0
+    rejected: int = 0
+    left_out: int = 0
+    duplicates: int = 0
+    unclear_dates: int = 0
+    references: ReferenceCounts = field(default_factory=ReferenceCounts)
+    roles_seen: set[str | None] = field(default_factory=set)
+    roles_with_org: set[str | None] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def problem(self, slug: str) -> None:
+        if slug not in self.problems:
+            self.problems.append(slug)
+
+
+class BundleReading:
+    """Reads the files of one opened bundle. `tally` is complete after the last batch."""
+
+    def __init__(
+        self, layout: BundleLayout, wanted: Wanted, limits: BundleLimits, metadata_keys: tuple[str, ...] = ()
+    ) -> None:
+        self._layout = layout
+        self._wanted = wanted
+        self._limits = limits
+        self._metadata_keys = metadata_keys
+        self._orgs = OrgReferences()
+        self._dates = Dates()
+        self.tally = Tally(references=self._orgs.counts)
+
+    def batches(self) -> Iterator[Batch]:
+        """Orgs, then people."""
+        files = self._layout.files
+        if "orgs" in files:
+            yield from self._read_orgs(files["orgs"])
+        roles = self._read_roles(files["roles"]) if "roles" in files else None
+        if "users" in files:
+            yield from self._read_users(files["users"], roles)
+
+    def _read_orgs(self, file: BundleFile) -> Iterator[Batch]:
+        make = record_maker(file.columns)
+        at = file.columns.positions["sourcedId"]
+        seen = SeenIds()
+        for page in self._pages("orgs", file):
+            rejects, anybody = unreadable_rejects(page.unreadable, "orgs", file.columns)
+            rows, repeated = _once(page.rows, [row[at].strip() for row in page.rows], seen)
+            if anybody:
+                self.tally.problem("unreadable-rows:orgs")
+            if repeated:
+                self.tally.problem("duplicates:orgs")
+            orgs, more = orgs_of([record for row in rows if (record := make(row))])
+            self._orgs.note(orgs)
+            yield Batch("org", orgs, rejects + more)
+
+    def _read_roles(self, file: BundleFile) -> RoleIndex:
+        """All roles whose status does not end them. An unreadable row is a problem: somebody would lose a school."""
+        roles = RoleIndex()
+        entry_of = cell_picker(file.columns, ENTRY_NAMES)
+        user_and_status = cell_picker(file.columns, ("user", "status"))
+        for page in self._pages("roles", file):
+            if page.unreadable:
+                self.tally.problem("unreadable-rows:roles")
+            for row in page.rows:
+                user, status = user_and_status(row)
+                user = user.strip()
+                if not user or user in ID_NULLS:
+                    if any(row):
+                        self.tally.problem("unreadable-rows:roles")
+                elif not status or status.strip().lower() not in GONE_STATUSES:
+                    roles.add(user, entry_of(row))
+        roles.seal()
+        self._dates.learn(roles.dates())
+        return roles
+
+    def _read_users(self, file: BundleFile, roles: RoleIndex | None) -> Iterator[Batch]:
+        reader = UserRows(file.columns, self._metadata_keys, roles, self._dates)
+        if roles is not None:
+            partial = self._layout.files["roles"].mode == "delta"
+        else:
+            partial = "role" not in file.columns.positions
+        seen, seen_with_roles = SeenIds(), SeenIds()
+        tally = self.tally
+        for page in self._pages("users", file):
+            rejects, anybody = unreadable_rejects(page.unreadable, "users", file.columns)
+            if anybody:
+                tally.problem("unreadable-rows:users")
+            rows = [row for row in page.rows if any(row)]
+            tally.pages += 1
+            tally.records += len(rows) + len(rejects)
+            tally.rejected += len(rejects)
+            ids = reader.ids(rows)
+            with_roles = reader.ids_with_roles(rows)
+            another_role = seen_with_roles.add(with_roles) if with_roles is not None else None
+            rows, repeated = _once(rows, ids, seen, another_role)
+            if repeated:
+                tally.duplicates += len(repeated)
+                tally.records -= len(repeated)
+                rejects += [reject(sourced_id, "users", "sourcedId", "repeated", "warning") for sourced_id in repeated]
+                ids = reader.ids(rows)
+            users, more = reader.users(rows, ids)
+            tally.rejected += len(rows) - len(users)
+            tally.unclear_dates += with_unclear_dates(more)
+            if partial:
+                users, without_roles = _with_known_roles(users)
+                tally.rejected += len(without_roles)
+                more += without_roles
+            yield Batch("user", self._kept(users), rejects + more)
+        self._check_whole_file(roles)
+        if partial:
+            tally.notes.append("roles-in-part")
+
+    def _check_whole_file(self, roles: RoleIndex | None) -> None:
+        """Checks that need all users."""
+        tally = self.tally
+        if tally.duplicates:
+            tally.problem("duplicates")
+        if not self._layout.whole:
+            return
+        if tally.records > tally.rejected:
+            if not tally.roles_with_org:
+                tally.problem("no-orgs")
+            for group in LISTED if tally.roles_with_org else ():
+                if group in tally.roles_seen and group not in tally.roles_with_org:
+                    tally.problem(f"no-orgs:{group}")
+        if roles is not None and (stray := roles.unused()):
+            if stray > STRAY_ROLES * len(roles):
+                tally.problem("roles-name-absent-users")
+            else:
+                tally.notes.append("roles-name-absent-users")
+
+    def _pages(self, name: str, file: BundleFile) -> Iterator[Page]:
+        with file.table(self._limits) as table:
+            repaired = 0
+            for page in table.pages(RowRepair(table.header, file.columns.positions)):
+                repaired += page.repaired
+                yield page
+            if repaired:
+                self.tally.notes.append(f"rows-put-right:{name}:{repaired}")
+            if table.cut_short:
+                self.tally.problem(f"ends-inside-a-row:{name}")
+
+    def _kept(self, users: list[Record]) -> list[Record]:
+        """Without guardians where none are wanted, and with wanted schools only their people; as an API pull does."""
+        schools, contacts = self._wanted.school_ids, self._wanted.contacts
+        tally = self.tally
+        roles = self._orgs.place(users)
+        tally.roles_seen.update(role for role, _ in roles)
+        tally.roles_with_org.update(role for role, org in roles if org in self._orgs.ids)
+        kept = users
+        if schools is not None:
+            kept = [
+                user
+                for user in users
+                if user["status"] in GONE_STATUSES
+                or any(entry["org"] in schools or entry["role"] in CONTACT_ROLES for entry in user["roles"])
+            ]
+        if not contacts:
+            kept = [
+                user
+                for user in kept
+                if not user["roles"] or any(entry["role"] not in CONTACT_ROLES for entry in user["roles"])
+            ]
+        tally.left_out += len(users) - len(kept)
+        return kept
+
+
+def read_enrollments(opened: Sequence[tuple[OpenedBundle, BundleLayout]], limits: BundleLimits) -> Memberships | str:
+    """The enrollments of these bundles together, or the problem slug that says why they cannot be used.
+
+    They show who has no enrollment only if enrollments.csv is bulk in every bundle and every row can be read. A problem
+    in it is a problem of the snapshot, never an error of the bundle.
+    """
+    memberships = Memberships()
+    for bundle, layout in opened:
+        member = bundle.files.get(ENROLLMENTS)
+        if member is None:
+            return UNREAD
+        if not layout.whole or layout.enrollments != "bulk":
+            return IN_PART
+        problem = _add_enrollments(member, limits, memberships)
+        if problem is not None:
+            return problem
+    return memberships if memberships else UNREAD
+
+
+def _add_enrollments(member: Member, limits: BundleLimits, memberships: Memberships) -> str | None:
+    """Add the enrollments of one file; returns the slug of its problem."""
+    try:
+        with Table(member, preflight(member), limits) as table:
+            columns = column_layout(member.name, table.header, ENROLLMENT_COLUMNS)
+            make = record_maker(columns)
+            for page in table.pages(RowRepair(table.header, columns.positions)):
+                if page.unreadable:
+                    return UNREADABLE_ROWS
+                memberships.page([make(row) for row in page.rows])
+            return None
+    except (BundleBroken, BundleTooLarge, WrongEncoding, WrongHeader):
+        return UNREAD
+
+
+def _once(
+    rows: list[Row], ids: Sequence[str], seen: SeenIds, another_role: Flags | None = None
+) -> tuple[list[Row], list[str]]:
+    """The rows whose id is new or empty, and the ids that came before.
+
+    another_role: rows with a new role or school, which are further rows of the same person and not repetitions.
+    """
+    if not rows:
+        return rows, []
+    new_ids = seen.add(np.fromiter(map(hash, ids), np.int64, len(ids)))
+    new = (new_ids if another_role is None else new_ids | another_role).tolist()
+    if all(new):
+        return rows, []
+    kept = [row for row, sourced_id, is_new in zip(rows, ids, new, strict=True) if is_new or not sourced_id]
+    return kept, [sourced_id for sourced_id, is_new in zip(ids, new, strict=True) if sourced_id and not is_new]
+
+
+def _with_known_roles(users: list[Record]) -> tuple[list[Record], list[Record]]:
+    """In a delta that holds only changed roles: the users with a role or marked as gone, and rejects of all others.
+
+    Their roles are unknown, which must not look like none.
+    """
+    kept: list[Record] = []
+    rejects: list[Record] = []
+    for user in users:
+        if user["status"] in GONE_STATUSES or any(entry["role"] for entry in user["roles"]):
+            kept.append(user)
+        else:
+            rejects.append(reject(user["sourcedId"], "users", "roles", "roles-not-in-delta"))
+    return kept, rejects

@@ -93,9 +93,9 @@ def _in_class(view: View, role: str | None, position: int) -> list[int]:
     members = [*view.rows(STUDENT, school), *view.rows(TEACHER, school)]
     studies, at = view.studies, view.district.at
     return [
-        index
-        for index in members
-        if position in studies.classes_of(person := at(index)) and role in (None, person.roles[0].role)
+        row
+        for row in members
+        if position in studies.classes_of(person := at(row)) and role in (None, person.roles[0].role)
     ]
 
 
@@ -124,10 +124,10 @@ def _school_enrollments(view: View, ids: Sequence[str]) -> Listing:
 
 def _person_classes(role: str | None) -> Callable[[View, Sequence[str]], Listing]:
     def make(view: View, ids: Sequence[str]) -> Listing:
-        index = view.finder(role)(ids[0])
-        if index is None:
+        position = view.finder(role)(ids[0])
+        if position is None:
             raise RequestError(404, "no user with this sourcedId")
-        return _classes(view, view.studies.classes_of(view.person(index)))
+        return _classes(view, view.studies.classes_of(view.person(position)))
 
     return make
 

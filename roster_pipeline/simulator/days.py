@@ -52,10 +52,10 @@ def pass_day(
     """
     with district.lock:
         district.day += 1
-        due = [index for day, index in district.scheduled if day <= district.day]
+        due = [row for day, row in district.scheduled if day <= district.day]
         district.scheduled = [entry for entry in district.scheduled if entry[0] > district.day]
-        for index in due:
-            district.vanish(index)
+        for row in due:
+            district.vanish(row)
         choose = _Changes(district, school)
         ways = [how] if isinstance(how, str) else list(how)
         returned = choose.returners(returners)
@@ -122,12 +122,12 @@ class _Changes:
         for _ in range(count * TRIES_PER_PICK):
             if len(picked) == count:
                 break
-            index = self.chance.randrange(self.district.next_row)
-            if index in self.district.gone or index in self.chosen:
+            row = self.chance.randrange(self.district.next_row)
+            if row in self.district.gone or row in self.chosen:
                 continue
-            person = self.district.at(index)
+            person = self.district.at(row)
             if self._fits(person, staff_only) and not (with_number and not person.identifier):
-                self.chosen.add(index)
+                self.chosen.add(row)
                 picked.append(person)
         return picked
 
@@ -152,7 +152,7 @@ class _Changes:
             if self.school is None or district.before_leaving(sourced_id).is_in(self.school)
         ]
         chosen = self.chance.sample(candidates, min(count, len(candidates)))
-        self.chosen.update(index for s in chosen if (index := district.row_of(s)) is not None)
+        self.chosen.update(row for s in chosen if (row := district.row_of(s)) is not None)
         return chosen
 
     def other_school(self, person: Person) -> str:

@@ -86,35 +86,35 @@ class District:
 
     def row_of(self, sourced_id: str) -> int | None:
         """The row of a person, present or gone; None for an id that this district never had."""
-        if (index := self._named.get(sourced_id)) is not None:
-            return index
+        if (row := self._named.get(sourced_id)) is not None:
+            return row
         if sourced_id.startswith("u-") and sourced_id[2:].isdecimal():
-            index = int(sourced_id[2:]) - FIRST_ID
-            if 0 <= index < self.layout.size and sourced_id == f"u-{FIRST_ID + index}":
-                return index
+            row = int(sourced_id[2:]) - FIRST_ID
+            if 0 <= row < self.layout.size and sourced_id == f"u-{FIRST_ID + row}":
+                return row
         return None
 
-    def at(self, index: int) -> Person:
+    def at(self, row: int) -> Person:
         """The current record of a row; also of people who are gone."""
-        return self.changed.get(index) or self.population.person(index)
+        return self.changed.get(row) or self.population.person(row)
 
-    def at_first(self, index: int) -> Person:
+    def at_first(self, row: int) -> Person:
         """The record before the person left; for people who did not leave, the generated one."""
-        before = self._before_leaving.get(index)
-        return before or (self.population.person(index) if index < self.layout.size else self.at(index))
+        before = self._before_leaving.get(row)
+        return before or (self.population.person(row) if row < self.layout.size else self.at(row))
 
     def person(self, sourced_id: str) -> Person:
         """One record by sourcedId; LookupError if the district has none (any more)."""
-        index = self.row_of(sourced_id)
-        if index is None or index in self.gone:
+        row = self.row_of(sourced_id)
+        if row is None or row in self.gone:
             raise LookupError(f"the simulated district has no person {sourced_id!r}")
-        return self.at(index)
+        return self.at(row)
 
     def people(self) -> Iterator[Person]:
         """All records that are present, in the order of their rows."""
-        for index in range(self.next_row):
-            if index not in self.gone:
-                yield self.at(index)
+        for row in range(self.next_row):
+            if row not in self.gone:
+                yield self.at(row)
 
     def people_of(self, school: str, role: str | None = None) -> list[Person]:
         """Active people with a current role in this school, optionally of one (1.2) role."""
@@ -152,16 +152,16 @@ class District:
         """
         with self.lock:
             org = self.school(school or self.schools[0].sourced_id).sourced_id
-            index = self.next_row
-            sourced_id = fields.pop("sourced_id", None) or f"u-{FIRST_ID + index}"
+            row = self.next_row
+            sourced_id = fields.pop("sourced_id", None) or f"u-{FIRST_ID + row}"
             if self.row_of(sourced_id) is not None:
                 raise ValueError(f"the simulated district already has a person {sourced_id!r}")
-            person = newcomer(self.seed, self.domain, index, sourced_id, role, org)._replace(**fields)
+            person = newcomer(self.seed, self.domain, row, sourced_id, role, org)._replace(**fields)
             self.next_row += 1
-            self._named[sourced_id] = index
+            self._named[sourced_id] = row
             person = self.put(person)
             if role == STUDENT and self.layout.counts["contact"] and not {"agents", "agent_ids"} & fields.keys():
-                contact = self.add("parent", org, family_name=person.family_name, agents=(index,))
+                contact = self.add("parent", org, family_name=person.family_name, agents=(row,))
                 person = self.put(person._replace(agents=(contact.row,)))
             return person
 
@@ -184,33 +184,33 @@ class District:
             if how in ("linger", "mark_then_vanish"):
                 self.scheduled.append((self.day + days, person.row))
 
-    def vanish(self, index: int) -> None:
+    def vanish(self, row: int) -> None:
         """The record is no longer delivered."""
         with self.lock:
-            self.gone.add(index)
+            self.gone.add(row)
             self.revision += 1
 
     def restore(self, sourced_id: str) -> Person:
         """A person who left comes back with the same sourcedId and the record from before."""
         with self.lock:
-            index = self.row_of(sourced_id)
-            if index is None:
+            row = self.row_of(sourced_id)
+            if row is None:
                 raise LookupError(f"the simulated district never had a person {sourced_id!r}")
-            self.gone.discard(index)
-            self.scheduled = [entry for entry in self.scheduled if entry[1] != index]
-            before = self._before_leaving.pop(index) if index in self._before_leaving else self.at(index)
+            self.gone.discard(row)
+            self.scheduled = [entry for entry in self.scheduled if entry[1] != row]
+            before = self._before_leaving.pop(row) if row in self._before_leaving else self.at(row)
             return self.put(before._replace(status="active"))
 
     def left(self) -> list[str]:
         """The sourcedIds of people who left by `remove` and did not come back."""
-        return [self.at(index).sourced_id for index in sorted(self._before_leaving)]
+        return [self.at(row).sourced_id for row in sorted(self._before_leaving)]
 
     def before_leaving(self, sourced_id: str) -> Person:
         """The record of a person before they left; LookupError for people who did not leave."""
-        index = self.row_of(sourced_id)
-        if index is None or index not in self._before_leaving:
+        row = self.row_of(sourced_id)
+        if row is None or row not in self._before_leaving:
             raise LookupError(f"{sourced_id!r} did not leave the simulated district")
-        return self._before_leaving[index]
+        return self._before_leaving[row]
 
     def edit(self, sourced_id: str, **fields: Any) -> Person:
         """Change any fields of `Person`."""

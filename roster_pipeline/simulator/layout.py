@@ -63,23 +63,23 @@ class Layout:
         self.starts = dict(zip(KINDS, self.bounds[:-1], strict=True))
         self.size = self.office + schools * self.block
 
-    def place(self, index: int) -> Place:
+    def place(self, row: int) -> Place:
         """The place of a generated person's row."""
-        if index < self.office:
+        if row < self.office:
             split = self.district_counts["districtAdministrator"]
-            return Place(-1, DISTRICT_KINDS[index >= split], index if index < split else index - split)
-        school, rest = divmod(index - self.office, self.block)
+            return Place(-1, DISTRICT_KINDS[row >= split], row if row < split else row - split)
+        school, rest = divmod(row - self.office, self.block)
         kind = bisect_right(self.bounds, rest) - 1
         return Place(school, KINDS[kind], rest - self.bounds[kind])
 
-    def index(self, school: int, kind: str, ordinal: int) -> int:
+    def row_at(self, school: int, kind: str, ordinal: int) -> int:
         """The row of a person of a school: the inverse of `place`."""
         return self.office + school * self.block + self.starts[kind] + ordinal
 
     def ranges(self, kind: str) -> Iterator[range]:
         """The rows of one kind, one range per school."""
         for school in range(self.schools):
-            first = self.index(school, kind, 0)
+            first = self.row_at(school, kind, 0)
             yield range(first, first + self.counts[kind])
 
 

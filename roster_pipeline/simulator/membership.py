@@ -85,12 +85,12 @@ def _generated(district: District, role: str | None, school: str | None) -> Iter
         yield range(first, first + layout.block)
     for kind in (STUDENT, TEACHER) if role is None else (role,):
         if role is not None:
-            first = layout.index(number, kind, 0)
+            first = layout.row_at(number, kind, 0)
             yield range(first, first + layout.counts[kind])
         before = (number - 1) % layout.schools
         for ordinal in range(layout.counts[kind]):
             if district.population.is_in_next_school(kind, ordinal):
-                guest = layout.index(before, kind, ordinal)
+                guest = layout.row_at(before, kind, ordinal)
                 yield range(guest, guest + 1)
 
 

@@ -100,7 +100,7 @@ def _agents(user: ServedUser) -> Record:
     if user.value == "dangling" and not is_contact and links:
         return {"agents": [user.payload.user_ref(f"nobody-{user.person.row}"), *links]}
     if user.value == "teacher" and user.first_role == STUDENT:
-        teacher = user.payload.id_of(user.district.layout.index(0, TEACHER, 0))
+        teacher = user.payload.id_of(user.district.layout.row_at(0, TEACHER, 0))
         return {"agents": [*links, user.payload.user_ref(teacher)]}
     return {}
 

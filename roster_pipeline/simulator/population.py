@@ -110,19 +110,19 @@ class Population:
         self._blocks = layout.students_per_school // FAMILY_BLOCK
         self._staff_per_school = layout.starts["contact"] - layout.starts["teacher"]
 
-    def sourced_id(self, index: int) -> str:
+    def sourced_id(self, row: int) -> str:
         """The sourcedId of a generated person."""
-        return f"u-{FIRST_ID + index}"
+        return f"u-{FIRST_ID + row}"
 
-    def person(self, index: int) -> Person:
+    def person(self, row: int) -> Person:
         """The record of a row on the first day."""
-        school, rest = divmod(index - self.layout.office, self.layout.block)
+        school, rest = divmod(row - self.layout.office, self.layout.block)
         if school >= 0 and rest < self.layout.students_per_school:
-            return self._student(index, school, rest)
+            return self._student(row, school, rest)
         if school >= 0 and rest >= self._first_contact:
-            return self._contact(index, school, rest - self._first_contact)
-        place = self.layout.place(index)
-        return self._staff(index, place.school, place.kind, place.ordinal)
+            return self._contact(row, school, rest - self._first_contact)
+        place = self.layout.place(row)
+        return self._staff(row, place.school, place.kind, place.ordinal)
 
     def is_in_next_school(self, kind: str, ordinal: int) -> bool:
         """Whether this student or teacher belongs to the school after their own too."""
@@ -130,11 +130,11 @@ class Population:
             return False
         return (kind == "teacher" and ordinal % 20 == 1) or (kind == "student" and ordinal % 200 == 5)
 
-    def _student(self, index: int, school: int, ordinal: int) -> Person:
-        bits = mix(self._bits, index)
+    def _student(self, row: int, school: int, ordinal: int) -> Person:
+        bits = mix(self._bits, row)
         layout = self.layout
         block, seat = divmod(ordinal, FAMILY_BLOCK)
-        first = index - ordinal + self._first_contact + block * CONTACTS_PER_BLOCK
+        first = row - ordinal + self._first_contact + block * CONTACTS_PER_BLOCK
         agents: tuple[int, ...] = ()
         if block < self._blocks:
             pattern = FAMILY_PATTERNS[(block + school) & 3]
@@ -154,8 +154,8 @@ class Population:
             roles = (*roles, Role("student", self.school_ids[(school + 1) % layout.schools]))
         login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{number}"
         return Person(
-            index,
-            f"u-{FIRST_ID + index}",
+            row,
+            f"u-{FIRST_ID + row}",
             "active",
             self._stamps[(bits >> 16) % AGES],
             GIVEN_NAMES[given],
@@ -170,7 +170,7 @@ class Population:
             "",
             "",
             f"{number:06d}",
-            f"{9_000_000_000 + index}",
+            f"{9_000_000_000 + row}",
             (bits >> 48) % 50 != 0,
             agents,
             (),
@@ -178,12 +178,12 @@ class Population:
             {"homeroom": f"{(bits >> 36) % 9 + 1}{'ABCD'[ordinal & 3]}"},
         )
 
-    def _contact(self, index: int, school: int, ordinal: int) -> Person:
-        bits = mix(self._bits, index)
+    def _contact(self, row: int, school: int, ordinal: int) -> Person:
+        bits = mix(self._bits, row)
         layout = self.layout
         blocks = self._blocks
         block, seat = divmod(ordinal, CONTACTS_PER_BLOCK)
-        students = index - ordinal - self._first_contact
+        students = row - ordinal - self._first_contact
         if ordinal < blocks * CONTACTS_PER_BLOCK:
             which = (block + school) & 3
             pattern = FAMILY_PATTERNS[which]
@@ -199,13 +199,13 @@ class Population:
         family = mix(self._family_bits, school * 1_000_003 + family_key) % len(FAMILY_NAMES)
         given = bits % len(GIVEN_NAMES)
         given_name, family_name = GIVEN_NAMES[given], FAMILY_NAMES[family]
-        email = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{index}@mail.example" if (bits >> 8) % 10 else ""
+        email = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{row}@mail.example" if (bits >> 8) % 10 else ""
         if ordinal % 40 == 0 and ordinal < layout.counts["teacher"]:
-            twin = self.person(layout.index(school, "teacher", ordinal))
+            twin = self.person(layout.row_at(school, "teacher", ordinal))
             given_name, family_name, email = twin.given_name, twin.family_name, twin.email
         return Person(
-            index,
-            f"u-{FIRST_ID + index}",
+            row,
+            f"u-{FIRST_ID + row}",
             "active",
             self._stamps[(bits >> 16) % AGES],
             given_name,
@@ -219,20 +219,20 @@ class Population:
             agents=agents,
         )
 
-    def _staff(self, index: int, school: int, kind: str, ordinal: int) -> Person:
+    def _staff(self, row: int, school: int, kind: str, ordinal: int) -> Person:
         layout = self.layout
-        original = index  # the record whose name, number and e-mail this one has
+        original = row  # the record whose name, number and e-mail this one has
         if kind == "siteAdministrator" and ordinal == 0:
-            original = layout.index(school, "teacher", 3)
+            original = layout.row_at(school, "teacher", 3)
         bits = mix(self._bits, original)
         given, family = bits % len(GIVEN_NAMES), (bits >> 20) % len(FAMILY_NAMES)
         if school < 0:
             roles: tuple[Role, ...] = (Role(kind, self._district),)
-            number = index + 1
+            number = row + 1
         else:
             roles = (Role(kind, self.school_ids[school]),)
             number = layout.office + school * self._staff_per_school
-            number += original - layout.index(school, "teacher", 0) + 1
+            number += original - layout.row_at(school, "teacher", 0) + 1
         if kind == "teacher":
             if ordinal % 20 == 1 and layout.schools > 1:
                 roles = (*roles, Role(kind, self.school_ids[(school + 1) % layout.schools]))
@@ -240,8 +240,8 @@ class Population:
                 roles = (*roles, Role("siteAdministrator", self.school_ids[school], primary=False))
         login = f"{GIVEN_SLUGS[given]}.{FAMILY_SLUGS[family]}{number}"
         return Person(
-            index,
-            f"u-{FIRST_ID + index}",
+            row,
+            f"u-{FIRST_ID + row}",
             "active",
             self._stamps[(bits >> 16) % AGES],
             GIVEN_NAMES[given],

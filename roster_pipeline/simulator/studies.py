@@ -132,20 +132,20 @@ class Studies:
             return [own]
         return list(dict.fromkeys((own, first + (person.row * 7 + 3) % self.per_school)))
 
-    def enrollment_positions(self, indexes: Iterable[int]) -> list[int]:
+    def enrollment_positions(self, rows: Iterable[int]) -> list[int]:
         """Positions of the enrollments of these people."""
         at = self.district.at
-        return [index * SLOTS + slot for index in indexes for slot in range(len(self.classes_of(at(index))))]
+        return [row * SLOTS + slot for row in rows for slot in range(len(self.classes_of(at(row))))]
 
     def enrollment(self, position: int) -> Record:
         """An enrollment object."""
-        index, slot = divmod(position, SLOTS)
-        person = self.district.at(index)
+        row, slot = divmod(position, SLOTS)
+        person = self.district.at(row)
         where = self.classes_of(person)[slot]
         first = person.roles[0]
         school = self.district.population.school_ids[where // self.per_school]
-        record = self._base(f"enr-{index}-{slot}") | {
-            "user": self.payload.user_ref(self.payload.id_of(index)),
+        record = self._base(f"enr-{row}-{slot}") | {
+            "user": self.payload.user_ref(self.payload.id_of(row)),
             "class": self.payload.ref("classes", "class", self.class_id(where)),
             "school": self.payload.org_ref(school),
             "role": first.role,
@@ -159,21 +159,21 @@ class Studies:
 
     def enrollment_class(self, position: int) -> int:
         """The class of an enrollment."""
-        index, slot = divmod(position, SLOTS)
-        return self.classes_of(self.district.at(index))[slot]
+        row, slot = divmod(position, SLOTS)
+        return self.classes_of(self.district.at(row))[slot]
 
     def find_enrollment(self, sourced_id: str) -> int | None:
         """The position of an enrollment; None for people who are gone."""
         parts = sourced_id.split("-")
         if len(parts) != 3 or parts[0] != "enr" or not (parts[1].isdecimal() and parts[2].isdecimal()):
             return None
-        index, slot = int(parts[1]), int(parts[2])
-        if index >= self.district.next_row or index in self.district.gone:
+        row, slot = int(parts[1]), int(parts[2])
+        if row >= self.district.next_row or row in self.district.gone:
             return None
-        return index * SLOTS + slot if slot < len(self.classes_of(self.district.at(index))) else None
+        return row * SLOTS + slot if slot < len(self.classes_of(self.district.at(row))) else None
 
-    def demographic(self, index: int) -> Record:
+    def demographic(self, row: int) -> Record:
         """A demographics object; its sourcedId is the person's."""
-        born = date(self.year - 17 + index % 12, 1 + index % 12, 1 + index % 28)
+        born = date(self.year - 17 + row % 12, 1 + row % 12, 1 + row % 28)
         sexes = ("male", "female")
-        return self._base(self.payload.id_of(index)) | {"birthDate": born.isoformat(), "sex": sexes[index % 2]}
+        return self._base(self.payload.id_of(row)) | {"birthDate": born.isoformat(), "sex": sexes[row % 2]}

@@ -9,10 +9,10 @@ line is JSON for programs.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import math
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -155,7 +155,10 @@ def exponent(sizes: list[int], seconds: list[float]) -> float | None:
 
 def sizes_wanted() -> list[int]:
     """The sizes of the command line, or the usual ones."""
-    return [int(text.replace("_", "")) for text in sys.argv[1:]] or list(SIZES)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("people", type=int, nargs="*", default=list(SIZES))
+    sizes: list[int] = parser.parse_args().people
+    return sizes
 
 
 def _memory(name: str) -> float:

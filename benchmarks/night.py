@@ -38,9 +38,28 @@ WORKERS = 2
 NIGHT = "2026-09-01"
 WARM_SECONDS = 15
 """Workers load their code before the clock starts: they are there all day."""
+BROKER_SECONDS = 5
 PER_SCHOOL = 120.0
 """Seconds after which a side is given up, for each school."""
 PAGE_CACHE = 512
+
+
+def require_broker(broker: str) -> None:
+    """SystemExit with the remedy if Celery's workers could not start: without the extra, or without a broker."""
+    try:
+        import dagster_celery  # noqa: F401 - the extra
+        from kombu import Connection
+        from kombu.exceptions import OperationalError
+    except ImportError as error:
+        raise SystemExit(f'night.py needs the extra celery ({error}): pip install -e ".[celery]"') from None
+    with Connection(broker, connect_timeout=BROKER_SECONDS) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+        except OperationalError as error:
+            address = connection.as_uri()
+            raise SystemExit(
+                f"No broker answers at {address} ({error}). Start one, or name it with --broker."
+            ) from None
 
 
 def town(database: Database, site: str, schools: int) -> list[str]:
@@ -82,9 +101,10 @@ def through_dagster(database: Database, keys: list[str], configuration: Path, wo
         plant.submit(instance, [tags | {"dagster/partition": key} for key in keys])
         queued = time.perf_counter() - started
         time.sleep(WARM_SECONDS)
+        night.require_running()
         started, used = time.perf_counter(), common.cpu_seconds(database, night.pids())
         night.start_daemon()
-        plant.wait_for(instance, "SUCCESS", len(keys), PER_SCHOOL * len(keys))
+        plant.wait_for(instance, "SUCCESS", len(keys), PER_SCHOOL * len(keys), night)
         seconds = time.perf_counter() - started
         used = common.cpu_seconds(database, night.pids()) - used
         after = dagsters_size()
@@ -167,6 +187,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--sample", type=int, default=SAMPLE, help="schools for the default launcher")
     given = parser.parse_args()
+    require_broker(given.broker)
     os.environ["ROSTER_SECRET_KEY"] = common.new_key()
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     sides = {"plain": given.schools, "celery": given.schools, "default": min(given.sample, given.schools)}

@@ -6,8 +6,8 @@ plainly, with a search, and on the last page; then the whole answer of the conso
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -115,4 +115,6 @@ def _median(case: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else SCHOOLS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("schools", type=int, nargs="?", default=SCHOOLS)
+    main(parser.parse_args().schools)

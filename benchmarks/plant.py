@@ -28,6 +28,7 @@ LOCATION = "roster_pipeline"
 JOB = "rostering"
 LOOK_EVERY = 0.25
 POLITE_SECONDS = 20
+LAST_LINES = 20
 
 
 @dataclass
@@ -66,6 +67,13 @@ class Plant:
         """A worker and its processes are gone without a word, as when a machine loses its power."""
         os.killpg(self.children[name].pid, signal.SIGKILL)
         self.children.pop(name).wait()
+
+    def require_running(self) -> None:
+        """RuntimeError if a process ended by itself, with the last lines that it printed."""
+        for name, child in self.children.items():
+            if (status := child.poll()) is not None:
+                lines = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-LAST_LINES:]
+                raise RuntimeError(f"{name} ended with status {status}; its last lines:\n" + "\n".join(lines))
 
     def stop(self) -> None:
         """Ask every child to end, wait, and kill what is left."""
@@ -114,10 +122,17 @@ def runs(instance: dg.DagsterInstance) -> Counter[str]:
     return Counter(run.status.value for run in instance.get_runs())
 
 
-def wait_for(instance: dg.DagsterInstance, status: str, count: int, seconds: float) -> None:
-    """Wait until so many runs have this status."""
+def wait_for(
+    instance: dg.DagsterInstance, status: str, count: int, seconds: float, processes: Plant | None = None
+) -> None:
+    """Wait until `count` runs have this status.
+
+    Raises TimeoutError after `seconds`, and RuntimeError as soon as one of `processes` ended by itself.
+    """
     deadline = time.monotonic() + seconds
     while (now := runs(instance))[status] < count:
+        if processes is not None:
+            processes.require_running()
         if time.monotonic() > deadline:
             raise TimeoutError(f"{count} runs should be {status}, but the runs are {dict(now)}")
         time.sleep(LOOK_EVERY)

@@ -6,8 +6,8 @@ daemon's question and the list of run requests. The tick after it, with nothing 
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -93,4 +93,6 @@ def _tick(instance: dg.DagsterInstance, url: str, at: datetime) -> tuple[float, 
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else SCHOOLS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("schools", type=int, nargs="?", default=SCHOOLS)
+    main(parser.parse_args().schools)

@@ -1,7 +1,8 @@
 """A whole night of one school, end to end, against dlt doing extract and merge only.
 
-    python -m venv /some/where && /some/where/bin/pip install -r benchmarks/requirements.txt
-    python benchmarks/sync.py --dlt-python /some/where/bin/python [--people 2000 50000] [--rounds 3]
+    python benchmarks/sync.py [--people 2000 50000] [--rounds 3] [--dlt-python PATH]
+
+dlt is in an environment of its own, `benchmarks/.dlt`, which the first run makes from `benchmarks/requirements.txt`.
 
 Ours fetches, cleans, plans and applies, through the functions that the assets call: completeness proved, the roster's
 quality tested, people matched, those who left asked for one by one, the plan judged, applied with its ledger and
@@ -21,9 +22,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import common
@@ -37,6 +41,22 @@ PEOPLE = (2_000, 50_000)
 CHANGED = 0.02
 STEPS = ("fetch", "clean", "plan", "apply")
 NIGHTS = ("first", "second")
+DLT_ENVIRONMENT = Path(__file__).parent / ".dlt"
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+
+
+def made_dlt_python() -> str:
+    """The interpreter of `benchmarks/.dlt`; makes that environment if it does not have today's requirements."""
+    python, done = DLT_ENVIRONMENT / "bin" / "python", DLT_ENVIRONMENT / "requirements.txt"
+    wanted = REQUIREMENTS.read_text()
+    if not done.exists() or done.read_text() != wanted:
+        print(f"making {DLT_ENVIRONMENT} with dlt", flush=True)
+        make = [sys.executable, "-m", "venv", "--clear", str(DLT_ENVIRONMENT)]
+        install = [str(python), "-m", "pip", "install", "-q", "-r", str(REQUIREMENTS)]
+        if any(subprocess.run(command, check=False).returncode for command in (make, install)):
+            raise SystemExit(f"{DLT_ENVIRONMENT} could not be made (see above); name an interpreter with --dlt-python")
+        done.write_text(wanted)
+    return str(python)
 
 
 def changes(people: int) -> dict[str, int]:
@@ -182,7 +202,7 @@ def report(found: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
 def main() -> None:
     """Run both sides in turn, or be ours."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dlt-python", help="an interpreter that has dlt")
+    parser.add_argument("--dlt-python", help="an interpreter that has dlt (default: made on the first run)")
     parser.add_argument("--people", type=int, nargs="+", default=list(PEOPLE))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--site", help=argparse.SUPPRESS)
@@ -191,15 +211,16 @@ def main() -> None:
     if given.site:
         print(json.dumps(ours(given.site, given.database, given.people[0])))
         return
-    if not given.dlt_python:
-        parser.error("give --dlt-python, an interpreter of an environment with benchmarks/requirements.txt")
+    python = given.dlt_python or made_dlt_python()
+    if subprocess.run([python, "-c", "import dlt, orjson, psycopg2"], check=False).returncode:
+        parser.error(f"{python} lacks a package of benchmarks/requirements.txt; without --dlt-python one is made")
     os.environ["ROSTER_SECRET_KEY"] = common.new_key()
     sites = {f"school-{people}": (1, common.students_for(people)) for people in given.people}
     sizes = []
     with common.database_server() as server, common.simulator(common.PAGE_CACHE_MEGABYTES, **sites) as places:
         for people in given.people:
             print(f"{people:,} people")
-            found = measure(places[f"school-{people}"], server, people, given.rounds, given.dlt_python)
+            found = measure(places[f"school-{people}"], server, people, given.rounds, python)
             sizes.append({"people": people, **{name: round(value, 3) for name, value in report(found).items()}})
     worst = max(one[f"ratio_to_dlt_{each}"] for one in sizes for each in NIGHTS)
     worst_cpu = max(one[f"cpu_ratio_{each}"] for one in sizes for each in NIGHTS)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import ManyOptions, examples, group
-from roster_pipeline.cli.connection_options import CONNECTION_OPTIONS
 from roster_pipeline.cli.districts import valid_key
-from roster_pipeline.cli.options import merged, with_options
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table
 from roster_pipeline.cli.secret_input import ClientSecret, ClientSecretEnv, read_secret
 from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
+from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
 from roster_pipeline.cli.sis import named
 
 if TYPE_CHECKING:

@@ -14,9 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from roster_pipeline.cli.error_handling import WRONG_USAGE, CommandError, wrong_settings
-from roster_pipeline.cli.key_values import with_key_values
-from roster_pipeline.cli.options import SettingOption, merged
-from roster_pipeline.cli.school_options import SCHOOL_OPTIONS
+from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, merged, with_key_values
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.safe_csv import ENCODING, plain_cell
 from roster_pipeline.services.field_error import FieldError

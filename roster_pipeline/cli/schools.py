@@ -10,10 +10,10 @@ import typer
 from roster_pipeline.cli.commands import ManyOptions, examples, group
 from roster_pipeline.cli.connections import warn_untested
 from roster_pipeline.cli.districts import valid_key
-from roster_pipeline.cli.options import merged, with_options
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table
-from roster_pipeline.cli.school_options import ROLES, SCHOOL_OPTIONS
 from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
+from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, merged, with_options
+from roster_pipeline.settings.fields import ROLES
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import SchoolRow
@@ -208,7 +208,7 @@ def switches(role: RoleSettings) -> str:
 
 
 def _settings(plain: dict[str, Any], chosen: dict[str, Any]) -> SchoolSettings:
-    from roster_pipeline.cli.key_values import with_key_values
+    from roster_pipeline.cli.setting_options import with_key_values
     from roster_pipeline.settings.school import SchoolSettings
 
     return SchoolSettings.model_validate(with_key_values(merged(plain, SCHOOL_OPTIONS, chosen), chosen))

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.settings.school import (
     ConnectionSettings,
     Guards,
@@ -25,7 +26,6 @@ from roster_pipeline.settings.school import (
 Values = dict[str, str]
 ON = "on"
 CONNECTION, SCHOOL = "connection", "school"
-ROLES = ("students", "teachers", "staff", "admins")
 SWITCHES = tuple(RoleSettings.model_fields)
 LINES = ("report_to", "role_map", "contact_rules", "contact_flags")
 """Settings that are written one a line."""

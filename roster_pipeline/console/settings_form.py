@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
+from zoneinfo import available_timezones
 
 from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from roster_pipeline.console import settings_fields
+from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.console.auth.viewer import Viewer, viewer
 from roster_pipeline.console.forms import (
     CONNECTION,
@@ -27,7 +29,6 @@ from roster_pipeline.console.forms import (
     window_places,
 )
 from roster_pipeline.console.page import form
-from roster_pipeline.console.settings_fields import named
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.secrets import REFERENCE
@@ -37,6 +38,7 @@ from roster_pipeline.services.connection_test_state import last_test
 from roster_pipeline.services.field_error import SECRET, FieldError
 from roster_pipeline.services.save_settings import Wanted
 from roster_pipeline.services.settings_diff import ChangedMeanwhile
+from roster_pipeline.settings import fields
 from roster_pipeline.settings.school import (
     MOST_RECIPIENTS,
     TOO_MANY_RECIPIENTS,
@@ -50,7 +52,14 @@ REPORT_TO = "school-report_to"
 SCHOOL_ID = "school-school_id"
 SECRET_IS_LOST = "Type it again: a secret never comes back with the page, so what you typed is gone."  # noqa: S105
 Errors = dict[str, str]
-ALWAYS_SHOWN = {"connection-sis", "connection-url", "connection-client_id"}
+WINDOWS, QUALITY = "school-guards-windows", "school-quality-"
+SETTINGS = {
+    **{name_of(CONNECTION, setting.name): setting for setting in fields.CONNECTION},
+    **{name_of(SCHOOL, *setting.name.split(".")): setting for setting in (*fields.SCHOOL, fields.NAME)},
+    **{name_of(SCHOOL, "guards", guard.name): guard for guard in fields.GUARDS},
+    "secret": fields.CLIENT_SECRET,
+}
+"""Every field of the form to its setting."""
 START_FIELDS = {"sis", "url", "token_url"}
 """What an owner types at once; the rest of a preset is taken over where it still stands as it was."""
 
@@ -162,7 +171,33 @@ def wrong(problem: FieldError) -> Errors:
 
 def worded(errors: Errors) -> Errors:
     """The same with the labels of the fields, for a list of them."""
-    return {name: named(name, message) for name, message in errors.items()}
+    rules = quality_rules()
+    return {
+        name: f"{label}: {message}" if (label := _label(name, rules)) else message for name, message in errors.items()
+    }
+
+
+def _label(field_name: str, rules: Mapping[str, str]) -> str:
+    if field_name.startswith(WINDOWS):
+        return "Windows"
+    if field_name.startswith(QUALITY):
+        return rules.get(field_name.removeprefix(QUALITY).rpartition("-")[0], "")
+    return SETTINGS[field_name].title if field_name in SETTINGS else ""
+
+
+def quality_rules() -> dict[str, str]:
+    """What each quality rule of this installation asks, by its name; none where the suite cannot be read."""
+    try:
+        return {rule.name: rule.description for rule in installed_suite().rules}
+    except QualitySuiteError:
+        return {}
+
+
+@cache
+def zones() -> tuple[str, ...]:
+    """Names of time zones as people know them, in order."""
+    odd = ("Etc/", "SystemV/", "US/", "posix", "right")
+    return tuple(sorted(name for name in available_timezones() if "/" in name and not name.startswith(odd)))
 
 
 def chosen_preset(values: Mapping[str, str]) -> Preset:
@@ -193,7 +228,10 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "summary": worded(lost | errors) if errors else {},
         "seen": shown_form.seen,
         "conflict": shown_form.conflict,
-        "fields": settings_fields,
+        "fields": fields,
+        "s": SETTINGS,
+        "quality_rules": quality_rules(),
+        "zones": zones(),
         "shares": SHARES,
         "defaults": shown(SchoolSettings(school_id="any"), SCHOOL),
         "windows": window_places(shown_form.values),
@@ -212,7 +250,9 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "test_errors": shown_form.test_errors,
         "state": last_test(school),
         "tested_at": datetime.fromisoformat(school.test["at"]) if school.test else None,
-        "advanced_wrong": any(name.startswith("connection-") and name not in ALWAYS_SHOWN for name in errors),
+        "advanced_wrong": any(
+            name.startswith("connection-") and name in SETTINGS and SETTINGS[name].advanced for name in errors
+        ),
         "guards_wrong": any(name.startswith("school-guards") for name in errors),
         "quality_wrong": any(name.startswith("school-quality") for name in errors),
     }

@@ -8,19 +8,19 @@ from typing import Any
 
 from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.settings.fields import title_of
 
 
 class ChangedMeanwhile(DirectoryError):
     """Somebody saved other values since the form was filled in; saving over them is refused."""
 
     def __init__(self, thing: str, entries: Sequence[Entry]) -> None:
-        names = sorted({name for entry in entries for name in entry.details.get("changed", ())})
+        names = sorted({title_of(name) for entry in entries for name in entry.details.get("changed", ())})
         who = " and ".join(dict.fromkeys(entry.who for entry in entries)) or "Somebody else"
         super().__init__(
             f"{who} changed {thing} meanwhile: {', '.join(names) or 'its settings'}. Your changes were not saved.",
             "Open the settings again, look at what is there now, and make your changes once more.",
         )
-        self.names = names
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from roster_pipeline.cli import app
-from roster_pipeline.cli.key_values import guard_names, rule_names
+from roster_pipeline.cli.setting_options import guard_names, rule_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 OF_EVERY_COMMAND = {"--help", "-h"}

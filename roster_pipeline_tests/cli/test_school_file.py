@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from roster_pipeline.cli.school_file import ALL, COLUMNS
-from roster_pipeline.cli.school_options import SCHOOL_OPTIONS
+from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline_tests.cli.conftest import Roster
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.cli.connection_options import CONNECTION_OPTIONS
-from roster_pipeline.cli.key_values import guard_names
-from roster_pipeline.cli.school_options import SCHOOL_OPTIONS
+from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, SCHOOL_OPTIONS, guard_names
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline_tests.cli.conftest import Roster
 

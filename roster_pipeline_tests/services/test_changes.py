@@ -53,9 +53,9 @@ def test_saving_over_somebody_elses_change_is_refused_with_who_and_what(database
     with database.begin() as conn:
         change_school(conn, "oak", who="bo", settings=oak.settings.model_copy(update={"sync_time": time(18, 0)}))
         change_connection(conn, "sis", who="cy", secret="n3w")
-    with database.begin() as conn, pytest.raises(ChangedMeanwhile, match="bo changed Oak meanwhile: sync_time"):
+    with database.begin() as conn, pytest.raises(ChangedMeanwhile, match="bo changed Oak meanwhile: Sync time"):
         change_school(conn, "oak", who="ada", name="Mine", seen=oak.revision)
-    with database.begin() as conn, pytest.raises(ChangedMeanwhile, match=r"cy changed .* client_secret"):
+    with database.begin() as conn, pytest.raises(ChangedMeanwhile, match=r"cy changed .* Client Secret"):
         change_connection(conn, "sis", who="ada", settings=HERE, seen=oak.connection.revision)
     with database.begin() as conn:
         assert tenants.get_school(conn, "oak").name == "Oak"

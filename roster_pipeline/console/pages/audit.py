@@ -14,6 +14,7 @@ from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_
 from roster_pipeline.console.page import database, page
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings.fields import title_of
 
 
 def everything(request: Request) -> Response:
@@ -63,8 +64,9 @@ def _listed(asked: ListFilter, found: list[audit.Shown]) -> Listed:
 
 
 def _details(entry: audit.Shown) -> str:
-    """`plan 17, rows 120`."""
-    given = ((name.replace("_", " "), _plain(value)) for name, value in entry.details.items() if value)
+    """`plan 17, rows 120`, or `changed Recipients, Students: Archive`."""
+    details = entry.details | {"changed": ", ".join(map(title_of, entry.details.get("changed") or ()))}
+    given = ((name.replace("_", " "), _plain(value)) for name, value in details.items() if value)
     return ", ".join(f"{name} {value}".strip() for name, value in given)
 
 

@@ -1,0 +1,194 @@
+"""The settings as options: those of `roster connection` and `roster school`, made from the table of settings.
+
+An option that is not given changes nothing. An empty text takes a value away where a setting may be empty, and all
+entries of a list. An option for a list may be repeated; it replaces the list. Guards, windows, the role map and the
+quality rules are pairs, NAME=VALUE. Nothing is validated here: the models do that with the result.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import typer
+
+from roster_pipeline.settings.fields import CONNECTION, GUARDS, SCHOOL, Setting
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+BACK = "default"
+SEVERITIES = ("error", "warning", "off")
+WINDOWS = "windows"
+
+
+@dataclass(frozen=True)
+class SettingOption:
+    """One option and the setting it fills. `path` is the setting's place, for example ("students", "archive")."""
+
+    flag: str
+    path: tuple[str, ...]
+    kind: Any
+    help: str
+    metavar: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The parameter's name in Python."""
+        return self.flag.split("/")[0].removeprefix("--").replace("-", "_")
+
+
+def _option(setting: Setting) -> SettingOption:
+    """The option of one setting, with its default in the help."""
+    kind: Any = list[str] if setting.several else type(setting.default) if setting.default is not None else str
+    default = f" Default: {setting.default_words}." if setting.default_words not in ("", "required") else ""
+    metavar = f"[{'|'.join(value for value, _ in setting.choices)}]" if setting.choices else setting.metavar or None
+    return SettingOption(setting.option, tuple(setting.name.split(".")), kind, setting.described + default, metavar)
+
+
+def with_options(options: Sequence[SettingOption]) -> Callable[[Command], Command]:
+    """Give a command that takes `**chosen` these options; those not given arrive as None."""
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        fixed = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        added = [_parameter(option) for option in options]
+        command.__signature__ = signature.replace(parameters=[*fixed, *added])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _parameter(option: SettingOption) -> inspect.Parameter:
+    default = typer.Option(None, option.flag, help=option.help, metavar=option.metavar, show_default=False)
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option.kind | None
+    )
+
+
+def merged(settings: Mapping[str, Any], options: Sequence[SettingOption], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `settings` (as plain data) with the chosen options put in their places. Nothing is validated here."""
+    result: dict[str, Any] = {
+        name: dict(value) if isinstance(value, Mapping) else value for name, value in settings.items()
+    }
+    for option in options:
+        value = chosen.get(option.name)
+        if value is None or value == [] or not option.path:
+            continue
+        place = result
+        for step in option.path[:-1]:
+            place = place.setdefault(step, {})
+        place[option.path[-1]] = None if value == "" else [] if value == [""] else value
+    return result
+
+
+CONNECTION_OPTIONS = tuple(_option(setting) for setting in CONNECTION)
+PAIR_OPTIONS = (
+    SettingOption(
+        "--map",
+        (),
+        list[str],
+        "Which group a role of the SIS belongs to, for example ext:officeStaff=staff. Repeat for more.",
+        "ROLE=GROUP",
+    ),
+    SettingOption("--unmap", (), list[str], "Take a mapping of --map away.", "ROLE"),
+    SettingOption(
+        "--guard",
+        (),
+        list[str],
+        "A guard's limit, for example archive_share=0.2, or =default. Repeat for more. Names: roster school show.",
+        "NAME=VALUE",
+    ),
+    SettingOption(
+        "--blackout", (), list[str], "Dates (both inclusive) in which the sync changes nothing.", "FIRST:LAST"
+    ),
+    SettingOption(
+        "--add-only", (), list[str], "Dates (both inclusive) in which the sync only adds people.", "FIRST:LAST"
+    ),
+    SettingOption("--no-windows", (), bool, "Take all --blackout and --add-only dates away first."),
+    SettingOption(
+        "--quality",
+        (),
+        list[str],
+        "Tune a quality rule: RULE=0.95 (the share that must pass), RULE=error, warning, off, or default.",
+        "RULE=VALUE",
+    ),
+)
+SCHOOL_OPTIONS = (*(_option(setting) for setting in SCHOOL if setting.option), *PAIR_OPTIONS)
+
+
+def guard_names() -> tuple[str, ...]:
+    """The names of the guards for `--guard`."""
+    return tuple(guard.name for guard in GUARDS)
+
+
+def rule_names() -> tuple[str, ...]:
+    """The quality rules that a school can tune. Raises QualitySuiteError."""
+    from roster_pipeline.cleaning.quality_suite import installed_suite
+
+    return tuple(rule.name for rule in installed_suite().rules)
+
+
+def with_key_values(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a school's settings with the chosen pairs put in. Raises BadParameter for a wrong pair."""
+    return {
+        **settings,
+        "guards": _guards(settings.get("guards", {}), chosen),
+        "role_map": _role_map(settings.get("role_map", {}), chosen),
+        "quality": _quality(settings.get("quality", {}), chosen.get("quality") or ()),
+    }
+
+
+def _guards(guards: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(guards)
+    for name, value in _split(chosen.get("guard") or (), "--guard"):
+        if name not in guard_names():
+            raise typer.BadParameter(f"there is no guard {name}; the guards are {', '.join(guard_names())}")
+        if value == BACK:
+            result.pop(name, None)
+        else:
+            result[name] = value
+    windows = [] if chosen.get("no_windows") else list(result.get(WINDOWS, ()))
+    for kind in ("blackout", "add_only"):
+        windows += [_window(text, kind) for text in chosen.get(kind) or ()]
+    return result | {WINDOWS: windows}
+
+
+def _window(text: str, kind: str) -> dict[str, str]:
+    first, colon, last = text.partition(":")
+    if not colon:
+        raise typer.BadParameter(f"--{kind.replace('_', '-')}: give two dates, for example 2027-06-20:2027-08-10")
+    return {"first": first.strip(), "last": last.strip(), "kind": kind}
+
+
+def _role_map(role_map: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[str, str]:
+    gone = set(chosen.get("unmap") or ())
+    unknown = gone - set(role_map)
+    if unknown:
+        raise typer.BadParameter(f"--unmap: {', '.join(sorted(unknown))} is not mapped")
+    kept = {role: group for role, group in role_map.items() if role not in gone}
+    return kept | dict(_split(chosen.get("map") or (), "--map"))
+
+
+def _quality(rules: Mapping[str, Mapping[str, Any]], texts: Sequence[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {name: dict(rule) for name, rule in rules.items()}
+    for name, value in _split(texts, "--quality"):
+        if name not in rule_names():
+            raise typer.BadParameter(f"there is no quality rule {name}; the rules are {', '.join(rule_names())}")
+        if value == BACK:
+            result.pop(name, None)
+        elif value in SEVERITIES:
+            result.setdefault(name, {})["severity"] = value
+        else:
+            result.setdefault(name, {})["mostly"] = value
+    return result
+
+
+def _split(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts:
+        name, equals, value = text.rpartition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise typer.BadParameter(f"{option}: write NAME=VALUE, not {text}")
+        pairs.append((name.strip(), value.strip()))
+    return pairs

@@ -1,0 +1,517 @@
+"""What each setting is called and what it means: one table for the form, the options, the audit and `docs/cli.md`.
+
+The models (`school.py`) hold types, bounds and defaults. A test compares the two, so neither has a setting that the
+other lacks. Here is plain data: the help of a command must not wait until the models are loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Choices = tuple[tuple[str, str], ...]
+SOURCES = "identifier, sourcedId, username, userMasterIdentifier, userIds:TYPE or metadata:KEY"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    name: its place in the model, as in `students.archive`. title: its label. help: one sentence, or a few, without the
+    default. default: as the model has it. option: its flags for the `roster` command. choices: value and words of each.
+    shown_default: how the default is written, where its value alone would not be clear. metavar: the form of a value.
+    advanced: whether the form shows it behind a click.
+    """
+
+    name: str
+    title: str
+    help: str
+    default: Any = None
+    option: str = ""
+    choices: Choices = ()
+    shown_default: str = ""
+    metavar: str = ""
+    advanced: bool = False
+
+    @property
+    def default_words(self) -> str:
+        """The default as help and documentation write it; empty where there is none."""
+        if self.shown_default or isinstance(self.default, bool):
+            return self.shown_default or ("yes" if self.default else "no")
+        return "" if self.default in (None, "", ()) else str(self.default)
+
+    @property
+    def hint(self) -> str:
+        """The help with what an empty field means, for a form."""
+        empty = self.default is None and self.shown_default not in ("", "required")
+        return f"{self.help} Empty: {self.shown_default}." if empty else self.help
+
+    @property
+    def several(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def described(self) -> str:
+        """The help with the values that can be chosen, and how an option for a list is used."""
+        texts = [self.help]
+        if self.choices:
+            texts.append("; ".join(f"{value} = {words}" for value, words in self.choices) + ".")
+        if self.several and self.metavar != "CONNECTIONS":
+            texts.append('Repeat for more; replaces the list, "" empties it.')
+        return " ".join(texts)
+
+
+SIGN_INS: Choices = (
+    ("auto", "Found out by asking"),
+    ("oauth2", "OAuth 2.0 client credentials"),
+    ("oauth1", "OAuth 1.0a"),
+    ("bearer", "Static bearer token (the Client Secret)"),
+)
+VERSIONS: Choices = (("auto", "Found out by asking"), ("1.2", "Always 1.2"), ("1.1", "Always 1.1"))
+STRATEGIES: Choices = (
+    ("auto", "Decided by size"),
+    ("whole", "The whole SIS once, split here"),
+    ("per_school", "One school at a time"),
+)
+CONTROLLED_BY: Choices = (
+    ("school", "Managers, and owners of all its schools"),
+    ("district", "Managers of the district alone"),
+)
+REPORT_WHEN: Choices = (
+    ("every", "After every sync"),
+    ("problems", "Only on changes and problems"),
+    ("daily", "One mail a day for all schools"),
+)
+ATTACHMENTS: Choices = (
+    ("none", "Nothing"),
+    ("ids", "The changes as CSV, with ids alone"),
+    ("masked", "The changes as CSV, with masked names"),
+)
+FIRST_SYNC: Choices = (("approve", "Waits until somebody approves it"), ("apply", "Is applied at once"))
+WINDOW_KINDS: Choices = (("blackout", "Nothing is changed"), ("add_only", "People are only added"))
+SEVERITIES: Choices = (("", "As usual"), ("error", "Error"), ("warning", "Warning"), ("off", "Off"))
+
+DISTRICT = (
+    Setting(
+        "home_ranking",
+        "Home ranking",
+        "Connections, separated by commas: a person whom several of them know follows the first.",
+        (),
+        "--home-ranking",
+        metavar="CONNECTIONS",
+    ),
+)
+
+CONNECTION = (
+    Setting(
+        "url",
+        "URL",
+        "The address of the SIS's OneRoster API, as the SIS gives it. A file:// or sftp:// address is for CSV.",
+        option="--url",
+        shown_default="required",
+    ),
+    Setting(
+        "client_id",
+        "Client ID",
+        "The ID that the SIS gave this connection; some systems call it the consumer key.",
+        "",
+        "--client-id",
+    ),
+    Setting(
+        "sis",
+        "SIS",
+        "Which SIS it is, by its name in: roster sis list. A new connection starts from what is known of it.",
+        "other",
+        "--sis",
+    ),
+    Setting(
+        "token_url",
+        "Token URL",
+        "The address that hands out sign-in tokens.",
+        option="--token-url",
+        shown_default="found out",
+        advanced=True,
+    ),
+    Setting("sign_in", "Sign-in", "How to sign in.", "auto", "--sign-in", SIGN_INS, advanced=True),
+    Setting(
+        "scopes",
+        "Scopes",
+        "OAuth scopes, separated by blanks.",
+        option="--scopes",
+        shown_default="those of the version",
+        advanced=True,
+    ),
+    Setting("version", "OneRoster version", "The version of the API.", "auto", "--version", VERSIONS, advanced=True),
+    Setting(
+        "page_size",
+        "Page size",
+        "Records per page; lowered where the SIS allows fewer.",
+        1000,
+        "--page-size",
+        advanced=True,
+    ),
+    Setting(
+        "ca_bundle",
+        "Certificates to trust as well",
+        "For a SIS with certificates of its own: in PEM form, or the path of a file.",
+        option="--ca-bundle",
+        advanced=True,
+    ),
+    Setting(
+        "host_key",
+        "SFTP host key",
+        "For CSV over SFTP: the server's key, as ssh-keyscan prints it.",
+        option="--host-key",
+        advanced=True,
+    ),
+    Setting(
+        "student_number_from",
+        "Student number from",
+        f"Where the student number is: {SOURCES}.",
+        "identifier",
+        "--student-number-from",
+        metavar="SOURCE",
+        advanced=True,
+    ),
+    Setting(
+        "staff_number_from",
+        "Staff number from",
+        f"Where the staff number is: {SOURCES}.",
+        "identifier",
+        "--staff-number-from",
+        metavar="SOURCE",
+        advanced=True,
+    ),
+    Setting(
+        "primary_contact_from",
+        "Primary contact from",
+        "The metadata field that marks a student's primary contact, where the SIS has one: metadata:KEY.",
+        option="--primary-contact-from",
+        metavar="metadata:KEY",
+        advanced=True,
+    ),
+    Setting(
+        "contact_rules",
+        "Contact rules",
+        "Which contacts may be called: FIELD=VALUES; or which may not: FIELD!=VALUES. FIELD is role, relationship, "
+        "metadata:KEY or agents:KEY; values are separated by commas. A value that no rule names excludes as well.",
+        (),
+        "--contact-rule",
+        shown_default="none",
+        metavar="FIELD=VALUES",
+        advanced=True,
+    ),
+    Setting(
+        "contact_relationship_from",
+        "Relationship from",
+        "Where the SIS says what a contact is to the student: metadata:KEY or agents:KEY.",
+        option="--contact-relationship-from",
+        shown_default="the role",
+        metavar="SOURCE",
+        advanced=True,
+    ),
+    Setting(
+        "contact_flags",
+        "Kept of a contact",
+        "Fields that are kept with each contact for applications: metadata:KEY or agents:KEY.",
+        (),
+        "--contact-flag",
+        shown_default="none",
+        metavar="SOURCE",
+        advanced=True,
+    ),
+    Setting(
+        "disabled_means_gone",
+        "Disabled means gone",
+        "Whether a user with enabledUser=false counts as gone. Leave it off unless a test shows few disabled accounts.",
+        False,
+        "--disabled-means-gone/--disabled-is-a-field",
+        advanced=True,
+    ),
+    Setting(
+        "no_enrollment_means_gone",
+        "No enrollment means gone",
+        "For a SIS that never removes people: a student without a running enrollment in the school has left it.",
+        False,
+        "--no-enrollment-means-gone/--enrollments-decide-nothing",
+        advanced=True,
+    ),
+    Setting(
+        "allow_private_addresses",
+        "Allow private addresses",
+        "Whether the SIS may be on this machine or in the private network. Only operators may change it.",
+        False,
+        "--allow-private-addresses/--no-private-addresses",
+        advanced=True,
+    ),
+    Setting(
+        "strategy",
+        "Reading",
+        "Whether the whole SIS is read once and split here, or one school at a time.",
+        "auto",
+        "--strategy",
+        STRATEGIES,
+        advanced=True,
+    ),
+    Setting(
+        "delta",
+        "Fetch changes only",
+        "Between weekly full pulls, fetch only what changed, if the SIS proves that it can.",
+        False,
+        "--delta/--no-delta",
+        advanced=True,
+    ),
+    Setting(
+        "controlled_by",
+        "Who may change the connection",
+        "Managers and owners of all its schools, or managers of the district alone. A connection of the district is "
+        "trusted about people whom another connection knows too.",
+        "school",
+        "--controlled-by",
+        CONTROLLED_BY,
+        advanced=True,
+    ),
+    Setting(
+        "secret_expires",
+        "Client Secret valid until",
+        "The last day on which the Client Secret is valid; mails remind the owners 14 and 3 days before.",
+        option="--secret-expires",
+        metavar="YYYY-MM-DD",
+        advanced=True,
+    ),
+)
+
+
+def _role(name: str, title: str, people: str) -> tuple[Setting, ...]:
+    return (
+        Setting(f"{name}.rostered", title, f"Whether {people} are rostered.", False, f"--{name}/--no-{name}"),
+        Setting(
+            f"{name}.auto_update",
+            f"{title}: Auto update",
+            f"Whether {people} already in the directory follow the SIS; otherwise they are skipped.",
+            False,
+            f"--{name}-auto-update/--no-{name}-auto-update",
+        ),
+        Setting(
+            f"{name}.archive",
+            f"{title}: Archive",
+            f"Whether {people} gone from the SIS are archived; otherwise they stay.",
+            False,
+            f"--{name}-archive/--no-{name}-archive",
+        ),
+    )
+
+
+ROLES = {"students": "Students", "teachers": "Teachers", "staff": "Staff", "admins": "Admins"}
+"""Name of each role group in the settings, and its title."""
+
+SCHOOL = (
+    Setting(
+        "school_id",
+        "School ID",
+        "The sourcedId of the school's org in the SIS, or its identifier.",
+        option="--school-id",
+        shown_default="required",
+    ),
+    *_role("students", ROLES["students"], "students"),
+    *_role("teachers", ROLES["teachers"], "teachers"),
+    *_role("staff", ROLES["staff"], "staff (aides, proctors, counselors)"),
+    *_role("admins", ROLES["admins"], "administrators"),
+    Setting(
+        "primary_contacts",
+        "Include Primary Parent Contact Info",
+        "One primary contact per student.",
+        False,
+        "--contacts/--no-contacts",
+    ),
+    Setting(
+        "contacts_most",
+        "Contacts of a student",
+        "How many contacts are kept in order, the primary one included: 1 to 5.",
+        1,
+        "--contacts-most",
+    ),
+    Setting(
+        "report_to", "Recipients", "E-mail addresses that get the report.", (), "--report-to", (), "nobody", "EMAIL"
+    ),
+    Setting("report_when", "When", "When the report is sent.", "every", "--report-when", REPORT_WHEN),
+    Setting(
+        "report_attachment",
+        "Attached",
+        "What is attached to the report.",
+        "none",
+        "--report-attachment",
+        ATTACHMENTS,
+    ),
+    Setting(
+        "automatic",
+        "Enable Automatic Rostering",
+        "The school is synced every night.",
+        False,
+        "--automatic/--no-automatic",
+    ),
+    Setting("sync_time", "Sync time", "The sync's local time.", "20:00", "--sync-time", metavar="HH:MM"),
+    Setting(
+        "time_zone",
+        "Time zone",
+        "The school's time zone, such as America/Chicago.",
+        "UTC",
+        "--time-zone",
+        metavar="ZONE",
+    ),
+    Setting(
+        "first_sync",
+        "The first sync",
+        "Whether the first sync waits for an approval.",
+        "approve",
+        "--first-sync",
+        FIRST_SYNC,
+        advanced=True,
+    ),
+    Setting(
+        "preferred_names",
+        "Show preferred names",
+        "Where the SIS has both, the directory shows the preferred name instead of the legal one.",
+        False,
+        "--preferred-names/--legal-names",
+        advanced=True,
+    ),
+    Setting(
+        "phone_region",
+        "Country of phone numbers",
+        "Two letters, for phone numbers without a country code.",
+        "US",
+        "--phone-region",
+        metavar="CC",
+        advanced=True,
+    ),
+    Setting(
+        "include_orgs_below",
+        "Count orgs below the school as the school",
+        "A campus or a department whose parent is the school. The test names how many people they have.",
+        False,
+        "--include-orgs-below/--school-alone",
+        advanced=True,
+    ),
+    Setting(
+        "restore_archived_by_hand",
+        "Restore people who were archived by hand",
+        "Whether a sync may restore people whom somebody archived by hand; otherwise they stay archived.",
+        False,
+        "--restore-archived-by-hand/--keep-archived-by-hand",
+        advanced=True,
+    ),
+    Setting(
+        "role_map",
+        "Role map",
+        "Which group a role of the SIS belongs to: student, teacher, staff, admin or contact. For example: "
+        "ext:officeStaff = staff",
+        {},
+        advanced=True,
+    ),
+    Setting("guards", "Guards", "The limits beyond which changes wait for an approval.", advanced=True),
+    Setting("quality", "Quality rules", "How the records of the SIS are judged.", {}, advanced=True),
+)
+
+GUARDS = (
+    Setting("archive_share", "Archived people", "Most people of a role that one sync may archive.", 0.1),
+    Setting(
+        "archive_always_allowed",
+        "Always allowed archivals",
+        "This many pass in a small role, whatever their share, while the rest of the school is calm.",
+        5,
+    ),
+    Setting("archive_small_role", "Small role", "Up to how many people a role counts as small.", 50),
+    Setting("archive_most", "Most archivals", "Most people archived in one sync, whatever their share.", 500),
+    Setting("shrink_share", "Shrinking role", "How much smaller than usual a role may come from the SIS.", 0.2),
+    Setting("create_share", "New people", "Most new people of a role, after the first sync.", 0.25),
+    Setting("restore_share", "Restored people", "Most archived people of a role who may come back in one sync.", 0.25),
+    Setting("update_share", "Updated people", "Most people of a role who may change in one sync.", 0.75),
+    Setting(
+        "update_key_share",
+        "Changed keys",
+        "Most people of a role who may get another e-mail, number, username, name or contact.",
+        0.05,
+    ),
+    Setting(
+        "missing_share",
+        "People missing",
+        "Most of the known people who may be missing from the school as a whole.",
+        0.5,
+    ),
+    Setting(
+        "strangers_share",
+        "Strangers",
+        "Most of the people from the SIS who may be new to the school as a whole.",
+        0.5,
+    ),
+    Setting(
+        "lower_grades_share",
+        "Lower grades",
+        "Most students who may go down a grade: more look like an old file.",
+        0.2,
+    ),
+    Setting(
+        "moved_keys",
+        "Moved keys",
+        "How many people may get the number, e-mail, username or contact of somebody else; if more would, they wait.",
+        3,
+    ),
+    Setting(
+        "rekeyed_share",
+        "New ids",
+        "Most people whose SIS id may be new overnight, or come as somebody else's.",
+        0.2,
+    ),
+    Setting(
+        "rejected_share_archive",
+        "Unusable records, for archivals",
+        "Beyond this share of records that cannot be used, or name no school, nobody is archived.",
+        0.05,
+    ),
+    Setting("rejected_share_all", "Unusable records, for everything", "Beyond this share the whole sync waits.", 0.2),
+    Setting(
+        "unknown_org_share",
+        "Unknown schools",
+        "Most people of a role who may name an org that the SIS does not list; beyond this share nobody is archived.",
+        0.05,
+    ),
+    Setting(
+        "contradictions",
+        "Contradictions",
+        "Most people missing from the list for whom the SIS still answers; beyond it nobody is archived.",
+        3,
+    ),
+    Setting("grace_syncs", "Grace", "Complete syncs in a row that somebody must be missing before being archived.", 0),
+    Setting(
+        "grace_without_witness",
+        "Grace without a second witness",
+        "The same, where the SIS cannot be asked for one person; the larger of the two counts.",
+        1,
+    ),
+    Setting("bundle_age_days", "Old bundle", "Days after which a CSV bundle without a newer one is too old.", 3),
+    Setting(
+        "bundle_unchanged_days", "Unchanged bundle", "Days for which a CSV bundle may come byte for byte the same.", 7
+    ),
+    Setting("api_unchanged_days", "Unchanged SIS", "Days for which an API may show no change at all.", 14),
+)
+
+NAME = Setting("name", "Name of the school", "For reports and pages.", option="--name")
+CLIENT_SECRET = Setting("client_secret", "Client Secret", "Stored encrypted, and never shown again.")
+
+
+def by_name(settings: Iterable[Setting]) -> dict[str, Setting]:
+    """The settings by their names."""
+    return {setting.name: setting for setting in settings}
+
+
+TITLES = {setting.name: setting.title for setting in (*DISTRICT, *CONNECTION, *SCHOOL, NAME, CLIENT_SECRET)} | {
+    f"guards.{guard.name}": guard.title for guard in GUARDS
+}
+
+
+def title_of(name: str) -> str:
+    """The title of a setting that an audit entry names; of a nested one that has none, the title of what holds it."""
+    return TITLES.get(name) or TITLES.get(name.partition(".")[0], name)

@@ -1,0 +1,95 @@
+"""The table of settings, the models, the options and the documentation say the same."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from roster_pipeline.settings import fields
+from roster_pipeline.settings.fields import Setting
+from roster_pipeline.settings.school import (
+    ConnectionSettings,
+    DistrictSettings,
+    Guards,
+    QualityRule,
+    RoleSettings,
+    SchoolSettings,
+    Window,
+)
+
+PAGE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+ROLE_FIELDS = {f"{role}.{name}" for role in fields.ROLES for name in RoleSettings.model_fields}
+WITH_OPTIONS = [setting for setting in (*fields.CONNECTION, *fields.SCHOOL) if setting.option]
+
+
+def default_of(model: type[BaseModel], name: str) -> Any:
+    field = model.model_fields[name]
+    return None if field.is_required() else field.default
+
+
+def choices_of(annotation: Any) -> set[str]:
+    return set(get_args(annotation)) if get_origin(annotation) is Literal else set()
+
+
+@pytest.mark.parametrize(
+    ("table", "model"),
+    [
+        (fields.DISTRICT, DistrictSettings),
+        (fields.CONNECTION, ConnectionSettings),
+        (fields.GUARDS, Guards),
+        (fields.SCHOOL, SchoolSettings),
+    ],
+    ids=["district", "connection", "guards", "school"],
+)
+def test_the_table_has_the_settings_of_the_model(table: tuple[Setting, ...], model: type[BaseModel]) -> None:
+    nested = set(fields.ROLES) | {"windows"}
+    assert {setting.name for setting in table} - ROLE_FIELDS == set(model.model_fields) - nested
+    for setting in table:
+        if setting.name in ROLE_FIELDS or setting.name == "guards":
+            continue
+        expected = default_of(model, setting.name)
+        if isinstance(expected, datetime.time):
+            expected = f"{expected:%H:%M}"
+        assert setting.default == (tuple(expected) if isinstance(expected, list) else expected), setting.name
+        assert {value for value, _ in setting.choices} == choices_of(model.model_fields[setting.name].annotation)
+
+
+def test_every_switch_of_every_role_is_in_the_table_and_off_by_default() -> None:
+    switches = {setting.name: setting.default for setting in fields.SCHOOL if setting.name in ROLE_FIELDS}
+    assert switches == dict.fromkeys(ROLE_FIELDS, False)
+    assert RoleSettings() == RoleSettings(rostered=False, auto_update=False, archive=False)
+
+
+def test_the_words_for_windows_and_severities_are_those_of_the_models() -> None:
+    assert {value for value, _ in fields.WINDOW_KINDS} == choices_of(Window.model_fields["kind"].annotation)
+    severities = get_args(QualityRule.model_fields["severity"].annotation)[0]
+    assert {value for value, _ in fields.SEVERITIES if value} == set(get_args(severities))
+
+
+@pytest.mark.parametrize("setting", WITH_OPTIONS, ids=lambda setting: setting.name)
+def test_the_documentation_says_the_same_as_the_help(setting: Setting) -> None:
+    flags = ", ".join(f"`{flag}`" for flag in setting.option.split("/"))
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| {flags} | {setting.described}"))
+    assert row.endswith(f"| {setting.default_words} |")
+
+
+@pytest.mark.parametrize("guard", fields.GUARDS, ids=lambda guard: guard.name)
+def test_the_documentation_says_the_same_of_a_guard(guard: Setting) -> None:
+    assert f"| `{guard.name}` | {guard.default:g} | {guard.help} |" in PAGE
+
+
+def test_every_setting_has_a_title_and_sentences() -> None:
+    for setting in (*fields.DISTRICT, *fields.CONNECTION, *fields.SCHOOL, *fields.GUARDS):
+        assert setting.title[0].isupper()
+        assert setting.help.endswith((".", "= staff")), setting.name
+
+
+def test_an_audit_entry_names_settings_by_their_titles() -> None:
+    assert fields.title_of("students.archive") == "Students: Archive"
+    assert fields.title_of("guards.archive_share") == "Archived people"
+    assert fields.title_of("guards.windows") == "Guards"
+    assert fields.title_of("client_secret") == "Client Secret"

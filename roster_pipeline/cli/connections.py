@@ -9,14 +9,17 @@ import typer
 
 from roster_pipeline.cli.commands import ManyOptions, examples, group
 from roster_pipeline.cli.districts import valid_key
+from roster_pipeline.cli.error_handling import CommandError
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table
 from roster_pipeline.cli.secret_input import ClientSecret, ClientSecretEnv, read_secret
 from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
 from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
 from roster_pipeline.cli.sis import named
+from roster_pipeline.settings.fields import title_of
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import ConnectionRow
+    from roster_pipeline.services.save_settings import SaveResult
 
 connection = group("Connections: one SIS endpoint with its credentials; several schools may share one.")
 ConnectionKey = Annotated[str, typer.Argument(metavar="CONNECTION", help="The key of a connection.")]
@@ -75,16 +78,17 @@ def set_(
 ) -> None:
     """Change a connection; what is not given stays."""
     from roster_pipeline.directory import tenants
-    from roster_pipeline.services.connection_changes import change_connection
+    from roster_pipeline.services.save_settings import save_connection
     from roster_pipeline.settings.school import ConnectionSettings
 
     secret = read_secret(client_secret, client_secret_env, ask=False)
-    with open_directory() as database, database.begin() as opened:
-        plain = tenants.get_connection(opened, key).settings.model_dump(mode="json")
+    with open_directory() as database:
+        with database.begin() as opened:
+            row = tenants.get_connection(opened, key)
+        plain = row.settings.model_dump(mode="json")
         settings = ConnectionSettings.model_validate(merged(plain, CONNECTION_OPTIONS, chosen))
-        done = change_connection(opened, key, who=who_asks(who), settings=settings, secret=secret)
-    note(f"Connection {key}: {', '.join(done.names) or 'nothing'} changed.")
-    warn_untested(done.untested)
+        result = save_connection(database, key, settings, secret, who=who_asks(who), seen=row.revision)
+    report_saved(f"Connection {key}", result)
 
 
 @connection.command("list")
@@ -140,6 +144,17 @@ def secret_kind(row: ConnectionRow) -> str:
     if not row.secret:
         return "none"
     return row.secret if row.secret.startswith("env:") else "stored"
+
+
+def report_saved(subject: str, result: SaveResult) -> None:
+    """Say what was saved. Raises CommandError if nothing was."""
+    if result.conflict:
+        raise result.conflict
+    if result.errors:
+        wrong = "\n".join(f"{title_of(name)}: {message}" for name, message in result.errors.items())
+        raise CommandError(f"{subject}: nothing was saved.\n{wrong}")
+    note(f"{subject}: {', '.join(result.changed) or 'nothing'} changed.")
+    warn_untested(result.untested)
 
 
 def warn_untested(schools: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def set_(
 ) -> None:
     """Change the settings of a district; what is not given stays."""
     from roster_pipeline.directory import tenants
-    from roster_pipeline.services.district_changes import change_district
+    from roster_pipeline.services.school_changes import change_district
 
     with open_directory() as database, database.begin() as opened:
         settings = tenants.get_district(opened, key).settings

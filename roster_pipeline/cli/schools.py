@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import ManyOptions, examples, group
-from roster_pipeline.cli.connections import warn_untested
+from roster_pipeline.cli.connections import report_saved, warn_untested
 from roster_pipeline.cli.districts import valid_key
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table
 from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
@@ -121,13 +121,14 @@ def set_(
 ) -> None:
     """Change a school's settings; what is not given stays."""
     from roster_pipeline.directory import tenants
-    from roster_pipeline.services.school_changes import change_school
+    from roster_pipeline.services.save_settings import save_school
 
-    with open_directory() as database, database.begin() as opened:
-        plain = tenants.get_school(opened, key).settings.model_dump(mode="json")
-        done = change_school(opened, key, who=who_asks(who), settings=_settings(plain, chosen), name=name or None)
-    note(f"School {key}: {', '.join(done.names) or 'nothing'} changed.")
-    warn_untested(done.untested)
+    with open_directory() as database:
+        with database.begin() as opened:
+            row = tenants.get_school(opened, key)
+        settings = _settings(row.settings.model_dump(mode="json"), chosen)
+        result = save_school(database, key, settings, who=who_asks(who), name=name or None, seen=row.revision)
+    report_saved(f"School {key}", result)
 
 
 @school.command("list")

@@ -35,9 +35,8 @@ from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
 from roster_pipeline.services.connection_test_state import last_test
-from roster_pipeline.services.field_error import SECRET, FieldError
 from roster_pipeline.services.save_settings import Wanted
-from roster_pipeline.services.settings_diff import ChangedMeanwhile
+from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile
 from roster_pipeline.settings import fields
 from roster_pipeline.settings.school import (
     MOST_RECIPIENTS,
@@ -161,12 +160,15 @@ def seen_of(came: Form) -> tuple[int, int]:
     return (_number(school), _number(connection))
 
 
-def wrong(problem: FieldError) -> Errors:
-    """The same beside its field."""
-    if problem.field == SECRET:
-        return {"secret": problem.message}
-    place = SCHOOL if problem.field in SchoolSettings.model_fields else CONNECTION
-    return {name_of(place, problem.field): problem.message}
+def wrong(refused: Mapping[str, str]) -> Errors:
+    """Errors by setting as errors by field of the form."""
+    return {_field_of(name): message for name, message in refused.items()}
+
+
+def _field_of(name: str) -> str:
+    if name == SECRET:
+        return "secret"
+    return name_of(SCHOOL if name in SchoolSettings.model_fields else CONNECTION, name)
 
 
 def worded(errors: Errors) -> Errors:

@@ -112,8 +112,9 @@ def add_connection(
 
 def set_connection(
     conn: Connection, key: str, settings: ConnectionSettings | None = None, secret_sealed: str | None = None
-) -> None:
-    """Replace a connection's settings, its secret, or both. What was learned of the server is forgotten."""
+) -> int:
+    """Replace a connection's settings, its secret, or both; returns its revision. What was learned of the server is
+    forgotten. Raises UnknownKey."""
     values: dict[str, Any] = {"updated_at": func.now(), "learned": {}}
     news = []
     if settings is not None:
@@ -123,8 +124,11 @@ def set_connection(
         values["secret"] = secret_sealed
         news.append(true())
     values["revision"] = connection.c.revision + case((or_(false(), *news), 1), else_=0)
-    if not conn.execute(update(connection).where(connection.c.key == key).values(values)).rowcount:
+    written = update(connection).where(connection.c.key == key).values(values).returning(connection.c.revision)
+    revision: int | None = conn.execute(written).scalar_one_or_none()
+    if revision is None:
         raise UnknownKey("connection", key)
+    return revision
 
 
 def add_school(conn: Connection, connection_key: str, key: str, name: str, settings: SchoolSettings) -> SchoolRow:
@@ -145,8 +149,10 @@ def add_school(conn: Connection, connection_key: str, key: str, name: str, setti
     return get_school(conn, key)
 
 
-def set_school(conn: Connection, key: str, settings: SchoolSettings | None = None, name: str | None = None) -> None:
-    """Replace a school's settings, its name, or both. Raises UnknownKey, RefusedSetting."""
+def set_school(
+    conn: Connection, key: str, settings: SchoolSettings | None = None, name: str | None = None
+) -> tuple[int, str]:
+    """Replace a school's settings, its name, or both. Returns revision and name. Raises UnknownKey, RefusedSetting."""
     values: dict[str, Any] = {"updated_at": func.now()}
     news = []
     if settings is not None:
@@ -157,8 +163,11 @@ def set_school(conn: Connection, key: str, settings: SchoolSettings | None = Non
         values["name"] = _name(name)
         news.append(school.c.name != values["name"])
     values["revision"] = school.c.revision + case((or_(false(), *news), 1), else_=0)
-    if not conn.execute(update(school).where(school.c.key == key).values(values)).rowcount:
+    written = update(school).where(school.c.key == key).values(values).returning(school.c.revision, school.c.name)
+    row = conn.execute(written).one_or_none()
+    if row is None:
         raise UnknownKey("school", key)
+    return row.revision, row.name
 
 
 def _name(name: str) -> str:
@@ -233,7 +242,7 @@ def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -
 
 def save_test(
     conn: Connection, tested: SchoolRow, items: Sequence[Mapping[str, Any]], at: datetime | None = None
-) -> None:
+) -> dict[str, Any]:
     """Keep the outcome of Test Your Information, for the next time someone looks. tested: the school as it was tried.
 
     at: when that was; now, if not given.
@@ -244,6 +253,7 @@ def save_test(
         "of": {"revision": tested.connection.revision, "school_id": tested.settings.school_id},
     }
     conn.execute(update(school).where(school.c.id == tested.id).values(test=test))
+    return test
 
 
 def keep_tests(conn: Connection, connection_id: int, revision: int, newer: int) -> None:

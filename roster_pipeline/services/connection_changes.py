@@ -1,7 +1,11 @@
-"""Adding a connection and changing it, with the audit entry, for the command line and the console alike.
+"""Adding and changing connections, and which connections a person may enter who is not an operator.
 
-The rule about secrets, once: a stored Client Secret goes only where it was meant to go. Whoever changes the server it
-is sent to, or whom we believe there, types it again; a stolen session must not be able to send it elsewhere.
+A stored Client Secret goes only to the server it was entered for. Who changes the server, or what proves its identity,
+enters the secret again: a stolen session must not be able to send it elsewhere.
+
+A form that tests an address makes this machine call that address. Owners and managers reach public servers only. An
+operator can allow one server in the private network for a connection; the permission ends when somebody else changes
+the address. Only operators can name files of this machine. Variables for secrets are set at the command line only.
 """
 
 from __future__ import annotations
@@ -12,14 +16,17 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, secrets, tenants
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.directory.secrets import REFERENCE
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.services.connection_test_state import runs_untested
-from roster_pipeline.services.settings_diff import ChangedMeanwhile, SettingsDiff, changed_names
-from roster_pipeline.settings.school import ConnectionSettings
+from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile, FieldError, SettingsDiff, changed_names
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
+PEM = "-----BEGIN"
+TYPE_AGAIN = "The server changed, so type the Client Secret again: the stored one is not sent to another."
 WHAT = "connection changed"
 NOT_TESTED = {"sis", "secret_expires", "controlled_by"}
-"""Settings that say something about a connection and change nothing about how it is used."""
+"""Settings that describe a connection and do not change how it is used, so a test of it stays valid."""
 
 
 def add_connection(
@@ -42,32 +49,33 @@ def change_connection(
 ) -> SettingsDiff:
     """Change a connection's settings, its secret (plain, or `env:NAME`), or both, in the caller's transaction.
 
-    seen: the revision that the person saw; None does not ask. Raises UnknownKey, and ChangedMeanwhile where there is a
-    newer one.
+    seen: the revision that the person saw; None skips the comparison. Raises UnknownKey, and ChangedMeanwhile if there
+    is a newer one.
     """
     lock_until_commit(conn, f"settings of connection {key}")
     before = tenants.get_connection(conn, key)
     if seen is not None and seen != before.revision:
         raise ChangedMeanwhile(f"the connection {key}", audit.since_revision(conn, WHAT, seen, connection=key))
-    tenants.set_connection(conn, key, settings=settings, secret_sealed=secrets.seal(secret) if secret else None)
-    after = tenants.get_connection(conn, key)
-    names = changed_names(before.settings.model_dump(mode="json"), after.settings.model_dump(mode="json"))
+    revision = tenants.set_connection(
+        conn, key, settings=settings, secret_sealed=secrets.seal(secret) if secret else None
+    )
+    names = changed_names(before.settings, settings or before.settings)
     names += ["client_secret"] if secret else []
     if names and set(names) <= NOT_TESTED:
-        tenants.keep_tests(conn, before.id, before.revision, after.revision)
+        tenants.keep_tests(conn, before.id, before.revision, revision)
     audit.record(
         conn,
         who=who,
         what=WHAT,
         district_id=before.district_id,
-        details={"connection": key, "changed": names, "revision": after.revision},
+        details={"connection": key, "changed": names, "revision": revision},
     )
     untested = [school.key for school in tenants.schools_of(conn, before.id) if runs_untested(school)]
     return SettingsDiff(names, untested)
 
 
 def secret_must_be_typed(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
-    """Whether the stored secret would go to another server, or to one that is trusted for another reason."""
+    """Whether the stored secret would go to another server, or to one that proves its identity in another way."""
     known = {_origin(stored.url), _origin(stored.token_url)}
     elsewhere = _origin(wanted.url) != _origin(stored.url) or _origin(wanted.token_url) not in {*known, None}
     return elsewhere or (stored.ca_bundle, stored.host_key) != (wanted.ca_bundle, wanted.host_key)
@@ -85,7 +93,7 @@ def same_place(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
 
 
 def servers_of(settings: ConnectionSettings) -> list[str]:
-    """The hosts and ports that the addresses name: what may be told of them, whatever else stands in them."""
+    """Hosts and ports of the addresses: the parts that may be shown (the rest of an address can hold a secret)."""
     origins = filter(None, (_origin(settings.url), _origin(settings.token_url)))
     named = [(f"[{host}]" if ":" in host else host, port) for scheme, host, port in origins if scheme and host]
     return list(dict.fromkeys(host if port is None else f"{host}:{port}" for host, port in named))
@@ -101,3 +109,43 @@ def _origin(url: str | None) -> tuple[str, str, int | None] | None:
     except ValueError:
         return ("", url, None)
     return (parts.scheme.lower(), (parts.hostname or "").lower().rstrip("."), port)
+
+
+def allowed(
+    stored: ConnectionSettings | None, wanted: ConnectionSettings, *, operator: bool, manager: bool
+) -> ConnectionSettings:
+    """The settings that this person may test and save. stored: None for a new connection. Raises FieldError.
+
+    manager: whether the person manages the connection's district; operators always do.
+    """
+    if operator:
+        return wanted
+    if not manager and stored is not None and "district" in (stored.controlled_by, wanted.controlled_by):
+        raise FieldError("controlled_by", "Only a manager of the district may change a connection of the district.")
+    if wanted.url.lower().startswith("file:") and (stored is None or stored.url != wanted.url):
+        raise FieldError("url", "Only an operator can let a connection read files of this machine.")
+    named = wanted.ca_bundle is not None and not wanted.ca_bundle.lstrip().startswith(PEM)
+    if named and (stored is None or stored.ca_bundle != wanted.ca_bundle):
+        raise FieldError("ca_bundle", "Paste the certificates themselves, each from its line -----BEGIN on.")
+    private = stored is not None and stored.allow_private_addresses and same_place(stored, wanted)
+    return wanted.model_copy(update={"allow_private_addresses": private})
+
+
+def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
+    """Raise FieldError if the School ID changes. For people who may not change the connection: another School ID would
+    give them the people of a school that is not theirs."""
+    if wanted.school_id != stored.settings.school_id:
+        if stored.connection.settings.controlled_by == "district":
+            raise FieldError("school_id", "Only a manager of the district may change it.")
+        raise FieldError("school_id", "Only somebody who looks after all schools of this connection may change it.")
+
+
+def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:
+    """The typed secret, or None to keep the stored one. Raises FieldError if it must be typed, or is a reference."""
+    if typed:
+        if typed.startswith(REFERENCE):
+            raise FieldError(SECRET, "A secret that is kept in a variable is set at the command line.")
+        return typed
+    if stored is not None and stored.secret and secret_must_be_typed(stored.settings, wanted):
+        raise FieldError(SECRET, TYPE_AGAIN)
+    return None

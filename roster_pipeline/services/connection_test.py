@@ -21,8 +21,7 @@ from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.http.endpoint import Limits
-from roster_pipeline.services.connection_changes import secret_must_be_typed, servers_of
-from roster_pipeline.services.network_policy import allowed, same_org
+from roster_pipeline.services.connection_changes import allowed, same_org, secret_must_be_typed, servers_of
 from roster_pipeline.services.save_settings import Wanted, secret_of
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.sync.connection_checks import items_of

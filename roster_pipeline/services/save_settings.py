@@ -1,30 +1,38 @@
-"""Saving a school's settings page: connection and school in one transaction, with the test that stands for both."""
+"""Saving settings: one call each for the settings page and for the command line, which returns a `SaveResult`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
+from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.connection_changes import change_connection, secret_must_be_typed
-from roster_pipeline.services.connection_test_state import LastTest, last_test, may_be_automatic
-from roster_pipeline.services.field_error import SECRET, FieldError
-from roster_pipeline.services.network_policy import TYPE_AGAIN, allowed, same_org, usable_secret
-from roster_pipeline.services.school_changes import change_school
+from roster_pipeline.services.connection_changes import (
+    TYPE_AGAIN,
+    allowed,
+    change_connection,
+    same_org,
+    secret_must_be_typed,
+    usable_secret,
+)
+from roster_pipeline.services.connection_test_state import LastTest, NeedsTest, last_test, may_be_automatic
+from roster_pipeline.services.school_changes import change_school, locked_school, write_school
+from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile, FieldError
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
-NOT_KEPT = "What was typed for the test is not kept any more, so type the Client Secret again."
+NOT_KEPT = "The Client Secret that you typed for the test is no longer kept. Type it again."
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a form asks for. connection: None where it is not the person's to change. secret: as typed, or None.
+    """What a form holds. connection: None if the person may not change it. secret: as typed, or None.
 
-    trial_id: the test whose typed secret is meant, where a page was loaded anew since and cannot know it.
+    trial_id: the test for which the secret was typed, if the page was loaded again since and no longer has it.
     """
 
     name: str
@@ -34,53 +42,126 @@ class Wanted:
     trial_id: str | None = None
 
 
-def save(
-    conn: Connection, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
-) -> tuple[list[str], LastTest]:
-    """Save what differs, in the caller's transaction; gives the names of it, and what the last test is worth now.
+@dataclass(frozen=True)
+class SaveResult:
+    """What became of a request to save: either all of it was saved, or one of the reasons says why nothing was.
 
-    seen: the revisions of school and connection that the form was filled in on. Raises FieldError, ChangedMeanwhile,
-    NeedsTest; then the transaction must be rolled back.
+    changed: names of the settings that differ. errors: setting to message. conflict: somebody saved other values since.
+    needs_test: automatic rostering needs a test first. untested: keys of schools that run every night without a test of
+    their connection as it is now. test: what the school's last test is worth.
     """
-    before = tenants.get_school(conn, key)
-    names: list[str] = []
+
+    changed: Sequence[str] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    conflict: ChangedMeanwhile | None = None
+    needs_test: NeedsTest | None = None
+    untested: Sequence[str] = ()
+    test: LastTest = LastTest.NEVER
+
+    @property
+    def saved(self) -> bool:
+        """Whether everything was saved."""
+        return not self.errors and self.conflict is None and self.needs_test is None
+
+
+def save_settings(
+    database: Database, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
+) -> SaveResult:
+    """Save what a person entered for a school and its connection, in one transaction.
+
+    seen: the revisions of school and connection that the form was filled in on. Raises UnknownKey, RefusedSetting.
+    """
+    return _result(
+        database, lambda conn: _save(conn, key, wanted, who=who, operator=operator, manager=manager, seen=seen)
+    )
+
+
+def save_school(
+    database: Database, key: str, settings: SchoolSettings, *, who: str, name: str | None = None, seen: int
+) -> SaveResult:
+    """Save a school's settings for a script, which may enable automatic rostering without a test.
+
+    seen: the revision that `settings` are based on. Raises UnknownKey, RefusedSetting.
+    """
+
+    def change(conn: Connection) -> SaveResult:
+        diff = change_school(conn, key, who=who, settings=settings, name=name, seen=seen)
+        return SaveResult(changed=diff.names, untested=diff.untested)
+
+    return _result(database, change)
+
+
+def save_connection(
+    database: Database, key: str, settings: ConnectionSettings, secret: str | None, *, who: str, seen: int
+) -> SaveResult:
+    """Save a connection's settings and, if given, its secret (plain, or `env:NAME`). seen: as for `save_school`."""
+
+    def change(conn: Connection) -> SaveResult:
+        diff = change_connection(conn, key, who=who, settings=settings, secret=secret, seen=seen)
+        return SaveResult(changed=diff.names, untested=diff.untested)
+
+    return _result(database, change)
+
+
+def _result(database: Database, change: Callable[[Connection], SaveResult]) -> SaveResult:
+    """Run a change in a transaction; a refusal rolls it back and becomes a result."""
+    try:
+        with database.begin() as conn:
+            return change(conn)
+    except FieldError as problem:
+        return SaveResult(errors={problem.field: problem.message})
+    except NeedsTest as problem:
+        return SaveResult(needs_test=problem)
+    except ChangedMeanwhile as problem:
+        return SaveResult(conflict=problem)
+
+
+def _save(
+    conn: Connection, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
+) -> SaveResult:
+    before = school = locked_school(conn, key)
     stored = before.connection
-    tested_secret: str | None = None
+    changed: list[str] = []
+    new_secret: str | None = None
     if wanted.connection is None:
         same_org(before, wanted.settings)
     else:
         settings = allowed(stored.settings, wanted.connection, operator=operator, manager=manager)
-        tested_secret = secret_of(conn, before, wanted, settings, who)
-        if tested_secret or settings != stored.settings:
-            names += change_connection(
-                conn, stored.key, who=who, settings=settings, secret=tested_secret, seen=seen[1]
+        new_secret = secret_of(conn, before, wanted, settings, who)
+        if new_secret or settings != stored.settings:
+            changed += change_connection(
+                conn, stored.key, who=who, settings=settings, secret=new_secret, seen=seen[1]
             ).names
-    here = replace(tenants.get_school(conn, key), settings=wanted.settings)
-    if last_test(here) in (LastTest.NEVER, LastTest.STALE):
-        standing = next(
-            (one for one in connection_tests.recent(conn, before.id) if stands_for(one, before, here, tested_secret)),
-            None,
-        )
-        if standing is not None:
-            tenants.save_test(conn, here, standing.items, standing.ended_at)
-            tenants.remember(conn, here.connection.id, standing.learned)
+            school = tenants.get_school(conn, key)  # a change of the connection may take the worth of its tests
+    school = _with_test(conn, before, replace(school, settings=wanted.settings), new_secret)
     if wanted.settings != before.settings or wanted.name != before.name:
-        names += change_school(
-            conn, key, who=who, settings=wanted.settings, name=wanted.name, seen=seen[0], before=before
-        ).names
-    else:
-        may_be_automatic(before, tenants.get_school(conn, key))
+        names, after = write_school(conn, before, who=who, settings=wanted.settings, name=wanted.name, seen=seen[0])
+        changed += names
+        school = replace(school, name=after.name, revision=after.revision)
+    may_be_automatic(before, school)
     connection_tests.forget(conn, before.id)
-    return names, last_test(tenants.get_school(conn, key))
+    return SaveResult(changed=changed, test=last_test(school))
+
+
+def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secret: str | None) -> SchoolRow:
+    """The school with the newest test of exactly what is saved now, if its own test is missing or out of date."""
+    if last_test(school) not in (LastTest.NEVER, LastTest.STALE):
+        return school
+    for test in connection_tests.recent(conn, before.id):
+        if stands_for(test, before, school, new_secret):
+            kept = tenants.save_test(conn, school, test.items, test.ended_at)
+            tenants.remember(conn, school.connection.id, test.learned)
+            return replace(school, test=kept)
+    return school
 
 
 def secret_of(
     conn: Connection, school: SchoolRow, wanted: Wanted, settings: ConnectionSettings, who: str
 ) -> str | None:
-    """The new secret: as typed now, or as typed for the trial that the form names. None keeps the stored one.
+    """The new secret: as typed now, or as typed for the test that the form names. None keeps the stored one.
 
-    A trial's secret counts for the person who typed it, and for the server it was tried with. Raises FieldError, also
-    where the trial that had it is deleted.
+    The secret of a test counts only for the person who typed it and for the server that was tested. Raises FieldError,
+    also if the test was deleted since.
     """
     if not wanted.secret and wanted.trial_id:
         trial = connection_tests.get(conn, school.id, wanted.trial_id)
@@ -94,7 +175,7 @@ def secret_of(
 
 
 def stands_for(trial: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: str | None) -> bool:
-    """Whether a trial tried exactly what is saved now. secret: the new one; None where the stored one was kept."""
+    """Whether a test covered exactly what is saved now. secret: the new one; None if the stored one is kept."""
     if trial.settings != now.connection.settings or trial.school_settings.school_id != now.settings.school_id:
         return False
     if trial.problem is not None or not trial.items:

@@ -1,9 +1,9 @@
-"""Adding a school and changing its settings, with the audit entry, for the command line and the console alike."""
+"""Adding schools and changing the settings of schools and districts, with the audit entry."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -12,10 +12,9 @@ from roster_pipeline.directory import alerts, audit, tenants
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.connection_test_state import may_be_automatic, runs_untested
-from roster_pipeline.services.field_error import FieldError
-from roster_pipeline.services.settings_diff import ChangedMeanwhile, SettingsDiff, changed_names
-from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.services.connection_test_state import runs_untested
+from roster_pipeline.services.settings_diff import ChangedMeanwhile, FieldError, SettingsDiff, changed_names
+from roster_pipeline.settings.school import DistrictSettings, SchoolSettings
 from roster_pipeline.sync.schedule_due import begin_with_next_night
 
 WHAT = "school changed"
@@ -26,7 +25,7 @@ def add_school(
 ) -> SchoolRow:
     """Add a school of a connection, in the caller's transaction. Raises UnknownKey, KeyTaken, FieldError."""
     row = tenants.add_school(conn, connection_key, key, name, settings)
-    _its_own(conn, row)
+    _check_school_id(conn, row)
     audit.record(conn, who=who, what="school added", district_id=row.district_id, school_id=row.id)
     if settings.automatic:
         begin_with_next_night(conn, row.id, settings, datetime.now(UTC))
@@ -35,7 +34,7 @@ def add_school(
 
 @dataclass(frozen=True)
 class NewSchool:
-    """A school to add. line: where it stands in the file it comes from."""
+    """A school to add. line: its line in the file."""
 
     key: str
     connection: str
@@ -47,18 +46,19 @@ class NewSchool:
 def add_schools(
     conn: Connection, wanted: Iterable[NewSchool], *, who: str
 ) -> tuple[list[SchoolRow], list[tuple[int, DirectoryError]]]:
-    """Add many schools in the caller's transaction; gives those that could be added, and line and reason of the others.
+    """Add many schools in the caller's transaction.
 
-    For all or nothing, the caller rolls back where there are others.
+    Returns the schools that could be added, and line and reason of each that could not. To add all or none, the caller
+    rolls back if there are any of the latter.
     """
     added: list[SchoolRow] = []
     refused: list[tuple[int, DirectoryError]] = []
-    for one in wanted:
+    for new in wanted:
         try:
             with conn.begin_nested():
-                added.append(add_school(conn, one.connection, one.key, one.name, one.settings, who=who))
+                added.append(add_school(conn, new.connection, new.key, new.name, new.settings, who=who))
         except DirectoryError as problem:
-            refused.append((one.line, problem))
+            refused.append((new.line, problem))
     return added, refused
 
 
@@ -70,41 +70,54 @@ def change_school(
     settings: SchoolSettings | None = None,
     name: str | None = None,
     seen: int | None = None,
-    before: SchoolRow | None = None,
 ) -> SettingsDiff:
     """Change a school's settings, its name, or both, in the caller's transaction.
 
-    seen: the revision that the person saw; None does not ask. Raises ChangedMeanwhile where there is a newer one.
-    before: the school before anything of this transaction; given by pages, which also ask for a test (`last_test`) and
-    raise NeedsTest. Without it, the school is named in `SettingsDiff.untested` instead. Raises UnknownKey, FieldError.
+    seen: the revision that the person saw; None skips the comparison. Raises ChangedMeanwhile if there is a newer one,
+    UnknownKey, FieldError, RefusedSetting. It does not ask for a test: `SettingsDiff.untested` names the school.
     """
+    names, after = write_school(conn, locked_school(conn, key), who=who, settings=settings, name=name, seen=seen)
+    return SettingsDiff(names, [key] if runs_untested(after) else [])
+
+
+def locked_school(conn: Connection, key: str) -> SchoolRow:
+    """The school; until the transaction ends, nobody else changes its settings. Raises UnknownKey."""
     lock_until_commit(conn, f"settings of school {key}")
-    now = tenants.get_school(conn, key)
+    return tenants.get_school(conn, key)
+
+
+def write_school(
+    conn: Connection,
+    now: SchoolRow,
+    *,
+    who: str,
+    settings: SchoolSettings | None = None,
+    name: str | None = None,
+    seen: int | None = None,
+) -> tuple[list[str], SchoolRow]:
+    """`change_school` for a school that is locked: the names of what differs, and the school as it is then."""
     if seen is not None and seen != now.revision:
         raise ChangedMeanwhile(now.name, audit.since_revision(conn, WHAT, seen, school_id=now.id))
-    tenants.set_school(conn, key, settings=settings, name=name)
-    after = tenants.get_school(conn, key)
+    revision, new_name = tenants.set_school(conn, now.key, settings=settings, name=name)
+    after = replace(now, settings=settings or now.settings, name=new_name, revision=revision)
     if after.settings.school_id != now.settings.school_id:
-        _its_own(conn, after)
-    names = changed_names(now.settings.model_dump(mode="json"), after.settings.model_dump(mode="json"))
-    names += ["name"] if after.name != now.name else []
+        _check_school_id(conn, after)
+    names = changed_names(now.settings, after.settings) + (["name"] if after.name != now.name else [])
     audit.record(
         conn,
         who=who,
         what=WHAT,
         district_id=now.district_id,
         school_id=now.id,
-        details={"changed": names, "revision": after.revision},
+        details={"changed": names, "revision": revision},
     )
     if after.settings.automatic and not now.settings.automatic:
         begin_with_next_night(conn, now.id, after.settings, datetime.now(UTC))
-    if before is not None:
-        may_be_automatic(before, after)
-    return SettingsDiff(names, [key] if runs_untested(after) else [])
+    return names, after
 
 
-def _its_own(conn: Connection, row: SchoolRow) -> None:
-    """A School ID typed wrong can be another school's; then that school's people would come into this one as well."""
+def _check_school_id(conn: Connection, row: SchoolRow) -> None:
+    """Refuse the School ID of another school: its people would come into this school as well."""
     other = tenants.namesake(conn, row)
     if other is not None:
         raise FieldError("school_id", f"This is the School ID of {other}; each school of a connection has its own.")
@@ -121,3 +134,19 @@ def resume_school(conn: Connection, key: str, *, who: str) -> bool:
     begin_with_next_night(conn, row.id, row.settings, datetime.now(UTC))
     audit.record(conn, who=who, what="school resumed", district_id=row.district_id, school_id=row.id)
     return True
+
+
+def change_district(conn: Connection, key: str, settings: DistrictSettings, *, who: str) -> SettingsDiff:
+    """Change a district's settings, in the caller's transaction. Raises UnknownKey, FieldError."""
+    lock_until_commit(conn, f"settings of district {key}")
+    before = tenants.get_district(conn, key)
+    unknown = set(settings.home_ranking) - {row.key for row in tenants.list_connections(conn, key)}
+    if unknown:
+        raise FieldError(
+            "home_ranking",
+            f"The district {key} has no connection {', '.join(sorted(unknown))}; see: roster connection list",
+        )
+    tenants.set_district(conn, key, settings)
+    names = changed_names(before.settings, settings)
+    audit.record(conn, who=who, what="district changed", district_id=before.id, details={"changed": names})
+    return SettingsDiff(names, [])

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from roster_pipeline.directory import manual_edits, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.erase import erase
-from roster_pipeline.services.district_changes import change_district
+from roster_pipeline.services.school_changes import change_district
 from roster_pipeline.settings.school import DistrictSettings, Guards
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections

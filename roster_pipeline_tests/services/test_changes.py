@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import time
 from typing import Any
 
@@ -16,7 +17,8 @@ from roster_pipeline.services.connection_changes import (
     same_place,
     secret_must_be_typed,
 )
-from roster_pipeline.services.connection_test_state import LastTest, NeedsTest, last_test
+from roster_pipeline.services.connection_test_state import LastTest, last_test
+from roster_pipeline.services.save_settings import Wanted, save_settings
 from roster_pipeline.services.school_changes import add_school, change_school
 from roster_pipeline.services.settings_diff import ChangedMeanwhile
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
@@ -110,14 +112,46 @@ def test_a_page_lets_a_school_run_by_itself_only_after_a_test(
         change_school(conn, "oak", who="script", settings=settings)
         if items is not None:
             tenants.save_test(conn, oak, items)
-        before = tenants.get_school(conn, "oak")
-        wanted = settings.model_copy(update=change)
-        if refused is None:
-            change_school(conn, "oak", who="ada", settings=wanted, before=before)
-        else:
-            with pytest.raises(NeedsTest) as caught:
-                change_school(conn, "oak", who="ada", settings=wanted, before=before)
-            assert caught.value.state is refused
+        row = tenants.get_school(conn, "oak")
+    wanted = Wanted(row.name, settings.model_copy(update=change), row.connection.settings)
+    seen = (row.revision, row.connection.revision)
+    result = save_settings(database, "oak", wanted, who="ada", operator=True, manager=True, seen=seen)
+    assert (result.needs_test.state if result.needs_test else None) is refused
+    assert result.saved is (refused is None)
+    with database.begin() as conn:
+        assert tenants.get_school(conn, "oak").settings == (wanted.settings if result.saved else settings)
+
+
+def test_a_school_is_read_once_for_a_save(database: Database, oak: SchoolRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    real = tenants.get_school
+
+    def counted(conn: Any, key: str) -> SchoolRow:
+        reads.append(key)
+        return real(conn, key)
+
+    monkeypatch.setattr(tenants, "get_school", counted)
+    rights = {"who": "ada", "operator": True, "manager": True}
+    wanted = Wanted("Oak High", oak.settings.model_copy(update={"contacts_most": 2}), oak.connection.settings)
+    seen = (oak.revision, oak.connection.revision)
+    result = save_settings(database, "oak", wanted, **rights, seen=seen)
+    assert (result.changed, reads) == (["contacts_most", "name"], ["oak"])
+    changed = oak.connection.settings.model_copy(update={"page_size": 7})
+    again = replace(wanted, connection=changed)
+    assert save_settings(database, "oak", again, **rights, seen=(seen[0] + 1, seen[1])).changed == ["page_size"]
+    assert reads == ["oak"] * 3, "a change of the connection may make a test stale, so the school is read again"
+
+
+def test_a_refused_save_says_why_and_writes_nothing(database: Database, oak: SchoolRow) -> None:
+    rights = {"who": "ada", "operator": False, "manager": False}
+    seen = (oak.revision, oak.connection.revision)
+    taken = Wanted("Other", oak.settings.model_copy(update={"school_id": "999"}))
+    result = save_settings(database, "oak", taken, **rights, seen=seen)
+    assert (result.saved, list(result.errors)) == (False, ["school_id"])
+    late = save_settings(database, "oak", Wanted("Other", oak.settings), **rights, seen=(seen[0] - 1, seen[1]))
+    assert late.conflict is not None
+    with database.begin() as conn:
+        assert tenants.get_school(conn, "oak").name == "Oak"
 
 
 def test_a_script_may_and_is_told_which_schools_run_untested(database: Database, oak: SchoolRow) -> None:

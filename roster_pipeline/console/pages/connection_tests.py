@@ -19,7 +19,7 @@ from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.settings_form import Form, context, sent_form, stored_form, worded, wrong
 from roster_pipeline.directory import connection_tests
 from roster_pipeline.services.connection_test import TestGoesOn, begin
-from roster_pipeline.services.field_error import FieldError
+from roster_pipeline.services.settings_diff import FieldError
 
 WINDOW = timedelta(minutes=15)
 BY_ONE_PERSON = 30
@@ -46,8 +46,9 @@ def start(request: Request) -> Response:
             trial_id = begin(opened, school, wanted, form=typed, who=who.who, **rights)
             came.trial = connection_tests.get(opened, school.id, trial_id)
     except FieldError as problem:
-        came.errors |= wrong(problem)
-        came.test_errors = worded(wrong(problem))
+        refused = wrong({problem.field: problem.message})
+        came.errors |= refused
+        came.test_errors = worded(refused)
         return _answer(request, came, 400)
     except TooMany as problem:
         came.test_errors = {"": problem.detail}

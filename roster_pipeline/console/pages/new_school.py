@@ -21,10 +21,9 @@ from roster_pipeline.defs.partitions import add_partitions
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.tenants import ConnectionRow, DistrictRow, KeyTaken, UnknownKey
 from roster_pipeline.oneroster.presets import presets
-from roster_pipeline.services.connection_changes import add_connection
-from roster_pipeline.services.field_error import FieldError
-from roster_pipeline.services.network_policy import allowed, usable_secret
+from roster_pipeline.services.connection_changes import add_connection, allowed, usable_secret
 from roster_pipeline.services.school_changes import add_school
+from roster_pipeline.services.settings_diff import FieldError
 from roster_pipeline.settings.school import KEY_PATTERN, ConnectionSettings, SchoolSettings, display_name
 
 FIELDS = (
@@ -70,7 +69,8 @@ def add(request: Request) -> Response:
         except KeyTaken as problem:
             errors["key" if problem.kind == "school" else "connection_key"] = "This key is in use; choose another."
         except FieldError as problem:
-            errors |= {name.removeprefix("school-"): message for name, message in wrong(problem).items()}
+            refused = wrong({problem.field: problem.message})
+            errors |= {name.removeprefix("school-"): message for name, message in refused.items()}
         except ValidationError as problem:
             errors |= errors_of(problem, CONNECTION, values)
     if errors:

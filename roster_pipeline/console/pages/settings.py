@@ -1,4 +1,4 @@
-"""Automatic Rostering: the settings of one school. What is wrong stands beside its field, and nothing is saved."""
+"""Automatic Rostering: the settings of one school. A wrong field is marked, and nothing is saved."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from roster_pipeline.console.settings_form import (
     wrong,
 )
 from roster_pipeline.directory import connection_tests
-from roster_pipeline.services.connection_test_state import LastTest, NeedsTest
-from roster_pipeline.services.field_error import FieldError
-from roster_pipeline.services.save_settings import save
-from roster_pipeline.services.settings_diff import ChangedMeanwhile
+from roster_pipeline.services.connection_test_state import LastTest
+from roster_pipeline.services.save_settings import SaveResult, save_settings
 
 AUTOMATIC = "school-automatic"
 
@@ -40,7 +38,7 @@ def show(request: Request) -> Response:
     return filled(request, opened_form)
 
 
-def save_form(request: Request) -> Response:
+def save(request: Request) -> Response:
     """POST: save, all of it or nothing."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -49,20 +47,16 @@ def save_form(request: Request) -> Response:
     if wanted is None:
         return filled(request, came, 400)
     who = viewer(request)
-    try:
-        with database(request).begin() as opened:
-            rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
-            names, state = save(opened, school.key, wanted, who=who.who, seen=seen_of(came), **rights)
-    except FieldError as problem:
-        came.errors |= wrong(problem)
-    except NeedsTest as problem:
-        came.errors[AUTOMATIC] = f"{problem.message} {problem.remedy}"
-    except ChangedMeanwhile as problem:
-        came.conflict = problem
-        return filled(request, came, 409)
-    else:
-        return redirect(request, f"/schools/{school.key}/settings", told=_told(names, state, wanted.settings.automatic))
-    return filled(request, came, 400)
+    rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
+    result = save_settings(database(request), school.key, wanted, who=who.who, seen=seen_of(came), **rights)
+    if result.saved:
+        message = _saved_message(result, wanted.settings.automatic)
+        return redirect(request, f"/schools/{school.key}/settings", told=message)
+    came.errors |= wrong(result.errors)
+    if result.needs_test:
+        came.errors[AUTOMATIC] = f"{result.needs_test.message} {result.needs_test.remedy}"
+    came.conflict = result.conflict
+    return filled(request, came, 409 if result.conflict else 400)
 
 
 def hints(request: Request) -> Response:
@@ -83,12 +77,12 @@ def filled(request: Request, shown_form: Form, status: int = 200) -> Response:
     return page(request, "settings.html", status=status, **context(request, shown_form))
 
 
-def _told(names: list[str], state: LastTest, automatic: bool) -> str:
-    if not names:
+def _saved_message(result: SaveResult, automatic: bool) -> str:
+    if not result.changed:
         return "Nothing was changed."
     if automatic:
         return "Saved. The school is synced every night."
-    if state is LastTest.GREEN:
+    if result.test is LastTest.GREEN:
         return "Saved."
     return "Saved. Test Your Information before you enable Automatic Rostering."
 
@@ -96,6 +90,6 @@ def _told(names: list[str], state: LastTest, automatic: bool) -> str:
 routes = [
     Route("/sis-hints", hints, methods=["GET"]),
     Route("/schools/{key}/settings", show, methods=["GET"]),
-    Route("/schools/{key}/settings", save_form, methods=["POST"]),
+    Route("/schools/{key}/settings", save, methods=["POST"]),
     Route("/schools/{key}/hints", page_with_hints, methods=["POST"]),
 ]

@@ -21,7 +21,7 @@ NOT_OURS = {"ROSTER_PROOF", "ROSTER_WEEK_LAUNCHER", "ROSTER_TEST_BROKER_URL", "R
 PASS_ON = {
     "cleaning/expectations.py",
     "cli/dev.py",
-    "cli/error_handling.py",
+    "cli/commands.py",
     "cli/processes.py",
     "cli/web.py",
     "console/connection_test_launcher.py",

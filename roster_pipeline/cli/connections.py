@@ -1,25 +1,85 @@
-"""`roster connection`: how a SIS is reached. Secrets go in and never come out."""
+"""`roster connection`, `roster sis` and `roster test-connection`: how a SIS is reached. No command shows a secret."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
-from roster_pipeline.cli.commands import ManyOptions, examples, group
+from roster_pipeline.cli.client_secrets import ClientSecret, ClientSecretEnv, read_secret
+from roster_pipeline.cli.commands import FAILED, CommandError, ManyOptions, examples, group
 from roster_pipeline.cli.districts import valid_key
-from roster_pipeline.cli.error_handling import CommandError
-from roster_pipeline.cli.output import note, print_facts, print_json, print_table
-from roster_pipeline.cli.secret_input import ClientSecret, ClientSecretEnv, read_secret
-from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
+from roster_pipeline.cli.output import note, print_facts, print_json, print_table, safe
+from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
 from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
-from roster_pipeline.cli.sis import named
 from roster_pipeline.settings.fields import title_of
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import ConnectionRow
+    from roster_pipeline.oneroster.presets import Preset
     from roster_pipeline.services.save_settings import SaveResult
+
+sis = group("Supported SISs: their addresses, permissions and rows quirks. Anything else is `other`.")
+NOT_KNOWN = "not publicly rows"
+
+
+@sis.command("list")
+def list_sis(as_json: AsJson = False) -> None:
+    """List the SISs we know something about."""
+    from roster_pipeline.oneroster.presets import presets
+
+    if as_json:
+        print_json([row.model_dump(mode="json") for row in presets()])
+        return
+    print_table(
+        ["sis", "name", "OneRoster", "sign-in", "address"],
+        [(row.name, row.display_name, ", ".join(row.versions), row.sign_in, row.url or "") for row in presets()],
+    )
+    note("What a SIS needs: roster sis show NAME")
+
+
+@sis.command("show", epilog=examples("roster sis show powerschool"))
+def show_sis(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from: roster sis list")], as_json: AsJson = False
+) -> None:
+    """Show where to find Client ID, Client Secret and School ID, what the SIS must grant, and how it behaves."""
+    from roster_pipeline.oneroster.presets import SUBJECTS, offered
+
+    chosen = preset_of(name)
+    if as_json:
+        print_json(chosen.model_dump(mode="json"))
+        return
+    facts: dict[str, Any] = {
+        "name": chosen.display_name,
+        "address": chosen.url or NOT_KNOWN,
+        "token address": chosen.token_url or NOT_KNOWN,
+        "sign-in": chosen.sign_in,
+        "versions": ", ".join(chosen.versions) or NOT_KNOWN,
+        "largest page": chosen.page_cap or NOT_KNOWN,
+        "Client ID": chosen.client_id_at or NOT_KNOWN,
+        "Client Secret": chosen.client_secret_at or NOT_KNOWN,
+        "School ID": chosen.school_id_at or NOT_KNOWN,
+        "it must grant": " ".join(chosen.permissions) or NOT_KNOWN,
+        **{f"delivers {name.lower()}": offered(chosen, subject) for subject, name in SUBJECTS.items()},
+        "in place of the API": chosen.csv_at or NOT_KNOWN,
+        "rows quirks": " ".join(chosen.quirks) or "none",
+    }
+    print_facts(facts)
+    note(f"Use it: roster connection add KEY --district DISTRICT --sis {chosen.name} --url ADDRESS --client-id ID")
+
+
+def preset_of(name: str) -> Preset:
+    """One preset; wrong usage where there is none of that name."""
+    from roster_pipeline.oneroster.presets import UnknownPreset, preset
+
+    try:
+        return preset(name)
+    except UnknownPreset as problem:
+        raise typer.BadParameter(str(problem)) from None
+
 
 connection = group("Connections: one SIS endpoint with its credentials; several schools may share one.")
 ConnectionKey = Annotated[str, typer.Argument(metavar="CONNECTION", help="The key of a connection.")]
@@ -49,7 +109,7 @@ def add(
     from roster_pipeline.services.connection_changes import add_connection
     from roster_pipeline.settings.school import ConnectionSettings
 
-    start = named(chosen["sis"]).defaults() if chosen["sis"] else {}
+    start = preset_of(chosen["sis"]).defaults() if chosen["sis"] else {}
     if not chosen["url"] and "url" not in start:
         raise typer.BadParameter("give the address of the SIS: --url")
     settings = ConnectionSettings.model_validate(merged(start, CONNECTION_OPTIONS, chosen))
@@ -165,3 +225,28 @@ def warn_untested(schools: Sequence[str]) -> None:
             f"Test it: roster test-connection {key}",
             style="yellow",
         )
+
+
+MARKS = {True: ("green", "ok"), False: ("red", "failed"), None: ("yellow", "note")}
+
+
+def check_connection(key: SchoolKey, as_json: AsJson = False) -> None:
+    """Test Your Information: signs in, finds the school, counts each role, and says what is missing."""
+    from roster_pipeline.sync.connection_checks import check_connection as checked
+
+    with open_directory() as database:
+        items = checked(database, key)
+    result = {"at": datetime.now(UTC).isoformat(), "ok": all(item["ok"] is not False for item in items)}
+    if as_json:
+        print_json({"school": key} | result | {"items": items})
+    else:
+        print_table(["", "item", "result", "what to do"], [_row(item) for item in items])
+    if not result["ok"]:
+        note(f"{key}: not everything works yet.", style="red")
+        raise typer.Exit(FAILED)
+    note(f"{key}: everything works. Next: roster sync {key} --dry-run", style="green")
+
+
+def _row(item: dict[str, Any]) -> tuple[Any, ...]:
+    colour, word = MARKS[item["ok"]]
+    return (Text(word, style=colour), item["name"], safe(item["detail"] or ""), safe(item["remedy"] or ""))

@@ -1,4 +1,4 @@
-"""`roster dev`: the Dagster UI, its daemon, the console and the simulated SIS, started and ended together."""
+"""`roster dev`, `roster demo` and `roster simulator`: everything on one machine, to try it out."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
-from roster_pipeline.cli.console import CONSOLE_PORT
-from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.commands import CommandError
 from roster_pipeline.cli.output import note, say
 from roster_pipeline.cli.processes import RECORD, ProcessGroup
-from roster_pipeline.cli.web import LOOPBACK, UI_PORT
+from roster_pipeline.cli.web import CONSOLE_PORT, LOOPBACK, UI_PORT
 from roster_pipeline.signals import Ended
 
 if TYPE_CHECKING:
@@ -130,3 +130,19 @@ def _must_be_free(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except OSError:
             raise CommandError(f"Port {port} is in use.\nEnd what uses it, or choose another: --port") from None
+
+
+def demo() -> None:
+    """Three nights of three simulated schools through Dagster, and what came of them."""
+    from roster_pipeline.demo.run import run_demo
+
+    code = run_demo(Console())
+    if code:
+        raise typer.Exit(code)
+
+
+def simulator(ctx: typer.Context) -> None:
+    """A simulated SIS that speaks OneRoster 1.1 and 1.2; its options: roster simulator --help"""
+    from roster_pipeline.simulator.__main__ import main
+
+    main(list(ctx.args))

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.error_handling import HELD
-from roster_pipeline.cli.output import note, print_json, print_table
+from roster_pipeline.cli.commands import HELD, examples, group
+from roster_pipeline.cli.output import note, print_findings, print_json, print_report, print_table
 from roster_pipeline.cli.plans import print_lines
 from roster_pipeline.cli.session import (
     AsJson,
@@ -20,7 +19,6 @@ from roster_pipeline.cli.session import (
     open_directory,
     who_asks,
 )
-from roster_pipeline.cli.sync_output import print_findings, print_report
 from roster_pipeline.vocabulary import is_overridable
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`roster doctor`, `roster prune` and `roster metrics`: what the operators of the installation needs."""
+"""`roster init`, `doctor`, `prune`, `metrics` and `outbox`: what the operators of an installation need."""
 
 from __future__ import annotations
 
@@ -6,18 +6,76 @@ import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from roster_pipeline.cli.connection_test import MARKS
-from roster_pipeline.cli.error_handling import FAILED, CommandError
+from roster_pipeline.cli.commands import FAILED, CommandError, examples, group
+from roster_pipeline.cli.connections import MARKS
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table, safe
 from roster_pipeline.cli.session import AsJson, open_directory
 
 if TYPE_CHECKING:
+    from roster_pipeline.directory.outbox import OutboxMessage
+    from roster_pipeline.embedded import Addresses
     from roster_pipeline.sync.health_checks import Item
+
+
+def init(as_json: AsJson = False) -> None:
+    """Make both databases, the schema, the key for secrets and Dagster's storage. Running it again does no harm."""
+    from sqlalchemy.engine import make_url
+
+    from roster_pipeline.directory import migrate, roles
+    from roster_pipeline.directory.database import Database
+    from roster_pipeline.embedded import prepare_environment
+    from roster_pipeline.settings.installation import Places
+
+    embedded = not Places.read().database_url
+    addresses = prepare_environment()
+    owner = Places.read().owner_database_url
+    database = Database(owner or addresses.roster)
+    migrate.upgrade(database)
+    revision = migrate.current(database)
+    login = make_url(addresses.roster).username if owner else None
+    with database.begin() as opened:
+        if login:
+            roles.grant_pipeline(opened, login)
+        roles.close_locks(opened, login)
+    database.close()
+    _make_dagster_storage()
+    facts = _facts(addresses, embedded, revision)
+    if as_json:
+        print_json(facts)
+        return
+    print_facts(facts)
+    note("Ready. Next: roster district add KEY --name NAME", style="green")
+
+
+def _make_dagster_storage() -> None:
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        instance.get_runs_count()
+
+
+def _facts(addresses: Addresses, embedded: bool, revision: str | None) -> dict[str, Any]:
+    from sqlalchemy.engine import make_url
+
+    from roster_pipeline.embedded import home
+    from roster_pipeline.settings.installation import SecretKey
+
+    key_file = home() / "secret.key"
+    own_key = key_file.exists() and SecretKey.read().secret_key == key_file.read_text().strip()
+    return {
+        "database": make_url(addresses.roster).render_as_string(hide_password=True),
+        "dagster": make_url(addresses.dagster).render_as_string(hide_password=True),
+        "server": "embedded" if embedded else "given by ROSTER_DATABASE_URL",
+        "schema": revision,
+        "folder": str(home()),
+        "key": str(key_file) if own_key else "given by ROSTER_SECRET_KEY",
+    }
+
 
 NEEDED = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 SILENT_SECONDS = 300.0
@@ -119,3 +177,61 @@ def _versions() -> Item:
     names = ("roster-pipeline", "dagster", "pandas", "sqlalchemy")
     found = ", ".join(f"{name} {version(name)}" for name in names)
     return Item("versions", None, f"Python {platform.python_version()}, {found}")
+
+
+outbox = group("Mails: what waits, what was sent, and what was given up.")
+
+
+@outbox.command("list", epilog=examples("roster outbox list --dead"))
+def list_mails(
+    dead: Annotated[bool, typer.Option("--dead", help="Only what was given up.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many mails, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Mails, newest first, with the reason where message did not get through."""
+    from roster_pipeline.directory import outbox as mails
+
+    with open_directory() as database, database.begin() as opened:
+        rows = mails.dead(opened, limit) if dead else mails.messages(opened, limit)
+    if as_json:
+        hidden = ("text", "html", "attachment")
+        print_json(
+            [
+                {name: value for name, value in vars(message).items() if name not in hidden}
+                | {"state": _state(message)}
+                for message in rows
+            ]
+        )
+        return
+    print_table(
+        ["mail", "written", "school", "subject", "to", "state", "tries", "what happened"],
+        [
+            (
+                message.id,
+                message.created_at,
+                message.school,
+                message.subject,
+                message.recipients,
+                _state(message),
+                message.attempts,
+                message.error,
+            )
+            for message in rows
+        ],
+    )
+
+
+@outbox.command("retry", epilog=examples("roster outbox retry 17"))
+def retry(number: Annotated[int, typer.Argument(metavar="MAIL", help="Its number; see: roster outbox list")]) -> None:
+    """Try a mail again that was given up; the daemon sends it within a minute."""
+    from roster_pipeline.directory import outbox as mails
+
+    with open_directory() as database, database.begin() as opened:
+        revived = mails.retry(opened, number)
+    if not revived:
+        raise CommandError(f"Mail {number} was not given up.\nSee: roster outbox list --dead")
+    note(f"Mail {number} is tried again.")
+
+
+def _state(mail: OutboxMessage) -> str:
+    return "sent" if mail.sent_at else "dead" if mail.dead_at else "waiting"

@@ -1,6 +1,6 @@
-"""What the commands write: tables for people, JSON for programs on stdout, notes for people on stderr.
+"""What commands write: tables for people, JSON for programs on stdout, notes for people on stderr.
 
-Everything shown may come from a SIS, so control characters are taken out: a name must not steer a terminal.
+Everything shown may come from a SIS, so control characters are removed: a name must not steer a terminal.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from roster_pipeline.vocabulary import ACTIONS, COUNTS
+
+if TYPE_CHECKING:
+    from roster_pipeline.notifications import SyncReport
 
 WIDTH_OF_A_FILE = 160
 """Columns when the output goes to a file or a pipe; a terminal tells its own width."""
@@ -94,3 +99,50 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date | Path):
         return str(value)
     return str(value)
+
+
+LOUD = {"held": "yellow", "conflicts": "yellow", "archived": "cyan"}
+
+
+def print_report(report: SyncReport) -> None:
+    """A finished sync: counts per role, then what is held and why, what looks wrong, then what was rejected."""
+    from roster_pipeline.notifications.outcome import remarks, wrong_as_such
+
+    print_table(["role", *COUNTS], [(role.role, *(_count(role, name) for name in COUNTS)) for role in report.roles])
+    print_findings(
+        (held.role, held.action, held.rows, [(found.message, found.overridable) for found in held.findings])
+        for held in report.held
+        if held.rows
+    )
+    if wrong := wrong_as_such(report):
+        print_table(["what looks wrong"], [(message,) for message in wrong], title="\nThe roster")
+    for remark in remarks(report):
+        say(remark)
+    rejected = [(line.collection, line.field, line.rule, line.severity, line.rows) for line in report.rejected]
+    if rejected:
+        print_table(["records", "field", "rule", "severity", "count"], rejected, title="\nRejected")
+
+
+def print_plan_counts(counts: Mapping[str, Mapping[str, int]], title: str | None = None) -> None:
+    """A plan: role to action to number of rows."""
+    print_table(
+        ["role", *ACTIONS],
+        [(role, *(str(of.get(action, 0) or "") or "·" for action in ACTIONS)) for role, of in counts.items()],
+        title=title,
+    )
+
+
+def print_findings(held: Iterable[tuple[str, str, int, list[tuple[str, bool]]]]) -> None:
+    """What is held: role, action, rows, and per guard its message and whether an approval can let it through."""
+    rows: list[tuple[Any, ...]] = []
+    for role, action, number, findings in held:
+        messages = "\n".join(safe(message) for message, _ in findings)
+        overridable = all(can for _, can in findings)
+        rows.append((role, action, number, messages, "yes" if overridable else Text("no", style="red")))
+    if rows:
+        print_table(["role", "action", "rows", "why", "can be approved"], rows, title="\nHeld")
+
+
+def _count(role: Any, name: str) -> Text:
+    number = getattr(role, name)
+    return Text(str(number), style=LOUD.get(name, "")) if number else Text("·", style="dim")

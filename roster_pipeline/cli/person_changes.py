@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roster_pipeline.cli.commands import examples
-from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.commands import CommandError, examples
 from roster_pipeline.cli.output import note
 from roster_pipeline.cli.persons import District, Number, district_of, person
 from roster_pipeline.cli.session import Reason, SchoolKey, Who, Yes, confirm, given_reason, open_directory, who_asks

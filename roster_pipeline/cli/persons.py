@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.commands import CommandError, examples, group
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table, shown
 from roster_pipeline.cli.session import AsJson, open_directory
 

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roster_pipeline.cli.commands import examples, group
-from roster_pipeline.cli.error_handling import CommandError
-from roster_pipeline.cli.output import note, print_json, print_table, say, shown
+from roster_pipeline.cli.commands import CommandError, examples, group
+from roster_pipeline.cli.output import note, print_findings, print_json, print_plan_counts, print_table, say, shown
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
-from roster_pipeline.cli.sync_output import print_findings, print_plan_counts
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import SchoolRow

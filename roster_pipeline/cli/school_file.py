@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
-from roster_pipeline.cli.error_handling import WRONG_USAGE, CommandError, wrong_settings
+from roster_pipeline.cli.commands import WRONG_USAGE, CommandError, wrong_settings
 from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, merged, with_key_values
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.safe_csv import ENCODING, plain_cell

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roster_pipeline.cli.error_handling import CommandError
+from roster_pipeline.cli.commands import CommandError
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database

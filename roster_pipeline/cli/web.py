@@ -1,13 +1,18 @@
-"""`roster web`: the Dagster UI behind rules that keep other web sites out."""
+"""`roster console`, `roster web` and `roster dagster`: the pages, the Dagster UI and Dagster's own command."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Annotated
 
 import typer
 
-from roster_pipeline.cli.output import say
+from roster_pipeline.cli.commands import CommandError
+from roster_pipeline.cli.output import note, say
+from roster_pipeline.cli.session import open_directory
+from roster_pipeline.signals import Ended
 
 LOOPBACK = "127.0.0.1"
 UI_PORT = 3000
@@ -37,3 +42,47 @@ def web(
     if not rules.token:  # with one, the link that holds it is printed by who made it
         say(f"The Dagster UI listens on http://{host}:{port}{rules.prefix}", style="bold green")
     serve(workspace or str(project_root() / "workspace.yaml"), host, port, rules, read_only=read_only)
+
+
+CONSOLE_PORT = 8080
+LOOPBACK = "127.0.0.1"
+
+
+def console(
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = CONSOLE_PORT,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; a proxy with TLS stands in front.")] = (
+        LOOPBACK
+    ),
+) -> None:
+    """Serve the console, the pages for owners: settings, test, holds, history. Ctrl-C ends it."""
+    from roster_pipeline.console.app import create_app
+    from roster_pipeline.console.config import URL, config_from
+    from roster_pipeline.console.serve import bound, serve
+    from roster_pipeline.settings.installation import ConsoleVariables, Places
+
+    given = ConsoleVariables.read()
+    with open_directory():
+        config = config_from(given, Places.read().database_url, host, port)
+    try:
+        listening = bound(host, port)
+    except OSError:
+        raise CommandError(f"{host}:{port} cannot be listened on.\nChoose another: --port, --host") from None
+    say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
+    if not given.console_url and config.url != config_from(given, config.database_url).url:
+        note(f"For links that begin so, set {URL}={config.url} where you run: roster access link EMAIL")
+    serve(create_app(config), config, listening)
+
+
+def dagster(ctx: typer.Context) -> None:
+    """Dagster's own command, told of the databases: to backfill, list runs, and so on. Help: roster dagster --help"""
+    from roster_pipeline.embedded import prepare_environment
+
+    prepare_environment()
+    with subprocess.Popen([sys.executable, "-m", "dagster", *ctx.args]) as child:  # noqa: S603 - the caller's own words
+        try:
+            code = child.wait()
+        except Ended as ended:
+            child.send_signal(ended.number)  # Ctrl-C has reached it too; a second one does no harm
+            child.wait()
+            raise
+    raise typer.Exit(code)

@@ -176,7 +176,7 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
         assert tenants.get_connection(conn, "sis").secret == "env:NOT_SET_HERE", "a tested secret is its typist's"
     moved = owner.send_form(PAGE, back | {"connection-url": "https://elsewhere.example/ims"})
     assert moved.status_code == 400
-    assert "type the Client Secret again" in moved.text
+    assert "typed for the test is no longer kept" in moved.text
     again = changed(opened(owner), secret=SECRET)
     trial = owner.send_form(TEST, again).headers["location"].partition("=")[2].removesuffix("#test")
     events_of(owner, f"{TEST}/{trial}/events")

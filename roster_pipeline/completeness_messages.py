@@ -56,8 +56,8 @@ def in_words(problem: str) -> str:
     A slug that has no words yet is shown as it is, with blanks.
     """
     slug, _, of = problem.partition(":")
-    said = WITHOUT_SCHOOL if slug == "no-orgs" and of else WORDS.get(slug, slug.replace("-", " "))
-    return f"{said} ({of})" if of else said
+    words = WITHOUT_SCHOOL if slug == "no-orgs" and of else WORDS.get(slug, slug.replace("-", " "))
+    return f"{words} ({of})" if of else words
 
 
 def noticed(unlisted: int = 0, respelled: int = 0, below: int = 0, unclear: int = 0) -> tuple[str, ...]:

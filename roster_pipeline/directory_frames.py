@@ -1,4 +1,4 @@
-"""What the core knows of the directory, and what it knows of the snapshot."""
+"""The directory and the snapshot as frames and facts: what cleaning, identity and planning know of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from roster_pipeline.frames import Flags
 
 MEMBERSHIP = ("person_id", "role", "grade", "status", "years")
-"""What is known of the memberships that tell whether somebody is pupil or staff, and in which grade."""
+"""Columns of memberships that say whether somebody is pupil or staff, and in which grade."""
 
 
 def _connections() -> pd.DataFrame:
@@ -26,28 +26,34 @@ def _affiliations() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class DirectoryFrames:
-    """The directory as it stands.
+    """What planning knows of the directory.
 
     people: index person_id; PERSON_FIELDS, number_kind, number_connection_id, excluded, locked_fields (lists),
-      revision: every person of the district that could match, by link, number or e-mail, or is a member here.
+    revision: every person of the district that could match, by link, number or e-mail, or is a member here.
+
     links: connection_id, sourced_id, person_id, home, version, confirmed (by hand), home_by_hand, master_identifier (of
-      when it was made): all links of those people, any connection.
-    apart: sourced_id, person_id: which records of this connection somebody said are not which of those people.
-    members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, years (whole ones
-      since it was written), CONTACT_FIELDS of this school.
-    elsewhere: person_id, role, grade, status, years: memberships of other schools, of those who are not active here.
+    when it was made): all links of those people, any connection.
+
+    exclusions: sourced_id, person_id: pairs of a record of this connection and a person whom somebody unlinked by hand.
+
+    members: index person_id; MEMBERSHIP_FIELDS, status, archived_by, managed, absent_syncs, revision, years (whole
+    years since it was written), CONTACT_FIELDS of this school.
+
+    elsewhere: person_id, role, grade, status, years: memberships in other schools, of people who are not active here.
+
     connections: connection_id, of_district (only managers and operators may change it), rank (place in the district's
-      ranking of homes, or missing): all of the district. One that is not there is a school's own.
-    affiliations: person_id, connection_id, since: of those people whom another connection knows too, the connections
-      that have them in a school; since when the oldest membership that is active is there (a moment as a number), or
-      missing where none is active.
+    ranking of home records, or missing): all of the district. A connection that is not listed is a school's own.
+
+    affiliations: person_id, connection_id, since: for people whom another connection knows too, the connections that
+    have them in a school; since when the oldest active membership is there (a moment as a number), or missing if none
+    is active.
     """
 
     connection_id: int
     people: pd.DataFrame
     links: pd.DataFrame
     members: pd.DataFrame
-    apart: pd.DataFrame
+    exclusions: pd.DataFrame
     elsewhere: pd.DataFrame
     connections: pd.DataFrame = field(default_factory=_connections)
     affiliations: pd.DataFrame = field(default_factory=_affiliations)
@@ -64,15 +70,16 @@ class DirectoryFrames:
 
     @cached_property
     def managed(self) -> pd.DataFrame:
-        """The active members that the sync looks after."""
+        """The active members that the sync manages."""
         return self.members[self.active & flags_of(self.members["managed"])]
 
 
 @dataclass(frozen=True)
 class SnapshotFacts:
-    """How the snapshot came about. problems: why it is not complete. version: of the standard.
+    """How the snapshot was made.
 
-    bundle: read from CSV, not from an API. unchanged_since: since when the source says the same, as of taken_at.
+    problems: why it is not complete. version: of the standard. bundle: read from CSV, not from an API. unchanged_since:
+    since when the source has been the same, as of taken_at.
     """
 
     complete: bool
@@ -85,7 +92,7 @@ class SnapshotFacts:
 
 
 def flags_of(column: pd.Series[Any]) -> Flags:
-    """A column of booleans, of whatever make, as flags; missing is false."""
+    """A column of booleans of any dtype as flags; missing is false."""
     if column.dtype == bool:
         return column.to_numpy(dtype=bool)
     flags: Flags = column.astype("boolean").fillna(False).to_numpy(dtype=bool)

@@ -177,8 +177,8 @@ def truth(array: Array) -> Flags:
 
 def positions(wanted: Array, among: Array) -> Ints:
     """For each of `wanted` the first place it has in `among`, or -1. Null is nowhere."""
-    found = pc.index_in(wanted, value_set=among, skip_nulls=True)
-    places: Ints = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    places_or_null = pc.index_in(wanted, value_set=among, skip_nulls=True)
+    places: Ints = pc.fill_null(places_or_null, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return places
 
 

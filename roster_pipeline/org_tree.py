@@ -35,13 +35,13 @@ def orgs_below(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
     for org in orgs:
         if org.get("parent"):
             children[org["parent"]].append(org["sourcedId"])
-    found: set[str] = set()
+    below: set[str] = set()
     waiting = [school_id]
     while waiting:
-        new = set(children.get(waiting.pop(), ())) - found - {school_id}
-        found |= new
+        new = set(children.get(waiting.pop(), ())) - below - {school_id}
+        below |= new
         waiting += new
-    return frozenset(found)
+    return frozenset(below)
 
 
 def other_schools(orgs: Iterable[Org], school_id: str) -> frozenset[str]:

@@ -94,7 +94,10 @@ class Cleaned:
 
 
 def clean(
-    users: pd.DataFrame, contacts: pd.DataFrame, context: CleaningContext, door: pd.DataFrame | None = None
+    users: pd.DataFrame,
+    contacts: pd.DataFrame,
+    context: CleaningContext,
+    rejected_at_ingest: pd.DataFrame | None = None,
 ) -> Cleaned:
     """Clean the user records of a school.
 
@@ -109,38 +112,38 @@ def clean(
     entries = read_roles(lists(users["roles"]), orgs, context.settings, context.today)
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
-    standing = _record_status(users, fields, entries, context, orgs, ids, notes)
-    turned_away = _turned_away(door)
-    standing[(standing > STATUS_RANK["rejected"]) & truth(pc.is_in(ids, value_set=turned_away))] = STATUS_RANK[
-        "rejected"
-    ]
-    _note_values(standing, values, ids, _groups(entries), notes)
+    record_status = _record_status(users, fields, entries, context, orgs, ids, notes)
+    turned_away = _turned_away(rejected_at_ingest)
+    record_status[(record_status > STATUS_RANK["rejected"]) & truth(pc.is_in(ids, value_set=turned_away))] = (
+        STATUS_RANK["rejected"]
+    )
+    _note_values(record_status, values, ids, _groups(entries), notes)
     _blank_contacts(entries, fields)
 
     roster = {
         "sourced_id": ids,
-        "standing": pa.array(RECORD_STATUSES, TEXT).take(pa.array(standing)),
+        "standing": pa.array(RECORD_STATUSES, TEXT).take(pa.array(record_status)),
         "number_kind": _kinds(entries.group),
         "role": _groups(entries),
         "source_role": entries.source_role,
         **fields,
     }
-    merged = deduplicate(roster, np.isin(standing, _ALIVE))
-    member = standing == STATUS_RANK["member"]
+    deduplicated = deduplicate(roster, np.isin(record_status, _ALIVE))
+    member = record_status == STATUS_RANK["member"]
     for field, rule, where in (
-        ("email", "shared_email", merged.shared_email),
-        ("email", "same_name_and_email", merged.namesakes),
-        ("username", "shared_username", merged.shared_username),
-        ("number", NUMBER_SHARED, merged.number_shared),
+        ("email", "shared_email", deduplicated.shared_email),
+        ("email", "same_name_and_email", deduplicated.namesakes),
+        ("username", "shared_username", deduplicated.shared_username),
+        ("number", NUMBER_SHARED, deduplicated.number_shared),
     ):
         notes.note(where & member, ids, field, rule, "warning", _groups(entries))
     chosen = _contacts(users, contacts, entries, member, context)
 
     roster |= chosen.fields
-    alike = pc.if_else(pa.array(merged.alike), pa.scalar(RECORDS_ALIKE, TEXT), pa.scalar(None, TEXT))
-    roster["conflict"] = pc.if_else(pa.array(merged.number_shared), pa.scalar(NUMBER_SHARED, TEXT), alike)
+    alike = pc.if_else(pa.array(deduplicated.alike), pa.scalar(RECORDS_ALIKE, TEXT), pa.scalar(None, TEXT))
+    roster["conflict"] = pc.if_else(pa.array(deduplicated.number_shared), pa.scalar(NUMBER_SHARED, TEXT), alike)
     frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
-    frame["human"] = pd.array(merged.human, dtype="Int64")
+    frame["human"] = pd.array(deduplicated.identity, dtype="Int64")
     frame["enabled"] = users["enabledUser"].array.astype("boolean")
     frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], turned_away)
     noted = joined_rejections([notes.frame(), chosen.rejected])
@@ -201,36 +204,36 @@ def _record_status(
     unknown = ~deleted & ~truth(pc.is_in(status, value_set=pa.array(_ACTIVE, TEXT)))
     disabled = ~users["enabledUser"].astype("boolean").fillna(True).to_numpy(dtype=bool)
 
-    standing = entries.standing.copy()
-    member = standing == STATUS_RANK["member"]
+    record_status = entries.record_status.copy()
+    member = record_status == STATUS_RANK["member"]
     if context.connection.disabled_means_gone:
-        standing[member & disabled] = STATUS_RANK["disabled"]
+        record_status[member & disabled] = STATUS_RANK["disabled"]
         member &= ~disabled
     if context.connection.no_enrollment_means_gone:
         left = member & (entries.group == ROLE_RANK[Role.STUDENT]) & _not_enrolled(users, orgs.here)
-        standing[left] = STATUS_RANK["not_enrolled"]
+        record_status[left] = STATUS_RANK["not_enrolled"]
         member &= ~left
-    standing[deleted] = STATUS_RANK["deleted"]
+    record_status[deleted] = STATUS_RANK["deleted"]
     member &= ~deleted & ~unknown
     given, family = filled(fields["given_name"]), filled(fields["family_name"])
     nameless = member & ~given & ~family
     long = member & (too_long(fields["given_name"]) | too_long(fields["family_name"]))
-    standing[unknown | nameless | long] = STATUS_RANK["rejected"]
+    record_status[unknown | nameless | long] = STATUS_RANK["rejected"]
 
     notes.note(unknown, ids, "status", "unknown_status", "error", groups)
-    notes.note(standing == STATUS_RANK["unmapped"], ids, "role", "unmapped_role", "error")
+    notes.note(record_status == STATUS_RANK["unmapped"], ids, "role", "unmapped_role", "error")
     notes.note(nameless, ids, "familyName", "missing_name", "error", groups)
     notes.note(long, ids, "familyName", "name_too_long", "error", groups)
     notes.note(member & (given ^ family), ids, "familyName", "single_name", "warning", groups)
-    return standing
+    return record_status
 
 
 def _not_enrolled(users: pd.DataFrame, here: frozenset[str]) -> Flags:
     """Students without a running enrollment in any org of the school that they name."""
-    told = lists(users["notEnrolled"])
+    not_enrolled = lists(users["notEnrolled"])
     left = np.zeros(len(users), dtype=bool)
-    among = truth(pc.is_in(pc.list_flatten(told), value_set=pa.array(sorted(here), TEXT)))
-    left[pc.list_parent_indices(told).to_numpy(zero_copy_only=False)[among]] = True
+    among = truth(pc.is_in(pc.list_flatten(not_enrolled), value_set=pa.array(sorted(here), TEXT)))
+    left[pc.list_parent_indices(not_enrolled).to_numpy(zero_copy_only=False)[among]] = True
     if len(here) > 1:
         for place in np.flatnonzero(left).tolist():
             roles = users["roles"].iloc[place]
@@ -240,10 +243,10 @@ def _not_enrolled(users: pd.DataFrame, here: frozenset[str]) -> Flags:
 
 
 def _note_values(
-    standing: Ints, values: dict[tuple[str, str], Flags], ids: Array, groups: Array, notes: Rejections
+    record_status: Ints, values: dict[tuple[str, str], Flags], ids: Array, groups: Array, notes: Rejections
 ) -> None:
     for (field, rule), bad in values.items():
-        notes.note(bad & (standing == STATUS_RANK["member"]), ids, field, rule, "warning", groups)
+        notes.note(bad & (record_status == STATUS_RANK["member"]), ids, field, rule, "warning", groups)
 
 
 def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
@@ -261,7 +264,7 @@ def _contacts(
     if not context.settings.primary_contacts:
         return Chosen(no_contacts(len(users)), {}, joined_rejections([]), none_excluded())
     students = np.flatnonzero(member & (entries.group == ROLE_RANK[Role.STUDENT]))
-    found = choose_contacts(
+    chosen = choose_contacts(
         users.take(students).reset_index(drop=True),
         pd.concat([users, contacts], ignore_index=True) if len(contacts) else users,
         ContactContext(context.settings, context.connection, context.today, context.withheld),
@@ -269,7 +272,7 @@ def _contacts(
     places = np.full(len(users), -1, dtype=np.int64)
     places[students] = np.arange(len(students))
     where = pa.array(places, mask=places < 0)
-    return replace(found, fields={name: found.fields[name].take(where) for name in STUDENT_CONTACTS})
+    return replace(chosen, fields={name: chosen.fields[name].take(where) for name in STUDENT_CONTACTS})
 
 
 def _groups(entries: Entries) -> Array:
@@ -280,11 +283,15 @@ def _kinds(group: Ints) -> Array:
     return pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(group))
 
 
-def _turned_away(door: pd.DataFrame | None) -> Array:
+def _turned_away(rejected_at_ingest: pd.DataFrame | None) -> Array:
     """The sourcedIds of the users that were rejected at ingest."""
-    if door is None:
+    if rejected_at_ingest is None:
         return blanks(0)
-    wanted = door[(door["collection"] == "users") & (door["severity"] == "error") & door["sourced_id"].notna()]
+    wanted = rejected_at_ingest[
+        (rejected_at_ingest["collection"] == "users")
+        & (rejected_at_ingest["severity"] == "error")
+        & rejected_at_ingest["sourced_id"].notna()
+    ]
     return strings(wanted["sourced_id"])
 
 

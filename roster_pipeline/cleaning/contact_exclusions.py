@@ -95,12 +95,12 @@ def _role_names(people: pd.DataFrame, kinds: Ints, settings: SchoolSettings) -> 
     """The contact's role as the SIS spells it; of people without a name in `KINDS` the first that the school maps."""
     by_source: Mapping[str, str] = settings.roles_by_source
     names = pa.array([*KINDS, None], TEXT).take(pa.array(np.where(kinds < 0, len(KINDS), kinds)))
-    told = names.to_pylist() if (kinds == len(KINDS)).any() else []
-    for row in np.flatnonzero(kinds == len(KINDS)).tolist() if told else ():
+    roles = names.to_pylist() if (kinds == len(KINDS)).any() else []
+    for row in np.flatnonzero(kinds == len(KINDS)).tolist() if roles else ():
         entries = people["roles"].iloc[row]
         own = [(entry.get("role") or "").strip().lower() for entry in (entries if entries is not None else [])]
-        told[row] = next((role for role in own if by_source.get(role) == CONTACT), None)
-    return pa.array(told, TEXT) if told else names
+        roles[row] = next((role for role in own if by_source.get(role) == CONTACT), None)
+    return pa.array(roles, TEXT) if roles else names
 
 
 def none_excluded() -> pd.DataFrame:
@@ -123,8 +123,8 @@ def judged(
         elif rule.field.startswith(AGENTS):
             by_pair = np.maximum(by_pair, rule.verdicts(values_of_pairs(pairs, students, people, rule.field)))
         elif rule.field == RELATIONSHIP and of_pairs:
-            told = relationships_of_pairs(pairs, students, people, relationships, context)
-            by_pair = np.maximum(by_pair, rule.verdicts(told))
+            of_each_pair = relationships_of_pairs(pairs, students, people, relationships, context)
+            by_pair = np.maximum(by_pair, rule.verdicts(of_each_pair))
         elif rule.field == RELATIONSHIP:
             by_contact = np.maximum(by_contact, rule.verdicts(relationships))
         else:
@@ -162,8 +162,8 @@ def excluded_contacts(
             }
         ),
     ]
-    found = [frame for frame in frames if len(frame)]
-    return (pd.concat(found, ignore_index=True) if found else none), unknown
+    excluded = [frame for frame in frames if len(frame)]
+    return (pd.concat(excluded, ignore_index=True) if excluded else none), unknown
 
 
 def _parents(people: pd.DataFrame, context: ContactContext) -> Flags:
@@ -173,6 +173,6 @@ def _parents(people: pd.DataFrame, context: ContactContext) -> Flags:
     roles = lists(people["roles"])
     source = pc.utf8_lower(pc.utf8_trim_whitespace(pc.struct_field(pc.list_flatten(roles), "role")))
     other = ~truth(pc.is_in(source, value_set=rostered))
-    found = np.zeros(len(people), dtype=bool)
-    found[pc.list_parent_indices(roles).to_numpy()[other]] = True
-    return found
+    parents = np.zeros(len(people), dtype=bool)
+    parents[pc.list_parent_indices(roles).to_numpy()[other]] = True
+    return parents

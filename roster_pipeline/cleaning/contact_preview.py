@@ -69,18 +69,18 @@ def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactCont
     if not len(pairs):
         return []
     relationships = relationships_of(people, kinds, context)
-    told = relationships_of_pairs(pairs, students, people, relationships, context)
-    found = []
+    of_pairs = relationships_of_pairs(pairs, students, people, relationships, context)
+    accepted = []
     for rule in rules_of(context.connection.contact_rules):
         lines = [line for line in context.connection.contact_rules if contact_rule_syntax.parts(line)[0] == rule.field]
         alone = replace(context, connection=context.connection.model_copy(update={"contact_rules": lines}))
         passes = _passes(pairs, students, people, relationships, alone)
         delivered = _is_delivered(rule.field, students, people, context)
-        found.append(
-            _counted(rule.field, ", ".join(lines), pairs, kinds, passes, _named(told, rule), delivered=delivered)
+        accepted.append(
+            _counted(rule.field, ", ".join(lines), pairs, kinds, passes, _named(of_pairs, rule), delivered=delivered)
         )
     together = _passes(pairs, students, people, relationships, context)
-    return [*found, _counted("", "", pairs, kinds, together, [None] * len(pairs))]
+    return [*accepted, _counted("", "", pairs, kinds, together, [None] * len(pairs))]
 
 
 def _passes(
@@ -88,17 +88,17 @@ def _passes(
 ) -> Flags:
     """Which pairs all rules of the context allow."""
     by_contact, by_pair = judged(pairs, students, people, relationships, context)
-    said: Ints = np.maximum(by_contact[pairs["contact"].to_numpy(dtype=np.int64)], by_pair)
-    passes: Flags = said == ALLOWED
+    verdicts: Ints = np.maximum(by_contact[pairs["contact"].to_numpy(dtype=np.int64)], by_pair)
+    passes: Flags = verdicts == ALLOWED
     return passes
 
 
-def _named(told: Array, rule: FieldRule) -> list[str | None]:
+def _named(relationships: Array, rule: FieldRule) -> list[str | None]:
     """The relationship of each pair, where the rule is about it: in the rule's own words, any other as `OTHER`."""
     if rule.field != RELATIONSHIP:
-        return [None] * len(told)
+        return [None] * len(relationships)
     words = rule.allowed | rule.excluded
-    plain = (plain_word(text or "") for text in strings(told).to_pylist())
+    plain = (plain_word(text or "") for text in strings(relationships).to_pylist())
     return [word if word in words else OTHER for word in plain]
 
 
@@ -146,7 +146,7 @@ def _is_delivered(field: str, students: pd.DataFrame, people: pd.DataFrame, cont
         return True
     key = stored_key(source)
     kept: list[Any] = [*people["metadata"], *(students["metadata"] if source.startswith(AGENTS) else ())]
-    return any(key in one for one in kept)
+    return any(key in fields for fields in kept)
 
 
 def text_of(counts: dict[str, tuple[int, int]]) -> str:

@@ -70,8 +70,10 @@ class FieldRule:
     def verdicts(self, values: Array) -> Ints:
         """The same for a column of texts; each distinct text is judged once."""
         coded = pc.fill_null(values, "").dictionary_encode()
-        said = np.array([self.verdict(text) for text in coded.dictionary.to_pylist()], dtype=np.int64)
-        return said[coded.indices.to_numpy(zero_copy_only=False)] if len(said) else np.zeros(len(values), np.int64)
+        verdicts = np.array([self.verdict(text) for text in coded.dictionary.to_pylist()], dtype=np.int64)
+        return (
+            verdicts[coded.indices.to_numpy(zero_copy_only=False)] if len(verdicts) else np.zeros(len(values), np.int64)
+        )
 
 
 def rules_of(lines: Iterable[str]) -> tuple[FieldRule, ...]:
@@ -103,14 +105,14 @@ def withheld_fields(
     contact had in an earlier pull. A field that is written for those only whom it excludes may be missing
     everywhere, until it was there once.
     """
-    gone = set()
+    withheld = set()
     for rule in rules_of(connection.contact_rules):
         source = connection.contact_relationship_from if rule.field == RELATIONSHIP else rule.field
         if source is None or source == ROLE or source in delivered:
             continue
         if source in known or (rule.allowed and rule.field != RELATIONSHIP):
-            gone.add(rule.field)
-    return frozenset(gone)
+            withheld.add(rule.field)
+    return frozenset(withheld)
 
 
 def stored_key(field: str) -> str:
@@ -125,7 +127,7 @@ def values_of(people: pd.DataFrame, field: str, today: date) -> Array:
         return pa.array([_roles(entries or (), now) for entries in lists(people["roles"]).to_pylist()], TEXT)
     key = stored_key(field)
     return pa.array(
-        [_text(found.get(key)) if isinstance(found, Mapping) else None for found in people["metadata"]], TEXT
+        [_text(metadata.get(key)) if isinstance(metadata, Mapping) else None for metadata in people["metadata"]], TEXT
     )
 
 
@@ -137,13 +139,13 @@ def values_of_pairs(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.Data
     of_students, of_people = _entries(students, field), _entries(people, field)
     student_ids = strings(students["sourcedId"])
     some = pairs[["student", "contact"]].to_numpy(dtype=np.int64).tolist()
-    told = []
+    texts = []
     for (student, contact), agent in zip(some, pairs["agent"].tolist(), strict=True):
         value = of_students.get(student, {}).get(agent)
         if value is None and contact in of_people:
             value = of_people[contact].get(str(student_ids[student]).strip())
-        told.append(_text(value))
-    return pa.array(told, TEXT)
+        texts.append(_text(value))
+    return pa.array(texts, TEXT)
 
 
 def shown(values: Array) -> Array:
@@ -154,8 +156,8 @@ def shown(values: Array) -> Array:
 
 
 def _entries(people: pd.DataFrame, field: str) -> dict[int, Mapping[str, Any]]:
-    found = ((row, kept.get(field)) for row, kept in enumerate(people["metadata"]) if isinstance(kept, Mapping))
-    return {row: told for row, told in found if isinstance(told, Mapping) and told}
+    values = ((row, kept.get(field)) for row, kept in enumerate(people["metadata"]) if isinstance(kept, Mapping))
+    return {row: value for row, value in values if isinstance(value, Mapping) and value}
 
 
 def _roles(entries: Iterable[Mapping[str, str | None]], now: str) -> str:

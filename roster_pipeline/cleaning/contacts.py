@@ -102,14 +102,14 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     by_contact, by_pair = judged(pairs, students, people, relationships, context)
     there = pairs["contact"].to_numpy(dtype=np.int64)
     fits = (there >= 0) & np.append(usable, False)[there]
-    said = np.maximum(np.append(by_contact, ALLOWED)[there], by_pair)
-    known = pairs[fits & (said == ALLOWED)]
-    ranked = known.assign(
-        mark=_marks(known, students, people, ids, context.connection.primary_contact_from),
-        kind=kinds[known["contact"].to_numpy()],
+    verdicts = np.maximum(np.append(by_contact, ALLOWED)[there], by_pair)
+    allowed = pairs[fits & (verdicts == ALLOWED)]
+    ranked = allowed.assign(
+        mark=_marks(allowed, students, people, ids, context.connection.primary_contact_from),
+        kind=kinds[allowed["contact"].to_numpy()],
     ).sort_values(["student", "mark", "kind", "place", "contact"])
     ranked["rank"] = ranked.groupby("student").cumcount()
-    lost = pairs[(there < 0) | (fits & (said == WITHHELD))]
+    lost = pairs[(there < 0) | (fits & (verdicts == WITHHELD))]
     kept = ranked[ranked["rank"] < context.settings.contacts_most]
     of_pairs = relationships_of_pairs(kept, students, people, relationships, context)
     fields = contact_fields(students, people, kept.assign(relationship=column_of(of_pairs).array), context, notes)
@@ -167,16 +167,16 @@ def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Reject
     return is_contact & named, kinds
 
 
-def _marks(known: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:
+def _marks(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:
     """The rank a vendor gives each pair: 0 named by the student, n ranked n on the contact, else no mark."""
-    ranks: Ints = np.full(len(known), _NO_MARK, dtype=np.int64)
-    if not mark or not len(known):
+    ranks: Ints = np.full(len(pairs), _NO_MARK, dtype=np.int64)
+    if not mark or not len(pairs):
         return ranks
     key = mark.removeprefix("metadata:")
     of_contact = np.array([_rank(text) for text in metadata_text(people["metadata"], key).to_pylist()], dtype=np.int64)
-    ranks = of_contact[known["contact"].to_numpy()]
-    named = pc.utf8_trim_whitespace(metadata_text(students["metadata"], key)).take(pa.array(known["student"]))
-    ranks[truth(pc.equal(named, ids.take(pa.array(known["contact"]))))] = 0
+    ranks = of_contact[pairs["contact"].to_numpy()]
+    named = pc.utf8_trim_whitespace(metadata_text(students["metadata"], key)).take(pa.array(pairs["student"]))
+    ranks[truth(pc.equal(named, ids.take(pa.array(pairs["contact"]))))] = 0
     return ranks
 
 
@@ -251,13 +251,13 @@ def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, con
     rows = pa.array(pairs["contact"].to_numpy(dtype=np.int64))
     members = []
     for field in sorted(context.connection.contact_flags):
-        told = (
+        values = (
             values_of_pairs(pairs, students, people, field)
             if field.startswith(AGENTS)
             else values_of(people, field, context.today).take(rows)
         )
         name = json.dumps(field.partition(":")[2], ensure_ascii=False)
-        value = pc.if_else(pc.is_valid(told := shown(told)), _quoted(told), pa.scalar(None, TEXT))
+        value = pc.if_else(pc.is_valid(values := shown(values)), _quoted(values), pa.scalar(None, TEXT))
         members.append(_between(f"{name}: ", value, ""))
     return _between("{", _joined(members), "}") if members else blanks(len(pairs))
 

@@ -56,8 +56,8 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
     differing = np.zeros(len(users), dtype=bool)
     rows = np.flatnonzero(again)
     records: Sequence[Record] = users.take(rows).to_dict("records")
-    said = [_canonical(record) for record in records]
-    order = [(_when(record.get("dateLastModified")), text) for record, text in zip(records, said, strict=True)]
+    canonical = [_canonical(record) for record in records]
+    order = [(_when(record.get("dateLastModified")), text) for record, text in zip(records, canonical, strict=True)]
     by_id: dict[str, list[int]] = defaultdict(list)
     for place, sourced_id in enumerate(ids.take(pa.array(rows)).to_pylist()):
         by_id[sourced_id].append(place)
@@ -68,7 +68,7 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
         stands: dict[frozenset[Any], int] = {}
         for place in newest_first:
             stands.setdefault(_memberships(records[place]), place)
-        differing[rows[newest_first[0]]] = len({said[place] for place in places}) > len(stands)
+        differing[rows[newest_first[0]]] = len({canonical[place] for place in places}) > len(stands)
         together = _together([records[place] for place in stands.values()])
         if len(together) == 1:
             keep[rows[next(place for place in stands.values() if records[place] is together[0])]] = True

@@ -41,7 +41,7 @@ _KINDS = (
 def clean_emails(raw: Array) -> tuple[Array, Flags]:
     """Addresses in one spelling, and where one was given that is none (its value is missing then)."""
     given = pc.utf8_lower(without_null_words(raw))
-    cleaned = _told(given)
+    cleaned = _cleaned_emails(given)
     return cleaned, filled(given) & ~filled(cleaned)
 
 
@@ -50,13 +50,13 @@ def valid_email(address: str | None) -> str | None:
     if address is None:
         return None
     try:
-        found = validate_email(address, check_deliverability=False, test_environment=True, strict=True)
+        valid = validate_email(address, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError:
         return None
-    return found.normalized.lower()
+    return valid.normalized.lower()
 
 
-def _told(given: Array) -> Array:
+def _cleaned_emails(given: Array) -> Array:
     parts = pc.extract_regex(given, pattern=_PLAIN)
     local, domain = pc.struct_field(parts, "local"), pc.struct_field(parts, "domain").cast(TEXT)
     fine = on_distinct(domain, lambda names: pa.array([_takes_mail(name) for name in names.to_pylist()], TEXT))
@@ -84,7 +84,7 @@ def clean_phones(raw: Array, region: str) -> tuple[Array, Flags]:
     """
     given = without_null_words(raw)
     given = pc.if_else(pc.match_substring_regex(given, pattern=_FILLERS), None, given)
-    cleaned = _plain(given, region)
+    cleaned = _plain_phones(given, region)
     rest = pc.if_else(pc.is_valid(cleaned), None, given)
     if rest.null_count < len(rest):
         asked = on_distinct(rest, lambda some: pa.array([e164(text, region) for text in some.to_pylist()], TEXT))
@@ -107,7 +107,7 @@ def e164(text: str | None, region: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Region:
+class _PhonePatterns:
     """country_code, and patterns of whole national numbers. read_as: what the library would read as a prefix."""
 
     country_code: str
@@ -116,41 +116,41 @@ class _Region:
     read_as_prefix: str
 
 
-def _plain(given: Array, region: str) -> Array:
+def _plain_phones(given: Array, region: str) -> Array:
     """The numbers that are plainly valid in the region; missing where that is not settled."""
-    known = _known(region)
-    if known is None:
+    patterns = _patterns_of(region)
+    if patterns is None:
         return pa.nulls(len(given), TEXT)
-    lead = "+" + known.country_code
-    simple = pc.match_substring_regex(given, pattern=rf"^(?:\+{known.country_code})?[0-9() .\-]+$")
+    lead = "+" + patterns.country_code
+    simple = pc.match_substring_regex(given, pattern=rf"^(?:\+{patterns.country_code})?[0-9() .\-]+$")
     digits = pc.replace_substring_regex(given, pattern=_SIGNS, replacement="")
     national = pc.if_else(pc.starts_with(digits, lead), pc.utf8_slice_codeunits(digits, len(lead)), digits)
     fits = pc.and_(
-        pc.match_substring_regex(national, pattern=known.any_kind),
-        pc.match_substring_regex(national, pattern=known.kinds),
+        pc.match_substring_regex(national, pattern=patterns.any_kind),
+        pc.match_substring_regex(national, pattern=patterns.kinds),
     )
-    odd = pc.match_substring_regex(national, pattern=known.read_as_prefix)
+    odd = pc.match_substring_regex(national, pattern=patterns.read_as_prefix)
     fine = pc.and_(pc.and_(simple, fits), pc.invert(odd))
     return pc.if_else(fine, pc.binary_join_element_wise(pa.scalar(lead, TEXT), national, pa.scalar("", TEXT)), None)
 
 
 @lru_cache(maxsize=256)
-def _known(region: str) -> _Region | None:
+def _patterns_of(region: str) -> _PhonePatterns | None:
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     if metadata is None or metadata.general_desc is None:
         return None
     kinds = [getattr(metadata, kind) for kind in _KINDS]
     patterns = [kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern]
     prefixes = [metadata.national_prefix_for_parsing, metadata.international_prefix]
-    known = _Region(
+    phone_patterns = _PhonePatterns(
         country_code=str(metadata.country_code),
         any_kind=f"^(?:{metadata.general_desc.national_number_pattern})$",
         kinds="^(?:" + "|".join(f"(?:{pattern})" for pattern in patterns) + ")$",
         read_as_prefix="^(?:" + "|".join(f"(?:{prefix})" for prefix in prefixes if prefix) + ")",
     )
     try:
-        for pattern in (known.any_kind, known.kinds, known.read_as_prefix):
+        for pattern in (phone_patterns.any_kind, phone_patterns.kinds, phone_patterns.read_as_prefix):
             pc.match_substring_regex(pa.array([""], TEXT), pattern=pattern)
     except pa.ArrowInvalid:
         return None
-    return known
+    return phone_patterns

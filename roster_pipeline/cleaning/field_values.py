@@ -96,11 +96,11 @@ def _without(texts: Array, pattern: str) -> Array:
 def without_null_words(raw: Array) -> Array:
     """Clean text; a word for nothing is missing."""
 
-    def told(texts: Array) -> Array:
+    def without(texts: Array) -> Array:
         texts = clean_text(texts)
         return pc.if_else(pc.match_substring_regex(texts, pattern=ABSENT), None, texts)
 
-    return on_distinct(raw, told)
+    return on_distinct(raw, without)
 
 
 def numbers_from(users: pd.DataFrame, source: str) -> Array:
@@ -121,11 +121,11 @@ def numbers_from(users: pd.DataFrame, source: str) -> Array:
 
 def metadata_text(column: pd.Series[Any], key: str) -> Array:
     """One metadata key of each record as text; lists and objects are no values."""
-    return pa.array([_plain(found, key) for found in column], TEXT)
+    return pa.array([_plain(metadata, key) for metadata in column], TEXT)
 
 
-def _plain(found: Any, key: str) -> str | None:
-    value = found.get(key) if isinstance(found, Mapping) else None
+def _plain(metadata: Any, key: str) -> str | None:
+    value = metadata.get(key) if isinstance(metadata, Mapping) else None
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, str | int | float) else None
@@ -147,9 +147,9 @@ def _of_type(column: pd.Series[Any], wanted: str) -> Array:
 def clean_grades(raw: Array) -> tuple[Array, Array, Flags]:
     """Lists of grades to one code each, the original beside it, and where something given is no grade we know."""
     joined = pc.binary_join(raw, pa.scalar(_BETWEEN, TEXT)).cast(TEXT)
-    told = on_distinct(joined, lambda some: pa.array([_highest(text) for text in some.to_pylist()], TEXT))
+    codes = on_distinct(joined, lambda some: pa.array([_highest(text) for text in some.to_pylist()], TEXT))
     source = on_distinct(joined, lambda some: pa.array([_shown(text) for text in some.to_pylist()], TEXT))
-    return told, source, filled(source) & ~filled(told)
+    return codes, source, filled(source) & ~filled(codes)
 
 
 def ceds(grade: str) -> str | None:
@@ -174,8 +174,8 @@ def _parts(text: str | None) -> list[str]:
 
 
 def _highest(text: str | None) -> str | None:
-    known = [code for code in map(ceds, _parts(text)) if code]
-    return max(known, key=CEDS.index) if known else None
+    codes = [code for code in map(ceds, _parts(text)) if code]
+    return max(codes, key=CEDS.index) if codes else None
 
 
 def _shown(text: str | None) -> str | None:

@@ -37,10 +37,10 @@ def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settin
     frame = suite_frame(roster, rejected)
     codes = pd.Categorical(frame["role"], categories=_ROLES).codes.astype(np.int64)
     codes[codes < 0] = _NO_ROLE
-    found = dict(zip((rule.name for rule in suite.rules), evaluate(suite, frame, codes, _NO_ROLE + 1), strict=True))
+    outcomes = dict(zip((rule.name for rule in suite.rules), evaluate(suite, frame, codes, _NO_ROLE + 1), strict=True))
     lines: list[tuple[object, ...]] = []
     for rule in suite.tuned(settings.quality):
-        outcome: Outcome | None = found[rule.name]
+        outcome: Outcome | None = outcomes[rule.name]
         if outcome is None:
             counted = [_CRASHED]
         elif outcome.tested is None or outcome.failed is None:

@@ -58,7 +58,7 @@ def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> 
 class Entries:
     """The best entry of each record: status and group as places in `RECORD_STATUSES` and `ROLE_GROUPS`; its role."""
 
-    standing: Ints
+    record_status: Ints
     group: Ints
     source_role: Array
 
@@ -72,7 +72,7 @@ def read_roles(roles: Array, orgs: SchoolOrgs, settings: SchoolSettings, today: 
     group = _groups(pc.utf8_lower(source), settings)
     explains = _explained(flat, group, orgs, settings, today)
 
-    standing = np.full(count, STATUS_RANK["no_org"], dtype=np.int64)
+    record_status = np.full(count, STATUS_RANK["no_org"], dtype=np.int64)
     best_group = np.full(count, _UNMAPPED, dtype=np.int64)
     source_role = pa.nulls(count, TEXT)
     if len(owners):
@@ -80,12 +80,12 @@ def read_roles(roles: Array, orgs: SchoolOrgs, settings: SchoolSettings, today: 
         starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
         best = np.minimum.reduceat(rank, starts) % len(owners)
         having = owners[starts]
-        standing[having] = np.array([STATUS_RANK[name] for name in _EXPLAINS])[explains[best]]
+        record_status[having] = np.array([STATUS_RANK[name] for name in _EXPLAINS])[explains[best]]
         best_group[having] = group[best]
         chosen = np.full(count, -1, dtype=np.int64)
         chosen[having] = best
         source_role = source.cast(TEXT).take(pa.array(chosen, mask=chosen < 0))
-    return Entries(standing, best_group, source_role)
+    return Entries(record_status, best_group, source_role)
 
 
 def _groups(source: Array, settings: SchoolSettings) -> Ints:
@@ -93,8 +93,8 @@ def _groups(source: Array, settings: SchoolSettings) -> Ints:
     numbers, _ = codes(source)
     names = source.dictionary_encode().dictionary.to_pylist()
     places = [ROLE_RANK.get(by_source.get(name or ""), _UNMAPPED) for name in names]
-    known: Ints = np.array([*places, _UNMAPPED], dtype=np.int64)[numbers]
-    return known
+    groups: Ints = np.array([*places, _UNMAPPED], dtype=np.int64)[numbers]
+    return groups
 
 
 def _explained(flat: Array, group: Ints, orgs: SchoolOrgs, settings: SchoolSettings, today: date) -> Ints:
@@ -124,7 +124,7 @@ def _explained(flat: Array, group: Ints, orgs: SchoolOrgs, settings: SchoolSetti
 
 
 def _among(org: Array, ids: frozenset[str]) -> Flags:
-    return truth(pc.is_in(org, value_set=pa.array(sorted(one.strip() for one in ids), TEXT)))
+    return truth(pc.is_in(org, value_set=pa.array(sorted(sourced_id.strip() for sourced_id in ids), TEXT)))
 
 
 def _dates(flat: Array, today: date) -> tuple[Flags, Flags]:

@@ -126,13 +126,14 @@ _NONE = "select null, null, null where {district} <> {district} and {connection}
 class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the change log's, at the moment of reading.
 
-    apart: which records of this connection somebody said are not which of these people. connections, affiliations: as
-    `DirectoryFrames` has them. elsewhere: memberships of other schools of those who are not active here (`ELSEWHERE`).
+    exclusions: pairs of a record of this connection and one of these people whom somebody unlinked by hand.
+    connections, affiliations: as `DirectoryFrames` has them. elsewhere: memberships of other schools of those who are
+    not active here (`ELSEWHERE`).
     """
 
     people: pd.DataFrame
     links: pd.DataFrame
-    apart: pd.DataFrame
+    exclusions: pd.DataFrame
     members: pd.DataFrame
     elsewhere: pd.DataFrame
     connections: pd.DataFrame
@@ -158,7 +159,9 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     conn.execute(text("analyze candidate"))
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
-    apart = read_frame(conn, _link_exclusions(), APART, district=school.district_id, connection=school.connection.id)
+    exclusions = read_frame(
+        conn, _link_exclusions(), APART, district=school.district_id, connection=school.connection.id
+    )
     several = bool(conn.scalar(text(SEVERAL_CONTACTS), given))
     members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
@@ -171,7 +174,7 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,
-        apart=apart,
+        exclusions=exclusions,
         members=members.set_index("person_id"),
         elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
         connections=connections,

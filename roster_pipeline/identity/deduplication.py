@@ -1,7 +1,7 @@
-"""Which records of one snapshot are one human, by the table of evidence (`evidence.weigh`).
+"""Which records of one snapshot are one person, by the table of evidence (`evidence.weigh`).
 
-Records are compared where they share a number or an e-mail. Where a chain of records that seem to be one human holds
-two that cannot be, nothing of the chain is joined.
+Records are compared if they share a number or an e-mail. If a chain of records that seem to be one person contains two
+that cannot be, nothing of the chain is joined.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.match_keys import bare_numbers, numbered, record_match_keys
 
 _COMPARED_AT_MOST = 30
-"""So many different records of one key and name are compared with each other; more are a broken export, no human."""
+"""At most this many different records of one key and name are compared; more are a broken export, not a person."""
 
 
 @dataclass(frozen=True)
 class Deduplicated:
-    """human: the first row of each row's human. number_shared: rows of humans who share a number with another human.
-    alike: rows that fit two humans who cannot be one.
+    """identity: the first row of each row's identity. number_shared: rows whose identity shares a number with another.
 
-    shared_email, shared_username: rows whose e-mail or user name another human has too. namesakes: rows with the e-mail
-    and the whole name of another human.
+    alike: rows that fit two identities that cannot be one. shared_email, shared_username: rows whose e-mail or user
+    name another identity has too. namesakes: rows with the e-mail and the whole name of another identity.
     """
 
-    human: Ints
+    identity: Ints
     number_shared: Flags
     alike: Flags
     shared_email: Flags
@@ -55,8 +54,8 @@ class UnionFind:
 
     def join(self, rows: Iterable[int]) -> None:
         """Make one set of the sets of these rows."""
-        for one, other in pairwise(rows):
-            first, second = sorted((self.find(one), self.find(other)))
+        for row, other in pairwise(rows):
+            first, second = sorted((self.find(row), self.find(other)))
             self.of[second] = first
 
     def settled(self, rows: Iterable[int]) -> Ints:
@@ -67,10 +66,10 @@ class UnionFind:
 
 
 def deduplicate(columns: Mapping[str, Array], alive: Flags) -> Deduplicated:
-    """Group the rows of a roster into humans.
+    """Group the rows of a roster into identities.
 
-    columns: `traits.RECORD`, rows in order of sourcedId. alive: rows that can be in conflict; a record of someone gone
-    may belong to a human, but takes no number or e-mail from anybody.
+    columns: `match_keys.RECORD`, rows in order of sourcedId. alive: rows that can be in conflict. A record of a person
+    who left may belong to an identity, but it takes no number or e-mail from anybody.
     """
     number = numbered(columns["number_kind"], columns["number"])
     plain, email = bare_numbers(number), columns["email"]
@@ -82,41 +81,44 @@ def deduplicate(columns: Mapping[str, Array], alive: Flags) -> Deduplicated:
     by_email = list(_grouped(email, doubtful))
     for group in by_email:
         joining.join(group, _whole_names)
-    human = joining.parts.settled(doubtful.tolist())
+    identity = joining.sets.settled(doubtful.tolist())
     namesakes = np.zeros(length, dtype=bool)
     for group in by_email:
-        for bucket in _buckets(group, joining.known, _whole_names):
-            _flag_several(bucket, human, alive, namesakes)
+        for bucket in _buckets(group, joining.match_keys, _whole_names):
+            _flag_several(bucket, identity, alive, namesakes)
     return Deduplicated(
-        human,
-        _all_of(human, _shared(number, human, alive)),
-        _all_of(human, np.isin(np.arange(length), list(joining.alike)) & alive),
-        _shared(email, human, alive),
-        _shared(pc.utf8_lower(columns["username"]), human, alive),
+        identity,
+        _all_of(identity, _shared(number, identity, alive)),
+        _all_of(identity, np.isin(np.arange(length), list(joining.alike)) & alive),
+        _shared(email, identity, alive),
+        _shared(pc.utf8_lower(columns["username"]), identity, alive),
         namesakes,
     )
 
 
 class _Joining:
-    """Humans in the making. known: the rows that are looked at. alike: those that fit two who cannot be one."""
+    """Identities while they are built.
+
+    match_keys: of the rows to compare. alike: rows that fit two identities that cannot be one.
+    """
 
     def __init__(self, length: int, known: Mapping[int, MatchKeys]) -> None:
-        self.parts, self.known = UnionFind(length), known
+        self.sets, self.match_keys = UnionFind(length), known
         self.alike: set[int] = set()
         self._rows = {row: [row] for row in known}
 
     def join(self, group: list[int], names: Callable[[MatchKeys], Iterable[Hashable]]) -> None:
-        """Join those of a group that are one human, unless a chain of them holds two who cannot be."""
-        sets = sorted({self.parts.find(row) for row in group})
-        place = {one: at for at, one in enumerate(sets)}
-        trial = UnionFind(len(sets))
-        for one, other in _pairs(group, self.known, names):
-            both = [trial.find(place[self.parts.find(row)]) for row in (one, other)]
-            if both[0] != both[1] and weigh(self.known[one], self.known[other]).same:
-                trial.join(both)
+        """Join the rows of a group that are one person, unless a chain of them contains two that cannot be."""
+        sets = sorted({self.sets.find(row) for row in group})
+        place = {first: at for at, first in enumerate(sets)}
+        joined = UnionFind(len(sets))
+        for first, other in _pairs(group, self.match_keys, names):
+            both = [joined.find(place[self.sets.find(row)]) for row in (first, other)]
+            if both[0] != both[1] and weigh(self.match_keys[first], self.match_keys[other]).same:
+                joined.join(both)
         chains: dict[int, list[int]] = {}
-        for at, one in enumerate(sets):
-            chains.setdefault(trial.find(at), []).append(one)
+        for at, first in enumerate(sets):
+            chains.setdefault(joined.find(at), []).append(first)
         for chain in chains.values():
             if len(chain) > 1:
                 self._close(chain)
@@ -124,26 +126,26 @@ class _Joining:
     def _close(self, chain: list[int]) -> None:
         torn = self._torn(chain)
         if torn:
-            self.alike |= {row for one in chain if one not in torn for row in self._rows[one]}
+            self.alike |= {row for part in chain if part not in torn for row in self._rows[part]}
             return
-        self.parts.join(chain)
-        self._rows[chain[0]] = [row for one in chain for row in self._rows[one]]
+        self.sets.join(chain)
+        self._rows[chain[0]] = [row for part in chain for row in self._rows[part]]
 
     def _torn(self, chain: list[int]) -> set[int]:
-        """Which of these sets of rows hold a record that cannot be one human with a record of another of them."""
-        kinds = {one: {self.known[row] for row in self._rows[one]} for one in chain}
+        """The sets of rows with a record that cannot be one person with a record of another of these sets."""
+        kinds = {part: {self.match_keys[row] for row in self._rows[part]} for part in chain}
         different = set.union(*kinds.values())
         if len(different) > _COMPARED_AT_MOST:
             return set(chain)
         pairs = combinations(different, 2)
-        against = {one for pair in pairs if weigh(*pair).contradicted for one in pair}
-        return {one for one in chain if kinds[one] & against}
+        against = {part for pair in pairs if weigh(*pair).contradicted for part in pair}
+        return {part for part in chain if kinds[part] & against}
 
 
 def _pairs(
     group: list[int], known: Mapping[int, MatchKeys], names: Callable[[MatchKeys], Iterable[Hashable]]
 ) -> Iterator[tuple[int, int]]:
-    """The rows of a group that are worth comparing: those with a name in common, equal ones only with the first."""
+    """The rows of a group that share a name, as pairs. Of equal rows only the first is compared with the others."""
     for bucket in _buckets(group, known, names):
         first: dict[MatchKeys, int] = {}
         for row in bucket:
@@ -163,16 +165,16 @@ def _buckets(
     return (bucket for bucket in buckets.values() if len(bucket) > 1)
 
 
-def _each_name(traits: MatchKeys) -> Iterable[Hashable]:
-    return (*(("given", name) for name in traits.given), *(("family", name) for name in traits.family))
+def _each_name(match_keys: MatchKeys) -> Iterable[Hashable]:
+    return (*(("given", name) for name in match_keys.given), *(("family", name) for name in match_keys.family))
 
 
-def _whole_names(traits: MatchKeys) -> Iterable[Hashable]:
-    return product(traits.given, traits.family)
+def _whole_names(match_keys: MatchKeys) -> Iterable[Hashable]:
+    return product(match_keys.given, match_keys.family)
 
 
 def _grouped(values: Array, rows: Ints) -> Iterator[list[int]]:
-    """Those of the rows that have a value in common, by value."""
+    """The rows that share a value, by value."""
     numbers, _ = codes(values.take(pa.array(rows)))
     order = np.argsort(numbers, kind="stable")
     order = order[numbers[order] >= 0]
@@ -181,23 +183,23 @@ def _grouped(values: Array, rows: Ints) -> Iterator[list[int]]:
             yield rows[places].tolist()
 
 
-def _shared(values: Array, human: Ints, alive: Flags) -> Flags:
-    """The rows that are not gone and have a value in common with another human who is not gone."""
+def _shared(values: Array, identity: Ints, alive: Flags) -> Flags:
+    """Rows that are alive and share a value with another identity that is alive."""
     numbers, _ = codes(values)
     rows = np.flatnonzero(repeated(values) & alive)
-    pairs = pd.DataFrame({"value": numbers[rows], "human": human[rows]}).drop_duplicates()
+    pairs = pd.DataFrame({"value": numbers[rows], "identity": identity[rows]}).drop_duplicates()
     several = pairs.loc[pairs.duplicated("value"), "value"].to_numpy()
-    shared = np.zeros(len(human), dtype=bool)
+    shared = np.zeros(len(identity), dtype=bool)
     shared[rows] = np.isin(numbers[rows], several)
     return shared
 
 
-def _all_of(human: Ints, flags: Flags) -> Flags:
-    """All rows of the humans of whom a row is flagged."""
-    return np.isin(human, human[flags]) if flags.any() else flags
+def _all_of(identity: Ints, flags: Flags) -> Flags:
+    """All rows of the identities of which a row is flagged."""
+    return np.isin(identity, identity[flags]) if flags.any() else flags
 
 
-def _flag_several(rows: list[int], human: Ints, alive: Flags, flags: Flags) -> None:
+def _flag_several(rows: list[int], identity: Ints, alive: Flags, flags: Flags) -> None:
     there = [row for row in rows if alive[row]]
-    if len({int(human[row]) for row in there}) > 1:
+    if len({int(identity[row]) for row in there}) > 1:
         flags[there] = True

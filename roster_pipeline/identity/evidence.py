@@ -1,11 +1,11 @@
-"""The table of evidence: what speaks for and against two descriptions being one human.
+"""The table of evidence: what speaks for and against the idea that two descriptions are one person.
 
-One function weighs (`weigh`), and four questions are asked of what it found: whether two records of a snapshot, or a
-record and a person, are one human (`same`); whether they seem to be and something strong speaks against it
-(`doubtful`); whether a link is to be doubted (`against_link`); and whether an absent person may still be here
-(`may_be`). To say who somebody is takes a key, a name and nothing against it; to spare somebody takes little.
+`weigh` compares, and `Evidence` answers four questions: are two records of a snapshot, or a record and a person, one
+person (`same`)? Do they seem to be one, although something strong speaks against it (`doubtful`)? Is a link to be
+doubted (`against_link`)? May an absent person still be here (`may_be`)? To say who somebody is, we need a key, a name
+and nothing against it. To keep somebody from being archived, little is enough.
 
-The table stands in docs/rules.md, section 2.
+The table is in docs/rules.md, section 2.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GRADES_APART = 3
-"""Grades so many years from each other are not one pupil's: one year is a school year, two are a pupil who skipped."""
+"""Grades this many years apart are two pupils. One year is a school year, two years are a pupil who skipped one."""
 
 STUDENT, STAFF = "student", "staff"
 
@@ -22,21 +22,21 @@ _YEARS = {"IT": -3, "PR": -2, "PK": -1, "TK": 0, "KG": 0, **{f"{year:02}": year 
 _NAMES = frozenset(("given", "family"))
 
 _OWN = frozenset(("number", "username"))
-"""What one human has alone. An e-mail is often a family's; a master identifier stays where a record is used again."""
+"""Keys of one person alone. Families share e-mails; a master identifier stays when a SIS uses a record again."""
 
 _LASTING = frozenset(("master", "kind", "grade"))
-"""What no new name and no new numbering explains."""
+"""What neither a new name nor new numbers explain."""
 
 
 @dataclass(frozen=True)
 class MatchKeys:
     """What one record or person is known by.
 
-    given, family: names as keys, preferred ones among them. number: kind and number in one text; it counts within one
-    connection. number_is_id: it is only the record's sourcedId. masters: userMasterIdentifiers. kind: student or staff,
-    None where neither or both. year: of the grade, kindergarten 0. years_ago: whole years since the grade was written.
-    seat: the role in this school of a record that is there today. linked: some record is theirs already. away: a person
-    who was in some school and is in none.
+    given, family: names as keys, preferred names included. number: kind and number in one text; it counts within one
+    connection. number_is_id: the number is only the record's sourcedId. masters: userMasterIdentifiers. kind: student
+    or staff, None if neither or both. year: of the grade, kindergarten is 0. years_ago: whole years since the grade was
+    written. seat: the role in this school of a record that is a member today. linked: the person has a record already.
+    away: a person who was in a school and is in none now.
     """
 
     given: frozenset[str]
@@ -56,10 +56,11 @@ class MatchKeys:
 
 @dataclass(frozen=True)
 class Evidence:
-    """agree, differ: of given, family, email, username, number, master, kind and grade, as far as both sides have them.
+    """What agrees and what differs.
 
-    near: the numbers differ in leading zeros only, which speaks neither for nor against. free: the person has no record
-    yet. away: see `MatchKeys`.
+    agree, differ: of given, family, email, username, number, master, kind and grade, those that both sides have. near:
+    the numbers differ in leading zeros only, which is neither for nor against. free: the person has no record yet.
+    away: see `MatchKeys`.
     """
 
     agree: frozenset[str]
@@ -80,16 +81,16 @@ class Evidence:
 
     @property
     def contradicted(self) -> bool:
-        """Whether something strong speaks against one human.
+        """Whether something strong speaks against one person.
 
-        Where only one name agrees, another e-mail or user name is strong: brothers and sisters share a family name,
-        and a mistyped number brings together two of one given name.
+        If only one name agrees, another e-mail or user name is strong too: brothers and sisters share a family name,
+        and a mistyped number brings together two people with one given name.
         """
         return bool(self.strong) or (not self.whole_name and bool(self.differ & {"email", "username"}))
 
     @property
     def same(self) -> bool:
-        """Whether this is one human: by a number and a name, or by an e-mail and the whole name."""
+        """Whether this is one person: by a number and a name, or by an e-mail and the whole name."""
         if self.contradicted:
             return False
         if "number" in self.agree and self.agree & _NAMES:
@@ -98,7 +99,7 @@ class Evidence:
 
     @property
     def doubtful(self) -> bool:
-        """Whether this seems to be one human and is not surely one: neither to be matched nor to be made twice."""
+        """Whether this seems to be one person but is not certain. Then it is neither matched nor created."""
         if self.same:
             return False
         if "number" in self.agree:
@@ -109,11 +110,11 @@ class Evidence:
 
     @property
     def against_link(self) -> bool:
-        """Whether a link is not to be believed.
+        """Whether a link is to be doubted.
 
-        A new name, a new e-mail or a new number alone is what happens to people. A name in common does not make a link
-        safe where whatever else can be compared differs, one strong thing among it; nor that of somebody who was away,
-        for the ids of leavers are those that are given to others.
+        A new name, a new e-mail or a new number alone is normal. A common name does not make a link safe if everything
+        else that can be compared differs, one strong thing included. Nor does it for a person who was away, because
+        SISs give the ids of people who left to others.
         """
         if self.agree & _OWN or {"given", "email"} <= self.agree:
             return not self.whole_name and self.strong > 1 and bool(self.differ & _LASTING)
@@ -125,10 +126,10 @@ class Evidence:
 
     @property
     def may_be(self) -> bool:
-        """Whether it would be rash to say that this is somebody else.
+        """Whether we cannot rule out that this is the same person.
 
-        So it is with the same number; with the same e-mail and no other name; and with the same whole name of a pupil
-        or of staff alike, where neither number nor e-mail can be compared.
+        That is so with the same number; with the same e-mail and no different name; and with the same whole name, both
+        pupils or both staff, if neither number nor e-mail can be compared.
         """
         if "number" in self.agree or self.near:
             return True
@@ -137,31 +138,31 @@ class Evidence:
         return self.whole_name and not self.differ & {"number", "email", "kind"}
 
 
-def weigh(one: MatchKeys, other: MatchKeys) -> Evidence:
-    """Compare whatever both sides have. one: a record. other: a record, or a person with an older grade."""
+def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
+    """Compare what both sides have. record: of the snapshot. other: a record, or a person, whose grade may be older."""
     pairs: list[tuple[str, bool]] = []
     for name, mine, theirs in (
-        ("given", one.given, other.given),
-        ("family", one.family, other.family),
-        ("master", one.masters, other.masters),
+        ("given", record.given, other.given),
+        ("family", record.family, other.family),
+        ("master", record.masters, other.masters),
     ):
         if mine and theirs:
             pairs.append((name, not mine.isdisjoint(theirs)))
     for name, value, another in (
-        ("email", one.email, other.email),
-        ("username", one.username, other.username),
-        ("kind", one.kind, other.kind),
+        ("email", record.email, other.email),
+        ("username", record.username, other.username),
+        ("kind", record.kind, other.kind),
     ):
         if value is not None and another is not None:
             pairs.append((name, value == another))
     near = False
-    if one.number is not None and other.number is not None and not _both_ids(one, other):
-        near = one.number != other.number and bare(one.number) == bare(other.number)
-        if not near and _of_one_kind(one.number, other.number):
-            pairs.append(("number", one.number == other.number))
-    if one.year is not None and other.year is not None:
-        later = one.year - other.year
-        pairs.append(("grade", -GRADES_APART < later < GRADES_APART + max(one.years_ago, other.years_ago)))
+    if record.number is not None and other.number is not None and not _both_ids(record, other):
+        near = record.number != other.number and bare(record.number) == bare(other.number)
+        if not near and _of_one_kind(record.number, other.number):
+            pairs.append(("number", record.number == other.number))
+    if record.year is not None and other.year is not None:
+        later = record.year - other.year
+        pairs.append(("grade", -GRADES_APART < later < GRADES_APART + max(record.years_ago, other.years_ago)))
     agree = frozenset(name for name, same in pairs if same)
     return Evidence(agree, frozenset(name for name, same in pairs if not same), near, not other.linked, other.away)
 
@@ -173,23 +174,24 @@ def bare(number: str) -> str:
 
 
 def year_of(grade: str | None) -> int | None:
-    """The school year of a grade's code; None of what is no year."""
+    """The school year of a grade's code; None if the code is not a year."""
     return _YEARS.get(grade) if grade else None
 
 
 def kind_of(role: str | None) -> str | None:
-    """Pupil or staff, by role group."""
+    """Student or staff, by role group; None for contacts and roles that are not mapped."""
     return STUDENT if role == "student" else STAFF if role in ("teacher", "staff", "admin") else None
 
 
-def _of_one_kind(one: str, other: str) -> bool:
-    return one.partition("\x1f")[0] == other.partition("\x1f")[0]
+def _of_one_kind(first: str, other: str) -> bool:
+    return first.partition("\x1f")[0] == other.partition("\x1f")[0]
 
 
-def _both_ids(one: MatchKeys, other: MatchKeys) -> bool:
-    """Numbers that are only the sourcedIds say nothing: they differ with every record, and go on with a reused id.
+def _both_ids(first: MatchKeys, other: MatchKeys) -> bool:
+    """Whether both numbers are only sourcedIds.
 
-    But two records of one role in one school are there side by side, and two ids then are two people.
+    They say nothing: they differ with every record, and stay with an id that is used again. But two records with one
+    role in one school exist at the same time, so two ids are two people.
     """
-    side_by_side = one.seat is not None and one.seat == other.seat
-    return one.number_is_id and other.number_is_id and not side_by_side
+    side_by_side = first.seat is not None and first.seat == other.seat
+    return first.number_is_id and other.number_is_id and not side_by_side

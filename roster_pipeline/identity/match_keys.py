@@ -1,4 +1,7 @@
-"""What records and persons are known by, taken out of columns for the few that have to be compared one by one."""
+"""The match keys of records and of persons, made from columns for the few that have to be compared one by one.
+
+A name never matches alone; it only confirms a number or an e-mail.
+"""
 
 from __future__ import annotations
 
@@ -39,31 +42,31 @@ RECORD = (
     "preferred_given_name",
     "preferred_family_name",
 )
-"""The columns of a roster that tell who a record is."""
+"""The columns of a roster that say who a record is."""
 
-_SEATED = "member"
-"""The standing of a record that is there today, side by side with others."""
+_MEMBER = "member"
+"""The status of a record that is a member today, at the same time as others."""
 
 
 @lru_cache(maxsize=65_536)
 def name_key(name: str | None) -> str:
-    """What two spellings of one name share: case, accents, blanks and punctuation do not count. '' has no key."""
+    """What two spellings of one name share: without case, accents, blanks and punctuation. "" for an empty name."""
     if not name:
         return ""
     plain = unicodedata.normalize("NFKD", name).casefold().translate(_LETTERS)
     if plain.isalpha():
         return plain
-    return "".join(filter(_told, _SELECTORS.sub("", plain)))
+    return "".join(filter(_counts, _SELECTORS.sub("", plain)))
 
 
-def _told(letter: str) -> bool:
+def _counts(letter: str) -> bool:
     mark = unicodedata.category(letter)[0] == "M"
     return unicodedata.combining(letter) in _VOWEL_MARKS if mark else letter.isalnum()
 
 
 @dataclass(frozen=True)
-class Named:
-    """Persons, with what they can be found by. numbers: kind and number, where it is of this connection."""
+class Persons:
+    """Persons and what we can find them by. numbers: kind and number, if the number is of this connection."""
 
     directory: DirectoryFrames
     frame: pd.DataFrame
@@ -71,8 +74,8 @@ class Named:
     numbers: Array
     emails: Array
 
-    def traits(self) -> list[MatchKeys]:
-        """Of each, in order."""
+    def match_keys(self) -> list[MatchKeys]:
+        """The match keys of each person, in order."""
         frame = self.frame
         links = _links_of(self.directory, self.ids)
         linked = set(links["person_id"].tolist())
@@ -80,7 +83,7 @@ class Named:
         ids = set(zip(own["person_id"].tolist(), own["sourced_id"].tolist(), strict=True))
         masters = own.dropna(subset=["master_identifier"]).groupby("person_id")["master_identifier"].agg(frozenset)
         schooling = _schooling(self.directory, self.ids)
-        told = zip(
+        rows = zip(
             self.ids.tolist(),
             *_names(frame),
             self.emails.to_pylist(),
@@ -90,37 +93,37 @@ class Named:
             strings(frame["number_kind"]).to_pylist(),
             strict=True,
         )
-        found = []
-        for who, given, family, email, number, username, plain, number_kind in told:
-            kind, year, years_ago, away = schooling.get(who, (number_kind, None, 0, False))
-            found.append(
+        match_keys = []
+        for person_id, given, family, email, number, username, plain, number_kind in rows:
+            kind, year, years_ago, away = schooling.get(person_id, (number_kind, None, 0, False))
+            match_keys.append(
                 MatchKeys(
                     given,
                     family,
                     email,
                     number,
                     username,
-                    masters.get(who, frozenset()),
-                    (who, plain) in ids,
+                    masters.get(person_id, frozenset()),
+                    (person_id, plain) in ids,
                     kind,
                     year,
                     years_ago,
                     None,
-                    who in linked,
+                    person_id in linked,
                     away,
                 )
             )
-        return found
+        return match_keys
 
 
 def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKeys]:
-    """Of the records at these rows. columns: those of `RECORD`, all rows of the roster in each."""
+    """The match keys of the records at these rows. columns: those of `RECORD`, with all rows of the roster."""
     at = pa.array(rows)
     some = {name: columns[name].take(at) for name in RECORD}
     numbers = numbered(some["number_kind"], some["number"]).to_pylist()
     is_id = truth(pc.equal(some["number"], some["sourced_id"])).tolist()
     username = pc.if_else(pc.equal(some["username"], some["sourced_id"]), None, pc.utf8_lower(some["username"]))
-    told = zip(
+    values = zip(
         *_names(some),
         some["email"].to_pylist(),
         numbers,
@@ -144,9 +147,9 @@ def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKey
             kind_of(role),
             year_of(grade),
             0,
-            role if standing == _SEATED else None,
+            role if record_status == _MEMBER else None,
         )
-        for given, family, email, number, name, master, of_id, role, grade, standing in told
+        for given, family, email, number, name, master, of_id, role, grade, record_status in values
     ]
 
 
@@ -155,22 +158,22 @@ def columns_of(roster: pd.DataFrame) -> dict[str, Array]:
     return {name: strings(roster[name]) for name in RECORD}
 
 
-def named_people(directory: DirectoryFrames, places: Ints) -> Named:
-    """The persons at these places of `directory.people`; a number counts where it is of this connection."""
+def persons_at(directory: DirectoryFrames, places: Ints) -> Persons:
+    """The persons at these places of `directory.people`. A number counts if it is of this connection."""
     some = directory.people.iloc[places]
     own = flags_of(some["number_connection_id"] == directory.connection_id)
     numbers = pc.if_else(pa.array(own), numbered(strings(some["number_kind"]), strings(some["number"])), None)
     ids = some.index.to_numpy(dtype=np.int64)
-    return Named(directory, some, ids, numbers, _lower(some["email"]))
+    return Persons(directory, some, ids, numbers, _lower(some["email"]))
 
 
 def numbered(kind: Array, number: Array) -> Array:
-    """Kind and number in one text, missing where either is."""
+    """Kind and number in one text; missing if either is missing."""
     return pc.binary_join_element_wise(kind, number, pa.scalar("\x1f", TEXT))
 
 
 def bare_numbers(numbers: Array) -> Array:
-    """`numbered` without leading zeros."""
+    """The texts of `numbered` without leading zeros of the number."""
     return pc.replace_substring_regex(numbers, pattern="\x1f0+", replacement="\x1f", max_replacements=1)
 
 
@@ -192,23 +195,23 @@ def _links_of(directory: DirectoryFrames, ids: Ints) -> pd.DataFrame:
 
 
 def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | None, int | None, int, bool]]:
-    """Kind, year, its age and whether they are away, of people who are or were in a school.
+    """By person: student or staff, school year of the grade, age of the grade in years, and whether they are away.
 
-    By their active memberships; by archived ones where none is active.
+    From their active memberships; from archived ones if none is active.
     """
     here = directory.members.reset_index(names="person_id")[list(MEMBERSHIP)]
     both = pd.concat([here[np.isin(here["person_id"].to_numpy(dtype=np.int64), ids)], directory.elsewhere])
-    known: dict[int, tuple[bool, set[str | None], int | None, int]] = {}
-    for who, role, grade, status, years in both.itertuples(index=False):
+    by_person: dict[int, tuple[bool, set[str | None], int | None, int]] = {}
+    for person_id, role, grade, status, years in both.itertuples(index=False):
         active, kind, year = status == "active", kind_of(role), year_of(grade if isinstance(grade, str) else None)
-        was_active, kinds, was_year, was_years = known.get(int(who), (active, set(), None, 0))
+        was_active, kinds, was_year, was_years = by_person.get(int(person_id), (active, set(), None, 0))
         if active and not was_active:
             was_active, kinds, was_year, was_years = True, set(), None, 0
         if active == was_active:
             if was_year is None and year is not None:
                 was_year, was_years = year, int(years)
-            known[int(who)] = (was_active, kinds | {kind}, was_year, was_years)
+            by_person[int(person_id)] = (was_active, kinds | {kind}, was_year, was_years)
     return {
-        who: (next(iter(kinds)) if len(kinds) == 1 else None, year, years, not active)
-        for who, (active, kinds, year, years) in known.items()
+        person_id: (next(iter(kinds)) if len(kinds) == 1 else None, year, years, not active)
+        for person_id, (active, kinds, year, years) in by_person.items()
     }

@@ -64,7 +64,7 @@ class Differences:
 
 def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> Differences:
     """Compare every field of every row, switches and locks aside."""
-    found = Differences({}, {}, {})
+    differences = Differences({}, {}, {})
     people, members = directory.people, directory.members
     for names, wanted, frame, place in (
         (PERSON_FIELDS, sides.fields, people, sides.person),
@@ -73,21 +73,21 @@ def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter
     ):
         for name in names:
             want, have = taken(_column(roster[name]), wanted), taken(_column(frame[name]), place)
-            found.want[name], found.have[name] = want, have
-            found.differ[name] = _differ(want, have)
+            differences.want[name], differences.have[name] = want, have
+            differences.differ[name] = _differ(want, have)
         if names is PERSON_FIELDS:
-            found.differ["number"] |= _other_kind(roster, directory, sides)
+            differences.differ["number"] |= _other_kind(roster, directory, sides)
             for name in names:
-                found.differ[name] &= wanted >= 0
-    found.differ["enabled"] &= filled(found.want["enabled"])
-    _keep_locked(found, people, sides.person)
-    return found
+                differences.differ[name] &= wanted >= 0
+    differences.differ["enabled"] &= filled(differences.want["enabled"])
+    _keep_locked(differences, people, sides.person)
+    return differences
 
 
-def suppress(found: Differences, rows: Flags, names: Iterable[str]) -> None:
+def suppress(differences: Differences, rows: Flags, names: Iterable[str]) -> None:
     """Take these fields of these rows as equal."""
     for name in names:
-        found.differ[name] &= ~rows
+        differences.differ[name] &= ~rows
 
 
 def _column(column: pd.Series[Any]) -> Array:
@@ -114,18 +114,24 @@ def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeA
     return other
 
 
-def _keep_locked(found: Differences, people: pd.DataFrame, person: Ints) -> None:
+def _keep_locked(differences: Differences, people: pd.DataFrame, person: Ints) -> None:
     """A locked field keeps what people wrote; it never differs."""
     locks = people["locked_fields"].tolist()
     holders = np.flatnonzero(np.fromiter(map(len, locks), dtype=np.int64, count=len(locks))).tolist()
-    for name in {name for place in holders for name in locks[place]} & set(found.differ):
+    for name in {name for place in holders for name in locks[place]} & set(differences.differ):
         holds = np.zeros(len(locks) + 1, dtype=bool)
         holds[[place for place in holders if name in locks[place]]] = True
-        found.differ[name] &= ~holds[person]
+        differences.differ[name] &= ~holds[person]
 
 
 def row_notes(
-    directory: DirectoryFrames, found: Differences, person: Ints, kinds: Array, by: Ints, joined: Flags, follows: Flags
+    directory: DirectoryFrames,
+    differences: Differences,
+    person: Ints,
+    kinds: Array,
+    by: Ints,
+    joined: Flags,
+    follows: Flags,
 ) -> Array:
     """The notes of each human of whom a row writes something: words of `reasons.NOTES` with blanks between, or null.
 
@@ -135,10 +141,10 @@ def row_notes(
     flags: list[tuple[str, Flags]] = [("records_joined", joined)]
     flags += [(f"found_by_{way}", by == BY.index(way)) for way in ("number", "email")]
     for name in ("number", "username", "email"):
-        rows = np.flatnonzero(follows & found.differ[name])
+        rows = np.flatnonzero(follows & differences.differ[name])
         of_another = np.zeros(len(person), dtype=bool)
         if len(rows) and len(directory.people):
-            wanted = pc.utf8_lower(taken(found.want[name], rows))
+            wanted = pc.utf8_lower(taken(differences.want[name], rows))
             wanted = numbered(taken(kinds, rows), wanted) if name == "number" else wanted
             of_another[rows] = _another_has(directory, name, wanted, person[rows])
         flags.append((f"{name}_of_another", of_another))

@@ -87,18 +87,18 @@ def out_of(rows: int, there: int) -> str:
     return f"with {there} in the directory" + (f": {percent(rows / there)}" if rows <= there else "")
 
 
-def as_line(found: Sequence[Finding]) -> list[dict[str, Any]]:
+def as_line(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """The findings of one line of the verdict as they are stored, in their order.
 
     `repeats` is the guard that tells the cause, or "".
     """
     causes: list[Finding] = []
     repeats: dict[int, str] = {}
-    for place in sorted(range(len(found)), key=lambda place: _rank(found[place])):
-        guard = _cause(found[place], causes)
+    for place in sorted(range(len(findings)), key=lambda place: _rank(findings[place])):
+        guard = _cause(findings[place], causes)
         repeats[place] = guard
-        causes += [] if guard else [found[place]]
-    return [finding.as_dict() | {"repeats": repeats[place]} for place, finding in enumerate(found)]
+        causes += [] if guard else [findings[place]]
+    return [finding.as_dict() | {"repeats": repeats[place]} for place, finding in enumerate(findings)]
 
 
 def _rank(finding: Finding) -> int:
@@ -113,15 +113,15 @@ def _cause(finding: Finding, causes: Sequence[Finding]) -> str:
     """The guard that explains most of a finding's people, if all causes together explain enough of them."""
     if not (finding.overridable and finding.people and not finding.approver):
         return ""
-    able = [one for one in causes if one.guard in REPEATS.get(finding.guard, ())]
-    explaining = [one for one in able if any(_explained(one, role) for role in finding.people)]
+    able = [cause for cause in causes if cause.guard in REPEATS.get(finding.guard, ())]
+    explaining = [cause for cause in able if any(_explained(cause, role) for role in finding.people)]
     left = sum(
-        max(0, people - max((_explained(one, role) for one in explaining), default=0))
+        max(0, people - max((_explained(cause, role) for cause in explaining), default=0))
         for role, people in finding.people.items()
     )
     if not explaining or left > finding.allowed:
         return ""
-    return max(explaining, key=lambda one: sum(_explained(one, role) for role in finding.people)).guard
+    return max(explaining, key=lambda cause: sum(_explained(cause, role) for role in finding.people)).guard
 
 
 def _explained(cause: Finding, role: str) -> float:

@@ -63,110 +63,119 @@ class Verdict:
         return len(of) == 1 and bool((of["verdict"] == "pass").all())
 
 
-def judge(plan: Plan, facts: PlanStats, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
+def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
     """Judge every kind of action of every role, and the rows that a guard judges by themselves.
 
     quality: what the quality results of the snapshot hold back. Nothing holds the removal of a contact that nobody may
     call.
     """
-    found = [
-        *_snapshot(facts),
-        *older_source(facts.snapshot),
-        *stale_source(facts.snapshot, guards),
-        *_witnesses(facts, guards),
-        *unlike_before(facts.unlike),
-        *school_findings(facts.school, guards, first_sync=facts.first_sync),
-        *_sizes(facts, guards),
-        *_rejections(facts, guards),
-        *unknown_orgs(plan, facts.managed, guards),
-        *role_findings(plan, facts, guards),
-        *unproved_roles(facts.claimed, facts.managed, guards.create_share),
-        *_calendar(facts, guards),
+    findings = [
+        *_snapshot(stats),
+        *older_source(stats.snapshot),
+        *stale_source(stats.snapshot, guards),
+        *_witnesses(stats, guards),
+        *unlike_before(stats.unlike),
+        *school_findings(stats.school, guards, first_sync=stats.first_sync),
+        *_sizes(stats, guards),
+        *_rejections(stats, guards),
+        *unknown_orgs(plan, stats.managed, guards),
+        *role_findings(plan, stats, guards),
+        *unproved_roles(stats.claimed, stats.managed, guards.create_share),
+        *_calendar(stats, guards),
         *quality,
     ]
-    apart = _apart(plan, facts, guards)
+    row_findings = _row_findings(plan, stats, guards)
     row_guards = np.full(len(plan.rows), "", dtype=object)
-    for one in reversed(apart):
-        row_guards[one.rows] = one.finding.guard
+    for row_finding in reversed(row_findings):
+        row_guards[row_finding.rows] = row_finding.finding.guard
     sizes = plan.rows.groupby(["role", "action", row_guards]).size().to_dict() if len(plan.rows) else {}
     lines = []
     for role in (role.value for role in Role):
         for action in CHANGING:
-            concerned = as_line([finding for finding in found if finding.concerns(role, action)])
+            concerned = as_line([finding for finding in findings if finding.concerns(role, action)])
             rest = int(sizes.get((role, action, ""), 0))
             lines.append((role, action, "", "hold" if concerned else "pass", rest, concerned))
-            for one in apart:
-                rows = int(sizes.get((role, action, one.finding.guard), 0))
-                held = "hold" if concerned or one.holds else "pass"
+            for row_finding in row_findings:
+                rows = int(sizes.get((role, action, row_finding.finding.guard), 0))
+                held = "hold" if concerned or row_finding.holds else "pass"
                 if rows:
-                    lines.append((role, action, one.finding.guard, held, rows, [*concerned, one.finding.as_dict()]))
+                    lines.append(
+                        (
+                            role,
+                            action,
+                            row_finding.finding.guard,
+                            held,
+                            rows,
+                            [*concerned, row_finding.finding.as_dict()],
+                        )
+                    )
     if (CONTACT, UPDATE, "") in sizes:
         lines.append((CONTACT, UPDATE, "", "pass", int(sizes[CONTACT, UPDATE, ""]), []))
     columns = ["role", "action", "guard", "verdict", "rows", "findings"]
     return Verdict(pd.DataFrame(lines, columns=columns), row_guards.tolist())
 
 
-def _apart(plan: Plan, facts: PlanStats, guards: Guards) -> list[RowFinding]:
+def _row_findings(plan: Plan, stats: PlanStats, guards: Guards) -> list[RowFinding]:
     """The findings about single rows; a row that two of them name belongs to the first."""
-    found = [moved_keys_finding(facts.moved, guards)]
-    return [one for one in found if one is not None]
+    row_findings = [moved_keys_finding(stats.moved, guards)]
+    return [finding for finding in row_findings if finding is not None]
 
 
-def _snapshot(facts: PlanStats) -> Iterator[Finding]:
-    if not facts.snapshot.complete:
-        why = "; ".join(map(in_words, facts.snapshot.problems)) or "no proof that everything was fetched"
+def _snapshot(stats: PlanStats) -> Iterator[Finding]:
+    if not stats.snapshot.complete:
+        why = "; ".join(map(in_words, stats.snapshot.problems)) or "no proof that everything was fetched"
         message = f"The snapshot is not complete: {why}. Nobody is archived by it."
         everybody = {EVERYBODY: math.inf}
         yield Finding("incomplete_snapshot", message, 1, 0, (ARCHIVE,), overridable=False, people=everybody)
-    if facts.awaits_approval:
+    if stats.awaits_approval:
         yield Finding("first_sync", "This is the school's first sync; look at its plan and approve it.", 1, 0)
 
 
-def _witnesses(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
-    if facts.contradictions > guards.contradictions:
+def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
+    if stats.contradictions > guards.contradictions:
         message = (
-            f"The list left out {facts.contradictions} people for whom the SIS still answers one by one; "
+            f"The list left out {stats.contradictions} people for whom the SIS still answers one by one; "
             f"{guards.contradictions} are tolerated. Its lists cannot be trusted tonight."
         )
-        yield Finding("witness", message, facts.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
-    if facts.unwitnessed and facts.snapshot.complete:  # of an incomplete list nobody is asked, and that is said
-        message = f"The SIS was not asked for {facts.unwitnessed} people one by one."
-        yield Finding("no_witness", message, facts.unwitnessed, 0, (ARCHIVE,), overridable=False)
+        yield Finding("witness", message, stats.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
+    if stats.unwitnessed and stats.snapshot.complete:  # of an incomplete list nobody is asked, and that is said
+        message = f"The SIS was not asked for {stats.unwitnessed} people one by one."
+        yield Finding("no_witness", message, stats.unwitnessed, 0, (ARCHIVE,), overridable=False)
 
 
-def _sizes(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     """Guards over the snapshot as a whole: each holds every change of the school."""
-    for role, (new, known) in facts.rekeyed.items():
+    for role, (new, known) in stats.rekeyed.items():
         if new > TOO_FEW and new > guards.rekeyed_share * known:
             message = (
                 f"{new} of {known} known {role_name(role)} came with a new id while number or e-mail still match. "
                 "If the SIS changed its ids, approve to link the new ones."
             )
             yield Finding("rekeyed", message, new / known, guards.rekeyed_share, about=role, people={role: new})
-    for role, (doubted, known) in facts.reused.items():
+    for role, (doubted, known) in stats.reused.items():
         if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:
             message = (
                 f"{doubted} of {known} known {role_name(role)} came as somebody else under the same id. "
                 "If the SIS dealt its ids anew, what it says of the others may be as wrong."
             )
             yield Finding("reused_ids", message, doubted / known, guards.rekeyed_share, about=role)
-    if facts.snapshot.mode == "delta":
+    if stats.snapshot.mode == "delta":
         return
-    for role, people in facts.counts.items():
-        there = facts.managed.get(role, 0)
+    for role, people in stats.counts.items():
+        there = stats.managed.get(role, 0)
         if not people and there:
             message = f"The directory has {people_of(role, there)}, and none came. Check what the SIS shares with us."
             # those who came without a school would have been somebody
             enough = (1 - guards.shrink_share) * there
             yield Finding("empty_role", message, 0, there, about=role, people={role: there}, allowed=there - enough)
-        yield from _without_orgs(role, facts, guards)
-        yield from _shrunk(role, people, facts, guards)
+        yield from _without_orgs(role, stats, guards)
+        yield from _shrunk(role, people, stats, guards)
 
 
-def _without_orgs(role: str, facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+def _without_orgs(role: str, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     """Known people who came without any school. A few have left; of many, the snapshot does not say where they are."""
-    bare, there = facts.without_org.get(role, 0), facts.managed.get(role, 0)
-    everybody = bare > 0 and not facts.counts.get(role, 0)
+    bare, there = stats.without_org.get(role, 0), stats.managed.get(role, 0)
+    everybody = bare > 0 and not stats.counts.get(role, 0)
     if not everybody and (bare <= TOO_FEW or bare <= guards.rejected_share_archive * there):
         return
     message = f"{bare} of {people_of(role, there)} in the directory came without any school."
@@ -178,10 +187,10 @@ def _without_orgs(role: str, facts: PlanStats, guards: Guards) -> Iterator[Findi
         yield Finding("no_orgs", message, bare / there, guards.rejected_share_archive, (ARCHIVE,), (role,), **which)
 
 
-def _shrunk(role: str, people: int, facts: PlanStats, guards: Guards) -> Iterator[Finding]:
-    if role not in facts.history:
+def _shrunk(role: str, people: int, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
+    if role not in stats.history:
         return
-    usual = float(facts.history[role].dropna().astype(float).tail(GOOD_SNAPSHOTS).median())
+    usual = float(stats.history[role].dropna().astype(float).tail(GOOD_SNAPSHOTS).median())
     lost = usual - people
     few = usual < guards.archive_small_role and lost <= guards.archive_always_allowed
     if usual > 0 and lost > guards.shrink_share * usual and not few:
@@ -193,10 +202,10 @@ def _shrunk(role: str, people: int, facts: PlanStats, guards: Guards) -> Iterato
         )
 
 
-def _rejections(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
-    everyone = sum(facts.records.values())
-    for role, bad in facts.rejected.items():
-        records = max(everyone if role == UNKNOWN else facts.records.get(role, 0), bad)
+def _rejections(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
+    everyone = sum(stats.records.values())
+    for role, bad in stats.rejected.items():
+        records = max(everyone if role == UNKNOWN else stats.records.get(role, 0), bad)
         of = "records whose role is not known" if role == UNKNOWN else f"{ROLE_NAMES[role][0]} records"
         if bad <= TOO_FEW:
             continue
@@ -209,9 +218,9 @@ def _rejections(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
             yield Finding("rejected", message, bad / records, guards.rejected_share_archive, (ARCHIVE,), roles, **which)
 
 
-def _calendar(facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+def _calendar(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     for window in guards.windows:
-        if window.first <= facts.today <= window.last:
+        if window.first <= stats.today <= window.last:
             if window.kind == "blackout":
                 yield Finding("blackout", f"Nothing is changed until {window.last}, by the school's calendar.", 1, 0)
             else:

@@ -54,29 +54,36 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     writes = np.isin(rows["action"].to_numpy(dtype=object), WRITING) & (person >= 0)
     of_contacts = rows["role"].to_numpy(dtype=object) == CONTACT
     writes &= ~of_contacts
-    told, kind = rows["changes"].to_numpy(dtype=object), rows["number_kind"].to_numpy(dtype=object)
-    changes: dict[int, Changes] = dict(zip(person[writes].tolist(), told[writes], strict=True))
+    of_rows, kind = rows["changes"].to_numpy(dtype=object), rows["number_kind"].to_numpy(dtype=object)
+    changes: dict[int, Changes] = dict(zip(person[writes].tolist(), of_rows[writes], strict=True))
     kinds = dict(zip(person[writes].tolist(), kind[writes], strict=True))
-    found: dict[str, set[int]] = {}
+    moved: dict[str, set[int]] = {}
     names = _Names(directory, changes)
     for name, word in _KEYS.items():
-        gained = [(who, _key(name, said[name][1], kinds[who])) for who, said in changes.items() if _gains(said, name)]
+        gained = [
+            (who, _key(name, of_person[name][1], kinds[who]))
+            for who, of_person in changes.items()
+            if _gains(of_person, name)
+        ]
         holders = _holders(directory, name, [key for _, key in gained])
         for who, key in gained:
             others = [other for other in holders.get(key, ()) if other != who]
             shared = name in _SHARED_IN_A_FAMILY
-            if any(not (shared and name not in changes.get(one, {}) and names.one_family(who, one)) for one in others):
-                found.setdefault(word, set()).add(who)
+            if any(
+                not (shared and name not in changes.get(holder, {}) and names.one_family(who, holder))
+                for holder in others
+            ):
+                moved.setdefault(word, set()).add(who)
     contacts = _of_contacts(directory, changes, names)
     if contacts:
-        found["contact"] = contacts
+        moved["contact"] = contacts
     absent = person[(person >= 0) & rows["matched_by"].isna().to_numpy() & ~of_contacts].tolist()
     swapped = _swapped(absent, directory, changes, names)
     if swapped:
-        found[_NAME] = swapped
-    all_of = set().union(*found.values())
+        moved[_NAME] = swapped
+    all_of = set().union(*moved.values())
     flags = writes & np.isin(person, list(all_of))
-    return Moved(flags, {word: len(people) for word, people in found.items()}, len(swapped))
+    return Moved(flags, {word: len(people) for word, people in moved.items()}, len(swapped))
 
 
 def moved_keys_finding(moved: Moved, guards: Guards) -> RowFinding | None:
@@ -114,8 +121,8 @@ class _Names:
         return self.before(who, name) if changed is None else name_key(changed[1])
 
 
-def _gains(said: Changes, name: str) -> bool:
-    return name in said and said[name][1] is not None
+def _gains(changes: Changes, name: str) -> bool:
+    return name in changes and changes[name][1] is not None
 
 
 def _key(name: str, value: str, kind: str | None) -> str:
@@ -138,8 +145,8 @@ def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> di
     who: Ints = frame.index.to_numpy(dtype=np.int64)
     places = np.flatnonzero(truth(pc.is_in(have, value_set=keys)) & ~np.isin(who, _left(directory)))
     holders: dict[str, list[int]] = {}
-    for key, one in zip(have.take(pa.array(places)).to_pylist(), who[places].tolist(), strict=True):
-        holders.setdefault(key, []).append(one)
+    for key, person_id in zip(have.take(pa.array(places)).to_pylist(), who[places].tolist(), strict=True):
+        holders.setdefault(key, []).append(person_id)
     return holders
 
 
@@ -152,7 +159,7 @@ def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names:
 
     A contact that changes its place with the same student is not new to them.
     """
-    touched = {who for who, said in changes.items() if any(name in said for name in STUDENT_CONTACTS)}
+    touched = {who for who, of_person in changes.items() if any(name in of_person for name in STUDENT_CONTACTS)}
     if not touched:
         return set()
     members = directory.members.loc[~directory.members.index.isin(_left(directory)), list(STUDENT_CONTACTS)]
@@ -172,17 +179,17 @@ def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names:
     return {who for who, keys in gained.items() if any(moved(who, key) for key in keys)}
 
 
-def _new(said: Changes) -> dict[str, Any]:
-    return {name: pair[1] for name, pair in said.items() if name in STUDENT_CONTACTS}
+def _new(changes: Changes) -> dict[str, Any]:
+    return {name: pair[1] for name, pair in changes.items() if name in STUDENT_CONTACTS}
 
 
 def _keys_of(contacts: dict[str, Any]) -> set[str]:
     """What the contacts of one student are known by, the primary one and those behind it."""
     more = contacts.get(MORE_CONTACTS)
-    told = [[contacts.get(name) for name in CONTACT_FIELDS], *(json.loads(more) if isinstance(more, str) else ())]
+    listed = [[contacts.get(name) for name in CONTACT_FIELDS], *(json.loads(more) if isinstance(more, str) else ())]
     return {
         f"{name} {contact[place].lower()}"
-        for contact in told
+        for contact in listed
         for name, place in _CONTACT.items()
         if place < len(contact) and isinstance(contact[place], str)
     }
@@ -190,7 +197,7 @@ def _keys_of(contacts: dict[str, Any]) -> set[str]:
 
 def _swapped(absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
     """People who take the whole name of another active member, who has another one tonight or is not there."""
-    renamed = [who for who, said in changes.items() if "given_name" in said or "family_name" in said]
+    renamed = [who for who, of_person in changes.items() if "given_name" in of_person or "family_name" in of_person]
     if not renamed:
         return set()
     active = set(directory.members.index[directory.active].tolist())

@@ -50,28 +50,28 @@ class Plan:
     @property
     def hash(self) -> str:
         """Of what the plan would change; the order of rows, and of what came in, does not count."""
-        doing = self.rows[self.rows["action"].isin(CHANGING)]
+        changing = self.rows[self.rows["action"].isin(CHANGING)]
         names = ("action", "role", "person_id", "sourced_ids", "new_links", "changes", "number_kind")
-        columns = [doing[name].astype(object).where(doing[name].notna(), None).tolist() for name in names]
-        said = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in zip(*columns, strict=True))
-        return hashlib.sha256(b"\n".join(said)).hexdigest()
+        columns = [changing[name].astype(object).where(changing[name].notna(), None).tolist() for name in names]
+        rows = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in zip(*columns, strict=True))
+        return hashlib.sha256(b"\n".join(rows)).hexdigest()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
         """How many rows, by role and action."""
-        told: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for role, actions in self.reasons.items():
-            told[role] = {action: sum(by_reason.values()) for action, by_reason in actions.items()}
-        return told
+            counts[role] = {action: sum(by_reason.values()) for action, by_reason in actions.items()}
+        return counts
 
     @property
     def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
         """How many rows, by role, action and reason."""
-        told: dict[str, dict[str, dict[str, int]]] = {}
+        reasons: dict[str, dict[str, dict[str, int]]] = {}
         sizes = self.rows.groupby(["role", "action", "reason"]).size().reset_index(name="size")
         for role, action, reason, count in sizes.itertuples(index=False):
-            told.setdefault(str(role), {}).setdefault(str(action), {})[str(reason)] = int(count)
-        return told
+            reasons.setdefault(str(role), {}).setdefault(str(action), {})[str(reason)] = int(count)
+        return reasons
 
     @property
     def absent(self) -> pd.DataFrame:
@@ -94,11 +94,13 @@ class Plan:
         archives = np.flatnonzero((self.rows["action"] == "archive").to_numpy(dtype=bool))
         words = self.rows[["action", "reason", "witness"]].astype(object).to_numpy()
         for place, sourced_ids in zip(archives.tolist(), self.absent["sourced_ids"].tolist(), strict=True):
-            others = [one for one in sourced_ids if one not in self.own_word]
+            others = [sourced_id for sourced_id in sourced_ids if sourced_id not in self.own_word]
             if others and answers is not None and not answers:
                 continue
-            said = {UNANSWERED if answers is None else answers.get(one, UNANSWERED) for one in others} or {GONE}
-            words[place] = _heard(str(words[place][1]), said, asked=answers is not None)
+            answered = {
+                UNANSWERED if answers is None else answers.get(sourced_id, UNANSWERED) for sourced_id in others
+            } or {GONE}
+            words[place] = _after_witness(str(words[place][1]), answered, asked=answers is not None)
         rows = self.rows.assign(action=words[:, 0], reason=words[:, 1], witness=words[:, 2])
         return replace(self, rows=rows.astype({"action": "str", "reason": "str", "witness": "str"}))
 
@@ -119,28 +121,28 @@ def make_plan(
     """
     excluded = none_excluded() if excluded_contacts is None else excluded_contacts
     directory, removed = without_excluded(directory, excluded)
-    units = identity_groups_of(roster, directory)
-    scene = PlanningContext(units, match(units, directory), directory, school, snapshot)
-    present = present_rows(scene)
-    others = [frame for frame in (absent_rows(scene), removed) if len(frame)]
+    identities = identity_groups_of(roster, directory)
+    context = PlanningContext(identities, match(identities, directory), directory, school, snapshot)
+    present = present_rows(context)
+    others = [frame for frame in (absent_rows(context), removed) if len(frame)]
     rows = pd.concat([present, *others], ignore_index=True) if others else present
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
-    own_word = frozenset(str(one) for one in roster.loc[roster["standing"].isin(_OWN_WORD), "sourced_id"])
+    own_word = frozenset(str(sourced_id) for sourced_id in roster.loc[roster["standing"].isin(_OWN_WORD), "sourced_id"])
     awaits = first and school.first_sync == "approve"
     return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_word)
 
 
-def _heard(reason: str, said: set[str], *, asked: bool) -> tuple[str, str, str]:
+def _after_witness(reason: str, answers: set[str], *, asked: bool) -> tuple[str, str, str]:
     """Action, reason and witness of an archival, after what was said of the person's records."""
-    if HERE in said:
+    if HERE in answers:
         return "skip", "sis_still_answers", HERE
-    if UNCLEAR in said:
+    if UNCLEAR in answers:
         return "skip", "not_confirmed", UNCLEAR
-    if asked and UNANSWERED in said:
+    if asked and UNANSWERED in answers:
         return "skip", "not_answered", UNANSWERED
-    if UNANSWERED in said:
+    if UNANSWERED in answers:
         return "archive", reason, UNANSWERED
-    if ELSEWHERE in said:
+    if ELSEWHERE in answers:
         return "archive", "moved_school" if reason == "left" else reason, ELSEWHERE
     return "archive", reason, GONE

@@ -16,17 +16,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.directory_frames import flags_of
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, on_distinct, strings, truth
 from roster_pipeline.identity.evidence import MatchKeys, bare, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, IdentityGroups
 from roster_pipeline.identity.match_keys import (
-    Named,
+    Persons,
     bare_numbers,
     columns_of,
     name_key,
-    named_people,
     numbered,
+    persons_at,
     record_match_keys,
 )
 from roster_pipeline.planning.plan_present import PlanningContext
@@ -48,17 +48,17 @@ _GIVEN = ("given_name", "preferred_given_name")
 _FAMILY = ("family_name", "preferred_family_name")
 
 
-def absent_rows(scene: PlanningContext) -> pd.DataFrame:
+def absent_rows(context: PlanningContext) -> pd.DataFrame:
     """Plan rows (less `row`) of the absent, in order of person."""
-    members = _absent(scene)
+    members = _absent(context)
     who: Ints = members.index.to_numpy(dtype=np.int64)
-    links = _links(scene, who)
-    reason = _reasons(scene, who)
+    links = _links(context, who)
+    reason = _reasons(context, who)
     linked = np.array([bool(links.get(int(person))) for person in who], dtype=bool)
-    listed = _said_deleted(scene, who) if scene.snapshot.mode == "delta" else np.ones(len(who), dtype=bool)
-    excluded = _of_people(scene, who, "excluded").astype(bool)
-    doubtful = np.isin(who, list(scene.matched.doubtful)) | possibly_present(scene.units, scene.directory, who)
-    school = scene.school
+    listed = _said_deleted(context, who) if context.snapshot.mode == "delta" else np.ones(len(who), dtype=bool)
+    excluded = _of_people(context, who, "excluded").astype(bool)
+    doubtful = np.isin(who, list(context.matched.doubtful)) | possibly_present(context, who)
+    school = context.school
     archives = np.array([school.role(role).archive for role in members["role"]], dtype=bool)
     counted = members["absent_syncs"].to_numpy(dtype=np.int64)
     waits = archives & (counted < school.guards.grace_syncs)
@@ -72,7 +72,7 @@ def absent_rows(scene: PlanningContext) -> pd.DataFrame:
     ]
     conditions, slugs = [flags for flags, _ in skips], [slug for _, slug in skips]
     skip = np.logical_or.reduce(conditions)
-    grace = (np.select(conditions, slugs, default="") == "grace") & scene.snapshot.complete
+    grace = (np.select(conditions, slugs, default="") == "grace") & context.snapshot.complete
     rows = pd.DataFrame(
         {
             "action": pd.Series(np.where(skip, "skip", "archive"), dtype="str"),
@@ -86,7 +86,7 @@ def absent_rows(scene: PlanningContext) -> pd.DataFrame:
             "changes": pd.Series([{} for _ in who], dtype=object),
             "number_kind": column_of(blanks(len(who))),
             "absent_syncs": pd.array(counted + 1, dtype="Int64"),
-            "person_revision": pd.array(_of_people(scene, who, "revision"), dtype="Int64"),
+            "person_revision": pd.array(_of_people(context, who, "revision"), dtype="Int64"),
             "membership_revision": pd.array(members["revision"].to_numpy(dtype=np.int64), dtype="Int64"),
             "witness": column_of(blanks(len(who))),
         }
@@ -95,93 +95,99 @@ def absent_rows(scene: PlanningContext) -> pd.DataFrame:
     return rows[listed].reset_index(drop=True)
 
 
-def _absent(scene: PlanningContext) -> pd.DataFrame:
+def _absent(context: PlanningContext) -> pd.DataFrame:
     """The managed active members of rostered roles whose human is not in the roster, by person."""
-    matched, units = scene.matched, scene.units
-    here = units.standing[units.lead] <= LAST_PRESENT
+    matched, identities = context.matched, context.identities
+    here = identities.record_status[identities.lead] <= LAST_PRESENT
     covered = matched.person[here & (matched.person >= 0)]
-    managed = scene.directory.managed
-    wanted = flags_of(managed["role"].isin(list(scene.school.rostered)))
+    managed = context.directory.managed
+    wanted = flags_of(managed["role"].isin(list(context.school.rostered)))
     missing = ~np.isin(managed.index.to_numpy(dtype=np.int64), covered)
     return managed[wanted & missing].sort_index()
 
 
-def _reasons(scene: PlanningContext, who: Ints) -> Any:
+def _reasons(context: PlanningContext, who: Ints) -> Any:
     """left, or what the records of the person say."""
-    units = scene.units
-    linked, _ = units.linked()
-    gone = np.flatnonzero((linked >= 0) & (units.standing[units.lead] > LAST_PRESENT))
+    identities = context.identities
+    linked, _ = identities.linked()
+    gone = np.flatnonzero((linked >= 0) & (identities.record_status[identities.lead] > LAST_PRESENT))
     place = pd.Index(linked[gone]).get_indexer(pd.Index(who))
-    told = np.array([*(_LEFT[int(standing)] for standing in units.standing[units.lead[gone]]), "left"], dtype=object)
-    return told[place]
+    reasons = np.array(
+        [*(_LEFT[int(record_status)] for record_status in identities.record_status[identities.lead[gone]]), "left"],
+        dtype=object,
+    )
+    return reasons[place]
 
 
-def _said_deleted(scene: PlanningContext, who: Ints) -> Flags:
+def _said_deleted(context: PlanningContext, who: Ints) -> Flags:
     """In a list of changes: whose every record of this SIS is in it, marked as deleted."""
-    units, links = scene.units, scene.directory.own_links
-    deleted = units.roster.loc[units.standing == STATUS_RANK["deleted"], "sourced_id"]
+    identities, links = context.identities, context.directory.own_links
+    deleted = identities.roster.loc[identities.record_status == STATUS_RANK["deleted"], "sourced_id"]
     others = links.loc[~links["sourced_id"].isin(set(deleted)), "person_id"]
-    said: Flags = ~np.isin(who, others.to_numpy(dtype=np.int64))
-    return said
+    only_deleted: Flags = ~np.isin(who, others.to_numpy(dtype=np.int64))
+    return only_deleted
 
 
-def _links(scene: PlanningContext, who: Ints) -> dict[int, list[str]]:
+def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:
     """The sourcedIds by which this SIS knows each person, the home link first."""
-    links = scene.directory.own_links
+    links = context.directory.own_links
     some = links[np.isin(links["person_id"].to_numpy(dtype=np.int64), who)]
     some = some.assign(away=~flags_of(some["home"])).sort_values(["person_id", "away", "sourced_id"])
-    known: dict[int, list[str]] = {}
+    records: dict[int, list[str]] = {}
     for person, sourced_id in zip(some["person_id"].tolist(), some["sourced_id"].tolist(), strict=True):
-        known.setdefault(int(person), []).append(str(sourced_id))
-    return known
+        records.setdefault(int(person), []).append(str(sourced_id))
+    return records
 
 
-def _of_people(scene: PlanningContext, who: Ints, column: str) -> Any:
-    people = scene.directory.people
+def _of_people(context: PlanningContext, who: Ints, column: str) -> Any:
+    people = context.directory.people
     place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(who))
     if column == "excluded":
         return np.append(flags_of(people["excluded"]), False)[place]
     return np.append(people[column].to_numpy(dtype=np.int64), 0)[place]
 
 
-def possibly_present(units: IdentityGroups, directory: DirectoryFrames, who: Ints) -> Flags:
+def possibly_present(context: PlanningContext, who: Ints) -> Flags:
     """Which of these absent people may be one of the records that are here tonight, used or not.
 
     Not one of which somebody said that it is not theirs.
     """
+    identities, directory = context.identities, context.directory
     index = pd.Index(directory.people.index.to_numpy(dtype=np.int64))
-    absent = named_people(directory, index.get_indexer(pd.Index(who)).astype(np.int64))
-    traits = absent.traits()
-    near = _near(units, absent, traits)
-    apart = set(zip(units.apart["row"].tolist(), units.apart["person"].tolist(), strict=True))
+    absent = persons_at(directory, index.get_indexer(pd.Index(who)).astype(np.int64))
+    match_keys = absent.match_keys()
+    near = _near(identities, absent, match_keys)
+    exclusions = set(zip(identities.exclusions["row"].tolist(), identities.exclusions["person"].tolist(), strict=True))
     by_key: dict[Hashable, list[tuple[int, MatchKeys]]] = defaultdict(list)
-    for row, record in zip(near.tolist(), record_match_keys(columns_of(units.roster), near), strict=True):
+    for row, record in zip(near.tolist(), record_match_keys(columns_of(identities.roster), near), strict=True):
         for key in _keys(record):
             by_key[key].append((row, record))
 
-    def seen(one: int, person: MatchKeys) -> bool:
+    def seen(person_id: int, person: MatchKeys) -> bool:
         others = ((row, record) for key in _keys(person) for row, record in by_key[key])
-        return any((row, one) not in apart and weigh(record, person).may_be for row, record in others)
+        return any((row, person_id) not in exclusions and weigh(record, person).may_be for row, record in others)
 
-    found = (seen(one, person) for one, person in zip(who.tolist(), traits, strict=True))
-    return np.fromiter(found, dtype=bool, count=len(who))
-
-
-def _keys(traits: MatchKeys) -> Iterator[Hashable]:
-    if traits.number is not None:
-        yield "number", bare(traits.number)
-    if traits.email is not None:
-        yield "email", traits.email
-    yield from (("name", given, family) for given in traits.given for family in traits.family)
+    present = (seen(person_id, person) for person_id, person in zip(who.tolist(), match_keys, strict=True))
+    return np.fromiter(present, dtype=bool, count=len(who))
 
 
-def _near(units: IdentityGroups, absent: Named, traits: list[MatchKeys]) -> Ints:
+def _keys(match_keys: MatchKeys) -> Iterator[Hashable]:
+    if match_keys.number is not None:
+        yield "number", bare(match_keys.number)
+    if match_keys.email is not None:
+        yield "email", match_keys.email
+    yield from (("name", given, family) for given in match_keys.given for family in match_keys.family)
+
+
+def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKeys]) -> Ints:
     """The rows that have a number, an e-mail or, where that is all there is, the whole name of an absent person."""
-    roster = units.roster
-    here = units.standing <= LAST_PRESENT
+    roster = identities.roster
+    here = identities.record_status <= LAST_PRESENT
     number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])
     near = here & (_among(bare_numbers(number), bare_numbers(absent.numbers)) | _among(email, absent.emails))
-    comparable = all(person.email and person.number and not person.number_is_id and person.kind for person in traits)
+    comparable = all(
+        person.email and person.number and not person.number_is_id and person.kind for person in match_keys
+    )
     real = filled(number) & ~truth(pc.equal(strings(roster["number"]), strings(roster["sourced_id"])))
     bare_rows = np.flatnonzero(here & ~near & ~(comparable & (real | filled(email))))
     theirs = pa.concat_arrays(list(_whole_names(absent.frame)))

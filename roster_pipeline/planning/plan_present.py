@@ -45,27 +45,27 @@ _LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "
 class PlanningContext:
     """What planning knows: the snapshot's units, who they are, the directory, and what the school wants."""
 
-    units: IdentityGroups
+    identities: IdentityGroups
     matched: Matched
     directory: DirectoryFrames
     school: SchoolSettings
     snapshot: SnapshotFacts
 
     @cached_property
-    def unit(self) -> Ints:
+    def identity(self) -> Ints:
         """The units that are not gone."""
-        units: Ints = np.flatnonzero(self.units.standing[self.units.lead] <= LAST_PRESENT)
-        return units
+        identities: Ints = np.flatnonzero(self.identities.record_status[self.identities.lead] <= LAST_PRESENT)
+        return identities
 
     @cached_property
     def lead(self) -> Ints:
         """The strongest record of each."""
-        return self.units.lead[self.unit]
+        return self.identities.lead[self.identity]
 
     @cached_property
     def person(self) -> Ints:
         """The person of each, or -1."""
-        return self.matched.person[self.unit]
+        return self.matched.person[self.identity]
 
     @cached_property
     def at_person(self) -> Ints:
@@ -80,9 +80,9 @@ class PlanningContext:
     @cached_property
     def linkable(self) -> Flags:
         """The rows of the roster that deserve a link and have none. A parent's record is never linked."""
-        units = self.units
-        linkable: Flags = np.isin(units.standing, _LINKABLE)
-        linkable &= (units.person < 0) & (units.strength != ROLE_RANK[CONTACT])
+        identities = self.identities
+        linkable: Flags = np.isin(identities.record_status, _LINKABLE)
+        linkable &= (identities.person < 0) & (identities.role_rank != ROLE_RANK[CONTACT])
         return linkable
 
     def of_member(self, column: str, wanted: Any = True) -> Flags:
@@ -92,69 +92,71 @@ class PlanningContext:
         return np.append(flags, False)[self.at_member]
 
 
-def present_rows(scene: PlanningContext) -> pd.DataFrame:
+def present_rows(context: PlanningContext) -> pd.DataFrame:
     """Plan rows (less `row`) of every human of the roster of whom there is something to say."""
-    by_link = scene.matched.by[scene.unit] == 1
-    homes = primary_records_of(scene.units, scene.unit, scene.person, by_link, scene.directory, scene.snapshot)
-    sides = BeforeAfter(scene.lead, homes.fields, scene.at_person, scene.at_member)
-    found = compare(scene.units.roster, scene.directory, sides)
-    _suppress_unknown(found, scene)
-    situation = _situation(scene, found, homes)
+    by_link = context.matched.by[context.identity] == 1
+    primary = primary_records_of(
+        context.identities, context.identity, context.person, by_link, context.directory, context.snapshot
+    )
+    sides = BeforeAfter(context.lead, primary.fields, context.at_person, context.at_member)
+    differences = compare(context.identities.roster, context.directory, sides)
+    _suppress_unknown(differences, context)
+    situation = _situation(context, differences, primary)
     action, reason = decide(situation)
     for place in np.flatnonzero(action == "conflict").tolist():
-        reason[place] = scene.matched.conflict[int(scene.unit[place])]
+        reason[place] = context.matched.conflict[int(context.identity[place])]
     follows = _follows(action, reason, situation.auto_update)
-    changes = _changes(found, action, reason, follows, situation.auto_update)
-    _move_primary_records(changes, scene, homes, action)
-    notes = _notes(scene, homes, found, np.isin(action, WRITING), follows & (action != "skip"))
-    return _frame(scene, homes, action, reason, changes, notes)
+    changes = _changes(differences, action, reason, follows, situation.auto_update)
+    _move_primary_records(changes, context, primary, action)
+    notes = _notes(context, primary, differences, np.isin(action, WRITING), follows & (action != "skip"))
+    return _frame(context, primary, action, reason, changes, notes)
 
 
-def _suppress_unknown(found: Differences, scene: PlanningContext) -> None:
+def _suppress_unknown(differences: Differences, context: PlanningContext) -> None:
     """What the snapshot does not tell is not a difference: a contact withheld, a role that half a delta gives."""
-    if scene.school.primary_contacts:
-        want = found.want
+    if context.school.primary_contacts:
+        want = differences.want
         named = filled(want["contact_given_name"]) | filled(want["contact_family_name"])
         withheld = filled(want["contact_sourced_id"]) & ~named
-        suppress(found, withheld if named.any() else np.ones_like(withheld), STUDENT_CONTACTS)
-        keep_undelivered(found)
-    if scene.snapshot.mode == "delta":
-        links = scene.directory.own_links
-        listed = np.isin(links["sourced_id"].to_numpy(), scene.units.roster["sourced_id"].to_numpy())
-        partly = np.isin(scene.person, links.loc[~listed, "person_id"].to_numpy(dtype=np.int64))
-        suppress(found, partly & (scene.at_member >= 0), MEMBERSHIP_FIELDS)
+        suppress(differences, withheld if named.any() else np.ones_like(withheld), STUDENT_CONTACTS)
+        keep_undelivered(differences)
+    if context.snapshot.mode == "delta":
+        links = context.directory.own_links
+        listed = np.isin(links["sourced_id"].to_numpy(), context.identities.roster["sourced_id"].to_numpy())
+        partly = np.isin(context.person, links.loc[~listed, "person_id"].to_numpy(dtype=np.int64))
+        suppress(differences, partly & (context.at_member >= 0), MEMBERSHIP_FIELDS)
 
 
-def _situation(scene: PlanningContext, found: Differences, homes: PrimaryRecords) -> Situation:
-    units, school = scene.units, scene.school
-    standing = units.standing[scene.lead]
-    active = scene.of_member("status", "active")
-    rostered = flags_of(scene.directory.members["role"].isin(list(school.rostered)))
-    excluded = np.append(flags_of(scene.directory.people["excluded"]), False)
+def _situation(context: PlanningContext, differences: Differences, primary: PrimaryRecords) -> Situation:
+    identities, school = context.identities, context.school
+    record_status = identities.record_status[context.lead]
+    active = context.of_member("status", "active")
+    rostered = flags_of(context.directory.members["role"].isin(list(school.rostered)))
+    excluded = np.append(flags_of(context.directory.people["excluded"]), False)
     auto = np.array([name in list(Role) and school.role(str(name)).auto_update for name in ROLE_GROUPS])
-    count = len(scene.unit)
-    new = np.zeros(len(units), dtype=bool)
-    new[units.unit[scene.linkable]] = True
-    moved = new[scene.unit] | homes.moves
-    known_here = np.isin(scene.person, scene.directory.own_links["person_id"].to_numpy(dtype=np.int64))
-    contact = found.any_of(STUDENT_CONTACTS)
+    count = len(context.identity)
+    new = np.zeros(len(identities), dtype=bool)
+    new[identities.identity[context.linkable]] = True
+    moved = new[context.identity] | primary.moves
+    known_here = np.isin(context.person, context.directory.own_links["person_id"].to_numpy(dtype=np.int64))
+    contact = differences.any_of(STUDENT_CONTACTS)
     return Situation(
-        conflict=np.isin(scene.unit, list(scene.matched.conflict)),
-        role_off=standing == ROLE_OFF,
-        org_below=standing == STATUS_RANK["org_below"],
-        unknown_org=standing == STATUS_RANK["unknown_org"],
-        unreadable=np.isin(standing, [STATUS_RANK["unmapped"], STATUS_RANK["rejected"]]),
-        known=scene.person >= 0,
-        excluded=excluded[scene.at_person],
-        member=scene.at_member >= 0,
+        conflict=np.isin(context.identity, list(context.matched.conflict)),
+        role_off=record_status == ROLE_OFF,
+        org_below=record_status == STATUS_RANK["org_below"],
+        unknown_org=record_status == STATUS_RANK["unknown_org"],
+        unreadable=np.isin(record_status, [STATUS_RANK["unmapped"], STATUS_RANK["rejected"]]),
+        known=context.person >= 0,
+        excluded=excluded[context.at_person],
+        member=context.at_member >= 0,
         active=active,
-        archived_by_hand=scene.of_member("archived_by", "hand"),
-        member_role_off=~np.append(rostered, True)[scene.at_member],
-        auto_update=auto[units.strength[scene.lead]],
-        differs=found.any_of(ALL_FIELDS),
-        links=moved | ~scene.of_member("managed"),
+        archived_by_hand=context.of_member("archived_by", "hand"),
+        member_role_off=~np.append(rostered, True)[context.at_member],
+        auto_update=auto[identities.role_rank[context.lead]],
+        differs=differences.any_of(ALL_FIELDS),
+        links=moved | ~context.of_member("managed"),
         relinks=moved & known_here,
-        arrives=homes.arrives,
+        arrives=primary.arrives,
         contacts_off=contact if not school.primary_contacts else np.zeros(count, dtype=bool),
         restores_by_hand=np.full(count, school.restore_archived_by_hand),
     )
@@ -168,108 +170,110 @@ def _follows(action: Words, reason: Words, auto: Flags) -> Flags:
 
 
 def _changes(
-    found: Differences, action: Words, reason: Words, follows: Flags, auto: Flags
+    differences: Differences, action: Words, reason: Words, follows: Flags, auto: Flags
 ) -> dict[int, dict[str, list[Any]]]:
     """The field changes of each row that has some; of a skipped row those it would have, and of a doubted person."""
     changes: dict[int, dict[str, list[Any]]] = {}
     person = follows & ((reason != "joined_school") | auto)
-    found.changes(person | np.isin(reason, DOUBTED), PERSON_FIELDS, changes)
-    found.changes(follows, MEMBERSHIP_FIELDS, changes)
-    found.changes(follows | (reason == "contacts_off"), STUDENT_CONTACTS, changes)
+    differences.changes(person | np.isin(reason, DOUBTED), PERSON_FIELDS, changes)
+    differences.changes(follows, MEMBERSHIP_FIELDS, changes)
+    differences.changes(follows | (reason == "contacts_off"), STUDENT_CONTACTS, changes)
     return changes
 
 
-def _notes(scene: PlanningContext, homes: PrimaryRecords, found: Differences, writes: Flags, follows: Flags) -> Array:
+def _notes(
+    context: PlanningContext, primary: PrimaryRecords, differences: Differences, writes: Flags, follows: Flags
+) -> Array:
     """What is worth knowing of each row that writes something."""
-    units = scene.units
-    new = np.isin(scene.unit, units.unit[scene.linkable])
-    joined = writes & new & (np.diff(units.starts)[scene.unit] > 1)
-    by = np.where(writes, scene.matched.by[scene.unit], 0)
-    kinds = taken(strings(units.roster["number_kind"]), homes.fields)
-    return row_notes(scene.directory, found, scene.person, kinds, by, joined, follows)
+    identities = context.identities
+    new = np.isin(context.identity, identities.identity[context.linkable])
+    joined = writes & new & (np.diff(identities.starts)[context.identity] > 1)
+    by = np.where(writes, context.matched.by[context.identity], 0)
+    kinds = taken(strings(identities.roster["number_kind"]), primary.fields)
+    return row_notes(context.directory, differences, context.person, kinds, by, joined, follows)
 
 
 def _move_primary_records(
-    changes: dict[int, dict[str, list[Any]]], scene: PlanningContext, homes: PrimaryRecords, action: Words
+    changes: dict[int, dict[str, list[Any]]], context: PlanningContext, primary: PrimaryRecords, action: Words
 ) -> None:
-    places = np.flatnonzero(homes.moves & np.isin(action, WRITING))
-    goes = scene.units.sourced_ids.take(pa.array(homes.fields[places])).to_pylist()
+    places = np.flatnonzero(primary.moves & np.isin(action, WRITING))
+    goes = context.identities.sourced_ids.take(pa.array(primary.fields[places])).to_pylist()
     for place, sourced_id in zip(places.tolist(), goes, strict=True):
-        changes.setdefault(place, {})[HOME] = [homes.left.get(place), sourced_id]
+        changes.setdefault(place, {})[HOME] = [primary.left.get(place), sourced_id]
 
 
 def _frame(
-    scene: PlanningContext,
-    homes: PrimaryRecords,
+    context: PlanningContext,
+    primary: PrimaryRecords,
     action: Words,
     reason: Words,
     changes: dict[int, dict[str, list[Any]]],
     notes: Array,
 ) -> pd.DataFrame:
     rows = np.flatnonzero(action != None)  # noqa: E711  # elementwise
-    unit, at_member = scene.unit[rows], scene.at_member[rows]
-    units, directory = scene.units, scene.directory
-    no_role = units.standing[scene.lead[rows]] > 0
+    identity, at_member = context.identity[rows], context.at_member[rows]
+    identities, directory = context.identities, context.directory
+    no_role = identities.record_status[context.lead[rows]] > 0
     theirs = taken(strings(directory.members["role"]), at_member)
-    own = taken(strings(units.roster["role"]), scene.lead[rows])
+    own = taken(strings(identities.roster["role"]), context.lead[rows])
     absences = directory.members["absent_syncs"].to_numpy(dtype=np.int64) * directory.active
-    kinds = strings(units.roster["number_kind"])
+    kinds = strings(identities.roster["number_kind"])
     writes = np.isin(action[rows], WRITING)
-    fields = homes.fields[rows]
+    fields = primary.fields[rows]
     return pd.DataFrame(
         {
             "action": column_of(pa.array(action[rows], TEXT)),
             "reason": column_of(pa.array(reason[rows], TEXT)),
             "role": column_of(pc.if_else(pa.array(no_role), theirs, own)),
-            "person_id": _nullable(scene.person[rows], scene.person[rows] >= 0),
-            "sourced_ids": _sourced_ids(scene, rows, homes),
-            "new_links": _new_links(scene, unit, fields, writes),
-            "matched_by": column_of(pa.array(BY, TEXT).take(pa.array(scene.matched.by[unit]))),
+            "person_id": _nullable(context.person[rows], context.person[rows] >= 0),
+            "sourced_ids": _sourced_ids(context, rows, primary),
+            "new_links": _new_links(context, identity, fields, writes),
+            "matched_by": column_of(pa.array(BY, TEXT).take(pa.array(context.matched.by[identity]))),
             "notes": column_of(taken(notes, rows)),
             "changes": _changes_column(rows, changes),
             "number_kind": column_of(taken(kinds, fields)),
             "absent_syncs": _nullable(np.zeros(len(rows), dtype=np.int64), np.append(absences, 0)[at_member] > 0),
-            "person_revision": _revisions(directory.people, scene.at_person[rows]),
+            "person_revision": _revisions(directory.people, context.at_person[rows]),
             "membership_revision": _revisions(directory.members, at_member),
             "witness": column_of(blanks(len(rows))),
         }
     )
 
 
-def _sourced_ids(scene: PlanningContext, rows: Ints, homes: PrimaryRecords) -> pd.Series[Any]:
+def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) -> pd.Series[Any]:
     """The records of each human; of somebody new only those that get a link.
 
     The apply step takes the first for the home. So the home record stands there, be it in this snapshot or not.
     """
-    units, unit = scene.units, scene.unit[rows]
+    identities, identity = context.identities, context.identity[rows]
     with uncollected():
-        ids = list(map(list, zip(taken(units.sourced_ids, units.lead[unit]).to_pylist(), strict=True)))
-    for at in np.flatnonzero(np.diff(units.starts)[unit] > 1).tolist():
-        records = units.rows(int(unit[at]))
-        if scene.person[rows[at]] < 0:
-            records = records[scene.linkable[records]]
+        ids = list(map(list, zip(taken(identities.sourced_ids, identities.lead[identity]).to_pylist(), strict=True)))
+    for at in np.flatnonzero(np.diff(identities.starts)[identity] > 1).tolist():
+        records = identities.rows(int(identity[at]))
+        if context.person[rows[at]] < 0:
+            records = records[context.linkable[records]]
         if len(records):
-            ids[at] = units.sourced_ids.take(pa.array(records)).to_pylist()
-    where = {int(row): at for at, row in enumerate(rows.tolist())} if homes.stays else {}
-    for row, home in homes.stays.items():
-        if row in where and int(scene.unit[row]) not in scene.matched.conflict:
-            known = ids[where[row]]
-            ids[where[row]] = [home, *(sourced_id for sourced_id in known if sourced_id != home)]
+            ids[at] = identities.sourced_ids.take(pa.array(records)).to_pylist()
+    where = {int(row): at for at, row in enumerate(rows.tolist())} if primary.stays else {}
+    for row, home in primary.stays.items():
+        if row in where and int(context.identity[row]) not in context.matched.conflict:
+            others = ids[where[row]]
+            ids[where[row]] = [home, *(sourced_id for sourced_id in others if sourced_id != home)]
     return pd.Series(ids, dtype=object)
 
 
-def _new_links(scene: PlanningContext, unit: Ints, home: Ints, writes: Flags) -> pd.Series[Any]:
+def _new_links(context: PlanningContext, identity: Ints, home: Ints, writes: Flags) -> pd.Series[Any]:
     """The records of each unit that get a link, the home record first; only where the row writes something."""
-    units = scene.units
-    links: list[list[str]] = [_NONE] * len(unit)
-    new = np.flatnonzero(scene.linkable)
-    at = np.full(len(units), -1, dtype=np.int64)
-    at[unit[writes]] = np.flatnonzero(writes)
-    places = at[units.unit[new]]
+    identities = context.identities
+    links: list[list[str]] = [_NONE] * len(identity)
+    new = np.flatnonzero(context.linkable)
+    at = np.full(len(identities), -1, dtype=np.int64)
+    at[identity[writes]] = np.flatnonzero(writes)
+    places = at[identities.identity[new]]
     new, places = new[places >= 0], places[places >= 0]
     order = np.argsort(new != home[places], kind="stable")
     for place, sourced_id in zip(
-        places[order].tolist(), units.sourced_ids.take(pa.array(new[order])).to_pylist(), strict=True
+        places[order].tolist(), identities.sourced_ids.take(pa.array(new[order])).to_pylist(), strict=True
     ):
         links[place] = [*links[place], sourced_id]
     return pd.Series(links, dtype=object)
@@ -294,5 +298,5 @@ def _revisions(frame: pd.DataFrame, places: Ints) -> Any:
     return _nullable(np.append(frame["revision"].to_numpy(dtype=np.int64), 0)[places], places >= 0)
 
 
-def _nullable(values: Ints, known: Flags) -> Any:
-    return pd.arrays.IntegerArray(values.astype(np.int64, copy=True), ~known)
+def _nullable(values: Ints, present: Flags) -> Any:
+    return pd.arrays.IntegerArray(values.astype(np.int64, copy=True), ~present)

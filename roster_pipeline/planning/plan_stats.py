@@ -121,13 +121,13 @@ def _known_roles(directory: DirectoryFrames) -> pd.Series[str]:
     """The role here of each sourcedId of this connection that an active member has."""
     links = directory.own_links
     role = directory.members["role"].where(directory.active)
-    known = links["person_id"].map(role)
-    return pd.Series(known.to_numpy(dtype=object), index=links["sourced_id"].astype(str)).dropna()
+    of_links = links["person_id"].map(role)
+    return pd.Series(of_links.to_numpy(dtype=object), index=links["sourced_id"].astype(str)).dropna()
 
 
 def _role_or_known(frame: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
-    told = frame["role"].astype(object)
-    return told.where(told.notna(), frame["sourced_id"].map(known)).fillna(UNKNOWN)
+    roles = frame["role"].astype(object)
+    return roles.where(roles.notna(), frame["sourced_id"].map(known)).fillna(UNKNOWN)
 
 
 def _rejected_roles(rejected: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
@@ -163,13 +163,13 @@ def _found(plan: Plan, among: Ints) -> pd.DataFrame:
     return found[np.isin(persons_of(found), among)]
 
 
-def _shares(plan: Plan, found: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
+def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
     """How many of the rows of each role are such, and how many there are."""
-    told: dict[str, tuple[int, int]] = {}
+    shares: dict[str, tuple[int, int]] = {}
     for role in plan.rostered:
-        of = found["role"] == role
-        told[role] = (int((of & such).sum()), int(of.sum()))
-    return told
+        of = rows["role"] == role
+        shares[role] = (int((of & such).sum()), int(of.sum()))
+    return shares
 
 
 def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:

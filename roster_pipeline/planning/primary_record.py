@@ -41,7 +41,7 @@ class PrimaryRecords:
 
 
 def primary_records_of(
-    units: IdentityGroups,
+    identities: IdentityGroups,
     chosen: Ints,
     person: Ints,
     by_link: Flags,
@@ -56,12 +56,12 @@ def primary_records_of(
     Only the records of active members are followed wherever they are: of a person who returns, the home record may
     stand in another school, so their home moves, if it must, on the night after.
     """
-    lead = units.lead[chosen]
+    lead = identities.lead[chosen]
     fields = lead.copy()
     moves = np.zeros(len(chosen), dtype=bool)
-    homes = directory.links[flags_of(directory.links["home"])].drop_duplicates("person_id")
-    place = pd.Index(homes["person_id"].to_numpy(dtype=np.int64)).get_indexer(pd.Index(person))
-    elsewhere = _best_elsewhere(person, homes, directory)
+    home_links = directory.links[flags_of(directory.links["home"])].drop_duplicates("person_id")
+    place = pd.Index(home_links["person_id"].to_numpy(dtype=np.int64)).get_indexer(pd.Index(person))
+    elsewhere = _best_elsewhere(person, home_links, directory)
     moves[(person >= 0) & (place < 0)] = True
     fields[elsewhere] = -1
     moves[elsewhere] = False
@@ -70,19 +70,19 @@ def primary_records_of(
     with_home = np.flatnonzero((person >= 0) & (place >= 0) & ~elsewhere)
     if not len(with_home):
         return PrimaryRecords(fields, moves, arrives, {}, {})
-    home = homes.iloc[place[with_home]]
+    home = home_links.iloc[place[with_home]]
     own = (home["connection_id"] == directory.connection_id).to_numpy(dtype=bool)
-    row = positions(strings(home["sourced_id"]), units.sourced_ids)
-    standing = np.append(units.standing, STATUS_RANK["deleted"])[row]
+    row = positions(strings(home["sourced_id"]), identities.sourced_ids)
+    record_status = np.append(identities.record_status, STATUS_RANK["deleted"])[row]
     followed = np.isin(person[with_home], directory.members.index[directory.active].to_numpy(dtype=np.int64))
     listed = np.full(len(with_home), snapshot.complete and snapshot.mode != "delta")
     whole = listed & (~by_link[with_home] | (snapshot.mode == "full"))
-    gone = np.where(row >= 0, standing == STATUS_RANK["deleted"], whole & followed)
-    theirs = np.append(units.unit, NOBODY)[row] == chosen[with_home]
+    gone = np.where(row >= 0, record_status == STATUS_RANK["deleted"], whole & followed)
+    theirs = np.append(identities.identity, NOBODY)[row] == chosen[with_home]
     kept = own & theirs & ~gone
     leaves = ~own | gone
     arrived = np.where(leaves, lead[with_home], -1)
-    fields[with_home] = np.where(kept & ~np.isin(standing, _UNREADABLE), row, arrived)
+    fields[with_home] = np.where(kept & ~np.isin(record_status, _UNREADABLE), row, arrived)
     moves[with_home] = leaves
     arrives[with_home] = ~own
     left = dict(zip(with_home[leaves].tolist(), home["sourced_id"][leaves].tolist(), strict=True))
@@ -91,7 +91,7 @@ def primary_records_of(
     return PrimaryRecords(fields, moves, arrives, left, stays)
 
 
-def _best_elsewhere(person: Ints, homes: pd.DataFrame, directory: DirectoryFrames) -> Flags:
+def _best_elsewhere(person: Ints, home_links: pd.DataFrame, directory: DirectoryFrames) -> Flags:
     """Where another connection than tonight's ranks first.
 
     Tonight's has everybody in a school who is in the roster, be it from tonight on; one whom no other connection has
@@ -106,7 +106,7 @@ def _best_elsewhere(person: Ints, homes: pd.DataFrame, directory: DirectoryFrame
         return np.zeros(len(person), dtype=bool)
     here = directory.affiliations[directory.affiliations["connection_id"] == own]
     mine = others[["person_id"]].drop_duplicates().merge(here, on="person_id", how="left").assign(connection_id=own)
-    by_hand = homes.loc[flags_of(homes["home_by_hand"]), ["person_id", "connection_id"]].assign(chosen=True)
+    by_hand = home_links.loc[flags_of(home_links["home_by_hand"]), ["person_id", "connection_id"]].assign(chosen=True)
     ranked = (
         pd.concat([others, mine], ignore_index=True)
         .merge(by_hand, on=["person_id", "connection_id"], how="left")

@@ -66,9 +66,9 @@ class Numbers:
         return self.planned.get(role, {}).get(action, 0)
 
 
-def role_findings(plan: Plan, facts: PlanStats, guards: Guards) -> Iterator[Finding]:
+def role_findings(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     """Every finding about the size of what a plan would do to a role."""
-    numbers = _numbers(plan, facts)
+    numbers = _numbers(plan, stats)
     by_size = list(_by_size(numbers, guards))
     yield from by_size
     loud = {role for finding in by_size for role in finding.roles or ()}
@@ -77,11 +77,11 @@ def role_findings(plan: Plan, facts: PlanStats, guards: Guards) -> Iterator[Find
     yield from _keys(numbers, guards)
 
 
-def _numbers(plan: Plan, facts: PlanStats) -> Numbers:
+def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
     """Updates are held against the role that people come from, for of that they are a share."""
     rows = plan.rows[(plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)]
-    known = rows["person_id"].map(facts.roles).astype(object)
-    moves = rows.assign(origin=known.where(known.notna(), rows["role"]))
+    former = rows["person_id"].map(stats.roles).astype(object)
+    moves = rows.assign(origin=former.where(former.notna(), rows["role"]))
     updates: dict[str, Updates] = {}
     for role, of in moves.groupby("origin", sort=False):
         keyed = sum(map(_of_keys, of["changes"].tolist()))
@@ -91,8 +91,8 @@ def _numbers(plan: Plan, facts: PlanStats) -> Numbers:
         plan.counts,
         updates,
         {str(role): int(count) for role, count in arrivals.items()},
-        {role: facts.managed.get(role, 0) for role in facts.counts},
-        facts.first_sync,
+        {role: stats.managed.get(role, 0) for role in stats.counts},
+        stats.first_sync,
     )
 
 
@@ -139,7 +139,7 @@ def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator
     for role, there in numbers.managed.items():
         few = numbers.rows(role, ARCHIVE)
         if few > guards.archive_share * there and _let_through(few, there, guards):
-            others = sum(numbers.rows(one, ARCHIVE) for one in numbers.managed) - few
+            others = sum(numbers.rows(other, ARCHIVE) for other in numbers.managed) - few
             rest = sum(numbers.managed.values()) - there
             many = others > guards.archive_always_allowed and others > guards.archive_share * rest
             if many or loud - {role}:
@@ -149,7 +149,7 @@ def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator
 def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:
     """Roles too small to judge, beside a role of their size or a larger one that is held for its size."""
     for role, there in numbers.managed.items():
-        larger = [one for one in numbers.managed if one in loud - {role} and numbers.managed[one] >= there]
+        larger = [other for other in numbers.managed if other in loud - {role} and numbers.managed[other] >= there]
         due = any(numbers.rows(role, action) for action in CHANGING)
         if due and larger and there < guards.archive_small_role:
             message = (

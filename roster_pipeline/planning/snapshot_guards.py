@@ -57,7 +57,11 @@ def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
     age says more, and says it alone.
     """
     taken_at, unchanged_since = snapshot.taken_at, snapshot.unchanged_since
-    if taken_at is None or unchanged_since is None or any(one.startswith(ABOUT_AGE) for one in snapshot.problems):
+    if (
+        taken_at is None
+        or unchanged_since is None
+        or any(problem.startswith(ABOUT_AGE) for problem in snapshot.problems)
+    ):
         return
     days = (taken_at - unchanged_since).days
     limit = guards.bundle_unchanged_days if snapshot.bundle else guards.api_unchanged_days
@@ -88,7 +92,7 @@ def smaller(proof: Mapping[str, Any], good: Sequence[Mapping[str, Any]]) -> Unli
 
     The newest counts as well as the median: a size that a person approved is usual from then on.
     """
-    sizes = [int(one.get("records", 0)) for one in good if one.get("mode") == proof.get("mode")][:_USUAL]
+    sizes = [int(earlier.get("records", 0)) for earlier in good if earlier.get("mode") == proof.get("mode")][:_USUAL]
     records = int(proof.get("records", 0))
     usual = int(min(median(sizes), sizes[0])) if sizes else 0
     if proof.get("mode") == "delta" or records >= HALF * usual:
@@ -102,15 +106,15 @@ def misses_single_users(good: Sequence[Mapping[str, Any]], *, served_before: boo
     A night without them that a person approved is good: from then on nobody misses them. served_before: what the
     connection remembers, where no night tells.
     """
-    return next((bool(one[SINGLE_USERS]) for one in good if SINGLE_USERS in one), served_before)
+    return next((bool(earlier[SINGLE_USERS]) for earlier in good if SINGLE_USERS in earlier), served_before)
 
 
-def unlike_before(found: UnlikeBefore) -> Iterator[Finding]:
+def unlike_before(unlike: UnlikeBefore) -> Iterator[Finding]:
     """Archivals wait: what a connection no longer shows is not gone from the school."""
-    if found.usual:
-        message = f"The connection sent {found.records} records, {found.usual} are usual. What is shared with us?"
-        yield Finding("unlike_before", message, found.records / found.usual, HALF, (ARCHIVE,))
-    if found.single_users_gone:
+    if unlike.usual:
+        message = f"The connection sent {unlike.records} records, {unlike.usual} are usual. What is shared with us?"
+        yield Finding("unlike_before", message, unlike.records / unlike.usual, HALF, (ARCHIVE,))
+    if unlike.single_users_gone:
         message = "The SIS answered for single people until now and does not tonight, so there is no second witness."
         yield Finding("unlike_before", message, 1, 0, (ARCHIVE,))
 
@@ -130,16 +134,16 @@ def quality_findings(results: pd.DataFrame, rules: Sequence[Rule], snapshot_id: 
     elif missing or crashed:
         names = ", ".join([*missing, *crashed])
         yield untested(f"Quality rules that could not be evaluated: {names}. What was not tested has not passed.")
-    known = {rule.name: rule for rule in rules}
+    by_name = {rule.name: rule for rule in rules}
     totals = own.groupby("rule")["tested"].sum()
     failed = own[~own["passed"].astype("bool") & (own["severity"] == "error") & own["tested"].notna()]
     for name, role, tested, bad in failed[["rule", "role", "tested", "failed"]].itertuples(index=False):
-        concerned = known[name].roles if name in known else ()
+        concerned = by_name[name].roles if name in by_name else ()
         if role and concerned and role not in concerned:
             continue
         whole = int(tested) if role else int(totals[name])
         yield _failed(
-            str(name), known.get(str(name)), str(role), whole, int(bad), (role,) if role else concerned or None
+            str(name), by_name.get(str(name)), str(role), whole, int(bad), (role,) if role else concerned or None
         )
 
 
@@ -154,8 +158,8 @@ def _failed(
     share = failed / tested if tested else 1.0
     about = f" ({rule.description[0].lower()}{rule.description[1:]})" if rule else ""
     of = f"{role} records" if role else "records"
-    said = f"{failed} of {tested} {of} fail, {percent(share)}" if tested else "nobody came who could be tested"
+    counts = f"{failed} of {tested} {of} fail, {percent(share)}" if tested else "nobody came who could be tested"
     limit = round(1 - rule.mostly, 6) if rule else 0.0
-    message = f"Quality rule {name}{about}: {said}."
+    message = f"Quality rule {name}{about}: {counts}."
     bad = {role or EVERYBODY: failed} if name == USABLE else {}
     return Finding("quality", message, share, limit, (ARCHIVE,), roles, about=role, people=bad, allowed=limit * tested)

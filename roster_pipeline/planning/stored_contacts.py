@@ -59,29 +59,29 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
     return replace(directory, members=members.assign(**columns)), _rows(directory, hit, ids, changes)
 
 
-def keep_undelivered(found: Differences) -> None:
+def keep_undelivered(differences: Differences) -> None:
     """Contacts behind the primary one that the SIS names and did not deliver tonight stay as they are stored."""
-    want, have = found.want[MORE_CONTACTS], found.have[MORE_CONTACTS]
+    want, have = differences.want[MORE_CONTACTS], differences.have[MORE_CONTACTS]
     rows = truth(pc.match_substring_regex(want, pattern=_ID_ALONE))
     if not rows.any():
         return
     places = pa.array(np.flatnonzero(rows))
-    told = [
+    with_stored = [
         _with_stored(json.loads(new), json.loads(old) if old else [])
         for new, old in zip(want.take(places).to_pylist(), have.take(places).to_pylist(), strict=True)
     ]
-    found.want[MORE_CONTACTS] = pc.replace_with_mask(want, pa.array(rows), pa.array(told, TEXT))
-    same = [new == old for new, old in zip(told, have.take(places).to_pylist(), strict=True)]
-    found.differ[MORE_CONTACTS][np.flatnonzero(rows)[same]] = False
+    differences.want[MORE_CONTACTS] = pc.replace_with_mask(want, pa.array(rows), pa.array(with_stored, TEXT))
+    same = [new == old for new, old in zip(with_stored, have.take(places).to_pylist(), strict=True)]
+    differences.differ[MORE_CONTACTS][np.flatnonzero(rows)[same]] = False
 
 
 def _with_stored(wanted: list[list[str | None]], stored: list[list[str | None]]) -> str | None:
     by_id = {each[0]: each for each in stored}
-    told = [each if len(each) > 1 else by_id.get(each[0]) for each in wanted]
-    found = [each for each in told if each is not None]
-    if sorted(map(str, found)) == sorted(map(str, stored)):
-        found = stored
-    return _listed(found)
+    contacts = [each if len(each) > 1 else by_id.get(each[0]) for each in wanted]
+    present = [each for each in contacts if each is not None]
+    if sorted(map(str, present)) == sorted(map(str, stored)):
+        present = stored
+    return _listed(present)
 
 
 def _listed(contacts: list[list[str | None]]) -> str | None:
@@ -92,11 +92,11 @@ def _listed(contacts: list[list[str | None]]) -> str | None:
 def _by_person(directory: DirectoryFrames, excluded: pd.DataFrame) -> dict[int, set[str]]:
     """Person to the contacts that one of their records excludes for them."""
     links = directory.own_links.set_index("sourced_id")["person_id"]
-    found: dict[int, set[str]] = {}
-    known = excluded[excluded["student_id"].isin(links.index)]
-    for student, contact in zip(known["student_id"].tolist(), known["sourced_id"].tolist(), strict=True):
-        found.setdefault(int(links[student]), set()).add(contact)
-    return found
+    contacts: dict[int, set[str]] = {}
+    of_people = excluded[excluded["student_id"].isin(links.index)]
+    for student, contact in zip(of_people["student_id"].tolist(), of_people["sourced_id"].tolist(), strict=True):
+        contacts.setdefault(int(links[student]), set()).add(contact)
+    return contacts
 
 
 def _more_without(
@@ -105,17 +105,19 @@ def _more_without(
     """MORE_CONTACTS without the excluded ones, and by place in the frame who they were."""
     gone: dict[int, list[str]] = {}
     there = np.flatnonzero(filled(stored)) if of_everybody or barred else ()
-    told: dict[int, str | None] = {}
+    remaining: dict[int, str | None] = {}
     for place in there:
         contacts = json.loads(stored[int(place)].as_py())
         out = [each[0] for each in contacts if each[0] in of_everybody or each[0] in barred.get(int(place), ())]
         if out:
             gone[int(place)] = out
-            told[int(place)] = _listed([each for each in contacts if each[0] not in out])
-    if not told:
+            remaining[int(place)] = _listed([each for each in contacts if each[0] not in out])
+    if not remaining:
         return stored, gone
-    mask: Flags = np.isin(np.arange(len(stored)), list(told))
-    return pc.replace_with_mask(stored, pa.array(mask), pa.array([told[at] for at in sorted(told)], TEXT)), gone
+    mask: Flags = np.isin(np.arange(len(stored)), list(remaining))
+    return pc.replace_with_mask(
+        stored, pa.array(mask), pa.array([remaining[at] for at in sorted(remaining)], TEXT)
+    ), gone
 
 
 def _rows(directory: DirectoryFrames, hit: Any, ids: list[list[str]], changes: list[dict[str, Any]]) -> pd.DataFrame:

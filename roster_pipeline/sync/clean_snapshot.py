@@ -92,7 +92,9 @@ def cleaned_records(
         orgs=school_orgs(orgs, sourced_id, include_below=settings.include_orgs_below),
         withheld=withheld,
     )
-    return clean(frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, door=raw.rejected)
+    return clean(
+        frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, rejected_at_ingest=raw.rejected
+    )
 
 
 def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:

@@ -146,9 +146,9 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
         elif sourced_id in known:
             known[sourced_id] = known[sourced_id] | {"status": DELETED}
     users = [known[sourced_id] for sourced_id in sorted(known)]
-    door = raw.rejected[~raw.rejected["sourced_id"].isin(list(answers))]
+    rejected_at_ingest = raw.rejected[~raw.rejected["sourced_id"].isin(list(answers))]
     cleaned = cleaned_records(
-        school, str(base["school_sourced_id"]), replace(raw, users=users, rejected=door), orgs, withheld
+        school, str(base["school_sourced_id"]), replace(raw, users=users, rejected=rejected_at_ingest), orgs, withheld
     )
     with database.begin() as conn:
         proof = base["proof"] | {"mode": "delta", ONE_PERSON: base["id"]}

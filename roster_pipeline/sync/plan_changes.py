@@ -98,7 +98,7 @@ def plan_snapshot(
         people=loaded.people,
         links=loaded.links,
         members=loaded.members,
-        apart=loaded.apart,
+        exclusions=loaded.exclusions,
         connections=loaded.connections,
         affiliations=loaded.affiliations,
         elsewhere=loaded.elsewhere,

@@ -66,12 +66,21 @@ class UsableRecords:
             return
         names = ("collection", "sourcedId", "field", "rule", "severity", "role")
         told = [[one.get(name) for name in names] for one in self._rejects]
-        door = pd.DataFrame(told, columns=list(REJECTED_COLUMNS)).astype("str")
+        rejected_at_ingest = pd.DataFrame(told, columns=list(REJECTED_COLUMNS)).astype("str")
         school, below = org_meant(self._orgs, self._settings.school_id), self._settings.include_orgs_below
         orgs = school_orgs(self._orgs, school, include_below=below)
         context = CleaningContext(school, self._settings, self._connection, self._today, orgs)
-        cleaned = clean(frame_of(self._users), frame_of([]), context, door=door if len(door) else None)
-        rejected = pd.concat([cleaned.rejected, door], ignore_index=True) if len(door) else cleaned.rejected
+        cleaned = clean(
+            frame_of(self._users),
+            frame_of([]),
+            context,
+            rejected_at_ingest=rejected_at_ingest if len(rejected_at_ingest) else None,
+        )
+        rejected = (
+            pd.concat([cleaned.rejected, rejected_at_ingest], ignore_index=True)
+            if len(rejected_at_ingest)
+            else cleaned.rejected
+        )
         errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
         standing = cleaned.roster[cleaned.roster["standing"].isin(COUNTED)]
         red = [item for role in (*self._settings.rostered, UNKNOWN) for item in _unusable(role, standing, errors)]

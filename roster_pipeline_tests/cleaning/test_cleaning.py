@@ -200,11 +200,11 @@ def test_a_parent_in_the_list_of_users_takes_nothing_from_the_others() -> None:
 
 
 def test_a_record_turned_away_at_the_door_stands_in_the_roster_as_rejected() -> None:
-    door = pd.DataFrame(
+    rejected_at_ingest = pd.DataFrame(
         [("users", "b", "roles", "not_a_list", "error"), ("users", None, "sourcedId", "missing", "error")],
         columns=["collection", "sourced_id", "field", "rule", "severity"],
     )
-    roster = cleaned([user("a"), user("c")], door=door).roster
+    roster = cleaned([user("a"), user("c")], rejected_at_ingest=rejected_at_ingest).roster
     assert list(roster["sourced_id"]) == ["a", "b", "c"]
     assert row_of(roster, "b")["standing"] == "rejected"
     assert sorted(roster["human"].tolist()) == [0, 1, 2]

@@ -78,11 +78,11 @@ def cleaned(
     settings: SchoolSettings | None = None,
     contacts: list[dict[str, Any]] | None = None,
     connection: ConnectionSettings = SIS,
-    door: pd.DataFrame | None = None,
+    rejected_at_ingest: pd.DataFrame | None = None,
 ) -> Cleaned:
     """The records, cleaned."""
     context = CleaningContext(HERE, settings or school(), connection, TODAY)
-    return clean(frame_of(users), frame_of(contacts or []), context, door)
+    return clean(frame_of(users), frame_of(contacts or []), context, rejected_at_ingest)
 
 
 def row_of(frame: pd.DataFrame, sourced_id: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Directory:
     def __init__(self) -> None:
         self.people: dict[int, dict[str, Any]] = {}
         self.links: list[dict[str, Any]] = []
-        self.apart: list[dict[str, Any]] = []
+        self.exclusions: list[dict[str, Any]] = []
         self.members: dict[int, dict[str, Any]] = {}
         self.others: list[dict[str, Any]] = []
         self.connections: list[tuple[int, bool, int | None]] = []
@@ -155,7 +155,7 @@ class Directory:
     def unlink(self, who: int, sourced_id: str) -> None:
         """Say that a record is not this person; another one becomes the home record."""
         self.links = [each for each in self.links if (each["person_id"], each["sourced_id"]) != (who, sourced_id)]
-        self.apart.append({"sourced_id": sourced_id, "person_id": who})
+        self.exclusions.append({"sourced_id": sourced_id, "person_id": who})
         theirs = [link for link in self.links if link["person_id"] == who]
         if theirs and not any(link["home"] for link in theirs):
             theirs[0]["home"] = True
@@ -190,7 +190,7 @@ class Directory:
             people=_frame(self.people, _PERSON),
             links=pd.DataFrame(self.links, columns=list(LINK)),
             members=_frame(self.members, _MEMBER),
-            apart=pd.DataFrame(self.apart, columns=["sourced_id", "person_id"]),
+            exclusions=pd.DataFrame(self.exclusions, columns=["sourced_id", "person_id"]),
             elsewhere=pd.DataFrame(self.others, columns=list(MEMBERSHIP)),
             connections=_numbers(self.connections, "connection_id", "of_district", "rank"),
             affiliations=_numbers(affiliations, "person_id", "connection_id", "since"),

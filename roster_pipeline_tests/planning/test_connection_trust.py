@@ -90,7 +90,7 @@ def test_a_link_of_the_manager_settles_it_and_so_does_that_the_record_is_somebod
     same.link(1, "a", CONNECTION, confirmed=True)
     assert outcome(same, user("a", identifier=None) | ADA) == JOINS
     other = district()
-    other.apart.append({"sourced_id": "a", "person_id": 1})
+    other.exclusions.append({"sourced_id": "a", "person_id": 1})
     assert outcome(other, user("a", identifier=None) | ADA) == [("create", "joined")]
 
 

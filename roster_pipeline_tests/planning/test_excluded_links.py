@@ -131,7 +131,7 @@ def test_neither_of_two_told_apart_keeps_the_other_from_being_archived(here: str
     directory.member(directory.person("x", number="7", email=MAIL, **PERSON))
     rows = told(directory, user(here, **ANN, **ONE_NUMBER, email=MAIL))
     assert [row[1:3] for row in rows if row[0] == gone] == [("archive", "left")]
-    directory.apart.clear()
+    directory.exclusions.clear()
     rows = told(directory, user(here, **ANN, **ONE_NUMBER, email=MAIL))
     assert [row[1:3] for row in rows if row[0] == gone] == [("skip", "in_conflict")]
 

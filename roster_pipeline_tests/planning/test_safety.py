@@ -106,11 +106,11 @@ def test_a_record_under_a_new_id_that_cannot_be_used_still_speaks_for_somebody(s
 def test_a_record_turned_away_at_the_door_makes_an_older_version_that_is_gone_doubtful() -> None:
     directory = ann()
     older = user("old", **RECORD, status="tobedeleted")
-    door = pd.DataFrame(
+    rejected_at_ingest = pd.DataFrame(
         {"collection": ["users"], "sourced_id": ["old"], "field": ["roles"], "rule": ["x"], "severity": ["error"]}
     )
     for snapshot in (DELTA, COMPLETE):
-        roster = cleaned([older], door=door).roster
+        roster = cleaned([older], rejected_at_ingest=rejected_at_ingest).roster
         assert fate(make_plan(roster, directory.frames(), school(), snapshot)) == ("skip", "rejected_record")
         assert fate(directory.plan([older], snapshot=snapshot)) == ("archive", "tobedeleted")
 

@@ -1,4 +1,4 @@
-"""Why a snapshot is not complete, in words: what the slugs of a proof say to the people who read a report."""
+"""Why a snapshot is not complete, in words: what the slugs of a proof mean for people who read a report."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ WORDS = {
     "total-disagrees": "more records came than the SIS announced",
     "total-drifted": "the number of records changed while they were read",
     "duplicates": "records came twice",
-    "last-page-repeats": "the last page came again, so nothing proves that the list had ended",
-    "paging-ignored": "the SIS sent one page whatever was asked, so nothing proves that it was all",
+    "last-page-repeats": "the last page came again, so nothing proves that the list has ended",
+    "paging-ignored": "the SIS always sent the same page, so nothing proves that the list is whole",
     "empty-page-inside": "an empty page came although more people follow it",
     "total-gone": "the SIS no longer says how many records there are, as it did before",
     "link-gone": "the SIS no longer links one page to the next, as it did before",
-    "next-page-empty": "the SIS announced another page, and nobody was on it",
-    "partial-answer": "the SIS calls its own answer a part",
+    "next-page-empty": "the SIS announced another page, but it was empty",
+    "partial-answer": "the SIS says that its answer is only a part",
     "warning-beside-data": "the SIS sent a warning along with the people",
     "revision-changed": "the data changed while they were read",
-    "no-orgs": "nobody came with a school",
-    "enrollments-unread": "enrollments could not be read, which say here who has left",
-    "enrollments-in-part": "the manifest does not call the enrollments whole, so they do not say who has none any more",
+    "no-orgs": "no person came with a school",
+    "enrollments-unread": "enrollments could not be read; on this connection they say who has left",
+    "enrollments-in-part": "the manifest does not call the enrollments complete, so they do not show who has none",
     "dates-contradict": "dates of roles are written with the day first and with the month first",
     "no-people": "the SIS shows nobody at all",
     "no-role": "people came without a role",
     "unread": "people could not be read",
-    "delta-without-whole": "only changes came, and there is no whole roster to lay them over",
+    "delta-without-whole": "only changes came, and there is no whole roster to apply them to",
     "deltas-missed": "bundles of changes may have been missed since the last sync",
     "source-old": "the bundle was written long ago, and nothing newer came",
-    "source-older-than-before": "the data are older than those of an earlier night",
+    "source-older-than-before": "the data are older than those of an earlier sync",
     "source-from-the-future": "the time of the bundle lies in the future, so nobody knows how old it is",
     "no-manifest": "the bundle has no manifest.csv, so nothing says whether it is whole",
-    "manifest-disagrees": "the manifest calls a file absent that is there",
+    "manifest-disagrees": "the manifest says that a file is absent, but it is there",
     "manifest-silent": "the manifest does not mention a file that is there",
-    "ends-inside-a-row": "a file of the bundle was cut off",
+    "ends-inside-a-row": "a file of the bundle is cut off",
     "unreadable-rows": "a file of the bundle has rows that cannot be read",
     "roles-name-absent-users": "the bundle has roles of people who are not in it",
 }
-"""The part of a slug before the colon, to what it says. `docs/oneroster.md` and `docs/csv.md` explain each."""
+"""The part of a slug before the colon, to what it means. `docs/oneroster.md` and `docs/csv.md` explain each."""
 WITHOUT_SCHOOL = "all of one role came without a school"
 
 
@@ -45,15 +45,15 @@ CLOCK_BEHIND = "clock-behind"
 
 
 def clock_in_words(note: str) -> str:
-    """A note on the SIS's clock for people, such as "2 hours ahead"; "" for any other note."""
+    """A note on the SIS's clock in words, such as "2 hours ahead"; "" for any other note."""
     slug, _, much = note.partition(":")
     return {CLOCK_AHEAD: f"{much} ahead", CLOCK_BEHIND: f"{much} behind"}.get(slug, "")
 
 
 def in_words(problem: str) -> str:
-    """A problem of a proof for people; what follows a colon in the slug (a role or a file) in brackets.
+    """A problem of a proof in words; what follows a colon in the slug (a role or a file) is in brackets.
 
-    A slug that has no words yet is shown as it is, with blanks.
+    A slug that has no words yet is shown with blanks instead of hyphens.
     """
     slug, _, of = problem.partition(":")
     words = WITHOUT_SCHOOL if slug == "no-orgs" and of else WORDS.get(slug, slug.replace("-", " "))
@@ -61,10 +61,10 @@ def in_words(problem: str) -> str:
 
 
 def noticed(unlisted: int = 0, respelled: int = 0, below: int = 0, unclear: int = 0) -> tuple[str, ...]:
-    """What was odd in references and dates, one text for each count that is not 0; each counts people.
+    """What was odd in references and dates, one text for each count that is not 0. Each counts people.
 
-    unlisted: their org is not listed. respelled: their org was written otherwise, and read. below: they belong to orgs
-    below the school only, which do not count as it. unclear: a date of a role cannot be read.
+    unlisted: their org is not listed. respelled: their org was written in another way, and we could read it. below:
+    they belong only to orgs below the school, which do not count as it. unclear: a date of a role cannot be read.
     """
     texts = (
         (unlisted, "name", "an org that the SIS does not list"),

@@ -1,6 +1,6 @@
-"""The frames of the core: their columns, and the way between records, pandas columns and Arrow arrays.
+"""The frames of the core: their columns, and conversions between records, pandas columns and Arrow arrays.
 
-Text is handled as Arrow's large strings, the storage pandas itself uses for `str`, so no column is copied on the way.
+Text is handled as Arrow's large strings, the storage that pandas uses for `str`, so no column is copied on the way.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ PLAN_COLUMNS = (
 
 
 def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Normalised user records as a frame of `USER_COLUMNS`; a member that is missing is missing.
+    """Normalised user records as a frame of `USER_COLUMNS`; a member that a record lacks is missing.
 
-    Lists are Arrow lists (a tenth of the memory of Python's), metadata stays a column of dicts. A member of a wrong
-    type is taken as text where it is a plain value, else as missing: an error of Arrow would quote the value.
+    Lists are Arrow lists (a tenth of the memory of Python's), metadata stays a column of dicts. A plain value of a
+    wrong type becomes text, any other is missing: an error of Arrow would quote the value.
     """
     columns: dict[str, Any] = {}
     for name in USER_TEXT:
@@ -129,7 +129,7 @@ def column_of(array: Array) -> pd.Series[Any]:
 
 
 def taken(array: Array, places: Ints) -> Array:
-    """The values at these places; at -1 none. In order, and of a column without values, nothing is copied."""
+    """The values at these places; missing at -1. Copies nothing for places in order, or for a column without values."""
     if array.null_count == len(array):
         return pa.nulls(len(places), array.type)
     if not len(places) or (len(places) == len(array) and places[0] == 0 and (np.diff(places) == 1).all()):
@@ -139,7 +139,7 @@ def taken(array: Array, places: Ints) -> Array:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Without the garbage collector: a million small lists at once set it off again and again, and none is garbage."""
+    """Switches the garbage collector off: a million small lists start it again and again, and none is garbage."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -150,7 +150,7 @@ def uncollected() -> Iterator[None]:
 
 
 def blanks(length: int) -> Array:
-    """So many missing strings."""
+    """An array of this many missing strings."""
     return pa.nulls(length, TEXT)
 
 
@@ -176,7 +176,7 @@ def truth(array: Array) -> Flags:
 
 
 def positions(wanted: Array, among: Array) -> Ints:
-    """For each of `wanted` the first place it has in `among`, or -1. Null is nowhere."""
+    """For each of `wanted` its first place in `among`, or -1. Null has no place."""
     places_or_null = pc.index_in(wanted, value_set=among, skip_nulls=True)
     places: Ints = pc.fill_null(places_or_null, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return places
@@ -196,7 +196,7 @@ def codes(array: Array) -> tuple[Ints, int]:
 
 
 def repeated(array: Array) -> Flags:
-    """Where a value stands more than once; null never does."""
+    """Where a value occurs more than once; null never does."""
     numbers, distinct = codes(array)
     often = np.append(np.bincount(numbers[numbers >= 0], minlength=distinct) > 1, False)
     flags: Flags = often[numbers]
@@ -204,7 +204,7 @@ def repeated(array: Array) -> Flags:
 
 
 def sorted_by(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The frame in order of a text column's bytes; as it is, if it is in order already."""
+    """The frame in order of a text column's bytes; unchanged if it is in order already."""
     keys = strings(frame[name])
     if len(keys) < 2 or bool(pc.all(pc.less_equal(keys[:-1], keys[1:])).as_py()):
         return frame.reset_index(drop=True)
@@ -220,7 +220,7 @@ def _array(values: list[Any], kind: Any) -> Array:
 
 
 def _as(kind: Any, value: Any) -> Any:
-    """A value that did not fit, made to fit or dropped."""
+    """A value that did not fit, converted or dropped."""
     if pa.types.is_list(kind):
         return [_as(kind.value_type, item) for item in value] if isinstance(value, list | tuple) else None
     if pa.types.is_struct(kind):

@@ -1,6 +1,6 @@
-"""How the orgs of one SIS hang together: which of them are schools, and which lie below one.
+"""The orgs of one SIS as a tree: which of them are schools, and which are below one.
 
-An org is a mapping with `sourcedId`, `type`, `parent` (a sourcedId or None) and `status`, as `oneroster` hands it out.
+An org is a mapping with `sourcedId`, `type`, `parent` (a sourcedId or None) and `status`, as `oneroster` returns it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ GONE_STATUSES = frozenset(("tobedeleted", "inactive"))
 
 
 def is_school(org: Org) -> bool:
-    """Whether the type of an org is one that servers give to schools. A district, or an org without a type, is none."""
+    """Whether the type of an org is one that servers give to schools. A district, or an org without a type, is not a
+    school.
+    """
     return str(org.get("type") or "").strip().lower() in SCHOOL_TYPES
 
 
 def org_meant(orgs: Iterable[Org], school_id: str) -> str:
-    """The sourcedId that a School ID means: it is one itself, or the identifier that one org alone has."""
+    """The sourcedId that a School ID means: it is a sourcedId, or the identifier that exactly one org has."""
     wanted, listed = school_id.strip(), list(orgs)
     named = [org["sourcedId"] for org in listed if org.get("identifier") == wanted]
     by_id = any(org["sourcedId"] == wanted for org in listed)
@@ -45,9 +47,9 @@ def orgs_below(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
 
 
 def other_schools(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
-    """The sourcedIds of the listed schools other than this one: somebody in one of them may have left this one.
+    """The sourcedIds of the listed schools other than this one: a person in one of them may have left this one.
 
-    An org that is deleted, that is not a school, or that lies below this school says nothing of that kind.
+    An org that is deleted, that is not a school, or that is below this school does not count.
     """
     listed = list(orgs)
     own = orgs_below(listed, school_id) | {school_id}

@@ -1,9 +1,10 @@
 """CSV that survives a spreadsheet: no cell runs as a formula, and no number, grade or date is rewritten.
 
-A spreadsheet guesses at what a cell is. It runs what begins like a formula, drops the zero of the grade `09`, rounds
-an id of 20 digits, and makes a day of `3-4`. One apostrophe in front stops all of that, and every program can take it
-off again (`plain_cell`). Writing `="09"` would keep the zero too, but it is a formula: programs read it as rubbish, and
-some spreadsheets refuse it or ask whether the file may run. So there is one mark, with one meaning: text follows.
+A spreadsheet guesses what a cell is. It runs text that begins like a formula, drops the zero of the grade `09`, rounds
+an id of 20 digits, and turns `3-4` into a day. One apostrophe in front prevents all of that, and every program can
+remove it again (`plain_cell`). `="09"` would keep the zero too, but it is a formula: programs read it as text with
+signs, and some spreadsheets refuse it or ask whether the file may run. So there is one mark, with one meaning: text
+follows.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _INNER_MARK = re.compile(rf"([;\t\r\n][\"\s]*)'(?='*[{_STARTS}])")
 
 
 def safe_cell(value: Any) -> str:
-    """The value as text that a spreadsheet takes for the same text; nothing is an empty cell."""
+    """The value as text that a spreadsheet keeps as it is. None is an empty cell."""
     if value is None:
         return ""
     text = str(value)
@@ -65,7 +66,7 @@ def _needs_mark(text: str) -> bool:
 
 
 def csv_chunks(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
-    """The file piece by piece, every cell safe; never more than some hundred lines in memory."""
+    """The file in chunks of bytes, every cell safe; never more than some hundred lines in memory."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(header)

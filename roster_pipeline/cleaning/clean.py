@@ -1,7 +1,7 @@
 """Cleaning: the records of one snapshot become a typed roster and a list of what could not be used.
 
-A required value that is bad rejects the record; an optional one is dropped and noted. A record that is not used
-stays in the roster with its standing, because "we could not read it" must never look like "it is gone".
+A required value that is wrong rejects the record; an optional one is dropped and noted. A record that is not used stays
+in the roster with its status, because "we could not read it" must never look like "it is gone".
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from roster_pipeline.vocabulary import (
 )
 
 _ACTIVE = ("active", "")
-"""A record without a status is a record; the standard wants the member, some servers leave it out."""
+"""The standard requires a status, but some servers leave it out. Such a record is active."""
 _NAMES = {
     "given_name": "givenName",
     "family_name": "familyName",
@@ -68,7 +68,7 @@ _ALIVE = [STATUS_RANK[name] for name in ("member", "role_off", *UNUSABLE, "elsew
 class CleaningContext:
     """What cleaning needs to know. school_id: the resolved sourcedId of the org. today: in the school's time zone.
 
-    orgs: what the orgs of the snapshot are to this school; without it, every other org is taken for another school.
+    orgs: what the orgs of the snapshot are to this school; without it, every other org counts as another school.
     """
 
     school_id: str
@@ -77,7 +77,7 @@ class CleaningContext:
     today: date
     orgs: SchoolOrgs | None = None
     withheld: frozenset[str] = frozenset()
-    """Fields of contact rules that the SIS does not deliver tonight."""
+    """Fields of contact rules that the SIS does not deliver in this snapshot."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def clean(
     """Clean the user records of a school.
 
     users: records that name this school, or that are linked to one of its members. contacts: their contacts.
-    door: records that were turned away before they became records (`REJECTED_COLUMNS` less role); those with a
-    sourcedId stand in the roster as rejected, so that their people are not taken for gone; not even where another
-    version of the record, such as the one before a delta, says that they are.
+    rejected_at_ingest: what could not be read as records (`REJECTED_COLUMNS` less role). Those with a sourcedId are in
+    the roster as rejected, so that their people do not count as gone, even if another version of the record, such as
+    the one before a delta, says so.
     """
     notes = Rejections("users")
     users = one_per_sourced_id(users, notes)
@@ -113,8 +113,8 @@ def clean(
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
     record_status = _record_status(users, fields, entries, context, orgs, ids, notes)
-    turned_away = _turned_away(rejected_at_ingest)
-    record_status[(record_status > STATUS_RANK["rejected"]) & truth(pc.is_in(ids, value_set=turned_away))] = (
+    ids_rejected = _ids_rejected(rejected_at_ingest)
+    record_status[(record_status > STATUS_RANK["rejected"]) & truth(pc.is_in(ids, value_set=ids_rejected))] = (
         STATUS_RANK["rejected"]
     )
     _note_values(record_status, values, ids, _groups(entries), notes)
@@ -145,7 +145,7 @@ def clean(
     frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
     frame["human"] = pd.array(deduplicated.identity, dtype="Int64")
     frame["enabled"] = users["enabledUser"].array.astype("boolean")
-    frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], turned_away)
+    frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], ids_rejected)
     noted = joined_rejections([notes.frame(), chosen.rejected])
     return Cleaned(frame, noted, chosen.flags, chosen.excluded)
 
@@ -197,7 +197,7 @@ def _record_status(
     ids: Array,
     notes: Rejections,
 ) -> Ints:
-    """The standing of each record: status first, then the school, the role, the login, and the required values."""
+    """The rank of the status of each record: first deleted, then school, role, login and required values."""
     groups = _groups(entries)
     status = pc.fill_null(pc.utf8_trim_whitespace(pc.utf8_lower(strings(users["status"]))), "")
     deleted = truth(pc.is_in(status, value_set=pa.array(GONE, TEXT)))
@@ -229,7 +229,7 @@ def _record_status(
 
 
 def _not_enrolled(users: pd.DataFrame, here: frozenset[str]) -> Flags:
-    """Students without a running enrollment in any org of the school that they name."""
+    """Students without a current enrollment in any org of the school that they name."""
     not_enrolled = lists(users["notEnrolled"])
     left = np.zeros(len(users), dtype=bool)
     among = truth(pc.is_in(pc.list_flatten(not_enrolled), value_set=pa.array(sorted(here), TEXT)))
@@ -250,7 +250,7 @@ def _note_values(
 
 
 def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
-    """Parents who stand in the list of users are nobody's business here: only id, standing and role stay."""
+    """Clears the fields of parents in the list of users: only id, status and role stay."""
     theirs = entries.group == ROLE_RANK[CONTACT]
     if theirs.any():
         keep = pa.array(~theirs)
@@ -283,7 +283,7 @@ def _kinds(group: Ints) -> Array:
     return pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(group))
 
 
-def _turned_away(rejected_at_ingest: pd.DataFrame | None) -> Array:
+def _ids_rejected(rejected_at_ingest: pd.DataFrame | None) -> Array:
     """The sourcedIds of the users that were rejected at ingest."""
     if rejected_at_ingest is None:
         return blanks(0)
@@ -295,9 +295,9 @@ def _turned_away(rejected_at_ingest: pd.DataFrame | None) -> Array:
     return strings(wanted["sourced_id"])
 
 
-def _with_rejected_at_ingest(roster: pd.DataFrame, turned_away: Array) -> pd.DataFrame:
-    """The roster with the records that were rejected at ingest, as rejected ones without values."""
-    missing = sorted(set(turned_away.to_pylist()) - set(roster["sourced_id"])) if len(turned_away) else []
+def _with_rejected_at_ingest(roster: pd.DataFrame, ids_rejected: Array) -> pd.DataFrame:
+    """The roster with the records that were rejected at ingest, as rejected records without values."""
+    missing = sorted(set(ids_rejected.to_pylist()) - set(roster["sourced_id"])) if len(ids_rejected) else []
     if not missing:
         return roster
     rows = pd.DataFrame({"sourced_id": pd.Series(missing, dtype="str"), "standing": "rejected"})

@@ -1,4 +1,4 @@
-"""Who names whom as a contact, and which of these contacts nobody may call, by the contact rules of the connection."""
+"""Who names whom as a contact, what they are to each other, and which contacts nobody may call by the contact rules."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT
 
 KINDS = ("parent", "guardian", "relative")
-"""Roles of contacts, the one that is asked first in front."""
+"""Roles of contacts, the first one preferred."""
 
 EXCLUDED_COLUMNS = ("sourced_id", "student_id")
 
 
 def pairs_of(students: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
-    """Every (student, contact) named by either side: rows, the agent's id, and the place in the student's list.
+    """Every (student, contact) that either side names, as row numbers; the agent's id; and the place in the student's
+    list.
 
-    students, people: normalised user records. contact is -1 where the agent was not delivered.
+    students, people: normalised user records. contact is -1 if the agent was not delivered.
     """
     student_ids, ids = strings(students["sourcedId"]), strings(people["sourcedId"])
     trimmed = pc.utf8_trim_whitespace(student_ids)
@@ -69,9 +70,10 @@ def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:
 
 
 def relationships_of(people: pd.DataFrame, kinds: Ints, context: ContactContext) -> Array:
-    """What each of `people` is to students: in the SIS's words where a metadata key holds them, else the role.
+    """What each of `people` is to students: in the SIS's words if a metadata key has them, else the role.
 
-    The standard has no other word for it. kinds: place in `KINDS`, or behind them; -1 for people who are no contact.
+    The standard has no other word for it. kinds: place in `KINDS`, or one after the last; -1 for people who are no
+    contact.
     """
     by_role = _role_names(people, kinds, context.settings)
     field = context.connection.contact_relationship_from
@@ -83,7 +85,7 @@ def relationships_of(people: pd.DataFrame, kinds: Ints, context: ContactContext)
 def relationships_of_pairs(
     pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
 ) -> Array:
-    """The same of each pair, for one contact may be a parent of one student and an uncle of another."""
+    """The same for each pair, because one contact may be a parent of one student and an uncle of another."""
     of_contact = taken(relationships, pairs["contact"].to_numpy(dtype=np.int64))
     field = context.connection.contact_relationship_from
     if field is None or not field.startswith(AGENTS):
@@ -92,7 +94,7 @@ def relationships_of_pairs(
 
 
 def _role_names(people: pd.DataFrame, kinds: Ints, settings: SchoolSettings) -> Array:
-    """The contact's role as the SIS spells it; of people without a name in `KINDS` the first that the school maps."""
+    """The contact's role as in `KINDS`; for people without such a role the first that the school maps to contacts."""
     by_source: Mapping[str, str] = settings.roles_by_source
     names = pa.array([*KINDS, None], TEXT).take(pa.array(np.where(kinds < 0, len(KINDS), kinds)))
     roles = names.to_pylist() if (kinds == len(KINDS)).any() else []
@@ -111,9 +113,9 @@ def none_excluded() -> pd.DataFrame:
 def judged(
     pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
 ) -> tuple[Ints, Ints]:
-    """What the contact rules say of each of `people`, and beyond that of each pair.
+    """The verdict of the contact rules on each of `people`, and on each pair beyond that.
 
-    pairs: as `pairs_of` gives them. relationships: of each of `people`.
+    pairs: as `pairs_of` returns them. relationships: of each of `people`.
     """
     by_contact, by_pair = np.full(len(people), ALLOWED), np.full(len(pairs), ALLOWED)
     of_pairs = (context.connection.contact_relationship_from or "").startswith(AGENTS)
@@ -135,9 +137,9 @@ def judged(
 def excluded_contacts(
     people: pd.DataFrame, relationships: Array, context: ContactContext
 ) -> tuple[pd.DataFrame, Flags]:
-    """EXCLUDED_COLUMNS: the contacts that nobody may call, and those of whom one student's entry says so.
+    """EXCLUDED_COLUMNS: the contacts that nobody may call, and those whom one student's entry excludes.
 
-    people: every record of the snapshot, in whatever role and state, for contacts of students who left are kept too.
+    people: every record of the snapshot, in any role and status, because contacts of students who left are kept too.
     The second value marks contacts with a value that no rule knows.
     """
     ids, none = strings(people["sourcedId"]), none_excluded()
@@ -167,7 +169,7 @@ def excluded_contacts(
 
 
 def _parents(people: pd.DataFrame, context: ContactContext) -> Flags:
-    """Who has, had or will have a role that is none of the four rostered groups: a contact's, or one nobody maps."""
+    """Who has, had or will have a role outside the four rostered groups: a contact, or a role that is not mapped."""
     groups = context.settings.roles_by_source
     rostered = pa.array([name for name, group in groups.items() if group != CONTACT], TEXT)
     roles = lists(people["roles"])

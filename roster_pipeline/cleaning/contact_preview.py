@@ -1,4 +1,4 @@
-"""What each contact rule would do to the contacts of one school, told before the first sync: counts only."""
+"""What each contact rule would do to the contacts of one school, shown before the first sync. Counts only."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ from roster_pipeline.frames import Array, Flags, Ints, strings
 from roster_pipeline.settings import contact_rule_syntax
 
 OTHER = "other"
-"""Roles and relationships that are not named: what a SIS writes there may say something about a person."""
+"""Stands for roles and relationships that no rule names, because a SIS may write something private there."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """How many contacts a rule accepts, of how many. field, rule: as the owner wrote them, "" for all rules together.
+    """How many contacts a rule accepts, and of how many. field, rule: as the owner wrote them, "" for all rules
+    together.
 
-    kinds: the same for each role, and for each relationship that the rule names. delivered: whether any contact has
-    the field of the rule. students: how many of the school's students have an accepted contact.
+    kinds: the same for each role, and for each relationship that the rule names. delivered: whether any contact has the
+    field of the rule. students: how many of the school's students have an accepted contact.
     """
 
     field: str
@@ -55,10 +56,10 @@ class Accepted:
 
 
 def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactContext) -> list[Accepted]:
-    """One entry for each field that contact rules are about, and one for all rules together, which comes last.
+    """One entry for each field that has contact rules, and a last one for all rules together.
 
-    students: normalised records of the school's students. people: of those who may be their contacts. Only contacts
-    that are linked with one of the students are counted; the list is empty where there are none.
+    students: normalised records of the school's students. people: those who may be their contacts. Only contacts that
+    are linked with one of the students are counted; the list is empty if there are none.
     """
     notes = Rejections("contacts")
     students, people = one_per_sourced_id(clipped(students), notes), one_per_sourced_id(clipped(people), notes)
@@ -140,7 +141,7 @@ def _accepted(rows: pd.DataFrame) -> tuple[int, int]:
 
 
 def _is_delivered(field: str, students: pd.DataFrame, people: pd.DataFrame, context: ContactContext) -> bool:
-    """Whether the SIS sends the field at all; a role it always sends."""
+    """Whether the SIS sends the field at all. It always sends a role."""
     source = context.connection.contact_relationship_from if field == RELATIONSHIP else field
     if source is None or not source.startswith((METADATA, AGENTS)):
         return True

@@ -1,4 +1,4 @@
-"""Contact rules: whom the SIS says that nobody may call, and what else it says of a contact.
+"""Contact rules: which contacts nobody may call, according to the SIS, and what else the SIS says about a contact.
 
 A rule looks at a role, at the relationship, at a metadata key of the contact, or at a member of the entry by which
 student and contact name each other in `agents`. It fails closed: a value that no rule of its field knows excludes.
@@ -21,23 +21,25 @@ from roster_pipeline.settings import contact_rule_syntax
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 ALLOWED, WITHHELD, UNKNOWN, EXCLUDED = range(4)
-"""What the rules say of a contact; of several the strongest. WITHHELD: the SIS does not deliver the field tonight."""
+"""The verdicts of the rules on a contact; the strongest one counts. WITHHELD: the SIS does not deliver the field now.
+"""
 
 METADATA, AGENTS = "metadata:", "agents:"
 ROLE, RELATIONSHIP = "role", "relationship"
 _NAMES = (ROLE, RELATIONSHIP)
-"""Fields whose values are names. Any other name is allowed by a rule that excludes some; elsewhere it is unknown."""
+"""Fields whose values are names. A rule that excludes some names allows all others; in other fields these are unknown.
+"""
 _WORDS = dict.fromkeys(("true", "t", "yes", "y", "1"), "true") | dict.fromkeys(("false", "f", "no", "n", "0"), "false")
 _OPPOSITE = {"true": "false", "false": "true"}
 _NULLS = ("", "null", "(null)")
-"""No value. Other words for nothing are values here: custody "none" says something."""
+"""No value. Other words for nothing are values here: custody "none" has a meaning."""
 _LIST, _OBJECT = "\x01", "\x02"
-"""How a list and an object stand in a column of texts: before each item, and alone. No cleaned text holds them."""
+"""Marks in a column of texts: before each item of a list, and in place of an object. No cleaned text contains them."""
 
 
 @dataclass(frozen=True)
 class ContactContext:
-    """What choosing contacts needs to know. withheld: fields of contact rules that the SIS does not deliver tonight."""
+    """What choosing contacts needs to know. withheld: fields of contact rules that the SIS does not deliver now."""
 
     settings: SchoolSettings
     connection: ConnectionSettings
@@ -47,14 +49,14 @@ class ContactContext:
 
 @dataclass(frozen=True)
 class FieldRule:
-    """All rules of one field together. `allowed` empty: any value that is not excluded, as far as it is known."""
+    """All rules of one field together. If `allowed` is empty, any known value that is not excluded is allowed."""
 
     field: str
     allowed: frozenset[str]
     excluded: frozenset[str]
 
     def verdict(self, text: str | None) -> int:
-        """What one value says; None where the contact has no value."""
+        """The verdict on one value; None means that the contact has no value."""
         words = [word for item in (text or "").split(_LIST) if (word := plain_word(item)) not in _NULLS]
         if self.excluded.intersection(words):
             return EXCLUDED
@@ -68,7 +70,7 @@ class FieldRule:
         return ALLOWED if not self.allowed and opposite <= self.excluded else UNKNOWN
 
     def verdicts(self, values: Array) -> Ints:
-        """The same for a column of texts; each distinct text is judged once."""
+        """The verdicts on a column of texts; each distinct text is judged once."""
         coded = pc.fill_null(values, "").dictionary_encode()
         verdicts = np.array([self.verdict(text) for text in coded.dictionary.to_pylist()], dtype=np.int64)
         return (
@@ -90,7 +92,7 @@ def rules_of(lines: Iterable[str]) -> tuple[FieldRule, ...]:
 
 
 def contact_fields(connection: ConnectionSettings) -> tuple[str, ...]:
-    """Every field of a contact that some setting of the connection reads: of rules, the relationship, what is kept."""
+    """Every field of a contact that a setting of the connection reads: rules, the relationship, what is kept."""
     ruled = [rule.field for rule in rules_of(connection.contact_rules)]
     relationship = [connection.contact_relationship_from] if connection.contact_relationship_from else []
     return tuple(dict.fromkeys((*ruled, *relationship, *connection.contact_flags)))
@@ -99,11 +101,11 @@ def contact_fields(connection: ConnectionSettings) -> tuple[str, ...]:
 def withheld_fields(
     connection: ConnectionSettings, delivered: Collection[str], known: Collection[str]
 ) -> frozenset[str]:
-    """Fields of contact rules that tell nothing tonight, for the SIS delivers them for no contact at all.
+    """Fields of contact rules that say nothing now, because the SIS delivers them for no contact at all.
 
-    delivered: metadata and agents fields that some contact has, with or without a value. known: those that some
-    contact had in an earlier pull. A field that is written for those only whom it excludes may be missing
-    everywhere, until it was there once.
+    delivered: metadata and agents fields that some contact has, with or without a value. known: those that some contact
+    had in an earlier pull. A field that is written only for contacts whom it excludes may be missing everywhere, until
+    it was there once.
     """
     withheld = set()
     for rule in rules_of(connection.contact_rules):
@@ -134,7 +136,7 @@ def values_of(people: pd.DataFrame, field: str, today: date) -> Array:
 def values_of_pairs(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, field: str) -> Array:
     """What each pair of `agents` says in an `agents:` field: the student's entry first, else the contact's.
 
-    pairs: student and contact (places, contact -1 where it was not delivered), agent (the contact's id).
+    pairs: student and contact (places; contact is -1 if it was not delivered), agent (the contact's id).
     """
     of_students, of_people = _entries(students, field), _entries(people, field)
     student_ids = strings(students["sourcedId"])
@@ -149,7 +151,7 @@ def values_of_pairs(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.Data
 
 
 def shown(values: Array) -> Array:
-    """Values as a person would write them: a list with commas, an object or an empty cell as nothing."""
+    """Values as a person would write them: a list with commas; an object or an empty cell is missing."""
     plain = pc.replace_substring(pc.utf8_ltrim(values, characters=_LIST), pattern=_LIST, replacement=", ")
     plain = pc.utf8_trim_whitespace(plain)
     return pc.if_else(pc.is_in(plain, value_set=pa.array((*_NULLS, _OBJECT), TEXT)), pa.scalar(None, TEXT), plain)

@@ -1,9 +1,9 @@
-"""The contacts of each student, where the school wants them: the primary one, and more in order where it wants more.
+"""The contacts of each student, if the school wants them: the primary one, and more in order if it wants more.
 
 The standard links students and contacts by `agents`, in either direction, without order, kind or mark. So contacts are
-ordered: by the mark of a vendor, where the connection names the metadata field that holds it; then by the role: parent,
-guardian, relative, other; then by the place in the student's own list; then by the sourcedId. Whom the connection's
-contact rules exclude is none of them.
+ordered by the mark of a vendor, if the connection names the metadata field that has it; then by role: parent, guardian,
+relative, other; then by the place in the student's own list; then by sourcedId. Contacts that the connection's contact
+rules exclude are left out.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ from roster_pipeline.frames import (
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
 
 MANY_CONTACTS = 5
-"""More contacts for one student are flagged: a household has fewer."""
+"""More contacts for one student are noted: a household has fewer."""
 
 MANY_STUDENTS = 10
-"""One contact of more students than this is flagged: more likely an office or a placeholder than a parent."""
+"""A contact of more students than this is noted: it is more likely an office or a placeholder than a parent."""
 
 _NO_MARK = 1_000_000
 
@@ -70,8 +70,9 @@ GONE = ("tobedeleted", "inactive")
 class Chosen:
     """The contacts. fields: STUDENT_CONTACTS, an array each, one value per student row given.
 
-    A student whose contacts were all withheld has `contact_sourced_id` alone: not known, which is not the same as none.
-    excluded: EXCLUDED_COLUMNS, the contacts that nobody may call; student_id: for which student alone, or None.
+    A student whose contacts were all withheld has only `contact_sourced_id`: the contact is unknown, which does not
+    mean that there is none. excluded: EXCLUDED_COLUMNS, the contacts that nobody may call; student_id: for which
+    student only, or None.
     """
 
     fields: dict[str, Array]
@@ -81,7 +82,7 @@ class Chosen:
 
 
 def no_contacts(length: int) -> dict[str, Array]:
-    """Contact fields without a contact."""
+    """Empty contact fields."""
     return {name: blanks(length) for name in STUDENT_CONTACTS}
 
 
@@ -141,7 +142,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
 
 
 def clipped(people: pd.DataFrame) -> pd.DataFrame:
-    """Ids compare without outer blanks; some servers add them in users and not in agents, or the other way round."""
+    """Ids without outer blanks: some servers add them in users and not in agents, or the other way round."""
     trimmed = pc.utf8_trim_whitespace(strings(people["sourcedId"]))
     return people.assign(sourcedId=pd.Series(trimmed, dtype="str", index=people.index))
 
@@ -190,7 +191,7 @@ def _rank(text: str | None) -> int:
 def contact_fields(
     students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext, notes: Rejections
 ) -> dict[str, Array]:
-    """STUDENT_CONTACTS of each student. kept: the contacts chosen, with `rank` (0 is the primary one), in order."""
+    """STUDENT_CONTACTS of each student. kept: the chosen contacts in order, with `rank` (0 is the primary one)."""
     settings, count = context.settings, len(students)
     some = people.take(kept["contact"].to_numpy(dtype=np.int64))
     ids = strings(some["sourcedId"])
@@ -218,7 +219,7 @@ def contact_fields(
 
 
 def keep_lost(fields: dict[str, Array], lost: pd.DataFrame, ranked: pd.DataFrame, most: int) -> None:
-    """Contacts that are not known tonight stand by their id alone: in the first place, or behind those that are."""
+    """Contacts that are unknown now are kept with their id only: in the first place, or after those that are known."""
     alone = lost[~lost["student"].isin(ranked["student"])].drop_duplicates("student")
     fields["contact_sourced_id"] = _put(fields["contact_sourced_id"], alone["student"], strings(alone["agent"]))
     beside = lost[lost["student"].isin(ranked["student"])]
@@ -246,7 +247,7 @@ def _more(kept: pd.DataFrame, values: dict[str, Array], count: int) -> Array:
 
 
 def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext) -> Array:
-    """What the SIS says of each contact, for the keys that the connection keeps, as a JSON object of texts."""
+    """What the SIS says about each contact in the keys that the connection keeps, as a JSON object of texts."""
     pairs = kept.reset_index(drop=True)
     rows = pa.array(pairs["contact"].to_numpy(dtype=np.int64))
     members = []
@@ -263,12 +264,14 @@ def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, con
 
 
 def _lists_of(columns: list[Array]) -> Array:
-    """The items of several columns in one JSON list a row; nothing where there is no item."""
+    """The items of several columns in one JSON list a row; missing if there is no item."""
     return _between("[", _joined(columns), "]")
 
 
 def _joined(columns: list[Array]) -> Array:
-    """The texts that are there, with commas between them. Arrow's own way to skip nulls drops rows of nulls alone."""
+    """The texts that are there, with commas between them. Arrow's own way to skip nulls drops rows that have only
+    nulls.
+    """
     parts = [pc.fill_null(_between(", ", column, ""), "") for column in columns]
     text = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, _text("")), 2)
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, TEXT), text)

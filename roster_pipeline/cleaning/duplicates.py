@@ -1,8 +1,8 @@
 """One record per sourcedId.
 
-Records of one sourcedId that differ in school or role are one person with all of these: some servers give one record
-per school. Records that agree in them are versions of each other, and the newest by `dateLastModified` stands; of
-equally new ones the same every time. Every other field is the newest's.
+Records of one sourcedId that differ in school or role are one person with all of these: some servers send one record
+per school. Records that agree in both are versions of each other; the newest by `dateLastModified` is used, and among
+equally new ones always the same one. Every other field is the newest record's.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Record = Mapping[Any, Any]
 
 
 def not_among(records: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of `records` that `others` do not hold word for word: most guardians name the school themselves."""
+    """The records that `others` do not contain word for word, because most guardians name the school themselves."""
     held = {other.get("sourcedId"): other for other in others}
     return [record for record in records if held.get(record.get("sourcedId")) != record]
 
 
 def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> pd.DataFrame:
-    """The records, sorted by sourcedId, each sourcedId once; versions that differ from the one kept are noted.
+    """The records, sorted by sourcedId, each sourcedId once. Versions that differ from the one used are noted.
 
-    A page that is sent twice brings equal records: that is the fetch's business, and nothing is noted.
+    A page that is sent twice brings equal records: the fetch handles that, and nothing is noted.
     """
     users = sorted_by(users, "sourcedId")
     ids = strings(users["sourcedId"])
@@ -49,9 +49,9 @@ def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> pd.DataFr
 
 
 def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple[list[dict[str, Any]], Flags]:
-    """The records that several make together, and where a kept record had other versions.
+    """The records that several make together, and where a used record had other versions.
 
-    Clears `keep` for every record of a repeated id but the one that stands for it alone.
+    Clears `keep` for every record of a repeated id, except for a record that is used alone.
     """
     differing = np.zeros(len(users), dtype=bool)
     rows = np.flatnonzero(again)
@@ -65,13 +65,13 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
     for places in by_id.values():
         newest_first = sorted(places, key=order.__getitem__, reverse=True)
         keep[rows[places]] = False
-        stands: dict[frozenset[Any], int] = {}
+        kept: dict[frozenset[Any], int] = {}
         for place in newest_first:
-            stands.setdefault(_memberships(records[place]), place)
-        differing[rows[newest_first[0]]] = len({canonical[place] for place in places}) > len(stands)
-        together = _together([records[place] for place in stands.values()])
+            kept.setdefault(_memberships(records[place]), place)
+        differing[rows[newest_first[0]]] = len({canonical[place] for place in places}) > len(kept)
+        together = _together([records[place] for place in kept.values()])
         if len(together) == 1:
-            keep[rows[next(place for place in stands.values() if records[place] is together[0])]] = True
+            keep[rows[next(place for place in kept.values() if records[place] is together[0])]] = True
         else:
             roles = {_key(entry): entry for record in reversed(together) for entry in record["roles"]}
             joined.append({**together[0], "roles": list(roles.values())})
@@ -79,10 +79,10 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
 
 
 def _together(records: list[Record]) -> list[Record]:
-    """Which records of one person count, of those that stand, the newest first.
+    """Which records of one person count, given their latest versions, newest first.
 
-    One that is gone ends its own schools and roles only; one that is gone and names no school ends all that are
-    older. Where all of them are gone, the newest says so.
+    A record that is gone ends only its own schools and roles; if it names no school, it ends all older records. If all
+    are gone, the newest is used.
     """
     alive: list[Record] = []
     for record in records:

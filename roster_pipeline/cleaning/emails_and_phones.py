@@ -27,7 +27,7 @@ _PLAIN = rf"^(?P<local>{_LOCAL})@(?P<domain>[a-z0-9-]+(?:\.[a-z0-9-]+)+)$"
 _LONGEST_LOCAL = 64
 
 _FILLERS = r"^[0\s().+-]*$"
-"""A number of zeros alone is a filled-in form, not a wrong number."""
+"""A number of zeros alone is a placeholder, not a wrong number."""
 
 _SIGNS = r"[() .\-]"
 
@@ -39,14 +39,14 @@ _KINDS = (
 
 
 def clean_emails(raw: Array) -> tuple[Array, Flags]:
-    """Addresses in one spelling, and where one was given that is none (its value is missing then)."""
+    """Addresses in one spelling, and where an address was given that is not valid (its value is then missing)."""
     given = pc.utf8_lower(without_null_words(raw))
     cleaned = _cleaned_emails(given)
     return cleaned, filled(given) & ~filled(cleaned)
 
 
 def valid_email(address: str | None) -> str | None:
-    """One address by the library, lower-case, or None."""
+    """One address as the library normalises it, in lower case; None if it is not valid."""
     if address is None:
         return None
     try:
@@ -78,9 +78,9 @@ def _takes_mail(domain: str | None) -> str | None:
 
 
 def clean_phones(raw: Array, region: str) -> tuple[Array, Flags]:
-    """Numbers as E.164, and where one was given that is none (its value is missing then).
+    """Numbers as E.164, and where a number was given that is not valid (its value is then missing).
 
-    region: the two-letter country whose national numbers are meant where no country code is given.
+    region: the two-letter country of numbers without a country code.
     """
     given = without_null_words(raw)
     given = pc.if_else(pc.match_substring_regex(given, pattern=_FILLERS), None, given)
@@ -94,7 +94,7 @@ def clean_phones(raw: Array, region: str) -> tuple[Array, Flags]:
 
 @lru_cache(maxsize=65_536)
 def e164(text: str | None, region: str) -> str | None:
-    """One number by the library; None where it cannot be dialled."""
+    """One number as the library formats it; None if it cannot be dialled."""
     if text is None:
         return None
     try:
@@ -108,7 +108,9 @@ def e164(text: str | None, region: str) -> str | None:
 
 @dataclass(frozen=True)
 class _PhonePatterns:
-    """country_code, and patterns of whole national numbers. read_as: what the library would read as a prefix."""
+    """country_code, and patterns of whole national numbers. read_as_prefix: digits that the library would read as a
+    prefix.
+    """
 
     country_code: str
     any_kind: str
@@ -117,7 +119,7 @@ class _PhonePatterns:
 
 
 def _plain_phones(given: Array, region: str) -> Array:
-    """The numbers that are plainly valid in the region; missing where that is not settled."""
+    """The numbers that are certainly valid in the region; missing if that is not certain."""
     patterns = _patterns_of(region)
     if patterns is None:
         return pa.nulls(len(given), TEXT)

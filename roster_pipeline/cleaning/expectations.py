@@ -73,9 +73,9 @@ class ColumnsDetermine(MulticolumnMapMetricProvider):
 
 
 class ExpectColumnsToDetermine(MulticolumnMapExpectation):
-    """All columns of `column_list` but the last determine the last: one e-mail is one human, in any number of rows.
+    """All columns of `column_list` except the last determine the last: one e-mail is one person, in any number of rows.
 
-    The library knows unique values only, and a human may have several records.
+    The library knows only unique values, and a person may have several records.
     """
 
     map_metric = "columns.determine"

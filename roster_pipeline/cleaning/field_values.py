@@ -29,18 +29,18 @@ _SPACES = rf"[{_UNSEEN}]*[{_SPACE}][{_SPACE}{_UNSEEN}]*"
 _INVISIBLE = rf"[{_UNSEEN}]+"
 
 _NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
-"""What exports write for an empty cell. `Null` and `None` as a person would write them are family names."""
+"""What exports write for an empty cell. `Null` and `None`, written like names, are family names."""
 
 ABSENT = r"(?i)^(?:null|\(null\)|none|nil|n/?a|#n/a|undefined|unknown|nan|[-_.?/\s]+)$"
-"""Words for an empty cell, in e-mails, phones, usernames and numbers. Names have their own, shorter list."""
+"""Words for an empty cell in e-mails, phones, usernames and numbers. Names have their own, shorter list."""
 
 _USER_IDS, _METADATA = "userIds:", "metadata:"
 
 _ZEROS = r"^0+$"
-"""Zeros alone are a filled-in form. Otherwise leading zeros count: numbers are text."""
+"""Zeros alone are a placeholder. Otherwise leading zeros count, because numbers are text."""
 
 CEDS = ("IT", "PR", "PK", "TK", "KG", *(f"{year:02}" for year in range(1, 14)), "PS", "UG", "AE", "OTHER")
-"""Youngest first: of several grades of one student the highest counts."""
+"""Youngest first: if a student has several grades, the highest counts."""
 
 _WORDS = {
     "infant": "IT", "toddler": "IT", "infanttoddler": "IT",
@@ -73,7 +73,7 @@ def clean_text(raw: Array) -> Array:
 
 
 def clean_names(raw: Array) -> Array:
-    """As `clean_text`, and what exports write for an empty cell is missing."""
+    """As `clean_text`; a name that exports write for an empty cell is missing."""
     return on_distinct(raw, lambda names: _without(_cleaned(names), _NO_NAME))
 
 
@@ -85,7 +85,9 @@ def too_long(names: Array) -> Flags:
 def _cleaned(texts: Array) -> Array:
     texts = pc.replace_substring_regex(texts, pattern=_SPACES, replacement=" ")
     texts = pc.replace_substring_regex(texts, pattern=_INVISIBLE, replacement="")
-    texts = pc.utf8_normalize(texts, form="NFC")  # last, for an accent may have stood behind something invisible
+    texts = pc.utf8_normalize(
+        texts, form="NFC"
+    )  # last, because something invisible may have been between letter and accent
     return _without(pc.utf8_trim_whitespace(texts), r"^$")
 
 
@@ -94,7 +96,7 @@ def _without(texts: Array, pattern: str) -> Array:
 
 
 def without_null_words(raw: Array) -> Array:
-    """Clean text; a word for nothing is missing."""
+    """Clean text; a word for "nothing" is missing."""
 
     def without(texts: Array) -> Array:
         texts = clean_text(texts)
@@ -120,7 +122,7 @@ def numbers_from(users: pd.DataFrame, source: str) -> Array:
 
 
 def metadata_text(column: pd.Series[Any], key: str) -> Array:
-    """One metadata key of each record as text; lists and objects are no values."""
+    """One metadata key of each record as text; lists and objects are missing."""
     return pa.array([_plain(metadata, key) for metadata in column], TEXT)
 
 
@@ -145,7 +147,7 @@ def _of_type(column: pd.Series[Any], wanted: str) -> Array:
 
 
 def clean_grades(raw: Array) -> tuple[Array, Array, Flags]:
-    """Lists of grades to one code each, the original beside it, and where something given is no grade we know."""
+    """Lists of grades as one code each, the original beside it, and where a grade was given that we do not know."""
     joined = pc.binary_join(raw, pa.scalar(_BETWEEN, TEXT)).cast(TEXT)
     codes = on_distinct(joined, lambda some: pa.array([_highest(text) for text in some.to_pylist()], TEXT))
     source = on_distinct(joined, lambda some: pa.array([_shown(text) for text in some.to_pylist()], TEXT))
@@ -153,7 +155,7 @@ def clean_grades(raw: Array) -> tuple[Array, Array, Flags]:
 
 
 def ceds(grade: str) -> str | None:
-    """One grade's code, or None."""
+    """The code of one grade, or None."""
     text = grade.strip()
     if text.upper() in CEDS:
         return text.upper()

@@ -1,6 +1,6 @@
-"""The quality of a cleaned roster: Great Expectations tests it by the suite, and the results are counts by role.
+"""The quality of a cleaned roster: Great Expectations tests it by the suite; the results are counts by role.
 
-A rule's result is judged here and nowhere else: the Dagster check, the hold, the mail and the pages show these rows.
+Only this module judges the result of a rule. The Dagster check, the hold, the mail and the pages show its rows.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _CRASHED: _Counted = ("", False, None, None)
 def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
     """Test a roster (`ROSTER_COLUMNS`) and its rejected records by the suite as the school tuned it.
 
-    Returns `RESULT_COLUMNS`: a row per rule and role; where no record fails, and for records whose role is not known,
-    a row with an empty role, which concerns them all. tested, failed: records, missing where the rule could not be
-    evaluated; all or none for a rule about the roster as a whole. On an empty roster nothing passes.
+    Returns `RESULT_COLUMNS`: a row per rule and role. If no record fails, and for records whose role is not known, the
+    role is empty, which means the whole school. tested, failed: records, missing if the rule could not be evaluated;
+    all or none for a rule about the roster as a whole. On an empty roster nothing passes.
     """
     from roster_pipeline.cleaning.expectations import Outcome, evaluate
 
@@ -55,15 +55,15 @@ def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settin
 
 
 def not_tested() -> pd.DataFrame:
-    """The results where the suite itself could not be read: one, which nothing was tested for."""
+    """The results if the suite itself could not be read: one row, which says that nothing was tested."""
     role, passed, tested, failed = _CRASHED
     return _frame([("quality_suite", role, FURTHER, "error", passed, tested, failed)])
 
 
 def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
-    """What the suite is about: the roster's records that are, or should be, of this school, with one column more.
+    """What the suite tests: the roster's records that are, or should be, of this school, with one more column.
 
-    rejections: the rules of `rejected` that the record broke, each once, with blanks between; empty for most.
+    rejections: the rules of `rejected` that the record broke, each once, separated by blanks; empty for most.
     """
     some = roster[roster["standing"].isin(TESTED_STATUSES)].reset_index(drop=True)
     noted = rejected[["sourced_id", "rule"]].dropna().drop_duplicates().sort_values(["sourced_id", "rule"])
@@ -74,7 +74,7 @@ def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
 
 
 def passes(tested: int, failed: int, mostly: float) -> bool:
-    """Whether a rule holds. One or two records are never a share; where all must pass, even one is too many."""
+    """Whether a rule holds. One or two records are never a share; if all must pass, even one is too many."""
     return failed == 0 or (mostly < 1 and (failed <= TOO_FEW or tested - failed >= mostly * tested))
 
 
@@ -84,7 +84,7 @@ def _frame(lines: list[tuple[object, ...]]) -> pd.DataFrame:
 
 
 def _by_role(rule: Rule, tested: Ints, failed: Ints) -> list[_Counted]:
-    """Records whose role is not known are weighed against the school as a whole."""
+    """Records whose role is not known are compared with the school as a whole."""
     if not failed.any():
         return [("", True, int(tested.sum()), 0)]
     counted: list[_Counted] = []

@@ -1,8 +1,9 @@
-"""The quality suite as data: the rules of `quality_suite.json`, those of a file of the installation's own, and how a
-school tunes them. Nothing here loads pandas or Great Expectations, so that settings can be checked and shown quickly.
+"""The quality suite as data: the rules of `quality_suite.json`, those of the installation's own file, and how a school
+tunes them.
 
-The files have the form of a Great Expectations suite. What is ours stands in each expectation's `meta`: `rule` (its
-name), `check` (a name of `CHECKS`), `severity` (error or warning) and `roles` (whom a failure concerns, if not all).
+Nothing here loads pandas or Great Expectations, so settings can be checked and shown quickly. The files have the form
+of a Great Expectations suite. Our own keys are in each expectation's `meta`: `rule` (its name), `check` (a name of
+`CHECKS`), `severity` (error or warning) and `roles` (the roles a failure concerns, if not all).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class QualitySuiteError(ValueError):
 
     def __init__(self, path: Path, why: str) -> None:
         self.message = f"The quality suite {path} cannot be used: {why}."
-        self.remedy = f"Mend the file, or unset {EXTRA_SUITE}."
+        self.remedy = f"Correct the file, or unset {EXTRA_SUITE}."
         super().__init__(f"{self.message} {self.remedy}")
 
 
@@ -73,7 +74,7 @@ class Suite:
     rules: tuple[Rule, ...]
 
     def tuned(self, wishes: Mapping[str, QualityRule]) -> tuple[Rule, ...]:
-        """The rules as a school wants them; those it switched off are left out."""
+        """The rules as a school tuned them, without those it switched off."""
         wanted = []
         for rule in self.rules:
             wish = wishes.get(rule.name, QualityRule())

@@ -36,7 +36,7 @@ RULES: dict[str, str] = {
 
 
 class Rejections:
-    """Collects what one cleaning noted. Order of collection does not matter: the frame comes out sorted."""
+    """Collects the notes of one cleaning. The frame comes out sorted, so the order of notes does not matter."""
 
     def __init__(self, collection: str) -> None:
         self._collection = collection
@@ -45,7 +45,7 @@ class Rejections:
     def note(
         self, where: Flags, sourced_ids: Array, field: str, rule: str, severity: Severity, roles: Array | None = None
     ) -> None:
-        """Note a rule for the records where a flag is set."""
+        """Note a rule for the records where the flag is set."""
         if not where.any():
             return
         mask = pa.array(where)

@@ -1,8 +1,8 @@
-"""Where a record stands with this school: in which role, if any, and if not, why not.
+"""What a record is to this school: its role here, or why it has none.
 
-OneRoster 1.1 gives one role and a list of orgs, 1.2 a list of roles with an org, a begin and an end each; both
-arrive as entries of `roles`. A record is a member by its strongest entry of this school that runs today and whose
-role the school rosters. An entry runs on its begin date and on its end date.
+OneRoster 1.1 gives one role and a list of orgs, 1.2 a list of roles with an org, a begin and an end each; both arrive
+as entries of `roles`. A record is a member by its strongest entry of this school that is current and whose role the
+school rosters. An entry is current on its begin date and on its end date too.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _NOT_BEGUN, _ENDED, _ELSEWHERE, _NOT_A_SCHOOL, _NO_ORG = range(6, len(_EXPLAINS)
 class SchoolOrgs:
     """The orgs of a snapshot, as one school sees them; sourcedIds.
 
-    here: the school, and what counts as it. below: orgs below the school that do not count as it. schools: the other
-    schools that the SIS lists; None where nobody knows, and then every other org is taken for one. listed: all orgs.
+    here: the school, and the orgs that count as it. below: orgs below the school that do not count as it. schools: the
+    other schools that the SIS lists; None if unknown, and then every other org counts as a school. listed: all orgs.
     """
 
     here: frozenset[str]
@@ -47,7 +47,7 @@ class SchoolOrgs:
 
 
 def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> SchoolOrgs:
-    """What each org of a SIS is to a school. orgs: as `org_tree` takes them. Of an empty list everything is unknown."""
+    """What each org of a SIS is to a school. orgs: as `org_tree` takes them. Without any, everything is unknown."""
     below = orgs_below(orgs, school_id)
     here = frozenset((school_id, *below)) if include_below else frozenset((school_id,))
     listed = frozenset(org["sourcedId"] for org in orgs)
@@ -56,7 +56,9 @@ def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> 
 
 @dataclass(frozen=True)
 class Entries:
-    """The best entry of each record: status and group as places in `RECORD_STATUSES` and `ROLE_GROUPS`; its role."""
+    """The best entry of each record: its ranks in `RECORD_STATUSES` and `ROLE_GROUPS`, and its role as the SIS spells
+    it.
+    """
 
     record_status: Ints
     group: Ints
@@ -64,7 +66,7 @@ class Entries:
 
 
 def read_roles(roles: Array, orgs: SchoolOrgs, settings: SchoolSettings, today: date) -> Entries:
-    """The standing that the roles of each record give it. roles: a list array of role entries."""
+    """The status that its roles give each record. roles: a list array of role entries."""
     count = len(roles)
     flat = pc.list_flatten(roles)
     owners: Ints = pc.list_parent_indices(roles).to_numpy(zero_copy_only=False).astype(np.int64)

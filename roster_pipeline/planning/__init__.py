@@ -1,6 +1,5 @@
-"""What happens to people: cleaning, matching, planning, judging. Pure functions over pandas frames; the only I/O
-is reading the files of the quality suite.
+"""What happens to people: plans and the guards that judge them. Pure functions over pandas frames.
 
-Nothing reads a network, a database or a clock; whatever decides comes in as an argument. Exception texts and
-findings carry counts and names of rules, never a value of a record.
+Nothing reads a network, a database or a clock; every input is an argument. Exception texts and findings contain
+counts and names of rules, never a value of a record.
 """

@@ -1,7 +1,7 @@
-"""The decision table: what happens to a human of the roster, given what the directory says of them.
+"""The decision table: what happens to an identity of the roster, given what the directory says about its person.
 
-The table is read from the top; the first row that fits decides. A row without an action concerns nobody here: a human
-of a role that is not rostered, or whose record we could not use, and who is no active member of this school.
+The table is read from the top; the first row that fits decides. A row without an action is not in the plan: the
+identity has a role that is not rostered or a record that we could not use, and is no active member of this school.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ Words = npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Situation:
-    """One value per human of the snapshot that is not gone.
+    """One value per identity of the snapshot that is not gone.
 
-    conflict: cannot be told apart. role_off, org_below, unknown_org, unreadable: no effective role here, because the
-    SIS role is not rostered, the record names an org below the school, or none that is a listed school, or could not be
-    used. known: matched to a person. excluded: that person is kept from the sync.
-    member, active, archived_by_hand: the membership in this school. member_role_off: that membership is in a role
-    that is not rostered. auto_update: the switch of the human's role. differs: fields or role. links: a link is new
-    or its home moves, or the sync takes over a membership. arrives: the home moves here from another connection.
-    contacts_off: a stored contact must go.
-    restores_by_hand: the school lets the sync restore what was archived by hand.
+    conflict: it is not clear who it is. role_off, org_below, unknown_org, unreadable: no effective role here, because
+    the SIS role is not rostered, the record names an org below the school, it names no listed school, or it could not
+    be used. known: matched to a person. excluded: the person is excluded from the sync.
+
+    member, active, archived_by_hand: the membership in this school. member_role_off: that membership has a role that is
+    not rostered. auto_update: the setting of the role. differs: fields or role. links: a link is new, the home link
+    moves, or the sync takes over a membership. relinks: as links, for a person whom this connection knew before.
+    arrives: the home link moves here from another connection. contacts_off: a stored contact must be removed.
+    restores_by_hand: the school lets the sync restore people who were archived by hand.
     """
 
     conflict: Flags
@@ -51,7 +52,7 @@ class Situation:
 
 
 def decide(s: Situation) -> tuple[Words, Words]:
-    """Action and reason of each human; None where there is nothing to say. Conflicts carry no reason yet."""
+    """Action and reason of each identity; None for those that are not in the plan. Conflicts get their reason later."""
     no_role = s.role_off | s.org_below | s.unknown_org | s.unreadable
     theirs = s.active & ~s.member_role_off
     archived = s.member & ~s.active

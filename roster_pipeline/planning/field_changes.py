@@ -1,4 +1,7 @@
-"""Which fields of a person, a membership and a contact differ between roster and directory, and from what to what."""
+"""Which fields of a person, a membership and a contact differ between roster and directory, and the notes of plan rows.
+
+Notes say how a person was recognised without a link, which records were joined, and which keys another person has too.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,15 @@ from roster_pipeline.identity.matching import BY
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 HOME = "home"
-"""The change of a row that moves the home link: from the sourcedId it leaves (or null) to the one it goes to."""
+"""The change of a row that moves the home link: from the old sourcedId (or null) to the new one."""
 
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """Roster and directory side by side: places in the roster, in `people` and in `members`, -1 where there is none.
+    """Roster and directory side by side: places in the roster, in `people` and in `members`, -1 if there is none.
 
-    lead: the record that gives the membership. fields: the record the person's fields follow, or -1: another SIS's.
+    lead: the record that gives the membership. fields: the record that the person's fields follow, or -1 if another SIS
+    has it.
     """
 
     lead: Ints
@@ -39,7 +43,7 @@ class BeforeAfter:
 
 @dataclass(frozen=True)
 class Differences:
-    """Per field the two sides and where they differ."""
+    """For each field, the value in the directory (have), the value in the roster (want), and where they differ."""
 
     have: dict[str, Array]
     want: dict[str, Array]
@@ -63,7 +67,7 @@ class Differences:
 
 
 def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> Differences:
-    """Compare every field of every row, switches and locks aside."""
+    """Compare every field of every row, without regard to settings. Locked fields never differ."""
     differences = Differences({}, {}, {})
     people, members = directory.people, directory.members
     for names, wanted, frame, place in (
@@ -85,7 +89,7 @@ def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter
 
 
 def suppress(differences: Differences, rows: Flags, names: Iterable[str]) -> None:
-    """Take these fields of these rows as equal."""
+    """Treat these fields of these rows as equal."""
     for name in names:
         differences.differ[name] &= ~rows
 
@@ -104,7 +108,7 @@ def _differ(want: Array, have: Array) -> Flags:
 
 
 def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> Flags:
-    """Where the same number means another thing: of another kind, or of another connection."""
+    """Where the same number means something else: it is of another kind, or of another connection."""
     people = directory.people
     kind = taken(strings(people["number_kind"]), sides.person)
     of = np.append(flags_of(people["number_connection_id"] == directory.connection_id), False)
@@ -115,7 +119,7 @@ def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeA
 
 
 def _keep_locked(differences: Differences, people: pd.DataFrame, person: Ints) -> None:
-    """A locked field keeps what people wrote; it never differs."""
+    """A locked field keeps what people wrote, so it never differs."""
     locks = people["locked_fields"].tolist()
     holders = np.flatnonzero(np.fromiter(map(len, locks), dtype=np.int64, count=len(locks))).tolist()
     for name in {name for place in holders for name in locks[place]} & set(differences.differ):
@@ -133,10 +137,10 @@ def row_notes(
     joined: Flags,
     follows: Flags,
 ) -> Array:
-    """The notes of each human of whom a row writes something: words of `reasons.NOTES` with blanks between, or null.
+    """The notes of each row that writes something: keys of `vocabulary.NOTES`, separated by blanks, or null.
 
-    person, by: whom it was matched to, or -1, and how. kinds: of the numbers. joined: where records were joined that no
-    link holds together. follows: where the row gives the person its fields.
+    person, by: the matched person, or -1, and how it was matched. kinds: of the numbers. joined: where records were
+    joined that have no link in common. follows: where the row writes the person's fields.
     """
     flags: list[tuple[str, Flags]] = [("records_joined", joined)]
     flags += [(f"found_by_{way}", by == BY.index(way)) for way in ("number", "email")]
@@ -156,7 +160,7 @@ def row_notes(
 
 
 def _another_has(directory: DirectoryFrames, name: str, wanted: Array, person: Ints) -> Flags:
-    """Where a person who is linked to a record has the wanted value already, and is not the person of the row."""
+    """Where a person with a record, who is not the person of the row, already has the wanted value."""
     people = directory.people
     theirs = pc.utf8_lower(strings(people[name]))
     if name == "number":

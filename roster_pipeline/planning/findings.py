@@ -1,4 +1,10 @@
-"""What a guard found: which guard, in words for the owner, the number and its limit, and whether it can be approved."""
+"""What a guard found: the guard, a message for the owner, the number and its limit, and whether it can be approved.
+
+One cause is reported once: a role that came back empty is also a role that shrank, whose people would be archived and
+are missing in the school. A finding that only repeats another stays in the verdict, holds what it holds, and is shown
+to people who approve it. Reports, mails and lists leave it out. So each repeated finding must have its cause in the
+same line of the verdict.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from roster_pipeline.frames import Flags
 from roster_pipeline.vocabulary import CHANGING
 
 EVERYBODY = ""
-"""In the numbers of a finding: people of every role."""
+"""In `people` of a finding: every role together."""
 
 _STORED = ("guard", "message", "value", "limit", "overridable", "approver", "about")
 
@@ -28,8 +34,8 @@ REPEATS: dict[str, tuple[str, ...]] = {
     "updates": ("rekeyed", "lower_grades"),
     "quality": ("rejected",),
 }
-"""Guard to the guards whose findings may be its cause. It is repeated where, without the people whom they explain, it
-would not have found anything."""
+"""Guard to the guards whose findings may be its cause. It only repeats them if it would find nothing without the people
+whom they explain."""
 
 _CAUSES_FIRST = tuple(dict.fromkeys(cause for causes in REPEATS.values() for cause in causes))
 
@@ -38,9 +44,9 @@ _CAUSES_FIRST = tuple(dict.fromkeys(cause for causes in REPEATS.values() for cau
 class Finding:
     """One reason to hold. value and limit: counts, or shares from 0 to 1. roles: None means every role.
 
-    approver: `MANAGER` where an owner of the school may not decide, else "". about: the role it is about, or "" for the
-    school. people: role to how many people it is about; more than `allowed` of them make the finding. explains: role to
-    how many people another finding has for this reason alone, if they are others than `people`.
+    approver: `MANAGER` if an owner of the school may not decide, else "". about: the role it is about, or "" for the
+    school. people: role to the number of people it is about; more than `allowed` of them make the finding. explains:
+    role to the number of people whom it explains in other findings, if that differs from `people`.
     """
 
     guard: str
@@ -57,7 +63,7 @@ class Finding:
     explains: Mapping[str, float] | None = None
 
     def concerns(self, role: str, action: str) -> bool:
-        """Does this finding hold that action of that role?"""
+        """Whether this finding holds that action of that role."""
         return action in self.actions and (self.roles is None or role in self.roles)
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,7 +75,7 @@ class Finding:
 class RowFinding:
     """A finding about single rows of a plan, which get a verdict of their own.
 
-    rows: one flag per row of the plan. holds: whether they wait for a person; if not, they are applied and told.
+    rows: one flag per row of the plan. holds: whether they wait for a person; otherwise they are applied and reported.
     """
 
     finding: Finding
@@ -78,19 +84,18 @@ class RowFinding:
 
 
 def percent(share: float) -> str:
-    """A share for people: 0.123 is 12 %, and a small one keeps a digit."""
+    """A share as people write it: 0.123 is 12 %, and a share below 10 % has one decimal."""
     return f"{share * 100:.0f} %" if share >= 0.1 or share == 0 else f"{share * 100:.1f} %"
 
 
 def out_of(rows: int, there: int) -> str:
-    """How many out of how many: with the share where it is one, for 22 new people of 10 are no 220 %."""
+    """How many there are in the directory, with the share unless it is over 100 %."""
     return f"with {there} in the directory" + (f": {percent(rows / there)}" if rows <= there else "")
 
 
 def as_line(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The findings of one line of the verdict as they are stored, in their order.
-
-    `repeats` is the guard that tells the cause, or "".
+    """The findings of one line of the verdict in the form in which they are stored, in their order. `repeats` is the
+    guard that reports the cause, or "".
     """
     causes: list[Finding] = []
     repeats: dict[int, str] = {}
@@ -102,7 +107,7 @@ def as_line(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def _rank(finding: Finding) -> int:
-    """Causes before what they may explain."""
+    """Causes come before what they may explain."""
     order = ("incomplete_snapshot", "no_orgs", "empty_role", "shrunk_role", "people_missing")
     if finding.guard in order:
         return order.index(finding.guard)

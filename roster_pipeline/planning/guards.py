@@ -1,7 +1,7 @@
-"""The guards: what looks dangerous in a plan is held for a person to look at, and only that.
+"""The guards: what looks dangerous in a plan is held until a person decides, and nothing else.
 
 A finding holds kinds of action of roles; the rest of the plan goes on. The verdict is data: it is stored with the plan
-and read again where the plan is applied.
+and read again when the plan is applied.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from roster_pipeline.vocabulary import (
 )
 
 GOOD_SNAPSHOTS = 7
-"""A role's usual size is the median of so many snapshots."""
+"""The usual size of a role is the median of this many good snapshots."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """rows: role, action, guard, verdict (pass or hold), rows, findings (list of dicts).
 
-    One line for every role and judged action, and one more where a guard judges some of its rows by themselves: then
-    `guard` names it. row_guards: that guard of each row of the plan, or ''.
+    One line for each role and action. If a guard judges some of its rows alone, there is one more line, whose `guard`
+    is the name of that guard. row_guards: that guard for each row of the plan, or "".
     """
 
     rows: pd.DataFrame
@@ -53,21 +53,20 @@ class Verdict:
 
     @property
     def held(self) -> list[dict[str, Any]]:
-        """What is held and would have done something."""
+        """What is held and would have changed something."""
         held = self.rows[(self.rows["verdict"] == "hold") & (self.rows["rows"] > 0)]
         return [{str(name): value for name, value in row.items()} for row in held.to_dict("records")]
 
     def allows(self, role: str, action: str, guard: str = "") -> bool:
-        """May this kind of action of this role be applied? What has no verdict may not."""
+        """Whether this kind of action of this role may be applied. Without a verdict it may not."""
         of = self.rows[(self.rows["role"] == role) & (self.rows["action"] == action) & (self.rows["guard"] == guard)]
         return len(of) == 1 and bool((of["verdict"] == "pass").all())
 
 
 def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
-    """Judge every kind of action of every role, and the rows that a guard judges by themselves.
+    """Judge every kind of action of every role, and the rows that a guard judges alone.
 
-    quality: what the quality results of the snapshot hold back. Nothing holds the removal of a contact that nobody may
-    call.
+    quality: what the quality results of the snapshot hold. Nothing holds the removal of a contact that nobody may call.
     """
     findings = [
         *_snapshot(stats),
@@ -116,7 +115,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
 
 
 def _row_findings(plan: Plan, stats: PlanStats, guards: Guards) -> list[RowFinding]:
-    """The findings about single rows; a row that two of them name belongs to the first."""
+    """The findings about single rows. A row that two of them name belongs to the first."""
     row_findings = [moved_keys_finding(stats.moved, guards)]
     return [finding for finding in row_findings if finding is not None]
 
@@ -135,16 +134,18 @@ def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     if stats.contradictions > guards.contradictions:
         message = (
             f"The list left out {stats.contradictions} people for whom the SIS still answers one by one; "
-            f"{guards.contradictions} are tolerated. Its lists cannot be trusted tonight."
+            f"{guards.contradictions} are allowed. Its lists cannot be trusted now."
         )
         yield Finding("witness", message, stats.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
-    if stats.unwitnessed and stats.snapshot.complete:  # of an incomplete list nobody is asked, and that is said
+    if (
+        stats.unwitnessed and stats.snapshot.complete
+    ):  # for an incomplete list nobody is asked, and another finding says so
         message = f"The SIS was not asked for {stats.unwitnessed} people one by one."
         yield Finding("no_witness", message, stats.unwitnessed, 0, (ARCHIVE,), overridable=False)
 
 
 def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
-    """Guards over the snapshot as a whole: each holds every change of the school."""
+    """Guards on the snapshot as a whole. Each holds every change of the school."""
     for role, (new, known) in stats.rekeyed.items():
         if new > TOO_FEW and new > guards.rekeyed_share * known:
             message = (
@@ -156,7 +157,7 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
         if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:
             message = (
                 f"{doubted} of {known} known {role_name(role)} came as somebody else under the same id. "
-                "If the SIS dealt its ids anew, what it says of the others may be as wrong."
+                "If the SIS gave out its ids again, its data about the others may be wrong too."
             )
             yield Finding("reused_ids", message, doubted / known, guards.rekeyed_share, about=role)
     if stats.snapshot.mode == "delta":
@@ -165,7 +166,7 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
         there = stats.managed.get(role, 0)
         if not people and there:
             message = f"The directory has {people_of(role, there)}, and none came. Check what the SIS shares with us."
-            # those who came without a school would have been somebody
+            # people who came without a school may explain an empty role
             enough = (1 - guards.shrink_share) * there
             yield Finding("empty_role", message, 0, there, about=role, people={role: there}, allowed=there - enough)
         yield from _without_orgs(role, stats, guards)
@@ -173,7 +174,9 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
 
 
 def _without_orgs(role: str, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
-    """Known people who came without any school. A few have left; of many, the snapshot does not say where they are."""
+    """Known people who came without any school. A few have left; if there are many, the snapshot does not say where
+    they are.
+    """
     bare, there = stats.without_org.get(role, 0), stats.managed.get(role, 0)
     everybody = bare > 0 and not stats.counts.get(role, 0)
     if not everybody and (bare <= TOO_FEW or bare <= guards.rejected_share_archive * there):
@@ -230,7 +233,11 @@ def _calendar(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
 
 
 def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iterator[Finding]:
-    """managed: active members that the sync looks after, by role."""
+    """Known people who name an org that the SIS does not list, or that is not a school.
+
+    They stay unchanged, however many they are. If there are many, we cannot trust the references of this snapshot, so
+    nobody is archived by it. managed: active members that the sync manages, by role.
+    """
     unknown = plan.rows.loc[plan.rows["reason"] == "unknown_org", "role"].value_counts()
     for role, count in unknown.items():
         people, there = int(count), managed.get(str(role), 0)

@@ -1,7 +1,7 @@
-"""Keys that move between known people: what one active person had until now and another known person gets tonight.
+"""Keys that move between known people: what one active person had until now and another known person gets.
 
-A column that slipped by a row, a join that was off by one, two records that changed places: each is a small share of
-a school, and each turns people into their neighbours. So such rows are judged by themselves, whatever their share.
+A column that slipped by a row, a join that was off by one, two records that changed places: each is a small share of a
+school, and each turns people into others. So such rows are judged alone, whatever their share.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _KEYS = {"number": "number", "email": "e-mail", "username": "username"}
 _SHARED_IN_A_FAMILY = ("email",)
 """Brothers and sisters have e-mail and contacts in common; a number or a username is one person's."""
 _NAME = "id"
-"""An id whose record carries another person's name: that person's record changed places with it."""
+"""An id whose record carries another person's name: the two records changed places."""
 
 Changes = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
 class Moved:
-    """rows: which rows of the plan give somebody such a key. people: kind of key to how many get one.
+    """rows: which rows of the plan give somebody such a key. people: kind of key to how many people get one.
 
-    identities: of them, people whose record now carries the whole name of another person who no longer has it.
+    identities: how many of them have a record that now carries the whole name of another person who gave it up.
     """
 
     rows: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
@@ -49,7 +49,7 @@ class Moved:
 
 
 def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
-    """Find them in the rows of a plan. Loops over rows with changes alone; holders are looked up column by column."""
+    """Find them in the rows of a plan. Only rows with changes are looped over; holders are found by column."""
     person = persons_of(rows)
     writes = np.isin(rows["action"].to_numpy(dtype=object), WRITING) & (person >= 0)
     of_contacts = rows["role"].to_numpy(dtype=object) == CONTACT
@@ -87,28 +87,28 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
 
 
 def moved_keys_finding(moved: Moved, guards: Guards) -> RowFinding | None:
-    """What is said of them: held where they are more than a few, or where anybody's whole identity moved."""
+    """The finding about them. They are held if they are more than a few, or if a whole identity moved."""
     people = int(moved.rows.sum())
     if not people:
         return None
     of = ", ".join(f"{count} {word}" for word, count in moved.people.items())
     message = (
         f"{people} people would get what another known person had until now ({of}). "
-        "Check that the SIS did not mix up its people."
+        "Check whether the SIS mixed up its people."
     )
     finding = Finding(GUARD, message, people, guards.moved_keys)
     return RowFinding(finding, moved.rows, holds=people > guards.moved_keys or bool(moved.identities))
 
 
 class _Names:
-    """Names before and after tonight, as keys."""
+    """Names before and after this plan, as keys."""
 
     def __init__(self, directory: DirectoryFrames, changes: dict[int, Changes]) -> None:
         self._columns = {name: directory.people[name] for name in ("given_name", "family_name")}
         self._changes = changes
 
     def one_family(self, who: int, other: int) -> bool:
-        """Whether one's family name of tonight is the other's of until now."""
+        """Whether the new family name of one is the old family name of the other."""
         mine, theirs = self.after(who, "family_name"), self.before(other, "family_name")
         return bool(mine) and mine == theirs
 
@@ -130,7 +130,7 @@ def _key(name: str, value: str, kind: str | None) -> str:
 
 
 def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> dict[str, list[int]]:
-    """Of these keys, the known people who have them; whoever left this school does not count."""
+    """Key to the known people who have it. People who left this school do not count."""
     keys = pa.array(sorted(set(wanted)), TEXT)
     if not len(keys):
         return {}
@@ -155,7 +155,7 @@ def _left(directory: DirectoryFrames) -> Ints:
 
 
 def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
-    """Students who get a contact, in whatever place, that another member has until now and no brother or sister of it.
+    """Students who get a contact that another member has until now who is no brother or sister. All places count.
 
     A contact that changes its place with the same student is not new to them.
     """
@@ -174,7 +174,7 @@ def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names:
 
     def moved(who: int, key: str) -> bool:
         others = [other for other in holders.get(key, ()) if other != who]
-        return any(not (key in after.get(one, {key}) and names.one_family(who, one)) for one in others)
+        return any(not (key in after.get(other_id, {key}) and names.one_family(who, other_id)) for other_id in others)
 
     return {who for who, keys in gained.items() if any(moved(who, key) for key in keys)}
 
@@ -184,7 +184,7 @@ def _new(changes: Changes) -> dict[str, Any]:
 
 
 def _keys_of(contacts: dict[str, Any]) -> set[str]:
-    """What the contacts of one student are known by, the primary one and those behind it."""
+    """What the contacts of one student are known by, the primary one and those after it."""
     more = contacts.get(MORE_CONTACTS)
     listed = [[contacts.get(name) for name in CONTACT_FIELDS], *(json.loads(more) if isinstance(more, str) else ())]
     return {
@@ -196,7 +196,7 @@ def _keys_of(contacts: dict[str, Any]) -> set[str]:
 
 
 def _swapped(absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
-    """People who take the whole name of another active member, who has another one tonight or is not there."""
+    """People who take the whole name of another active member, who gets another name or is not in the roster."""
     renamed = [who for who, of_person in changes.items() if "given_name" in of_person or "family_name" in of_person]
     if not renamed:
         return set()

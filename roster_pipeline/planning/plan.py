@@ -1,10 +1,10 @@
 """The plan: one row per membership, with an action, a reason and the field changes.
 
-One more row, of the role `contact`, for each student who loses a contact that nobody may call.
+One more row, with the role `contact`, for each student who loses a contact that nobody may call.
 
-A row may move the home link of a person who exists: its changes then hold `home`: [the sourcedId it leaves or null,
-the one it goes to]. An update without field changes writes a link, or takes over a membership that was entered by
-hand. Every create, update and restore leaves the membership managed by the sync.
+If a row moves the home link of an existing person, its changes contain `home`: [old sourcedId or null, new sourcedId].
+An update without field changes writes a link, or takes over a membership that was entered by hand. After every create,
+update and restore the sync manages the membership.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CHANGING
 
 GONE, HERE, ELSEWHERE, UNCLEAR, UNANSWERED = "gone", "here", "elsewhere", "unclear", "unanswered"
-_OWN_WORD = ("disabled", "not_enrolled")
-"""The standings of a record that came and says itself that it is gone. The SIS answers for it as active, so it is not
-asked for; the other records of the same person are."""
+_OWN_WITNESS = ("disabled", "not_enrolled")
+"""Statuses of records that came and say themselves that the person is gone. The SIS would answer that they are active,
+so it is not asked for them; it is asked for the other records of the same person."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """rows: `PLAN_COLUMNS`. rostered: the school's rostered roles. awaits_approval: a first sync that must be seen.
+    """rows: `PLAN_COLUMNS`. rostered: the school's rostered roles. awaits_approval: a first sync that somebody must
+    approve.
 
-    own_word: records that say themselves that they are gone, by a disabled account or by enrollments.
+    own_witness: records that say themselves that the person is gone, by a disabled account or by enrollments.
     """
 
     rows: pd.DataFrame
     first_sync: bool
     awaits_approval: bool
     rostered: tuple[str, ...]
-    own_word: frozenset[str] = frozenset()
+    own_witness: frozenset[str] = frozenset()
 
     @property
     def hash(self) -> str:
-        """Of what the plan would change; the order of rows, and of what came in, does not count."""
+        """SHA-256 of what the plan would change. The order of rows does not count, nor do rows that change nothing."""
         changing = self.rows[self.rows["action"].isin(CHANGING)]
         names = ("action", "role", "person_id", "sourced_ids", "new_links", "changes", "number_kind")
         columns = [changing[name].astype(object).where(changing[name].notna(), None).tolist() for name in names]
@@ -75,26 +76,26 @@ class Plan:
 
     @property
     def absent(self) -> pd.DataFrame:
-        """The rows that archive somebody: those for whom the second witness is asked."""
+        """The rows that archive somebody. The second witness is asked about these people."""
         return self.rows[self.rows["action"] == "archive"]
 
     @property
     def asked(self) -> list[str]:
-        """The records for which the second witness is asked, sorted."""
-        return sorted({record for records in self.absent["sourced_ids"] for record in records} - self.own_word)
+        """The sourcedIds that the second witness is asked for, sorted."""
+        return sorted({record for records in self.absent["sourced_ids"] for record in records} - self.own_witness)
 
     def witnessed(self, answers: Mapping[str, str] | None) -> Plan:
-        """The plan after the SIS was asked for every single person it would archive.
+        """The plan after the SIS was asked for every single person that it would archive.
 
-        answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server answers for no single
-        users, so there is no second witness to be had. An archival stays only where every record of the person is gone.
-        Without any answer nobody was asked: the archivals stay unwitnessed, and the guards hold them, unless every
-        record of the person came and says itself that it is gone.
+        answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server does not answer for single
+        users, so there is no second witness. A person is archived only if every record is gone. If `answers` is empty,
+        nobody was asked: the archivals stay without a witness, and the guards hold them, unless every record of the
+        person says itself that it is gone.
         """
         archives = np.flatnonzero((self.rows["action"] == "archive").to_numpy(dtype=bool))
         words = self.rows[["action", "reason", "witness"]].astype(object).to_numpy()
         for place, sourced_ids in zip(archives.tolist(), self.absent["sourced_ids"].tolist(), strict=True):
-            others = [sourced_id for sourced_id in sourced_ids if sourced_id not in self.own_word]
+            others = [sourced_id for sourced_id in sourced_ids if sourced_id not in self.own_witness]
             if others and answers is not None and not answers:
                 continue
             answered = {
@@ -116,7 +117,7 @@ def make_plan(
 ) -> Plan:
     """Compare a cleaned roster (`ROSTER_COLUMNS`) with the directory and say what must change.
 
-    first_sync: whether nothing was ever applied to this school; unless told, that the sync looks after nobody here.
+    first_sync: whether nothing was ever applied to this school; by default, whether the sync manages nobody here.
     excluded_contacts: `EXCLUDED_COLUMNS`, the contacts that nobody may call.
     """
     excluded = none_excluded() if excluded_contacts is None else excluded_contacts
@@ -128,13 +129,15 @@ def make_plan(
     rows = pd.concat([present, *others], ignore_index=True) if others else present
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
-    own_word = frozenset(str(sourced_id) for sourced_id in roster.loc[roster["standing"].isin(_OWN_WORD), "sourced_id"])
+    own_witness = frozenset(
+        str(sourced_id) for sourced_id in roster.loc[roster["standing"].isin(_OWN_WITNESS), "sourced_id"]
+    )
     awaits = first and school.first_sync == "approve"
-    return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_word)
+    return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_witness)
 
 
 def _after_witness(reason: str, answers: set[str], *, asked: bool) -> tuple[str, str, str]:
-    """Action, reason and witness of an archival, after what was said of the person's records."""
+    """Action, reason and witness of an archival, given the answers for the records of the person."""
     if HERE in answers:
         return "skip", "sis_still_answers", HERE
     if UNCLEAR in answers:

@@ -1,7 +1,10 @@
-"""The rows of a plan for the members whose people are not in the roster.
+"""The rows of a plan for members whose people are not in the roster.
 
-Only active memberships that the sync looks after, in a rostered role. What looks like absence and is not: a record we
-could not use, a person whom a record of tonight may be, a list that only holds what changed.
+Only active memberships that the sync manages, in a rostered role. These people may look absent and are not: those whose
+record we could not use, those whom a record of this snapshot may be, and those whom a list of changes does not mention.
+
+Matching needs enough evidence to say who somebody is. To say that somebody is gone, nothing may speak against it: a SIS
+that gives new ids hides the old id from the list and from the second witness alike (`Evidence.may_be`).
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ _LEFT = {
     STATUS_RANK["not_enrolled"]: "not_enrolled",
     STATUS_RANK["deleted"]: "tobedeleted",
 }
-"""What the strongest record of somebody who is gone says about it."""
+"""Status of the strongest record to the reason of the archival."""
 
 _GIVEN = ("given_name", "preferred_given_name")
 
@@ -49,13 +52,13 @@ _FAMILY = ("family_name", "preferred_family_name")
 
 
 def absent_rows(context: PlanningContext) -> pd.DataFrame:
-    """Plan rows (less `row`) of the absent, in order of person."""
+    """Plan rows (less `row`) of the people who are absent, in order of person."""
     members = _absent(context)
     who: Ints = members.index.to_numpy(dtype=np.int64)
     links = _links(context, who)
     reason = _reasons(context, who)
     linked = np.array([bool(links.get(int(person))) for person in who], dtype=bool)
-    listed = _said_deleted(context, who) if context.snapshot.mode == "delta" else np.ones(len(who), dtype=bool)
+    listed = _only_deleted(context, who) if context.snapshot.mode == "delta" else np.ones(len(who), dtype=bool)
     excluded = _of_people(context, who, "excluded").astype(bool)
     doubtful = np.isin(who, list(context.matched.doubtful)) | possibly_present(context, who)
     school = context.school
@@ -96,7 +99,7 @@ def absent_rows(context: PlanningContext) -> pd.DataFrame:
 
 
 def _absent(context: PlanningContext) -> pd.DataFrame:
-    """The managed active members of rostered roles whose human is not in the roster, by person."""
+    """The managed active members of rostered roles whose person is not in the roster, by person."""
     matched, identities = context.matched, context.identities
     here = identities.record_status[identities.lead] <= LAST_PRESENT
     covered = matched.person[here & (matched.person >= 0)]
@@ -107,7 +110,7 @@ def _absent(context: PlanningContext) -> pd.DataFrame:
 
 
 def _reasons(context: PlanningContext, who: Ints) -> Any:
-    """left, or what the records of the person say."""
+    """ "left", or what the records of the person say."""
     identities = context.identities
     linked, _ = identities.linked()
     gone = np.flatnonzero((linked >= 0) & (identities.record_status[identities.lead] > LAST_PRESENT))
@@ -119,8 +122,8 @@ def _reasons(context: PlanningContext, who: Ints) -> Any:
     return reasons[place]
 
 
-def _said_deleted(context: PlanningContext, who: Ints) -> Flags:
-    """In a list of changes: whose every record of this SIS is in it, marked as deleted."""
+def _only_deleted(context: PlanningContext, who: Ints) -> Flags:
+    """For a list of changes: whether it marks every record of the person in this SIS as deleted."""
     identities, links = context.identities, context.directory.own_links
     deleted = identities.roster.loc[identities.record_status == STATUS_RANK["deleted"], "sourced_id"]
     others = links.loc[~links["sourced_id"].isin(set(deleted)), "person_id"]
@@ -129,7 +132,7 @@ def _said_deleted(context: PlanningContext, who: Ints) -> Flags:
 
 
 def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:
-    """The sourcedIds by which this SIS knows each person, the home link first."""
+    """The sourcedIds that are linked to each person, the home link first."""
     links = context.directory.own_links
     some = links[np.isin(links["person_id"].to_numpy(dtype=np.int64), who)]
     some = some.assign(away=~flags_of(some["home"])).sort_values(["person_id", "away", "sourced_id"])
@@ -148,9 +151,9 @@ def _of_people(context: PlanningContext, who: Ints, column: str) -> Any:
 
 
 def possibly_present(context: PlanningContext, who: Ints) -> Flags:
-    """Which of these absent people may be one of the records that are here tonight, used or not.
+    """Which of these absent people may be one of the records of this snapshot, used or not.
 
-    Not one of which somebody said that it is not theirs.
+    A record that somebody unlinked from the person does not count.
     """
     identities, directory = context.identities, context.directory
     index = pd.Index(directory.people.index.to_numpy(dtype=np.int64))
@@ -163,11 +166,11 @@ def possibly_present(context: PlanningContext, who: Ints) -> Flags:
         for key in _keys(record):
             by_key[key].append((row, record))
 
-    def seen(person_id: int, person: MatchKeys) -> bool:
+    def may_be_here(person_id: int, person: MatchKeys) -> bool:
         others = ((row, record) for key in _keys(person) for row, record in by_key[key])
         return any((row, person_id) not in exclusions and weigh(record, person).may_be for row, record in others)
 
-    present = (seen(person_id, person) for person_id, person in zip(who.tolist(), match_keys, strict=True))
+    present = (may_be_here(person_id, person) for person_id, person in zip(who.tolist(), match_keys, strict=True))
     return np.fromiter(present, dtype=bool, count=len(who))
 
 
@@ -180,7 +183,7 @@ def _keys(match_keys: MatchKeys) -> Iterator[Hashable]:
 
 
 def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKeys]) -> Ints:
-    """The rows that have a number, an e-mail or, where that is all there is, the whole name of an absent person."""
+    """The rows with a number, an e-mail or, where nothing else can be compared, the whole name of an absent person."""
     roster = identities.roster
     here = identities.record_status <= LAST_PRESENT
     number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])
@@ -196,7 +199,7 @@ def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKey
 
 
 def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:
-    """Given and family name in one key, each with each; missing where either is."""
+    """Given and family name in one key, every combination; missing if either is missing."""
     keys = {name: on_distinct(strings(frame[name]), _name_keys) for name in (*_GIVEN, *_FAMILY)}
     for given, family in product(_GIVEN, _FAMILY):
         yield pc.binary_join_element_wise(keys[given], keys[family], pa.scalar("\x1f", TEXT))

@@ -36,14 +36,14 @@ from roster_pipeline.vocabulary import (
 ALL_FIELDS = (*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS)
 _NONE: list[str] = []
 _SAME: dict[str, list[Any]] = {}
-"""Rows without a link or a change share these; a plan is not written to."""
+"""Rows without a link or a change share these objects, because nobody changes a plan."""
 _LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
-"""A record that is gone or could not be used is not worth a link."""
+"""A record that is gone or could not be used gets no link."""
 
 
 @dataclass(frozen=True)
 class PlanningContext:
-    """What planning knows: the snapshot's units, who they are, the directory, and what the school wants."""
+    """What planning knows: the identities of the snapshot, who they are, the directory, and what the school wants."""
 
     identities: IdentityGroups
     matched: Matched
@@ -53,7 +53,7 @@ class PlanningContext:
 
     @cached_property
     def identity(self) -> Ints:
-        """The units that are not gone."""
+        """The identities that are not gone."""
         identities: Ints = np.flatnonzero(self.identities.record_status[self.identities.lead] <= LAST_PRESENT)
         return identities
 
@@ -79,7 +79,7 @@ class PlanningContext:
 
     @cached_property
     def linkable(self) -> Flags:
-        """The rows of the roster that deserve a link and have none. A parent's record is never linked."""
+        """The rows of the roster that can get a link and have none. A parent's record is never linked."""
         identities = self.identities
         linkable: Flags = np.isin(identities.record_status, _LINKABLE)
         linkable &= (identities.person < 0) & (identities.role_rank != ROLE_RANK[CONTACT])
@@ -93,7 +93,7 @@ class PlanningContext:
 
 
 def present_rows(context: PlanningContext) -> pd.DataFrame:
-    """Plan rows (less `row`) of every human of the roster of whom there is something to say."""
+    """Plan rows (less `row`) of every identity of the roster that the decision table gives an action."""
     by_link = context.matched.by[context.identity] == 1
     primary = primary_records_of(
         context.identities, context.identity, context.person, by_link, context.directory, context.snapshot
@@ -113,7 +113,7 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
 
 
 def _suppress_unknown(differences: Differences, context: PlanningContext) -> None:
-    """What the snapshot does not tell is not a difference: a contact withheld, a role that half a delta gives."""
+    """What the snapshot does not say is not a difference: a contact that was withheld, a role in a list of changes."""
     if context.school.primary_contacts:
         want = differences.want
         named = filled(want["contact_given_name"]) | filled(want["contact_family_name"])
@@ -163,7 +163,7 @@ def _situation(context: PlanningContext, differences: Differences, primary: Prim
 
 
 def _follows(action: Words, reason: Words, auto: Flags) -> Flags:
-    """Where the membership follows the roster, or would."""
+    """Where the membership follows the roster, or would follow it."""
     follows: Flags = (action == "create") | ((action == "restore") & auto) | (reason == "changed")
     follows |= (reason == "auto_update_off") | ((reason == "home_moved") & auto)
     return follows
@@ -172,7 +172,7 @@ def _follows(action: Words, reason: Words, auto: Flags) -> Flags:
 def _changes(
     differences: Differences, action: Words, reason: Words, follows: Flags, auto: Flags
 ) -> dict[int, dict[str, list[Any]]]:
-    """The field changes of each row that has some; of a skipped row those it would have, and of a doubted person."""
+    """The field changes by row. A skipped row has those that it would make; a doubted match has those of the person."""
     changes: dict[int, dict[str, list[Any]]] = {}
     person = follows & ((reason != "joined_school") | auto)
     differences.changes(person | np.isin(reason, DOUBTED), PERSON_FIELDS, changes)
@@ -184,7 +184,7 @@ def _changes(
 def _notes(
     context: PlanningContext, primary: PrimaryRecords, differences: Differences, writes: Flags, follows: Flags
 ) -> Array:
-    """What is worth knowing of each row that writes something."""
+    """The notes of each row that writes something."""
     identities = context.identities
     new = np.isin(context.identity, identities.identity[context.linkable])
     joined = writes & new & (np.diff(identities.starts)[context.identity] > 1)
@@ -241,9 +241,10 @@ def _frame(
 
 
 def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) -> pd.Series[Any]:
-    """The records of each human; of somebody new only those that get a link.
+    """The records of each identity; of somebody new only those that get a link.
 
-    The apply step takes the first for the home. So the home record stands there, be it in this snapshot or not.
+    The apply step takes the first as the home record. So the home record comes first, even if it is not in this
+    snapshot.
     """
     identities, identity = context.identities, context.identity[rows]
     with uncollected():
@@ -263,7 +264,7 @@ def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) 
 
 
 def _new_links(context: PlanningContext, identity: Ints, home: Ints, writes: Flags) -> pd.Series[Any]:
-    """The records of each unit that get a link, the home record first; only where the row writes something."""
+    """The records of each identity that get a link, the home record first; only if the row writes something."""
     identities = context.identities
     links: list[list[str]] = [_NONE] * len(identity)
     new = np.flatnonzero(context.linkable)

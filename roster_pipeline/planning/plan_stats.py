@@ -26,15 +26,16 @@ _NOT_COUNTED = ("unmapped_role",)
 
 @dataclass(frozen=True)
 class PlanStats:
-    """Per role group where it says so; only the rostered ones.
+    """Per role group where it says so; only the rostered roles.
 
-    history: one row per good snapshot, newest last, a column per role. counts: humans in the roster tonight. managed:
-    active members the sync looks after. records: records of the role, used or not. rejected: of those, not used.
-    contradictions: people the SIS still answers for. unwitnessed: archivals for which nobody was asked. rekeyed:
-    (known people found under a new id, known people found). reused: (active members whose id seems to be somebody
-    else's now, active members found). claimed: people of another connection who get a role here. without_org: active
-    members all of whose records came without any org. school: the school as a whole. moved: keys that move between
-    known people. roles: person to role of the active members. unlike: what the connection showed on its good nights.
+    history: one row per good snapshot, newest last, a column per role. counts: people in this roster. managed: active
+    members that the sync manages. records: records of the role, used or not. rejected: those of them that were not
+    used. contradictions: people for whom the SIS still answers. unwitnessed: archivals for which nobody was asked.
+    rekeyed: (known people found under a new id, known people found). reused: (active members whose id seems to belong
+    to somebody else now, active members found). claimed: people of another connection who get a role here. without_org:
+    active members whose records all came without an org. school: the school as a whole. moved: keys that move between
+    known people. roles: person to role of the active members. unlike: what the connection showed in earlier good
+    snapshots.
     """
 
     snapshot: SnapshotFacts
@@ -67,7 +68,7 @@ def plan_stats_of(
     history: pd.DataFrame,
     today: date,
 ) -> PlanStats:
-    """Collect the facts of one plan, after its witnesses were heard."""
+    """Collect the numbers of one plan, after its witnesses answered."""
     known_roles = _known_roles(directory)
     roles = plan.rostered
     people = people_by_role(roster)
@@ -100,7 +101,7 @@ def plan_stats_of(
 
 
 def _without_org(roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[str, ...]) -> dict[str, int]:
-    """Active members by role who came, and of whom no record names any org."""
+    """Active members by role who came, and whose records all name no org."""
     links = directory.own_links
     person = roster["sourced_id"].map(pd.Series(links["person_id"].to_numpy(), index=links["sourced_id"]))
     bare = roster["standing"] == "no_org"
@@ -110,7 +111,9 @@ def _without_org(roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[
 
 
 def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
-    """Humans by effective role, the strongest that their records give here; tonight and the usual count alike."""
+    """People by effective role: the strongest role that their records have here. Used for this snapshot and for the
+    usual size.
+    """
     members = roster.loc[roster["standing"] == "member", ["human", "role"]]
     strongest = members.assign(strength=members["role"].map(ROLE_RANK)).sort_values("strength", kind="stable")
     counts = strongest.drop_duplicates("human")["role"].value_counts()
@@ -118,7 +121,7 @@ def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
 
 
 def _known_roles(directory: DirectoryFrames) -> pd.Series[str]:
-    """The role here of each sourcedId of this connection that an active member has."""
+    """The role here of each sourcedId of this connection that belongs to an active member."""
     links = directory.own_links
     role = directory.members["role"].where(directory.active)
     of_links = links["person_id"].map(role)
@@ -143,28 +146,28 @@ def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]
 
 
 def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
-    """Of the people of each role that this SIS was known by before: how many came under a new id only."""
+    """For each role, of the people whom this SIS knew before: how many came only under a new id, and how many came."""
     found = _found(plan, directory.own_links["person_id"].to_numpy(dtype=np.int64))
     return _shares(plan, found, found["matched_by"] != "link")
 
 
 def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
-    """Of the active members of each role: how many came as somebody else.
+    """For each role, of the active members: how many came as somebody else, and how many came.
 
-    Leavers do not count, for a SIS may give their ids to newcomers every year.
+    People who left do not count, because a SIS may give their ids to new people every year.
     """
     found = _found(plan, directory.members.index[directory.active].to_numpy(dtype=np.int64))
     return _shares(plan, found, found["reason"] == ID_REUSED)
 
 
 def _found(plan: Plan, among: Ints) -> pd.DataFrame:
-    """The rows of these people, as far as a record of tonight was found to be theirs."""
+    """The rows of these people, if a record of this snapshot was matched to them."""
     found = plan.rows[plan.rows["matched_by"].notna()]
     return found[np.isin(persons_of(found), among)]
 
 
 def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
-    """How many of the rows of each role are such, and how many there are."""
+    """For each role, how many of the rows are such, and how many rows there are."""
     shares: dict[str, tuple[int, int]] = {}
     for role in plan.rostered:
         of = rows["role"] == role
@@ -173,9 +176,9 @@ def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, 
 
 
 def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
-    """Of the rows of a plan, by role: how many give somebody a new role here whom another connection knows.
+    """How many rows of a plan give a new role here to a person whom another connection knows, by role.
 
-    Only those that a connection of a school found by itself; a link that a manager made is settled.
+    Only matches that a connection of a school found by itself; a link that a manager made is settled.
     """
     if directory.connection_id in district_controlled(directory):
         return {}

@@ -1,10 +1,10 @@
-"""The home link: whose record a person's fields follow.
+"""The home record: the record that a person's fields follow.
 
-Trust decides it, not arrival. Of the connections through which a person has an active membership, the home is in the
-one that somebody chose by hand, else in the first of the district's ranking, else in one of the district before one of
-a school, else in the one of the oldest active membership. Within a connection it is the record it was, until that
-record goes. So two schools, or two systems, that both know a person never fight over a name, and who delivers a
-person first does not own them.
+Trust decides which record it is; which came first does not. Among the connections through which a person has an active
+membership, the home record is in the first of these: the connection that somebody chose by hand, the first of the
+district's ranking, a connection of the district before one of a school, the connection of the oldest active membership.
+Within a connection it stays the same record until that record is gone. So two schools or two systems that know one
+person never overwrite each other's fields.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from roster_pipeline.frames import Flags, Ints, positions, strings
 from roster_pipeline.identity.identity_groups import NOBODY, IdentityGroups
 from roster_pipeline.vocabulary import STATUS_RANK, UNUSABLE
 
-_UNREADABLE = [STATUS_RANK[name] for name in UNUSABLE]
+_UNUSABLE = [STATUS_RANK[name] for name in UNUSABLE]
 _LAST = np.iinfo(np.int64).max
-"""Behind every place of a ranking, and younger than every membership: one that tonight's plan makes."""
+"""After every place of a ranking, and younger than every membership."""
 
 
 @dataclass(frozen=True)
 class PrimaryRecords:
-    """fields: the roster row that a person's fields follow, -1 where it is not of this snapshot.
+    """fields: the roster row that a person's fields follow, -1 if it is not in this snapshot.
 
-    moves: where the home link moves to `fields`. arrives: of those, where it comes from another connection. left: the
-    sourcedId it leaves, where it leaves one. stays: the sourcedId of a home link of this connection that is not the
-    strongest record of tonight, and remains home.
+    moves: whether the home link moves to `fields`. arrives: whether it comes from another connection. left: the
+    sourcedId that the home link leaves. stays: the sourcedId of a home link of this connection that stays, although
+    another record of this snapshot is stronger.
     """
 
     fields: Ints
@@ -48,13 +48,13 @@ def primary_records_of(
     directory: DirectoryFrames,
     snapshot: SnapshotFacts,
 ) -> PrimaryRecords:
-    """The home records of the chosen units. person: the person of each, or -1 for somebody new.
+    """The home records of the chosen identities. person: the person of each, or -1 for somebody new.
 
-    by_link: matched by a link. A record that a complete list of the whole connection leaves out is gone. A list of
-    one school may leave it out because it is of another school; there it is gone only where no link was found at all.
-    A home record that tells of another human of this snapshot is not followed: its id may have gone to somebody else.
-    Only the records of active members are followed wherever they are: of a person who returns, the home record may
-    stand in another school, so their home moves, if it must, on the night after.
+    by_link: matched by a link. A record that is missing in a complete list of the whole connection is gone. A list of
+    one school may lack it because it belongs to another school; there it is gone only if no link was found at all. A
+    home record that is another identity of this snapshot is not followed, because its id may have gone to somebody
+    else. If a person returns, their home record may be in another school, so only the home records of active members
+    count as gone here; the home link then moves in the next sync.
     """
     lead = identities.lead[chosen]
     fields = lead.copy()
@@ -82,7 +82,7 @@ def primary_records_of(
     kept = own & theirs & ~gone
     leaves = ~own | gone
     arrived = np.where(leaves, lead[with_home], -1)
-    fields[with_home] = np.where(kept & ~np.isin(record_status, _UNREADABLE), row, arrived)
+    fields[with_home] = np.where(kept & ~np.isin(record_status, _UNUSABLE), row, arrived)
     moves[with_home] = leaves
     arrives[with_home] = ~own
     left = dict(zip(with_home[leaves].tolist(), home["sourced_id"][leaves].tolist(), strict=True))
@@ -92,10 +92,10 @@ def primary_records_of(
 
 
 def _best_elsewhere(person: Ints, home_links: pd.DataFrame, directory: DirectoryFrames) -> Flags:
-    """Where another connection than tonight's ranks first.
+    """Whether another connection than the one of this snapshot ranks first.
 
-    Tonight's has everybody in a school who is in the roster, be it from tonight on; one whom no other connection has
-    in a school is its own.
+    Everybody in the roster counts as a member through this connection, also those who are new. If no other connection
+    has a person in a school, this connection ranks first.
     """
     own = directory.connection_id
     links = directory.links

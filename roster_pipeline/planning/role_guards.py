@@ -1,7 +1,7 @@
-"""The guards on each role: how many of its people a plan would change, against how many there are.
+"""The guards on each role: how many of its people a plan would change, compared with how many there are.
 
-A role of few people is no measure of anything by itself. It is let through while the rest of the school is calm, and
-held with a larger role that is held for its size.
+A role of few people says little about a share. Its changes pass while the rest of the school is calm, and are held
+together with a larger role that is held for its size.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _CONTACT = "contact_sourced_id"
 
 @dataclass(frozen=True)
 class Updates:
-    """The updates of the people of one role. keyed: of them, how many would get another key.
+    """The updates of the people of one role. keyed: how many of them would get another key.
 
-    into: the roles in which their rows stand, for people who change their role stand in the new one.
+    into: the roles of their rows, because people who change their role are in the new one.
     """
 
     rows: int
@@ -78,7 +78,7 @@ def role_findings(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Find
 
 
 def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
-    """Updates are held against the role that people come from, for of that they are a share."""
+    """Updates are compared with the role that people come from, because they are a share of that role."""
     rows = plan.rows[(plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)]
     former = rows["person_id"].map(stats.roles).astype(object)
     moves = rows.assign(origin=former.where(former.notna(), rows["role"]))
@@ -135,7 +135,7 @@ def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
 
 
 def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:
-    """Archivals of a small role that are few enough to be let through, while the rest of the school is not calm."""
+    """Archivals of a small role that are few enough to pass, if the rest of the school is not calm."""
     for role, there in numbers.managed.items():
         few = numbers.rows(role, ARCHIVE)
         if few > guards.archive_share * there and _let_through(few, there, guards):
@@ -181,7 +181,7 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
 
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:
-    """Whether a row gives somebody another key. A contact that comes first or goes is no other contact."""
+    """Whether a row gives somebody another key. A first contact, or a contact that goes, is not another contact."""
     if any(name in changes for name in _KEY_FIELDS):
         return True
     if _CONTACT in changes and None not in changes[_CONTACT]:
@@ -192,7 +192,7 @@ def _of_keys(changes: dict[str, list[object]]) -> bool:
 
 
 def _replaces_a_contact(changes: dict[str, list[object]]) -> bool:
-    """Whether somebody else takes the place of a contact behind the primary one."""
+    """Whether another contact takes the place of a contact behind the primary one."""
     old, new = (
         {contact[0] for contact in json.loads(str(listed))} if listed else set()
         for listed in changes.get(MORE_CONTACTS, (None, None))
@@ -207,9 +207,10 @@ def _other_name(old: object, new: object) -> bool:
 
 
 def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share: float) -> Iterator[Finding]:
-    """Creations of a role that wait because of such people: neither few people, a first sync nor a new role is exempt.
+    """Creations of a role that wait because another connection knows these people. First syncs and new roles are no
+    exception.
 
-    claimed: as `claims` gives it. managed: people of the role here. share: of them, how many may be created.
+    claimed: as `claims` returns it. managed: people of the role here. share: of them, how many may be created.
     """
     for role, number in claimed.items():
         there = managed.get(role, 0)
@@ -217,7 +218,7 @@ def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share
             message = (
                 f"{counted(number, 'person', 'people')} of another connection would become {role_name(role)} here, "
                 f"with {there} in the directory. Only this school's own connection says so. The district's manager "
-                "decides, or whoever owns every school that has them now."
+                "decides, or a person who owns every school that has them now."
             )
             limits = number / max(there, 1), share
             yield Finding("claimed_people", message, *limits, (CREATE,), (role,), approver=MANAGER, about=role)

@@ -1,7 +1,7 @@
-"""The guards on the school as a whole: is this our school, and is it the year we are in?
+"""The guards on the school as a whole: is this our school, and is it the current year?
 
-They come before any role is judged. A hub that hands out another district under our School ID, or last year's file
-under today's date, changes every role a little or a lot; each holds everything, small roles included.
+They come before any role is judged. A hub that sends another district under our School ID, or last year's file under
+today's date, changes every role a little or a lot. Each finding holds everything, small roles included.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import CONTACT, Role
 
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off")
-"""Absent people of whom no sync expects that they come: those who left stay active where archive is off."""
+"""Absent people whom no sync expects. Where archive is off, people who left stay active."""
 _NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")
 _YEAR = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}
-"""Grades that follow one another, the youngest first."""
+"""School years in order, the youngest first."""
 
 
 @dataclass(frozen=True)
 class WholeSchool:
-    """known: active people the sync looks after and expects. missing: of them, those who did not come.
+    """known: active people whom the sync manages and expects. missing: those of them who did not come.
 
-    came: people of tonight's roster, of roles that have anybody here. strangers: of them, those who are no members.
-    graded: known students whose grade is told on both sides and changes or not; lower: those whose grade would fall.
-    missing_roles: role to the missing people. mostly_missing, mostly_new: role to the missing people and to the
-    strangers, for roles in which they are the most.
+    came: people of this roster, in roles that have anybody here. strangers: those of them who are not members. graded:
+    known students who have a grade on both sides; lower: those whose grade would go down. missing_roles: role to the
+    missing people. mostly_missing, mostly_new: role to the missing people and to the strangers, for roles in which they
+    are the majority.
     """
 
     known: int = 0
@@ -53,7 +53,7 @@ def whole_school(
 ) -> WholeSchool:
     """Count them in the rows of a plan. managed: active people of each rostered role.
 
-    Of a list of changes nothing is told of who came: it names those who changed.
+    A list of changes does not say who came, because it names only those who changed.
     """
     rows = rows[rows["role"] != CONTACT]
     person = persons_of(rows)
@@ -86,7 +86,7 @@ def _by_role(roles: pd.Series[str], such: Flags) -> dict[str, int]:
 
 
 def _mostly(roles: pd.Series[str], such: Flags, among: Flags) -> dict[str, int]:
-    """Role to how many of its rows are such, where they are more than half of those that count."""
+    """Role to how many of its rows are such, if they are more than half of the rows that count."""
     everybody = _by_role(roles, among)
     return {role: count for role, count in _by_role(roles, such).items() if 2 * count > everybody.get(role, 0)}
 

@@ -1,6 +1,9 @@
 """The guards on the snapshot: an old source, a connection that shows less than before, a failed quality rule.
 
-Each holds archivals only, except data that are older than those of an earlier sync.
+Each holds archivals only. The exception: data that are older than those of an earlier sync hold everything.
+
+The client notices when totals and links of lists are missing. Here is what only several syncs show: how many records a
+connection usually sends, and whether its SIS answered for single people.
 """
 
 from __future__ import annotations
@@ -30,31 +33,32 @@ HALF = 0.5
 """A connection that sends less than this share of its usual records shows us less than before."""
 
 SINGLE_USERS = "single_users"
-"""In the proof of a snapshot: whether the SIS answered for single people that night, where it was asked."""
+"""Key in the proof of a snapshot: whether the SIS answered for single people, if it was asked."""
 
-GOOD_NIGHTS = 30
-"""So many are looked back upon: people who leave, and with them the question for single people, may be weeks apart."""
+GOOD_SNAPSHOTS_READ = 30
+"""We compare with this many: weeks can pass between people who leave, and only then the SIS is asked for single people.
+"""
 
 _USUAL = 7
 
 USABLE = "record_usable"
 """The quality rule that counts what the guard on rejected records counts."""
 
-NOT_TESTED = "The quality of this snapshot was not tested, so nothing says that its absences are real."
+NOT_TESTED = "The quality of this snapshot was not tested, so nothing proves that absent people have left."
 
 
 def older_source(snapshot: SnapshotFacts) -> Iterator[Finding]:
-    """Everything waits where the data are of an earlier day than those before: they would undo what happened since."""
+    """Everything waits if the data are of an earlier day than those before: they would undo what happened since."""
     if OLDER in snapshot.problems:
-        message = "The data are older than those of an earlier night, so nothing is changed by them."
+        message = "The data are older than those of an earlier sync, so they change nothing."
         yield Finding(OLDER_SOURCE, message, 1, 0, people={EVERYBODY: 1})
 
 
 def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
-    """Archivals wait where nothing changed for longer than is usual.
+    """Archivals wait if nothing changed for longer than usual: what the source says may be weeks old.
 
-    A bundle comes byte for byte the same; an API shows no other people. A problem of the snapshot that concerns its
-    age says more, and says it alone.
+    A bundle is the same byte for byte; an API shows the same people. If the snapshot has a problem with its age, only
+    that problem is reported.
     """
     taken_at, unchanged_since = snapshot.taken_at, snapshot.unchanged_since
     if (
@@ -77,9 +81,9 @@ def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class UnlikeBefore:
-    """records and usual: what came tonight and what is usual, where that is more than twice as much; else 0.
+    """records and usual: what came now and what is usual, if that is more than twice as much; else 0.
 
-    single_users_gone: the SIS answered for single people on good nights, and tonight it does so for nobody.
+    single_users_gone: the SIS answered for single people in good syncs, and now it answers for nobody.
     """
 
     records: int = 0
@@ -88,9 +92,9 @@ class UnlikeBefore:
 
 
 def smaller(proof: Mapping[str, Any], good: Sequence[Mapping[str, Any]]) -> UnlikeBefore:
-    """Compare tonight's proof with those of good nights, newest first, that were read in the same way.
+    """Compare the proof of this snapshot with those of good snapshots, newest first, that were read in the same way.
 
-    The newest counts as well as the median: a size that a person approved is usual from then on.
+    The newest counts as well as the median: after a person approved a size, it is usual.
     """
     sizes = [int(earlier.get("records", 0)) for earlier in good if earlier.get("mode") == proof.get("mode")][:_USUAL]
     records = int(proof.get("records", 0))
@@ -101,30 +105,30 @@ def smaller(proof: Mapping[str, Any], good: Sequence[Mapping[str, Any]]) -> Unli
 
 
 def misses_single_users(good: Sequence[Mapping[str, Any]], *, served_before: bool) -> bool:
-    """Whether a night without answers for single people is unlike the good ones, newest first.
+    """Whether a snapshot without answers for single people differs from the good ones, newest first.
 
-    A night without them that a person approved is good: from then on nobody misses them. served_before: what the
-    connection remembers, where no night tells.
+    If a person approved a snapshot without answers, it is good, and from then on nobody misses them. served_before:
+    what the connection remembers, if no snapshot says it.
     """
     return next((bool(earlier[SINGLE_USERS]) for earlier in good if SINGLE_USERS in earlier), served_before)
 
 
 def unlike_before(unlike: UnlikeBefore) -> Iterator[Finding]:
-    """Archivals wait: what a connection no longer shows is not gone from the school."""
+    """Archivals wait: people whom a connection no longer shows may still be in the school."""
     if unlike.usual:
         message = f"The connection sent {unlike.records} records, {unlike.usual} are usual. What is shared with us?"
         yield Finding("unlike_before", message, unlike.records / unlike.usual, HALF, (ARCHIVE,))
     if unlike.single_users_gone:
-        message = "The SIS answered for single people until now and does not tonight, so there is no second witness."
+        message = "The SIS answered for single people until now and does not any more, so there is no second witness."
         yield Finding("unlike_before", message, 1, 0, (ARCHIVE,))
 
 
 def quality_findings(results: pd.DataFrame, rules: Sequence[Rule], snapshot_id: int) -> Iterator[Finding]:
     """Findings that hold archivals of the roles concerned; all of them can be approved.
 
-    results: snapshot_id and `RESULT_COLUMNS`, as stored; those of another snapshot count for nothing. rules: the
-    suite as the school wants it now. A rule without a result is held against every role, whatever its severity: what
-    was not tested has not passed.
+    results: snapshot_id and `RESULT_COLUMNS`, as stored; those of another snapshot do not count. rules: the suite as
+    the school tuned it. A rule without a result holds the archivals of every role, whatever its severity: what was not
+    tested has not passed.
     """
     own = results[results["snapshot_id"] == snapshot_id]
     missing = [rule.name for rule in rules if rule.name not in set(own["rule"])]
@@ -148,7 +152,7 @@ def quality_findings(results: pd.DataFrame, rules: Sequence[Rule], snapshot_id: 
 
 
 def untested(message: str) -> Finding:
-    """What holds every archival where results are missing."""
+    """The finding that holds every archival because results are missing."""
     return Finding("no_quality", message, 1, 0, (ARCHIVE,))
 
 

@@ -1,8 +1,8 @@
-"""Stored contacts against what tonight's snapshot says: those that nobody may call any more, and those it lacks.
+"""Stored contacts compared with this snapshot: those that nobody may call any more, and those that were not delivered.
 
-A contact that the SIS excludes is removed the same night: whatever auto update, holds and windows say, of active and
-archived students alike, and of students who are excluded from the sync. So the rest of the plan is made as if it were
-gone already.
+A contact that the SIS excludes is removed in the same sync, whatever auto update, holds and windows say, for active and
+archived students alike, and for students who are excluded from the sync. So the rest of the plan is made as if that
+contact were gone already.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from roster_pipeline.planning.field_changes import Differences
 from roster_pipeline.vocabulary import CONTACT, CONTACT_EXCLUDED, CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
 
 _ID_ALONE = r'\["(?:[^"\\]|\\.)*"\]'
-"""In MORE_CONTACTS a contact of whom nothing but the id is known: the SIS names it and did not deliver it."""
+"""In MORE_CONTACTS, a contact with only an id: the SIS names it and did not deliver it."""
 
 
 def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tuple[DirectoryFrames, pd.DataFrame]:
-    """The directory without the contacts that nobody may call, and a plan row (less `row`) for each student of one.
+    """The directory without the contacts that nobody may call, and a plan row (less `row`) for each student who had
+    one.
 
-    excluded: `EXCLUDED_COLUMNS`. The rows are of the role `contact`; their `sourced_ids` are those of the contacts.
+    excluded: `EXCLUDED_COLUMNS`. The rows have the role `contact`; their `sourced_ids` are those of the contacts.
     """
     if excluded.empty or directory.members.empty:
         return directory, _rows(directory, np.array([], dtype=np.int64), [], [])
@@ -60,7 +61,7 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
 
 
 def keep_undelivered(differences: Differences) -> None:
-    """Contacts behind the primary one that the SIS names and did not deliver tonight stay as they are stored."""
+    """Contacts after the primary one that the SIS names and did not deliver stay as they are stored."""
     want, have = differences.want[MORE_CONTACTS], differences.have[MORE_CONTACTS]
     rows = truth(pc.match_substring_regex(want, pattern=_ID_ALONE))
     if not rows.any():
@@ -102,7 +103,7 @@ def _by_person(directory: DirectoryFrames, excluded: pd.DataFrame) -> dict[int, 
 def _more_without(
     stored: Array, of_everybody: set[str], barred: dict[int, set[str]]
 ) -> tuple[Array, dict[int, list[str]]]:
-    """MORE_CONTACTS without the excluded ones, and by place in the frame who they were."""
+    """MORE_CONTACTS without the excluded ones; and the ids of these, by place in the frame."""
     gone: dict[int, list[str]] = {}
     there = np.flatnonzero(filled(stored)) if of_everybody or barred else ()
     remaining: dict[int, str | None] = {}

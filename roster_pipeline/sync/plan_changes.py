@@ -21,7 +21,7 @@ from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.planning.snapshot_guards import (
-    GOOD_NIGHTS,
+    GOOD_SNAPSHOTS_READ,
     SINGLE_USERS,
     misses_single_users,
     quality_findings,
@@ -87,7 +87,7 @@ def plan_snapshot(
         roster, rejected = rosters.load(connection, snapshot_id)
         loaded = planning_input.load_directory(connection, school, snapshot_id)
         history = good_snapshots.role_history(connection, school.id)
-        good = good_snapshots.good_proofs(connection, school.id, GOOD_NIGHTS)
+        good = good_snapshots.good_proofs(connection, school.id, GOOD_SNAPSHOTS_READ)
         first_sync = not ledger.has_synced(connection, school.id)
         answers = plans.load_witnesses(connection, snapshot_id)
         quality = rosters.load_quality(connection, snapshot_id)

@@ -102,8 +102,8 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "witness",
-                "The list left out 4 people for whom the SIS still answers one by one; 3 are tolerated. "
-                "Its lists cannot be trusted tonight.",
+                "The list left out 4 people for whom the SIS still answers one by one; 3 are allowed. "
+                "Its lists cannot be trusted now.",
                 4, 3, overridable=False,
             )
         ],
@@ -135,7 +135,7 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
             finding(
                 "reused_ids",
                 "50 of 200 known students came as somebody else under the same id. "
-                "If the SIS dealt its ids anew, what it says of the others may be as wrong.",
+                "If the SIS gave out its ids again, its data about the others may be wrong too.",
                 0.25, 0.2,
             )
         ],
@@ -237,7 +237,7 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
             ),
             finding(
                 "unlike_before",
-                "The SIS answered for single people until now and does not tonight, so there is no second witness.",
+                "The SIS answered for single people until now and does not any more, so there is no second witness.",
                 1, 0,
             ),
         ],

@@ -1,4 +1,4 @@
-"""What quality results hold: archivals of the roles that a grave rule failed for, all where a result is missing."""
+"""The guards on the snapshot: failed or missing quality results, and a connection that shows less than before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import pytest
 from roster_pipeline.cleaning.quality import RESULT_COLUMNS, not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import Rule, installed_suite
 from roster_pipeline.planning.findings import Finding
-from roster_pipeline.planning.snapshot_guards import quality_findings, untested
+from roster_pipeline.planning.snapshot_guards import (
+    UnlikeBefore,
+    misses_single_users,
+    quality_findings,
+    smaller,
+    untested,
+)
 from roster_pipeline.settings.school import QualityRule
 from roster_pipeline.vocabulary import CHANGING, Role
 from roster_pipeline_tests.planning.builders import cleaned, school, user
@@ -145,3 +151,38 @@ def test_half_of_the_emails_and_all_grades_hold_archivals_by_default() -> None:
     mild = school(quality=dict.fromkeys(("most_emails_valid", "most_grades_known"), QualityRule(severity="warning")))
     frame = run_suite(installed_suite(), told.roster, told.rejected, mild).assign(snapshot_id=SNAPSHOT)
     assert found_in(frame, installed_suite().tuned(mild.quality)) == []
+
+
+def proof(records: int, mode: str = "full", **more: Any) -> dict[str, Any]:
+    return {"records": records, "mode": mode, **more}
+
+
+@pytest.mark.parametrize(
+    ("proof_now", "good", "expected"),
+    [
+        (proof(50), [proof(100)] * 3, UnlikeBefore()),
+        (proof(49), [proof(100)] * 3, UnlikeBefore(49, 100)),
+        (proof(0), [proof(100)], UnlikeBefore(0, 100)),
+        (proof(49), [], UnlikeBefore()),
+        (proof(49), [proof(60), proof(60), proof(900)], UnlikeBefore()),
+        (proof(49), [proof(60), proof(900), proof(900)], UnlikeBefore()),
+        (proof(49), [proof(900), proof(60), proof(60)], UnlikeBefore()),
+        (proof(49, "delta"), [proof(100)], UnlikeBefore()),
+        (proof(49, "school"), [proof(100)], UnlikeBefore()),
+        (proof(49), [*[proof(60)] * 7, *[proof(900)] * 20], UnlikeBefore()),
+    ],
+)
+def test_a_connection_is_held_against_the_median_of_its_good_nights_of_the_same_kind(
+    proof_now: dict[str, Any], good: list[dict[str, Any]], expected: UnlikeBefore
+) -> None:
+    assert smaller(proof_now, good) == expected
+
+
+@pytest.mark.parametrize("served_before", [True, False])
+def test_the_newest_good_night_on_which_somebody_was_asked_for_says_whether_single_users_are_missed(
+    served_before: bool,
+) -> None:
+    answered, gone = proof(9, single_users=True), proof(9, single_users=False)
+    assert misses_single_users([proof(9), answered, gone], served_before=served_before)
+    assert not misses_single_users([proof(9), gone, answered], served_before=served_before)
+    assert misses_single_users([proof(9)], served_before=served_before) is served_before

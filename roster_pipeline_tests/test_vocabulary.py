@@ -1,0 +1,48 @@
+"""What a person may approve, by the findings that hold it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roster_pipeline.vocabulary import MANAGER, NOTES, REASONS, approvable, needs_manager, why_of, without_repeats
+
+YES = {"overridable": True}
+NO = {"overridable": False}
+
+
+@pytest.mark.parametrize(
+    ("findings", "allowed"),
+    [([], False), ([YES], True), ([YES, YES], True), ([YES, NO], False), ([{}], False), ([YES, {}], False)],
+)
+def test_a_held_line_can_be_approved_if_it_has_findings_and_each_allows_it(
+    findings: list[dict[str, Any]], allowed: bool
+) -> None:
+    assert approvable(findings) is allowed
+
+
+@pytest.mark.parametrize(
+    ("findings", "manager"),
+    [([], False), ([YES], False), ([{"approver": ""}], False), ([YES, {"approver": MANAGER}], True)],
+)
+def test_one_finding_is_enough_to_leave_the_decision_to_the_manager(
+    findings: list[dict[str, Any]], manager: bool
+) -> None:
+    assert needs_manager(findings) is manager
+
+
+def test_findings_that_repeat_another_one_are_left_out_of_reports() -> None:
+    findings = [
+        {"guard": "shrunk_role", "repeats": "empty_role"},
+        {"guard": "empty_role", "repeats": ""},
+        {"guard": "x"},
+    ]
+    assert [finding["guard"] for finding in without_repeats(findings)] == ["empty_role", "x"]
+
+
+def test_the_notes_of_a_row_follow_its_reason() -> None:
+    assert why_of("linked", "found_by_email records_joined") == " ".join(
+        (REASONS["linked"], NOTES["found_by_email"], NOTES["records_joined"])
+    )
+    assert why_of("of_a_later_version", None) == "of_a_later_version"

@@ -93,12 +93,12 @@ class _Engine(PandasExecutionEngine):
         self, data: pd.DataFrame, row_condition: Any, domain_kwargs: dict[str, Any]
     ) -> pd.DataFrame:
         key = repr(row_condition)
-        found = self._chosen.get(key)
-        if found is None:
-            found = super()._apply_row_condition_filter(data, row_condition, domain_kwargs)
+        chosen = self._chosen.get(key)
+        if chosen is None:
+            chosen = super()._apply_row_condition_filter(data, row_condition, domain_kwargs)
             if len(data) <= _SMALL:
-                self._chosen[key] = found
-        return found
+                self._chosen[key] = chosen
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def evaluate(suite: Suite, frame: pd.DataFrame, role_codes: Ints, roles: int) ->
     """
     prepared = _prepared(suite)
     engine = _Engine(frame)
-    edges = [edge for one in prepared if one is not None for edge in one.edges]
+    edges = [edge for expectation in prepared if expectation is not None for edge in expectation.edges]
     graph = ValidationGraph(execution_engine=engine)
     for edge in edges:
         graph.add(edge)
@@ -125,24 +125,24 @@ def evaluate(suite: Suite, frame: pd.DataFrame, role_codes: Ints, roles: int) ->
         metrics, _ = graph.resolve(runtime_configuration=_ASK, show_progress_bars=False)
     except Exception:  # its text may hold values; each rule says for itself that it was not evaluated
         metrics = {}
-    return [_tried(one, metrics, role_codes, roles) for one in prepared]
+    return [_tried(expectation, metrics, role_codes, roles) for expectation in prepared]
 
 
-def _tried(one: _Prepared | None, metrics: dict[Any, Any], role_codes: Ints, roles: int) -> Outcome | None:
+def _tried(prepared: _Prepared | None, metrics: dict[Any, Any], role_codes: Ints, roles: int) -> Outcome | None:
     try:
-        return None if one is None else _outcome(one, metrics, role_codes, roles)
+        return None if prepared is None else _outcome(prepared, metrics, role_codes, roles)
     except Exception:  # as above: a metric that is missing, or of another kind than expected
         return None
 
 
-def _outcome(one: _Prepared, metrics: dict[Any, Any], role_codes: Ints, roles: int) -> Outcome:
-    if one.condition is not None:
-        fails: pd.Series[bool] = metrics[one.condition][0]
+def _outcome(prepared: _Prepared, metrics: dict[Any, Any], role_codes: Ints, roles: int) -> Outcome:
+    if prepared.condition is not None:
+        fails: pd.Series[bool] = metrics[prepared.condition][0]
         codes = role_codes[fails.index.to_numpy()]
         tested = np.bincount(codes, minlength=roles)
         failed = np.bincount(codes[fails.to_numpy(dtype=bool)], minlength=roles)
         return Outcome(not failed.any(), tested, failed)
-    result = one.expectation.metrics_validate(metrics=metrics, runtime_configuration=dict(_ASK))
+    result = prepared.expectation.metrics_validate(metrics=metrics, runtime_configuration=dict(_ASK))
     return Outcome(bool(result.success))
 
 

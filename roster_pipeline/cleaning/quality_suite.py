@@ -119,23 +119,23 @@ def read_suite(path: Path) -> list[Rule]:
     if not isinstance(expectations, list):
         raise QualitySuiteError(path, "its expectations are not a list")
     rules: list[Rule] = []
-    for place, one in enumerate(expectations, start=1):
-        rule = _rule(path, place, one)
+    for place, expectation in enumerate(expectations, start=1):
+        rule = _rule(path, place, expectation)
         if any(rule.name == other.name for other in rules):
             raise QualitySuiteError(path, f"it has two rules of the name {rule.name}; give each a rule in its meta")
         rules.append(rule)
     return rules
 
 
-def _rule(path: Path, place: int, one: Any) -> Rule:
-    kind = one.get("type") if isinstance(one, dict) else None
+def _rule(path: Path, place: int, expectation: Any) -> Rule:
+    kind = expectation.get("type") if isinstance(expectation, dict) else None
     if not isinstance(kind, str):
         raise QualitySuiteError(path, f"expectation {place} has no type")
-    kwargs, meta = one.get("kwargs") or {}, one.get("meta") or {}
+    kwargs, meta = expectation.get("kwargs") or {}, expectation.get("meta") or {}
     if not isinstance(kwargs, dict) or not isinstance(meta, dict):
         raise QualitySuiteError(path, f"kwargs or meta of expectation {place} are not a mapping")
     name = str(meta.get("rule") or "_".join([kind.removeprefix("expect_"), str(kwargs.get("column", ""))]).strip("_"))
-    severity = _SEVERITIES.get(str(meta.get("severity") or one.get("severity") or "error"))
+    severity = _SEVERITIES.get(str(meta.get("severity") or expectation.get("severity") or "error"))
     if severity is None:
         raise QualitySuiteError(path, f"the severity of {name} is neither error nor warning")
     mostly = kwargs.get("mostly", 1.0)
@@ -149,7 +149,7 @@ def _rule(path: Path, place: int, one: Any) -> Rule:
         name=name,
         check=check if check in CHECKS else FURTHER,
         severity=cast("Literal['error', 'warning']", severity),
-        description=str(one.get("description") or name.replace("_", " ").capitalize()),
+        description=str(expectation.get("description") or name.replace("_", " ").capitalize()),
         type=kind,
         kwargs=kwargs,
         roles=tuple(roles),

@@ -56,9 +56,7 @@ def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> 
 
 @dataclass(frozen=True)
 class Entries:
-    """The best entry of each record: its ranks in `RECORD_STATUSES` and `ROLE_GROUPS`, and its role as the SIS spells
-    it.
-    """
+    """The best entry of each record: ranks in `RECORD_STATUSES` and `ROLE_GROUPS`, and the role of the SIS."""
 
     record_status: Ints
     group: Ints

@@ -147,8 +147,8 @@ def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]
 
 def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
     """For each role, of the people whom this SIS knew before: how many came only under a new id, and how many came."""
-    found = _found(plan, directory.own_links["person_id"].to_numpy(dtype=np.int64))
-    return _shares(plan, found, found["matched_by"] != "link")
+    rows = _matched_rows(plan, directory.own_links["person_id"].to_numpy(dtype=np.int64))
+    return _shares(plan, rows, rows["matched_by"] != "link")
 
 
 def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
@@ -156,14 +156,14 @@ def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]
 
     People who left do not count, because a SIS may give their ids to new people every year.
     """
-    found = _found(plan, directory.members.index[directory.active].to_numpy(dtype=np.int64))
-    return _shares(plan, found, found["reason"] == ID_REUSED)
+    rows = _matched_rows(plan, directory.members.index[directory.active].to_numpy(dtype=np.int64))
+    return _shares(plan, rows, rows["reason"] == ID_REUSED)
 
 
-def _found(plan: Plan, among: Ints) -> pd.DataFrame:
+def _matched_rows(plan: Plan, among: Ints) -> pd.DataFrame:
     """The rows of these people, if a record of this snapshot was matched to them."""
-    found = plan.rows[plan.rows["matched_by"].notna()]
-    return found[np.isin(persons_of(found), among)]
+    matched = plan.rows[plan.rows["matched_by"].notna()]
+    return matched[np.isin(persons_of(matched), among)]
 
 
 def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:

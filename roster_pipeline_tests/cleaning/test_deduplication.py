@@ -260,7 +260,7 @@ def test_of_many_equal_records_the_first_by_sourced_id_leads() -> None:
 def test_humans_are_numbered_by_their_first_record_whatever_the_order_of_the_roster(count: int) -> None:
     roster = cleaned([user(f"u{i}") for i in range(count)]).roster
     backwards = roster.assign(human=roster["human"].to_numpy()[::-1]).iloc[::-1]
-    assert identity_groups_of(backwards, Directory().frames()).unit.tolist() == list(range(count))
+    assert identity_groups_of(backwards, Directory().frames()).identity.tolist() == list(range(count))
 
 
 def test_records_of_one_human_that_are_linked_to_two_people_are_a_conflict_and_archive_neither() -> None:

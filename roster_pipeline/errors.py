@@ -7,6 +7,13 @@ a value from a person's record.
 
 from __future__ import annotations
 
+import re
+
+
+def with_school(text: str, key: str) -> str:
+    """The text with the key of a school in place of `SCHOOL`, which stands for it in the commands of a remedy."""
+    return re.sub(r"\bSCHOOL\b", key, text)
+
 
 class RosterError(Exception):
     """An error with a remedy. `str()` is the message and, on its own line, the remedy.

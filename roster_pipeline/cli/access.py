@@ -42,7 +42,7 @@ def _changing() -> Iterator[Connection]:
 def grant(
     email: Email, operator: Operator = False, district: District = "", school: School = "", who: Who = None
 ) -> None:
-    """Let somebody in, for everything, one district or one school."""
+    """Give somebody access to everything, one district or one school."""
     from roster_pipeline.services import access_changes as changes
 
     with _changing() as opened:
@@ -57,14 +57,14 @@ def revoke(
     operator: Operator = False,
     district: District = "",
     school: School = "",
-    everything: Annotated[bool, typer.Option("--all", help="Whatever they have.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Everything they have.")] = False,
     who: Who = None,
 ) -> None:
-    """Take a grant away; it counts from the person's next click."""
+    """Take access away; it takes effect with the person's next click."""
     from roster_pipeline.services import access_changes as changes
 
     if everything and (operator or district or school):
-        raise CommandError("--all takes everything away.\nGive it alone, or say which grant.")
+        raise CommandError("--all takes every grant away.\nGive --all alone, or name one grant.")
     with _changing() as opened:
         if everything:
             changes.revoke_all(opened, email, who=who_asks(who))
@@ -76,7 +76,7 @@ def revoke(
 
 @access.command("list", epilog=examples("roster access list --json"))
 def list_(as_json: AsJson = False) -> None:
-    """List who may see what."""
+    """List who has access to what."""
     from roster_pipeline.directory import accounts
 
     with _changing() as opened:
@@ -92,7 +92,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @access.command("link", epilog=examples("roster access link ann@riverside.example"))
 def link(email: Email, who: Who = None) -> None:
-    """Print a link that signs somebody in, once, within an hour."""
+    """Print a link that signs somebody in. It works once, within an hour."""
     from roster_pipeline.console.auth.mail_link import link_address
     from roster_pipeline.console.config import config_from
     from roster_pipeline.services.access_changes import link_for
@@ -102,7 +102,7 @@ def link(email: Email, who: Who = None) -> None:
         config = config_from(ConsoleVariables.read(), Places.read().database_url)
         with database.begin() as opened:
             token = link_for(opened, email, who=who_asks(who))
-    note("Whoever has this link is signed in as this person. It works once, within an hour.")
+    note("This link signs its holder in as this person. It works once, within an hour.")
     say(link_address(config, token))
 
 
@@ -128,7 +128,7 @@ def add_application(
     ] = None,
     who: Who = None,
 ) -> None:
-    """Let a login read a district, and print its password once. Again: change what it sees."""
+    """Let a login read a district, and print its password once. For an existing login: change what it sees."""
     from roster_pipeline.directory import audit, roles, tenants
 
     with _as_owner() as database, database.begin() as opened:
@@ -139,9 +139,9 @@ def add_application(
         audit.record(opened, who=who_asks(who), what="application added", district_id=owner.id, details=details)
     if password:
         say(password)
-        note("This is its password; it is kept nowhere. It reads the schema roster_application.", style="green")
+        note("This is its password; it is not stored. The login reads the schema roster_application.", style="green")
     else:
-        note(f"{login} was there already: what it sees is changed, its password stays.", style="green")
+        note(f"{login} existed already: what it sees is changed, its password is not.", style="green")
 
 
 @application.command("list")
@@ -150,35 +150,35 @@ def list_applications(as_json: AsJson = False) -> None:
     from roster_pipeline.directory import roles
 
     with open_directory() as database, database.begin() as opened:
-        rows_found = roles.applications(opened)
+        logins = roles.applications(opened)
     if as_json:
-        print_json([asdict(one) for one in rows_found])
+        print_json([asdict(row) for row in logins])
         return
     rows = [
         (
-            one.login,
-            one.district,
-            *(", ".join(part) if part else "all" for part in (one.schools, one.roles, one.fields)),
+            row.login,
+            row.district,
+            *(", ".join(part) if part else "all" for part in (row.schools, row.roles, row.fields)),
         )
-        for one in rows_found
+        for row in logins
     ]
     print_table(["login", "district", "schools", "roles", "fields"], rows)
 
 
 @application.command("remove", epilog=examples("roster application remove lunch"))
 def remove_application(login: Login, who: Who = None) -> None:
-    """Take the login of an application away."""
+    """Remove the login of an application."""
     from roster_pipeline.directory import audit, roles
 
     with _as_owner() as database, database.begin() as opened:
         roles.remove_application(opened, login)
         audit.record(opened, who=who_asks(who), what="application removed", details={"login": login})
-    note(f"{login} may not read any more.", style="green")
+    note(f"{login} can no longer read.", style="green")
 
 
 @contextmanager
 def _as_owner() -> Iterator[Database]:
-    """The directory by the login that may make others."""
+    """The directory, opened with the login that may create logins."""
     from roster_pipeline.directory.database import Database
     from roster_pipeline.settings.installation import Places
 

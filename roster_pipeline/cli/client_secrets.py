@@ -27,7 +27,7 @@ ClientSecret = Annotated[
     typer.Option(
         "--client-secret",
         metavar="[-|ask]",
-        help="- reads the Client Secret from stdin, ask asks for it unseen. Never the secret itself.",
+        help="Where the Client Secret comes from: - is stdin, ask is a prompt that does not show it. Never the secret.",
     ),
 ]
 ClientSecretEnv = Annotated[
@@ -35,15 +35,15 @@ ClientSecretEnv = Annotated[
     typer.Option(
         "--client-secret-env",
         metavar="NAME",
-        help="Environment variable that holds the Client Secret at run time; only its name is kept.",
+        help="Environment variable that holds the Client Secret at run time; only its name is stored.",
     ),
 ]
 
 
 def read_secret(source: str | None, variable: str | None, *, ask: bool) -> str | None:
-    """The secret as `seal` takes it: plain, or `env:NAME`; None when nothing was said and `ask` is off.
+    """The secret as `seal` takes it: plain, or `env:NAME`; None without either option, if `ask` is off.
 
-    ask: without either option ask for it, or demand one of them where no terminal is there to ask at.
+    ask: without either option, ask on the terminal. Raises BadParameter if there is no terminal.
     """
     if source is not None and variable is not None:
         raise typer.BadParameter("give --client-secret or --client-secret-env, not both")
@@ -56,7 +56,7 @@ def read_secret(source: str | None, variable: str | None, *, ask: bool) -> str |
     if source == ASK or (source is None and ask):
         if not sys.stdin.isatty():
             raise typer.BadParameter(
-                "nobody is there to ask: give --client-secret - (stdin) or --client-secret-env NAME"
+                "there is no terminal to ask on: give --client-secret - (stdin) or --client-secret-env NAME"
             )
         return _not_empty(typer.prompt("Client Secret", hide_input=True, err=True))
     if source is not None:
@@ -134,7 +134,7 @@ def _rotate(database: Database, old: str, new: str) -> int:
 
 
 def _write_key(path: Path, text: str) -> None:
-    """Replace the key's file in one step; nobody else may read it."""
+    """Replace the key's file in one step; only its owner may read it."""
     draft = path.with_suffix(".new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)

@@ -10,20 +10,23 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from roster_pipeline.cli.output import note
+from roster_pipeline.errors import with_school
 from roster_pipeline.signals import Ended
 
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
 HELD = 3
-"""Done, but somebody has to look: something is held, or there was nobody to look at."""
+"""Done, but a person has to look: rows are held, or the SIS shows nobody of the school."""
 OURS = "roster_pipeline."
-SAID = {"date_": "write a day as YYYY-MM-DD", "time_": "write a time as HH:MM"}
-"""Kinds of wrong settings whose message speaks to programmers."""
+SCHOOL = "school"
+"""In the context of a command: the key of its school."""
+MESSAGES = {"date_": "write a day as YYYY-MM-DD", "time_": "write a time as HH:MM"}
+"""By the kind of validation error: a message in place of one that is written for programmers."""
 
 
 class CommandError(Exception):
-    """A command cannot go on. `str()` is what was wrong, a line break, and what to do. code: its exit code."""
+    """A command cannot go on. message: what is wrong, a line break, and what to do. code: the exit code."""
 
     def __init__(self, message: str, code: int = FAILED) -> None:
         super().__init__(message)
@@ -31,10 +34,10 @@ class CommandError(Exception):
 
 
 class ErrorHandlingGroup(TyperGroup):
-    """The top of the command tree: whatever a command raises becomes one message and an exit code."""
+    """`roster` itself: turns every exception of a command into one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; wrong usage and deliberate exits pass, everything else is explained."""
+        """Run the command. Wrong usage and deliberate exits pass; every other exception is explained."""
         try:
             _end_what_was_left()
             return super().invoke(ctx)
@@ -46,12 +49,14 @@ class ErrorHandlingGroup(TyperGroup):
             if hasattr(problem, "exit_code"):  # the parser's own errors print themselves
                 raise
             text, code = explained(problem)
+            if school := ctx.meta.get(SCHOOL):
+                text = with_school(text, school)
         note(text, style="red")
         raise typer.Exit(code)
 
 
 def _end_what_was_left() -> None:
-    """A `roster dev` that was killed leaves its servers on its ports, its daemon at work, and the database running."""
+    """End what a killed `roster dev` left: servers that hold its ports, its daemon and the database."""
     from roster_pipeline.cli.processes import RECORD, end_left_behind
 
     found = end_left_behind(Path(os.environ.get("ROSTER_HOME", ".roster")) / RECORD)
@@ -60,9 +65,9 @@ def _end_what_was_left() -> None:
 
 
 def explained(problem: Exception) -> tuple[str, int]:
-    """A message for people and the exit code. Errors of ours are written for people; of others only the type is told.
+    """The message and the exit code for an exception.
 
-    The text of a foreign error may hold values of records, so it stays inside.
+    The text of an exception that is not ours may hold values of records, so only its type is shown.
     """
     from pydantic import ValidationError
 
@@ -78,24 +83,24 @@ def explained(problem: Exception) -> tuple[str, int]:
 
 
 def wrong_settings(problem: Any) -> str:
-    """One line per wrong setting: which, and what would be right. The value given is not repeated."""
+    """One line per wrong setting: its name and what is expected. The given value is not repeated."""
     lines = []
     for error in problem.errors(include_url=False, include_input=False, include_context=False):
         name = ".".join(part for part in error["loc"] if isinstance(part, str)) or "settings"
-        said = next((words for kind, words in SAID.items() if error["type"].startswith(kind)), error["msg"])
-        lines.append(f"{name}: {said.removeprefix('Value error, ')}")
+        text = next((text for kind, text in MESSAGES.items() if error["type"].startswith(kind)), error["msg"])
+        lines.append(f"{name}: {text.removeprefix('Value error, ')}")
     return "\n".join(lines)
 
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something is held."
 HANDS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-"""For a command that hands every option, `--help` too, to another one."""
+"""For a command that passes every option, also `--help`, to another command."""
 AS_WRITTEN = "\b\n"
-"""In front of a paragraph: its lines stay as they are."""
+"""Before a paragraph: its line breaks are kept."""
 
 
 def group(text: str, *, top: bool = False) -> typer.Typer:
-    """A command that holds others. `top` is `roster` itself."""
+    """A group of commands. top: whether it is `roster` itself."""
     return typer.Typer(
         help=text,
         cls=ErrorHandlingGroup if top else None,
@@ -109,12 +114,12 @@ def group(text: str, *, top: bool = False) -> typer.Typer:
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: what one types."""
+    """Examples for the end of a command's help."""
     return "\n".join([f"{AS_WRITTEN}Examples:", *(f"  {line}" for line in lines)])
 
 
 class ManyOptions(TyperCommand):
-    """A command whose options have long names: its help gives them whole lines, which boxes would cut."""
+    """A command with long options: its help has whole lines, because boxes would cut them."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

@@ -28,7 +28,7 @@ NOT_KNOWN = "not publicly rows"
 
 @sis.command("list")
 def list_sis(as_json: AsJson = False) -> None:
-    """List the SISs we know something about."""
+    """List the supported SISs."""
     from roster_pipeline.oneroster.presets import presets
 
     if as_json:
@@ -45,7 +45,7 @@ def list_sis(as_json: AsJson = False) -> None:
 def show_sis(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from: roster sis list")], as_json: AsJson = False
 ) -> None:
-    """Show where to find Client ID, Client Secret and School ID, what the SIS must grant, and how it behaves."""
+    """Show where to find Client ID, Client Secret and School ID, what to grant in the SIS, and its known quirks."""
     from roster_pipeline.oneroster.presets import SUBJECTS, offered
 
     chosen = preset_of(name)
@@ -72,7 +72,7 @@ def show_sis(
 
 
 def preset_of(name: str) -> Preset:
-    """One preset; wrong usage where there is none of that name."""
+    """The preset of a SIS. Raises BadParameter if there is none of that name."""
     from roster_pipeline.oneroster.presets import UnknownPreset, preset
 
     try:
@@ -104,7 +104,7 @@ def add(
     who: Who = None,
     **chosen: Any,
 ) -> None:
-    """Add a connection. The Client Secret is asked for unless you say where it comes from."""
+    """Add a connection. It asks for the Client Secret, unless an option says where to read it."""
     from roster_pipeline.directory import tenants
     from roster_pipeline.services.connection_changes import add_connection
     from roster_pipeline.settings.school import ConnectionSettings
@@ -120,7 +120,7 @@ def add(
     note(f"Connection {key} added. Next: roster school add KEY --connection {key} --school-id ID --name NAME")
     if several and settings.controlled_by == "school":
         note(
-            "It takes nobody for a person of another connection by name and e-mail alone. "
+            "Its records are not matched to people of another connection by name and e-mail alone. "
             f"If only managers may change it, say so: roster connection set {key} --controlled-by district"
         )
 
@@ -136,7 +136,7 @@ def set_(
     who: Who = None,
     **chosen: Any,
 ) -> None:
-    """Change a connection; what is not given stays."""
+    """Change a connection; options that are not given change nothing."""
     from roster_pipeline.directory import tenants
     from roster_pipeline.services.save_settings import save_connection
     from roster_pipeline.settings.school import ConnectionSettings
@@ -189,7 +189,7 @@ def show(key: ConnectionKey, as_json: AsJson = False) -> None:
 
 
 def as_data(row: ConnectionRow) -> dict[str, Any]:
-    """A connection as plain data; of the secret only whether there is one."""
+    """A connection as plain data, with the kind of its secret only."""
     return {
         "key": row.key,
         "district": row.district_key,
@@ -218,7 +218,7 @@ def report_saved(subject: str, result: SaveResult) -> None:
 
 
 def warn_untested(schools: Sequence[str]) -> None:
-    """Say that schools run every night on a connection that nobody tested. Scripts go on; the console would not."""
+    """Warn of schools that run every night on an untested connection. The console would refuse to save that."""
     for key in schools:
         note(
             f"Automatic rostering of {key} is on, but its connection was not tested since it changed. "
@@ -231,7 +231,7 @@ MARKS = {True: ("green", "ok"), False: ("red", "failed"), None: ("yellow", "note
 
 
 def check_connection(key: SchoolKey, as_json: AsJson = False) -> None:
-    """Test Your Information: signs in, finds the school, counts each role, and says what is missing."""
+    """Test Your Information: sign in, find the school, count each role, and show what is missing."""
     from roster_pipeline.sync.connection_checks import check_connection as checked
 
     with open_directory() as database:

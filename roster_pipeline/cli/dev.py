@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
 
 OPERATOR = "operator@roster.test"
-"""Who signs in at the console of a machine on which nobody was let in yet."""
+"""The first operator, on a machine without one."""
 SIMULATOR_PORT = 8601
 """The demo's, so that the connections it made find their SIS again."""
 STARTING_SECONDS = 120.0
@@ -56,7 +56,7 @@ def dev(
     link = _operator_link(database)
     database.close()
     token = os.environ.setdefault(TOKEN, secrets.token_urlsafe())
-    told = {
+    messages = {
         port: f"The Dagster UI is at http://{LOOPBACK}:{port}/?token={token}  (Ctrl-C ends it)",
         console_port: f"The console is at {os.environ[URL]}; this link signs an operator in, once: {link}",
     }
@@ -65,15 +65,15 @@ def dev(
         for name, command in _commands(workspace, port, console_port, simulator_port if simulator else None).items():
             group.start(name, command)
         try:
-            ended = _follow(group, told)
+            ended = _follow(group, messages)
         except Ended:
             note("Ending ...")
             raise
-    raise CommandError(f"The {ended} ended by itself, so everything was ended; its last lines above say why.")
+    raise CommandError(f"The {ended} ended by itself, so everything was ended.\nIts last lines above say why.")
 
 
 def _operator_link(database: Database) -> str:
-    """A one-time link for the first operator, who is made where there is none."""
+    """A one-time sign-in link for an operator; makes the first one if there is none."""
     from roster_pipeline.cli.session import who_asks
     from roster_pipeline.console.auth.mail_link import link_address
     from roster_pipeline.console.config import config_from
@@ -103,16 +103,16 @@ def _commands(workspace: Path, port: int, console_port: int, simulator_port: int
     return commands
 
 
-def _follow(group: ProcessGroup, told: dict[int, str]) -> str:
+def _follow(group: ProcessGroup, messages: dict[int, str]) -> str:
     """Wait for a child that ends by itself: its name. Raises Ended where a signal comes first.
 
-    told: what to say once a port answers, or after a while all the same.
+    messages: the message of each port, printed when it answers, or after a while in any case.
     """
     deadline = time.monotonic() + STARTING_SECONDS
-    waiting = dict(told)
+    waiting = dict(messages)
     while not (ended := group.ended()):
         time.sleep(LOOK_EVERY)
-        for port in [one for one in waiting if _answers(one) or time.monotonic() > deadline]:
+        for port in [port for port in waiting if _answers(port) or time.monotonic() > deadline]:
             say(waiting.pop(port), style="bold green")
     return ended
 
@@ -129,11 +129,13 @@ def _must_be_free(port: int) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
-            raise CommandError(f"Port {port} is in use.\nEnd what uses it, or choose another: --port") from None
+            raise CommandError(
+                f"Port {port} is in use.\nStop the program that uses it, or choose another port: --port"
+            ) from None
 
 
 def demo() -> None:
-    """Three nights of three simulated schools through Dagster, and what came of them."""
+    """Run three nights of three simulated schools through Dagster, and show the results."""
     from roster_pipeline.demo.run import run_demo
 
     code = run_demo(Console())

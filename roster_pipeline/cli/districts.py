@@ -9,6 +9,7 @@ import typer
 from roster_pipeline.cli.commands import examples, group
 from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
+from roster_pipeline.settings.fields import DISTRICT
 
 district = group("Districts: each owns its connections, schools and people.")
 
@@ -36,19 +37,19 @@ def set_(
         typer.Option(
             "--home-ranking",
             metavar="CONNECTIONS",
-            help='Connections whose records people follow first, separated by commas; "" takes the ranking away.',
+            help=DISTRICT[0].help + ' "" takes the ranking away.',
         ),
     ] = None,
     who: Who = None,
 ) -> None:
-    """Change the settings of a district; what is not given stays."""
+    """Change the settings of a district; options that are not given change nothing."""
     from roster_pipeline.directory import tenants
     from roster_pipeline.services.school_changes import change_district
 
     with open_directory() as database, database.begin() as opened:
         settings = tenants.get_district(opened, key).settings
         if home_ranking is not None:
-            ranking = [valid_key(one.strip()) for one in home_ranking.split(",") if one.strip()]
+            ranking = [valid_key(part.strip()) for part in home_ranking.split(",") if part.strip()]
             settings = settings.model_copy(update={"home_ranking": ranking})
         done = change_district(opened, key, settings, who=who_asks(who))
     note(f"District {key}: {', '.join(done.names) or 'nothing'} changed.")
@@ -70,7 +71,7 @@ def list_(as_json: AsJson = False) -> None:
 
 
 def valid_key(key: str) -> str:
-    """The key, if it can be one: it names partitions, files and links."""
+    """The key, if it can name partitions, files and links. Raises BadParameter."""
     import re
 
     from roster_pipeline.settings.school import KEY_PATTERN

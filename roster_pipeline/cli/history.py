@@ -41,7 +41,7 @@ def history(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many lines, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """What was applied, newest first: syncs, approvals, relinks and rollbacks; and what failed."""
+    """Show what was applied, newest first: syncs, approvals, relinks and rollbacks; and what failed."""
     from roster_pipeline.directory import failures, ledger, tenants
 
     with open_directory() as database, database.begin() as opened:
@@ -65,7 +65,7 @@ def _data(row: SyncRow | FailureRow) -> dict[str, Any]:
 
     plain = dict(vars(row))
     if isinstance(row, SyncRow):
-        said, age = _said(row)
+        said, age = _outcome(row)
         return {name: value for name, value in plain.items() if name != "report"} | {"said": said, "source": age}
     return plain | {"id": None, "kind": "failure", "outcome": "failed"}
 
@@ -76,14 +76,14 @@ def _line(row: SyncRow | FailureRow) -> tuple[Any, ...]:
 
     if not isinstance(row, SyncRow):
         return ("-", row.at, row.school, "failure", *("·" for _ in ACTIONS), "", plain(row.message, row.school), "", "")
-    said, age = _said(row)
+    said, age = _outcome(row)
     kind = row.kind if row.undoes is None else f"{row.kind} of {row.undoes}"
     counts = (_total(row.counts, action) or "·" for action in ACTIONS)
     return (row.id, row.at, row.school, kind, *counts, age, said or row.outcome, row.who, row.undone_by)
 
 
-def _said(row: SyncRow) -> tuple[str, str]:
-    """The outcome as the mail has it, and the age of what was read."""
+def _outcome(row: SyncRow) -> tuple[str, str]:
+    """The outcome as in the mail, and the age of the source."""
     from roster_pipeline.services.school_status import status_of_sync
 
     said = status_of_sync(row.kind, row.outcome, row.report)
@@ -106,12 +106,12 @@ def rollback(
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
-    """Undo one sync, as a sync of its own. Rows that moved since are left alone and reported."""
+    """Undo one sync by a new sync. Rows that changed since are not touched; they are reported."""
     from roster_pipeline.directory import rollback as undoing
     from roster_pipeline.services import decisions
 
     if only not in (None, ARCHIVED):
-        raise typer.BadParameter(f"--only: {ARCHIVED} is all there is")
+        raise typer.BadParameter(f"--only: the only value is {ARCHIVED}")
     part: Literal["archived"] | None = "archived" if only else None
     with open_directory() as database:
         if preview:
@@ -157,7 +157,7 @@ def audit(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many lines, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Who approved, changed settings, rolled back, linked or excluded; when and why."""
+    """Show who approved, changed settings, rolled back, linked or excluded; when and why."""
     from roster_pipeline.directory import audit as lines
     from roster_pipeline.directory import tenants
 

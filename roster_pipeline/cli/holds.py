@@ -32,25 +32,34 @@ PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looke
 
 @hold.command("list")
 def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
-    """What waits for a decision, in one school or in all."""
+    """List what waits for a decision, in one school or in all."""
     with open_directory() as database, database.begin() as opened:
         holds = _held(opened, key)
     if as_json:
-        print_json([as_data(one) for one in holds])
+        print_json([as_data(held) for held in holds])
         return
     print_table(
         ["school", "plan", "made", "role", "action", "rows", "why", "can be approved"],
         [
-            (one.school, one.plan_id, one.made_at, one.role, one.action, one.rows, _messages(one), one.overridable)
-            for one in holds
+            (
+                held.school,
+                held.plan_id,
+                held.made_at,
+                held.role,
+                held.action,
+                held.rows,
+                _messages(held),
+                held.overridable,
+            )
+            for held in holds
         ],
     )
-    note("Every row of one: roster hold show SCHOOL" if holds else "Nothing is held.")
+    note(f"Every row: roster hold show {holds[0].school}" if holds else "Nothing is held.")
 
 
 @hold.command("show", epilog=examples("roster hold show oak"))
 def show(key: SchoolKey, as_json: AsJson = False) -> None:
-    """The held rows of a school's plan, one by one, with the guards that stopped them."""
+    """Show the held rows of a school's plan, with the guards that stopped them."""
     from roster_pipeline.directory import plans
     from roster_pipeline.directory.plan_rows import RowFilter
     from roster_pipeline.services.plan_rows import lines as lines_of
@@ -67,8 +76,8 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
         note(f"{key}: nothing is held.")
         return
     print_lines(lines)
-    print_findings((one.role, one.action, one.rows, _findings(one)) for one in holds)
-    if any(one.overridable for one in holds):
+    print_findings((held.role, held.action, held.rows, _findings(held)) for held in holds)
+    if any(held.overridable for held in holds):
         note(f"\nApply it: roster hold approve {key} --plan {holds[0].plan_id} --reason WHY")
     note(f"Drop it:  roster hold discard {key} --plan {holds[0].plan_id} --reason WHY")
 
@@ -77,14 +86,14 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
     "approve", epilog=examples("roster hold approve oak --plan 17 --reason 'two classes left, the office confirmed'")
 )
 def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, as_json: AsJson = False) -> None:
-    """Let the held rows of this one plan through, and apply them now."""
+    """Approve the held rows of this plan, and apply them now."""
     from roster_pipeline.directory.sync_summary import sync_summary
     from roster_pipeline.notifications import outcome
     from roster_pipeline.services import decisions
     from roster_pipeline.sync.build_report import report_of
 
     with open_directory() as database:
-        # whoever has this command operates the installation, and so decides for every district
+        # a person who can run this command operates the installation, so they decide for every district
         applied = decisions.approve(database, key, plan, who=who_asks(who), reason=given_reason(reason), manager=True)
         with database.begin() as opened:
             report = report_of(sync_summary(opened, applied.sync_id))
@@ -93,13 +102,13 @@ def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, a
     else:
         print_report(report)
     note(f"{key}, sync {applied.sync_id}: {outcome(report)}")
-    if any(one.rows for one in report.held):
+    if any(held.rows for held in report.held):
         raise typer.Exit(HELD)
 
 
 @hold.command("discard", epilog=examples("roster hold discard oak --plan 17 --reason 'the SIS was half empty'"))
 def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
-    """Drop this plan; nothing of what is held is applied. The next sync makes a new one."""
+    """Discard this plan: its held rows are not applied. The next sync makes a new plan."""
     from roster_pipeline.services import decisions
 
     with open_directory() as database:
@@ -109,7 +118,7 @@ def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -
 
 @hold.command("relink", epilog=examples("roster hold relink oak --plan 17 --reason 'the SIS was upgraded'"))
 def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
-    """Where most ids are new: give the people their new ids, nothing else. Then sync again."""
+    """If most ids are new: link the people to their new ids and change nothing else. Then sync again."""
     from roster_pipeline.services import decisions
 
     with open_directory() as database:
@@ -118,9 +127,9 @@ def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) ->
     note(f"{key}, sync {result.sync_id}: the ids of {people} people were linked. Next: roster sync {key}")
 
 
-def as_data(one: Hold) -> dict[str, Any]:
+def as_data(held: Hold) -> dict[str, Any]:
     """A hold as plain data."""
-    return {**vars(one), "overridable": one.overridable}
+    return {**vars(held), "overridable": held.overridable}
 
 
 def _held(opened: Connection, key: str | None) -> list[Hold]:
@@ -129,15 +138,15 @@ def _held(opened: Connection, key: str | None) -> list[Hold]:
     return approvals.held(opened, school_id=tenants.get_school(opened, key).id if key else None)
 
 
-def _findings(one: Hold) -> list[tuple[str, bool]]:
-    """Every finding, for whoever decides: what repeats another one in other words stands behind it."""
-    found = sorted(one.findings, key=lambda finding: bool(finding.get("repeats")))
-    return [(_said(finding), is_overridable(finding)) for finding in found]
+def _findings(held: Hold) -> list[tuple[str, bool]]:
+    """Message of each finding, and whether an approval can override it; repetitions of another finding come last."""
+    found = sorted(held.findings, key=lambda finding: bool(finding.get("repeats")))
+    return [(_message(finding), is_overridable(finding)) for finding in found]
 
 
-def _said(finding: dict[str, Any]) -> str:
+def _message(finding: dict[str, Any]) -> str:
     return f"(the same in other words) {finding['message']}" if finding.get("repeats") else str(finding["message"])
 
 
-def _messages(one: Hold) -> str:
-    return "\n".join(found["message"] for found in one.findings if not found.get("repeats"))
+def _messages(held: Hold) -> str:
+    return "\n".join(found["message"] for found in held.findings if not found.get("repeats"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def init(as_json: AsJson = False) -> None:
-    """Make both databases, the schema, the key for secrets and Dagster's storage. Running it again does no harm."""
+    """Make both databases, the schema, the key for secrets and Dagster's storage. It is safe to run it again."""
     from sqlalchemy.engine import make_url
 
     from roster_pipeline.directory import migrate, roles
@@ -79,14 +79,14 @@ def _facts(addresses: Addresses, embedded: bool, revision: str | None) -> dict[s
 
 NEEDED = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 SILENT_SECONDS = 300.0
-"""A daemon tells every 30 s that it lives; Dagster itself calls it unhealthy after 5 minutes."""
+"""A daemon writes a heartbeat every 30 s; Dagster calls it unhealthy after 5 minutes without one."""
 
 
 def doctor(
     sis: Annotated[bool, typer.Option("--sis", help="Sign in at every connection's SIS too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at database, schema, key, mail, disk and daemon; exit code 1 when something is red."""
+    """Check database, schema, key, mail, disk and daemon; the exit code is 1 if a check fails."""
     items = [*_installation(sis), _versions()]
     if as_json:
         print_json([vars(item) for item in items])
@@ -100,7 +100,7 @@ def doctor(
 
 
 def prune(as_json: AsJson = False) -> None:
-    """Drop raw snapshots, sent mails and Dagster runs that are older than is kept. The daemon does so every night."""
+    """Delete raw snapshots, sent mails and Dagster runs after their retention. The daemon does it every night."""
     import dagster as dg
 
     from roster_pipeline.defs.pruning import prune_runs
@@ -121,7 +121,7 @@ def metrics(
         Path | None, typer.Option("--textfile", help="Write to this file, whole or not at all, instead of stdout.")
     ] = None,
 ) -> None:
-    """Numbers for Prometheus: last syncs, people, holds, failures, mails. No value of a person."""
+    """Print metrics for Prometheus: last syncs, people, holds, failures, mails. No data of a person."""
     from roster_pipeline.sync.metrics import exposition
 
     with open_directory() as database:
@@ -135,13 +135,14 @@ def metrics(
         draft.replace(textfile)
     except OSError as problem:
         raise CommandError(
-            f"{textfile} cannot be written: {problem.strerror}.\nThe folder must be there, and yours to write to."
+            f"{textfile} cannot be written: {problem.strerror}.\n"
+            "Check that the folder exists and that you can write to it."
         ) from None
     note(f"Written to {textfile}.")
 
 
 def _installation(sis: bool) -> Iterator[Item]:
-    """Without a database there is nothing more to look at, the daemon included: it tells there that it lives."""
+    """The checks of the installation. Without a database the others are skipped: all of them need it."""
     from roster_pipeline.directory.database import Database
     from roster_pipeline.embedded import DatabaseRefusedError, prepare_environment
     from roster_pipeline.sync.health_checks import Item, health_checks
@@ -188,7 +189,7 @@ def list_mails(
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many mails, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Mails, newest first, with the reason where message did not get through."""
+    """List mails, newest first, with the reason if one was not delivered."""
     from roster_pipeline.directory import outbox as mails
 
     with open_directory() as database, database.begin() as opened:
@@ -223,14 +224,14 @@ def list_mails(
 
 @outbox.command("retry", epilog=examples("roster outbox retry 17"))
 def retry(number: Annotated[int, typer.Argument(metavar="MAIL", help="Its number; see: roster outbox list")]) -> None:
-    """Try a mail again that was given up; the daemon sends it within a minute."""
+    """Send a mail again that was given up; the daemon sends it within a minute."""
     from roster_pipeline.directory import outbox as mails
 
     with open_directory() as database, database.begin() as opened:
         revived = mails.retry(opened, number)
     if not revived:
         raise CommandError(f"Mail {number} was not given up.\nSee: roster outbox list --dead")
-    note(f"Mail {number} is tried again.")
+    note(f"Mail {number} will be sent again.")
 
 
 def _state(mail: OutboxMessage) -> str:

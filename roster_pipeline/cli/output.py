@@ -27,7 +27,7 @@ WIDTH_OF_A_FILE = 160
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on the stream of this moment. stderr is for notes and progress, stdout for what was asked for."""
+    """A console on the current stream. stderr is for notes and progress, stdout for the result."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDTH_OF_A_FILE
     return Console(stderr=stderr, width=width, highlight=False, markup=False)
@@ -133,7 +133,7 @@ def print_plan_counts(counts: Mapping[str, Mapping[str, int]], title: str | None
 
 
 def print_findings(held: Iterable[tuple[str, str, int, list[tuple[str, bool]]]]) -> None:
-    """What is held: role, action, rows, and per guard its message and whether an approval can let it through."""
+    """Held rows: role, action, number, and for each finding its message and whether an approval can override it."""
     rows: list[tuple[Any, ...]] = []
     for role, action, number, findings in held:
         messages = "\n".join(safe(message) for message, _ in findings)

@@ -1,4 +1,4 @@
-"""Processes that live and end together: one group, asked to stop, waited for, and only then killed.
+"""Processes that start and end together: a group that is asked to stop, then waited for, and killed if it does not.
 
 A group whose owner was killed is left behind. It stands in a file on which the owner held a lock, which the kernel took
 back: the next command finds it there and ends it.

@@ -26,7 +26,7 @@ NOT_FOR_NEW = ("--unmap", "--no-windows")
 """Options that take away what a new school does not have."""
 YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 SHOWN = 50
-"""Problems that are told at once."""
+"""Problems that are shown at once."""
 
 COLUMNS: dict[str, SettingOption] = {
     option.flag.split("/")[0].removeprefix("--"): option for option in SCHOOL_OPTIONS if option.flag not in NOT_FOR_NEW
@@ -36,7 +36,7 @@ ALL = (KEY, NAME, CONNECTION, *COLUMNS)
 
 @dataclass
 class Problems:
-    """What is wrong in a file, by line; `refuse` makes one error of it."""
+    """The problems of a file, by line; `refuse` raises them as one error."""
 
     path: Path
     of_lines: list[tuple[int, str]] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Problems:
         self.of_lines.append((line, text))
 
     def note_refused(self, line: int, problem: DirectoryError) -> None:
-        """A school that the directory does not take."""
+        """Add the reason why the directory refused a school."""
         if isinstance(problem, FieldError):
             self.note(line, f"{problem.field.replace('_', '-')}: {problem.message}")
         else:
@@ -56,14 +56,14 @@ class Problems:
         """Raise CommandError with every problem, in the order of the lines; nothing if there is none."""
         if not self.of_lines:
             return
-        told = [f"line {line}, {text}" for line, text in sorted(self.of_lines, key=lambda one: one[0])]
-        more = [f"... and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-        listed = "\n".join([*told[:SHOWN], *more])
+        lines = [f"line {line}, {text}" for line, text in sorted(self.of_lines, key=lambda problem: problem[0])]
+        more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        listed = "\n".join([*lines[:SHOWN], *more])
         raise CommandError(f"{self.path}: no school was added.\n{listed}", WRONG_USAGE)
 
 
 def read_schools(path: Path, connection: str | None, chosen: Mapping[str, Any], problems: Problems) -> list[NewSchool]:
-    """The schools of a CSV file that can be added as far as the file tells; what is wrong goes into `problems`.
+    """The schools of a CSV file; adds to `problems` what is wrong with the others.
 
     connection, chosen: given as options, for the lines whose cell is empty. Raises CommandError where the file cannot
     be read, or its first line does not name the columns.
@@ -86,7 +86,7 @@ def read_schools(path: Path, connection: str | None, chosen: Mapping[str, Any], 
             lines[found.key] = line
             schools.append(found)
     if not schools and not problems.of_lines:
-        raise CommandError(f"{path}: there is no school below the line of the columns.", WRONG_USAGE)
+        raise CommandError(f"{path}: there is no school below the first line, which names the columns.", WRONG_USAGE)
     return schools
 
 
@@ -126,7 +126,7 @@ def _check_header(path: Path, header: Sequence[str], connection: str | None) -> 
 
 
 def _school(line: int, row: Mapping[str, str], chosen: Mapping[str, Any], problems: Problems) -> NewSchool | None:
-    """The school of one line, or None where something is wrong with it."""
+    """The school of one line, or None if something is wrong with it."""
     before = len(problems.of_lines)
     for name in (KEY, NAME, CONNECTION, SCHOOL_ID):
         if not row.get(name):
@@ -146,9 +146,9 @@ def _school(line: int, row: Mapping[str, str], chosen: Mapping[str, Any], proble
     except typer.BadParameter as problem:
         problems.note(line, problem.message)
     except ValidationError as problem:
-        for said in wrong_settings(problem).splitlines():
-            if row.get(SCHOOL_ID) or not said.startswith("school_id"):
-                problems.note(line, said)
+        for text in wrong_settings(problem).splitlines():
+            if row.get(SCHOOL_ID) or not text.startswith("school_id"):
+                problems.note(line, text)
     if settings is None or len(problems.of_lines) > before:
         return None
     return NewSchool(row[KEY], row[CONNECTION], row[NAME], settings, line)

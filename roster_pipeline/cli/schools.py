@@ -37,9 +37,7 @@ def add(
     key: Annotated[
         str | None, typer.Argument(metavar="SCHOOL", help="A short key: lower-case letters, digits, hyphens.")
     ] = None,
-    connection: Annotated[
-        str | None, typer.Option("--connection", help="The connection its SIS is reached by.")
-    ] = None,
+    connection: Annotated[str | None, typer.Option("--connection", help="The connection to its SIS.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The school's name, for reports.")] = None,
     file: Annotated[
         Path | None,
@@ -87,20 +85,21 @@ def _add_file(file: Path, connection: str | None, chosen: dict[str, Any], who: s
             problems.refuse()
         _note_added(rows)
     note(
-        f"{len(rows)} {'school' if len(rows) == 1 else 'schools'} added. Next, for each: roster test-connection SCHOOL"
+        f"{len(rows)} {'school' if len(rows) == 1 else 'schools'} added. Next, for each of them, as for the first: "
+        f"roster test-connection {rows[0].key}"
     )
 
 
 def _note_added(rows: list[SchoolRow]) -> None:
-    """Make the partitions of new schools, and say what their owners should know."""
+    """Make the partitions of new schools; say which have no role yet and which run untested."""
     from roster_pipeline.defs.partitions import add_partitions
     from roster_pipeline.services.connection_test_state import runs_untested
 
     add_partitions([row.key for row in rows])
     without = [row.key for row in rows if not row.settings.rostered]
     if without:
-        set_one = f"roster school set {without[0]} --students --teachers"
-        note(f"No role is rostered yet of {', '.join(without)}; for example: {set_one}")
+        example = f"roster school set {without[0]} --students --teachers"
+        note(f"No role is rostered yet of {', '.join(without)}; for example: {example}")
     warn_untested([row.key for row in rows if runs_untested(row)])
 
 
@@ -119,7 +118,7 @@ def set_(
     who: Who = None,
     **chosen: Any,
 ) -> None:
-    """Change a school's settings; what is not given stays."""
+    """Change a school's settings; options that are not given change nothing."""
     from roster_pipeline.directory import tenants
     from roster_pipeline.services.save_settings import save_school
 
@@ -180,13 +179,13 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
 
 @school.command("resume", epilog=examples("roster school resume oak"))
 def resume(key: SchoolKey, who: Who = None) -> None:
-    """Let a school that was paused after a week of failed nights run by itself again."""
+    """Resume the scheduled syncs of a school that was paused after a week of failures."""
     from roster_pipeline.services.school_changes import resume_school
 
     with open_directory() as database, database.begin() as opened:
         paused = resume_school(opened, key, who=who_asks(who))
-    again = f"School {key} runs by itself again, from its next night on."
-    note(again if paused else f"School {key} was not paused.")
+    resumed = f"The scheduled syncs of school {key} are resumed. The next one is at its next sync time."
+    note(resumed if paused else f"School {key} was not paused.")
 
 
 def as_data(row: SchoolRow) -> dict[str, Any]:
@@ -202,7 +201,7 @@ def as_data(row: SchoolRow) -> dict[str, Any]:
 
 
 def switches(role: RoleSettings) -> str:
-    """What is switched on for one role, in words."""
+    """The switches of a role in words: `rostered, auto update, archive`."""
     if not role.rostered:
         return "not rostered"
     return ", ".join(["rostered"] + ["auto update"] * role.auto_update + ["archive"] * role.archive)

@@ -2,49 +2,85 @@
 
 from __future__ import annotations
 
+import difflib
 import getpass
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.commands import CommandError
+from roster_pipeline.cli.commands import SCHOOL, CommandError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from roster_pipeline.directory.database import Database
+    from roster_pipeline.directory.tenants import UnknownKey
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 Who = Annotated[
     str | None,
-    typer.Option("--who", envvar="ROSTER_WHO", help="Who does it, for the audit. Default: the user of this computer."),
+    typer.Option("--who", envvar="ROSTER_WHO", help="Your name for the audit. Default: the user of this computer."),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-SchoolKey = Annotated[str, typer.Argument(metavar="SCHOOL", help="The key of a school; see: roster school list")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+
+
+def _remember_school(context: typer.Context, key: str | None) -> str | None:
+    """Keep the school of a command, so that the remedy of an error can name it."""
+    context.meta[SCHOOL] = key
+    return key
+
+
+SchoolKey = Annotated[
+    str,
+    typer.Argument(metavar="SCHOOL", help="The key of a school; see: roster school list", callback=_remember_school),
+]
 MaybeSchoolKey = Annotated[
-    str | None, typer.Argument(metavar="SCHOOL", help="The key of a school. Without it: all schools.")
+    str | None,
+    typer.Argument(metavar="SCHOOL", help="The key of a school. Without it: all schools.", callback=_remember_school),
 ]
 
 
 @contextmanager
 def open_directory() -> Iterator[Database]:
-    """The database of this folder, ready for use. Raises CommandError where `roster init` has not run yet."""
-    from roster_pipeline.directory import migrate
+    """The database of this folder, ready for use.
+
+    Raises CommandError if `roster init` has not run yet, and for an unknown key, with the keys that are most like it.
+    """
+    from roster_pipeline.directory import migrate, tenants
     from roster_pipeline.directory.database import Database
     from roster_pipeline.embedded import prepare_environment
 
     database = Database(prepare_environment().roster)
     try:
         if migrate.current(database) != migrate.head():
-            raise CommandError("The database is not set up, or is of another version.\nRun: roster init")
+            raise CommandError("The database is not set up, or belongs to another version.\nRun: roster init")
         yield database
+    except tenants.UnknownKey as problem:
+        raise CommandError(f"{problem.message}{_similar(database, problem)}\n{problem.remedy}") from None
     finally:
         database.close()
 
 
+def _similar(database: Database, unknown: UnknownKey) -> str:
+    """` Do you mean lincoln-high?`, if there are keys like the unknown one."""
+    from roster_pipeline.directory import tenants
+
+    listed: dict[str, Callable[[Connection], Sequence[Any]]] = {
+        "district": tenants.list_districts,
+        "connection": tenants.list_connections,
+        "school": tenants.list_schools,
+    }
+    with database.begin() as opened:
+        keys = [row.key for row in listed[unknown.kind](opened)]
+    near = difflib.get_close_matches(unknown.key.lower(), keys, n=3)
+    return f" Do you mean {' or '.join(near)}?" if near else ""
+
+
 def who_asks(given: str | None) -> str:
-    """The name for the audit: the one given, else the user of this computer."""
+    """The name for the audit: `given`, or the user of this computer."""
     if given and given.strip():
         return given.strip()
     try:
@@ -54,18 +90,18 @@ def who_asks(given: str | None) -> str:
 
 
 def given_reason(reason: str) -> str:
-    """The reason, if it is one. Raises BadParameter for an empty one."""
+    """The reason without blanks at its ends. Raises BadParameter if it is empty."""
     if not reason.strip():
         raise typer.BadParameter("--reason: say why; it is kept in the audit")
     return reason.strip()
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something that changes people. Without a terminal there is nobody to ask: `--yes` is needed."""
+    """Ask before something that changes people. Without a terminal, `--yes` is needed. Raises CommandError."""
     import sys
 
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError(f"{question}\nNobody is there to answer; give --yes to go on.")
+        raise CommandError(f"{question}\nThere is no terminal to ask on. Give --yes to go on.")
     typer.confirm(question, abort=True, err=True)

@@ -31,14 +31,14 @@ def sync(
 
     with open_directory() as database:
         with database.begin() as opened:
-            school = tenants.get_school(opened, key)  # before a run is started in its name
+            school = tenants.get_school(opened, key)  # an unknown school is reported before a run starts
             run_id, kind = str(uuid.uuid4()), "dry_run" if dry_run else "sync"
             audit.record_run(opened, run_id, kind, school.id, school.district_id, who=who_asks(who))
         from roster_pipeline.run_school import run_school
 
         try:
-            with _progress(key) as tell:
-                ran = run_school(key, run_id=run_id, dry_run=dry_run, on_step=tell)
+            with _progress(key) as show_step:
+                ran = run_school(key, run_id=run_id, dry_run=dry_run, on_step=show_step)
         except Ended as ended:
             raise CommandError(_ended(database, key, run_id, ended), ended.exit_code) from None
         if ran.problem:
@@ -48,7 +48,7 @@ def sync(
 
 
 def _ended(database: Database, key: str, run_id: str, ended: Ended) -> str:
-    """What to tell of a run that a signal ended: a school's changes are applied in one transaction, or not at all."""
+    """The message for a run that a signal ended. A school's changes are applied in one transaction, or not at all."""
     from roster_pipeline.directory import ledger
 
     with database.begin() as opened:
@@ -74,13 +74,13 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
         print_json(report.as_dict())
     else:
         print_report(report)
-    nobody = nothing_found(report)
+    empty = nothing_found(report)
     note(f"{key}, sync {sync_id}: {outcome(report)}", style="green" if tone(report) == "good" else "yellow")
     if waiting:
-        note(f"Look at it: roster hold show {key}")
-    if nobody:
+        note(f"See what is held: roster hold show {key}")
+    if empty:
         note(f"See what the SIS shows of this school: roster test-connection {key}")
-    return HELD if waiting or nobody else DONE
+    return HELD if waiting or empty else DONE
 
 
 def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
@@ -101,7 +101,7 @@ def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
 
 @contextmanager
 def _progress(key: str) -> Iterator[Callable[[str], None] | None]:
-    """On a terminal, tell which step runs; elsewhere be still."""
+    """On a terminal, show which step runs; elsewhere show nothing."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield None

@@ -20,7 +20,7 @@ UI_PORT = 3000
 
 def web(
     port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = UI_PORT,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; a proxy with TLS stands in front.")] = (
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; put a proxy with TLS in front of it.")] = (
         LOOPBACK
     ),
     path_prefix: Annotated[str, typer.Option("--path-prefix", help="Path of the UI behind a proxy, such as /view.")] = (
@@ -39,7 +39,7 @@ def web(
     else:
         prepare_environment()
     rules = rules_from(WebAddresses.read(), path_prefix.rstrip("/"))
-    if not rules.token:  # with one, the link that holds it is printed by who made it
+    if not rules.token:  # with a token, roster dev prints the link
         say(f"The Dagster UI listens on http://{host}:{port}{rules.prefix}", style="bold green")
     serve(workspace or str(project_root() / "workspace.yaml"), host, port, rules, read_only=read_only)
 
@@ -50,7 +50,7 @@ LOOPBACK = "127.0.0.1"
 
 def console(
     port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = CONSOLE_PORT,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; a proxy with TLS stands in front.")] = (
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; put a proxy with TLS in front of it.")] = (
         LOOPBACK
     ),
 ) -> None:
@@ -66,15 +66,17 @@ def console(
     try:
         listening = bound(host, port)
     except OSError:
-        raise CommandError(f"{host}:{port} cannot be listened on.\nChoose another: --port, --host") from None
+        raise CommandError(
+            f"{host}:{port} cannot be listened on.\nChoose another port or address: --port, --host"
+        ) from None
     say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
     if not given.console_url and config.url != config_from(given, config.database_url).url:
-        note(f"For links that begin so, set {URL}={config.url} where you run: roster access link EMAIL")
+        note(f"For links with this address, set {URL}={config.url} where you run: roster access link EMAIL")
     serve(create_app(config), config, listening)
 
 
 def dagster(ctx: typer.Context) -> None:
-    """Dagster's own command, told of the databases: to backfill, list runs, and so on. Help: roster dagster --help"""
+    """Run Dagster's own command with the databases of this installation. Its help: roster dagster --help"""
     from roster_pipeline.embedded import prepare_environment
 
     prepare_environment()

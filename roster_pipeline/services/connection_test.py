@@ -7,7 +7,7 @@ is stored counts as the school's last test; one of other values counts from the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,12 +19,13 @@ from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.errors import with_school
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.services.connection_changes import allowed, same_org, secret_must_be_typed, servers_of
 from roster_pipeline.services.save_settings import Wanted, secret_of
 from roster_pipeline.settings.school import ConnectionSettings
-from roster_pipeline.sync.connection_checks import items_of
+from roster_pipeline.sync.connection_checks import item_as_data, items_of
 from roster_pipeline.sync.error_messages import explain
 
 LIMITS = Limits(
@@ -134,7 +135,7 @@ def carry_out(database: Database, school_key: str, trial_id: str) -> None:
             return
         _run_test(database, school, trial)
     except (OneRosterError, DirectoryError) as caught:
-        problem = f"{caught.message}\n{caught.remedy}"
+        problem = f"{caught.message}\n{with_school(caught.remedy, school_key)}"
     except MemoryError:
         problem = TOO_MUCH
     except Exception as caught:
@@ -162,7 +163,7 @@ def _run_test(database: Database, school: SchoolRow, trial: ConnectionTest) -> N
 
     for item in items_of(tried, trial.school_settings, LIMITS, keep=keep, name=school.name):
         with database.begin() as conn:
-            connection_tests.add_item(conn, trial.id, asdict(item))
+            connection_tests.add_item(conn, trial.id, item_as_data(item, school.key))
 
 
 def _keep(conn: Connection, school_key: str, trial_id: str) -> None:

@@ -49,7 +49,7 @@ def _zones() -> frozenset[str]:
 
 def _time_zone(name: str) -> str:
     if name not in _zones():
-        raise ValueError(f"{name} is no time zone; use a name such as America/Chicago or Europe/Berlin")
+        raise ValueError(f"{name} is not a time zone; use a name such as America/Chicago or Europe/Berlin")
     return name
 
 
@@ -109,7 +109,7 @@ class ConnectionSettings(_Settings):
     staff_number_from: str = "identifier"
     primary_contact_from: str | None = None
     contact_rules: list[ContactRule] = []
-    """Whom nobody may call (`contact_rule.parts`). A value that no rule of its field knows excludes as well."""
+    """Which contacts may be called (`contact_rule_syntax.parts`). A value that no rule of its field names excludes."""
     contact_relationship_from: ContactField | None = None
     contact_flags: list[ContactField] = []
     disabled_means_gone: bool = False
@@ -122,7 +122,7 @@ class ConnectionSettings(_Settings):
     """Who may change the connection: also the owners of its schools, or the district's managers and operators alone. It
     says how far its records are trusted about people whom another connection knows (`planning/connection_trust.py`)."""
     secret_expires: date | None = None
-    """The last day on which the Client Secret is valid, where the SIS lets it expire; the owners are told in time."""
+    """The last day on which the Client Secret is valid, if the SIS lets it expire; mails remind the owners."""
 
     @field_validator("url", "token_url")
     @classmethod
@@ -146,7 +146,7 @@ class ConnectionSettings(_Settings):
 
 
 class DistrictSettings(_Settings):
-    """What the manager of a district chooses for all of it. One row of `district`."""
+    """The settings of a district. One row of `district`."""
 
     home_ranking: list[Key] = []
     """Connections whose records come first where several know a person, the first first
@@ -213,7 +213,7 @@ class QualityRule(_Settings):
 
 
 class SchoolSettings(_Settings):
-    """Everything an owner chooses for one school. One row of `school`."""
+    """All settings of one school. One row of `school`."""
 
     school_id: str = Field(min_length=1, max_length=255)
     students: RoleSettings = RoleSettings()
@@ -222,7 +222,7 @@ class SchoolSettings(_Settings):
     admins: RoleSettings = RoleSettings()
     primary_contacts: bool = False
     contacts_most: int = Field(default=1, ge=1, le=5)
-    """So many contacts of a student are kept, the primary one included."""
+    """How many contacts of a student are kept, the primary one included."""
     preferred_names: bool = False
     role_map: dict[str, Literal["student", "teacher", "staff", "admin", "contact"]] = {}
     report_to: list[EmailAddress] = []

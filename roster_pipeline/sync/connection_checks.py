@@ -11,6 +11,7 @@ from typing import Any
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.errors import with_school
 from roster_pipeline.oneroster.bundle import check_bundle
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.check import check_items
@@ -31,14 +32,18 @@ def check_connection(database: Database, school_key: str) -> list[dict[str, Any]
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
     learned: dict[str, Any] = {}
-    plain = [
-        asdict(item) for item in items_of(school.connection, school.settings, keep=learned.update, name=school.name)
-    ]
+    items = items_of(school.connection, school.settings, keep=learned.update, name=school.name)
+    plain = [item_as_data(item, school_key) for item in items]
     with database.begin() as connection:
         tenants.save_test(connection, school, plain)
         if tenants.get_school(connection, school_key).connection.revision == school.connection.revision:
             tenants.remember(connection, school.connection.id, learned)
     return plain
+
+
+def item_as_data(item: CheckItem, school_key: str) -> dict[str, Any]:
+    """An item as plain data; its remedy names the school's key."""
+    return asdict(item) | {"remedy": with_school(item.remedy or "", school_key)}
 
 
 def items_of(

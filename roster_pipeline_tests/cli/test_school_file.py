@@ -83,7 +83,7 @@ def test_one_wrong_line_adds_nothing_and_every_wrong_line_is_named(school: Roste
     assert lines[0].endswith("schools.csv: no school was added.")
     for line, said in (
         (3, "students: write yes or no"),
-        (3, "no time zone"),
+        (3, "not a time zone"),
         (4, "There is already a school oak"),
         (5, "school: a key has lower-case letters"),
         (5, "school-id: fill this in"),
@@ -106,7 +106,7 @@ def test_one_wrong_line_adds_nothing_and_every_wrong_line_is_named(school: Roste
         (("school,name,school-id", "elm,Elm,sch-2"), "the column connection is missing"),
         ((f"{HEADER},student", "elm,Elm,sis,sch-2,yes"), "there is no column student; do you mean students?"),
         ((f"{HEADER},students,students", "elm,Elm,sis,sch-2,yes,no"), "the column students is there twice"),
-        ((HEADER,), "no school below the line of the columns"),
+        ((HEADER,), "no school below the first line"),
         (("",), "the column school is missing"),
         ((HEADER, 'elm,"Elm,sis,sch-2'), "line 2 is not CSV"),
     ],

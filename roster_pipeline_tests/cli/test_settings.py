@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, SCHOOL_OPTIONS, guard_names
+from roster_pipeline.directory.approvals import NotOverridable
+from roster_pipeline.services import decisions
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline_tests.cli.conftest import Roster
 
@@ -51,7 +53,7 @@ SCHOOL_CHOICES: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
 
 WRONG = [
     (("--report-to", "nobody"), "e-mail address"),
-    (("--time-zone", "Mars/Olympus"), "no time zone"),
+    (("--time-zone", "Mars/Olympus"), "not a time zone"),
     (("--sync-time", "25:99"), "sync_time"),
     (("--guard", "archive_share=2"), "guards.archive_share"),
     (("--guard", "nonsense=1"), "no guard nonsense"),
@@ -150,6 +152,30 @@ def test_unknown_and_taken_keys_are_told_with_the_remedy(shared_school: Roster) 
         1,
         [f"There is already a district {district}.", "Choose another key."],
     )
+
+
+def test_an_unknown_key_is_answered_with_the_keys_most_like_it(shared_school: Roster) -> None:
+    for arguments, message in (
+        (("school", "show", "oka"), "There is no school oka. Do you mean oak?"),
+        (("connection", "show", "SIS"), "There is no connection SIS. Do you mean sis?"),
+        (("district", "set", "sprint"), "There is no district sprint. Do you mean spring?"),
+    ):
+        answer = shared_school(*arguments)
+        assert (answer.code, answer.err.splitlines()[0]) == (1, message)
+    assert "Do you mean" not in shared_school("school", "show", "xyzzy").err
+
+
+def test_the_remedy_of_an_error_names_the_school_of_the_command(
+    shared_school: Roster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise NotOverridable(17)
+
+    monkeypatch.setattr(decisions, "approve", refused)
+    answer = shared_school("hold", "approve", "oak", "--plan", 17, "--reason", "why")
+    assert answer.code == 1
+    assert "roster sync oak" in answer.err
+    assert "SCHOOL" not in answer.err
 
 
 def test_a_key_that_could_be_no_partition_is_wrong_usage(shared_school: Roster) -> None:

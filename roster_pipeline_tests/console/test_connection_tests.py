@@ -322,7 +322,7 @@ def test_old_tests_are_deleted_every_night_and_a_form_that_needs_one_says_so(
     before = one(database, "select secret from connection where key = 'sis'")
     saved = browser.send_form(PAGE, form)
     assert saved.status_code == 400
-    assert "type the Client Secret again" in saved.text
+    assert "typed for the test is no longer kept" in saved.text
     assert one(database, "select secret from connection where key = 'sis'") == before
 
 

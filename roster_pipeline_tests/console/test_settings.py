@@ -186,7 +186,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("school-report_to", "it@example.org\nnobody", "Line 2: This is not an e-mail address."),
     ("school-report_when", "sometimes", "Choose one of every, problems or daily."),
     ("school-sync_time", "late", "Write a time, such as 20:00."),
-    ("school-time_zone", "Mars/Olympus", "Mars/Olympus is no time zone"),
+    ("school-time_zone", "Mars/Olympus", "Mars/Olympus is not a time zone"),
     ("school-phone_region", "usa", "Write the two letters of a country"),
     ("school-role_map", "ext:coach = boss", "ext:coach: choose one of student, teacher"),
     ("school-role_map", "ext:coach", "ext:coach: choose one of student, teacher"),

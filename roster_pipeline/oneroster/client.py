@@ -31,7 +31,7 @@ from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.page import Collection, PagingHabits
 from roster_pipeline.oneroster.paging.response_body import single_record
 from roster_pipeline.oneroster.paging.seen_ids import Repetitions
-from roster_pipeline.oneroster.records.org_records import one_org, orgs_of
+from roster_pipeline.oneroster.records.orgs import org_of, orgs_of
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
 from roster_pipeline.org_tree import is_school
@@ -202,7 +202,7 @@ class Client:
         """The org with this sourcedId, asked for alone; None where nothing answers for it."""
         for path in ("/orgs/", "/schools/"):
             record = self._single(path + segment(sourced_id), "orgs", path + "{id}", sourced_id)
-            org = one_org(record, []) if record is not None else None
+            org = org_of(record, []) if record is not None else None
             if org is not None and org["sourcedId"] == sourced_id:
                 return org
         return None

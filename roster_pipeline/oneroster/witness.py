@@ -23,7 +23,7 @@ from roster_pipeline.oneroster.errors import (
     TooSlow,
     Unreachable,
 )
-from roster_pipeline.oneroster.records.org_references import OrgReferences
+from roster_pipeline.oneroster.records.orgs import OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
 from roster_pipeline.org_tree import GONE_STATUSES, other_schools
 

@@ -17,9 +17,9 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
 from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
-from roster_pipeline.oneroster.collections.enrollments import ENROLLMENTS_UNKNOWN
 from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
+from roster_pipeline.oneroster.records.memberships import ENROLLMENTS_UNKNOWN
 from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
 from roster_pipeline.sync.delta_proof import READS, is_proved, look_at_changes
 from roster_pipeline.sync.error_messages import CONNECTION, GaveWay, SyncError

@@ -22,7 +22,7 @@ from roster_pipeline.directory.tables import plan as plan_table
 from roster_pipeline.directory.tables import snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.oneroster.records.org_references import OrgReferences
+from roster_pipeline.oneroster.records.orgs import OrgReferences
 from roster_pipeline.oneroster.witness import Answer
 from roster_pipeline.sync.clean_snapshot import cleaned_records, withheld_from
 from roster_pipeline.sync.client_factory import client_of, is_bundle

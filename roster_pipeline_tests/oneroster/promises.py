@@ -12,7 +12,7 @@ import orjson
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.paging.response_body import records_of
-from roster_pipeline.oneroster.records.org_records import orgs_of
+from roster_pipeline.oneroster.records.orgs import orgs_of
 from roster_pipeline.oneroster.records.user_records import UserReader
 
 TEXTS = (

@@ -29,10 +29,10 @@ from roster_pipeline.oneroster.bundle.merge_bundles import (
     shares_of,
 )
 from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
-from roster_pipeline.oneroster.collections.enrollments import Memberships
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import Batch, Wanted
-from roster_pipeline.oneroster.records.org_references import OrgReferences
+from roster_pipeline.oneroster.records.memberships import Memberships
+from roster_pipeline.oneroster.records.orgs import OrgReferences
 
 Stored = TypeVar("Stored")
 Opened = tuple[OpenedBundle, BundleLayout]

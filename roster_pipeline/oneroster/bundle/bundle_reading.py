@@ -22,14 +22,12 @@ from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout,
 from roster_pipeline.oneroster.bundle.csv_table import Page, Row, Table, preflight
 from roster_pipeline.oneroster.bundle.row_repair import RowRepair
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
-from roster_pipeline.oneroster.collections.enrollments import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships
 from roster_pipeline.oneroster.collections.reading import LISTED, Batch, Wanted
 from roster_pipeline.oneroster.paging.seen_ids import Flags, SeenIds
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
-from roster_pipeline.oneroster.records.dates import Dates
-from roster_pipeline.oneroster.records.org_records import orgs_of
-from roster_pipeline.oneroster.records.org_references import OrgReferences, ReferenceCounts
-from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, with_unclear_dates
+from roster_pipeline.oneroster.records.memberships import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships
+from roster_pipeline.oneroster.records.orgs import OrgReferences, ReferenceCounts, orgs_of
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates
 from roster_pipeline.oneroster.records.user_records import reject
 from roster_pipeline.org_tree import GONE_STATUSES
 

@@ -18,8 +18,7 @@ from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, 
 from roster_pipeline.oneroster.bundle.csv_table import Row
 from roster_pipeline.oneroster.paging.seen_ids import Hashes
 from roster_pipeline.oneroster.records.coercion import NULL_TEXTS
-from roster_pipeline.oneroster.records.dates import Dates
-from roster_pipeline.oneroster.records.role_entries import Rejection, role_entries
+from roster_pipeline.oneroster.records.role_entries import Dates, Rejection, role_entries
 from roster_pipeline.oneroster.records.user_records import TEXT_FIELDS, UserReader
 
 Record = dict[str, Any]

@@ -1,11 +1,11 @@
-"""Only what changed: a filter on dateLastModified, used after it has been proved to work, never on trust.
+"""Changes only: a filter on dateLastModified, used only after tests have shown that it works.
 
-Servers ignore filters, answer them with nobody, or evaluate them as text. Three questions tell: what changed after a
-day in the future (nobody), after a day long ago (somebody), and whether the first page of the real answer keeps to it.
+Servers ignore filters, answer them with nobody, or compare them as text. Three requests show it: changes after a day in
+the future (nobody), changes after a day long ago (somebody), and whether the first page of the real answer fits.
 
-That is not enough: some compare days only, some do not stamp a person whose school or e-mail changed. So before changes
-alone are fetched, everybody is read a few times, the server is asked who changed (`named_changes`), and the caller
-compares both.
+That is not enough: some servers compare days only, some keep the old date when a person's school or e-mail changes. So
+before a pull fetches changes only, a few pulls read everybody and also ask who changed (`named_changes`), and the
+caller compares both.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ NOT_HONOURED = "delta-not-honoured"
 FAR_AHEAD = timedelta(days=3650)
 GRANULARITY = timedelta(seconds=1)
 KINDS = ("same_day", "membership", "email")
-"""Kinds of changes that a server must have named before changes alone are fetched from it."""
+"""Kinds of changes that a server must have named before a pull fetches changes only."""
 PROVED = "delta_proved"
-"""In what is learned of a connection: the kinds that were proved."""
+"""Key in `Client.learned`: the kinds that were proved."""
 MOST_NAMED = 200_000
-"""Changed people that are compared; where more changed since the last night, nothing is proved."""
+"""Most changed people that are compared; with more since the last sync, nothing is proved."""
 
 
 @dataclass(frozen=True)
 class NamedChanges:
-    """Whom the server names as changed. same_day: it tells two moments of one day from each other."""
+    """The sourcedIds that the server names as changed. same_day: it distinguishes two moments of one day."""
 
     ids: frozenset[str]
     same_day: bool
 
 
 def instant(moment: datetime) -> str:
-    """A moment as the standard writes it."""
+    """A moment in the notation of the standard."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def changed_users(reading: Reading) -> Listing | None:
-    """The listing of users changed since the wanted instant; None where a full pull is needed instead."""
+    """The listing of users changed since `Wanted.since`; None where a full pull is needed instead."""
     since = reading.wanted.since
     if since is None or reading.wanted.everybody_too:
         return None
@@ -59,9 +59,9 @@ def changed_users(reading: Reading) -> Listing | None:
 
 
 def named_changes(reading: Reading) -> NamedChanges | None:
-    """After everybody was read: whom the server names as changed since the wanted instant.
+    """After everybody was read: the people whom the server names as changed since `Wanted.since`.
 
-    None where that was not asked for, or cannot be told.
+    None where they are not wanted or not known.
     """
     since = reading.wanted.since
     if since is None or not reading.wanted.everybody_too or reading.mode != "full":
@@ -84,7 +84,7 @@ def named_changes(reading: Reading) -> NamedChanges | None:
 
 
 def _changed_since(reading: Reading, since: datetime) -> Listing | None:
-    """The listing, opened; None where the filter does not work, or the clocks are too far apart to believe it."""
+    """The listing, opened; None where the filter does not work, or the clocks differ too much to trust it."""
     skew = reading.client.session.skew_seconds
     if (skew is not None and abs(skew) > MOST_SKEW) or not filter_works(reading):
         return None
@@ -97,11 +97,11 @@ def _changed_since(reading: Reading, since: datetime) -> Listing | None:
 
 
 def _tells_moments(reading: Reading, named: Mapping[str, str | None]) -> bool:
-    """Whether somebody who changed at one moment of a day is named to whoever asks for a second before it."""
-    moments = {name: moment for name, told in named.items() if (moment := moment_of(told)) is not None}
+    """Whether a filter for one second before the newest change of a day names the person who changed."""
+    moments = {name: moment for name, written in named.items() if (moment := moment_of(written)) is not None}
     if not moments:
         return False
-    name, newest = max(moments.items(), key=lambda one: one[1])
+    name, newest = max(moments.items(), key=lambda item: item[1])
     before = newest - GRANULARITY
     if before.date() != newest.date():
         return False
@@ -110,7 +110,7 @@ def _tells_moments(reading: Reading, named: Mapping[str, str | None]) -> bool:
 
 
 def filter_works(reading: Reading) -> bool:
-    """Whether the server tells the future from the past."""
+    """Whether the server names nobody for a day in the future, and somebody for a day long ago."""
     ahead = instant(reading.client.clock.now() + FAR_AHEAD)
     try:
         if reading.listing("/users", "users", query_filter=f"dateLastModified>'{ahead}'").open():
@@ -130,10 +130,10 @@ def moment_of(value: Any) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        read = datetime.fromisoformat(value.strip().upper())
+        moment = datetime.fromisoformat(value.strip().upper())
     except ValueError:
         return None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _older(record: Any, since: datetime) -> bool:

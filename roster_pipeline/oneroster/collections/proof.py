@@ -1,6 +1,6 @@
-"""The proof of completeness: what was counted while reading, and why a snapshot may not be the whole truth.
+"""The proof of completeness: what was counted while reading, and why a snapshot may be incomplete.
 
-Only a complete snapshot lets anybody conclude from somebody's absence.
+Only with a complete snapshot does absence mean that somebody has left.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ class ListingProof:
     """One collection read to its end. label: its path without ids.
 
     total_start and total_end: the total of the first and of the last page, None where the server sends none.
-    received: records on all pages; records: distinct ones. ended_by: how we know that nothing more comes.
-    doubts: problems that are none if the collection says exactly the same when it is read again. digest: the sum of the
-    hashes of all ids, which tells two readings of different people apart.
+    received: records on all pages; records: distinct ones. ended_by: how we know that this was the last page.
+    doubts: problems that do not count if a second reading delivers exactly the same. digest: the sum of the hashes of
+    all ids, which differs between readings of different people.
     """
 
     path: str
@@ -41,10 +41,10 @@ class ListingProof:
 class SourceAge:
     """How old the bundles are that were read. Times are ISO 8601 in UTC.
 
-    written: when the newest that was read counts as written. hours_ahead: so far its own time lay ahead of the moment
-    at which it was first seen; 0 for none. newest: the time of the newest ever read, as far as it can be believed.
-    marks: of all bundles that lie there, with when each was seen first (seconds since 1970). bulk: fingerprint of the
-    bundles that say everything, without the deltas above them.
+    written: when the newest one was written, as far as its time can be trusted. hours_ahead: how far its own time was
+    after the moment when it was first seen; 0 if it was not. newest: the time of the newest bundle ever read, if known.
+    marks: of all bundles in the place, with the time when each was first seen (seconds since 1970). bulk: fingerprint
+    of the bulk bundles, without the deltas after them.
     """
 
     written: str
@@ -56,17 +56,17 @@ class SourceAge:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a pull is worth. Totals, pages and records are of the people's collections together, not of orgs.
+    """Whether a pull is complete, and its counts. Totals, pages and records are of people, not of orgs.
 
     mode: "full" (the whole connection), "school" (per-school lists), "delta" (changes only; absence means nothing).
-    complete: everything agrees. problems: why not, as short slugs. notes: what was found out and is no problem.
+    complete: there is no problem. problems, notes: short slugs; notes do not make a pull incomplete.
     unread_roles: role groups ("student", "teacher", "staff", "admin", "contact") that could not be read; absence in
-    them means nothing either. readings: how often the data had to be read because they moved.
-    left_out: records of other schools than those wanted, and guardians where none are wanted.
-    unlisted_orgs: people who name an org that the SIS does not list; respelled_orgs: whose org was written in another
-    way than its sourcedId, and was read. unclear_dates: people with a date of a role that may be one day or another.
-    Guardians and deleted records do not count.
-    server_time: the server's clock when the pull began (ISO 8601): where the next delta starts. age: of a bundle.
+    them means nothing either. readings: how often the data were read, because they changed meanwhile.
+    left_out: records of schools that are not wanted, and guardians where none are wanted.
+    unlisted_orgs: people who name an org that the SIS does not list. respelled_orgs: people whose org is spelled in
+    another way than its sourcedId. unclear_dates: people with a role date that may be one of two days. Guardians and
+    deleted records are not counted in these three.
+    server_time: the server's clock when the pull began (ISO 8601); the next delta starts there. age: of a bundle.
     """
 
     strategy: str
@@ -105,6 +105,6 @@ class Proof:
 
 
 def total_of(proofs: list[ListingProof], name: str) -> int | None:
-    """The sum of a total over several listings, None if any of them has none."""
+    """The sum of a total over several listings; None if one of them has no total."""
     totals = [getattr(proof, name) for proof in proofs]
     return None if not totals or any(total is None for total in totals) else sum(totals)

@@ -1,4 +1,4 @@
-"""One pull: orgs and people of a connection as a stream of batches, and after it the proof of what they are worth."""
+"""One pull: orgs and people of a connection as a stream of batches, and then the proof of completeness."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from roster_pipeline.oneroster.paging.seen_ids import Repetitions
 Stored = TypeVar("Stored")
 
 SEVERAL_RECORDS = "several_records"
-"""In `Client.learned`: this SIS gives one person several records of one sourcedId, for several schools or roles."""
+"""In `Client.learned`: this SIS has several records of one sourcedId, for several schools or roles of a person."""
 REREAD_FOR = frozenset(("total-not-reached", "total-disagrees", "duplicates"))
-"""Problems that reading again may cure, because data that moved cause them too."""
+"""Problems that a second reading may solve, because data that change meanwhile cause them too."""
 
 
 class Pull:
-    """Iterate over it for batches, orgs first; after the last one, `.proof` is there. Memory is bounded by pages.
+    """Iterate over it for batches, orgs first; after the last one, `.proof` is set. Memory is bounded by pages.
 
-    When the data move while they are read, iterating raises DataMoved: everything taken so far is void, and iterating
-    once more reads again. That happens a bounded number of times; the last reading goes to its end, and is incomplete
-    if the data still move. `into` does all that for a function that stores the batches.
+    If the data change while they are read, iterating raises DataMoved: discard all batches and iterate again. This
+    happens a limited number of times; the last reading goes to its end, and is incomplete if the data still change.
+    `into` does all that for a function that stores the batches.
 
-    named: whom the server names as changed, where that was asked for and can be told.
+    named: the people whom the server names as changed, if wanted and known.
     """
 
     def __init__(self, client: Client, wanted: Wanted) -> None:
@@ -52,15 +52,15 @@ class Pull:
 
     @property
     def proof(self) -> Proof:
-        """What was counted; only after the last batch."""
+        """The proof of completeness; RuntimeError before the last batch."""
         if self._proof is None:
             raise RuntimeError("the pull has not been read to its end")
         return self._proof
 
     def into(self, store: Callable[[Iterable[Batch]], Stored]) -> Stored:
-        """Hand the batches to `store`, and again from the start where the data moved.
+        """Pass the batches to `store`, again from the start if the data changed.
 
-        `store` must undo what it has done when iterating raises: one transaction that is rolled back does.
+        `store` must undo its work when iterating raises; a transaction that is rolled back does that.
         """
         while True:
             try:
@@ -87,7 +87,7 @@ class Pull:
         except PagingBroken:
             if not again or self._several_records:
                 raise
-            self._several_records = True  # a page without a new id may hold the second records of people
+            self._several_records = True  # a page without a new id may hold further records of the same people
             raise self._data_moved("duplicates") from None
         curable = REREAD_FOR.intersection([*reading.problems(), *reading.doubts()])
         outcome = reading.outcome()
@@ -114,7 +114,7 @@ class Pull:
         )
 
     def _judge(self, reading: Reading, *, settled: bool) -> Proof:
-        """settled: another reading brought exactly the same, so what was only doubtful is no problem."""
+        """settled: another reading delivered exactly the same, so doubts are not problems."""
         client = self._client
         skew = client.session.skew_seconds
         counters = client.session.counters
@@ -160,5 +160,5 @@ def _clock_notes(skew: float | None) -> list[str]:
 
 
 def pull(client: Client, wanted: Wanted) -> Pull:
-    """Start a pull; nothing is asked before the first batch is taken."""
+    """A pull; no request is sent before its first batch is taken."""
     return Pull(client, wanted)

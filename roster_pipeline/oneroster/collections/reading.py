@@ -1,12 +1,12 @@
-"""One reading of a connection: what is wanted, what has been seen, and the way from raw pages to batches."""
+"""One reading of a connection: what is wanted, what was seen so far, and how raw pages become batches."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, Literal, Protocol
+from datetime import datetime
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,19 +15,19 @@ from roster_pipeline.oneroster.collections.proof import ListingProof
 from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, TooSlow
 from roster_pipeline.oneroster.paging.list_end import Revision
 from roster_pipeline.oneroster.paging.listing import Listing
-from roster_pipeline.oneroster.paging.seen_ids import Repetitions, SeenIds, hashes
-from roster_pipeline.oneroster.records.dates import Dates
-from roster_pipeline.oneroster.records.org_references import OrgReferences
-from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, with_unclear_dates
+from roster_pipeline.oneroster.paging.seen_ids import Flags, Hashes, Repetitions, SeenIds, hashes
+from roster_pipeline.oneroster.records.memberships import Memberships
+from roster_pipeline.oneroster.records.orgs import OrgReferences
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates
 from roster_pipeline.oneroster.records.user_records import UserReader, reject
 from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
 
 NOT_READABLE = (NotOffered, Refused, RequestRefused)
-"""What says that a collection is not for us, now and tomorrow; other errors end the pull."""
+"""Errors that mean that we cannot read a collection, now or later; other errors end the pull."""
 LISTED = {"student": "/students", "teacher": "/teachers"}
-"""Role groups that have a collection of their own; all others are only in `/users`."""
+"""Role groups with a collection of their own; all others are only in `/users`."""
 GROUPS = ("student", "teacher", "staff", "admin")
-"""Role groups; guardians are a group of their own, wanted by `Wanted.contacts`."""
+"""Role groups. Guardians are one more, wanted by `Wanted.contacts`."""
 ROLES_OF = {
     "student": ("student",),
     "teacher": ("teacher",),
@@ -41,14 +41,16 @@ Fill = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a pull is for.
+    """What a pull must read.
 
-    school_ids: None pulls the whole connection; else per-school lists are used where they can be trusted. contacts:
-    guardians are needed. since: only what changed after this instant (with a time zone), if the server's filter proves
-    to work. roles: the role groups that are rostered; None means all, and only what is wanted can make a snapshot
-    incomplete by being unreadable. of_schools: the School IDs (sourcedId or identifier) for which a whole connection is
-    pulled: where a SIS lists people by school only, theirs are read. Empty means all schools. everybody_too: everybody
-    is read, and besides whom the server names as changed since. single_contacts: guardians of no list are fetched too.
+    school_ids: None for the whole connection; else lists of these schools are used where they can be trusted.
+    contacts: with guardians. since: only what changed after this instant (with a time zone), if the server's filter
+    works. roles: the role groups that are rostered, None for all; others may be unreadable in a complete snapshot.
+    of_schools: School IDs (sourcedId or identifier) whose lists are read where a SIS lists people by school only;
+    empty for all. enrollments: set `notEnrolled` of each student: those of their schools where they have no current
+    enrollment. enrollments_if_there: the same for a bundle, which is complete without enrollments too.
+    single_contacts: also fetch guardians that are in no list. everybody_too: with `since`, read everybody and also
+    whom the server names as changed.
     """
 
     school_ids: tuple[str, ...] | None = None
@@ -57,9 +59,7 @@ class Wanted:
     roles: frozenset[str] | None = None
     of_schools: tuple[str, ...] = ()
     enrollments: bool = False
-    """Say of each student in which of their schools no enrollment of theirs runs (`notEnrolled`)."""
     enrollments_if_there: bool = False
-    """The same, of a bundle that has its enrollments; without them nothing is missing."""
     single_contacts: bool = True
     everybody_too: bool = False
 
@@ -76,15 +76,8 @@ class Batch:
     rejects: list[dict[str, Any]]
 
 
-class Enrolled(Protocol):
-    """The enrollments of a SIS."""
-
-    def mark(self, users: list[dict[str, Any]], today: date, orgs: OrgReferences) -> None:
-        """Put `notEnrolled` into students: those of their schools in which no enrollment of theirs runs."""
-
-
 class Reading:
-    """State of one reading; strategies fill it, the proof is made of it."""
+    """The state of one reading. Strategies fill it, and the proof is built from it."""
 
     def __init__(
         self,
@@ -114,21 +107,21 @@ class Reading:
         self.roles_with_org: set[str | None] = set()
         self.orgs = OrgReferences()
         self.seen_roles = SeenIds() if several_records else None
-        """Which ids came in which roles and schools, where the SIS is known to give one person several records."""
+        """Which ids came in which roles and schools, for a SIS that is known to have several records of one person."""
         self._org_records: list[dict[str, Any]] = []
         self.schools: list[str] = []
         self._identifiers: dict[str, list[str]] = {}
         self.agents: set[str] = set()
         self.unclear_dates = 0
-        self.enrolled: Enrolled | None = None
-        """Who is enrolled where, if that is wanted and could be read."""
+        self.enrolled: Memberships | None = None
+        """Enrollments, if they are wanted and could be read."""
         self.dates = Dates()
         self._own: set[str] | None = None
         self._seen: list[SeenIds] = []
         self._reader = UserReader(client.endpoint.metadata_keys, self.dates)
         self._started = started
         self._repetitions = {} if repetitions is None else repetitions
-        """What this pull has found repeated, by the path of the collection."""
+        """Repeated records of this pull, by the path of the collection."""
 
     @property
     def org_ids(self) -> set[str]:
@@ -136,13 +129,13 @@ class Reading:
         return self.orgs.ids
 
     def listing(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Listing:
-        """A listing of this reading, under one revision of the data."""
+        """A listing of this reading; all of its listings must have one revision of the data."""
         collection = self.client.collection(path, key, label, query_filter)
         repetitions = self._repetitions.setdefault(path, Repetitions()) if query_filter is None else None
         return self.client.listing(collection, self.revision, repetitions, strict=self.strict)
 
     def note_orgs(self, orgs: list[dict[str, Any]]) -> None:
-        """Remember which orgs there are, by id and by identifier, and which of them are schools."""
+        """Add orgs that the SIS lists."""
         self.orgs.note(orgs)
         self._org_records += orgs
         self.schools += [org["sourcedId"] for org in orgs if is_school(org) and org["status"] not in GONE_STATUSES]
@@ -151,21 +144,21 @@ class Reading:
                 self._identifiers.setdefault(org["identifier"], []).append(org["sourcedId"])
 
     def unknown_schools(self) -> list[str]:
-        """The School IDs of this pull that no org has, neither as its id nor as its identifier."""
+        """The School IDs of this pull that are neither the sourcedId nor the identifier of an org."""
         named = self.wanted.school_ids or self.wanted.of_schools
-        return [one for one in named if one not in self.org_ids and one not in self._identifiers]
+        return [school for school in named if school not in self.org_ids and school not in self._identifiers]
 
     def wanted_schools(self) -> list[str]:
-        """The sourcedIds of the schools that the pull is for: those named, else all."""
-        found: list[str] = []
-        for one in self.wanted.school_ids or self.wanted.of_schools:
-            found += [one] if one in self.org_ids else self._identifiers.get(one, [])
-        return list(dict.fromkeys(found)) or self.schools or sorted(self.org_ids)
+        """The sourcedIds of the schools that the pull is for: the named ones, else all."""
+        schools: list[str] = []
+        for school in self.wanted.school_ids or self.wanted.of_schools:
+            schools += [school] if school in self.org_ids else self._identifiers.get(school, [])
+        return list(dict.fromkeys(schools)) or self.schools or sorted(self.org_ids)
 
     def users(self, listing: Listing, fill: Fill | None = None) -> Iterator[Batch]:
-        """A listing of users as batches: normalised, each person once over all listings of this reading.
+        """A listing of users as normalised batches; each person comes once over all listings of this reading.
 
-        fill: completes a user in place, with what is known from elsewhere, before anybody judges it.
+        fill: adds what other collections say to a user, in place, before the user is used.
         """
         self.people.append(listing.proof)
         several = bool(self._seen)
@@ -191,48 +184,49 @@ class Reading:
         self._seen.append(listing.seen)
 
     def extra_users(self, users: list[dict[str, Any]]) -> Batch:
-        """Users that were fetched one by one."""
+        """A batch of users that were fetched one by one."""
         self.records += len(users)
         self._place(users)
         return Batch("user", users, [])
 
     def has_seen(self, sourced_ids: list[str]) -> list[bool]:
-        """For each id whether a listing of this reading brought it."""
-        values = hashes([{"sourcedId": one} for one in sourced_ids])
-        found = np.zeros(len(values), dtype=np.bool_)
-        for seen in self._seen:
-            found |= seen.has(values)
-        return [bool(one) for one in found]
+        """For each id whether a listing of this reading delivered it."""
+        seen = self._seen_before(hashes([{"sourcedId": sourced_id} for sourced_id in sourced_ids]))
+        return [bool(was_seen) for was_seen in seen]
 
     def problems(self) -> list[str]:
-        """Why this reading is not the whole truth, if it is not."""
+        """Why this reading is not complete; empty if it is."""
         of_listings = [problem for proof in self.people + self.others for problem in proof.problems]
         unread = [f"unread:{group}" for group in sorted(self.unread) if group != "contact" and self.wanted.wants(group)]
         unclear = ["dates-contradict"] if self.dates.contradicted else []
         return of_listings + self.own_problems + unread + unclear
 
     def doubts(self) -> list[str]:
-        """What is a problem unless another reading brings exactly the same."""
+        """Problems that do not count if another reading delivers exactly the same."""
         return [doubt for proof in self.people + self.others for doubt in proof.doubts]
 
     def outcome(self) -> list[Any]:
-        """What two readings of data at rest have in common."""
+        """Values that are equal in two readings if the data did not change."""
         return [(p.path, p.records, p.digest, p.total_end) for p in self.people + self.others]
 
     def _unseen(self, page: list[Any], listing: Listing) -> list[Any]:
-        """Those of a page whom no earlier listing brought, or brought in other roles and schools."""
-        values = hashes(page)
-        known = np.zeros(len(values), dtype=np.bool_)
-        for seen in self._seen:
-            known |= seen.has(values)
+        """The records of a page that no earlier listing delivered, or delivered in other roles and schools."""
+        seen = self._seen_before(hashes(page))
         if self.seen_roles is not None:
-            known &= ~listing.other_roles
-        return [record for record, is_known in zip(page, known, strict=True) if not is_known]
+            seen &= ~listing.other_roles
+        return [record for record, was_seen in zip(page, seen, strict=True) if not was_seen]
+
+    def _seen_before(self, values: Hashes) -> Flags:
+        """For each hash of an id whether an earlier listing delivered it."""
+        seen = np.zeros(len(values), dtype=np.bool_)
+        for ids in self._seen:
+            seen |= ids.has(values)
+        return seen
 
     def _kept(self, users: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Without guardians where none are needed; and in a pull for some schools, their people only.
+        """Without guardians where none are wanted, and in a pull for some schools only their people.
 
-        Guardians are never asked for their school, because a pupil's link decides about them.
+        Guardians are kept whatever their school is, because a student's link decides about them.
         """
         schools, contacts = self.wanted.school_ids, self.wanted.contacts
         kept = users
@@ -259,13 +253,13 @@ class Reading:
         return self._own
 
     def _place(self, users: list[dict[str, Any]]) -> None:
-        """Say which orgs these users belong to, and remember which roles came and which of them with an org."""
-        told = self.orgs.place(users)
-        self.roles_seen.update(role for role, _ in told)
-        self.roles_with_org.update(role for role, org in told if org in self.org_ids)
+        """Replace the org references of these users, and remember which roles came, and which of them with an org."""
+        roles = self.orgs.place(users)
+        self.roles_seen.update(role for role, _ in roles)
+        self.roles_with_org.update(role for role, org in roles if org in self.org_ids)
 
     def _note_agents(self, users: list[dict[str, Any]]) -> None:
-        """Remember whose guardians may have to be fetched one by one, as long as no listing has brought any."""
+        """Remember the guardians that may have to be fetched one by one, while no listing has delivered any."""
         if not self.wanted.contacts or not CONTACT_ROLES.isdisjoint(self.roles_seen):
             self.agents.clear()
             return
@@ -297,5 +291,7 @@ class Reading:
 
 
 def _repeated(record: Any) -> dict[str, Any]:
-    found = record.get("sourcedId") if isinstance(record, dict) else None
-    return reject(found.strip() if isinstance(found, str) else None, "users", "sourcedId", "repeated", "warning")
+    sourced_id = record.get("sourcedId") if isinstance(record, dict) else None
+    return reject(
+        sourced_id.strip() if isinstance(sourced_id, str) else None, "users", "sourcedId", "repeated", "warning"
+    )

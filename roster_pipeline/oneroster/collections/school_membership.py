@@ -1,8 +1,8 @@
-"""Who belongs to a school, from whatever the server offers: the strategies, chosen by what works.
+"""The strategies to read the people of the schools, chosen by what the server offers.
 
-Whole `/users` is best: no server's idea of a filter or of membership can hide anybody there. Everything else is for
-servers that refuse it, or for districts far larger than what is rostered. A collection that is refused never counts as
-empty: its roles are "unread", and absence in them means nothing.
+All of `/users` is best, because no filter and no definition of membership of a server can hide anybody there. The other
+strategies are for servers that refuse it, or for districts far larger than what is rostered. A collection that is
+refused never counts as empty: its roles are "unread", and absence in them means nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from roster_pipeline.oneroster.collections.delta import changed_users
-from roster_pipeline.oneroster.collections.enrollments import UNREAD, Memberships, read_memberships
-from roster_pipeline.oneroster.collections.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
-from roster_pipeline.oneroster.collections.school_lists import (
+from roster_pipeline.oneroster.collections.membership_lookup import (
     Lists,
     belongs_to,
     entries_of,
@@ -21,18 +19,21 @@ from roster_pipeline.oneroster.collections.school_lists import (
     lists_of_schools,
     of_this_school,
     read_lists,
+    read_memberships,
     sampled,
     school_list,
 )
+from roster_pipeline.oneroster.collections.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
 from roster_pipeline.oneroster.collections.single_guardians import single_guardians
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.seen_ids import SeenIds
-from roster_pipeline.oneroster.records.org_records import orgs_of
+from roster_pipeline.oneroster.records.memberships import UNREAD, Memberships
+from roster_pipeline.oneroster.records.orgs import orgs_of
 
 FEW_ORGS = 0.1
-"""Up to this share of pupils and teachers may name an org where the server does not really deliver orgs."""
+"""Up to this share of students and teachers may name an org at a server that does not really deliver orgs."""
 
 
 def read_people(reading: Reading) -> Iterator[Batch]:
@@ -73,7 +74,7 @@ def read_people(reading: Reading) -> Iterator[Batch]:
 
 
 def _orgs(reading: Reading) -> Iterator[Batch]:
-    """All orgs; where `/orgs` lacks the schools, those of `/schools`, or what answers for the school alone."""
+    """All orgs. Where `/orgs` lacks a school, also those of `/schools`, and then the school itself by its id."""
     listing = reading.client.org_listing(reading.revision, strict=reading.strict)
     yield from _listed_orgs(reading, listing)
     if listing.proof.path == "/orgs" and (reading.unknown_schools() or not reading.schools):
@@ -103,7 +104,7 @@ def _listed_orgs(reading: Reading, listing: Listing) -> Iterator[Batch]:
 
 
 def _enrollments(reading: Reading) -> Memberships | None:
-    """All enrollments, by which the students of this reading are marked; without them it is not the whole truth."""
+    """All enrollments, which mark the students of this reading; without them the reading is incomplete."""
     memberships = read_memberships(reading)
     if memberships is None:
         reading.own_problems.append(UNREAD)
@@ -112,7 +113,7 @@ def _enrollments(reading: Reading) -> Memberships | None:
 
 
 def _whole(reading: Reading, listing: Listing, first: list[Any], memberships: Memberships | None) -> Iterator[Batch]:
-    """All of `/users`; and what it turns out to leave out, from the collections of their own."""
+    """All of `/users`, and roles that it leaves out from their own collections."""
     reading.strategy = "users"
     fill = _missing_orgs(reading, first, memberships)
     yield from reading.users(listing, fill)
@@ -131,7 +132,7 @@ def _whole(reading: Reading, listing: Listing, first: list[Any], memberships: Me
 
 
 def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator[Batch]:
-    """`/students` and `/teachers`, or the schools' own lists of them, and filtered `/users` for everybody else."""
+    """`/students` and `/teachers`, or the schools' lists of them, and filtered `/users` for other roles."""
     reading.seen_roles = SeenIds()
     opened: list[Listing] = []
     by_school: dict[str, Lists] = {}
@@ -164,10 +165,10 @@ def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator
 
 
 def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator[Batch]:
-    """Filtered `/users`, one role at a time. A filter is proved by an answer that is not empty and all of that role.
+    """Filtered `/users`, one role at a time. The filter works if an answer is not empty and holds only that role.
 
-    Once proved, an empty answer for another role is believed, and so is a 404, which some servers give for nobody;
-    before that it means nothing, and the group is unread.
+    Once that was seen, an empty answer for another role counts as nobody, and so does a 404, which some servers send
+    for an empty list. Before, it means nothing, and the group is unread.
     """
     field = "roles.role" if reading.client.version == "1.2" else "role"
     proved = False
@@ -200,7 +201,7 @@ def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator
 
 
 def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
-    """The lists of every wanted school, opened; None where they cannot be had or believed."""
+    """The lists of every wanted school, opened; None where they cannot be read or trusted."""
     wanted = reading.wanted
     others = [group for group in GROUPS if group not in LISTED and wanted.wants(group)]
     if others and not _role_filter_works(reading):
@@ -236,7 +237,7 @@ def _by_school(reading: Reading, lists: list[tuple[str, Listing]]) -> Iterator[B
 
 
 def _role_filter_works(reading: Reading) -> bool:
-    """Whether `/users` can be asked for students only, which every school has."""
+    """Whether `/users` can be filtered for teachers, which every school has."""
     field = "roles.role" if reading.client.version == "1.2" else "role"
     listing = reading.listing("/users", "users", query_filter=f"{field}='teacher'")
     try:
@@ -258,8 +259,8 @@ def _somebody_elsewhere(reading: Reading) -> bool:
 
 
 def _missing_orgs(reading: Reading, first: list[Any], known: Memberships | None = None) -> Fill | None:
-    """Where active pupils and teachers come without any org: their schools, from enrollments, the only school, or the
-    schools' own lists."""
+    """Where active students and teachers name no org: a function that adds their schools, from enrollments, the only
+    school, or the schools' lists."""
     sample = sampled(first)
     if not sample:
         for path in LISTED.values():
@@ -267,8 +268,8 @@ def _missing_orgs(reading: Reading, first: list[Any], known: Memberships | None 
                 sample += sampled(reading.listing(path, "users").open())
             except NOT_READABLE:
                 continue
-    told = sum(any(entry["org"] is not None for entry in entries) for entries in sample)
-    if not sample or told > len(sample) * FEW_ORGS:
+    with_org = sum(any(entry["org"] is not None for entry in entries) for entries in sample)
+    if not sample or with_org > len(sample) * FEW_ORGS:
         return None
     memberships = known or read_memberships(reading)
     if memberships is not None:

@@ -1,4 +1,4 @@
-"""Guardians that no collection delivers, fetched one by one through the students' links."""
+"""Guardians that no collection delivers, fetched one by one by the ids in students' `agents`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
 
 AT_FIRST = 5
-"""Ids asked for to see whether single users are served; if none of them is answered, no more are asked for."""
+"""First requests, to see whether the server answers for single users; if it answers none, we send no more."""
 AT_ONCE = 50
-"""Ids asked for before their records are handed on; if none of the first lot resolves, the SIS publishes none."""
+"""Ids per batch. If none of the first lot exists, the SIS has no guardians to offer."""
 
 
 def single_guardians(reading: Reading) -> Iterator[Batch]:
-    """Where guardians are wanted and no listing had any: `/users/{id}` for each agent, within bounds.
+    """If guardians are wanted and no listing had any: `/users/{id}` for each agent, up to a limit.
 
-    An agent that does not resolve is counted in a note; it is no error, and no reason to remove a contact.
+    Agents that do not exist are noted. That is not an error, and no reason to remove a contact.
     """
     wanted = reading.wanted
     if not wanted.contacts or not wanted.single_contacts or not CONTACT_ROLES.isdisjoint(reading.roles_seen):
         return
     schools = wanted.school_ids or ()
     if schools and len(reading.unknown_schools()) == len(schools):
-        return  # no school is there to have pupils
+        return  # none of the schools exists, so there are no students
     agents = sorted(reading.agents)
     most = reading.client.endpoint.limits.single_users
     if not agents or len(agents) > most:
@@ -63,7 +63,7 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
 
 
 def _everybody(reading: Reading, requests: int) -> Listing | None:
-    """All of `/users`, opened, where it takes fewer requests than so many guardians asked for one by one."""
+    """All of `/users`, opened, where that takes fewer requests than fetching the guardians one by one."""
     if requests <= AT_FIRST:
         return None
     listing = reading.listing("/users", "users")
@@ -76,7 +76,7 @@ def _everybody(reading: Reading, requests: int) -> Listing | None:
 
 
 def _lots(agents: list[str]) -> Iterator[list[str]]:
-    """A few, then as many as make a first lot of `AT_ONCE`, then so many at a time."""
+    """First AT_FIRST ids, then the rest of the first AT_ONCE, then AT_ONCE at a time."""
     yield agents[:AT_FIRST]
     yield from (lot for lot in (agents[AT_FIRST:AT_ONCE],) if lot)
     yield from (agents[start : start + AT_ONCE] for start in range(AT_ONCE, len(agents), AT_ONCE))

@@ -33,7 +33,7 @@ from roster_pipeline.oneroster.http.response import (
     values_size,
 )
 from roster_pipeline.oneroster.paging.response_body import PageBody, records_of
-from roster_pipeline.oneroster.records.extensions import AGENTS
+from roster_pipeline.oneroster.records.coercion import AGENTS
 from roster_pipeline.oneroster.records.usual_users import usual_users
 
 STANDARD_LIMIT = 100

@@ -1,28 +1,33 @@
-"""Single values of a payload, read with forgiveness: the value where its meaning is certain, `UNREADABLE` where not.
+"""Reading single values of a payload tolerantly: the value where its meaning is certain, `UNREADABLE` where not.
 
-Absent, null, blank and the texts that databases write for null are all None.
+Absent, null, blank and the texts that databases write for null are all None. Also reads members beyond the standard:
+those of `metadata`, and of the entries in a user's `agents`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
 UNREADABLE: Final = object()
-"""Something was there, but not anything that could mean a value of this kind."""
+"""There was a value, but it cannot be read as one of this kind."""
 
 NULL_TEXTS = frozenset(("NULL", "null", "Null", "NONE", "None", "none", "N/A", "n/a", "NA", "(null)", "undefined", "-"))
-"""Texts that stand for nothing in an e-mail, a number or a phone. In a name they may be a name."""
+"""Texts that mean "nothing" in an e-mail, a number or a phone. In a name they may be a name."""
 
 ID_NULLS = frozenset(("NULL", "null", "undefined"))
-"""Texts that are no id. Ids are opaque, so a short odd one may well be one."""
+"""Texts that are never an id. Ids are opaque, so other short odd texts may be ids."""
 
 NOT_IDS = ID_NULLS | {""}
 
 NO_TEXTS: frozenset[str] = frozenset()
+
+AGENTS = "agents:"
+"""Prefix of a metadata key that means a member of an entry in `agents`."""
 
 _TRUE = frozenset(("true", "1", "yes", "y", "t", "on"))
 _FALSE = frozenset(("false", "0", "no", "n", "f", "off"))
@@ -33,10 +38,11 @@ _AROUND_IDS = " \t\"'[]{}()"
 _REFERENCE_NAMES = ("sourcedId", "sourcedid", "sourcedID", "SourcedId", "sourced_id", "id")
 _ADDRESS = re.compile(r"(?:://|^~?/).*/(?:orgs|schools|users|students|teachers|classes)/([^/?#]+)/?(?:[?#].*)?$", re.I)
 """The address of a single object of the standard; its last part is the object's id."""
+_ABSENT: Final = object()
 
 
 def text(value: Any, nulls: frozenset[str] = NULL_TEXTS) -> Any:
-    """A text without outer blanks, or None, or UNREADABLE. Numbers become text; a list of one stands for its item."""
+    """A text without outer blanks, or None, or UNREADABLE. Numbers become text; a list of one counts as its item."""
     if type(value) is str:
         if not value.isprintable():
             value = _BREAKS.sub(" ", _UNSTORABLE.sub("", value))
@@ -56,37 +62,36 @@ def text(value: Any, nulls: frozenset[str] = NULL_TEXTS) -> Any:
 
 
 def boolean(value: Any) -> Any:
-    """True, False, None for unknown or absent; UNREADABLE for what is there and no boolean. Unknown is not false."""
+    """True, False, None for unknown or absent, UNREADABLE for any other value. Unknown is not false."""
     if value is True or value is False or value is None:
         return value
     if isinstance(value, int | float):
-        return {1: True, 0: False}.get(int(value), UNREADABLE) if value in (0, 1) else UNREADABLE
-    read = text(value)
-    if not isinstance(read, str):
-        return read
-    lowered = read.lower()
+        return bool(value) if value in (0, 1) else UNREADABLE
+    written = text(value)
+    if not isinstance(written, str):
+        return written
+    lowered = written.lower()
     if lowered in _TRUE:
         return True
     return False if lowered in _FALSE else UNREADABLE
 
 
 def day(value: Any) -> Any:
-    """A calendar date as YYYY-MM-DD; a time behind it is dropped. Other spellings are UNREADABLE, not guessed."""
-    return _day(value) if type(value) is str else _other_day(value)
-
-
-def _other_day(value: Any) -> Any:
-    read = text(value)
-    return _day(read) if isinstance(read, str) else read
+    """A calendar date as YYYY-MM-DD, without its time. Other spellings than ISO are UNREADABLE, not guessed."""
+    if type(value) is not str:
+        value = text(value)
+        if not isinstance(value, str):
+            return value
+    return _day(value)
 
 
 @lru_cache(maxsize=4096)
 def _day(written: str) -> Any:
-    """The few dates of a school year come back for every person."""
-    read = text(written)
-    if read is None:
+    """Cached, because the few dates of a school year come again for every person."""
+    stripped = text(written)
+    if stripped is None:
         return None
-    match = _ISO_DATE.match(read)
+    match = _ISO_DATE.match(stripped)
     if not match:
         return UNREADABLE
     try:
@@ -108,40 +113,40 @@ def reference(value: Any) -> Any:
             if member is not None and str(name).lower().endswith("sourcedid"):
                 return text(member, ID_NULLS)
         href = value.get("href")
-        return (_addressed(href) or UNREADABLE) if href else None
+        return (_id_in_address(href) or UNREADABLE) if href else None
     if isinstance(value, list):
         if not value:
             return None
         return reference(value[0]) if len(value) == 1 else UNREADABLE
-    return _addressed(value) or text(value, ID_NULLS)
+    return _id_in_address(value) or text(value, ID_NULLS)
 
 
 def references(value: Any, separators: str = "") -> tuple[list[str], bool]:
-    """The sourcedIds of a list of references, each once; and whether everything in it could be read.
+    """The distinct sourcedIds of a list of references, and whether all of it could be read.
 
-    separators: what separates the ids where one text holds several. Without any, such a text stays whole, for a caller
-    who knows which ids there are.
+    separators: characters that separate ids where one text holds several. Without any, such a text stays whole, for
+    callers who can compare it with the ids that exist.
     """
-    found: dict[str, None] = {}
-    whole = True
+    ids: dict[str, None] = {}
+    all_read = True
     for item in listed(value):
-        read = reference(item)
-        if read is UNREADABLE:
-            whole = False
-        elif read is not None:
-            several = separators and type(item) is str and any(one in read for one in separators + _AROUND_IDS)
-            found.update(dict.fromkeys(split_ids(read, separators) if several else [read]))
-    return list(found), whole
+        sourced_id = reference(item)
+        if sourced_id is UNREADABLE:
+            all_read = False
+        elif sourced_id is not None:
+            several = separators and type(item) is str and any(char in sourced_id for char in separators + _AROUND_IDS)
+            ids.update(dict.fromkeys(split_ids(sourced_id, separators) if several else [sourced_id]))
+    return list(ids), all_read
 
 
 def split_ids(written: str, separators: str = ",;|") -> list[str]:
-    """The ids in one text that may list several: without separators, brackets, quotes and blanks around each."""
-    parts = re.split(f"[{separators}]", written)
-    return list(dict.fromkeys(part for part in (one.strip(_AROUND_IDS) for one in parts) if part not in NOT_IDS))
+    """The distinct ids in one text that may list several, without brackets, quotes and blanks around each."""
+    parts = [part.strip(_AROUND_IDS) for part in re.split(f"[{separators}]", written)]
+    return list(dict.fromkeys(part for part in parts if part not in NOT_IDS))
 
 
-def _addressed(value: Any) -> str | None:
-    """The id at the end of an address; None for a text that is none."""
+def _id_in_address(value: Any) -> str | None:
+    """The id at the end of an address; None for a text that is not an address."""
     match = _ADDRESS.search(value.strip()) if isinstance(value, str) and "/" in value else None
     return (unquote(match[1]).strip() or None) if match else None
 
@@ -158,15 +163,55 @@ def listed(value: Any) -> list[Any]:
 
 
 def texts(value: Any) -> tuple[list[str], bool]:
-    """A list of texts, also from a comma-separated one; and whether everything in it could be read."""
-    whole = True
+    """The distinct texts of a list or of a comma-separated text, and whether all of it could be read."""
+    all_read = True
     found: list[str] = []
     for entry in listed(value):
-        parts = entry.split(",") if isinstance(entry, str) else [entry]
-        for part in parts:
-            read = text(part)
-            if read is UNREADABLE:
-                whole = False
-            elif read is not None and read not in found:
-                found.append(read)
-    return found, whole
+        for part in entry.split(",") if isinstance(entry, str) else [entry]:
+            item = text(part)
+            if item is UNREADABLE:
+                all_read = False
+            elif item is not None and item not in found:
+                found.append(item)
+    return found, all_read
+
+
+def wanted_members(metadata: Any, keys: Sequence[str]) -> dict[str, Any]:
+    """The members of `metadata` with these names, or paths with dots; absent ones are left out."""
+    members = ((key, _member(metadata, key)) for key in keys)
+    return {key: _plain(value) for key, value in members if value is not _ABSENT}
+
+
+def agent_members(agents: Any, keys: Sequence[str]) -> dict[str, Any]:
+    """Members of the entries in `agents`: key (with its prefix `AGENTS`) to an object of agent to value."""
+    kept: dict[str, Any] = {}
+    for entry in listed(agents):
+        agent = reference(entry) if type(entry) is dict else None
+        for key in keys if isinstance(agent, str) else ():
+            value = _member(entry, key.removeprefix(AGENTS))
+            if value is not _ABSENT:
+                kept.setdefault(key, {})[agent] = _plain(value)
+    return kept
+
+
+def _plain(value: Any) -> Any:
+    """A text, a boolean, a list of them, or None; an empty object for anything else.
+
+    Texts such as "none" are kept, because custody "none" is information.
+    """
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, bool):
+        return value
+    written = text(value, NO_TEXTS)
+    return {} if written is UNREADABLE else written
+
+
+def _member(members: Any, key: str) -> Any:
+    """The value of a member, or of a member below it by a path with dots; `_ABSENT` where there is none."""
+    if isinstance(members, Mapping) and key in members:
+        return members[key]
+    value: Any = members
+    for step in key.split("."):
+        value = value.get(step, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+    return value

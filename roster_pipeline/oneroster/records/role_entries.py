@@ -1,17 +1,22 @@
-"""Role and school of a user, in 1.2's shape whatever the record was: one entry per role and org.
+"""Role, school and dates of a user in the shape of 1.2, whatever the record's shape was: one entry per role and org.
 
 1.1's one role and its list of orgs become one entry per org; a record without any org keeps one entry whose org is
-None. Where several roles meet several orgs without saying which belongs to which, nothing is guessed: the
-record is rejected.
+None. Where several roles and several orgs come without saying which belongs to which, the record is rejected.
+
+Dates are read as ISO writes them, and otherwise where there is no doubt. 6/7/2026 is a day in June for some and in July
+for others: one date with a day above 12 decides it for all dates written that way. Without one, or where two dates
+contradict each other, such a date is unreadable.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 from roster_pipeline.oneroster.http.response import folded
-from roster_pipeline.oneroster.records.coercion import NOT_IDS, UNREADABLE, listed, reference, references, text
-from roster_pipeline.oneroster.records.dates import Dates
+from roster_pipeline.oneroster.records.coercion import NOT_IDS, UNREADABLE, day, listed, reference, references, text
 
 ROLES = {
     role.lower(): role
@@ -22,11 +27,18 @@ ROLES = {
 }
 """Lower-cased role to the standard's spelling, both versions."""
 DATE_UNREADABLE = "date-unreadable"
-"""Rule of a role whose begin or end cannot be read: it counts as running, and may have ended."""
+"""Rule of a role whose begin or end cannot be read: it counts as current, and may have ended."""
 CONTACT_ROLES = frozenset(("guardian", "parent", "relative"))
+DAY_FIRST, MONTH_FIRST = "day first", "month first"
 _ORG_NAMES = ("org", "orgSourcedId", "orgs", "orgSourcedIds", "school", "schoolSourcedId")
 """Members of an entry that may name its org, the standard's first."""
 _SPELLED = frozenset(ROLES.values())
+_YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[T ].*)?$")
+_YEAR_LAST = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?:[T ].*)?$")
+_DAY_AND_NAME = re.compile(r"^(\d{1,2})[ .-]+([A-Za-z]{3,9})[ .,-]+(\d{4})$")
+_NAME_AND_DAY = re.compile(r"^([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})$")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MOST_CACHED = 4096
 
 Entry = dict[str, str | None]
 Dropped = list[tuple[str, str]]
@@ -42,37 +54,42 @@ class Rejection(Exception):
 
 
 def role_entries(record: dict[str, Any], dates: Dates) -> tuple[list[Entry], Dropped]:
-    """Entries {role, roleType, org, beginDate, endDate}, and what had to be dropped as (field, rule)."""
+    """Entries {role, roleType, org, beginDate, endDate}, and what was dropped as (field, rule). Raises Rejection."""
     dropped: Dropped = []
     stated = record.get("roles") or record.get("role")
     if type(stated) is str:
         entries: list[Entry] = [_entry(role_name(stated))]
     else:
         entries = []
-        everywhere = True
+        all_with_org = True
         for item in stated if type(stated) is list else listed(stated):
-            for entry in _read(item, dates, dropped):
+            for entry in _entries_of_item(item, dates, dropped):
                 entries.append(entry)
-                everywhere = everywhere and entry["org"] is not None
-        if entries and everywhere:
+                all_with_org = all_with_org and entry["org"] is not None
+        if entries and all_with_org:
             return entries, dropped
     return _with_orgs(record, entries, dropped), dropped
 
 
 def role_name(value: Any) -> Any:
-    """A role in the standard's spelling; others (extensions, vendors' own) as they are; None, or UNREADABLE."""
-    read = text(value)
-    if not isinstance(read, str):
-        return read
-    return ROLES.get(read.lower()) or ROLES.get(folded(read)) or read
+    """A role in the standard's spelling; other roles (extensions, vendors' own) as they are; None, or UNREADABLE."""
+    name = text(value)
+    if not isinstance(name, str):
+        return name
+    return ROLES.get(name.lower()) or ROLES.get(folded(name)) or name
+
+
+def with_unclear_dates(rejects: list[dict[str, Any]]) -> int:
+    """How many people in these rejects have a role with an unreadable date."""
+    return len({reject["sourcedId"] for reject in rejects if reject["rule"] == DATE_UNREADABLE})
 
 
 def _entry(role: str | None, org: str | None = None) -> Entry:
     return {"role": role, "roleType": None, "org": org, "beginDate": None, "endDate": None}
 
 
-def _read(item: Any, dates: Dates, dropped: Dropped) -> list[Entry]:
-    """One element of `roles`, an entry per org that it names. A bare text is a role without org."""
+def _entries_of_item(item: Any, dates: Dates, dropped: Dropped) -> list[Entry]:
+    """One element of `roles` as an entry per org that it names. A bare text is a role without org."""
     if type(item) is not dict:
         role = role_name(item)
         if role is UNREADABLE:
@@ -89,9 +106,9 @@ def _read(item: Any, dates: Dates, dropped: Dropped) -> list[Entry]:
     org = org_stated.get("sourcedId") if type(org_stated) is dict else None
     orgs: list[str | None] = [org]
     if type(org) is not str or not org.isprintable() or org.strip() != org or org in NOT_IDS:
-        found, whole = references(next((get(name) for name in _ORG_NAMES if get(name) is not None), None))
-        orgs = [*found] or [None]
-        if not whole:
+        ids, all_read = references(next((get(name) for name in _ORG_NAMES if get(name) is not None), None))
+        orgs = [*ids] or [None]
+        if not all_read:
             if role not in CONTACT_ROLES:
                 raise Rejection("roles", "org-unreadable")
             orgs = [None]
@@ -113,7 +130,7 @@ def _read(item: Any, dates: Dates, dropped: Dropped) -> list[Entry]:
 
 def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -> list[Entry]:
     """Entries without org joined with the record's own `orgs` (1.1), or its `primaryOrg`."""
-    orgs, whole = references(record.get("orgs"))
+    orgs, all_read = references(record.get("orgs"))
     with_org = [entry for entry in entries if entry["org"] is not None]
     without = [entry for entry in entries if entry["org"] is None]
     if not orgs and not with_org:
@@ -121,7 +138,7 @@ def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -
         if isinstance(primary, str):
             orgs = [primary]
     contact = bool(entries) and all(entry["role"] in CONTACT_ROLES for entry in entries)
-    if not whole:
+    if not all_read:
         if not orgs and not with_org and not contact:
             raise Rejection("orgs", "org-unreadable")
         dropped.append(("orgs", "org-unreadable"))
@@ -137,6 +154,88 @@ def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -
     return with_org + [{**entry, "org": org} for entry in without for org in orgs]
 
 
-def with_unclear_dates(rejects: list[dict[str, Any]]) -> int:
-    """How many people these rejects say of that a date of a role could not be read."""
-    return len({one["sourcedId"] for one in rejects if one["rule"] == DATE_UNREADABLE})
+class Dates:
+    """Reads the dates of one source. `learn` as many as possible before reading the first one.
+
+    contradicted: a date was read in one order, and a later one shows the other order.
+    """
+
+    def __init__(self) -> None:
+        self.contradicted = False
+        self._orders: dict[str, set[str]] = {}
+        """By separator, the orders that dates prove."""
+        self._used: dict[str, str] = {}
+        """By separator, the order that dates were read in."""
+        self._cache: dict[str, Any] = {}
+
+    def learn(self, values: Iterable[Any]) -> None:
+        """Learn from raw dates whether the day or the month comes first."""
+        before = {separator: set(orders) for separator, orders in self._orders.items()}
+        for value in values:
+            match = _YEAR_LAST.match(value.strip()) if isinstance(value, str) else None
+            if match and (order := _proved_order(int(match[1]), int(match[3]))):
+                self._orders.setdefault(match[2], set()).add(order)
+        if self._orders != before:
+            self._cache.clear()
+            self.contradicted |= any(self._orders[sep] != {order} for sep, order in self._used.items())
+
+    def day(self, value: Any) -> Any:
+        """A date as YYYY-MM-DD, None where there is none, UNREADABLE where it is not a date or may be two."""
+        if type(value) is not str:
+            value = text(value)
+            if not isinstance(value, str):
+                return value
+        cached = self._cache.get(value, self)
+        if cached is self:
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.clear()
+            cached = self._cache[value] = self._day(value)
+        return cached
+
+    def _day(self, written: str) -> Any:
+        iso = day(written)
+        if iso is not UNREADABLE:
+            return iso
+        written = written.strip()
+        if match := _YEAR_FIRST.match(written):
+            return _date(int(match[1]), int(match[2]), int(match[3]))
+        if match := _DAY_AND_NAME.match(written):
+            return _date(int(match[3]), _month(match[2]), int(match[1]))
+        if match := _NAME_AND_DAY.match(written):
+            return _date(int(match[3]), _month(match[1]), int(match[2]))
+        match = _YEAR_LAST.match(written)
+        if not match:
+            return UNREADABLE
+        first, separator, second, year = int(match[1]), match[2], int(match[3]), int(match[4])
+        order = _proved_order(first, second)
+        if order is None and first != second:
+            order = self._learned_order(separator)
+            if order is None:
+                return UNREADABLE
+        return _date(year, first, second) if order == MONTH_FIRST else _date(year, second, first)
+
+    def _learned_order(self, separator: str) -> str | None:
+        """The order of dates with this separator. With full stops the day is first, unless a date shows otherwise."""
+        orders = self._orders.get(separator) or ({DAY_FIRST} if separator == "." else set())
+        if len(orders) != 1:
+            return None
+        return self._used.setdefault(separator, next(iter(orders)))
+
+
+def _proved_order(first: int, second: int) -> str | None:
+    """Which of the two numbers must be the day; None where either may be."""
+    if first > len(_MONTHS):
+        return DAY_FIRST if second <= len(_MONTHS) else None
+    return MONTH_FIRST if second > len(_MONTHS) else None
+
+
+def _month(name: str) -> int:
+    """The number of an English month, 0 for another word."""
+    return _MONTHS.index(name[:3].lower()) + 1 if name[:3].lower() in _MONTHS else 0
+
+
+def _date(year: int, month: int, number: int) -> Any:
+    try:
+        return date(year, month, number).isoformat()
+    except ValueError:
+        return UNREADABLE

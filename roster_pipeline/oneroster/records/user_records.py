@@ -1,8 +1,7 @@
-"""Users of either version, in any state of repair, as one kind of record.
+"""Users of both versions, well-formed or not, as one kind of record.
 
-A well-formed record takes the short way through; every repair is on the long way. What was repaired with certainty is
-silent, a field that had to be dropped is a warning, and a record whose person, status or school cannot be told is an
-error: rejected with its rule, so that nobody mistakes it for a person who has gone.
+A repair that is certain is not reported. A field that had to be dropped is a warning. A record whose person, status or
+school is unknown is an error: it is rejected with its rule, so that it is not mistaken for a person who has left.
 """
 
 from __future__ import annotations
@@ -14,23 +13,24 @@ from typing import Any, cast
 
 from roster_pipeline.oneroster.http.response import folded
 from roster_pipeline.oneroster.records.coercion import (
+    AGENTS,
     ID_NULLS,
     NO_TEXTS,
     NULL_TEXTS,
     UNREADABLE,
+    agent_members,
     boolean,
     listed,
     references,
     text,
     texts,
+    wanted_members,
 )
-from roster_pipeline.oneroster.records.dates import Dates
-from roster_pipeline.oneroster.records.extensions import AGENTS, agent_members, wanted_members
-from roster_pipeline.oneroster.records.role_entries import Rejection, role_entries
+from roster_pipeline.oneroster.records.role_entries import Dates, Rejection, role_entries
 from roster_pipeline.oneroster.records.usual_users import ReadUser
 
 UNREADABLE_STATUS = "unreadable"
-"""Stands for a status that is no text. It is no status of the standard, so nobody takes it for active."""
+"""The status of a record whose status is not a text. The standard does not define it, so it never counts as active."""
 
 _NAME_NULLS = frozenset(("NULL", "null", "N/A", "n/a", "(null)"))
 TEXT_FIELDS: tuple[tuple[str, frozenset[str]], ...] = (
@@ -48,7 +48,7 @@ TEXT_FIELDS: tuple[tuple[str, frozenset[str]], ...] = (
     ("sms", NULL_TEXTS),
     ("phone", NULL_TEXTS),
 )
-"""Plain text fields, and the texts that mean "nothing" in each: somebody may be called None or Null."""
+"""Plain text fields, and the texts that mean "nothing" in each. A person may have the name None or Null."""
 
 _OTHER_FIELDS = (
     *("sourcedId", "status", "enabledUser", "userIds", "roles", "role", "orgs", "agents", "grades", "metadata"),
@@ -73,11 +73,11 @@ ALIASES = {
     "agentsourceids": "agents",
     "userid": "userIds",
 } | {folded(name): name for name in (*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS)}
-"""Folded member name to the standard's: some servers spell names in their own case or as the CSV files do, and some
-exporters as the API does."""
+"""Folded member name to the standard's: some servers use their own case or the names of the CSV files, and some
+exporters use the names of the API."""
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 AGENT_SEPARATORS = ",;"
-"""What separates ids in a text that lists several. Nobody can check them against a list, as orgs are."""
+"""Separators of ids in a text that lists several. Unlike orgs, there is no list to compare them with."""
 _STANDARD = frozenset((*(name for name, _ in TEXT_FIELDS), *_OTHER_FIELDS))
 _TEXT_NAMES = tuple(name for name, _ in TEXT_FIELDS)
 _SPELLED_BOOLEANS = frozenset(("true", "false"))
@@ -86,7 +86,7 @@ _MOST_FOREIGN_NAMES = 1000
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Records are trees without cycles: looking for garbage among them costs a fifth of the time and finds none."""
+    """Switch the garbage collector off: records have no cycles, and searching them takes a fifth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -99,8 +99,8 @@ def _no_collection() -> Iterator[None]:
 class UserReader:
     """Normalises the users of one pull.
 
-    metadata_keys: the members of `metadata` that are wanted; with `agents:` before them, members of the entries in
-    `agents`, which are kept under that key as an object of agent to value.
+    metadata_keys: the wanted members of `metadata`; with the prefix `agents:`, members of the entries in `agents`,
+    which are kept under that key as an object of agent to value.
     """
 
     def __init__(self, metadata_keys: Sequence[str] = (), dates: Dates | None = None) -> None:
@@ -110,7 +110,7 @@ class UserReader:
         self._known = set(_STANDARD)
 
     def page(self, records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Normalised users and rejects of one page. Every record is in one of the two, or in both with a warning."""
+        """Normalised users and rejects of one page. Every record is in one of them, or in both with a warning."""
         users: list[dict[str, Any]] = []
         rejects: list[dict[str, Any]] = []
         with _no_collection():
@@ -167,7 +167,7 @@ class UserReader:
         return user
 
     def _in_standard_names(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The record with foreign spellings of known members renamed, where the right one is not there as well."""
+        """The record with other spellings of known members renamed, where the standard's member is absent or empty."""
         foreign = record.keys() - self._known
         renamed: dict[str, Any] | None = None
         for name in foreign:
@@ -187,7 +187,7 @@ def reject(sourced_id: str | None, collection: str, field: str, rule: str, sever
 
 
 def _dates_of(records: Sequence[Any]) -> Iterator[Any]:
-    """The dates of the roles of these records, as they came."""
+    """The raw dates of the roles of these records."""
     for record in records:
         roles = record.get("roles") if isinstance(record, dict) else None
         for entry in roles if isinstance(roles, list) else ():
@@ -197,24 +197,24 @@ def _dates_of(records: Sequence[Any]) -> Iterator[Any]:
 
 
 def status_text(value: Any) -> str | None:
-    """Status in lower case; None where it is absent, which the standard's bulk import allows and means active."""
+    """Status in lower case; None where it is absent, which means active in the standard's bulk import."""
     if value == "active":
         return "active"
     if value is None:
         return None
-    read = text(value, NO_TEXTS if isinstance(value, bool) else NULL_TEXTS)
-    if read is UNREADABLE:
+    status = text(value, NO_TEXTS if isinstance(value, bool) else NULL_TEXTS)
+    if status is UNREADABLE:
         return UNREADABLE_STATUS
-    return read.lower() if isinstance(read, str) else None
+    return status.lower() if isinstance(status, str) else None
 
 
 def _plain(value: str) -> bool:
-    """Whether a text needs no repair at all."""
+    """Whether a text needs no repair."""
     return value.isprintable() and value.strip() == value != "" and value not in NULL_TEXTS
 
 
 def _all_plain(values: list[Any]) -> bool:
-    """Whether every value is a text that needs no repair, or absent: the short way, with few steps per record."""
+    """Whether every value is absent or a text that needs no repair; checks all texts of a record at once."""
     try:
         joined = f" {' '.join([value for value in values if value is not None])} "
     except TypeError:
@@ -228,11 +228,11 @@ def _repaired_texts(values: list[Any], sourced_id: str, rejects: list[dict[str, 
         if value is None or (type(value) is str and value.isprintable() and value.strip() == value not in nulls):
             repaired.append(value or None)
             continue
-        read = text(value, nulls)
-        if read is UNREADABLE:
+        repaired_text = text(value, nulls)
+        if repaired_text is UNREADABLE:
             rejects.append(reject(sourced_id, "users", name, "not-a-text", "warning"))
-            read = None
-        repaired.append(read)
+            repaired_text = None
+        repaired.append(repaired_text)
     return repaired
 
 
@@ -247,8 +247,8 @@ def _enabled(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> bool
 def _grades(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[str]:
     if type(value) is list and len(value) == 1 and type(value[0]) is str and _plain(value[0]) and "," not in value[0]:
         return value
-    grades, whole = texts(value)
-    if not whole:
+    grades, all_read = texts(value)
+    if not all_read:
         rejects.append(reject(sourced_id, "users", "grades", "not-a-text", "warning"))
     return grades
 
@@ -258,20 +258,20 @@ def _agents(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[
         agents: list[Any] = [entry.get("sourcedId") if type(entry) is dict else None for entry in value]
         if all(type(agent) is str and _plain(agent) for agent in agents):
             return list(dict.fromkeys(agents))
-    found, whole = references(value, AGENT_SEPARATORS)
-    if not whole:
+    ids, all_read = references(value, AGENT_SEPARATORS)
+    if not all_read:
         rejects.append(reject(sourced_id, "users", "agents", "reference-unreadable", "warning"))
-    return found
+    return ids
 
 
 def _user_ids(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> list[dict[str, str | None]]:
-    """userIds as {"type", "identifier"}; the CSV spelling `{type:identifier}` is understood as well."""
-    found: list[dict[str, str | None]] = []
+    """userIds as {"type", "identifier"}; the CSV spelling `{type:identifier}` is read as well."""
+    user_ids: list[dict[str, str | None]] = []
     for entry in listed(value):
         if type(entry) is dict:
             kind, identifier = entry.get("type"), entry.get("identifier")
             if type(kind) is str and type(identifier) is str and _plain(kind) and _plain(identifier):
-                found.append({"type": kind, "identifier": identifier})
+                user_ids.append({"type": kind, "identifier": identifier})
                 continue
             members = entry if "identifier" in entry else {folded(name): member for name, member in entry.items()}
             kind, identifier = text(members.get("type")), text(members.get("identifier"))
@@ -282,5 +282,5 @@ def _user_ids(value: Any, sourced_id: str, rejects: list[dict[str, Any]]) -> lis
         if identifier is UNREADABLE or kind is UNREADABLE:
             rejects.append(reject(sourced_id, "users", "userIds", "not-a-text", "warning"))
         elif identifier is not None:
-            found.append({"type": kind, "identifier": identifier})
-    return found
+            user_ids.append({"type": kind, "identifier": identifier})
+    return user_ids

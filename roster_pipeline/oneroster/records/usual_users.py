@@ -1,9 +1,9 @@
-"""A page of users in the usual shape, read in one go; whatever is odd goes the careful way of `user_records`.
+"""A fast reader for a page of users in the usual shape; everything else goes through `user_records`.
 
-Nearly every record of nearly every server is what the standard says: texts where texts belong, one role with its org,
-nothing to repair. For such a page the decoder itself checks the types and builds the few members that are needed, and
-one look at all texts of a record together finds that there is nothing to repair. A page of any other shape is left to
-the careful reader as a whole, a record with an odd text alone. Both give the same users: a test holds them together.
+Most records follow the standard: texts where texts belong, one role with its org, nothing to repair. For such a page
+the JSON decoder checks the types and builds only the members that are needed, and one check of all texts of a record
+together shows that nothing needs repair. That takes half of the time of `UserReader`. A page of any other shape goes
+to `UserReader` as a whole, and so does a single record with an odd text. A test checks that both give the same users.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ Role = Literal[
     "counselor", "districtAdministrator", "principal", "siteAdministrator", "systemAdministrator",
 ]  # fmt: skip
 Boolean = Literal["true", "false"] | bool
-_NULLS = NULL_TEXTS
 
 
 class ReadUser(dict[str, Any]):
-    """A user that is normalised already, but for `metadata`, which still has all its members."""
+    """A user that is normalised already, except for `metadata`, which still has all its members."""
 
 
 class _Reference(msgspec.Struct, gc=False):
@@ -46,7 +45,7 @@ class _UserId(msgspec.Struct, gc=False):
 
 
 class _User(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """Both versions' members. Texts come first, as `_read` takes them; the last ones are not needed by anybody."""
+    """The members of both versions. Texts come first, as `_read` expects; the last ones are not used."""
 
     sourcedId: str  # noqa: N815
     status: Literal["active", "tobedeleted"] | None = None
@@ -84,12 +83,12 @@ class _Page(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 _decode = msgspec.json.Decoder(_Page).decode
 _TEXTS = 15
-"""So many members of `_User` are texts."""
+"""How many members of `_User` are texts."""
 _NOT_NEEDED = ("pronouns", "userProfiles", "resources", "password")
 
 
 def usual_users(body: bytes | bytearray) -> list[dict[str, Any]] | None:
-    """The records of a page: `ReadUser` where they are usual, raw where not. None for a page of another shape."""
+    """The records of a page: `ReadUser` for usual ones, raw for others. None for a page of another shape."""
     try:
         users = _decode(body).users
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -101,7 +100,7 @@ def usual_users(body: bytes | bytearray) -> list[dict[str, Any]] | None:
 
 
 def _read(values: tuple[Any, ...]) -> ReadUser | None:
-    """The user where nothing has to be repaired, rejected or dropped."""
+    """The user, or None where something must be repaired, rejected or dropped."""
     (
         sourced_id, status, changed, username, identifier, master, given, family, middle, first, second, last,
         email, sms, phone, enabled, roles, role, orgs, grades, agents, user_ids, metadata, *_,
@@ -110,39 +109,40 @@ def _read(values: tuple[Any, ...]) -> ReadUser | None:
     words = list(filter(None, texts))
     entries: list[dict[str, str | None]] = []
     if roles:
-        for one in roles:
-            org = one.org.sourcedId
-            begin, end = one.beginDate, one.endDate
+        for entry in roles:
+            org = entry.org.sourcedId
+            begin, end = entry.beginDate, entry.endDate
             if begin is not None or end is not None:
                 begin, end = day(begin), day(end)
                 if begin is UNREADABLE or end is UNREADABLE:
                     return None
             words.append(org)
-            entries.append({"role": one.role, "roleType": one.roleType, "org": org, "beginDate": begin, "endDate": end})
+            entries.append(
+                {"role": entry.role, "roleType": entry.roleType, "org": org, "beginDate": begin, "endDate": end}
+            )
     elif role is not None and orgs:
         for org in dict.fromkeys([org.sourcedId for org in orgs]):
             words.append(org)
             entries.append({"role": role, "roleType": None, "org": org, "beginDate": None, "endDate": None})
     else:
         return None
-    named: list[str] = []
+    agent_ids: list[str] = []
     if agents:
-        named = [agent.sourcedId for agent in agents]
-        words += named
-        if len(named) > 1:
-            named = list(dict.fromkeys(named))
+        agent_ids = [agent.sourcedId for agent in agents]
+        words += agent_ids
+        if len(agent_ids) > 1:
+            agent_ids = list(dict.fromkeys(agent_ids))
     ids: list[dict[str, str]] = []
     if user_ids:
-        for one in user_ids:
-            kind, known = one.type, one.identifier
-            words += (kind, known)
-            ids.append({"type": kind, "identifier": known})
+        for user_id in user_ids:
+            words += (user_id.type, user_id.identifier)
+            ids.append({"type": user_id.type, "identifier": user_id.identifier})
     if grades:
         if len(grades) > 1 or "," in grades[0]:
             return None
         words.append(grades[0])
     joined = f" {' '.join(words)} "
-    if "  " in joined or not joined.isprintable() or not _NULLS.isdisjoint(words) or "" in texts:
+    if "  " in joined or not joined.isprintable() or not NULL_TEXTS.isdisjoint(words) or "" in texts:
         return None
     return ReadUser(
         {
@@ -164,7 +164,7 @@ def _read(values: tuple[Any, ...]) -> ReadUser | None:
             "enabledUser": enabled == "true" if type(enabled) is str else enabled,
             "roles": entries,
             "grades": grades or [],
-            "agents": named,
+            "agents": agent_ids,
             "userIds": ids,
             "metadata": metadata,
         }
@@ -172,7 +172,7 @@ def _read(values: tuple[Any, ...]) -> ReadUser | None:
 
 
 def _raw(user: _User) -> dict[str, Any]:
-    """The record as it came, less what nobody reads."""
+    """The record as it came, without the unused members."""
     members = {name: getattr(user, name) for name in user.__struct_fields__ if name not in _NOT_NEEDED}
-    found: dict[str, Any] = msgspec.to_builtins(members)
-    return found
+    record: dict[str, Any] = msgspec.to_builtins(members)
+    return record

@@ -1,0 +1,200 @@
+"""Where users name no school: their schools from enrollments, or from the lists of single schools.
+
+The lists are `/schools/{id}/students` and `/schools/{id}/teachers`. They also serve where a district is far larger than
+what is rostered, and where a SIS lists people by school only. An empty list, or one with people of other schools,
+proves nothing and is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from roster_pipeline.oneroster.collections.reading import LISTED, NOT_READABLE, Batch, Fill, Reading
+from roster_pipeline.oneroster.http.address import segment
+from roster_pipeline.oneroster.paging.listing import Listing
+from roster_pipeline.oneroster.paging.response_body import raw_id
+from roster_pipeline.oneroster.records.memberships import (
+    CLASS,
+    SCHOOL,
+    USER,
+    Memberships,
+    folded_members,
+    named_id,
+)
+from roster_pipeline.oneroster.records.user_records import UserReader
+from roster_pipeline.oneroster.records.usual_users import ReadUser
+from roster_pipeline.org_tree import GONE_STATUSES
+
+TRUSTED_SHARE = 0.5
+"""If more than this share of a school's list names only other schools, it is not the list of this school."""
+
+Lists = list[tuple[str, Listing]]
+"""Schools, and one list of each."""
+
+
+def read_memberships(reading: Reading) -> Memberships | None:
+    """All enrollments, of the wanted schools where the server has them per school; None where there are none.
+
+    Enrollments are useful only if each names a user, and a school or a class. Of others, only one page is read.
+    """
+    memberships: Memberships | None = None
+    for path, label in _enrollment_paths(reading):
+        listing = reading.listing(path, "enrollments", label)
+        try:
+            first = [folded_members(record) for record in listing.open()]
+        except NOT_READABLE:
+            reading.notes.append("enrollments-not-offered")
+            return None
+        if memberships is None:
+            memberships = _memberships_for(reading, first)
+        if memberships is None:
+            reading.notes.append("enrollments-not-usable")
+            return None
+        reading.others.append(listing.proof)
+        for page in listing.pages():
+            memberships.page(page)
+    return memberships if memberships else None
+
+
+def _enrollment_paths(reading: Reading) -> list[tuple[str, str]]:
+    schools = reading.wanted.school_ids
+    if schools:
+        paths = [(f"/schools/{segment(school)}/enrollments", "/schools/{id}/enrollments") for school in schools]
+        try:
+            reading.listing(paths[0][0], "enrollments", paths[0][1]).open()
+        except NOT_READABLE:
+            pass
+        else:
+            return paths
+    return [("/enrollments", "/enrollments")]
+
+
+def _memberships_for(reading: Reading, first: Sequence[dict[str, Any]]) -> Memberships | None:
+    """Empty memberships that can collect enrollments like these, with the schools of classes if needed; else None.
+
+    An empty list can be collected, because another school may have some.
+    """
+    of_people = [members for members in first if named_id(members, USER) is not None]
+    if not first or any(named_id(members, SCHOOL) is not None for members in of_people):
+        return Memberships(reading.dates)
+    if not any(named_id(members, CLASS) is not None for members in of_people):
+        return None
+    schools = _schools_of_classes(reading)
+    return Memberships(reading.dates, schools) if schools else None
+
+
+def _schools_of_classes(reading: Reading) -> dict[str, str]:
+    """The school of each class; empty where the SIS does not say."""
+    listing = reading.listing("/classes", "classes")
+    try:
+        first = [folded_members(record) for record in listing.open()]
+    except NOT_READABLE:
+        return {}
+    if not any(named_id(members, SCHOOL) is not None for members in first):
+        return {}
+    reading.others.append(listing.proof)
+    schools: dict[str, str] = {}
+    for page in listing.pages():
+        for record in page:
+            members = folded_members(record)
+            class_id, school = named_id(members, ("sourcedid",)), named_id(members, SCHOOL)
+            if class_id is not None and school is not None:
+                schools[class_id] = school
+    return schools
+
+
+def school_list(reading: Reading, school: str, group: str) -> Listing:
+    """One school's list of students or teachers."""
+    path = LISTED[group]
+    return reading.listing(f"/schools/{segment(school)}{path}", "users", f"/schools/{{id}}{path}")
+
+
+def lists_of_schools(reading: Reading, group: str) -> Lists | None:
+    """The group's list of each wanted school, opened; None where one cannot be read, or belongs to another school."""
+    lists: Lists = []
+    for school in reading.wanted_schools():
+        listing = school_list(reading, school, group)
+        try:
+            first = listing.open()
+        except NOT_READABLE:
+            return None
+        if not of_this_school(first, school):
+            reading.notes.append("per-school-list-not-of-this-school")
+            return None
+        lists.append((school, listing))
+    return lists if any(listing.open() for _, listing in lists) else None
+
+
+def read_lists(reading: Reading, lists: Lists, group: str) -> Iterator[Batch]:
+    """The people of these lists, each once. People who name no school get every school whose list has them."""
+    fill: Fill | None = None
+    if len(lists) > 1 and not _name_schools([record for _, listing in lists for record in listing.open()]):
+        memberships = Memberships()
+        _add_lists(memberships, lists, group)
+        reading.others += [listing.proof for _, listing in lists]
+        fill = memberships.fill
+        lists = [(school, school_list(reading, school, group)) for school, _ in lists]
+    for school, listing in lists:
+        yield from reading.users(listing, fill or belongs_to(school))
+
+
+def listed_memberships(reading: Reading) -> Memberships | None:
+    """Memberships from the lists of all wanted schools; None where there are no such lists."""
+    memberships = Memberships()
+    for group in LISTED:
+        lists = lists_of_schools(reading, group) if reading.wanted.wants(group) else None
+        if lists is not None:
+            _add_lists(memberships, lists, group)
+            reading.others += [listing.proof for _, listing in lists]
+    return memberships if memberships else None
+
+
+def belongs_to(school: str) -> Fill:
+    """A function that gives users who name no org at all this school."""
+
+    def fill(user: dict[str, Any]) -> None:
+        if all(entry["org"] is None for entry in user["roles"]):
+            for entry in user["roles"]:
+                entry["org"] = school
+
+    return fill
+
+
+def of_this_school(records: list[Any], school: str) -> bool:
+    """Whether most people of a first page who name a school name this one."""
+    with_school = [entries for entries in sampled(records) if any(entry["org"] is not None for entry in entries)]
+    foreign = sum(1 for entries in with_school if all(entry["org"] != school for entry in entries))
+    return not with_school or foreign / len(with_school) <= TRUSTED_SHARE
+
+
+def sampled(records: list[Any]) -> list[list[dict[str, str | None]]]:
+    """Role entries of active records that are, or may be, students and teachers."""
+    sample: list[list[dict[str, str | None]]] = []
+    for record in records:
+        if not isinstance(record, dict) or str(record.get("status") or "active").lower() in GONE_STATUSES:
+            continue
+        entries = entries_of(record)
+        if entries is None:
+            continue
+        if not entries or any(entry["role"] in LISTED or entry["role"] is None for entry in entries):
+            sample.append(entries)
+    return sample
+
+
+def entries_of(record: Any) -> list[dict[str, str | None]] | None:
+    """Role entries of a raw record, as its reader reads them; None where it is rejected."""
+    user = record if type(record) is ReadUser else UserReader().one(record, [])
+    return None if user is None else list(user["roles"])
+
+
+def _name_schools(records: list[Any]) -> bool:
+    return any(entry["org"] is not None for entries in sampled(records) for entry in entries)
+
+
+def _add_lists(memberships: Memberships, lists: Lists, group: str) -> None:
+    for school, listing in lists:
+        for page in listing.pages():
+            for record in page:
+                if isinstance(record, dict):
+                    memberships.add_listed(raw_id(record), school, group)

@@ -225,5 +225,5 @@ def test_members_of_a_wrong_type_are_dropped_without_quoting_them() -> None:
     assert frame["roles"].isna().all()
 
 
-def test_half_a_surrogate_does_not_stop_the_night() -> None:
+def test_half_a_surrogate_does_not_stop_the_sync() -> None:
     assert frame_of([user("a", givenName="Bo\ud83d")])["givenName"].tolist() == ["Bo?"]

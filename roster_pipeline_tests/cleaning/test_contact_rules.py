@@ -202,7 +202,7 @@ def test_brothers_and_sisters_with_one_contact_have_the_same_values_of_it() -> N
 
 
 class School:
-    """One school over several nights: the directory in memory, and the rules of its connection."""
+    """One school over several syncs: the directory in memory, and the rules of its connection."""
 
     def __init__(self, *rules: str, **wishes: Any) -> None:
         self.directory = Directory()
@@ -218,7 +218,7 @@ class School:
             told.roster, self.directory.frames(), self.settings, snapshot, excluded_contacts=told.excluded_contacts
         )
 
-    def night(self, users: Records, contacts: Records, **more: Any) -> Plan:
+    def sync(self, users: Records, contacts: Records, **more: Any) -> Plan:
         plan = self.plan(users, contacts, **more)
         self.directory.apply(plan)
         return plan
@@ -241,9 +241,9 @@ def contact_rows(plan: Plan) -> list[tuple[int, str, list[str]]]:
 @pytest.mark.parametrize("value", ["true", "yes", "court order 17", ["false", "true"]])
 def test_a_right_that_is_withdrawn_removes_the_stored_contact(auto_update: bool, value: Any) -> None:
     place = School("metadata:k!=true", students=RoleSettings(rostered=True, auto_update=auto_update))
-    place.night([user("s", agents=["a"])], [parent("a", metadata=GOOD)])
+    place.sync([user("s", agents=["a"])], [parent("a", metadata=GOOD)])
     assert place.stored() == ["a"]
-    plan = place.night([user("s", agents=["a"])], [parent("a", metadata={"k": value})])
+    plan = place.sync([user("s", agents=["a"])], [parent("a", metadata={"k": value})])
     assert contact_rows(plan) == [(1, "contact_excluded", ["a"])]
     assert place.stored() == []
     assert contact_rows(place.plan([user("s", agents=["a"])], [parent("a", metadata={"k": value})])) == []
@@ -254,19 +254,19 @@ def test_the_next_best_contact_follows_with_auto_update_on_alone() -> None:
     after = [parent("a", metadata=BAD), parent("b", metadata=GOOD)]
     for auto_update, stored in ((True, ["b"]), (False, [])):
         place = School("metadata:k!=true", students=RoleSettings(rostered=True, auto_update=auto_update))
-        place.night(users, both)
-        place.night(users, after)
+        place.sync(users, both)
+        place.sync(users, after)
         assert place.stored() == stored
 
 
 def test_a_contact_behind_the_primary_one_is_removed_and_the_others_stay() -> None:
     place = School("metadata:k!=true", students=QUIET, contacts_most=3)
     users = [user("s", agents=["a", "b", "c"])]
-    place.night(users, [parent(name, metadata=GOOD) for name in "abc"])
+    place.sync(users, [parent(name, metadata=GOOD) for name in "abc"])
     assert place.stored() == ["a", "b", "c"]
-    place.night(users, [parent("a", metadata=GOOD), parent("b", metadata=BAD), parent("c", metadata=GOOD)])
+    place.sync(users, [parent("a", metadata=GOOD), parent("b", metadata=BAD), parent("c", metadata=GOOD)])
     assert place.stored() == ["a", "c"]
-    place.night(users, [parent("a", metadata=BAD), parent("b", metadata=BAD), parent("c", metadata=GOOD)])
+    place.sync(users, [parent("a", metadata=BAD), parent("b", metadata=BAD), parent("c", metadata=GOOD)])
     assert place.stored() == ["c"]
 
 
@@ -274,10 +274,10 @@ def test_a_contact_behind_the_primary_one_is_removed_and_the_others_stay() -> No
 def test_a_contact_goes_whatever_state_the_student_is_in(state: str) -> None:
     place = School("metadata:k!=true", students=RoleSettings(rostered=True, archive=state == "archived"))
     users = [user("s", agents=["a"]), user("t")]
-    place.night(users, [parent("a", metadata=GOOD)])
+    place.sync(users, [parent("a", metadata=GOOD)])
     if state in ("archived", "absent"):
         users = users[1:]
-        place.night(users, [])
+        place.sync(users, [])
     if state == "role off":
         place.settings = school(primary_contacts=True, students=RoleSettings())
     if state == "excluded":
@@ -288,41 +288,41 @@ def test_a_contact_goes_whatever_state_the_student_is_in(state: str) -> None:
         users = [user("s"), user("t")]
     if state == "not alone":
         users = [user("s", agents=["a", "lost"]), user("t")]
-    plan = place.night(users, [parent("a", metadata=BAD)])
+    plan = place.sync(users, [parent("a", metadata=BAD)])
     assert contact_rows(plan) == [(1, "contact_excluded", ["a"])]
     assert place.stored() == []
 
 
-def test_the_only_contact_of_the_school_is_removed_though_a_night_without_contacts_removes_nothing() -> None:
+def test_the_only_contact_of_the_school_is_removed_though_a_sync_without_contacts_removes_nothing() -> None:
     place = School("metadata:k!=true")
     users = [user("s", agents=["a"])]
-    place.night(users, [parent("a", metadata=GOOD)])
+    place.sync(users, [parent("a", metadata=GOOD)])
     assert contact_rows(place.plan(users, [])) == []
-    place.night(users, [parent("a", metadata=BAD)])
+    place.sync(users, [parent("a", metadata=BAD)])
     assert place.stored() == []
 
 
-def test_a_contact_that_was_not_delivered_tonight_is_kept() -> None:
+def test_a_contact_that_was_not_delivered_now_is_kept() -> None:
     place = School("metadata:k!=true", contacts_most=3)
     users = [user("s", agents=["a", "b", "c"])]
-    place.night(users, [parent(name, metadata=GOOD) for name in "abc"])
-    place.night(users, [parent("a", metadata=GOOD), parent("c", metadata=GOOD)])
+    place.sync(users, [parent(name, metadata=GOOD) for name in "abc"])
+    place.sync(users, [parent("a", metadata=GOOD), parent("c", metadata=GOOD)])
     assert place.stored() == ["a", "b", "c"]
 
 
 def test_an_entry_of_agents_removes_the_contact_of_that_student_alone() -> None:
     place = School("agents:mayCall!=false")
     contacts = [parent("a")]
-    place.night([user("s", agents=["a"]), user("t", agents=["a"])], contacts)
+    place.sync([user("s", agents=["a"]), user("t", agents=["a"])], contacts)
     barred = user("s", agents=["a"], metadata={"agents:mayCall": {"a": "no"}})
-    place.night([barred, user("t", agents=["a"])], contacts)
+    place.sync([barred, user("t", agents=["a"])], contacts)
     assert (place.stored(1), place.stored(2)) == ([], ["a"])
 
 
 def test_no_guard_holds_the_removal_of_a_contact() -> None:
     place = School("metadata:k!=true")
     users = [user(f"s{n}", agents=[f"a{n}"]) for n in range(6)]
-    place.night(users, [parent(f"a{n}", metadata=GOOD) for n in range(6)])
+    place.sync(users, [parent(f"a{n}", metadata=GOOD) for n in range(6)])
     plan = place.plan(users, [parent(f"a{n}", metadata=BAD) for n in range(6)])
     window = {"first": TODAY, "last": TODAY, "kind": "blackout"}
     nothing = pd.DataFrame(columns=["collection", "sourced_id", "field", "rule", "severity", "role"], dtype="str")
@@ -358,8 +358,8 @@ def test_a_field_that_nobody_has_tells_nothing(
 def test_while_a_field_is_missing_stored_contacts_stay_and_nobody_new_is_chosen() -> None:
     place = School("metadata:k=true")
     users = [user("s", agents=["a"]), user("t", agents=["b"])]
-    place.night(users[:1], [parent("a", metadata={"k": "yes"})])
-    place.night(users, [parent("a"), parent("b")], withheld=("metadata:k",))
+    place.sync(users[:1], [parent("a", metadata={"k": "yes"})])
+    place.sync(users, [parent("a"), parent("b")], withheld=("metadata:k",))
     assert (place.stored(1), place.stored(2)) == (["a"], [])
-    place.night(users, [parent("a", metadata={"k": "yes"}), parent("b", metadata={"k": "yes"})])
+    place.sync(users, [parent("a", metadata={"k": "yes"}), parent("b", metadata={"k": "yes"})])
     assert (place.stored(1), place.stored(2)) == (["a"], ["b"])

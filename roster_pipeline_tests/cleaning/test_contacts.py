@@ -185,7 +185,7 @@ def test_switched_off_contacts_are_removed_even_with_auto_update_off() -> None:
     assert set(_plan(directory, users, [], primary_contacts=False, students=quiet).rows["action"]) == {"unchanged"}
 
 
-def test_a_contact_withheld_tonight_is_kept() -> None:
+def test_a_contact_withheld_now_is_kept() -> None:
     directory, users = with_contact()
     assert set(_plan(directory, users, [parent("b")]).rows["action"]) == {"unchanged"}
 

@@ -1,7 +1,7 @@
 """Records, rosters and a directory in memory, for the tests of the core.
 
 `Directory` stands for PostgreSQL: it hands out the frames that planning reads, and carries out a plan the way the
-apply step does, so that a night can be followed by the next one.
+apply step does, so that a sync can be followed by the next one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 
 
 def school(**wishes: Any) -> SchoolSettings:
-    """A school that rosters and changes everybody, unless told otherwise."""
+    """A school that rosters and changes everybody, by default."""
     return SchoolSettings(
         **(
             {"school_id": HERE, "students": ON, "teachers": ON, "staff": ON, "admins": ON, "first_sync": "apply"}
@@ -116,7 +116,7 @@ class Directory:
         return who
 
     def person(self, sourced_id: str | None = None, *, number: str | None = None, **fields: Any) -> int:
-        """Somebody, linked if a sourcedId is given. Names and number are those of `user` unless told otherwise."""
+        """Somebody, linked if a sourcedId is given. Names and number are those of `user` by default."""
         who = len(self.people) + 1
         known = {"given_name": f"Given{sourced_id}", "family_name": f"Family{sourced_id}", "enabled": True}
         self.people[who] = {
@@ -161,7 +161,7 @@ class Directory:
             theirs[0]["home"] = True
 
     def member(self, who: int, role: str = "student", status: str = "active", **fields: Any) -> int:
-        """Their membership of this school, looked after by the sync unless told otherwise."""
+        """Their membership of this school, managed by the sync by default."""
         self.members[who] = {
             **dict.fromkeys((*MEMBERSHIP_FIELDS, *STUDENT_CONTACTS)),
             "role": role,
@@ -199,7 +199,7 @@ class Directory:
     def plan(
         self, users: list[dict[str, Any]], settings: SchoolSettings | None = None, snapshot: SnapshotFacts = COMPLETE
     ) -> Plan:
-        """Tonight's plan for these records."""
+        """This sync's plan for these records."""
         settings = settings or school()
         return make_plan(cleaned(users, settings).roster, self.frames(), settings, snapshot)
 

@@ -18,7 +18,7 @@ KNOWN = {"given_name": "Ada", "family_name": "Byron", "email": "ada@district.exa
 
 
 def district(number: str | None = "77", *, main: bool = True, own: bool = False, **fields: Any) -> Directory:
-    """Ada, whom the connection `MAIN` knows. main, own: whether it, or tonight's connection, is the district's."""
+    """Ada, whom the connection `MAIN` knows. main, own: whether it, or this sync's connection, is the district's."""
     directory = Directory()
     directory.connection(MAIN, of_district=main)
     directory.connection(CONNECTION, of_district=own)

@@ -62,7 +62,7 @@ def test_a_row_of_somebody_who_is_here_names_the_revisions_it_was_planned_for() 
 
 
 @pytest.mark.parametrize("record", [user("a", "teacher"), user("a", "ext:odd"), user("a", status="odd")])
-def test_a_row_of_a_member_without_a_usable_role_tonight_stands_under_the_role_they_have(record: Any) -> None:
+def test_a_row_of_a_member_without_a_usable_role_now_stands_under_the_role_they_have(record: Any) -> None:
     directory = Directory()
     directory.member(directory.person("a"), "student")
     (row,) = rows_of(directory, record, teachers=RoleSettings())
@@ -114,7 +114,7 @@ def test_somebody_elsewhere_keeps_the_reason_that_the_records_gave() -> None:
     assert (told[1], told[2]) == ("role_ended", "moved_school")
 
 
-def test_an_excluded_member_whose_role_is_off_tonight_is_excluded_first() -> None:
+def test_an_excluded_member_whose_role_is_off_now_is_excluded_first() -> None:
     directory = Directory()
     directory.member(directory.person("a", excluded=True), "student")
     (row,) = rows_of(directory, user("a", "teacher"), teachers=RoleSettings())
@@ -128,7 +128,7 @@ def test_a_known_person_under_a_new_id_is_found_by_an_email_where_the_given_name
     assert (row["person_id"], row["matched_by"]) == (1, "email")
 
 
-def test_two_people_may_be_found_by_email_and_one_by_number_in_one_night() -> None:
+def test_two_people_may_be_found_by_email_and_one_by_number_in_one_sync() -> None:
     directory = Directory()
     directory.person(email="one@example.org", given_name="One", family_name="Ray")
     directory.person(email="two@example.org", given_name="Two", family_name="Ray")

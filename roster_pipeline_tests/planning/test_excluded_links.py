@@ -27,7 +27,7 @@ AGREEING: list[dict[str, Any]] = [
 
 
 def told(directory: Directory, *users: dict[str, Any], settings: SchoolSettings | None = None) -> list[tuple[Any, ...]]:
-    """Tonight's plan: person, action, reason, records and new links of each row."""
+    """This sync's plan: person, action, reason, records and new links of each row."""
     rows = directory.plan(list(users), settings).rows.astype(object)
     rows = rows.where(rows.notna(), None)
     names = ["person_id", "action", "reason", "sourced_ids", "new_links"]
@@ -166,7 +166,7 @@ def test_what_was_said_of_records_that_did_not_come_says_nothing_of_others() -> 
     assert told(directory) == [(1, "archive", "left", ["ann"], [])]
 
 
-def test_everybody_else_of_the_night_stays_a_human_of_their_own() -> None:
+def test_everybody_else_of_the_sync_stays_a_human_of_their_own() -> None:
     directory = ann("x")
     users = [user("ann", **ANN, **ONE_NUMBER, email=MAIL), user("x", **ANN, **ONE_NUMBER), user("y"), user("z")]
     assert [(row[1], row[3]) for row in told(directory, *users)] == [

@@ -31,7 +31,7 @@ def plan_of(**rows: int) -> Plan:
 
 
 def facts(**known: Any) -> PlanStats:
-    """A quiet night of a school of 200 students."""
+    """A quiet sync of a school of 200 students."""
     usual = PlanStats(
         snapshot=COMPLETE,
         history=pd.DataFrame({"student": [200] * 7}),
@@ -68,7 +68,7 @@ OLD = replace(same_for(21, bundle=True), complete=False, problems=("source-old:2
 OLDER = SnapshotFacts(complete=False, problems=("source-older-than-before",))
 
 CASES: list[tuple[str, Plan, PlanStats, Guards, set[tuple[str, str]], set[str]]] = [
-    ("a quiet night", plan_of(create=1, update=1, archive=1), facts(), Guards(), set(), set()),
+    ("a quiet sync", plan_of(create=1, update=1, archive=1), facts(), Guards(), set(), set()),
     (
         "incomplete",
         plan_of(archive=1),
@@ -308,12 +308,12 @@ CASES: list[tuple[str, Plan, PlanStats, Guards, set[tuple[str, str]], set[str]]]
 
 
 @pytest.mark.parametrize(
-    ("plan", "night", "limits", "holds", "guards"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+    ("plan", "sync", "limits", "holds", "guards"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
 )
 def test_what_a_guard_holds(
-    plan: Plan, night: PlanStats, limits: Guards, holds: set[tuple[str, str]], guards: set[str]
+    plan: Plan, sync: PlanStats, limits: Guards, holds: set[tuple[str, str]], guards: set[str]
 ) -> None:
-    verdict = judge(plan, night, limits)
+    verdict = judge(plan, sync, limits)
     assert held(verdict) == holds
     assert {finding["guard"] for findings in verdict.rows["findings"] for finding in findings} == guards
     assert len(verdict.rows) == len(ALL)
@@ -321,8 +321,8 @@ def test_what_a_guard_holds(
 
 def test_only_the_guards_about_the_snapshot_itself_cannot_be_overridden() -> None:
     firm = set()
-    for _, plan, night, limits, _, _ in CASES:
-        for findings in judge(plan, night, limits).rows["findings"]:
+    for _, plan, sync, limits, _, _ in CASES:
+        for findings in judge(plan, sync, limits).rows["findings"]:
             firm |= {finding["guard"] for finding in findings if not finding["overridable"]}
     assert firm == {"incomplete_snapshot", "witness", "no_witness"}
 
@@ -339,8 +339,8 @@ def test_held_is_what_would_have_done_something() -> None:
     assert [(line["role"], line["action"], line["rows"]) for line in verdict.held] == [("student", "archive", 100)]
 
 
-def night(directory: Directory, users: list[dict[str, Any]], settings: SchoolSettings | None = None) -> Verdict:
-    """A whole night up to its verdict, with nobody answering as a second witness."""
+def sync(directory: Directory, users: list[dict[str, Any]], settings: SchoolSettings | None = None) -> Verdict:
+    """A whole sync up to its verdict, with nobody answering as a second witness."""
     settings = settings or school()
     told = cleaned(users, settings)
     plan = directory.plan(users, settings).witnessed(None)
@@ -363,7 +363,7 @@ def test_ids_that_change_in_bulk_hold_everything_and_archive_nobody() -> None:
     directory = pupils(10)
     users = [user(f"p{i:03}") | {"sourcedId": f"new{i}"} for i in range(10)]
     assert set(directory.plan(users).rows["reason"]) == {"relinked"}
-    verdict = night(directory, users)
+    verdict = sync(directory, users)
     assert held(verdict) == ALL
     assert guards_of(verdict) == {"rekeyed", "updates"}
 
@@ -371,7 +371,7 @@ def test_ids_that_change_in_bulk_hold_everything_and_archive_nobody() -> None:
 def test_ids_dealt_anew_among_the_people_who_are_here_hold_everything() -> None:
     directory = pupils(10)
     users = [user(f"p{(i + 1) % 10:03}") | {"sourcedId": f"p{i:03}"} for i in range(4)]
-    verdict = night(directory, [*users, *(user(f"p{i:03}") for i in range(4, 10))])
+    verdict = sync(directory, [*users, *(user(f"p{i:03}") for i in range(4, 10))])
     assert held(verdict) == ALL
     assert "reused_ids" in guards_of(verdict)
 
@@ -381,25 +381,25 @@ def test_ids_of_leavers_that_go_to_newcomers_hold_nothing_however_many() -> None
     for who in list(directory.members)[:6]:
         directory.members[who].update(status="archived", archived_by="sync")
     users = [user(f"new{i}", email=f"{i}@example.org") | {"sourcedId": f"p{i:03}"} for i in range(6)]
-    verdict = night(directory, [*users, *(user(f"p{i:03}") for i in range(6, 10))])
+    verdict = sync(directory, [*users, *(user(f"p{i:03}") for i in range(6, 10))])
     assert held(verdict) == set()
 
 
 def test_a_role_that_comes_back_without_orgs_is_the_snapshots_fault() -> None:
     directory = pupils(10)
     users = [user(f"p{i:03}", roles=[]) for i in range(10)]
-    assert {"empty_role", "no_orgs"} <= guards_of(night(directory, users))
+    assert {"empty_role", "no_orgs"} <= guards_of(sync(directory, users))
 
 
 def test_a_role_that_nobody_rosters_is_not_judged() -> None:
     off = school(students=RoleSettings())
-    assert guards_of(night(pupils(10), [], off)) == set()
+    assert guards_of(sync(pupils(10), [], off)) == set()
 
 
 def test_records_turned_away_without_a_role_count_for_the_role_of_their_person() -> None:
     directory = pupils(20)
     users = [user(f"p{i:03}", status="odd" if i < 3 else "active") for i in range(20)]
-    verdict = night(directory, users)
+    verdict = sync(directory, users)
     assert held(verdict) == {("student", "archive")}
     assert guards_of(verdict) == {"rejected"}
 
@@ -407,13 +407,13 @@ def test_records_turned_away_without_a_role_count_for_the_role_of_their_person()
 def test_vendor_roles_of_strangers_hold_nothing() -> None:
     directory = pupils(10)
     users = [user(f"p{i:03}") for i in range(10)] + [user(f"x{i}", "ext:visitor") for i in range(10)]
-    assert guards_of(night(directory, users)) == set()
+    assert guards_of(sync(directory, users)) == set()
 
 
 def test_vendor_roles_of_people_we_know_do_count() -> None:
     directory = pupils(10)
     users = [user(f"p{i:03}", roles=[entry("ext:pupil" if i < 4 else "student")]) for i in range(10)]
-    assert "rejected" in guards_of(night(directory, users))
+    assert "rejected" in guards_of(sync(directory, users))
 
 
 def test_removed_contacts_are_neither_updates_of_students_nor_people_who_are_missing() -> None:
@@ -431,7 +431,7 @@ def test_removed_contacts_are_neither_updates_of_students_nor_people_who_are_mis
 
 def test_messages_of_findings_carry_counts_and_no_names() -> None:
     directory = pupils(60)
-    verdict = night(directory, [])
+    verdict = sync(directory, [])
     text = " ".join(finding["message"] for findings in verdict.rows["findings"] for finding in findings)
     assert text
     assert "Given" not in text

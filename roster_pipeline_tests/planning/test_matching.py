@@ -320,7 +320,7 @@ def test_a_member_without_a_link_or_not_looked_after_becomes_both(link: str | No
     assert one_row(directory, user("a"))["reason"] == "equal"
 
 
-def test_in_another_school_tonight_is_one_person_whichever_school_runs_first() -> None:
+def test_in_another_school_now_is_one_person_whichever_school_runs_first() -> None:
     directory = Directory()
     who = directory.person("ed-a", number="7", **ANN)
     gone, come = user("ed-a", **RECORD, identifier="7", status="tobedeleted"), user("ed-b", **RECORD, identifier="7")

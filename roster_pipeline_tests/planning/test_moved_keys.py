@@ -48,7 +48,7 @@ def parent(place: int) -> dict[str, Any]:
 def judged(
     directory: Directory, changed: dict[int, dict[str, Any]], settings: SchoolSettings = CONTACTS
 ) -> tuple[pd.DataFrame, Verdict]:
-    """A night on which these records differ: its rows with their guards, and its verdict."""
+    """A sync on which these records differ: its rows with their guards, and its verdict."""
     users = [record(place, **changed.get(place, {})) for place in range(PEOPLE)]
     told = cleaned(users, settings, [parent(place) for place in range(PEOPLE)])
     plan = make_plan(told.roster, directory.frames(), settings, COMPLETE).witnessed(None)
@@ -69,7 +69,7 @@ def waiting(rows: pd.DataFrame, verdict: Verdict) -> int:
     return int(held["rows"].sum())
 
 
-def test_a_night_on_which_nothing_moves_changes_nobody() -> None:
+def test_a_sync_on_which_nothing_moves_changes_nobody() -> None:
     rows, verdict = judged(town(), {})
     assert set(rows["action"]) == {"unchanged"}
     assert verdict.held == []

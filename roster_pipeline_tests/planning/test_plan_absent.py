@@ -166,7 +166,7 @@ def test_the_first_sync_of_a_school_waits_unless_told_not_to() -> None:
     assert not somebody().plan([user("a")], school(first_sync="approve")).awaits_approval
 
 
-def test_an_empty_night_of_an_empty_school_plans_nothing() -> None:
+def test_an_empty_sync_of_an_empty_school_plans_nothing() -> None:
     plan = Directory().plan([])
     assert plan.rows.empty
     assert isinstance(plan.rows, pd.DataFrame)

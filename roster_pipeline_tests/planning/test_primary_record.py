@@ -27,7 +27,7 @@ def two_links(
     member: bool = True,
     chosen: int | None = None,
 ) -> Directory:
-    """Somebody linked by tonight's connection and another one, a member here since 100.
+    """Somebody linked by this sync's connection and another one, a member here since 100.
 
     here_first: which was linked first, and so is the home. here, there: whether it is the district's. since: when
     they came there; None where they have left. chosen: the connection whose record was made the home by hand.
@@ -80,7 +80,7 @@ def test_a_persons_fields_follow_the_connection_that_ranks_first(
     assert outcome(directory) == wanted
     plan = directory.plan([user("a") | HERE])
     directory.apply(plan)
-    assert outcome(directory)[0] == "equal", "and the night after nothing moves"
+    assert outcome(directory)[0] == "equal", "and the sync after nothing moves"
     assert [link["home"] for link in directory.links].count(True) == 1
 
 

@@ -37,7 +37,7 @@ def plan_of(**rows: dict[str, int]) -> Plan:
 
 
 def facts(**known: Any) -> PlanStats:
-    """A quiet night."""
+    """A quiet sync."""
     usual = PlanStats(
         snapshot=COMPLETE,
         history=pd.DataFrame({role: [count] * 7 for role, count in THERE.items()}),
@@ -70,7 +70,7 @@ def line(verdict: Verdict, role: str, action: str) -> tuple[set[str], dict[str, 
     return {one["guard"] for one in found if not one["repeats"]}, repeats
 
 
-NIGHTS: list[tuple[str, Plan, PlanStats, str, str, set[str], dict[str, str]]] = [
+SYNCS: list[tuple[str, Plan, PlanStats, str, str, set[str], dict[str, str]]] = [
     (
         "a role that came back empty",
         plan_of(student={"archive": 200}), facts(**came(student=0)), "student", "archive",
@@ -150,12 +150,12 @@ NIGHTS: list[tuple[str, Plan, PlanStats, str, str, set[str], dict[str, str]]] = 
 
 
 @pytest.mark.parametrize(
-    ("plan", "night", "role", "action", "told", "repeats"), [case[1:] for case in NIGHTS], ids=[c[0] for c in NIGHTS]
+    ("plan", "sync", "role", "action", "told", "repeats"), [case[1:] for case in SYNCS], ids=[c[0] for c in SYNCS]
 )
 def test_a_cause_is_told_once(
-    plan: Plan, night: PlanStats, role: str, action: str, told: set[str], repeats: dict[str, str]
+    plan: Plan, sync: PlanStats, role: str, action: str, told: set[str], repeats: dict[str, str]
 ) -> None:
-    verdict = judge(plan, night, Guards())
+    verdict = judge(plan, sync, Guards())
     assert line(verdict, role, action) == (told, repeats)
     of = verdict.rows[(verdict.rows["role"] == role) & (verdict.rows["action"] == action)]
     assert list(of["verdict"]) == ["hold"]
@@ -169,8 +169,8 @@ def test_the_quality_rule_that_counts_rejected_records_repeats_the_guard_that_do
     )  # fmt: skip
     quality = list(quality_findings(results, installed_suite().rules, 1))
     for rejected, told in ((20, {"rejected"}), (0, {"quality"})):
-        night = facts(rejected={"student": rejected})
-        verdict = judge(plan_of(student={"archive": 1}), night, Guards(), quality)
+        sync = facts(rejected={"student": rejected})
+        verdict = judge(plan_of(student={"archive": 1}), sync, Guards(), quality)
         assert line(verdict, "student", "archive")[0] == told
 
 
@@ -196,7 +196,7 @@ def test_what_is_told_once_is_held_as_before(
         quiet["school"], came=max(sum(counts.values()), 1), strangers=strangers, mostly_new={"student": strangers},
         graded=200, lower=lower,
     )  # fmt: skip
-    night = facts(
+    sync = facts(
         **(quiet | {"school": school}),
         snapshot=snapshot,
         without_org={role: min(number, THERE[role]) for role, number in bare.items()},
@@ -208,10 +208,10 @@ def test_what_is_told_once_is_held_as_before(
     )
     quality = [Finding("quality", "x", 1, 0, (ARCHIVE,), ("teacher",), about="teacher")] if lower else []
     plan = plan_of(**rows)
-    verdict = judge(plan, night, Guards(), quality)
+    verdict = judge(plan, sync, Guards(), quality)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(judging, "as_line", lambda found: [one.as_dict() for one in found])
-        plain = judge(plan, night, Guards(), quality)
+        plain = judge(plan, sync, Guards(), quality)
     names = ["role", "action", "guard", "verdict", "rows"]
     assert verdict.rows[names].equals(plain.rows[names])
     for said, whole in zip(verdict.rows["findings"], plain.rows["findings"], strict=True):

@@ -68,7 +68,7 @@ def test_two_new_records_with_the_number_of_somebody_whose_old_id_is_gone_archiv
         ({"number": "7", "email": MAIL}, {"identifier": "8", "email": "other@example.org"}, False),
     ],
 )
-def test_whom_a_record_of_tonight_may_be_stays_whoever_that_record_was_taken_for(
+def test_whom_a_record_of_this_snapshot_may_be_stays_whoever_that_record_was_taken_for(
     person: dict[str, Any], record: dict[str, Any], stays: bool
 ) -> None:
     directory = ann(**person)
@@ -175,7 +175,7 @@ def test_a_school_that_changes_its_id_archives_nobody_for_the_old_one() -> None:
     assert {finding["guard"] for row in verdict.held for finding in row["findings"]} >= {"empty_role"}
 
 
-def test_a_student_who_becomes_a_teacher_under_a_new_id_the_same_night_waits_until_somebody_says_so() -> None:
+def test_a_student_who_becomes_a_teacher_under_a_new_id_the_same_sync_waits_until_somebody_says_so() -> None:
     directory = ann(number="7", email=MAIL)
     record = user("new", "teacher", **(RECORD | {"identifier": "T-1"}), email=MAIL)
     assert fate(directory.plan([record])) == ("conflict", "match_contradicted")

@@ -172,14 +172,14 @@ def proof(records: int, mode: str = "full", **more: Any) -> dict[str, Any]:
         (proof(49), [*[proof(60)] * 7, *[proof(900)] * 20], UnlikeBefore()),
     ],
 )
-def test_a_connection_is_held_against_the_median_of_its_good_nights_of_the_same_kind(
+def test_a_connection_is_held_against_the_median_of_its_good_snapshots_of_the_same_kind(
     proof_now: dict[str, Any], good: list[dict[str, Any]], expected: UnlikeBefore
 ) -> None:
     assert smaller(proof_now, good) == expected
 
 
 @pytest.mark.parametrize("served_before", [True, False])
-def test_the_newest_good_night_on_which_somebody_was_asked_for_says_whether_single_users_are_missed(
+def test_the_newest_good_snapshot_for_which_somebody_was_asked_for_says_whether_single_users_are_missed(
     served_before: bool,
 ) -> None:
     answered, gone = proof(9, single_users=True), proof(9, single_users=False)

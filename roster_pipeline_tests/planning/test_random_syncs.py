@@ -1,4 +1,4 @@
-"""Properties of every plan, over random nights: a SIS that changes, a directory that follows."""
+"""Properties of every plan, over random syncs: a SIS that changes, a directory that follows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEW = settings(
     suppress_health_check=[HealthCheck.too_slow],
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
 )
-"""A night takes some 30 ms; the phase that explains a failure would trace pandas and takes minutes."""
+"""A sync takes some 30 ms; the phase that explains a failure would trace pandas and takes minutes."""
 ROLES = ("student", "teacher", "aide", "principal", "parent", "ext:guest")
 
 names = st.sampled_from(["Ann", "Bob", "Cho", "Dee", None])
@@ -64,11 +64,11 @@ def records(draw: st.DrawFn) -> list[dict[str, Any]]:
     ]
 
 
-nights = st.lists(records(), min_size=1, max_size=4)
+syncs = st.lists(records(), min_size=1, max_size=4)
 
 
 def run(directory: Directory, users: list[dict[str, Any]], wishes: SchoolSettings) -> Plan:
-    """One night, everything that is planned carried out; the second witness confirms."""
+    """One sync, everything that is planned carried out; the second witness confirms."""
     contacts = [user("z", "guardian", roles=[entry("guardian", None)])]
     roster = cleaned(users, wishes, contacts).roster
     snapshot = SnapshotFacts(complete=True)
@@ -78,7 +78,7 @@ def run(directory: Directory, users: list[dict[str, Any]], wishes: SchoolSetting
 
 
 @FEW
-@given(nights, schools)
+@given(syncs, schools)
 def test_applying_a_plan_and_planning_again_changes_nothing(
     several: list[list[dict[str, Any]]], wishes: SchoolSettings
 ) -> None:
@@ -90,7 +90,7 @@ def test_applying_a_plan_and_planning_again_changes_nothing(
 
 
 @FEW
-@given(nights, schools, st.randoms(use_true_random=False))
+@given(syncs, schools, st.randoms(use_true_random=False))
 def test_the_order_of_records_and_of_directory_rows_never_changes_a_plan(
     several: list[list[dict[str, Any]]], wishes: SchoolSettings, chance: Any
 ) -> None:
@@ -112,7 +112,7 @@ def test_the_order_of_records_and_of_directory_rows_never_changes_a_plan(
 
 
 @FEW
-@given(nights, schools)
+@given(syncs, schools)
 def test_no_person_has_two_rows_and_no_record_is_created_twice(
     several: list[list[dict[str, Any]]], wishes: SchoolSettings
 ) -> None:
@@ -130,7 +130,7 @@ def test_no_person_has_two_rows_and_no_record_is_created_twice(
 
 
 @FEW
-@given(nights, schools)
+@given(syncs, schools)
 def test_nobody_is_archived_without_absence(several: list[list[dict[str, Any]]], wishes: SchoolSettings) -> None:
     directory = Directory()
     for users in several:
@@ -146,7 +146,7 @@ def test_nobody_is_archived_without_absence(several: list[list[dict[str, Any]]],
 
 
 @FEW
-@given(nights, schools, st.sampled_from([SnapshotFacts(complete=True, mode="delta")]))
+@given(syncs, schools, st.sampled_from([SnapshotFacts(complete=True, mode="delta")]))
 def test_a_list_of_changes_archives_only_whom_it_marks_as_deleted(
     several: list[list[dict[str, Any]]], wishes: SchoolSettings, delta: SnapshotFacts
 ) -> None:

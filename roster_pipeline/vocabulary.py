@@ -118,12 +118,14 @@ STUDENT_CONTACTS = (*CONTACT_FIELDS, MORE_CONTACTS)
 CREATE, UPDATE, RESTORE, ARCHIVE = "create", "update", "restore", "archive"
 CHANGING = (CREATE, UPDATE, RESTORE, ARCHIVE)
 """The actions that change the directory. Guards judge these."""
+DONE = {CREATE: "created", UPDATE: "updated", RESTORE: "restored", ARCHIVE: "archived"}
+"""What reports and pages say about an action that was applied; also the names of these counts."""
 WRITING = (CREATE, UPDATE, RESTORE)
 """The actions that write fields or links of a person who is in the roster."""
 ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
 """Every action that a row of a plan can have."""
 
-COUNTS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
+COUNTS = (*DONE.values(), "held", "skipped", "conflicts", "unchanged")
 """The names under which a finished sync counts its rows, in the order in which people see them."""
 
 ID_REUSED, MATCH_CONTRADICTED, OTHER_CONNECTION = "id_reused", "match_contradicted", "other_connection"

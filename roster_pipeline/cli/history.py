@@ -20,20 +20,14 @@ from roster_pipeline.cli.session import (
     open_directory,
     who_asks,
 )
+from roster_pipeline.vocabulary import DONE
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.failures import FailureRow
     from roster_pipeline.directory.ledger import SyncRow
     from roster_pipeline.directory.rollback import Undo
 
-ACTIONS = {
-    "create": "created",
-    "update": "updated",
-    "restore": "restored",
-    "archive": "archived",
-    "link": "linked",
-    "held": "held",
-}
+ACTIONS = DONE | {"link": "linked", "held": "held"}
 
 
 def history(

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from roster_pipeline.notifications.outcome import NOUNS
-from roster_pipeline.vocabulary import counted, role_name
+from roster_pipeline.vocabulary import DONE, counted, role_name
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
@@ -25,15 +25,7 @@ KINDS = {
     "person": "One person",
     "failure": "Failed",
 }
-ACTIONS = {
-    "create": "created",
-    "update": "updated",
-    "restore": "restored",
-    "archive": "archived",
-    "skip": "left alone",
-    "conflict": "in conflict",
-    "unchanged": "unchanged",
-}
+ACTIONS = DONE | {"skip": "left alone", "conflict": "in conflict", "unchanged": "unchanged"}
 
 
 def exact(at: datetime, zone: str = "UTC") -> str:

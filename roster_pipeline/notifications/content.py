@@ -14,12 +14,11 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
 
+from roster_pipeline.vocabulary import DONE
+
 Action = Literal["create", "update", "restore", "archive"]
 SyncKind = Literal["sync", "approval", "relink", "rollback", "person"]
 Severity = Literal["error", "warning"]
-
-DONE: dict[Action, str] = {"create": "created", "update": "updated", "restore": "restored", "archive": "archived"}
-"""The actions that change the directory, and how a report says that they were done."""
 
 
 @cache

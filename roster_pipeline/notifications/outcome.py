@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from roster_pipeline.notifications.content import DONE, Action, FailureAlert, SyncReport
-from roster_pipeline.vocabulary import counted
+from roster_pipeline.notifications.content import Action, FailureAlert, SyncReport
+from roster_pipeline.vocabulary import DONE, counted
 
 Tone = Literal["good", "attention", "failed"]
 

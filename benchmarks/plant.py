@@ -115,6 +115,8 @@ def submit(instance: dg.DagsterInstance, requests: Iterable[Mapping[str, str]]) 
         for tags in requests:
             run = _create_run(instance, location, repository, job, {}, tags, None, None)
             instance.submit_run(run.run_id, workspace)
+        servers = process._grpc_server_registry
+    servers.wait_for_processes()
 
 
 def runs(instance: dg.DagsterInstance) -> Counter[str]:

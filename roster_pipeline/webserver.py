@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 
 from roster_pipeline.console.serve import exit_on_signals
 from roster_pipeline.settings.installation import WebAddresses
+from roster_pipeline.storage_pools import keep_connections
 
 if TYPE_CHECKING:
     from dagster._core.workspace.context import IWorkspaceProcessContext
@@ -30,7 +31,7 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 READING = frozenset({"GET", "HEAD"})
 FROM_US = frozenset({"same-origin", "none"})
 """What a browser says of a request that our own page made, or that somebody typed into the address bar."""
-STATEMENT_MILLISECONDS, POOL_SECONDS, POOL_OVERFLOW = 15_000, 3_600, 20
+STATEMENT_SECONDS, POOL_SECONDS, POOL_OVERFLOW = 15, 3_600, 20
 """Dagster's own defaults for a webserver."""
 ANSWER_HEADERS = {
     "x-frame-options": "DENY",
@@ -189,5 +190,7 @@ def serve(workspace: str, host: str, port: int, rules: Rules, *, read_only: bool
             instance, version=__version__, read_only=read_only, workspace_load_target=WorkspaceFileTarget([workspace])
         ) as context,
     ):
-        instance.optimize_for_webserver(STATEMENT_MILLISECONDS, POOL_SECONDS, POOL_OVERFLOW)
+        keep_connections(
+            instance, statement_seconds=STATEMENT_SECONDS, recycle_seconds=POOL_SECONDS, overflow=POOL_OVERFLOW
+        )
         uvicorn.run(guarded_app(context, rules), host=host, port=port, log_level="warning", access_log=False)

@@ -3,43 +3,63 @@
     celery -A roster_pipeline.worker worker -Q "$ROSTER_QUEUE"
 
 Broker, result store and settings are those of the run launcher in `dagster.yaml`, so there is one place for them.
-Against dagster-celery's own app it adds three things: a process keeps its Dagster instance, with its connections to
-PostgreSQL and some of what it asked there, from run to run; and a run whose worker was lost is failed at once, when the
-broker hands it to another worker. Dagster would take that worker for a duplicate, and the run would never end; failed,
-it is retried. And a run that would only wait, because another run fetches from the same SIS what both need, goes back
-to the broker and comes again a little later: it waits outside, and the process takes the run of another school.
+Against dagster-celery's own app it adds four things:
+- A process keeps its Dagster instance, with its connections to PostgreSQL and some answers from there, between runs.
+- A task ends only when its run has ended. While the database is away the task waits, and then fails a run that broke
+  off, so that the daemon retries it.
+- A run whose worker was lost is failed at once, when the broker hands it to another worker. Dagster would take that
+  worker for a duplicate.
+- A run that would only wait, because another run fetches from the same SIS what both need, goes back
+  to the broker and comes again a little later. The process takes the run of another school.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import dagster as dg
-from celery import Celery, current_task, signals
+from celery import Celery, Task, signals
+from celery.exceptions import Retry
 from dagster._cli.api import _execute_run_command_body
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import unpack_value
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from roster_pipeline.defs.assets.asset_helpers import batch_of
 from roster_pipeline.defs.jobs import test_connection
 from roster_pipeline.defs.partitions import partition_of
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.locks import alive_runs
+from roster_pipeline.storage_pools import keep_connections
 
 STATEMENT_SECONDS = 60
 """No query of a run's bookkeeping takes long; one that does hangs."""
 RECYCLE_SECONDS = 600
 """Pooled connections are renewed before firewalls forget them."""
 POOL_OVERFLOW = 5
+TRY_AGAIN_SECONDS = 2.0
+"""Between two tries to reach a database that is away."""
 FIRST_WAIT, LONGEST_WAIT = 2, 30
 """Seconds at the broker before a run that had to wait is tried again; twice as long each time."""
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout, DagsterPostgresException, DirectoryError)
+LOST = "The worker that executed this run was lost."
+BROKE_OFF = "The run broke off before it could say how it ended, most likely because its database was away."
+WAITS = "Another run fetches from this SIS. This run waits for it at the broker."
 FETCH_STEP, FETCHED = "raw", dg.AssetKey("raw_users")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 ASKED_EVERY_TIME = {
     "event_log_storage": ("has_table", "has_asset_key_col", "has_dynamic_partition"),
     "run_storage": ("has_run_stats_index_cols",),
@@ -57,28 +77,37 @@ def make_app() -> Celery:
             "Use deploy/dagster.yaml, and set DAGSTER_HOME to its folder."
         )
     found = launcher.celery
-    found.task(execute_run, name=TASK_EXECUTE_JOB_NAME, track_started=True)
+    found.task(execute_run, name=TASK_EXECUTE_JOB_NAME, bind=True)
     return found
 
 
-def execute_run(execute_job_args_packed: Any) -> int:
-    """Execute one run to its end; 0 when it succeeded, else 1."""
+def execute_run(task: Task, execute_job_args_packed: Any) -> int:
+    """Execute one run to its end; 0 when it succeeded, else 1.
+
+    The task is marked as started here and not by Celery, which would give the run up where that cannot be written.
+    """
     run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
-    own = instance_of_process()
-    run = own.get_run_by_id(run_id)
-    if run is None:
+    own = when_it_answers(instance_of_process)
+    run = when_it_answers(lambda: own.get_run_by_id(run_id))
+    if run is None or run.is_finished:
         return 1
     if run.status == dg.DagsterRunStatus.STARTED:
-        lost = JobFailureData(error=None, failure_reason=RunFailureReason.RUN_WORKER_RESTART)
-        own.report_run_failed(run, "The worker that executed this run was lost.", lost)
+        if not when_it_answers(lambda: is_alive(run_id)):
+            when_it_answers(lambda: fail_unless_ended(own, run_id, LOST))
         return 1
-    with ExitStack() as turn:
-        if has_to_wait(run, turn):
-            tried = int(current_task.request.retries)
-            if not tried:
-                own.report_engine_event("Another run fetches from this SIS. This run waits for it at the broker.", run)
-            raise current_task.retry(countdown=min(FIRST_WAIT * 2**tried, LONGEST_WAIT), max_retries=None)
-        return _execute_run_command_body(run_id, own, lambda event: None, set_exit_code_on_failure=True)
+    code = 1
+    try:
+        with ExitStack() as turn:
+            if when_it_answers(lambda: has_to_wait(run, turn)):
+                wait_at_broker(task, own, run)
+            when_it_answers(lambda: task.update_state(state="STARTED"))
+            code = _execute_run_command_body(run_id, own, lambda event: None, set_exit_code_on_failure=True)
+    except Retry:
+        raise
+    except Exception as problem:
+        log.warning("run %s broke off (%s)", run_id, type(problem).__name__)
+    when_it_answers(lambda: fail_unless_ended(own, run_id, BROKE_OFF))
+    return code
 
 
 def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
@@ -97,12 +126,48 @@ def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
     return False
 
 
+def wait_at_broker(task: Task, instance: dg.DagsterInstance, run: dg.DagsterRun) -> NoReturn:
+    """Let the broker bring the run again a little later. Raises Celery's Retry."""
+    tried = int(task.request.retries)
+    if not tried:
+        when_it_answers(lambda: instance.report_engine_event(WAITS, run))
+    raise task.retry(countdown=min(FIRST_WAIT * 2**tried, LONGEST_WAIT), max_retries=None)
+
+
+def when_it_answers(ask: Callable[[], T]) -> T:
+    """The answer, asked for again and again while the database is away. The broker keeps the message meanwhile."""
+    while True:
+        try:
+            return ask()
+        except DATABASE_AWAY as problem:
+            log.warning("the database is away (%s); trying again", type(problem).__name__)
+            time.sleep(TRY_AGAIN_SECONDS)
+
+
+def is_alive(run_id: str) -> bool:
+    """Whether another process executes this run: then the message that came here is a second one of it."""
+    with DirectoryResource().database().begin() as conn:
+        return bool(alive_runs(conn, [run_id]))
+
+
+def fail_unless_ended(instance: dg.DagsterInstance, run_id: str, why: str) -> None:
+    """Fail a run that no process executes any more; the daemon retries it."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return
+    if run.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run)
+    elif run.status in (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
+        lost = JobFailureData(error=None, failure_reason=RunFailureReason.RUN_WORKER_RESTART)
+        instance.report_run_failed(run, why, lost)
+
+
 @cache
 def instance_of_process() -> dg.DagsterInstance:
     """The instance that all runs of this process share."""
     opened = dg.DagsterInstance.get()
-    opened.optimize_for_webserver(
-        statement_timeout=STATEMENT_SECONDS * 1000, pool_recycle=RECYCLE_SECONDS, max_overflow=POOL_OVERFLOW
+    keep_connections(
+        opened, statement_seconds=STATEMENT_SECONDS, recycle_seconds=RECYCLE_SECONDS, overflow=POOL_OVERFLOW
     )
     for name, questions in ASKED_EVERY_TIME.items():
         storage = getattr(opened, name)

@@ -30,11 +30,13 @@ def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
 @dg.op
 def drop_what_is_old(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
     """Our tables first, then Dagster's runs."""
+    from roster_pipeline.directory.locks import alive
     from roster_pipeline.sync import prune_tables  # not needed to list the jobs
 
     database, retention = directory.database(), Retention.read()
-    dropped = prune_tables.prune(database, retention)
-    context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.keep_run_days)})
+    with alive(database, context.run_id):
+        dropped = prune_tables.prune(database, retention)
+        context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.keep_run_days)})
     prune_tables.clear_not_pruned(database, datetime.now(UTC))
 
 

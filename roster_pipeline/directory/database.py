@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ POOL = 5
 CONNECT_SECONDS = 10
 NAME = "PGAPPNAME"
 """A process may call its sessions otherwise, so that another one can end them."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether a database that was away answers again."""
 STAGING_MEMORY = "64MB"
 """For temporary tables, taken only as far as they grow: a large plan is staged in memory and not in files."""
 
@@ -57,6 +60,20 @@ class Database:
                 yield connection
         except (DBAPIError, psycopg.Error) as problem:
             raise translated(problem) from None
+
+    def answers_within(self, seconds: float) -> bool:
+        """Wait until the database answers, at most so long. False if it never did."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                with self.begin() as conn:
+                    conn.execute(text("select 1"))
+            except DirectoryError:
+                if time.monotonic() > until:
+                    return False
+                time.sleep(LOOK_EVERY)
+            else:
+                return True
 
     def close(self) -> None:
         """Close every pooled connection."""

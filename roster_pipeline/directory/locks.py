@@ -5,13 +5,35 @@ Order, so that nothing can deadlock: a pull's lock before a district's, and neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Event, Thread
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database_errors import DirectoryError
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks of a running process at its lock."""
+AGAIN_AFTER = 1.0
+"""Seconds after which a process that lost its lock with the database tries to take it again."""
+TAKEN_WITHIN = 10.0
+"""Seconds that a run waits for its lock; without the database it fails by itself soon enough."""
+NOTICE_LOST_MACHINES = (
+    "set tcp_keepalives_idle = 30",
+    "set tcp_keepalives_interval = 10",
+    "set tcp_keepalives_count = 3",
+)
+"""PostgreSQL then drops the lock of a machine that is gone after a minute. Its default is two hours."""
+HELD = """
+select run from unnest(cast(:runs as text[])) run where exists (
+    select from pg_locks l join pg_database d on d.oid = l.database
+    where d.datname = current_database() and l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+      and (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('roster run ' || run, 0)
+)
+"""
 
 
 def lock_district(conn: Connection, district_id: int) -> None:
@@ -82,6 +104,41 @@ def take_ahead(database: Database, name: str) -> Iterator[bool]:
         finally:
             if _TAKEN_AHEAD.pop(name, None) is not None:
                 _give_back(conn, name)
+
+
+@contextmanager
+def alive(database: Database, run_id: str) -> Iterator[None]:
+    """Show, for as long as the block lasts, that a process executes this run: it holds a lock of the run's name.
+
+    The lock goes with the process. Where only the database was away, it is taken again.
+    """
+    taken, done = Event(), Event()
+    holder = Thread(target=_hold, args=(database, f"run {run_id}", taken, done), daemon=True)
+    holder.start()
+    taken.wait(TAKEN_WITHIN)
+    try:
+        yield
+    finally:
+        done.set()
+        holder.join()
+
+
+def alive_runs(conn: Connection, run_ids: Iterable[str]) -> set[str]:
+    """Those runs that a process executes at this moment."""
+    return set(conn.scalars(text(HELD), {"runs": list(run_ids)}))
+
+
+def _hold(database: Database, name: str, taken: Event, done: Event) -> None:
+    while not done.is_set():
+        with suppress(DirectoryError), database.session() as conn:
+            for setting in NOTICE_LOST_MACHINES:
+                conn.execute(text(setting))
+            _lock(conn, "pg_advisory_lock_shared", name)
+            taken.set()
+            while not done.wait(LOOK_EVERY):
+                conn.execute(text("select 1"))
+            _lock(conn, "pg_advisory_unlock_shared", name)
+        done.wait(AGAIN_AFTER)
 
 
 def _give_back(conn: Connection, name: str) -> None:

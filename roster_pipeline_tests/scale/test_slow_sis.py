@@ -26,7 +26,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
-from roster_pipeline_tests.scale.test_celery import BROKER, CLIENT, EVERYTHING, ROOT_1P2, SECRET, production
+from roster_pipeline_tests.scale.conftest import BROKER, CLIENT, EVERYTHING, ROOT_1P2, SECRET, production
 
 SLOW_SCHOOLS, FAST_SCHOOLS = 8, 2
 PEOPLE_A_PAGE, BYTES_A_SECOND = 20, 1500
@@ -139,7 +139,7 @@ def wait_for_the_others(instance: dg.DagsterInstance, systems: TwoSystems) -> li
 @pytest.fixture
 def on_celery(systems: TwoSystems) -> Iterator[tuple[Plant, dg.DagsterInstance]]:
     """Two workers with one process each, with the shipped configuration."""
-    with plant(Path(os.environ["DAGSTER_HOME"]), production(os.environ[BROKER])) as (night, instance):
+    with plant(Path(os.environ["DAGSTER_HOME"]), production()) as (night, instance):
         night.start_worker("one")
         night.start_worker("two")
         yield night, instance

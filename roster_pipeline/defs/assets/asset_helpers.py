@@ -27,6 +27,10 @@ NOTHING_FOUND = "nothing_found"
 """Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
 IN_DAGSTER = "Dagster UI"
 """Who, for a run that somebody started or re-executed in the UI or by the `dagster` command."""
+PATIENCE_SECONDS = 600.0
+"""How long a step waits for a database that is away: longer than a restart, even one with a recovery."""
+STEP_RETRIES = 3
+"""Of a step whose database was away; then its failure is a matter for people."""
 RETRIED_AS_TAG = "dagster/auto_retry_run_id"
 """Dagster's own, on a run that was lost: the run that the daemon started in its place."""
 BACKFILL_TAG = "dagster/backfill"
@@ -37,16 +41,25 @@ BACKFILL_TAG = "dagster/backfill"
 def clear_failures(context: dg.AssetExecutionContext, database: Database, step: str) -> Iterator[None]:
     """Any failure becomes one message without personal data, is stored, and fails the run without its traceback.
 
-    The original exception is left behind on purpose: its text and its frames may hold values of records.
+    The original exception is left behind on purpose: its text and its frames may hold values of records. Where the
+    database was away, the step waits for it and begins again; nothing of it was written. While it lasts, others can
+    see in the database that the run's process lives.
     """
+    from roster_pipeline.directory.database_errors import DatabaseUnreachable
+    from roster_pipeline.directory.locks import alive
     from roster_pipeline.sync import SyncError, explain  # not needed to list the assets
     from roster_pipeline.sync.failure_alerts import record_failure
 
     problem: SyncError | None = None
+    away = False
     try:
-        yield
+        with alive(database, context.run.run_id):
+            yield
     except Exception as caught:
+        away = isinstance(caught, DatabaseUnreachable)
         problem = explain(context.partition_key, caught)
+    if away and context.retry_number < STEP_RETRIES and database.answers_within(PATIENCE_SECONDS):
+        raise dg.RetryRequested(max_retries=STEP_RETRIES) from None
     if problem is not None:
         night = context.run.tags.get(NIGHT_TAG)
         record_failure(database, context.partition_key, step, problem, context.run.run_id, night)

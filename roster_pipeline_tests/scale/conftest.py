@@ -1,0 +1,104 @@
+"""What the nights on Celery share: schools of one connection, and the shipped configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from sqlalchemy import text
+
+from benchmarks.plant import ROOT
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.secrets import seal
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site
+
+BROKER = "ROSTER_TEST_BROKER_URL"
+REDIS_REDELIVERS_AFTER = 20
+"""Seconds; in production an hour, which no test waits for. RabbitMQ notices a lost worker at once."""
+MONITORED_EVERY = 5
+CLIENT, SECRET = "client", "s3cret"
+ROOT_1P2 = "/ims/oneroster/rostering/v1p2"
+EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
+STUDENTS = """
+select link.sourced_id, school.settings ->> 'school_id'
+from membership join school on school.id = school_id join link using (person_id)
+where membership.role = 'student' and membership.status = 'active'
+"""
+
+
+@contextmanager
+def schools_of(district: District, database: Database, count: int) -> Iterator[list[str]]:
+    """So many schools of one connection, whose SIS answers while the block lasts."""
+    sis = Sis(district, credentials={CLIENT: SECRET})
+    server = SimulatorThread(create_site([sis])).start()
+    settings = ConnectionSettings(
+        url=f"{server.base_url}{ROOT_1P2}",
+        client_id=CLIENT,
+        token_url=f"{server.base_url}/oauth/token",
+        allow_private_addresses=True,
+    )
+    keys = [f"school-{number}" for number in range(1, count + 1)]
+    with database.begin() as conn:
+        tenants.add_district(conn, "springfield", "Springfield")
+        tenants.add_connection(conn, "springfield", "sis", settings, seal(SECRET))
+        for number, key in enumerate(keys, start=1):
+            chosen = SchoolSettings(
+                school_id=f"sch-{number}",
+                first_sync="apply",
+                students=EVERYTHING,
+                teachers=EVERYTHING,
+                report_to=[f"{key}@example.org"],
+            )
+            tenants.add_school(conn, "sis", key, key, chosen)
+    yield keys
+    server.stop()
+
+
+def environment(home: Path, database_url: str, dagster_url: str) -> dict[str, str]:
+    """What daemon and workers of a set-up in this folder need."""
+    return {
+        "DAGSTER_HOME": str(home),
+        "ROSTER_HOME": str(home),
+        "ROSTER_DATABASE_URL": database_url,
+        "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
+        "ROSTER_BROKER_URL": os.environ[BROKER],
+        "ROSTER_RESULTS_URL": f"db+{dagster_url}",
+        "ROSTER_QUEUE": f"roster-test-{os.getpid()}",
+    }
+
+
+def production() -> str:
+    """The shipped configuration; only what would have to be waited for is shorter."""
+    settings = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
+    settings["run_monitoring"]["poll_interval_seconds"] = MONITORED_EVERY
+    transport = settings["run_launcher"]["config"]["config_source"]["broker_transport_options"]
+    if os.environ[BROKER].startswith("redis"):
+        transport["visibility_timeout"] = REDIS_REDELIVERS_AFTER
+    return str(yaml.safe_dump(settings))
+
+
+def syncs(database: Database) -> dict[str, int]:
+    """How often each school was synced."""
+    with database.begin() as conn:
+        counted = conn.execute(
+            text("select school.key, count(*) from sync join school on school.id = school_id group by 1")
+        )
+        return {row[0]: row[1] for row in counted}
+
+
+def stored_students(database: Database) -> list[tuple[str, str]]:
+    """sourcedId and School ID of every active student, once for each school."""
+    with database.begin() as conn:
+        return [(row[0], row[1]) for row in conn.execute(text(STUDENTS))]
+
+
+def enrolled(district: District) -> set[tuple[str, str]]:
+    """The same, as the SIS has it."""
+    return {
+        (person.sourced_id, role.org) for person in district.people() for role in person.roles if role.role == "student"
+    }

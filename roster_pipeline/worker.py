@@ -9,8 +9,8 @@ Against dagster-celery's own app it adds four things:
   off, so that the daemon retries it.
 - A run whose worker was lost is failed at once, when the broker hands it to another worker. Dagster would take that
   worker for a duplicate.
-- A run that would only wait, because another run fetches from the same SIS what both need, goes back
-  to the broker and comes again a little later. The process takes the run of another school.
+- A run that would only wait, because another run fetches from the same SIS what both need, goes to the end of the
+  queue at the broker. The process takes the run of another school.
 """
 
 from __future__ import annotations
@@ -51,8 +51,11 @@ RECYCLE_SECONDS = 600
 POOL_OVERFLOW = 5
 TRY_AGAIN_SECONDS = 2.0
 """Between two tries to reach a database that is away."""
-FIRST_WAIT, LONGEST_WAIT = 2, 30
-"""Seconds at the broker before a run that had to wait is tried again; twice as long each time."""
+TURN_SECONDS = 1.0
+"""At least this long between two tries of a run that waits for the fetch of another one."""
+TELL_SECONDS = 30.0
+"""How often a run that waits at the broker is marked, which shows that its message is not lost."""
+WAITS_TAG = "roster/waits_at_broker"
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout, DagsterPostgresException, DirectoryError)
 LOST = "The worker that executed this run was lost."
 BROKE_OFF = "The run broke off before it could say how it ended, most likely because its database was away."
@@ -81,10 +84,12 @@ def make_app() -> Celery:
     return found
 
 
-def execute_run(task: Task, execute_job_args_packed: Any) -> int:
+def execute_run(task: Task, execute_job_args_packed: Any, tried_at: float = 0.0) -> int:
     """Execute one run to its end; 0 when it succeeded, else 1.
 
     The task is marked as started here and not by Celery, which would give the run up where that cannot be written.
+
+    tried_at: when the run was last sent to the end of the queue, in seconds since 1970; 0 if never.
     """
     run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
     own = when_it_answers(instance_of_process)
@@ -99,7 +104,7 @@ def execute_run(task: Task, execute_job_args_packed: Any) -> int:
     try:
         with ExitStack() as turn:
             if when_it_answers(lambda: has_to_wait(run, turn)):
-                wait_at_broker(task, own, run)
+                wait_at_broker(task, own, run, tried_at)
             when_it_answers(lambda: task.update_state(state="STARTED"))
             code = _execute_run_command_body(run_id, own, lambda event: None, set_exit_code_on_failure=True)
     except Retry:
@@ -126,12 +131,21 @@ def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
     return False
 
 
-def wait_at_broker(task: Task, instance: dg.DagsterInstance, run: dg.DagsterRun) -> NoReturn:
-    """Let the broker bring the run again a little later. Raises Celery's Retry."""
-    tried = int(task.request.retries)
-    if not tried:
+def wait_at_broker(task: Task, instance: dg.DagsterInstance, run: dg.DagsterRun, tried_at: float) -> NoReturn:
+    """Put the message at the end of the queue, where every worker can take it. Raises Celery's Retry.
+
+    With a countdown the message would stay with this worker, and wait there for the end of whatever the worker executes
+    next. Where the queue is short, a worker takes the message again at once, so two tries are `TURN_SECONDS` apart.
+
+    tried_at: as in `execute_run`.
+    """
+    now = time.time()
+    if not tried_at:
         when_it_answers(lambda: instance.report_engine_event(WAITS, run))
-    raise task.retry(countdown=min(FIRST_WAIT * 2**tried, LONGEST_WAIT), max_retries=None)
+    elif DAGSTER_CELERY_TASK_ID_TAG in run.tags and now - float(run.tags.get(WAITS_TAG, 0)) > TELL_SECONDS:
+        when_it_answers(lambda: instance.add_run_tags(run.run_id, {WAITS_TAG: f"{now:.0f}"}))
+    time.sleep(min(max(tried_at + TURN_SECONDS - now, 0.0), TURN_SECONDS))
+    raise task.retry(kwargs={**task.request.kwargs, "tried_at": time.time()}, countdown=0, max_retries=None)
 
 
 def when_it_answers(ask: Callable[[], T]) -> T:

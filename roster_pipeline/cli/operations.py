@@ -17,6 +17,7 @@ from roster_pipeline.cli.output import note, print_facts, print_json, print_tabl
 from roster_pipeline.cli.session import AsJson, open_directory
 
 if TYPE_CHECKING:
+    from roster_pipeline.directory.database import Database
     from roster_pipeline.directory.outbox import OutboxMessage
     from roster_pipeline.embedded import Addresses
     from roster_pipeline.sync.health_checks import Item
@@ -86,7 +87,7 @@ def doctor(
     sis: Annotated[bool, typer.Option("--sis", help="Sign in at every connection's SIS too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check database, schema, key, mail, disk and daemon; the exit code is 1 if a check fails."""
+    """Check database, key, mail, disk, daemon, broker, workers and runs; the exit code is 1 if a check fails."""
     items = [*_installation(sis), _versions()]
     if as_json:
         print_json([vars(item) for item in items])
@@ -121,11 +122,20 @@ def metrics(
         Path | None, typer.Option("--textfile", help="Write to this file, whole or not at all, instead of stdout.")
     ] = None,
 ) -> None:
-    """Print metrics for Prometheus: last syncs, people, holds, failures, mails. No data of a person."""
+    """Print metrics for Prometheus: last syncs, people, holds, failures, mails, runs, workers. No data of a person."""
+    import dagster as dg
+
+    from roster_pipeline.run_queue import look_at_runs, numbers
     from roster_pipeline.sync.metrics import exposition
 
     with open_directory() as database:
-        text = exposition(database)
+        more = {}
+        try:
+            with dg.DagsterInstance.get() as instance:
+                more = numbers(look_at_runs(instance, database))
+        except _dagster_errors() as problem:
+            note(f"No numbers of runs and workers: {_not_opened(problem)}.")
+        text = exposition(database, more)
     if textfile is None:
         typer.echo(text, nl=False)
         return
@@ -153,21 +163,44 @@ def _installation(sis: bool) -> Iterator[Item]:
         yield Item("database", False, problem.message, problem.remedy)
         return
     yield from health_checks(database, sis=sis)
+    yield from _runs(database)
     database.close()
-    yield _daemon()
 
 
-def _daemon() -> Item:
+def _runs(database: Database) -> Iterator[Item]:
+    """Dagster's side: daemon, broker, workers, run queue."""
     import dagster as dg
 
+    from roster_pipeline.directory.database_errors import DirectoryError
+    from roster_pipeline.run_queue import findings, look_at_runs
     from roster_pipeline.sync.health_checks import Item
 
-    with dg.DagsterInstance.get() as instance:
-        beats = instance.get_daemon_heartbeats()
-    silent = [name for name in NEEDED if name not in beats or time.time() - beats[name].timestamp > SILENT_SECONDS]
-    if silent:
-        return Item("daemon", False, f"silent: {', '.join(silent)}", "Start the Dagster daemon (roster dev runs one).")
-    return Item("daemon", True, "ticks")
+    try:
+        with dg.DagsterInstance.get() as instance:
+            beats = instance.get_daemon_heartbeats()
+            silent = [key for key in NEEDED if key not in beats or time.time() - beats[key].timestamp > SILENT_SECONDS]
+            remedy = "Start the Dagster daemon (roster dev runs one)." if silent else ""
+            yield Item("daemon", not silent, f"silent: {', '.join(silent)}" if silent else "ticks", remedy)
+            yield from findings(look_at_runs(instance, database))
+    except DirectoryError as problem:
+        yield Item("run queue", False, problem.message, problem.remedy)
+    except _dagster_errors() as problem:
+        remedy = "Set what dagster.yaml reads: ROSTER_DAGSTER_DATABASE_URL and the variables of the broker."
+        yield Item("runs", False, _not_opened(problem), remedy)
+
+
+def _dagster_errors() -> tuple[type[Exception], ...]:
+    """What Dagster raises where `dagster.yaml` lacks a variable, or where its database cannot be used."""
+    import dagster as dg
+    from alembic.util import CommandError as SchemaError
+    from dagster_postgres.utils import DagsterPostgresException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (dg.DagsterError, DagsterPostgresException, SchemaError, SQLAlchemyError)
+
+
+def _not_opened(problem: Exception) -> str:
+    return f"Dagster's instance cannot be opened ({type(problem).__name__})"
 
 
 def _versions() -> Item:

@@ -3,6 +3,7 @@
 What a sensor needs is imported by its first tick: the code server and every run start without it.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -89,6 +90,37 @@ def watch_evenings(context: dg.SensorEvaluationContext, directory: DirectoryReso
     return dg.SensorResult(skip_reason=said, cursor=failed.until.isoformat() if failed.until else None)
 
 
+@dg.sensor(
+    minimum_interval_seconds=WATCH_EVERY,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks at broker, workers, run queue and daemon, tells the operators, and fails runs that were lost.",
+)
+def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
+    """Look once. What is red in two looks in a row is an alert, and what is lost in two is failed and so retried.
+
+    The cursor holds what the last look found red and lost, and the daemon's heartbeats of the last minutes.
+    """
+    from roster_pipeline.lost_runs import fail_lost_runs, retry_missed_runs
+    from roster_pipeline.run_queue import findings, look_at_runs, recent_beats
+    from roster_pipeline.sync.operator_alerts import watch_installation
+
+    database, before = directory.database(), json.loads(context.cursor or "{}")
+    queue = look_at_runs(context.instance, database)
+    beats = recent_beats(queue, [(at, daemon) for at, daemon in before.get("beats", ())])
+    items = findings(queue, beats)
+    swept = fail_lost_runs(context.instance, queue, before.get("lost", ()))
+    missed = retry_missed_runs(context.instance, queue)
+    red = [item.name for item in items if item.ok is False]
+    certain = [item for item in items if item.ok is not False or item.name in before.get("red", ())]
+    opened, cleared = watch_installation(database, certain, datetime.now(UTC))
+    said = (
+        f"{len(red)} red, {opened} opened, {cleared} cleared; {len(swept.failed)} runs failed, {missed} retries missed"
+    )
+    return dg.SensorResult(
+        skip_reason=said, cursor=json.dumps({"red": red, "lost": swept.suspects, "beats": [*map(list, beats)]})
+    )
+
+
 @dataclass(frozen=True)
 class FailedRuns:
     """Failed runs that Dagster does not try again. of_schools: run id to key and night. pruning: run ids, oldest first.
@@ -103,12 +135,14 @@ class FailedRuns:
 
 def failed_runs(instance: dg.DagsterInstance, since: datetime | None) -> FailedRuns:
     """Runs that failed after this moment, as many as one look takes."""
+    from roster_pipeline.lost_runs import awaits_retry
+
     chosen = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
     records = instance.get_run_records(chosen, limit=MOST_FAILED, order_by="update_timestamp", ascending=True)
     of_schools, pruning = {}, []
     for run in (record.dagster_run for record in records):
         key = partition_of(run.tags)
-        if any(run.tags.get(name, "false") != "false" for name in RETRIED):
+        if any(run.tags.get(name, "false") != "false" for name in RETRIED) or awaits_retry(instance, run):
             continue
         if run.job_name == "prune":
             pruning.append(run.run_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from roster_pipeline.directory import metrics
@@ -23,8 +23,8 @@ OF_ALL = {
 }
 
 
-def exposition(database: Database) -> str:
-    """Every metric, by school key; no value of a person."""
+def exposition(database: Database, more: Mapping[str, tuple[str, float]] | None = None) -> str:
+    """Every metric, by school key; no value of a person. more: name to meaning and value, from outside our tables."""
     with database.begin() as connection:
         schools, people, rest = metrics.read(connection)
     lines: list[str] = []
@@ -35,6 +35,8 @@ def exposition(database: Database) -> str:
     lines += _family("roster_people", "Active people of a school by role", counted)
     for column, (name, meaning) in OF_ALL.items():
         lines += _family(name, meaning, [("", rest[column])])
+    for name, (meaning, value) in (more or {}).items():
+        lines += _family(name, meaning, [("", value)])
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from sqlalchemy import Table
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ SLOW_TAG = "roster/slow"
 """The connection of a run whose SIS is slow: it comes after the others, and `dagster.yaml` bounds their number."""
 DRY_RUN_TAG = "roster/dry_run"
 WHO_TAG = "roster/who"
+"""Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
 SCHEDULE = "schedule"
 NOTHING_FOUND = "nothing_found"
 """In a failure's metadata: the SIS answered, but shows nothing of this school."""
-"""Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
 IN_DAGSTER = "Dagster UI"
 """Who, for a run that somebody started or re-executed in the UI or by the `dagster` command."""
 PATIENCE_SECONDS = 600.0
@@ -44,6 +45,8 @@ def clear_failures(context: dg.AssetExecutionContext, database: Database, step: 
     The original exception is left behind on purpose: its text and its frames may hold values of records. Where the
     database was away, the step waits for it and begins again; nothing of it was written. While it lasts, others can
     see in the database that the run's process lives.
+
+    An interrupt, such as SIGTERM, passes through; Dagster would store the exception that was being handled beside it.
     """
     from roster_pipeline.directory.database_errors import DatabaseUnreachable
     from roster_pipeline.directory.locks import alive
@@ -58,6 +61,9 @@ def clear_failures(context: dg.AssetExecutionContext, database: Database, step: 
     except Exception as caught:
         away = isinstance(caught, DatabaseUnreachable)
         problem = explain(context.partition_key, caught)
+    except (DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
+        interrupt.__context__ = None
+        raise interrupt from None
     if away and context.retry_number < STEP_RETRIES and database.answers_within(PATIENCE_SECONDS):
         raise dg.RetryRequested(max_retries=STEP_RETRIES) from None
     if problem is not None:

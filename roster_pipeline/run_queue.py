@@ -1,0 +1,236 @@
+"""The way of a run from the queue over the broker to a process: what is there, and what is wrong with it.
+
+Dagster knows which runs should go on, the broker which messages wait, PostgreSQL which runs a process executes. Only
+together they show a message that was lost, or a run whose process is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster._utils.tags import TagConcurrencyLimitsCounter
+
+from roster_pipeline.broker import Broker, look_at_broker
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.locks import alive_runs
+from roster_pipeline.sync.health_checks import Item
+
+OURS = frozenset({"rostering", "test_connection", "prune", "__ASSET_JOB"})
+"""Jobs whose processes show that they live; runs of other code on the same instance are not judged."""
+TASK_TAG = "dagster-celery/task_id"
+PATIENCE_SECONDS = 120.0
+"""After which something is wrong where a run could go on and does not."""
+STARTS_WITHIN_SECONDS = 30.0
+"""From the start of a run until its process has taken its lock."""
+LONG_QUEUE_SECONDS = 3600.0
+"""A run that waits longer than this may miss the night."""
+MOST_LOOKED_AT = 500
+"""Queued runs of one look; the oldest tell enough."""
+DAEMON_BEATS_SECONDS = 300.0
+"""How long heartbeats of the daemon are remembered, to tell two daemons from one that was restarted."""
+BROKER, WORKERS, STANDING_STILL, LONG_QUEUE, LOST, DEAD, DAEMONS = (
+    "broker",
+    "workers",
+    "run queue",
+    "queue age",
+    "lost messages",
+    "dead runs",
+    "one daemon",
+)
+
+
+@dataclass(frozen=True)
+class RunQueue:
+    """One look at everything. dead: started runs that no process executes. broker: None without Celery.
+
+    slots: runs that may go on at once. last_start: when the last run began, in seconds since 1970.
+    beats: time and daemon id of the daemon's last heartbeats.
+    """
+
+    at: datetime
+    waiting: list[dg.RunRecord]
+    launched: list[dg.RunRecord]
+    started: list[dg.RunRecord]
+    dead: list[dg.RunRecord]
+    last_start: float | None
+    slots: int
+    limits: list[Mapping[str, object]]
+    broker: Broker | None
+    beats: tuple[tuple[float, str], ...]
+
+    def age(self, record: dg.RunRecord) -> float:
+        """Seconds since something last changed about a run."""
+        return (self.at - record.update_timestamp.replace(tzinfo=UTC)).total_seconds()
+
+    def lost(self) -> list[dg.RunRecord]:
+        """Launched runs whose message is neither in the queue nor with a worker.
+
+        The queue is first in, first out: what still lies in it are the messages of the runs that changed last. A run
+        that waits there for the fetch of another one is changed every half minute (`worker.WAITS_TAG`).
+        """
+        if self.broker is None or self.broker.problem:
+            return []
+        free = [run for run in self.launched if run.dagster_run.tags.get(TASK_TAG) not in self.broker.held]
+        free.sort(key=lambda run: run.update_timestamp, reverse=True)
+        return [run for run in free[self.broker.waiting :] if self.age(run) > PATIENCE_SECONDS]
+
+    def could_go_on(self) -> list[dg.RunRecord]:
+        """Runs that have waited for long and that no limit keeps from starting."""
+        going = [*self.launched, *self.started]
+        counter = TagConcurrencyLimitsCounter(self.limits, [run.dagster_run for run in going])
+        free = [run for run in self.waiting if not counter.is_blocked(run.dagster_run)]
+        if self.slots >= 0 and len(going) >= self.slots:
+            free = []
+        idle = self.broker is None or self.broker.active < self.broker.processes
+        return [run for run in [*free, *(self.launched if idle else [])] if self.age(run) > PATIENCE_SECONDS]
+
+
+def look_at_runs(instance: dg.DagsterInstance, database: Database) -> RunQueue:
+    """Look once; takes a few seconds where workers have to be asked."""
+    status = dg.DagsterRunStatus
+    broker = look_at_broker(instance)
+    queued = dg.RunsFilter(statuses=[status.QUEUED])
+    waiting = instance.get_run_records(queued, MOST_LOOKED_AT, order_by="update_timestamp", ascending=True)
+    going = instance.get_run_records(dg.RunsFilter(statuses=[status.STARTING, status.STARTED]))
+    started = [run for run in going if run.dagster_run.status == status.STARTED]
+    with database.begin() as conn:
+        alive = alive_runs(conn, [run.dagster_run.run_id for run in started])
+    last = instance.get_run_records(limit=1, order_by="start_time", ascending=False)
+    config = instance.get_concurrency_config().run_queue_config
+    found = RunQueue(
+        at=datetime.now(UTC),
+        waiting=list(waiting),
+        launched=[run for run in going if run.dagster_run.status == status.STARTING],
+        started=started,
+        dead=[],
+        last_start=max((run.start_time for run in last if run.start_time), default=None),
+        slots=config.max_concurrent_runs if config else -1,
+        limits=list(config.tag_concurrency_limits) if config else [],
+        broker=broker,
+        beats=tuple((beat.timestamp, str(beat.daemon_id)) for beat in instance.get_daemon_heartbeats().values()),
+    )
+    held = broker.held if broker else frozenset()
+    found.dead.extend(
+        run
+        for run in started
+        if run.dagster_run.job_name in OURS
+        and run.dagster_run.run_id not in alive
+        and run.dagster_run.tags.get(TASK_TAG) not in held
+        and found.at.timestamp() - (run.start_time or 0) > STARTS_WITHIN_SECONDS
+    )
+    return found
+
+
+def recent_beats(queue: RunQueue, before: Iterable[tuple[float, str]]) -> list[tuple[float, str]]:
+    """The daemon's heartbeats of the last minutes, of this look and earlier ones."""
+    oldest = queue.at.timestamp() - DAEMON_BEATS_SECONDS
+    return sorted(beat for beat in {*before, *queue.beats} if beat[0] > oldest)
+
+
+def several_daemons(beats: Iterable[tuple[float, str]]) -> bool:
+    """Whether heartbeats of two daemons alternate. A restarted one has a new id, and its old one never returns."""
+    seen: list[str] = []
+    for _, daemon in sorted(beats):
+        if seen and seen[-1] == daemon:
+            continue
+        if daemon in seen:
+            return True
+        seen.append(daemon)
+    return False
+
+
+def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[Item]:
+    """Everything green, red with its remedy, or a note. beats: heartbeats of earlier looks."""
+    lost, dead, stuck = queue.lost(), queue.dead, queue.could_go_on()
+    oldest = max((queue.age(run) for run in queue.waiting), default=0.0)
+    still = queue.last_start is None or queue.at.timestamp() - queue.last_start > PATIENCE_SECONDS
+    double = several_daemons(recent_beats(queue, beats))
+    return [
+        *(_over_the_broker(queue.broker, queue) if queue.broker else []),
+        Item(
+            STANDING_STILL,
+            not (stuck and still),
+            f"{len(stuck)} runs could start, and none has for {PATIENCE_SECONDS / 60:.0f} minutes"
+            if stuck and still
+            else f"{len(queue.waiting)} wait, {len(queue.launched)} are launched, {len(queue.started)} go on",
+            "Look whether daemon and workers run, and at what they print: roster doctor" if stuck and still else "",
+        ),
+        Item(
+            LONG_QUEUE,
+            oldest <= LONG_QUEUE_SECONDS,
+            f"the oldest run has waited for {oldest / 60:.0f} minutes" if oldest else "nothing waits",
+            "Start more workers, or spread the schools' sync times." if oldest > LONG_QUEUE_SECONDS else "",
+        ),
+        Item(
+            LOST,
+            not lost,
+            f"{len(lost)} runs were launched, and their messages are gone from the broker" if lost else "none",
+            "They are failed and started again within minutes. Find out who empties the queue." if lost else "",
+        ),
+        Item(
+            DEAD,
+            not dead,
+            f"{len(dead)} runs count as started, and no process executes them" if dead else "none",
+            "They are failed and started again within minutes. Look why their processes ended." if dead else "",
+        ),
+        Item(
+            DAEMONS,
+            not double,
+            "two daemons run at once" if double else "no second one",
+            "Stop one of them: every schedule and every mail is worked on twice." if double else "",
+        ),
+    ]
+
+
+def _over_the_broker(broker: Broker, queue: RunQueue) -> list[Item]:
+    if broker.problem:
+        remedy = "Start RabbitMQ or Redis, and check ROSTER_BROKER_URL of daemon, code server and workers."
+        return [Item(BROKER, False, f"cannot be reached ({broker.problem})", remedy)]
+    reached = Item(BROKER, True, f"answers, {broker.waiting} messages wait in the queue {broker.queue}")
+    if not broker.processes:
+        remedy = "Start workers (docs/deployment.md), and check that ROSTER_QUEUE and ROSTER_BROKER_URL are the same."
+        return [reached, Item(WORKERS, False, f"none takes runs from the queue {broker.queue}", remedy)]
+    of_one = min((int(str(limit["limit"])) for limit in queue.limits), default=0)
+    detail = f"{broker.processes} processes, {broker.active} busy, {queue.slots} slots"
+    if 0 <= queue.slots < broker.processes:
+        remedy = "Raise max_concurrent_runs in dagster.yaml: some processes never get a run."
+        return [reached, Item(WORKERS, None, detail, remedy)]
+    if of_one >= broker.processes:
+        remedy = (
+            f"One connection may have {of_one} runs at once: a slow SIS can take every process. Start more workers."
+        )
+        return [reached, Item(WORKERS, None, detail, remedy)]
+    return [reached, Item(WORKERS, True, detail)]
+
+
+def numbers(queue: RunQueue) -> dict[str, tuple[str, float]]:
+    """For Prometheus: name, meaning and value. Those of broker and workers only where runs go over a broker."""
+    now = queue.at.timestamp()
+    found = {
+        "roster_runs_queued": ("Runs that wait in the queue", len(queue.waiting)),
+        "roster_runs_launched": ("Runs that were launched and have not begun", len(queue.launched)),
+        "roster_runs_started": ("Runs that go on", len(queue.started)),
+        "roster_runs_lost": ("Launched runs whose message is gone", len(queue.lost())),
+        "roster_runs_dead": ("Started runs that no process executes", len(queue.dead)),
+        "roster_runs_stuck": ("Runs that could start and have waited for two minutes", len(queue.could_go_on())),
+        "roster_run_slots": ("Runs that may go on at once", queue.slots),
+        "roster_queue_oldest_seconds": ("Age of the oldest queued run", max(map(queue.age, queue.waiting), default=0)),
+        "roster_last_start_timestamp_seconds": ("When the last run began", queue.last_start or 0),
+        "roster_daemon_beat_seconds": (
+            "Age of the daemon's oldest last heartbeat",
+            max((now - at for at, _ in queue.beats), default=float("inf")),
+        ),
+        "roster_daemons": ("Daemons that send heartbeats: 2 where there are several", 1 + several_daemons(queue.beats)),
+    }
+    broker = queue.broker
+    if broker is not None:
+        found |= {
+            "roster_broker_up": ("1 where the broker answers", float(not broker.problem)),
+            "roster_broker_messages": ("Messages in the queue of the broker", broker.waiting),
+            "roster_worker_processes": ("Processes of workers that take runs", broker.processes),
+            "roster_worker_busy": ("Processes of workers that execute a run", broker.active),
+        }
+    return {name: (meaning, float(value)) for name, (meaning, value) in found.items()}

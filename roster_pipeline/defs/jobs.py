@@ -3,6 +3,7 @@
 import dagster as dg
 
 from roster_pipeline.defs.assets import ASSETS
+from roster_pipeline.defs.assets.asset_helpers import executing
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
 
@@ -17,14 +18,13 @@ rostering = dg.define_asset_job(
 @dg.op
 def test_your_information(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
     """Try the connection of one school; red items fail the run, with their remedies."""
-    from roster_pipeline.directory.locks import alive
     from roster_pipeline.sync import SyncError, explain  # not needed to list the jobs
     from roster_pipeline.sync.connection_checks import check_connection
 
     problem: SyncError | None = None
     items = []
     try:
-        with alive(directory.database(), context.run_id):
+        with executing(directory.database(), context.run_id):
             items = check_connection(directory.database(), context.partition_key)
     except Exception as caught:
         problem = explain(context.partition_key, caught)

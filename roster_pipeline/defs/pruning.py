@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from roster_pipeline.defs.assets.asset_helpers import executing
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.settings.installation import Retention
 
@@ -30,11 +31,10 @@ def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
 @dg.op
 def drop_what_is_old(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
     """Our tables first, then Dagster's runs."""
-    from roster_pipeline.directory.locks import alive
     from roster_pipeline.sync import prune_tables  # not needed to list the jobs
 
     database, retention = directory.database(), Retention.read()
-    with alive(database, context.run_id):
+    with executing(database, context.run_id):
         dropped = prune_tables.prune(database, retention)
         context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.keep_run_days)})
     prune_tables.clear_not_pruned(database, datetime.now(UTC))

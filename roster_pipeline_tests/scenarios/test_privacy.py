@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from dagster._serdes import serialize_value
 from sqlalchemy import Connection, text
@@ -124,6 +127,29 @@ def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_
     assert not town.problems
     said = _everything_said(town, caplog) + postgres_log()
     assert len(said) > 10_000
+    assert leaked(said) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_about_people_stands_in_what_an_interrupted_run_says(
+    town: Town, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise ValueError("Zyxpoison, qqleak@zyxpoison.example")
+        except ValueError:
+            os.kill(os.getpid(), number)
+            time.sleep(5.0)
+
+    town.add_school()
+    monkeypatch.setattr("roster_pipeline.sync.clean_latest", interrupted)
+    town.run_sync()
+    (run,) = town.instance.get_runs()
+    assert run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+    said = _everything_said(town, caplog)
+    assert "DagsterExecutionInterruptedError" in said
     assert leaked(said) == []
 
 

@@ -39,31 +39,41 @@ BACKFILL_TAG = "dagster/backfill"
 
 
 @contextmanager
+def executing(database: Database, run_id: str) -> Iterator[None]:
+    """Show in the database that the process of this run lives; without personal data in what an interrupt leaves.
+
+    Dagster stores an interrupt, such as SIGTERM, together with the exception that was being handled when it came. The
+    text of that one may hold values of records, so it is taken off.
+    """
+    from roster_pipeline.directory.locks import alive  # not needed to list the assets
+
+    try:
+        with alive(database, run_id):
+            yield
+    except (DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
+        interrupt.__context__ = None
+        raise interrupt from None
+
+
+@contextmanager
 def clear_failures(context: dg.AssetExecutionContext, database: Database, step: str) -> Iterator[None]:
     """Any failure becomes one message without personal data, is stored, and fails the run without its traceback.
 
     The original exception is left behind on purpose: its text and its frames may hold values of records. Where the
-    database was away, the step waits for it and begins again; nothing of it was written. While it lasts, others can
-    see in the database that the run's process lives.
-
-    An interrupt, such as SIGTERM, passes through; Dagster would store the exception that was being handled beside it.
+    database was away, the step waits for it and begins again; nothing of it was written.
     """
     from roster_pipeline.directory.database_errors import DatabaseUnreachable
-    from roster_pipeline.directory.locks import alive
     from roster_pipeline.sync import SyncError, explain  # not needed to list the assets
     from roster_pipeline.sync.failure_alerts import record_failure
 
     problem: SyncError | None = None
     away = False
     try:
-        with alive(database, context.run.run_id):
+        with executing(database, context.run.run_id):
             yield
     except Exception as caught:
         away = isinstance(caught, DatabaseUnreachable)
         problem = explain(context.partition_key, caught)
-    except (DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
-        interrupt.__context__ = None
-        raise interrupt from None
     if away and context.retry_number < STEP_RETRIES and database.answers_within(PATIENCE_SECONDS):
         raise dg.RetryRequested(max_retries=STEP_RETRIES) from None
     if problem is not None:

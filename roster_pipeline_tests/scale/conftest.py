@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from sqlalchemy import text
@@ -34,29 +35,41 @@ where membership.role = 'student' and membership.status = 'active'
 @contextmanager
 def schools_of(district: District, database: Database, count: int) -> Iterator[list[str]]:
     """So many schools of one connection, whose SIS answers while the block lasts."""
-    sis = Sis(district, credentials={CLIENT: SECRET})
-    server = SimulatorThread(create_site([sis])).start()
+    server = SimulatorThread(create_site([Sis(district, credentials={CLIENT: SECRET})])).start()
+    try:
+        yield add_schools(database, "school", server, count, teachers=EVERYTHING)
+    finally:
+        server.stop()
+
+
+def add_schools(
+    database: Database, name: str, server: SimulatorThread, count: int, *, page_size: int | None = None, **chosen: Any
+) -> list[str]:
+    """A district and a connection of this name, and its schools `NAME-1`, `NAME-2` and so on; gives their keys.
+
+    chosen: settings of the schools, beside those that all tests here share.
+    """
     settings = ConnectionSettings(
         url=f"{server.base_url}{ROOT_1P2}",
         client_id=CLIENT,
         token_url=f"{server.base_url}/oauth/token",
         allow_private_addresses=True,
+        **({"page_size": page_size} if page_size else {}),
     )
-    keys = [f"school-{number}" for number in range(1, count + 1)]
+    keys = [f"{name}-{number}" for number in range(1, count + 1)]
     with database.begin() as conn:
-        tenants.add_district(conn, "springfield", "Springfield")
-        tenants.add_connection(conn, "springfield", "sis", settings, seal(SECRET))
+        tenants.add_district(conn, name, name)
+        tenants.add_connection(conn, name, name, settings, seal(SECRET))
         for number, key in enumerate(keys, start=1):
-            chosen = SchoolSettings(
+            school = SchoolSettings(
                 school_id=f"sch-{number}",
                 first_sync="apply",
                 students=EVERYTHING,
-                teachers=EVERYTHING,
                 report_to=[f"{key}@example.org"],
+                **chosen,
             )
-            tenants.add_school(conn, "sis", key, key, chosen)
-    yield keys
-    server.stop()
+            tenants.add_school(conn, name, key, key, school)
+    return keys
 
 
 def environment(home: Path, database_url: str, dagster_url: str) -> dict[str, str]:
@@ -66,7 +79,7 @@ def environment(home: Path, database_url: str, dagster_url: str) -> dict[str, st
         "ROSTER_HOME": str(home),
         "ROSTER_DATABASE_URL": database_url,
         "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
-        "ROSTER_BROKER_URL": os.environ[BROKER],
+        "ROSTER_BROKER_URL": os.environ.get(BROKER, ""),
         "ROSTER_RESULTS_URL": f"db+{dagster_url}",
         "ROSTER_QUEUE": f"roster-test-{os.getpid()}",
     }

@@ -80,12 +80,12 @@ def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
         night.start_worker("one")
         night.start_worker("two")
         instance.add_dynamic_partitions("schools", schools)
-        common = {NIGHT_TAG: "2026-09-01", CONNECTION_TAG: "sis", WHO_TAG: "schedule"}
+        common = {NIGHT_TAG: "2026-09-01", CONNECTION_TAG: "school", WHO_TAG: "schedule"}
         submit(instance, [common | {PARTITION_TAG: key} for key in schools])
         night.start_daemon()
         wait_for(instance, "SUCCESS", BEFORE_THE_KILL, PATIENCE)
         with database.begin() as conn:
-            lock_district(conn, tenants.get_district(conn, "springfield").id)
+            lock_district(conn, tenants.get_district(conn, "school").id)
             wait_for(instance, "STARTED", 2, PATIENCE)
             wait_until_both_wait(conn)
             night.kill("one")

@@ -92,7 +92,7 @@ def test_no_run_is_lost_though_the_database_is_stopped_three_times(
         night.start_worker("one")
         night.start_worker("two")
         night.start_daemon()
-        common = {NIGHT_TAG: "2026-09-01", CONNECTION_TAG: "sis", WHO_TAG: "schedule"}
+        common = {NIGHT_TAG: "2026-09-01", CONNECTION_TAG: "school", WHO_TAG: "schedule"}
         tags = [common | {PARTITION_TAG: key} for key in schools]
         submit(instance, tags[:BEFORE_ANYTHING])
         wait_for(instance, "SUCCESS", BEFORE_ANYTHING, PATIENCE)

@@ -21,12 +21,9 @@ from benchmarks.plant import ROOT, Plant, plant, submit, wait_for
 from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG
 from roster_pipeline.defs.partitions import partition_of
 from roster_pipeline.defs.schedules import PARTITION_TAG
-from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.secrets import seal
-from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
-from roster_pipeline_tests.scale.conftest import BROKER, CLIENT, EVERYTHING, ROOT_1P2, SECRET, production
+from roster_pipeline_tests.scale.conftest import BROKER, CLIENT, SECRET, add_schools, environment, production
 
 SLOW_SCHOOLS, FAST_SCHOOLS = 8, 2
 PEOPLE_A_PAGE, BYTES_A_SECOND = 20, 1500
@@ -39,11 +36,7 @@ select count(*) filter (where finished_at is not null) as done, count(*) as all_
 from pull join connection on connection.id = connection_id where connection.key = :key
 """
 
-pytestmark = [
-    pytest.mark.timeout(600),
-    # Dagster's code server, started to queue the runs, ends by itself a little after its parent has forgotten it.
-    pytest.mark.filterwarnings("ignore:.*Popen.__del__:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)
@@ -72,36 +65,14 @@ def systems(
     database: Database, database_url: str, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[TwoSystems]:
     """Eight schools of a slow SIS and two of a fast one, each SIS in a district of its own."""
-    home = tmp_path / "home"
-    given = {
-        "ROSTER_SECRET_KEY": Fernet.generate_key().decode(),
-        "DAGSTER_HOME": str(home),
-        "ROSTER_HOME": str(home),
-        "ROSTER_DATABASE_URL": database_url,
-        "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
-        "ROSTER_BROKER_URL": os.environ.get(BROKER, ""),
-        "ROSTER_RESULTS_URL": f"db+{dagster_url}",
-        "ROSTER_QUEUE": f"roster-slow-{os.getpid()}",
-    }
-    for name, value in given.items():
+    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
+    for name, value in environment(tmp_path / "home", database_url, dagster_url).items():
         monkeypatch.setenv(name, value)
     servers, sises = [], {}
     for key, schools in (("slow", SLOW_SCHOOLS), ("fast", FAST_SCHOOLS)):
         sises[key] = Sis(generate_district(5, schools=schools, students_per_school=20), credentials={CLIENT: SECRET})
         servers.append(SimulatorThread(create_site([sises[key]])).start())
-        settings = ConnectionSettings(
-            url=f"{servers[-1].base_url}{ROOT_1P2}",
-            client_id=CLIENT,
-            token_url=f"{servers[-1].base_url}/oauth/token",
-            allow_private_addresses=True,
-            page_size=PEOPLE_A_PAGE,
-        )
-        with database.begin() as conn:
-            tenants.add_district(conn, f"{key}-district", key)
-            tenants.add_connection(conn, f"{key}-district", key, settings, seal(SECRET))
-            for number in range(1, schools + 1):
-                chosen = SchoolSettings(school_id=f"sch-{number}", first_sync="apply", students=EVERYTHING)
-                tenants.add_school(conn, key, f"{key}-{number}", key, chosen)
+        add_schools(database, key, servers[-1], schools, page_size=PEOPLE_A_PAGE)
     sises["slow"].faults.set(f"slow_bytes={BYTES_A_SECOND}")
     yield TwoSystems(database, sises["slow"])
     for server in servers:

@@ -1,8 +1,7 @@
-"""Between settings and a form: what each field shows, what comes back, and what is wrong with it, in words.
+"""Settings as the values of a form, the values as settings again, and validation errors as sentences.
 
-A field is named after its setting's place: `connection-url`, `school-students-archive`,
-`school-guards-windows-0-first`.
-Shares are percentages on the page. The Client Secret is never among the values.
+The name of a field is the path of its setting: `connection-url`, `school-students-archive`,
+`school-guards-windows-0-first`. Shares are percentages on the page. The Client Secret is never among the values.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ ON = "on"
 CONNECTION, SCHOOL = "connection", "school"
 SWITCHES = tuple(RoleSettings.model_fields)
 LINES = ("report_to", "role_map", "contact_rules", "contact_flags")
-"""Settings that are written one a line."""
+"""Settings that are lists, with one entry on each line of a text area."""
 CONTACT_LINES = ("contact_rules", "contact_flags")
 EMPTY_WINDOWS = 2
 MOST_WINDOWS = 20
@@ -41,12 +40,12 @@ NESTED = (*ROLES, "guards", "quality")
 
 
 def name_of(*path: object) -> str:
-    """The field of a setting's place."""
+    """The name of the field for the path of a setting."""
     return "-".join(str(step) for step in path)
 
 
 def shown(settings: BaseModel, prefix: str) -> Values:
-    """What the fields of a connection or a school show."""
+    """Settings of a connection or a school as values of fields. prefix: `connection` or `school`."""
     values: Values = {}
     for name, value in settings.model_dump(mode="json").items():
         if name not in NESTED and name not in LINES:
@@ -83,12 +82,12 @@ def _shown_guards(settings: SchoolSettings, prefix: str) -> Values:
 
 
 def sent(form: Mapping[str, Any], prefix: str) -> Values:
-    """The fields of a form that belong to a connection or a school, as typed. A box not ticked is not sent."""
+    """The values that came for a connection or a school, as typed. Browsers send no value for an empty check box."""
     return {name: str(value).replace("\r\n", "\n") for name, value in form.items() if name.startswith(f"{prefix}-")}
 
 
 def plain_connection(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A connection's settings as plain data, on top of the stored ones. Empty means none, where a setting may be."""
+    """The stored settings of a connection with the values of the form, not validated. Empty is None if allowed."""
     plain = dict(stored)
     for name, field in ConnectionSettings.model_fields.items():
         typed = values.get(name_of(CONNECTION, name))
@@ -103,7 +102,7 @@ def plain_connection(values: Values, stored: Mapping[str, Any]) -> dict[str, Any
 
 
 def plain_school(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A school's settings as plain data, on top of the stored ones."""
+    """The stored settings of a school with the values of the form, not validated."""
     plain = dict(stored)
     for name in SchoolSettings.model_fields:
         typed = values.get(name_of(SCHOOL, name))
@@ -134,13 +133,13 @@ def _guards(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _windows(values: Values) -> list[tuple[int, dict[str, str]]]:
-    """The rows that hold a date, with their place on the page."""
-    found = []
+    """The rows of the windows table that hold a date, with their index on the page."""
+    rows = []
     for place in range(MOST_WINDOWS):
         row = {part: values.get(name_of(SCHOOL, "guards", "windows", place, part), "") for part in Window.model_fields}
         if row["first"] or row["last"]:
-            found.append((place, row))
-    return found
+            rows.append((place, row))
+    return rows
 
 
 def _quality(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,18 +153,18 @@ def _quality(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def window_places(values: Values) -> range:
-    """The rows of windows that the page shows: those that hold something, and a few empty ones."""
+    """The rows of the windows table that the page shows: filled ones and a few empty ones."""
     used = [place for place, _ in _windows(values)]
     return range(min(MOST_WINDOWS, (max(used) + 1 if used else 0) + EMPTY_WINDOWS))
 
 
 def errors_of(problem: ValidationError, prefix: str, values: Values) -> dict[str, str]:
-    """Field to message, in words; the first of each field counts."""
-    found: dict[str, str] = {}
+    """Message by field. If a field has several errors, the first counts."""
+    messages: dict[str, str] = {}
     for error in problem.errors(include_url=False, include_input=False):
         field = _field(error["loc"], prefix, values)
-        found.setdefault(field, _words(error))
-    return found
+        messages.setdefault(field, _message(error))
+    return messages
 
 
 def _field(place: Sequence[int | str], prefix: str, values: Values) -> str:
@@ -177,7 +176,7 @@ def _field(place: Sequence[int | str], prefix: str, values: Values) -> str:
     return name_of(prefix, *place)
 
 
-def _words(error: ErrorDetails) -> str:
+def _message(error: ErrorDetails) -> str:
     kind, bounds, place = error["type"], error.get("ctx") or {}, error["loc"]
     share = place[-1] in SHARES or place[-1] == "mostly"
     if share:
@@ -201,15 +200,15 @@ def _words(error: ErrorDetails) -> str:
     if kind.startswith("date"):
         return "Write a date, such as 2027-06-20."
     if kind == "literal_error":
-        one = f"{place[1]}: c" if place[0] == "role_map" and len(place) > 1 else "C"
-        return f"{one}hoose one of {bounds.get('expected', 'the list')}.".replace("'", "")
+        start = f"{place[1]}: c" if place[0] == "role_map" and len(place) > 1 else "C"
+        return f"{start}hoose one of {bounds.get('expected', 'the list')}.".replace("'", "")
     if kind == "string_pattern_mismatch" and place[-1] == "phone_region":
         return "Write the two letters of a country, such as US or DE."
-    return "This cannot be used here."
+    return "This value is not valid here."
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Lines of `role = group`. One without a group is kept, so that the check says what is wrong with it."""
+    """Lines of `role = group` as a mapping. A line without a group is kept, for the validation to refuse."""
     pairs = {}
     for line in text.split("\n"):
         role, _, group = line.rpartition("=") if "=" in line else (line, "", "")
@@ -219,7 +218,7 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _share(typed: str) -> float | str:
-    """A percentage as a share; what is no number stays as it was typed, for the check to refuse."""
+    """A percentage as a share from 0 to 1. Text that is not a number is kept, for the validation to refuse."""
     text = typed.strip().removesuffix("%").strip().replace(",", ".")
     try:
         return round(float(text) / 100, 8)

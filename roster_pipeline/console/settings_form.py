@@ -1,4 +1,4 @@
-"""The settings form of one school: what it shows, what came back from it, and who may change its connection."""
+"""The settings form of one school: its values, what a person sent, and who may change the connection."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from roster_pipeline.settings.school import (
 NAME = "school-name"
 REPORT_TO = "school-report_to"
 SCHOOL_ID = "school-school_id"
-SECRET_IS_LOST = "Type it again: a secret never comes back with the page, so what you typed is gone."  # noqa: S105
+SECRET_IS_LOST = "Type it again: a secret is never sent back with the page."  # noqa: S105
 Errors = dict[str, str]
 WINDOWS, QUALITY = "school-guards-windows", "school-quality-"
 SETTINGS = {
@@ -60,12 +60,12 @@ SETTINGS = {
 }
 """Every field of the form to its setting."""
 START_FIELDS = {"sis", "url", "token_url"}
-"""What an owner types at once; the rest of a preset is taken over where it still stands as it was."""
+"""What an owner enters first; the other values of a preset replace values that were not changed."""
 
 
 @dataclass
 class Form:
-    """One state of the form. seen: the revisions that it was opened on. trial: the test that is shown with it."""
+    """One state of the form. seen: revisions of school and connection when it was opened. trial: the test shown."""
 
     school: SchoolRow
     sharing: list[SchoolRow]
@@ -78,24 +78,24 @@ class Form:
 
     @property
     def of_district(self) -> bool:
-        """Whether the connection is the district's: then its schools' owners may not change it."""
+        """Whether the connection is the district's, so that owners of its schools may not change it."""
         return self.school.connection.settings.controlled_by == "district"
 
     def may_connect(self, who: Viewer) -> bool:
-        """Whether somebody may change the connection: managers, and who may see every school of a school's own one."""
-        own = not self.of_district and all(who.may_see(one) for one in [self.school, *self.sharing])
+        """Whether a person may change the connection: managers; a school's own one also owners of all its schools."""
+        own = not self.of_district and all(who.may_see(row) for row in [self.school, *self.sharing])
         return own or who.may_manage(self.school.district_id)
 
 
 def stored_form(opened: Connection, school: SchoolRow) -> Form:
-    """The form as it is opened: what is stored."""
-    sharing = [one for one in tenants.schools_of(opened, school.connection.id) if one.id != school.id]
+    """The form with the stored settings."""
+    sharing = [row for row in tenants.schools_of(opened, school.connection.id) if row.id != school.id]
     values = shown(school.connection.settings, CONNECTION) | shown(school.settings, SCHOOL) | {NAME: school.name}
     return Form(school, sharing, values, f"{school.revision}.{school.connection.revision}")
 
 
 def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
-    """The form as it came back, and what it asks for; None where a field is wrong, which stands in its errors."""
+    """The form with the values that were sent, and what to save; None instead if the form has errors."""
     given = form(request)
     may_connect = stored.may_connect(viewer(request))
     values = sent(given, SCHOOL) | (sent(given, CONNECTION) if may_connect else {})
@@ -129,8 +129,8 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
         came.errors[name_of(CONNECTION, "sis")] = "Choose one of the list."
         return None
     if chosen.name != stored.sis:
-        known = {name: value for name, value in chosen.defaults().items() if name not in START_FIELDS}
-        plain |= {name: value for name, value in known.items() if str(plain[name]) == str(before[name])}
+        preset_values = {name: value for name, value in chosen.defaults().items() if name not in START_FIELDS}
+        plain |= {name: value for name, value in preset_values.items() if str(plain[name]) == str(before[name])}
     try:
         return ConnectionSettings.model_validate(plain)
     except ValidationError as problem:
@@ -139,7 +139,7 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
 
 
 def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
-    """The form with the person's newest test of what stands in it about the connection, so that it is not lost."""
+    """The form with this person's newest test of exactly these connection values, so that the test stays visible."""
     asked = {name: value for name, value in came.values.items() if name.startswith(f"{CONNECTION}-")}
     for trial in connection_tests.recent(opened, came.school.id):
         tried = trial.form.get("values", {})
@@ -150,12 +150,12 @@ def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
 
 
 def typed_secret(request: Request) -> bool:
-    """Whether a Client Secret came with the form. It never goes back, so whoever sees the form again must know."""
+    """Whether the form brought a Client Secret. It is never sent back, so the next page must ask for it again."""
     return request.method == "POST" and bool(form(request).get("secret"))
 
 
 def seen_of(came: Form) -> tuple[int, int]:
-    """The revisions of school and connection that the form was opened on; those of nobody where it does not say."""
+    """The revisions of school and connection when the form was opened; -1 if it does not say."""
     school, _, connection = came.seen.partition(".")
     return (_number(school), _number(connection))
 
@@ -172,7 +172,7 @@ def _field_of(name: str) -> str:
 
 
 def worded(errors: Errors) -> Errors:
-    """The same with the labels of the fields, for a list of them."""
+    """The errors with the labels of their fields, for the list above the form."""
     rules = quality_rules()
     return {
         name: f"{label}: {message}" if (label := _label(name, rules)) else message for name, message in errors.items()
@@ -203,7 +203,7 @@ def zones() -> tuple[str, ...]:
 
 
 def chosen_preset(values: Mapping[str, str]) -> Preset:
-    """The SIS that the form shows; `other` for one that we do not know."""
+    """The preset of the SIS in the form; that of `other` if the name is unknown."""
     try:
         return preset(values.get(name_of(CONNECTION, "sis")) or OTHER)
     except UnknownPreset:
@@ -211,11 +211,11 @@ def chosen_preset(values: Mapping[str, str]) -> Preset:
 
 
 def context(request: Request, shown_form: Form) -> dict[str, Any]:
-    """What the templates of the form need."""
+    """The variables of the form's templates."""
     school, errors, who = shown_form.school, shown_form.errors, viewer(request)
     may_connect = shown_form.may_connect(who)
     stored = school.connection.settings
-    mine = [one.name for one in shown_form.sharing if who.may_see(one)]
+    mine = [row.name for row in shown_form.sharing if who.may_see(row)]
     others = len(shown_form.sharing) - len(mine)
     trial = shown_form.trial
     kept = trial.id if trial and trial.typed and trial.who == who.who else ""
@@ -261,7 +261,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
 
 
 def _again(request: Request, school: SchoolRow, trial: ConnectionTest) -> str:
-    """Where a browser without scripts looks again. The same address with a fragment would not be loaded anew."""
+    """The address that a browser without scripts loads to see more of the test. It changes, so it is loaded again."""
     look = _number(request.query_params.get("look", "")) + 1
     return f"/schools/{school.key}/settings?trial={trial.id}&look={max(1, look)}#test"
 

@@ -1,7 +1,7 @@
-"""Whether Test Your Information still says something about a school, and when automatic rostering needs it.
+"""Whether the last Test Your Information of a school is still valid, and when automatic rostering needs one.
 
-The rule, once: a change of the connection (its address, Client ID, Client Secret or any other setting) or of the School
-ID makes the last test stale. On a page, automatic rostering is switched on, or stays on, only with a test of what is
+A change of the connection (its address, Client ID, Client Secret or any other setting) or of the School ID makes the
+last test stale. On a page, automatic rostering is switched on, or stays on, only with a test of what is
 connected now. Switching on, and any such change, need it green; a school that runs already and is otherwise left alone
 may have a red one, for the SIS may be away today. The command line warns and goes on, because scripts set schools up.
 """
@@ -15,7 +15,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 
 
 class LastTest(StrEnum):
-    """What the last test says about what is connected now."""
+    """The result of the last test for the connection as it is now."""
 
     NEVER = "never"
     STALE = "stale"
@@ -24,7 +24,7 @@ class LastTest(StrEnum):
 
 
 class NeedsTest(DirectoryError):
-    """Automatic rostering was to be on without a test that allows it. Nothing was saved."""
+    """Automatic rostering cannot be on without a test that allows it. Nothing was saved."""
 
     def __init__(self, state: LastTest) -> None:
         super().__init__(_WHY[state], "Press Test Your Information, then save; or leave automatic rostering off.")
@@ -39,7 +39,7 @@ _WHY = {
 
 
 def last_test(school: SchoolRow) -> LastTest:
-    """What the school's last test is worth now."""
+    """The result of the school's last test for its connection as it is now."""
     if not school.test:
         return LastTest.NEVER
     now = {"revision": school.connection.revision, "school_id": school.settings.school_id}
@@ -50,20 +50,20 @@ def last_test(school: SchoolRow) -> LastTest:
 
 
 def may_be_automatic(before: SchoolRow, after: SchoolRow) -> None:
-    """Raise NeedsTest where automatic rostering is to be on and may not. Both as stored: before and after a change."""
+    """Raise NeedsTest if automatic rostering would be on without a valid test. before, after: the school as stored."""
     state = last_test(after)
     if not after.settings.automatic or state is LastTest.GREEN:
         return
-    left_alone = (
+    unchanged = (
         before.settings.automatic
         and before.settings.school_id == after.settings.school_id
         and before.connection.revision == after.connection.revision
     )
-    if state is LastTest.RED and left_alone:
+    if state is LastTest.RED and unchanged:
         return
     raise NeedsTest(state)
 
 
 def runs_untested(school: SchoolRow) -> bool:
-    """Whether a school runs every night although what it connects to was never tested, or not since it changed."""
+    """Whether a school runs every night although its connection was never tested, or not since it changed."""
     return school.settings.automatic and last_test(school) in (LastTest.NEVER, LastTest.STALE)

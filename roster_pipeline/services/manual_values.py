@@ -1,6 +1,6 @@
-"""Values of a person that somebody types in: in the same one spelling as those that come from a SIS, or refused.
+"""Values of a person that somebody enters: normalized like those from a SIS, or refused.
 
-Applications read one directory, whoever wrote it: e-mails are lower-case, phones in international form.
+Applications read one directory: e-mails are lower-case and phone numbers in international form, from any source.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from roster_pipeline.frames import Array, strings
 
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
 _NO_COUNTRY = "ZZ"
-"""What the library calls no region: a person may be of schools in several, so a number must say its country."""
+"""The library's code for an unknown region: a person may have schools in several, so a number needs its country."""
 
 
 class NotUsable(DirectoryError):
-    """What was typed in cannot be stored. The value is not repeated."""
+    """The entered value cannot be stored. The error does not repeat it."""
 
 
 def as_stored(name: str, text: str) -> str | None:
@@ -26,20 +26,20 @@ def as_stored(name: str, text: str) -> str | None:
     if value is None:
         return None
     if name == "email":
-        return _or_refuse(valid_email(value.lower()), "This is not an e-mail address.", "ada@example.org")
+        return _or_refuse(valid_email(value.lower()), "Enter a valid e-mail address.", "ada@example.org")
     if name == "phone":
-        wrong = "This is not a phone number in international form."
+        wrong = "Enter a phone number in international form."
         return _or_refuse(e164(value, _NO_COUNTRY), wrong, "+1 312 555 0142")
     if name in NAMES:
         names = clean_names(cleaned)
         usable = None if too_long(names)[0] else names.to_pylist()[0]
         return _or_refuse(
-            usable, f"This is no {name.replace('_', ' ')}.", f"--set {name}=Ada, or --set {name}= for none"
+            usable, f"Enter a valid {name.replace('_', ' ')}.", f"--set {name}=Ada, or --set {name}= for none"
         )
     return value
 
 
 def _or_refuse(value: str | None, wrong: str, right: str) -> str:
     if value is None:
-        raise NotUsable(wrong, f"Write it so: {right}")
+        raise NotUsable(wrong, f"For example: {right}")
     return value

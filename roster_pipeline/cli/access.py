@@ -28,8 +28,8 @@ School = Annotated[str, typer.Option("--school", metavar="KEY", help="This schoo
 
 @contextmanager
 def _changing() -> Iterator[Connection]:
-    with open_directory() as database, database.begin() as opened:
-        yield opened
+    with open_directory() as database, database.begin() as conn:
+        yield conn
 
 
 @access.command(
@@ -45,9 +45,9 @@ def grant(
     """Give somebody access to everything, one district or one school."""
     from roster_pipeline.services import access_changes as changes
 
-    with _changing() as opened:
-        place = changes.place_of(opened, operator=operator, district=district, school=school)
-        added = changes.grant(opened, email, place, who=who_asks(who))
+    with _changing() as conn:
+        place = changes.place_of(conn, operator=operator, district=district, school=school)
+        added = changes.grant(conn, email, place, who=who_asks(who))
     note("Granted. They sign in at the console's address." if added else "They had this grant already.")
 
 
@@ -65,12 +65,12 @@ def revoke(
 
     if everything and (operator or district or school):
         raise CommandError("--all takes every grant away.\nGive --all alone, or name one grant.")
-    with _changing() as opened:
+    with _changing() as conn:
         if everything:
-            changes.revoke_all(opened, email, who=who_asks(who))
+            changes.revoke_all(conn, email, who=who_asks(who))
         else:
-            place = changes.place_of(opened, operator=operator, district=district, school=school)
-            changes.revoke(opened, email, place, who=who_asks(who))
+            place = changes.place_of(conn, operator=operator, district=district, school=school)
+            changes.revoke(conn, email, place, who=who_asks(who))
     note("Revoked.")
 
 
@@ -79,8 +79,8 @@ def list_(as_json: AsJson = False) -> None:
     """List who has access to what."""
     from roster_pipeline.directory import accounts
 
-    with _changing() as opened:
-        rows = accounts.grants(opened)
+    with _changing() as conn:
+        rows = accounts.grants(conn)
     if as_json:
         print_json([{name: value for name, value in vars(row).items() if name[-3:] != "_id"} for row in rows])
         return
@@ -100,8 +100,8 @@ def link(email: Email, who: Who = None) -> None:
 
     with open_directory() as database:
         config = config_from(ConsoleVariables.read(), Places.read().database_url)
-        with database.begin() as opened:
-            token = link_for(opened, email, who=who_asks(who))
+        with database.begin() as conn:
+            token = link_for(conn, email, who=who_asks(who))
     note("This link signs its holder in as this person. It works once, within an hour.")
     say(link_address(config, token))
 
@@ -131,12 +131,12 @@ def add_application(
     """Let a login read a district, and print its password once. For an existing login: change what it sees."""
     from roster_pipeline.directory import audit, roles, tenants
 
-    with _as_owner() as database, database.begin() as opened:
+    with _as_owner() as database, database.begin() as conn:
         limits = {"schools": school or [], "roles": role or [], "fields": field or []}
-        password = roles.add_application(opened, login, district, **limits)
-        owner = tenants.get_district(opened, district)
+        password = roles.add_application(conn, login, district, **limits)
+        owner = tenants.get_district(conn, district)
         details = {"login": login, **limits}
-        audit.record(opened, who=who_asks(who), what="application added", district_id=owner.id, details=details)
+        audit.record(conn, who=who_asks(who), what="application added", district_id=owner.id, details=details)
     if password:
         say(password)
         note("This is its password; it is not stored. The login reads the schema roster_application.", style="green")
@@ -149,8 +149,8 @@ def list_applications(as_json: AsJson = False) -> None:
     """List the applications and what they see."""
     from roster_pipeline.directory import roles
 
-    with open_directory() as database, database.begin() as opened:
-        logins = roles.applications(opened)
+    with open_directory() as database, database.begin() as conn:
+        logins = roles.applications(conn)
     if as_json:
         print_json([asdict(row) for row in logins])
         return
@@ -170,15 +170,15 @@ def remove_application(login: Login, who: Who = None) -> None:
     """Remove the login of an application."""
     from roster_pipeline.directory import audit, roles
 
-    with _as_owner() as database, database.begin() as opened:
-        roles.remove_application(opened, login)
-        audit.record(opened, who=who_asks(who), what="application removed", details={"login": login})
+    with _as_owner() as database, database.begin() as conn:
+        roles.remove_application(conn, login)
+        audit.record(conn, who=who_asks(who), what="application removed", details={"login": login})
     note(f"{login} can no longer read.", style="green")
 
 
 @contextmanager
 def _as_owner() -> Iterator[Database]:
-    """The directory, opened with the login that may create logins."""
+    """The directory, conn with the login that may create logins."""
     from roster_pipeline.directory.database import Database
     from roster_pipeline.settings.installation import Places
 

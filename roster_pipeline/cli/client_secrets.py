@@ -107,8 +107,8 @@ def rotate(who: Who = None) -> None:
             _write_key(path, f"{new},{old}")  # a crash from here on leaves a file that opens both
             number = _rotate(database, old, new)
             _write_key(path, new)
-        with database.begin() as opened:
-            audit.record(opened, who=who_asks(who), what="secrets rotated", details={"secrets": number})
+        with database.begin() as conn:
+            audit.record(conn, who=who_asks(who), what="secrets rotated", details={"secrets": number})
     note(f"{number} Client Secrets sealed anew.", style="green")
     if given:
         note(f"Now take the old key out of {SECRET_KEY}.")
@@ -129,8 +129,8 @@ def _first(given: str) -> str:
 def _rotate(database: Database, old: str, new: str) -> int:
     from roster_pipeline.directory import secrets as sealing
 
-    with database.begin() as opened:
-        return sealing.rotate(opened, old, new)
+    with database.begin() as conn:
+        return sealing.rotate(conn, old, new)
 
 
 def _write_key(path: Path, text: str) -> None:

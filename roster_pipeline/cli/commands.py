@@ -59,9 +59,9 @@ def _end_what_was_left() -> None:
     """End what a killed `roster dev` left: servers that hold its ports, its daemon and the database."""
     from roster_pipeline.cli.processes import RECORD, end_left_behind
 
-    found = end_left_behind(Path(os.environ.get("ROSTER_HOME", ".roster")) / RECORD)
-    if found:
-        note(f"A roster dev was killed and left {found} processes behind; they were ended.")
+    number = end_left_behind(Path(os.environ.get("ROSTER_HOME", ".roster")) / RECORD)
+    if number:
+        note(f"A roster dev was killed and left {number} processes behind; they were ended.")
 
 
 def explained(problem: Exception) -> tuple[str, int]:

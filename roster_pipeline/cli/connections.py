@@ -114,9 +114,9 @@ def add(
         raise typer.BadParameter("give the address of the SIS: --url")
     settings = ConnectionSettings.model_validate(merged(start, CONNECTION_OPTIONS, chosen))
     secret = read_secret(client_secret, client_secret_env, ask=not settings.url.startswith(FILES))
-    with open_directory() as database, database.begin() as opened:
-        add_connection(opened, district, valid_key(key), settings, secret, who=who_asks(who))
-        several = len(tenants.list_connections(opened, district)) > 1
+    with open_directory() as database, database.begin() as conn:
+        add_connection(conn, district, valid_key(key), settings, secret, who=who_asks(who))
+        several = len(tenants.list_connections(conn, district)) > 1
     note(f"Connection {key} added. Next: roster school add KEY --connection {key} --school-id ID --name NAME")
     if several and settings.controlled_by == "school":
         note(
@@ -143,8 +143,8 @@ def set_(
 
     secret = read_secret(client_secret, client_secret_env, ask=False)
     with open_directory() as database:
-        with database.begin() as opened:
-            row = tenants.get_connection(opened, key)
+        with database.begin() as conn:
+            row = tenants.get_connection(conn, key)
         plain = row.settings.model_dump(mode="json")
         settings = ConnectionSettings.model_validate(merged(plain, CONNECTION_OPTIONS, chosen))
         result = save_connection(database, key, settings, secret, who=who_asks(who), seen=row.revision)
@@ -156,8 +156,8 @@ def list_(as_json: AsJson = False) -> None:
     """List the connections."""
     from roster_pipeline.directory import tenants
 
-    with open_directory() as database, database.begin() as opened:
-        rows = tenants.list_connections(opened)
+    with open_directory() as database, database.begin() as conn:
+        rows = tenants.list_connections(conn)
     if as_json:
         print_json([as_data(row) for row in rows])
         return
@@ -175,8 +175,8 @@ def show(key: ConnectionKey, as_json: AsJson = False) -> None:
     """Show a connection's settings and what was found out about its SIS."""
     from roster_pipeline.directory import tenants
 
-    with open_directory() as database, database.begin() as opened:
-        row = tenants.get_connection(opened, key)
+    with open_directory() as database, database.begin() as conn:
+        row = tenants.get_connection(conn, key)
     data = as_data(row)
     if as_json:
         print_json(data)

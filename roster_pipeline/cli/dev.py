@@ -83,12 +83,12 @@ def _operator_link(database: Database) -> str:
 
     config = config_from(ConsoleVariables.read(), Places.read().database_url)
     who = who_asks(CommandLine.read().who)
-    with database.begin() as opened:
-        email = next(iter(accounts.operators(opened)), None)
+    with database.begin() as conn:
+        email = next(iter(accounts.operators(conn)), None)
         if email is None:
             email = OPERATOR
-            access_changes.grant(opened, email, accounts.Place(), who=who)
-        return link_address(config, access_changes.link_for(opened, email, who=who))
+            access_changes.grant(conn, email, accounts.Place(), who=who)
+        return link_address(config, access_changes.link_for(conn, email, who=who))
 
 
 def _commands(workspace: Path, port: int, console_port: int, simulator_port: int | None) -> dict[str, list[str]]:

@@ -23,9 +23,9 @@ def add(
     """Add a district."""
     from roster_pipeline.directory import audit, tenants
 
-    with open_directory() as database, database.begin() as connection:
-        row = tenants.add_district(connection, valid_key(key), name)
-        audit.record(connection, who=who_asks(who), what="district added", district_id=row.id)
+    with open_directory() as database, database.begin() as conn:
+        row = tenants.add_district(conn, valid_key(key), name)
+        audit.record(conn, who=who_asks(who), what="district added", district_id=row.id)
     note(f"District {key} added. Next: roster connection add KEY --district {key} --url URL --client-id ID")
 
 
@@ -46,12 +46,12 @@ def set_(
     from roster_pipeline.directory import tenants
     from roster_pipeline.services.school_changes import change_district
 
-    with open_directory() as database, database.begin() as opened:
-        settings = tenants.get_district(opened, key).settings
+    with open_directory() as database, database.begin() as conn:
+        settings = tenants.get_district(conn, key).settings
         if home_ranking is not None:
             ranking = [valid_key(part.strip()) for part in home_ranking.split(",") if part.strip()]
             settings = settings.model_copy(update={"home_ranking": ranking})
-        done = change_district(opened, key, settings, who=who_asks(who))
+        done = change_district(conn, key, settings, who=who_asks(who))
     note(f"District {key}: {', '.join(done.names) or 'nothing'} changed.")
 
 
@@ -60,8 +60,8 @@ def list_(as_json: AsJson = False) -> None:
     """List the districts."""
     from roster_pipeline.directory import tenants
 
-    with open_directory() as database, database.begin() as connection:
-        rows = tenants.list_districts(connection)
+    with open_directory() as database, database.begin() as conn:
+        rows = tenants.list_districts(conn)
     if as_json:
         print_json([{"key": row.key, "name": row.name, "settings": row.settings.model_dump()} for row in rows])
     else:

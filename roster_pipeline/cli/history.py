@@ -38,10 +38,10 @@ def history(
     """Show what was applied, newest first: syncs, approvals, relinks and rollbacks; and what failed."""
     from roster_pipeline.directory import failures, ledger, tenants
 
-    with open_directory() as database, database.begin() as opened:
-        school_id = tenants.get_school(opened, key).id if key else None
-        syncs = ledger.history(opened, school_id=school_id, limit=limit)
-        failed = failures.recent(opened, school_id=school_id, limit=limit)
+    with open_directory() as database, database.begin() as conn:
+        school_id = tenants.get_school(conn, key).id if key else None
+        syncs = ledger.history(conn, school_id=school_id, limit=limit)
+        failed = failures.recent(conn, school_id=school_id, limit=limit)
     rows: list[SyncRow | FailureRow] = [*syncs, *failed]
     rows = sorted(rows, key=lambda row: row.at, reverse=True)[:limit]
     if as_json:
@@ -59,8 +59,8 @@ def _data(row: SyncRow | FailureRow) -> dict[str, Any]:
 
     plain = dict(vars(row))
     if isinstance(row, SyncRow):
-        said, age = _outcome(row)
-        return {name: value for name, value in plain.items() if name != "report"} | {"said": said, "source": age}
+        text, age = _outcome(row)
+        return {name: value for name, value in plain.items() if name != "report"} | {"said": text, "source": age}
     return plain | {"id": None, "kind": "failure", "outcome": "failed"}
 
 
@@ -70,18 +70,18 @@ def _line(row: SyncRow | FailureRow) -> tuple[Any, ...]:
 
     if not isinstance(row, SyncRow):
         return ("-", row.at, row.school, "failure", *("·" for _ in ACTIONS), "", plain(row.message, row.school), "", "")
-    said, age = _outcome(row)
+    text, age = _outcome(row)
     kind = row.kind if row.undoes is None else f"{row.kind} of {row.undoes}"
     counts = (_total(row.counts, action) or "·" for action in ACTIONS)
-    return (row.id, row.at, row.school, kind, *counts, age, said or row.outcome, row.who, row.undone_by)
+    return (row.id, row.at, row.school, kind, *counts, age, text or row.outcome, row.who, row.undone_by)
 
 
 def _outcome(row: SyncRow) -> tuple[str, str]:
     """The outcome as in the mail, and the age of the source."""
     from roster_pipeline.services.school_status import status_of_sync
 
-    said = status_of_sync(row.kind, row.outcome, row.report)
-    return said.sentence, said.source
+    status = status_of_sync(row.kind, row.outcome, row.report)
+    return status.sentence, status.source
 
 
 def _total(counts: Mapping[str, Mapping[str, int]], action: str) -> int:
@@ -155,17 +155,17 @@ def audit(
     from roster_pipeline.directory import audit as lines
     from roster_pipeline.directory import tenants
 
-    with open_directory() as database, database.begin() as opened:
-        schools = {row.id: row.key for row in tenants.list_schools(opened)}
-        school_id = tenants.get_school(opened, school).id if school else None
-        found = lines.entries(opened, school_id=school_id, person_id=person, limit=limit)
+    with open_directory() as database, database.begin() as conn:
+        schools = {row.id: row.key for row in tenants.list_schools(conn)}
+        school_id = tenants.get_school(conn, school).id if school else None
+        entries = lines.entries(conn, school_id=school_id, person_id=person, limit=limit)
     if as_json:
-        print_json([vars(line) | {"school": schools.get(line.school_id or 0)} for line in found])
+        print_json([vars(line) | {"school": schools.get(line.school_id or 0)} for line in entries])
         return
     print_table(
         ["when", "who", "what", "school", "person", "why", "details"],
         [
             (line.at, line.who, line.what, schools.get(line.school_id or 0), line.person_id, line.reason, line.details)
-            for line in found
+            for line in entries
         ],
     )

@@ -33,8 +33,8 @@ PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looke
 @hold.command("list")
 def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
     """List what waits for a decision, in one school or in all."""
-    with open_directory() as database, database.begin() as opened:
-        holds = _held(opened, key)
+    with open_directory() as database, database.begin() as conn:
+        holds = _held(conn, key)
     if as_json:
         print_json([as_data(held) for held in holds])
         return
@@ -64,11 +64,11 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
     from roster_pipeline.directory.plan_rows import RowFilter
     from roster_pipeline.services.plan_rows import lines as lines_of
 
-    with open_directory() as database, database.begin() as opened:
-        holds = _held(opened, key)
+    with open_directory() as database, database.begin() as conn:
+        holds = _held(conn, key)
         lines = []
         if holds:
-            lines = lines_of(opened, plans.get(opened, holds[0].plan_id), RowFilter(held=True))
+            lines = lines_of(conn, plans.get(conn, holds[0].plan_id), RowFilter(held=True))
     if as_json:
         print_json({"school": key, "holds": [as_data(o) for o in holds], "rows": [line.as_dict() for line in lines]})
         return
@@ -95,8 +95,8 @@ def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, a
     with open_directory() as database:
         # a person who can run this command operates the installation, so they decide for every district
         applied = decisions.approve(database, key, plan, who=who_asks(who), reason=given_reason(reason), manager=True)
-        with database.begin() as opened:
-            report = report_of(sync_summary(opened, applied.sync_id))
+        with database.begin() as conn:
+            report = report_of(sync_summary(conn, applied.sync_id))
     if as_json:
         print_json(report.as_dict())
     else:
@@ -132,16 +132,16 @@ def as_data(held: Hold) -> dict[str, Any]:
     return {**vars(held), "overridable": held.overridable}
 
 
-def _held(opened: Connection, key: str | None) -> list[Hold]:
+def _held(conn: Connection, key: str | None) -> list[Hold]:
     from roster_pipeline.directory import approvals, tenants
 
-    return approvals.held(opened, school_id=tenants.get_school(opened, key).id if key else None)
+    return approvals.held(conn, school_id=tenants.get_school(conn, key).id if key else None)
 
 
 def _findings(held: Hold) -> list[tuple[str, bool]]:
     """Message of each finding, and whether an approval can override it; repetitions of another finding come last."""
-    found = sorted(held.findings, key=lambda finding: bool(finding.get("repeats")))
-    return [(_message(finding), is_overridable(finding)) for finding in found]
+    findings = sorted(held.findings, key=lambda finding: bool(finding.get("repeats")))
+    return [(_message(finding), is_overridable(finding)) for finding in findings]
 
 
 def _message(finding: dict[str, Any]) -> str:
@@ -149,4 +149,4 @@ def _message(finding: dict[str, Any]) -> str:
 
 
 def _messages(held: Hold) -> str:
-    return "\n".join(found["message"] for found in held.findings if not found.get("repeats"))
+    return "\n".join(finding["message"] for finding in held.findings if not finding.get("repeats"))

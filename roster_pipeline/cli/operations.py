@@ -39,10 +39,10 @@ def init(as_json: AsJson = False) -> None:
     migrate.upgrade(database)
     revision = migrate.current(database)
     login = make_url(addresses.roster).username if owner else None
-    with database.begin() as opened:
+    with database.begin() as conn:
         if login:
-            roles.grant_pipeline(opened, login)
-        roles.close_locks(opened, login)
+            roles.grant_pipeline(conn, login)
+        roles.close_locks(conn, login)
     database.close()
     _make_dagster_storage()
     facts = _facts(addresses, embedded, revision)
@@ -93,7 +93,8 @@ def doctor(
         print_json([vars(item) for item in items])
     else:
         rows = [
-            (Text(MARKS[one.ok][1], style=MARKS[one.ok][0]), one.name, safe(one.detail), one.remedy) for one in items
+            (Text(MARKS[item.ok][1], style=MARKS[item.ok][0]), item.name, safe(item.detail), item.remedy)
+            for item in items
         ]
         print_table(["", "item", "result", "what to do"], rows)
     if any(item.ok is False for item in items):
@@ -209,8 +210,8 @@ def _versions() -> Item:
     from roster_pipeline.sync.health_checks import Item
 
     names = ("roster-pipeline", "dagster", "pandas", "sqlalchemy")
-    found = ", ".join(f"{name} {version(name)}" for name in names)
-    return Item("versions", None, f"Python {platform.python_version()}, {found}")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return Item("versions", None, f"Python {platform.python_version()}, {versions}")
 
 
 outbox = group("Mails: what waits, what was sent, and what was given up.")
@@ -225,8 +226,8 @@ def list_mails(
     """List mails, newest first, with the reason if one was not delivered."""
     from roster_pipeline.directory import outbox as mails
 
-    with open_directory() as database, database.begin() as opened:
-        rows = mails.dead(opened, limit) if dead else mails.messages(opened, limit)
+    with open_directory() as database, database.begin() as conn:
+        rows = mails.dead(conn, limit) if dead else mails.messages(conn, limit)
     if as_json:
         hidden = ("text", "html", "attachment")
         print_json(
@@ -260,8 +261,8 @@ def retry(number: Annotated[int, typer.Argument(metavar="MAIL", help="Its number
     """Send a mail again that was given up; the daemon sends it within a minute."""
     from roster_pipeline.directory import outbox as mails
 
-    with open_directory() as database, database.begin() as opened:
-        revived = mails.retry(opened, number)
+    with open_directory() as database, database.begin() as conn:
+        revived = mails.retry(conn, number)
     if not revived:
         raise CommandError(f"Mail {number} was not given up.\nSee: roster outbox list --dead")
     note(f"Mail {number} will be sent again.")

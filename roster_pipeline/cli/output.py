@@ -78,9 +78,9 @@ def shown(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M")
     if isinstance(value, list | tuple | set):
-        return ", ".join(shown(one) for one in value) or "-"
+        return ", ".join(shown(part) for part in value) or "-"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={shown(one)}" for name, one in value.items()) or "-"
+        return ", ".join(f"{name}={shown(part)}" for name, part in value.items()) or "-"
     return safe(str(value))
 
 

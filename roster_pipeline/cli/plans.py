@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 plan = group("Plans: who would be created, updated, restored, archived or left alone, and why.")
 QUIET = "unchanged"
 DELTA = " -> "
-TELLING = ("email", "number", "grade")
+IDENTIFYING = ("email", "number", "grade")
 COLUMNS = ("row", "action", "role", "who", "why", "fields")
 
 
@@ -45,13 +45,13 @@ def show(
     from roster_pipeline.services.plan_summary import summary_of
     from roster_pipeline.vocabulary import DOUBTED, OTHER_CONNECTION
 
-    with open_directory() as database, database.begin() as opened:
-        school = tenants.get_school(opened, key)
-        found = plans.latest(opened, school.id, dry_run=True) if number is None else plans.get(opened, number)
-        if found is None or found.school_id != school.id:
+    with open_directory() as database, database.begin() as conn:
+        school = tenants.get_school(conn, key)
+        row = plans.latest(conn, school.id, dry_run=True) if number is None else plans.get(conn, number)
+        if row is None or row.school_id != school.id:
             raise CommandError(f"{key}: there is no such plan.\nMake one: roster sync {key} --dry-run")
-        summary = summary_of(opened, found)
-        lines = lines_of(opened, found, RowFilter(actions=(action,) if action else ()))
+        summary = summary_of(conn, row)
+        lines = lines_of(conn, row, RowFilter(actions=(action,) if action else ()))
     if csv is not None:
         note(f"{write_csv(csv, lines)} lines written to {csv}. It names people: delete it when done.")
         return
@@ -78,8 +78,8 @@ def print_lines(lines: list[Line]) -> None:
 def changes_text(line: Line) -> str:
     """The field changes, one a line; of a new person only what tells who it is (JSON and CSV have all of it)."""
     if line.action == "create":
-        known = {field: new for field, (_, new) in line.changes.items() if new is not None}
-        return ", ".join(f"{field} {shown(known[field])}" for field in TELLING if field in known)
+        values = {field: new for field, (_, new) in line.changes.items() if new is not None}
+        return ", ".join(f"{field} {shown(values[field])}" for field in IDENTIFYING if field in values)
     return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.readable.items())
 
 

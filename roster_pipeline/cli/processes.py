@@ -1,7 +1,7 @@
 """Processes that start and end together: a group that is asked to stop, then waited for, and killed if it does not.
 
-A group whose owner was killed is left behind. It stands in a file on which the owner held a lock, which the kernel took
-back: the next command finds it there and ends it.
+A group whose owner was killed is left behind. The owner wrote it to a file and held a lock on that file, which the
+kernel released: the next command finds the group there and ends it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ProcessGroup:
         self._locked: IO[str] | None = None
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """Start one child; its output goes where ours goes."""
+        """Start a child; it writes to our output."""
         marked = {**(os.environ if environment is None else environment), MARK: self._token}
         child = subprocess.Popen(  # noqa: S603 - the command is ours
             command,
@@ -82,7 +82,7 @@ class ProcessGroup:
             self._locked.flush()
 
     def _reap(self) -> bool:
-        """Whether every child has ended; an ended one that nobody asks about would count as running."""
+        """Whether every child has ended; an ended child counts as running until it is polled."""
         running = [child for child in self._children.values() if child.poll() is None]  # polls every one of them
         return not running
 
@@ -101,7 +101,7 @@ def _hear_signals() -> None:
 
 
 def end_left_behind(record: Path) -> int:
-    """End the group that a killed owner left: how many processes that were. 0 where the owner lives."""
+    """End the group that a killed owner left. Returns the number of its processes; 0 if the owner lives."""
     if not record.exists():
         return 0
     with record.open("r+") as file:
@@ -110,22 +110,22 @@ def end_left_behind(record: Path) -> int:
         except BlockingIOError:
             return 0
         group, _, token = file.read().strip().partition(" ")
-        found = _members(int(group), token) if token else 0
-        if found:
+        number = _members(int(group), token) if token else 0
+        if number:
             _end_group(int(group), lambda: True)
         file.truncate(0)
-    return found
+    return number
 
 
 def _members(group: int, token: str) -> int:
-    """How many processes of a group carry our mark. A number may have been given to strangers meanwhile."""
+    """How many processes of a group carry our mark; the number of a group may belong to other programs by now."""
     import psutil
 
-    found = 0
+    number = 0
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError):
-            found += os.getpgid(process.pid) == group and process.environ().get(MARK) == token
-    return found
+            number += os.getpgid(process.pid) == group and process.environ().get(MARK) == token
+    return number
 
 
 def _end_group(group: int, reaped: Callable[[], bool]) -> None:
@@ -145,7 +145,7 @@ def _wait_until(done: Callable[[], bool]) -> bool:
 
 
 def _signal(group: int, number: int) -> bool:
-    """Whether there was anyone to signal."""
+    """Whether the group still had a process to signal."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
         return True

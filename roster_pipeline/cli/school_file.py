@@ -79,12 +79,12 @@ def read_schools(path: Path, connection: str | None, chosen: Mapping[str, Any], 
             continue
         row = {name: plain_cell(cell).strip() for name, cell in zip(header, cells, strict=False)}
         row[CONNECTION] = row.get(CONNECTION) or connection or ""
-        found = _school(line, row, chosen, problems)
-        if found is not None and found.key in lines:
-            problems.note(line, f"{KEY}: {found.key} is on line {lines[found.key]} already. Keys are unique.")
-        elif found is not None:
-            lines[found.key] = line
-            schools.append(found)
+        new = _school(line, row, chosen, problems)
+        if new is not None and new.key in lines:
+            problems.note(line, f"{KEY}: {new.key} is on line {lines[new.key]} already. Keys are unique.")
+        elif new is not None:
+            lines[new.key] = line
+            schools.append(new)
     if not schools and not problems.of_lines:
         raise CommandError(f"{path}: there is no school below the first line, which names the columns.", WRONG_USAGE)
     return schools

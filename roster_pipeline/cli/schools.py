@@ -65,8 +65,8 @@ def add(
 
     settings = _settings({}, chosen)
     with open_directory() as database:
-        with database.begin() as opened:
-            row = add_school(opened, connection, valid_key(key), name, settings, who=who_asks(who))
+        with database.begin() as conn:
+            row = add_school(conn, connection, valid_key(key), name, settings, who=who_asks(who))
         _note_added([row])
     note(f"School {key} added. Next: roster test-connection {key}")
 
@@ -78,8 +78,8 @@ def _add_file(file: Path, connection: str | None, chosen: dict[str, Any], who: s
     problems = Problems(file)
     wanted = read_schools(file, connection, chosen, problems)
     with open_directory() as database:
-        with database.begin() as opened:
-            rows, refused = add_schools(opened, wanted, who=who)
+        with database.begin() as conn:
+            rows, refused = add_schools(conn, wanted, who=who)
             for line, problem in refused:
                 problems.note_refused(line, problem)
             problems.refuse()
@@ -123,8 +123,8 @@ def set_(
     from roster_pipeline.services.save_settings import save_school
 
     with open_directory() as database:
-        with database.begin() as opened:
-            row = tenants.get_school(opened, key)
+        with database.begin() as conn:
+            row = tenants.get_school(conn, key)
         settings = _settings(row.settings.model_dump(mode="json"), chosen)
         result = save_school(database, key, settings, who=who_asks(who), name=name or None, seen=row.revision)
     report_saved(f"School {key}", result)
@@ -138,8 +138,8 @@ def list_(
     """List the schools and what is switched on."""
     from roster_pipeline.directory import tenants
 
-    with open_directory() as database, database.begin() as opened:
-        rows = tenants.list_schools(opened, district)
+    with open_directory() as database, database.begin() as conn:
+        rows = tenants.list_schools(conn, district)
     if as_json:
         print_json([as_data(row) for row in rows])
         return
@@ -165,8 +165,8 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
     """Show every setting of a school."""
     from roster_pipeline.directory import tenants
 
-    with open_directory() as database, database.begin() as opened:
-        row = tenants.get_school(opened, key)
+    with open_directory() as database, database.begin() as conn:
+        row = tenants.get_school(conn, key)
     if as_json:
         print_json(as_data(row))
         return
@@ -182,8 +182,8 @@ def resume(key: SchoolKey, who: Who = None) -> None:
     """Resume the scheduled syncs of a school that was paused after a week of failures."""
     from roster_pipeline.services.school_changes import resume_school
 
-    with open_directory() as database, database.begin() as opened:
-        paused = resume_school(opened, key, who=who_asks(who))
+    with open_directory() as database, database.begin() as conn:
+        paused = resume_school(conn, key, who=who_asks(who))
     resumed = f"The scheduled syncs of school {key} are resumed. The next one is at its next sync time."
     note(resumed if paused else f"School {key} was not paused.")
 

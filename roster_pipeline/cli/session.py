@@ -73,8 +73,8 @@ def _similar(database: Database, unknown: UnknownKey) -> str:
         "connection": tenants.list_connections,
         "school": tenants.list_schools,
     }
-    with database.begin() as opened:
-        keys = [row.key for row in listed[unknown.kind](opened)]
+    with database.begin() as conn:
+        keys = [row.key for row in listed[unknown.kind](conn)]
     near = difflib.get_close_matches(unknown.key.lower(), keys, n=3)
     return f" Do you mean {' or '.join(near)}?" if near else ""
 

@@ -51,7 +51,11 @@ def with_options(options: Sequence[SettingOption]) -> Callable[[Command], Comman
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)
-        fixed = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        fixed = [
+            parameter
+            for parameter in signature.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
         added = [_parameter(option) for option in options]
         command.__signature__ = signature.replace(parameters=[*fixed, *added])  # type: ignore[attr-defined]
         return command

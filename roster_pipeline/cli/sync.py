@@ -30,10 +30,10 @@ def sync(
     from roster_pipeline.directory import audit, tenants
 
     with open_directory() as database:
-        with database.begin() as opened:
-            school = tenants.get_school(opened, key)  # an unknown school is reported before a run starts
+        with database.begin() as conn:
+            school = tenants.get_school(conn, key)  # an unknown school is reported before a run starts
             run_id, kind = str(uuid.uuid4()), "dry_run" if dry_run else "sync"
-            audit.record_run(opened, run_id, kind, school.id, school.district_id, who=who_asks(who))
+            audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who_asks(who))
         from roster_pipeline.run_school import run_school
 
         try:
@@ -51,8 +51,8 @@ def _ended(database: Database, key: str, run_id: str, ended: Ended) -> str:
     """The message for a run that a signal ended. A school's changes are applied in one transaction, or not at all."""
     from roster_pipeline.directory import ledger
 
-    with database.begin() as opened:
-        applied = ledger.has_run(opened, run_id)
+    with database.begin() as conn:
+        applied = ledger.has_run(conn, run_id)
     if applied:
         return f"{key}: {ended} Its changes had been applied already.\nLook at them: roster history {key}"
     return f"{key}: {ended} Nothing was applied; the directory is unchanged.\nRun it again: roster sync {key}"
@@ -64,11 +64,11 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
     from roster_pipeline.notifications.outcome import nothing_found
     from roster_pipeline.sync.build_report import report_of
 
-    with database.begin() as opened:
-        sync_id = latest_sync(opened, key)
+    with database.begin() as conn:
+        sync_id = latest_sync(conn, key)
         if sync_id is None:
             raise CommandError(f"{key}: the run ended without a sync.\nLook at the run in the UI: roster dev")
-        report = report_of(sync_summary(opened, sync_id))
+        report = report_of(sync_summary(conn, sync_id))
     waiting = sum(held.rows for held in report.held)
     if as_json:
         print_json(report.as_dict())
@@ -86,8 +86,8 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
 def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
     from roster_pipeline.services.plan_summary import summary_of_run
 
-    with database.begin() as opened:
-        summary = summary_of_run(opened, key, run_id)
+    with database.begin() as conn:
+        summary = summary_of_run(conn, key, run_id)
     if as_json:
         print_json(summary.as_dict())
     else:
@@ -123,25 +123,25 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
 
     asker = who_asks(who)
     with open_directory() as database:
-        with database.begin() as opened:
-            school = tenants.get_school(opened, key)
-            known = manual_runs.of_school(opened, school.id)
-            ended = [one.id for one in known if manual_runs.cancel(opened, school.id, one.id, asker)]
+        with database.begin() as conn:
+            school = tenants.get_school(conn, key)
+            manual = manual_runs.of_school(conn, school.id)
+            ended = [row.id for row in manual if manual_runs.cancel(conn, school.id, row.id, asker)]
             for run_id in ended:
-                audit.record_cancel(opened, run_id, school.id, school.district_id, who=asker)
+                audit.record_cancel(conn, run_id, school.id, school.district_id, who=asker)
         import dagster as dg
 
         left = []
         with dg.DagsterInstance.get() as instance:
-            for found in _under_way(instance, key):
-                if found.run_id in {one.id for one in known}:
+            for dagster_run in _under_way(instance, key):
+                if dagster_run.run_id in {row.id for row in manual}:
                     continue
-                if not _terminate(instance, found):
-                    left.append(found.run_id)
+                if not _terminate(instance, dagster_run):
+                    left.append(dagster_run.run_id)
                     continue
-                ended.append(found.run_id)
-                with database.begin() as opened:
-                    audit.record_cancel(opened, found.run_id, school.id, school.district_id, who=asker)
+                ended.append(dagster_run.run_id)
+                with database.begin() as conn:
+                    audit.record_cancel(conn, dagster_run.run_id, school.id, school.district_id, who=asker)
     for run_id in ended:
         note(f"{key}: run {run_id} is canceled; one that was under way ends within seconds.")
     if left:
@@ -161,14 +161,14 @@ def _under_way(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:
 
     status = dg.DagsterRunStatus
     open_ones = [status.QUEUED, status.NOT_STARTED, status.STARTING, status.STARTED]
-    return [one for one in instance.get_runs(dg.RunsFilter(statuses=open_ones)) if partition_of(one.tags) == key]
+    return [row for row in instance.get_runs(dg.RunsFilter(statuses=open_ones)) if partition_of(row.tags) == key]
 
 
-def _terminate(instance: dg.DagsterInstance, found: dg.DagsterRun) -> bool:
+def _terminate(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> bool:
     """End a run by Dagster's own means; False where it is in the process of a command, or of a Celery worker."""
     import dagster as dg
     from dagster._core.storage.tags import GRPC_INFO_TAG
 
-    if found.status is not dg.DagsterRunStatus.QUEUED and GRPC_INFO_TAG not in found.tags:
+    if dagster_run.status is not dg.DagsterRunStatus.QUEUED and GRPC_INFO_TAG not in dagster_run.tags:
         return False
-    return bool(instance.run_coordinator.cancel_run(found.run_id))
+    return bool(instance.run_coordinator.cancel_run(dagster_run.run_id))

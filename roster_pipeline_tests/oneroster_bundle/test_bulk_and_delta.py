@@ -30,78 +30,78 @@ GONE = ACTIVE | {"status": "tobedeleted"}
 
 @pytest.mark.parametrize("files", [bundle_11(), bundle_12()])
 def test_q97_a_bulk_bundle_is_the_whole_truth(tmp_path: Path, files: dict[str, bytes]) -> None:
-    found = read(tmp_path, files)
-    assert (found.proof.mode, found.proof.complete, found.proof.problems) == ("full", True, ())
-    assert found.user("stu-1")["status"] is None
-    assert "no-second-witness" in found.proof.notes
+    result = read(tmp_path, files)
+    assert (result.proof.mode, result.proof.complete, result.proof.problems) == ("full", True, ())
+    assert result.user("stu-1")["status"] is None
+    assert "no-second-witness" in result.proof.notes
 
 
 def test_q97_a_delta_says_who_is_gone_and_absence_means_nothing(tmp_path: Path) -> None:
     users = (STUDENT | ACTIVE, {"sourcedId": "stu-2", "givenName": "Bo", "familyName": "Lee", "role": "student"} | GONE)
-    found = read(tmp_path, bundle_11(*users, mode="delta"))
-    assert (found.proof.mode, found.proof.complete) == ("delta", True)
-    assert found.user("stu-2")["status"] == "tobedeleted"
+    result = read(tmp_path, bundle_11(*users, mode="delta"))
+    assert (result.proof.mode, result.proof.complete) == ("delta", True)
+    assert result.user("stu-2")["status"] == "tobedeleted"
 
 
 @pytest.mark.parametrize("files", [bundle_11(), bundle_12()])
 def test_q97_without_a_manifest_absence_means_nothing(tmp_path: Path, files: dict[str, bytes]) -> None:
     del files["manifest.csv"]
-    found = read(tmp_path, files)
-    assert found.proof.mode == "delta"
-    assert not found.proof.complete
-    assert found.proof.problems == ("no-manifest",)
-    assert found.user("stu-1")["roles"][0]["org"] == "sch-1"
+    result = read(tmp_path, files)
+    assert result.proof.mode == "delta"
+    assert not result.proof.complete
+    assert result.proof.problems == ("no-manifest",)
+    assert result.user("stu-1")["roles"][0]["org"] == "sch-1"
 
 
 def test_a_file_the_manifest_calls_absent_is_read_but_never_believed_whole(tmp_path: Path) -> None:
     files = bundle_11() | {"manifest.csv": manifest("1.1", orgs="bulk", users="absent")}
-    found = read(tmp_path, files)
-    assert found.user("stu-1")["givenName"] == "Mira"
-    assert (found.proof.mode, found.proof.problems) == ("delta", ("manifest-disagrees:users",))
+    result = read(tmp_path, files)
+    assert result.user("stu-1")["givenName"] == "Mira"
+    assert (result.proof.mode, result.proof.problems) == ("delta", ("manifest-disagrees:users",))
 
 
 def test_a_file_the_manifest_does_not_mention_is_never_believed_whole(tmp_path: Path) -> None:
-    found = read(tmp_path, bundle_11() | {"manifest.csv": manifest("1.1", orgs="bulk")})
-    assert (found.proof.mode, found.proof.problems) == ("delta", ("manifest-silent:users",))
+    result = read(tmp_path, bundle_11() | {"manifest.csv": manifest("1.1", orgs="bulk")})
+    assert (result.proof.mode, result.proof.problems) == ("delta", ("manifest-silent:users",))
 
 
 def test_bulk_users_with_changed_roles_only_are_no_whole_truth(tmp_path: Path) -> None:
-    found = read(
+    result = read(
         tmp_path, bundle_12(STUDENT, STUDENT | {"sourcedId": "stu-2"}, roles=[ROLE | ACTIVE], roles_mode="delta")
     )
-    assert found.proof.mode == "delta"
-    assert {"roles-are-delta", "roles-in-part"} <= set(found.proof.notes)
-    assert [user["sourcedId"] for user in found.users] == ["stu-1"]
-    assert [(one["sourcedId"], one["rule"]) for one in found.rejects] == [("stu-2", "roles-not-in-delta")]
+    assert result.proof.mode == "delta"
+    assert {"roles-are-delta", "roles-in-part"} <= set(result.proof.notes)
+    assert [user["sourcedId"] for user in result.users] == ["stu-1"]
+    assert [(one["sourcedId"], one["rule"]) for one in result.rejects] == [("stu-2", "roles-not-in-delta")]
 
 
 def test_changed_users_with_all_roles_keep_their_roles(tmp_path: Path) -> None:
     files = bundle_12(STUDENT | ACTIVE, mode="delta", roles_mode="bulk")
-    found = read(tmp_path, files)
-    assert (found.proof.mode, found.proof.complete) == ("delta", True)
-    assert found.user("stu-1")["roles"][0]["role"] == "student"
-    assert "roles-name-absent-users" not in found.proof.notes
+    result = read(tmp_path, files)
+    assert (result.proof.mode, result.proof.complete) == ("delta", True)
+    assert result.user("stu-1")["roles"][0]["role"] == "student"
+    assert "roles-name-absent-users" not in result.proof.notes
 
 
 def test_people_without_a_role_in_a_delta_are_rejected_unless_they_are_gone(tmp_path: Path) -> None:
     files = bundle_12(STUDENT | ACTIVE, STUDENT | GONE | {"sourcedId": "stu-2"}, mode="delta")
     files["manifest.csv"] = manifest("1.2", orgs="delta", users="delta", roles="absent")
     del files["roles.csv"]
-    found = read(tmp_path, files)
-    assert [user["sourcedId"] for user in found.users] == ["stu-2"]
-    assert found.rules == ["roles-not-in-delta"]
+    result = read(tmp_path, files)
+    assert [user["sourcedId"] for user in result.users] == ["stu-2"]
+    assert result.rules == ["roles-not-in-delta"]
 
 
 def test_a_role_marked_as_deleted_is_no_role(tmp_path: Path) -> None:
     roles = [ROLE | ACTIVE, ROLE | GONE | {"sourcedId": "r-2", "orgSourcedId": "sch-2"}]
-    found = read(tmp_path, bundle_12(STUDENT | ACTIVE, roles=roles, mode="delta", roles_mode="bulk"))
-    assert [entry["org"] for entry in found.user("stu-1")["roles"]] == ["sch-1"]
+    result = read(tmp_path, bundle_12(STUDENT | ACTIVE, roles=roles, mode="delta", roles_mode="bulk"))
+    assert [entry["org"] for entry in result.user("stu-1")["roles"]] == ["sch-1"]
 
 
 def test_a_manifest_alone_says_that_nothing_has_changed(tmp_path: Path) -> None:
-    found = read(tmp_path, {"manifest.csv": manifest("1.2", orgs="absent", users="absent", roles="absent")})
-    assert (found.users, found.orgs, found.proof.mode) == ([], [], "delta")
-    assert "no-changes-of-people" in found.proof.notes
+    result = read(tmp_path, {"manifest.csv": manifest("1.2", orgs="absent", users="absent", roles="absent")})
+    assert (result.users, result.orgs, result.proof.mode) == ([], [], "delta")
+    assert "no-changes-of-people" in result.proof.notes
 
 
 def test_a_delta_without_orgs_leaves_them_as_they_are(tmp_path: Path) -> None:
@@ -182,27 +182,27 @@ def test_a_manifest_that_cannot_be_read_is_an_error(tmp_path: Path, content: byt
     [("1.2", "1.2"), ("1.2.1", "1.2"), ("1.2_JP", "1.2"), ("1.1", "1.1"), ("9", "1.1"), ("", "1.1")],
 )
 def test_the_version_is_the_manifests(tmp_path: Path, stated: str, version: str) -> None:
-    found = read(tmp_path, bundle_11() | {"manifest.csv": manifest(stated, orgs="bulk", users="BULK")})
-    assert found.proof.version == version
-    assert ("version-unknown" in found.proof.notes) == (not stated.startswith("1."))
+    result = read(tmp_path, bundle_11() | {"manifest.csv": manifest(stated, orgs="bulk", users="BULK")})
+    assert result.proof.version == version
+    assert ("version-unknown" in result.proof.notes) == (not stated.startswith("1."))
 
 
 def test_users_named_by_roles_but_missing_show_that_the_file_was_cut(tmp_path: Path) -> None:
     roles = [ROLE | {"sourcedId": f"r-{n}", "userSourcedId": f"stu-{n}"} for n in range(1, 51)]
     users: list[dict[str, Any]] = [STUDENT | {"sourcedId": f"stu-{n}"} for n in range(1, 26)]
-    found = read(tmp_path, bundle_12(*users, roles=roles))
-    assert (found.proof.complete, found.proof.problems) == (False, ("roles-name-absent-users",))
+    result = read(tmp_path, bundle_12(*users, roles=roles))
+    assert (result.proof.complete, result.proof.problems) == (False, ("roles-name-absent-users",))
 
 
 def test_a_bundle_that_names_no_school_for_anybody_is_incomplete(tmp_path: Path) -> None:
-    found = read(tmp_path, bundle_11(STUDENT | {"orgSourcedIds": ""}))
-    assert found.proof.problems == ("no-orgs",)
+    result = read(tmp_path, bundle_11(STUDENT | {"orgSourcedIds": ""}))
+    assert result.proof.problems == ("no-orgs",)
 
 
 def test_a_role_whose_schools_are_not_in_the_bundle_makes_it_incomplete(tmp_path: Path) -> None:
     teacher = {"sourcedId": "t-1", "givenName": "Kim", "familyName": "Ito", "role": "teacher", "orgSourcedIds": "sch-1"}
-    found = read(tmp_path, bundle_11(STUDENT | {"orgSourcedIds": "sch-1;sch-2"}, teacher))
-    assert found.proof.problems == ("no-orgs:student",)
+    result = read(tmp_path, bundle_11(STUDENT | {"orgSourcedIds": "sch-1;sch-2"}, teacher))
+    assert result.proof.problems == ("no-orgs:student",)
 
 
 def test_the_revision_tells_the_same_bundle_from_another(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def left(users: list[dict[str, object]]) -> set[object]:
 @pytest.mark.parametrize("packed", [True, False])
 def test_who_has_no_enrollment_is_marked_where_that_is_wanted(tmp_path: Path, packed: bool) -> None:
     path = as_zip(tmp_path / "a.zip", bundle()) if packed else as_folder(tmp_path / "a", bundle())
-    told = Read(path, DECIDING)
-    assert (left(told.users), told.proof.problems) == ({"stu-2"}, ())
+    result = Read(path, DECIDING)
+    assert (left(result.users), result.proof.problems) == ({"stu-2"}, ())
     assert left(Read(path).users) == set()
 
 
@@ -56,8 +56,8 @@ def test_a_spoilt_file_is_a_problem_only_where_it_decides(
 ) -> None:
     limits = BundleLimits(file_bytes=100_000, total_bytes=100_000)
     for path in (as_folder(tmp_path / "a", files), as_zip(tmp_path / "a.zip", files)):
-        told = Read(path, DECIDING, limits)
-        assert (len(told.users), told.proof.problems, left(told.users)) == (2, (problem,), set())
+        result = Read(path, DECIDING, limits)
+        assert (len(result.users), result.proof.problems, left(result.users)) == (2, (problem,), set())
         assert Read(path, limits=limits).proof.complete
 
 

@@ -80,14 +80,14 @@ def test_every_row_is_a_user_or_a_reject(rows: list[list[str]]) -> None:
     content = text.getvalue().encode("utf-8", "replace")
     with tempfile.TemporaryDirectory() as folder:
         files = bundle_11() | {"manifest.csv": manifest(orgs="bulk", users="delta"), "users.csv": content}
-        found = read(Path(folder), files)
+        result = read(Path(folder), files)
     kept = [row for row in csv.reader(io.StringIO(content.decode(), newline="")) if any(cell.strip() for cell in row)][
         1:
     ]
-    proof = found.proof
-    assert proof.records == len(found.users) + proof.rejected + proof.left_out
+    proof = result.proof
+    assert proof.records == len(result.users) + proof.rejected + proof.left_out
     assert proof.records + proof.duplicates >= len([row for row in kept if any(row)])
-    assert all({"sourcedId", "rule", "severity", "field", "collection"} == set(one) for one in found.rejects)
+    assert all({"sourcedId", "rule", "severity", "field", "collection"} == set(one) for one in result.rejects)
 
 
 @QUICK

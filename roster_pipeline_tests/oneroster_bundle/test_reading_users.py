@@ -34,8 +34,8 @@ PARENT = {
 
 
 def test_a_student_of_1_1(tmp_path: Path) -> None:
-    found = read(tmp_path, bundle_11())
-    assert found.users == [
+    result = read(tmp_path, bundle_11())
+    assert result.users == [
         {
             "sourcedId": "stu-1",
             "status": None,
@@ -60,7 +60,7 @@ def test_a_student_of_1_1(tmp_path: Path) -> None:
             "metadata": {},
         }
     ]
-    [org] = found.orgs
+    [org] = result.orgs
     assert (org["sourcedId"], org["name"], org["identifier"]) == ("sch-1", "Harbour Middle School", "0300")
 
 
@@ -85,17 +85,17 @@ def test_roles_may_come_in_any_order(tmp_path: Path) -> None:
         for n in reversed(range(2500))
         if org == 1 or n % 2
     ]
-    found = read(tmp_path, bundle_12(*users, roles=roles))
-    assert {user["sourcedId"]: [entry["org"] for entry in user["roles"]] for user in found.users} == {
+    result = read(tmp_path, bundle_12(*users, roles=roles))
+    assert {user["sourcedId"]: [entry["org"] for entry in user["roles"]] for user in result.users} == {
         f"stu-{n}": ["sch-1", "sch-2"] if n % 2 else ["sch-1"] for n in range(2500)
     }
-    assert found.proof.pages == 3
-    assert found.proof.problems == ()
+    assert result.proof.pages == 3
+    assert result.proof.problems == ()
 
 
 def test_somebody_without_a_row_in_roles_csv_has_no_role(tmp_path: Path) -> None:
-    found = read(tmp_path, bundle_12(STUDENT, STUDENT | {"sourcedId": "stu-2"}))
-    assert found.user("stu-2")["roles"] == []
+    result = read(tmp_path, bundle_12(STUDENT, STUDENT | {"sourcedId": "stu-2"}))
+    assert result.user("stu-2")["roles"] == []
 
 
 def test_q98_roles_in_users_csv_are_read_where_there_is_no_roles_csv(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_q98_roles_in_users_csv_are_read_where_there_is_no_roles_csv(tmp_path: P
         "users.csv": table(columns, [STUDENT | {"orgSourcedIds": "sch-1,sch-2"}]),
     }
     del files["roles.csv"]
-    found = read(tmp_path, files)
-    assert [entry["org"] for entry in found.user("stu-1")["roles"]] == ["sch-1", "sch-2"]
-    assert (found.proof.version, found.proof.mode) == ("1.2", "full")
+    result = read(tmp_path, files)
+    assert [entry["org"] for entry in result.user("stu-1")["roles"]] == ["sch-1", "sch-2"]
+    assert (result.proof.version, result.proof.mode) == ("1.2", "full")
 
 
 def test_q98_roles_csv_wins_over_roles_in_users_csv(tmp_path: Path) -> None:
@@ -118,14 +118,14 @@ def test_q98_roles_csv_wins_over_roles_in_users_csv(tmp_path: Path) -> None:
 
 def test_q98_one_row_per_role_stays_two_records(tmp_path: Path) -> None:
     teacher = STUDENT | {"sourcedId": "t-1", "role": "teacher"}
-    found = read(tmp_path, bundle_11(teacher, teacher | {"sourcedId": "a-1", "role": "administrator"}))
-    assert [user["sourcedId"] for user in found.users] == ["t-1", "a-1"]
+    result = read(tmp_path, bundle_11(teacher, teacher | {"sourcedId": "a-1", "role": "administrator"}))
+    assert [user["sourcedId"] for user in result.users] == ["t-1", "a-1"]
 
 
 def test_the_same_id_twice_makes_the_bundle_incomplete(tmp_path: Path) -> None:
-    found = read(tmp_path, bundle_11(STUDENT, STUDENT | {"email": "other@pupils.example.org"}))
-    assert len(found.users) == 1
-    assert (found.rules, found.proof.duplicates, found.proof.problems) == (["repeated"], 1, ("duplicates",))
+    result = read(tmp_path, bundle_11(STUDENT, STUDENT | {"email": "other@pupils.example.org"}))
+    assert len(result.users) == 1
+    assert (result.rules, result.proof.duplicates, result.proof.problems) == (["repeated"], 1, ("duplicates",))
 
 
 def test_q96_header_case_blanks_order_and_extra_columns_do_not_matter(tmp_path: Path) -> None:
@@ -136,11 +136,11 @@ def test_q96_header_case_blanks_order_and_extra_columns_do_not_matter(tmp_path: 
     )
     users = b"\xef\xbb\xbf" + ",".join([*header, "metadata.vendorNote", ""]).encode() + b"\r\n"
     users += body.split(b"\r\n", 1)[1].replace(b"\r\n", b",x,\r\n")
-    found = read(tmp_path, bundle_11() | {"users.csv": users})
-    user = found.user("stu-1")
+    result = read(tmp_path, bundle_11() | {"users.csv": users})
+    user = result.user("stu-1")
     assert [entry["org"] for entry in user["roles"]] == ["sch-1", "sch-2", "sch-3"]
     assert (user["email"], user["agents"], user["givenName"]) == (None, ["a", "b"], "Mira")
-    assert found.proof.complete
+    assert result.proof.complete
 
 
 def test_q72_metadata_that_is_wanted_is_kept(tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_q72_metadata_that_is_wanted_is_kept(tmp_path: Path) -> None:
         "manifest.csv": manifest("1.2_JP", orgs="bulk", users="bulk", roles="bulk"),
         "users.csv": b"\xef\xbb\xbf" + table(columns, [row]),
     }
-    found = read(tmp_path, files, metadata_keys=("jp.kanaGivenName", "jp.homeClass", "studentNumber"))
-    assert found.user("stu-1")["metadata"] == {"jp.kanaGivenName": "ミラ", "jp.homeClass": "7B"}
+    result = read(tmp_path, files, metadata_keys=("jp.kanaGivenName", "jp.homeClass", "studentNumber"))
+    assert result.user("stu-1")["metadata"] == {"jp.kanaGivenName": "ミラ", "jp.homeClass": "7B"}
     assert read(tmp_path, files).user("stu-1")["metadata"] == {}
 
 
@@ -175,16 +175,16 @@ def test_a_password_never_leaves_the_file(tmp_path: Path) -> None:
 def test_guardians_come_only_where_they_are_wanted(tmp_path: Path) -> None:
     files = bundle_11(STUDENT, PARENT)
     assert len(read(tmp_path, files).users) == 2
-    found = read(tmp_path, files, wanted=Wanted())
-    assert [user["sourcedId"] for user in found.users] == ["stu-1"]
-    assert found.proof.left_out == 1
+    result = read(tmp_path, files, wanted=Wanted())
+    assert [user["sourcedId"] for user in result.users] == ["stu-1"]
+    assert result.proof.left_out == 1
 
 
 def test_a_pull_for_some_schools_brings_their_people_and_all_guardians(tmp_path: Path) -> None:
     elsewhere = STUDENT | {"sourcedId": "stu-9", "orgSourcedIds": "sch-2"}
     files = bundle_11(STUDENT, PARENT, elsewhere) | {"orgs.csv": table(ORGS, [SCHOOL, SCHOOL_TOO])}
-    found = read(tmp_path, files, wanted=Wanted(school_ids=("sch-1",), contacts=True))
-    assert [user["sourcedId"] for user in found.users] == ["stu-1", "gdn-1"]
+    result = read(tmp_path, files, wanted=Wanted(school_ids=("sch-1",), contacts=True))
+    assert [user["sourcedId"] for user in result.users] == ["stu-1", "gdn-1"]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,6 @@ def test_a_manifest_with_another_separator_is_told_so_too(tmp_path: Path) -> Non
 
 def test_a_note_to_spreadsheets_before_the_header_is_passed_over(tmp_path: Path) -> None:
     files = bundle_11()
-    found = read(tmp_path, files | {"users.csv": b"sep=,\r\n" + files["users.csv"]})
-    assert found.proof.complete
-    assert [user["sourcedId"] for user in found.users] == ["stu-1"]
+    result = read(tmp_path, files | {"users.csv": b"sep=,\r\n" + files["users.csv"]})
+    assert result.proof.complete
+    assert [user["sourcedId"] for user in result.users] == ["stu-1"]

@@ -35,9 +35,9 @@ def zipped(tmp_path: Path, files: dict[str, bytes] | None = None) -> Path:
 
 
 def test_a_zip_reads_like_a_folder(tmp_path: Path) -> None:
-    found = Read(zipped(tmp_path, bundle_12(*MANY[:10])))
-    assert len(found.users) == 10
-    assert found.proof.server_time is not None
+    result = Read(zipped(tmp_path, bundle_12(*MANY[:10])))
+    assert len(result.users) == 10
+    assert result.proof.server_time is not None
 
 
 @pytest.mark.parametrize("folder", ["export/", "2026/november/", "a\\b\\"])

@@ -48,10 +48,10 @@ CHAINS = [
 def test_which_bundles_are_read_and_whether_one_is_missing(
     times: list[float], last: LastRead | None, read: int, unbroken: bool
 ) -> None:
-    lying = [
+    found_bundles = [
         FoundBundle(f"{time}.zip".replace(".5", "h"), (FoundFile("", 1, day(time).timestamp()),)) for time in times
     ]
-    bundles = date_bundles(lying, {}, day(1000).timestamp())
+    bundles = date_bundles(found_bundles, {}, day(1000).timestamp())
     chosen = to_read(bundles, last)
     assert (len(chosen), not is_broken(chosen, bundles, last, whole=False)) == (read, unbroken)
 

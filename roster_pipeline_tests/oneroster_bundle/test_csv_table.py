@@ -1,0 +1,162 @@
+"""Encodings, and unreadable rows: each is recorded, and where it may be anybody the bundle is incomplete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from roster_pipeline.oneroster.bundle import WrongEncoding
+from roster_pipeline_tests.oneroster_bundle.writing import (
+    ORGS,
+    ROLE,
+    ROLES,
+    SCHOOL,
+    STUDENT,
+    USERS_11,
+    bundle_11,
+    bundle_12,
+    read,
+    table,
+)
+
+ZOE = STUDENT | {"givenName": "Zoë", "familyName": "Müller-Straße"}
+PEOPLE = [STUDENT | {"sourcedId": f"stu-{n}"} for n in range(1, 6)]
+LINES = table(USERS_11, PEOPLE).split(b"\r\n")
+
+
+def users(*rows: dict[str, str]) -> bytes:
+    return table(USERS_11, rows)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_utf_8_is_read_with_and_without_its_mark(tmp_path: Path, mark: bytes) -> None:
+    result = read(tmp_path, bundle_11() | {"users.csv": mark + users(ZOE)})
+    assert (result.user("stu-1")["givenName"], result.user("stu-1")["familyName"]) == ("Zoë", "Müller-Straße")
+    assert not any(note.startswith("encoding") for note in result.proof.notes)
+
+
+def test_windows_1252_is_read_with_a_note(tmp_path: Path) -> None:
+    result = read(tmp_path, bundle_11() | {"users.csv": users(ZOE).decode().encode("cp1252")})
+    assert result.user("stu-1")["familyName"] == "Müller-Straße"
+    assert "encoding:users:windows-1252" in result.proof.notes
+    assert result.proof.complete
+
+
+def test_capitals_beside_a_curly_apostrophe_do_not_make_windows_1252_look_like_utf_8(tmp_path: Path) -> None:
+    rows = [ZOE | {"familyName": "D’ANDRÉ’S"}, ZOE | {"sourcedId": "stu-2", "familyName": "Çelik"}]
+    result = read(tmp_path, bundle_11() | {"users.csv": users(*rows).decode().encode("cp1252")})
+    assert [user["familyName"] for user in result.users] == ["D’ANDRÉ’S", "Çelik"]
+
+
+def test_a_damaged_letter_rejects_its_row_and_garbles_no_other(tmp_path: Path) -> None:
+    rows = [ZOE | {"sourcedId": f"stu-{n}"} for n in range(20)]
+    content = users(*rows).replace(
+        b"stu-7,,,true,sch-1,student,mira,{SIS:1042},Zo\xc3\xab", b"stu-7,,,true,sch-1,student,mira,{SIS:1042},Zo\xc3"
+    )
+    result = read(tmp_path, bundle_11() | {"users.csv": content})
+    assert {user["familyName"] for user in result.users} == {"Müller-Straße"}
+    assert [(one["sourcedId"], one["rule"]) for one in result.rejects] == [("stu-7", "letters-unreadable")]
+    assert len(result.users) == 19
+    assert result.proof.complete
+
+
+def test_a_file_that_ends_inside_a_letter_is_damaged(tmp_path: Path) -> None:
+    content = users(ZOE, ZOE | {"sourcedId": "stu-2"})
+    result = read(tmp_path, bundle_11() | {"users.csv": content[: content.rindex(b"\xc3") + 1]})
+    assert "ends-inside-a-row:users" in result.proof.problems
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_refused_by_name(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(WrongEncoding, match=r"users\.csv is written in UTF-16"):
+        read(tmp_path, bundle_11() | {"users.csv": users(ZOE).decode().encode(encoding)})
+
+
+@pytest.mark.parametrize("breaks", [b"\n", b"\r\n", b"\r"])
+def test_all_kinds_of_line_breaks_are_read(tmp_path: Path, breaks: bytes) -> None:
+    content = users(ZOE, ZOE | {"sourcedId": "stu-2"}).replace(b"\r\n", breaks)
+    assert len(read(tmp_path, bundle_11() | {"users.csv": content}).users) == 2
+
+
+def users_with(number: int, line: bytes) -> dict[str, bytes]:
+    lines = list(LINES)
+    lines[number] = line
+    return bundle_11() | {"users.csv": b"\r\n".join(lines)}
+
+
+def test_a_row_that_is_cut_is_rejected_and_spares_its_owner(tmp_path: Path) -> None:
+    result = read(tmp_path, users_with(3, b"stu-3,,,true,sch-1"))
+    assert [user["sourcedId"] for user in result.users] == ["stu-1", "stu-2", "stu-4", "stu-5"]
+    assert [(one["sourcedId"], one["rule"], one["severity"]) for one in result.rejects] == [
+        ("stu-3", "too-few-cells", "error")
+    ]
+    assert result.proof.complete
+    assert (result.proof.records, result.proof.rejected) == (5, 1)
+
+
+def test_a_comma_without_quotes_shifts_a_row_and_rejects_it(tmp_path: Path) -> None:
+    result = read(tmp_path, users_with(2, LINES[2].replace(b"Oduya", b"Oduya, Jr.")))
+    assert (result.rules, result.proof.complete) == (["too-many-cells"], True)
+
+
+def test_a_quote_out_of_place_rejects_its_row_and_makes_the_bundle_incomplete(tmp_path: Path) -> None:
+    result = read(tmp_path, users_with(2, LINES[2].replace(b"Mira", b'"Mi"ra')))
+    assert [user["sourcedId"] for user in result.users] == ["stu-1", "stu-3", "stu-4", "stu-5"]
+    assert result.rejects[0]["rule"] == "quotes-broken"
+    assert result.proof.problems == ("unreadable-rows:users",)
+
+
+def test_a_quote_that_never_ends_swallows_nobody_silently(tmp_path: Path) -> None:
+    result = read(tmp_path, users_with(2, LINES[2].replace(b"Mira", b'"Mira')))
+    assert "quotes-broken" in result.rules
+    assert not result.proof.complete
+
+
+def test_a_quote_inside_a_name_is_part_of_it(tmp_path: Path) -> None:
+    result = read(tmp_path, users_with(2, LINES[2].replace(b"Mira", b'Mira "Mi"')))
+    assert result.user("stu-2")["givenName"] == 'Mira "Mi"'
+
+
+def test_a_line_break_inside_quotes_is_a_blank(tmp_path: Path) -> None:
+    result = read(tmp_path, users_with(2, LINES[2].replace(b"Mira", b'"Mira\r\nLou"')))
+    assert result.user("stu-2")["givenName"] == "Mira Lou"
+    assert result.proof.complete
+
+
+def test_a_file_that_ends_inside_a_row_is_incomplete(tmp_path: Path) -> None:
+    content = table(USERS_11, PEOPLE)
+    result = read(tmp_path, bundle_11() | {"users.csv": content[:-60]})
+    assert result.proof.problems == ("ends-inside-a-row:users",)
+    assert result.rules == ["too-few-cells"]
+
+
+def test_empty_lines_are_nobody(tmp_path: Path) -> None:
+    content = table(USERS_11, PEOPLE) + b"\r\n" + b"," * (len(USERS_11) - 1) + b"\r\n\r\n"
+    result = read(tmp_path, bundle_11() | {"users.csv": content})
+    assert (len(result.users), result.rejects, result.proof.records) == (5, [], 5)
+
+
+def test_somebody_without_an_id_is_rejected(tmp_path: Path) -> None:
+    result = read(tmp_path, bundle_11(*PEOPLE, STUDENT | {"sourcedId": ""}, STUDENT | {"sourcedId": " "}))
+    assert result.rules == ["sourced-id-missing", "sourced-id-missing"]
+    assert len(result.users) == 5
+
+
+def test_an_unreadable_row_of_roles_makes_the_bundle_incomplete(tmp_path: Path) -> None:
+    for line in (b"r-2,,,stu-2", b",,,,,student,,,sch-1", b'r-2,,,"stu-2"x,,student,,,sch-1'):
+        files = bundle_12(*PEOPLE[:1]) | {"roles.csv": table(ROLES, [ROLE]) + line + b"\r\n"}
+        assert read(tmp_path, files).proof.problems == ("unreadable-rows:roles",)
+
+
+def test_an_org_that_cannot_be_read_is_recorded(tmp_path: Path) -> None:
+    files = bundle_11()
+    result = read(tmp_path, files | {"orgs.csv": files["orgs.csv"] + b"sch-3,\r\n"})
+    assert [(one["sourcedId"], one["collection"], one["rule"]) for one in result.rejects] == [
+        ("sch-3", "orgs", "too-few-cells")
+    ]
+
+
+def test_an_org_that_comes_twice_makes_the_bundle_incomplete(tmp_path: Path) -> None:
+    result = read(tmp_path, bundle_11() | {"orgs.csv": table(ORGS, [SCHOOL, SCHOOL])})
+    assert (len(result.orgs), result.proof.problems) == (1, ("duplicates:orgs",))

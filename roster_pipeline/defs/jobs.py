@@ -1,11 +1,15 @@
 """The jobs. One run is one school, its steps share one process: a run costs seconds, not interpreters."""
 
+from typing import Any
+
 import dagster as dg
 
 from roster_pipeline.defs.assets import ASSETS
 from roster_pipeline.defs.assets.asset_helpers import executing
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
+
+WORDS = {True: "green", False: "red", None: "note"}
 
 rostering = dg.define_asset_job(
     "rostering",
@@ -17,12 +21,12 @@ rostering = dg.define_asset_job(
 
 @dg.op
 def test_your_information(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
-    """Try the connection of one school; red items fail the run, with their remedies."""
+    """Test the connection of one school. Red items fail the run; the failure names each with its remedy."""
     from roster_pipeline.sync import SyncError, explain  # not needed to list the jobs
     from roster_pipeline.sync.connection_checks import check_connection
 
     problem: SyncError | None = None
-    items = []
+    items: list[dict[str, Any]] = []
     try:
         with executing(directory.database(), context.run_id):
             items = check_connection(directory.database(), context.partition_key)
@@ -30,14 +34,24 @@ def test_your_information(context: dg.OpExecutionContext, directory: DirectoryRe
         problem = explain(context.partition_key, caught)
     if problem is not None:
         raise dg.Failure(str(problem), allow_retries=False) from None
-    context.add_output_metadata({item["name"]: f"{_word(item['ok'])}: {item['detail']}" for item in items})
+    metadata = {"items": _table(items)}
     red = [f"{item['name']}: {item['detail']} {item['remedy']}" for item in items if item["ok"] is False]
     if red:
-        raise dg.Failure(f"{context.partition_key}: not everything works yet.\n" + "\n".join(red), allow_retries=False)
+        description = f"{context.partition_key}: not everything works yet.\n" + "\n".join(red)
+        raise dg.Failure(description, metadata, allow_retries=False)
+    context.add_output_metadata(metadata)
 
 
-def _word(ok: bool | None) -> str:
-    return {True: "green", False: "red", None: "note"}[ok]
+def _table(items: list[dict[str, Any]]) -> dg.TableMetadataValue:
+    """One row per item, in the order of the test. Items may share a name, for example one per role."""
+    records = [
+        dg.TableRecord(
+            {"item": item["name"], "ok": WORDS[item["ok"]], "result": item["detail"], "what to do": item["remedy"]}
+        )
+        for item in items
+    ]
+    columns = [dg.TableColumn(name, "string") for name in ("item", "ok", "result", "what to do")]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns))
 
 
 @dg.job(partitions_def=schools, executor_def=dg.in_process_executor)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import dagster as dg
 import pytest
 
+from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.sync.connection_checks import check_connection
 from roster_pipeline_tests.sources.conftest import School, Source, person, pupil, teacher
@@ -124,3 +128,29 @@ def test_too_few_of_the_guardians_who_are_named_is_a_failure(
     item = items(School(database, source))["Guardians"]
     assert item["ok"] is ok
     assert item["detail"] == f"{delivered} of 10 named by 10 students are delivered"
+
+
+@pytest.mark.parametrize("unusable", [0, 2])
+def test_the_job_shows_every_item_also_where_several_have_one_name(
+    database: Database, rest: Source, unusable: int
+) -> None:
+    statuses = ["strange"] * unusable + ["active"] * 6
+    rest.users = [make(n, status=status) for make in (pupil, teacher) for n, status in enumerate(statuses)]
+    School(database, rest).choose(staff={"rostered": False}, admins={"rostered": False}, primary_contacts=False)
+    url = database.engine.url.render_as_string(hide_password=False)
+    job = build_defs(resource_overrides={"directory": DirectoryResource(url=url)}).resolve_job_def("test_connection")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("schools", ["alder"])
+        run = job.execute_in_process(partition_key="alder", instance=instance, raise_on_error=False)
+    assert run.success is not bool(unusable)
+    (event,) = [event for event in run.all_node_events if event.is_step_failure or event.is_successful_output]
+    data = event.step_failure_data.user_failure_data if unusable else event.step_output_data
+    assert data is not None
+    table = data.metadata["items"]
+    assert isinstance(table, dg.TableMetadataValue)
+    shown = [(row.data["item"], row.data["ok"], row.data["result"]) for row in table.records]
+    with database.begin() as conn:
+        kept = (tenants.get_school(conn, "alder").test or {})["items"]
+    assert [(name, result) for name, _, result in shown] == [(item["name"], item["detail"]) for item in kept]
+    usable = [(ok, result) for name, ok, result in shown if name == "Usable records"]
+    assert [ok for ok, _ in usable] == (["red", "red"] if unusable else ["green"])

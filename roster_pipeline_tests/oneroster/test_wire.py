@@ -112,7 +112,7 @@ def test_slots_are_shared_by_everybody_who_asks_the_same_host() -> None:
 
     def work() -> None:
         nonlocal most, inside
-        with HostSemaphore("slots.example.org", 2, 10).one():
+        with HostSemaphore("slots.example.org", 2, 10).slot():
             with lock:
                 inside += 1
                 most = max(most, inside)
@@ -130,7 +130,7 @@ def test_slots_are_shared_by_everybody_who_asks_the_same_host() -> None:
 
 def test_waiting_for_a_slot_ends() -> None:
     slots = HostSemaphore("busy.example.org", 1, 0.05)
-    with slots.one(), pytest.raises(Unreachable, match="busy for too long"), slots.one():
+    with slots.slot(), pytest.raises(Unreachable, match="busy for too long"), slots.slot():
         pass
 
 

@@ -1,7 +1,7 @@
-"""What people paste as an address, understood: the roots to try, where tokens may come from, and single URLs.
+"""Reads a pasted address and derives URLs from it: the roots to try, possible token addresses, and single requests.
 
-Addresses are joined as text. Resolving against a base would drop its last segment, and re-encoding would change pieces
-that are encoded on purpose (application ids with `%3D`).
+Addresses are joined as text. Resolving against a base would drop its last segment, and encoding again would change
+parts that are encoded on purpose (application ids with `%3D`).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ COLLECTIONS = frozenset(
         *("enrollments", "academicsessions", "terms", "gradingperiods", "demographics"),
     )
 )
-"""Paths that people paste along with the root, lower-cased."""
+"""Last path segments that people paste together with the root, in lower case."""
 OWN_PARAMETERS = frozenset(("limit", "offset", "sort", "orderby", "filter", "fields"))
-"""Parameters of single requests, which people paste along with a sample of one, lower-cased."""
+"""Parameters of single requests, in lower case. People paste them with a sample request."""
 
 _VERSION_SEGMENT = re.compile(r"^v1p([012])$", re.IGNORECASE)
 _OTHER_SERVICE = re.compile(r"/ims/oneroster/(gradebook|resources)/v1p2", re.IGNORECASE)
@@ -34,7 +34,7 @@ _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Root:
-    """One address under which the standard's collections may live. version: what the path says, None if nothing."""
+    """A URL that may be the parent of the standard's collections. version: as the path says, None if it says none."""
 
     url: str
     version: str | None
@@ -42,7 +42,7 @@ class Root:
 
 @dataclass(frozen=True)
 class Address:
-    """A pasted base, cut into what stays: scheme and host, path without a trailing slash, query to send along."""
+    """A pasted address. origin: scheme and host. path: without a trailing slash. query: sent with every request."""
 
     origin: str
     path: str
@@ -54,7 +54,7 @@ class Address:
 
 
 def understand(pasted: str) -> Address:
-    """Read a pasted base URL. Raises WrongAddress where it cannot be one, or carries a password."""
+    """Read a pasted base URL. Raises WrongAddress if it is not a URL or contains a password."""
     text = pasted.strip().strip("<>\"'").strip()
     if not _SCHEME.match(text):
         text = "https://" + text.lstrip("/")
@@ -66,12 +66,13 @@ def understand(pasted: str) -> Address:
         parts = urlsplit("")
     if parts.scheme.lower() not in ("http", "https") or not host or re.search(r"\s", text):
         raise WrongAddress(
-            "The URL of the SIS is not a web address.",
+            "The URL of the SIS is not a valid web address.",
             "Copy it from the SIS; it looks like https://sis.example.org/ims/oneroster/rostering/v1p2",
         )
     if parts.username is not None or parts.password is not None:
         raise WrongAddress(
-            "The URL of the SIS holds a user name or password.", "Take it out; Client ID and Client Secret have fields."
+            "The URL of the SIS contains a user name or password.",
+            "Remove them from the URL; Client ID and Client Secret have their own fields.",
         )
     name = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme.lower()}://{name}" + (f":{port}" if port is not None else "")
@@ -82,13 +83,13 @@ def understand(pasted: str) -> Address:
 
 
 def _kept_query(query: str) -> str:
-    """What goes along with every request: a query as it was pasted, without the parameters that we set ourselves."""
+    """The pasted query without the parameters that we set ourselves. It is sent with every request."""
     parameters = [part for part in query.split("&") if part]
     return "&".join(part for part in parameters if unquote(part.partition("=")[0]).lower() not in OWN_PARAMETERS)
 
 
 def roots(address: Address, version: str) -> list[Root]:
-    """The addresses to try, best first. version: "auto", "1.1" or "1.2" as the owner chose it."""
+    """The roots to try, best first. version: "auto", "1.1" or "1.2", as the owner chose it."""
     path = _OTHER_SERVICE.sub("/ims/oneroster/rostering/v1p2", address.path)
     found: list[Root] = []
     stated = version_in(path)
@@ -107,7 +108,7 @@ def roots(address: Address, version: str) -> list[Root]:
 
 
 def version_in(path: str) -> str | None:
-    """The version a path states: "1.2", "1.1" (1.0 is read as 1.1), or None."""
+    """The version in a path: "1.2", "1.1" (also for 1.0), or None."""
     for segment in reversed(path.split("/")):
         match = _VERSION_SEGMENT.match(segment)
         if match:
@@ -116,12 +117,12 @@ def version_in(path: str) -> str | None:
 
 
 def is_version_1_0(url: str) -> bool:
-    """Whether a root is one of OneRoster 1.0, which is read as 1.1."""
+    """Whether a root is one of OneRoster 1.0, which we read as 1.1."""
     return any(part.lower() == "v1p0" for part in urlsplit(url).path.split("/")) and "/proxy/v1p0/" not in url.lower()
 
 
 def _before_the_root(path: str) -> str:
-    """The vendor's prefix: what stands before `/ims/oneroster`, or the whole path without a version at its end."""
+    """The vendor's prefix: the path before `/ims/oneroster`, or the whole path if that is not in it."""
     at = path.lower().find("/ims/oneroster")
     if at >= 0:
         return path[:at]
@@ -131,36 +132,37 @@ def _before_the_root(path: str) -> str:
 
 
 def token_urls(address: Address, roots_tried: Iterable[Root]) -> list[str]:
-    """Guesses for the token address, nearest first; all on the SIS's own host, because the secret goes there."""
+    """Possible token addresses, most likely first. All are on the SIS's own host, because the secret is sent there."""
     path = _OTHER_SERVICE.sub("/ims/oneroster/rostering/v1p2", address.path)
     prefix = _before_the_root(path)
     places = [prefix]
     if prefix.lower().endswith("/api"):
         places.append(prefix[:-4])
     places.append("")
-    habits = ("/token", "/oauth/token", "/oauth/access_token", "/oauth2/token", "/auth/token", "/connect/token")
-    guesses = [address.origin + place + habit for place in places for habit in habits]
+    endings = ("/token", "/oauth/token", "/oauth/access_token", "/oauth2/token", "/auth/token", "/connect/token")
+    guesses = [address.origin + place + ending for place in places for ending in endings]
     guesses += [root.url + "/token" for root in roots_tried]
     return list(dict.fromkeys(guesses))
 
 
 def segment(sourced_id: str) -> str:
-    """An id as one path segment; dots are escaped where a client or proxy would take them for "up one"."""
+    """An id as one path segment. The ids "." and ".." are escaped, because clients and proxies would resolve them."""
     if sourced_id in (".", ".."):
         return sourced_id.replace(".", "%2E")
     return quote(sourced_id, safe="")
 
 
 def with_query(url: str, parameters: Iterable[tuple[str, str]], kept: str = "") -> str:
-    """A finished URL. Blanks become %20 and quotes %27, because not every server decodes form style."""
+    """A complete URL. kept: a query to send first. Blanks become %20 and quotes %27, because some servers do not decode
+    the form style."""
     query = "&".join(part for part in (kept, urlencode(list(parameters), quote_via=quote, safe="")) if part)
     scheme, host, path, own, _ = urlsplit(url)
     return urlunsplit((scheme, host, path, "&".join(part for part in (own, query) if part), ""))
 
 
-def same_origin(one: str, other: str) -> bool:
-    """Same scheme, host and port, default ports spelled out or not."""
-    return _origin(one) == _origin(other)
+def same_origin(url: str, other: str) -> bool:
+    """Whether two URLs have the same scheme, host and port. A default port may be given or not."""
+    return _origin(url) == _origin(other)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -170,5 +172,5 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL, for messages and for the per-host limit."""
+    """Host and port of a URL, for messages and for the limit per host."""
     return urlsplit(url).netloc.rsplit("@", 1)[-1].lower()

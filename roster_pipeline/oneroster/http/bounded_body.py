@@ -1,8 +1,8 @@
-"""The body of an answer, received and decompressed in small steps, so that no server decides how much memory we use.
+"""Receives and decompresses the body of a response in small steps, so that no server decides how much memory we use.
 
-Bounded are the bytes that come and the bytes they become. Of large bodies, one at a time is in memory, over all
-requests of the process. A body that is refused is freed before the refusal is raised, because an exception keeps
-everything alive that its frames name.
+Both the received and the decompressed bytes are bounded. Only one large body at a time is in memory, over all requests
+of the process. A refused body is freed before the error is raised, because an exception keeps all variables of its
+frames alive.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from types import TracebackType
 from roster_pipeline.oneroster.errors import Malformed, TooLarge, TooSlow
 
 STEP = 256 * 1024
-"""Bytes that one step of decompression may give; a kilobyte that is sent can stand for a megabyte."""
+"""Bytes that one step of decompression may produce. A received kilobyte can become a megabyte."""
 LARGE = 6 * 1024 * 1024
-"""Bodies beyond this wait for each other. A page of 1,000 users is about 1 MB."""
+"""Bytes. Larger bodies wait for each other. A page of 1,000 users is about 1 MB."""
 _ANY_HEADER, _RAW = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 
 _large_bodies = threading.Lock()
 
 
 class LargeBody:
-    """The right to hold a large body, for as long as it is received and decoded. `with` gives it back."""
+    """The right to hold a large body while it is received and decoded. The end of `with` releases it."""
 
     def __init__(self) -> None:
         self._held = False
@@ -41,7 +41,7 @@ class LargeBody:
             _large_bodies.release()
 
     def claim(self, until: float) -> bool:
-        """Wait for the right until that moment of time.monotonic(); False where it did not come."""
+        """Wait for the right until this moment of time.monotonic(). False if it was not free in time."""
         if not self._held:
             self._held = _large_bodies.acquire(timeout=max(0.0, min(until - time.monotonic(), threading.TIMEOUT_MAX)))
         return self._held
@@ -50,22 +50,21 @@ class LargeBody:
 def read_body(
     parts: Iterable[bytes], encoding: str, label: str, most: int, *, until: float, large: LargeBody, cut: bool = False
 ) -> bytearray:
-    """Everything that `parts` hold, decompressed. encoding: the answer's Content-Encoding.
+    """The content of `parts`, decompressed. encoding: the Content-Encoding of the response, "" for none.
 
-    most: bytes, sent and decompressed. until: a moment of time.monotonic(). cut: give the first `most` bytes of a body
-    that is larger, for answers of which only a code is read. Raises TooLarge, Malformed, TooSlow.
+    most: bytes after decompression. until: a moment of time.monotonic(). cut: return the first `most` bytes of a larger
+    body, for responses of which only an error code is read. Raises TooLarge, Malformed, TooSlow.
     """
-    body, sent = bytearray(), 0
+    body = bytearray()
     for part in parts if not encoding else _decompressed(parts, encoding, label):
         body += part
-        sent += len(part)
         if len(body) > most:
             if cut:
                 del body[most:]
                 return body
             body.clear()
             raise TooLarge(
-                f"The answer to {label} is larger than {most / 1_000_000:.0f} MB.",
+                f"The response to {label} is larger than {most / 1_000_000:.0f} MB.",
                 "Choose a smaller page size; if it is small already, ask the SIS's vendor.",
             )
         if time.monotonic() > until:
@@ -74,7 +73,7 @@ def read_body(
         if len(body) > LARGE and not large.claim(until):
             body.clear()
             raise TooLarge(
-                f"The answer to {label} is large, and other large answers filled the memory for too long.",
+                f"The response to {label} is large, and other large responses filled the memory for too long.",
                 "It is tried again at the next sync; a smaller page size helps.",
             )
     return body
@@ -106,7 +105,7 @@ def _decompressed(parts: Iterable[bytes], encoding: str, label: str) -> Iterator
 
 
 def _pending(unpacker: zlib._Decompress) -> bytes:
-    """What is ready inside although no more input is left: one step at a time."""
+    """The next step of output that the decompressor still holds after the last input."""
     try:
         return unpacker.decompress(b"", STEP)
     except zlib.error:
@@ -114,7 +113,7 @@ def _pending(unpacker: zlib._Decompress) -> bytes:
 
 
 def _has_no_header(first: bytes, encoding: str) -> bool:
-    """Whether a "deflate" body is raw, as some servers send it: no zlib header is a multiple of 31."""
+    """Whether a "deflate" body is raw, as some servers send it: a zlib header is a multiple of 31."""
     return encoding == "deflate" and (
         len(first) < 2 or first[0] & 15 != 8 or int.from_bytes(first[:2], "big") % 31 != 0
     )
@@ -122,5 +121,5 @@ def _has_no_header(first: bytes, encoding: str) -> bool:
 
 def _broken(label: str) -> Malformed:
     return Malformed(
-        f"The compression of the answer to {label} is broken.", "Ask the SIS's administrator about its web server."
+        f"The compression of the response to {label} is broken.", "Ask the SIS's administrator about its web server."
     )

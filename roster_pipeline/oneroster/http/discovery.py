@@ -1,9 +1,8 @@
-"""Finding out how a SIS wants to be spoken to: root, version and sign-in, from a pasted address and credentials.
+"""Finds out root, version and sign-in of a SIS from a pasted address and credentials.
 
-First an unsigned look at every root that is possible tells which exist (401 and 403 are a yes). Then the ways of
-signing in are tried against those, with few requests that carry the credentials, all of them to one host: a search must
-lock nobody out, and teach nobody the secret. What worked is remembered, so that this is done once in the life of a
-connection.
+First, requests without credentials show which of the possible roots exist (401 and 403 mean that one does). Then the
+ways to sign in are tried on those. Few requests carry the credentials, and all go to one host, so that a search does
+not lock the application out and does not leak the secret. The result is remembered: a connection searches once.
 """
 
 from __future__ import annotations
@@ -35,32 +34,32 @@ from roster_pipeline.oneroster.paging.response_body import records_of
 
 
 class RefusalOrigin(IntEnum):
-    """Where a refusal came from, the most telling first."""
+    """Where a refusal came from, the most informative first."""
 
     ANSWERED = 0
-    """From the API, after a sign-in that it took."""
+    """From the API, after it accepted the sign-in."""
     ELSEWHERE = 1
-    """The SIS names a token address that a person has to confirm."""
+    """The SIS names a token address on another host, which a person must enter."""
     TOKEN = 2
-    """From a token address, in the words of OAuth."""
-    WILL_PASS = 3
-    """An address that may be the right one failed in a way that will pass."""
+    """From a token address, with an OAuth error code."""
+    TEMPORARY = 3
+    """A possible token address failed temporarily."""
     SIGNED = 4
     """A 401 of the API."""
     CRASHED = 5
-    """What broke under a way of signing in that nobody has shown to be the right one."""
-    LOOKED = 6
-    """From an unsigned look."""
+    """A failure under a sign-in that is not known to be the right one."""
+    UNSIGNED = 6
+    """From a request without credentials."""
 
 
 FEW_TRIES = 2
-"""Tries of a way of signing in that nobody has shown to be the right one."""
+"""Attempts with a sign-in that is not known to be the right one."""
 SAMPLE = 20
-"""Records that are looked at, of a server that sends them all although one was asked for."""
+"""Records to look at if a server sends all of them although one was requested."""
 
 
 class Discovery:
-    """One search. `find` raises the refusal that tells the owner most."""
+    """One search."""
 
     def __init__(self, session: HttpSession) -> None:
         self._session = session
@@ -70,13 +69,15 @@ class Discovery:
         self._signs = False
 
     def find(self) -> Connected:
-        """The first root and sign-in that answer. A failure that will pass is raised, because what it hides might be
-        the better choice: a version found on a bad night would rename everybody."""
-        looked = self._look_around()
+        """The first root and sign-in that work. Raises the most informative refusal if none does.
+
+        Raises a temporary failure at once: it may hide the better choice, and a wrong version changes everybody's ids.
+        """
+        candidates = self._existing_roots()
         allowance = self._session.allowance
         allowance.left = MOST_TRIES
         try:
-            for sign_in, root in self._ways(looked):
+            for sign_in, root in self._ways(candidates):
                 self._session.sign_in = sign_in
                 if self._answers(root):
                     allowance.left = None
@@ -88,11 +89,11 @@ class Discovery:
         self._session.sign_in = SignIn()
         raise self._verdict()
 
-    def _note(self, telling: RefusalOrigin, problem: OneRosterError) -> None:
-        self._refusals.append((telling, problem))
+    def _note(self, origin: RefusalOrigin, problem: OneRosterError) -> None:
+        self._refusals.append((origin, problem))
 
-    def _look_around(self) -> list[Root]:
-        """The possible roots, those that exist first. Raises what no other root of the same host can cure."""
+    def _existing_roots(self) -> list[Root]:
+        """The possible roots, those that exist first. Raises failures that concern the whole host."""
         candidates = roots(self._address, self._endpoint.version)
         unsure: list[Root] = []
         self._session.sign_in = SignIn()
@@ -106,7 +107,7 @@ class Discovery:
             except (NotOffered, NotOneRoster, Redirected, ServerFailed) as problem:
                 if transient(problem):
                     raise
-                self._note(RefusalOrigin.LOOKED, problem)
+                self._note(RefusalOrigin.UNSIGNED, problem)
                 unsure += [root] if isinstance(problem, ServerFailed) else []
                 continue
             return [root, *unsure, *candidates[place + 1 :]]
@@ -115,16 +116,16 @@ class Discovery:
                 raise moved  # nothing of the SIS is at this address
         return candidates
 
-    def _ways(self, found: list[Root]) -> Iterator[tuple[SignIn, Root]]:
-        """Sign-ins and the root to try each at, best first."""
+    def _ways(self, existing: list[Root]) -> Iterator[tuple[SignIn, Root]]:
+        """Sign-ins, each with the root to try it on, best first."""
         endpoint, kind = self._endpoint, self._endpoint.sign_in
         if kind == "auto" and not endpoint.client_id and not endpoint.client_secret:
-            yield from ((SignIn(), root) for root in found)
+            yield from ((SignIn(), root) for root in existing)
             return
         if kind == "bearer" or (kind == "auto" and not endpoint.client_id):
-            yield from ((BearerSignIn(endpoint.client_secret), root) for root in found)
+            yield from ((BearerSignIn(endpoint.client_secret), root) for root in existing)
             return
-        signed = sorted(found, key=lambda root: root.version == "1.2")
+        signed = sorted(existing, key=lambda root: root.version == "1.2")
         if kind == "oauth1":
             yield from self._signatures(signed)
             return
@@ -132,27 +133,27 @@ class Discovery:
         if self._signs and not by_token:
             yield from self._signatures(signed)
             return
-        yield from self._tokens(found)
+        yield from self._tokens(existing)
         if by_token or self._is_settled():
             return
         yield from self._signatures([root for root in signed if root.version != "1.2"])
-        yield from ((BearerSignIn(endpoint.client_secret), root) for root in found[:1])
+        yield from ((BearerSignIn(endpoint.client_secret), root) for root in existing[:1])
 
     def _is_settled(self) -> bool:
-        """Whether an answer was so telling that nothing else is tried: the credentials go no further."""
-        return any(telling <= RefusalOrigin.TOKEN for telling, _ in self._refusals)
+        """Whether a refusal was clear enough to stop, so that the credentials are not sent to more places."""
+        return any(origin <= RefusalOrigin.TOKEN for origin, _ in self._refusals)
 
-    def _signatures(self, found: list[Root]) -> Iterator[tuple[SignIn, Root]]:
-        for root in found:
+    def _signatures(self, existing: list[Root]) -> Iterator[tuple[SignIn, Root]]:
+        for root in existing:
             for method in METHODS:
                 yield OAuth1SignIn(self._endpoint.client_id, self._endpoint.client_secret, method), root
 
-    def _tokens(self, found: list[Root]) -> Iterator[tuple[SignIn, Root]]:
-        """Token sign-ins: for each root with the scopes of its version, at the token addresses that may be."""
+    def _tokens(self, existing: list[Root]) -> Iterator[tuple[SignIn, Root]]:
+        """Token sign-ins: for each root the scopes of its version, at each possible token address."""
         entered = self._endpoint.token_url
-        urls = [entered] if entered else self._found_urls(found)
+        urls = [entered] if entered else self._found_urls(existing)
         refused: set[str] = set()
-        for root in found:
+        for root in existing:
             choices = scope_choices(root.version, self._endpoint.scopes)
             scopes = [scope for scope in choices if scope not in refused]
             for url in list(urls) if scopes else ():
@@ -176,24 +177,24 @@ class Discovery:
                     yield sign_in, root
                     break
 
-    def _found_urls(self, found: list[Root]) -> list[str]:
+    def _found_urls(self, existing: list[Root]) -> list[str]:
         addresses = TokenAddresses(self._session, self._address)
-        urls = addresses.find(found)
+        urls = addresses.find(existing)
         if urls:
             return urls
         if addresses.elsewhere is not None:
             self._note(RefusalOrigin.ELSEWHERE, addresses.elsewhere)
         if addresses.failure is not None:
-            self._note(RefusalOrigin.WILL_PASS, addresses.failure)
+            self._note(RefusalOrigin.TEMPORARY, addresses.failure)
         if addresses.crashed is not None:
             self._note(RefusalOrigin.CRASHED, addresses.crashed)
         if self._endpoint.sign_in == "oauth2":
-            message = f"No token address was found at {host_of(self._address.base)}."
+            message = f"No token address was existing at {host_of(self._address.base)}."
             self._note(RefusalOrigin.SIGNED, SignInRefused(message, "Enter the token URL that the SIS shows."))
         return []
 
     def _answers(self, root: Root) -> bool:
-        """Whether the root speaks OneRoster to the sign-in just set."""
+        """Whether the root answers with OneRoster records to the sign-in that was just set."""
         proved = isinstance(self._session.sign_in, OAuth2SignIn) or self._endpoint.sign_in != "auto"
         for path in ("/orgs", "/schools", "/users"):
             try:
@@ -202,7 +203,7 @@ class Discovery:
                 self._note(RefusalOrigin.SIGNED, problem)
                 return False
             except NotOffered as problem:
-                self._note(RefusalOrigin.LOOKED, problem)
+                self._note(RefusalOrigin.UNSIGNED, problem)
             except Refused as problem:
                 self._note(RefusalOrigin.ANSWERED, problem)
             except (RequestRefused, NotOneRoster, ServerFailed, Redirected) as problem:
@@ -216,15 +217,15 @@ class Discovery:
         return False
 
     def _first_records(self, root: Root, path: str, attempts: int | None = None) -> list[Any]:
-        """One record of a collection, in the plain form of the request where the server takes no limit."""
+        """The first records of a collection. Asks for one; without a limit if the server refuses a limit."""
         key = path.strip("/") if path != "/schools" else "orgs"
-        found: list[list[Any]] = []
+        records: list[Any] = []
 
         def judge(response: Response, label: str) -> OneRosterError | None:
             failure = failure_of(response, label)
             if failure is None:
                 try:
-                    found[:] = [records_of(response, key, label).records[:SAMPLE]]
+                    records[:] = records_of(response, key, label).records[:SAMPLE]
                 except OneRosterError as problem:
                     return problem
             return failure
@@ -234,10 +235,10 @@ class Discovery:
             self._session.get_checked(limited, path, judge, attempts)
         except RequestRefused:
             self._session.get_checked(plain, path, judge, attempts)
-        return found[0]
+        return records
 
     def _version(self, root: Root) -> str:
-        """The version by setting, else by what a user looks like, else by the path."""
+        """The version: as set, else by the shape of a user, else by the path."""
         if self._endpoint.version != "auto":
             return self._endpoint.version
         for path in ("/users", "/students", "/teachers"):
@@ -254,17 +255,17 @@ class Discovery:
         return root.version or "1.1"
 
     def _verdict(self) -> OneRosterError:
-        """The most telling of all refusals."""
-        looked: tuple[RefusalOrigin, OneRosterError | None] = (RefusalOrigin.LOOKED, None)
-        telling, best = min(self._refusals, key=lambda refusal: (refusal[0], _weight(refusal[1])), default=looked)
+        """The most informative of all refusals."""
+        nothing: tuple[RefusalOrigin, OneRosterError | None] = (RefusalOrigin.UNSIGNED, None)
+        origin, best = min(self._refusals, key=lambda refusal: (refusal[0], _weight(refusal[1])), default=nothing)
         if best is None or isinstance(best, NotOffered):
             return NotOneRoster(
                 f"No OneRoster API was found at {host_of(self._address.base)}{self._address.path}.",
-                "Check the URL; enter the address of the OneRoster API as the SIS shows it, and its token URL.",
+                "Check the URL. Enter the address of the OneRoster API as the SIS shows it, and its token URL.",
             )
         guessed = self._endpoint.token_url is None and self._endpoint.sign_in == "auto"
-        if telling == RefusalOrigin.SIGNED and guessed and isinstance(best, SignInRefused):
-            best.remedy += " If the SIS shows a token URL, enter it: it could not be found out."
+        if origin == RefusalOrigin.SIGNED and guessed and isinstance(best, SignInRefused):
+            best.remedy += " If the SIS shows a token URL, enter it: it could not be found automatically."
         return best
 
 
@@ -274,7 +275,7 @@ def _weight(problem: OneRosterError) -> int:
 
 
 def version_of(records: list[Any]) -> str | None:
-    """The version a user record shows: `roles` is 1.2, `role` is 1.1."""
+    """The version that user records show: `roles` is 1.2, `role` is 1.1. None if they show neither."""
     for record in records:
         if isinstance(record, dict):
             if isinstance(record.get("roles"), list | dict):

@@ -15,11 +15,11 @@ VersionChoice = Literal["auto", "1.1", "1.2"]
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that keep a bad server from holding a run, its memory or its disk.
+    """Bounds in seconds and bytes that keep a bad server from blocking a run or filling its memory or disk.
 
-    Seconds and bytes. The read time-out is well above the 30 s that large consumers demand of a page; a page of 1,000
-    users is about 1 MB, so the response bound leaves room for servers that send everything at once: about 60,000 users.
-    What an answer may take once it is decoded is bounded in `decoded_size`.
+    The read time-out is well above the 30 s that large consumers allow for a page. A page of 1,000 users is about 1 MB,
+    so `response_bytes` leaves room for servers that send everything at once: about 60,000 users. The module `response`
+    bounds the memory of the decoded values.
     """
 
     connect_seconds: float = 15.0
@@ -27,31 +27,32 @@ class Limits:
     response_seconds: float = 300.0
     response_bytes: int = 64 * 1024 * 1024
     attempts: int = 5
-    """Tries of one request, the first included."""
+    """Attempts of one request, including the first."""
     first_wait: float = 0.5
     longest_wait: float = 60.0
     longest_retry_after: float = 300.0
     waiting_budget: float = 900.0
-    """Seconds that all retries of one client may wait together."""
+    """Seconds that all retries of one client may wait in total."""
     pages: int = 20_000
-    """Pages of one collection: a million users at 100 a page is half of it."""
+    """Pages of one collection. A million users at 100 a page need half of them."""
     records: int = 10_000_000
     pull_seconds: float = 6 * 3600.0
     smallest_page: int = 25
     readings: int = 3
-    """How often a collection that moves while it is read is read, before the snapshot is called incomplete."""
+    """How often a collection is read if it changes while it is read. After that the snapshot is incomplete."""
     single_users: int = 20_000
-    """Guardians fetched one by one, where the collections lack them."""
+    """Guardians that are fetched one by one if the collections lack them."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One SIS. `base_url` as pasted: host, vendor prefix, OneRoster root, or even one of its collections.
+    """One SIS. `base_url` as the owner pasted it: host, vendor prefix, OneRoster root, or one of its collections.
 
-    client_secret is also the static bearer of sign_in "bearer". token_url and scopes: None means found out.
-    fixed_header is sent with every request (an API key beside, or instead of, the sign-in). ca_bundle is a path, or
-    PEM text, of certificates trusted in addition to the public ones. metadata_keys: members of a user's `metadata` that
-    are kept; a dot steps into nested objects. learned: what `Client.learned` held after an earlier session.
+    client_secret is also the static bearer of sign_in "bearer". token_url and scopes: None means that the client finds
+    them out. fixed_header is sent with every request (an API key in addition to the sign-in, or instead of it).
+    ca_bundle: a path, or PEM text, of certificates to trust in addition to the public ones. parallel: requests at the
+    same time. metadata_keys: members of a user's `metadata` to keep; a dot steps into nested objects. learned: the
+    value of `Client.learned` after an earlier session.
     """
 
     base_url: str
@@ -72,7 +73,7 @@ class Endpoint:
 
 
 MOST_SKEW = 300.0
-"""Seconds between the SIS's clock and ours beyond which signed requests are refused, and no time of it is believed."""
+"""Seconds. If the SIS's clock is further from ours, it refuses signed requests and we do not trust its times."""
 
 
 def _utc_now() -> datetime:
@@ -81,7 +82,10 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Clock:
-    """monotonic: seconds for deadlines. sleep: waits seconds. now: UTC. chance: a number from 0 to 1, for jitter."""
+    """The time functions of a session, so that tests can replace them.
+
+    monotonic: seconds, for deadlines. sleep: waits seconds. now: UTC. chance: a number from 0 to 1, for jitter.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep

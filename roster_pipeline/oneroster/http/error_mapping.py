@@ -1,4 +1,7 @@
-"""From what a server or the network did to a typed error, with a remedy, and without a word of the server's text."""
+"""Typed errors, with a remedy, for what a server or the network did. They never contain text of the server.
+
+The remedy depends on the connection: one that has worked before needs other advice than one that is being set up.
+"""
 
 from __future__ import annotations
 
@@ -33,28 +36,23 @@ BROKEN_STATUS = 500
 
 
 def failure_of(response: Response, label: str) -> OneRosterError | None:
-    """The error a response's status stands for; None for 2xx. A 200 that holds a failure is judged with its payload.
+    """The error for the HTTP status of a response; None for 2xx.
 
-    204 says that there is nothing to be had, not that a list is empty: it counts like 404.
+    204 counts like 404: it does not say that a list is empty. A failure inside a 200 is found with its records.
     """
     if response.status == NO_CONTENT:
         return error_for(NO_CONTENT, StatusInfo(False, None), label)
     if 200 <= response.status < 300:
         return None
-    status = status_of(response)
+    try:
+        status = read_status(decoded(response))
+    except OneRosterError:
+        status = StatusInfo(False, None)
     return error_for(response.status, status, label, _challenge(response))
 
 
-def status_of(response: Response) -> StatusInfo:
-    """The status object in an error body, if there is one."""
-    try:
-        return read_status(decoded(response))
-    except OneRosterError:
-        return StatusInfo(False, None)
-
-
 def error_for(http_status: int, status: StatusInfo, label: str, challenge: str = "") -> OneRosterError:
-    """The typed error for a status code; `challenge` is the scheme the server asked for in WWW-Authenticate."""
+    """The typed error for an HTTP status. challenge: the scheme in WWW-Authenticate, in lower case."""
     error = _error(http_status, status, label, challenge)
     error.status = http_status
     error.challenge = challenge
@@ -62,52 +60,52 @@ def error_for(http_status: int, status: StatusInfo, label: str, challenge: str =
 
 
 def transient(problem: OneRosterError) -> bool:
-    """Whether a failure says nothing about the address: too busy, too slow, cut off. What it hides is not decided."""
+    """Whether a failure is temporary and says nothing about the address: too busy, too slow, not reached."""
     return isinstance(problem, Busy | TooSlow | Unreachable) or problem.status == 503
 
 
 def unreadable(problem: OneRosterError) -> bool:
-    """Whether a failure is about one collection, so that another may be tried in its place: it is not offered, not
-    allowed, or its very code breaks (500). What will pass is not."""
+    """Whether a failure concerns one collection only, so that another may be tried instead: the collection is not
+    offered, not allowed, or its code fails (500). Temporary failures are not meant."""
     return isinstance(problem, NotOffered | Refused | RequestRefused) or problem.status == BROKEN_STATUS
 
 
 def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> OneRosterError:
-    said = f"{http_status} {status.code}" if status.code else str(http_status)
+    shown = f"{http_status} {status.code}" if status.code else str(http_status)
     if http_status == 401:
         if challenge in ("negotiate", "ntlm"):
             return NotOneRoster(
-                f"The address of the SIS asks for a Windows sign-in ({said} at {label}).",
+                f"The address of the SIS asks for a Windows sign-in ({shown} at {label}).",
                 "This is a portal, not the OneRoster API. Use the API's own address, without single sign-on in front.",
             )
         return SignInRefused(
-            f"The SIS refused the sign-in ({said} at {label}).",
+            f"The SIS refused the sign-in ({shown} at {label}).",
             "Check Client ID and Client Secret in the SIS; they may have been replaced or may have expired.",
         )
     if http_status == 403:
         return Refused(
-            f"The SIS does not allow us to read {label} ({said}).",
+            f"The SIS does not allow us to read {label} ({shown}).",
             "Grant this permission, and a share of the school, to the application in the SIS.",
         )
     if http_status in ABSENT_STATUSES or http_status == NO_CONTENT:
-        return NotOffered(f"The SIS does not offer {label} ({said}).", "Check the URL, and what the SIS publishes.")
+        return NotOffered(f"The SIS does not offer {label} ({shown}).", "Check the URL, and what the SIS publishes.")
     if http_status == 429:
         return Busy(
-            f"The SIS is limiting our requests ({said} at {label}).",
+            f"The SIS is limiting our requests ({shown} at {label}).",
             "It is tried again at the next sync; lower the connection's parallel requests if this happens often.",
         )
     if http_status in RETRY_STATUSES or http_status >= 500:
         return ServerFailed(
-            f"The SIS failed ({said} at {label}).",
+            f"The SIS failed ({shown} at {label}).",
             "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
         )
     return RequestRefused(
-        f"The SIS refused the request for {label} ({said}).", "Check the connection's version and page size."
+        f"The SIS refused the request for {label} ({shown}).", "Check the connection's version and page size."
     )
 
 
 def failure_in_good_status(status: StatusInfo, label: str) -> OneRosterError:
-    """The error for a failure that came under HTTP 200."""
+    """The error for a status object that reports a failure in a response with HTTP 200."""
     http_status = {
         "unauthorisedrequest": 401,
         "forbidden": 403,
@@ -126,28 +124,28 @@ def failure_in_good_status(status: StatusInfo, label: str) -> OneRosterError:
 
 
 def network_failure(problem: Exception, host: str, label: str) -> OneRosterError:
-    """The error for what httpx raised. Its own text is dropped, because it can hold the URL."""
+    """The error for an exception of httpx. The exception's own text is dropped, because it can contain the URL."""
     if isinstance(problem, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return WrongAddress("The URL of the SIS is not a web address.", "Copy it again from the SIS.")
+        return WrongAddress("The URL of the SIS is not a valid web address.", "Copy it again from the SIS.")
     if isinstance(problem, httpx.ConnectTimeout | httpx.ConnectError):
         tls = _caused_by(problem, ssl.SSLError)
         if isinstance(tls, ssl.SSLCertVerificationError):
             return TlsFailed(
                 f"The certificate of {host} could not be verified ({tls.verify_message}).",
-                "The SIS must send its whole certificate chain; or give its authority's certificate as CA bundle.",
+                "The SIS must send its whole certificate chain; or enter its authority's certificate as CA bundle.",
             )
         if tls is not None:
             return TlsFailed(
-                f"No encrypted connection to {host} could be agreed on.", "The SIS must offer TLS 1.2 or newer."
+                f"No encrypted connection to {host} could be made.", "The SIS must offer TLS 1.2 or newer."
             )
         slow = isinstance(problem, httpx.ConnectTimeout)
         return Unreachable(
-            f"{host} cannot be reached ({'no answer in time' if slow else 'no connection'}).",
+            f"{host} cannot be reached ({'no response in time' if slow else 'no connection'}).",
             "Check the URL, and whether the SIS's firewall lets us in.",
         )
     if isinstance(problem, httpx.TimeoutException):
         return TooSlow(
-            f"The SIS did not answer {label} in time.",
+            f"The SIS did not respond to {label} in time.",
             "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
         )
     return Unreachable(f"The connection to {host} broke while reading {label}.", "It is tried again at the next sync.")
@@ -185,25 +183,24 @@ _READING = {
     "/schools/{id}/teachers": "reading of a school's teachers (scope roster.readonly)",
     "/schools/{id}/enrollments": "reading of a school's enrollments (scope roster.readonly)",
 }
-"""What has to be granted for a collection, by its label."""
-
+"""What the SIS must grant for a collection, by the collection's label."""
 
 _SWITCHED_OFF = (
-    "Switch on OAuth 2.0 client credentials for this application in the SIS, or choose its way of signing in."
+    "Switch on OAuth 2.0 client credentials for this application in the SIS, or choose the sign-in that it uses."
 )
 _OF_TOKENS = {
-    "invalid_scope": "Enter the scopes that the SIS shows for this application, or have OneRoster's granted there.",
+    "invalid_scope": "Enter the scopes that the SIS shows for this application, or grant it OneRoster's scopes there.",
     "unauthorized_client": _SWITCHED_OFF,
     "unsupported_grant_type": _SWITCHED_OFF,
     "access_denied": "Check in the SIS whether the application is switched on and may be used from our address.",
 }
-"""What to do about a refusal of a token address, by its code."""
+"""What to do if a token address refuses, by its error code."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """kind: the way of signing in ("oauth2", "oauth1", "bearer", "open"), None while unknown. worked: in an earlier
-    session. answered: labels of the collections that have answered in this session."""
+    """What is known of a connection. kind: its sign-in ("oauth2", "oauth1", "bearer", "open"), None while unknown.
+    worked: an earlier session signed in. answered: labels of the collections that have answered in this session."""
 
     kind: str | None
     worked: bool
@@ -211,7 +208,7 @@ class Situation:
 
 
 class TokenRefused(SignInRefused):
-    """The token endpoint exists and said no. `code` is its error code, where it is one of the standard's."""
+    """The token endpoint refused. code: its OAuth error code, "" if it is not one of the standard's."""
 
     def __init__(self, status: int, code: str, situation: Situation) -> None:
         super().__init__(
@@ -222,25 +219,20 @@ class TokenRefused(SignInRefused):
         self.code = code
 
 
-def credentials(situation: Situation) -> str:
-    """What was entered to sign in, as its fields are called."""
-    return CREDENTIALS.get(situation.kind or "", "Client ID and Client Secret")
-
-
 def permission(label: str) -> str:
-    """What has to be granted so that a collection can be read."""
+    """The remedy for a collection that we are not allowed to read."""
     what = _READING.get(label, f"reading of {label}")
     return f"Grant {what} to the application in the SIS, and share the school with it."
 
 
 def in_context(problem: Failure, label: str, situation: Situation) -> Failure:
-    """The same failure with words that fit the connection. label: the collection, without ids."""
+    """The same failure, with message and remedy changed to fit the connection. label: the collection, without ids."""
     if isinstance(problem, SignInRefused) and not isinstance(problem, TokenRefused):
         _sign_in(problem, label, situation)
     elif isinstance(problem, Refused):
         problem.remedy = permission(label)
         if situation.worked and label not in situation.answered:
-            problem.remedy = f"If this worked before, a permission was taken away. {problem.remedy}"
+            problem.remedy = f"If this worked before, a permission was removed. {problem.remedy}"
     elif isinstance(problem, NotOneRoster | NotOffered | Redirected) and situation.worked:
         problem.remedy = (
             "This connection has worked before. Ask the SIS's administrator what has changed: maintenance, a new "
@@ -250,26 +242,26 @@ def in_context(problem: Failure, label: str, situation: Situation) -> Failure:
 
 
 def _sign_in(problem: SignInRefused, label: str, situation: Situation) -> None:
-    said = f"{problem.status} at {label}"
+    shown = f"{problem.status} at {label}"
     if label in situation.answered:
-        problem.message = f"The SIS stopped accepting our sign-in in the middle of a list ({said})."
+        problem.message = f"The SIS stopped accepting our sign-in in the middle of a list ({shown})."
         problem.remedy = (
-            "It accepted the same credentials minutes ago, so they need not be typed again. It is tried again at the "
+            "It accepted the same credentials minutes ago, so you need not enter them again. It is tried again at the "
             "next sync; if it lasts, ask the SIS's administrator how long a sign-in may last, and who else uses it."
         )
     elif situation.answered:
-        problem.message = f"The SIS takes our sign-in, but not for {label} ({said})."
+        problem.message = f"The SIS accepts our sign-in, but not for {label} ({shown})."
         problem.remedy = permission(label)
     else:
         problem.remedy = refused_credentials(situation)
 
 
 def refused_credentials(situation: Situation) -> str:
-    """What to do where the credentials were refused and nothing more is known."""
-    what = credentials(situation)
+    """The remedy for refused credentials if nothing more specific is known."""
+    what = CREDENTIALS.get(situation.kind or "", "Client ID and Client Secret")
     if situation.worked:
         return (
             f"They were accepted before: {what} may have been replaced, may have expired, or the application was "
-            "switched off in the SIS. Copy them again from the SIS."
+            "switched off in the SIS. Copy the current ones from the SIS."
         )
     return f"Check {what} in the SIS; they may have been replaced or may have expired."

@@ -1,7 +1,7 @@
-"""One request and its answer: bounded in size and time, repeated where that can help, and turned into typed errors.
+"""Sends the requests of a session: bounded in size and time, with retries, redirects and typed errors.
 
-Every request of a session passes here: the slots of the host, the pause after a 429, the counters of the proof and the
-rule that our credentials never leave the host are in this one place.
+Every request of a session passes through this module. It holds the slots of the host, pauses after a 429, counts
+requests for the proof, and never follows a redirect to another host, so our credentials stay on the SIS's own host.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from roster_pipeline.oneroster.http.throttle import Backoff, HostSemaphore
 
 REDIRECTS = 3
 TRIES_WHEN_SLOW = 2
-"""A time-out costs minutes; what it took counts against the budget of waiting."""
+"""Attempts after a time-out, which costs minutes. Its time counts against the budget of waiting."""
 SMALL_BODY = 4 * 1024 * 1024
-"""Bytes of what is no page of a list: a token, a single object, a description of the API."""
+"""Bytes of a response that is not a page of a list: a token, a single object, a description of the API."""
 ERROR_BODY = 64 * 1024
-"""Bytes of an error body that are read: of it only a code is shown."""
+"""Bytes of an error body that are read. Only its code is used."""
 
 
 class HttpSession:
@@ -57,7 +57,7 @@ class HttpSession:
         self.skew_seconds: float | None = None
         self._until = time.monotonic() + endpoint.limits.pull_seconds
         self.answered: set[str] = set()
-        """Labels of the collections of which this session has had records: a failure in between will pass."""
+        """Labels of the collections that gave this session records. A later failure of one is temporary."""
         self._client = http_client(endpoint)
         self._slots: dict[str, HostSemaphore] = {}
         self._under_way = 0
@@ -66,16 +66,16 @@ class HttpSession:
 
     @property
     def parallel(self) -> int:
-        """How many requests may be under way at the same time: as chosen, or fewer after a 429."""
+        """How many requests may be under way at the same time: the endpoint's setting, or fewer after a 429."""
         return self.backoff.parallel
 
     def close(self) -> None:
         self._client.close()
 
     def get(self, url: str, label: str, attempts: int | None = None) -> Response:
-        """GET of a small answer with sign-in and retries. label: the path without ids, for messages.
+        """GET a small response with sign-in and retries. Raises a OneRosterError unless the status is 2xx.
 
-        attempts: tries where the server fails. Raises for all but 2xx.
+        label: the path without ids, for messages. attempts: how often to try if the server fails.
         """
         return self.get_checked(url, label, failure_of, attempts, most_bytes=SMALL_BODY)
 
@@ -87,11 +87,11 @@ class HttpSession:
         attempts: int | None = None,
         most_bytes: int | None = None,
     ) -> Response:
-        """Like `get`, with an own judgement of what a good answer is; what it returns as retryable is retried.
+        """Like `get`, but `judge` decides whether a response is good: it returns None, or the error to retry or raise.
 
-        attempts: tries where the server fails under the weight of the request, and the caller can make it lighter.
-        most_bytes: of the body; None is the endpoint's limit. A large body is the only one of the process until
-        `judge` is done with it, so whatever is to be decoded is decoded there.
+        attempts: how often to try if the server fails, for callers that can ask for less instead. most_bytes: of the
+        body; None is the endpoint's limit. Only one large body of the process is in memory until `judge` returns, so
+        `judge` must decode what the caller needs.
         """
         most = self.endpoint.limits.attempts
         renewed = False
@@ -99,7 +99,7 @@ class HttpSession:
         last: OneRosterError | None = None
         response: Response | None = None
         while True:
-            response = None  # a body that was refused is freed before the next one comes
+            response = None  # frees a refused body before the next one arrives
             sign_in = self.sign_in
             auth, generation = sign_in.authorise()
             wait: float | None = None
@@ -139,7 +139,7 @@ class HttpSession:
 
     @property
     def situation(self) -> Situation:
-        """What is known of this connection that makes a message fit it."""
+        """What is known of this connection, for messages that fit it."""
         chosen = self.endpoint.sign_in if self.endpoint.sign_in != "auto" else None
         searches = self.allowance.left is not None or self.sign_in.kind == "open"
         kind = chosen if searches else self.sign_in.kind
@@ -157,9 +157,9 @@ class HttpSession:
         large: LargeBody | None = None,
         secret: bool = False,
     ) -> Response:
-        """One request without retries and without judgement of its status. Raises on what the network does.
+        """Send one request, without retries and whatever its status. Raises a OneRosterError if the network fails.
 
-        secret: the content carries the credentials.
+        secret: `content` carries the credentials.
         """
         self._allow(url)
         if secret or getattr(auth, "carries_secret", False):
@@ -170,12 +170,13 @@ class HttpSession:
             request.headers["Content-Length"] = "0"
         self.backoff.respect_pause()
         most = self.endpoint.limits.response_bytes
-        with self._turn(), self._slots_of(url).one(), nullcontext(large) if large else LargeBody() as held:
+        with self._turn(), self._slots_of(url).slot(), nullcontext(large) if large else LargeBody() as held:
             return self._receive(request, auth, label, min(most_bytes or most, most), held)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """At most `parallel` requests under way, repeated ones too: else those that were refused meet again."""
+        """Wait until fewer than `parallel` requests are under way. Retries count too, so that they do not all repeat at
+        the same moment."""
         with self._turns:
             self._turns.wait_for(lambda: self._under_way < self.parallel)
             self._under_way += 1
@@ -187,7 +188,7 @@ class HttpSession:
                 self._turns.notify_all()
 
     def _follow(self, url: str, label: str, auth: httpx.Auth, most_bytes: int | None, large: LargeBody) -> Response:
-        """A GET and its redirects, as long as they stay on the same scheme, host and port."""
+        """GET and follow redirects to the same scheme, host and port. Raises Redirected for others."""
         for _ in range(REDIRECTS + 1):
             response = self.send("GET", url, label, auth, most_bytes=most_bytes, large=large)
             if response.status not in (301, 302, 303, 307, 308):
@@ -208,7 +209,7 @@ class HttpSession:
         if parts.scheme == "http" and is_loopback(parts.hostname or "") and self.endpoint.allow_private:
             return
         raise AddressNotAllowed(
-            "The address of the SIS is not encrypted (http).", "Use the https address; the SIS must offer one."
+            "The address of the SIS is not encrypted (http).", "Enter the https address; the SIS must offer one."
         )
 
     def _slots_of(self, url: str) -> HostSemaphore:
@@ -245,7 +246,7 @@ class HttpSession:
                 answer.close()
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TooSlow) as problem:
             if isinstance(problem, TooSlow) or time.monotonic() >= deadline:
-                raise self._dribbled(label) from None
+                raise self._out_of_time(label) from None
             raise network_failure(problem, host_of(str(request.url)), label) from None
         finally:
             set_deadline(None)
@@ -255,14 +256,14 @@ class HttpSession:
         self._note_clock(response)
         return response
 
-    def _dribbled(self, label: str) -> Dribbling:
+    def _out_of_time(self, label: str) -> Dribbling:
         if time.monotonic() >= self._until:
             return Dribbling(
                 f"The SIS had not sent everything after {self.endpoint.limits.pull_seconds / 60:.0f} minutes.",
                 "Choose a larger page size, or ask the SIS's administrator why it is so slow.",
             )
         return Dribbling(
-            f"The answer to {label} was not complete after {self.endpoint.limits.response_seconds:.0f} s.",
+            f"The response to {label} was not complete after {self.endpoint.limits.response_seconds:.0f} s.",
             "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
         )
 

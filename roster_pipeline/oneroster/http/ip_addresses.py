@@ -1,8 +1,8 @@
-"""Which addresses are public, by the registries of special-purpose addresses, and which belong to a cloud provider.
+"""Which IP addresses a connection may use: public ones by default, private ones by permission, cloud metadata never.
 
-The tables are ours, not those of the Python that happens to run: a block that IANA registered last year is as closed on
-an old Python as on a new one. As of October 2025. A block that is globally reachable but special (relays, overlays) is
-closed as well: no SIS lives there.
+The tables follow the IANA registries of special-purpose addresses as of October 2025. They do not depend on the Python
+version: a block that IANA registered last year is closed on an old Python as well. Blocks that are globally reachable
+but special (relays, overlays) are closed too, because no SIS uses them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _SPECIAL_V4 = (
 )
 """The IANA IPv4 Special-Purpose Address Registry, and multicast."""
 _PUBLIC_V6 = ipaddress.ip_network("2000::/3")
-"""All that was ever given out as global unicast; what lies beside it is local, special or unused."""
+"""All global unicast addresses that were ever assigned. Other addresses are local, special or unused."""
 _SPECIAL_V6 = "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20"
-"""What the IANA IPv6 Special-Purpose Address Registry lists inside 2000::/3: RFC 9637's 3fff::/20 is the newest."""
+"""The blocks of the IANA IPv6 Special-Purpose Address Registry inside 2000::/3. The newest is RFC 9637's 3fff::/20."""
 _METADATA = (
     "169.254.0.0/16 fe80::/10 "  # nearly all of them: AWS, Azure, Google, Oracle, IBM, Tencent, OpenStack, ...
     "168.63.129.16/32 "  # Azure's wire server, on a public address
@@ -39,14 +39,14 @@ _METADATA = (
     "fd00:42::42/128 "  # Scaleway over IPv6
     "fd00:a9fe:a9fe::/48"  # Akamai (Linode) over IPv6
 )
-"""Where cloud machines answer with credentials of their own. Never asked, whatever an operator allows."""
+"""Addresses where cloud machines give out their own credentials. Never used, even if private ones are allowed."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LAST_32_BITS = (_NAT64, ipaddress.ip_network("::/96"), ipaddress.ip_network("::ffff:0:0:0/96"))
-"""Blocks of IPv6 whose last 32 bits are an IPv4 address: NAT64, IPv4-compatible, SIIT."""
+"""IPv6 blocks whose last 32 bits are an IPv4 address: NAT64, IPv4-compatible, SIIT."""
 
 
 def _networks(text: str) -> tuple[IpNetwork, ...]:
-    return tuple(ipaddress.ip_network(one) for one in text.split())
+    return tuple(map(ipaddress.ip_network, text.split()))
 
 
 SPECIAL = _networks(f"{_SPECIAL_V4} {_SPECIAL_V6}")
@@ -54,7 +54,7 @@ METADATA = _networks(_METADATA)
 
 
 def is_public(address: IpAddress) -> bool:
-    """Whether the whole internet may use an address; a mapped or NAT64 one is judged by its IPv4 address."""
+    """Whether an address is public. A mapped or NAT64 address is judged by its IPv4 address."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None or address in _NAT64:
             address = embedded(address)
@@ -63,13 +63,13 @@ def is_public(address: IpAddress) -> bool:
     return not _in(address, SPECIAL)
 
 
-def is_never_asked(address: IpAddress) -> bool:
-    """Whether an address belongs to a cloud's metadata service, or is none that a server can have."""
-    return any(_in(one, METADATA) or one.is_multicast or one.is_unspecified for one in (address, embedded(address)))
+def is_forbidden(address: IpAddress) -> bool:
+    """Whether an address belongs to a cloud's metadata service, or cannot belong to a server at all."""
+    return any(_in(form, METADATA) or form.is_multicast or form.is_unspecified for form in (address, embedded(address)))
 
 
 def embedded(address: IpAddress) -> IpAddress:
-    """The IPv4 address inside an IPv6 one, where that is what it stands for."""
+    """The IPv4 address that an IPv6 address stands for; the address itself if it stands for none."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     inside = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
@@ -85,7 +85,8 @@ def _in(address: IpAddress, blocks: tuple[IpNetwork, ...]) -> bool:
 
 
 def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
-    """The addresses of a host, all of them allowed. One that is not, among others that are, spoils the lot."""
+    """All IP addresses of a host. Raises AddressNotAllowed if one of them is not allowed, httpcore.ConnectError if the
+    name has none."""
     try:
         answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -99,17 +100,17 @@ def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
 def refuse_address(address: IpAddress, allow_private: bool) -> None:
     """Raise AddressNotAllowed unless the address is public, or private ones are allowed.
 
-    Where cloud machines answer with their own credentials stays closed in any case.
+    Addresses where cloud machines give out credentials stay forbidden in any case.
     """
-    if is_never_asked(address) or not (allow_private or is_public(address)):
+    if is_forbidden(address) or not (allow_private or is_public(address)):
         raise AddressNotAllowed(
-            "The address of the SIS lies in a private network or on this machine.",
-            "Check the URL. If the SIS really is there, the operator can allow private addresses for this connection.",
+            "The address of the SIS is in a private network or on this machine.",
+            "Check the URL. If it is right, the operator can allow private addresses for this connection.",
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host can only be this machine; unencrypted connections are for these alone."""
+    """Whether a host can only be this machine. Only such hosts may be used without encryption."""
     try:
         return embedded(ipaddress.ip_address(host.strip("[]"))).is_loopback
     except ValueError:

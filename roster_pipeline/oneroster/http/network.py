@@ -1,8 +1,8 @@
-"""The wire: verified TLS, checked addresses, and deadlines that hold for every single byte.
+"""The httpx client of a session: verified TLS, checked IP addresses, and a deadline for every request.
 
-The name of a host is resolved once per connection, every address it has is checked, and the connection goes to the
-checked address: a name that answers differently the second time (DNS rebinding) gains nothing. The deadline of a
-request also bounds a server that sends its headers one byte a second, which a per-read time-out would allow for hours.
+A host name is resolved once per connection. Every address is checked, and the connection goes to a checked address, so
+a name that resolves differently the second time (DNS rebinding) cannot lead elsewhere. The deadline also stops a server
+that sends one byte a second, which a time-out per read would allow for hours.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from roster_pipeline.oneroster.http.ip_addresses import allowed_addresses
 USER_AGENT = "roster-pipeline (OneRoster consumer)"
 KEPT_CONNECTIONS = 8
 ACCEPTED_ENCODINGS = "gzip, deflate"
-"""What `bounded_body` undoes in bounded steps; httpx would offer whatever happens to be installed."""
+"""The encodings that `bounded_body` decompresses. By default httpx offers all that are installed."""
 
 _deadline = threading.local()
 
 
 def set_deadline(moment: float | None) -> None:
-    """Bound everything this thread does on the wire from now on; `moment` is of time.monotonic()."""
+    """Set the deadline of all network calls of this thread: a moment of time.monotonic(), None for no deadline."""
     _deadline.moment = moment
 
 
@@ -49,7 +49,7 @@ def _remaining(timeout: float | None) -> float | None:
 
 
 def http_client(endpoint: Endpoint) -> httpx.Client:
-    """One keep-alive client with one cookie jar, for a whole session. No proxies from the environment, no redirects."""
+    """One keep-alive client with one cookie jar, for a whole session. It uses no proxies and follows no redirects."""
     # httpx logs every URL at INFO, and URLs hold people's ids.
     logger = logging.getLogger("httpx")
     logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
@@ -66,7 +66,10 @@ def http_client(endpoint: Endpoint) -> httpx.Client:
 
 
 def trusted(ca_bundle: str | None) -> ssl.SSLContext:
-    """The certificates we believe: the public ones, plus the connection's own bundle. No switch believes them all."""
+    """TLS settings that trust the public certificates and the connection's own bundle. Nothing turns verification off.
+
+    Raises WrongAddress if the bundle cannot be read.
+    """
     if not ca_bundle:
         return _publicly_trusted()
     context = _public_context()
@@ -78,7 +81,7 @@ def trusted(ca_bundle: str | None) -> ssl.SSLContext:
     except (OSError, ValueError) as problem:
         raise WrongAddress(
             f"The connection's CA bundle could not be read ({type(problem).__name__}).",
-            "Give a file of certificates in PEM form, each starting with -----BEGIN CERTIFICATE-----.",
+            "Enter a file of certificates in PEM form, each starting with -----BEGIN CERTIFICATE-----.",
         ) from None
     return context
 
@@ -91,7 +94,7 @@ def _public_context() -> ssl.SSLContext:
 
 @cache
 def _publicly_trusted() -> ssl.SSLContext:
-    """Reading all public certificates takes longer than a small school's pull; one reading serves every session."""
+    """Cached, because reading all public certificates takes longer than the pull of a small school."""
     return _public_context()
 
 
@@ -142,7 +145,7 @@ class _Stream(httpx.SyncByteStream):
 
 @contextmanager
 def _as_httpx() -> Iterator[None]:
-    """Raise what httpcore raises as httpx's error of the same name."""
+    """Raise an error of httpcore as httpx's error of the same name."""
     try:
         yield
     except _HTTPCORE_ERRORS as problem:

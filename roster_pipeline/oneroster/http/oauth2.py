@@ -1,4 +1,4 @@
-"""OAuth 2.0 client credentials: asking for a token, keeping it, renewing it before it ends. And the static bearer."""
+"""OAuth 2.0 client credentials: gets a token, keeps it, and renews it before it expires."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.response import Response, decoded
 
 DEFAULT_LIFE = 3600.0
-"""Seconds a token lives where the response does not say."""
+"""Seconds that a token lives if the response does not say it."""
 RENEW_EARLY = 60.0
 YOUNG = 120.0
-"""Seconds in which no server lets a token end."""
+"""Seconds. A token younger than this has not expired."""
 REDIRECT_STATUSES = frozenset((301, 302, 307, 308))
-"""Followed with the same request, on the SIS's own host alone: the secret is in it."""
+"""Redirects that are followed with the same request. Only on the SIS's own host, because the request has the secret."""
 MOST_TRIES = 4
 LABEL = "its token address"
 LONGEST_SHOWN = 200
@@ -36,7 +36,11 @@ OAUTH_ERRORS = frozenset(
 
 @dataclass(frozen=True)
 class TokenForm:
-    """How the token request is written. placement: where the credentials are; parameters: "form" or "query"."""
+    """The form of a token request.
+
+    placement: where the credentials are: "basic", "basic-encoded" (percent-encoded) or "body". parameters: in the
+    "form" or the "query". scope: "" sends none.
+    """
 
     placement: str = "basic"
     parameters: str = "form"
@@ -44,11 +48,15 @@ class TokenForm:
 
 
 class NoToken(NotOffered):
-    """Something took the request for a token and answered with JSON, but gave none."""
+    """The address accepted the token request and answered with JSON, but without a token."""
 
 
 class OAuth2SignIn(SignIn):
-    """A token from one token address in one form, renewed before it ends and once when it is refused."""
+    """Signs in with a token from one token address, requested in one form.
+
+    The token is renewed before it expires, and once when it is refused. granted: the scopes that the token response
+    names; None if it names none.
+    """
 
     kind = "oauth2"
 
@@ -75,7 +83,6 @@ class OAuth2SignIn(SignIn):
             return True
 
     def may_have_ended(self) -> bool:
-        """Whether a 403 may be what a gateway makes of a token that it no longer knows."""
         return self._session.clock.monotonic() - self._obtained > YOUNG
 
     def learned(self) -> dict[str, Any]:
@@ -91,7 +98,11 @@ class OAuth2SignIn(SignIn):
 
 
 def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Response:
-    """POST for a token; retried like any request. Raises TokenRefused, NotOffered, or a network error."""
+    """POST the token request, with retries.
+
+    Raises TokenRefused, NotOffered (no token address there), NamedElsewhere (a redirect to another host), or the error
+    of the network.
+    """
     endpoint = session.endpoint
     parameters = [("grant_type", "client_credentials")]
     if form.scope:
@@ -133,7 +144,7 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
 
 
 def token_failed(response: Response) -> ServerFailed:
-    """The error for a token address that failed or is too busy."""
+    """The error for a token address that fails or is too busy."""
     failure = ServerFailed(
         f"The SIS failed at its token address ({response.status}).", "It is tried again at the next sync."
     )
@@ -142,7 +153,7 @@ def token_failed(response: Response) -> ServerFailed:
 
 
 class NamedElsewhere(SignInRefused):
-    """The SIS names a token address on another host. The secret is not sent there before a person has entered it."""
+    """The SIS names a token address on another host. The secret is sent there only after a person entered it."""
 
     def __init__(self, what: str, url: str) -> None:
         shown = "".join(letter for letter in url if letter.isascii() and letter.isprintable())[:LONGEST_SHOWN]
@@ -154,7 +165,7 @@ class NamedElsewhere(SignInRefused):
 
 
 def named_elsewhere(target: str) -> NamedElsewhere:
-    """The error for a redirect of a token address to another host; its query may repeat what was sent."""
+    """The error for a redirect of a token address to another host. Drops the query, which may repeat what we sent."""
     named = urlsplit(target)._replace(query="", fragment="").geturl()
     return NamedElsewhere("The token address of the SIS", named)
 
@@ -183,7 +194,7 @@ def _error_code(response: Response) -> str:
 
 
 def read_token(response: Response, situation: Situation) -> tuple[str, float, str | None]:
-    """Token, life in seconds, scopes granted (None where the response does not say)."""
+    """The token, its life in seconds, and the granted scopes (None if unknown). Raises NotOffered or TokenRefused."""
     try:
         body = decoded(response)
     except OneRosterError:
@@ -193,7 +204,7 @@ def read_token(response: Response, situation: Situation) -> tuple[str, float, st
     if not isinstance(body, dict):
         raise NoToken(
             "The token address answers with something other than a token response.",
-            "Enter the token URL of OAuth 2.0 client credentials; another way of signing in is not supported.",
+            "Enter the token URL of OAuth 2.0 client credentials; other token requests are not supported.",
         )
     members = {str(name).lower().replace("_", ""): value for name, value in body.items()}
     token = members.get("accesstoken", members.get("token"))

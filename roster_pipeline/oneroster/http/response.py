@@ -24,7 +24,7 @@ from roster_pipeline.oneroster.errors import Malformed, NotOneRoster, TooLarge
 
 @dataclass(frozen=True)
 class Response:
-    """A complete answer. `body` is decoded from any transfer compression, but otherwise as it came."""
+    """A complete response. `body` is decompressed, and otherwise as it came."""
 
     status: int
     headers: httpx.Headers
@@ -33,7 +33,7 @@ class Response:
 
     @property
     def server_time(self) -> datetime | None:
-        """The server's own clock, from the Date header."""
+        """The server's clock, from the Date header; None if absent or unreadable."""
         try:
             return parsedate_to_datetime(self.headers["Date"])
         except (KeyError, ValueError, TypeError):
@@ -41,26 +41,26 @@ class Response:
 
 
 MOST_DECODED = 256 * 1024 * 1024
-"""Bytes that the values of one answer may take: about 30,000 unusual users of 1 KB each."""
+"""Bytes that the values of one response may take: about 30,000 unusual users of 1 KB each."""
 MOST_STRUCTS = 320 * 1024 * 1024
-"""The same for usual users, which are read into a form of fixed size: all that fit into an answer."""
+"""The same for usual users, which are read into a form of fixed size: all that fit into a response."""
 MOST_RECORDS = 100_000
-"""Records of one answer: the largest page size that can be chosen."""
+"""Records of one response: the largest page size that can be chosen."""
 MOST_AHEAD = 64 * 1024 * 1024
-"""What an answer may take that waits for its turn while others are read: 10,000 usual users."""
+"""Bytes that a response may take which is fetched before its turn: 10,000 usual users."""
 USUAL_USER = 3_000
-"""Bytes that a usual user takes once it is read, about."""
+"""Bytes that a usual user takes after it is read, approximately."""
 UNCOUNTED = 2 * 1024 * 1024
-"""Texts up to this are not counted: the worst of them takes some 50 MB."""
+"""Bytes. Values are not counted in bodies up to this size: the worst of them takes about 50 MB."""
 MOST_PARTS = 2_000
-"""Roles, orgs or agents of one person. A teacher of all classes of a large district has some hundreds."""
+"""Roles, orgs or agents of one person. A teacher of all classes of a large district has a few hundred."""
 _USUAL_GROWTH = 8
 _OBJECT, _ARRAY, _VALUE, _MEMBER = 184, 72, 56, 60
 _STRUCT = 170
 
 
 def values_size(body: bytes | bytearray) -> int:
-    """Bytes that the text takes as dicts, lists and texts, at most by and large; of a small one a rough guess."""
+    """Upper estimate of the bytes that a body takes as dicts, lists and strings; a rough guess for a small body."""
     if len(body) <= UNCOUNTED:
         return len(body) * _USUAL_GROWTH
     structure = _OBJECT * body.count(b"{") + _ARRAY * body.count(b"[")
@@ -68,14 +68,14 @@ def values_size(body: bytes | bytearray) -> int:
 
 
 def structs_size(body: bytes | bytearray) -> int:
-    """Bytes that the text takes as a page of usual users."""
+    """Estimate of the bytes that a body takes as a page of usual users."""
     if len(body) <= UNCOUNTED:
         return len(body) * _USUAL_GROWTH
     return len(body) + _STRUCT * body.count(b"{") + _VALUE * body.count(b",")
 
 
 def overgrown(records: list[Any]) -> bool:
-    """Whether a record has a list of more members than any person has; what is made of them takes memory, too."""
+    """Whether a record has a list with more members than a person can have, which would take memory once more later."""
     return any(
         isinstance(value, list | dict) and len(value) > MOST_PARTS
         for record in records
@@ -87,42 +87,43 @@ def overgrown(records: list[Any]) -> bool:
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CHARSET = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _JSON_STARTS = b'{["'
-MOST_PATIENT = 32 * 1024 * 1024
-"""Bytes that are read patiently: as text they can take four times as much."""
+MOST_LENIENT = 32 * 1024 * 1024
+"""Bytes of a body that is decoded leniently: as text it can take four times as much."""
 
 
 def decoded(response: Response) -> Any:
-    """The JSON value of a response, whatever its content type says. Raises NotOneRoster where it is not even JSON.
+    """The JSON value of a response, whatever its content type says.
 
-    A strict parser first; then one that takes what sloppy servers write: lone surrogates, NaN, control characters in
-    texts, Windows-1252, a byte order mark. An answer that starts as JSON and breaks off is `Malformed` (and retryable).
-    An answer whose values would take too much memory is `TooLarge`, before anything of it is decoded.
+    Tries a strict parser first, then a lenient one that accepts what faulty servers write: lone surrogates, NaN,
+    control characters in texts, Windows-1252, a byte order mark. Raises NotOneRoster if the body is not JSON, Malformed
+    (retryable) if it starts as JSON and breaks off, and TooLarge, before decoding, if its values would take too much
+    memory.
     """
     if values_size(response.body) > MOST_DECODED:
         raise too_many_values()
     try:
         return orjson.loads(response.body)
     except orjson.JSONDecodeError:
-        return _patiently(response)
+        return _leniently(response)
 
 
 def too_many_values() -> TooLarge:
-    """The error for an answer that would not fit into memory."""
+    """The error for a response whose values would not fit into memory."""
     return TooLarge(
-        "An answer of the SIS holds far more values than a page of people does.",
+        "A response of the SIS holds far more values than a page of people does.",
         "Choose a smaller page size; if it is small already, ask the SIS's vendor.",
     )
 
 
-def _patiently(response: Response) -> Any:
+def _leniently(response: Response) -> Any:
     body = response.body
-    if len(body) > MOST_PATIENT:
+    if len(body) > MOST_LENIENT:
         raise too_many_values()
     stated = _CHARSET.search(response.headers.get("Content-Type", ""))
     encoding = stated[1] if stated else "utf-8"
-    for mark, named in _BOMS:
+    for mark, name in _BOMS:
         if body.startswith(mark):
-            body, encoding = body[len(mark) :] if named == "utf-8" else body, named
+            body, encoding = body[len(mark) :] if name == "utf-8" else body, name
     try:
         text = body.decode(encoding)
     except (UnicodeDecodeError, LookupError):
@@ -130,14 +131,14 @@ def _patiently(response: Response) -> Any:
     start = text.lstrip()[:1]
     if start and start.encode("utf-8", errors="replace") not in _JSON_STARTS:
         raise NotOneRoster(
-            "The address of the SIS answers with something other than JSON (a web page, perhaps).",
+            "The address of the SIS answers with something other than JSON (perhaps a web page).",
             "This is not a OneRoster API. Check the URL, and whether the SIS's OneRoster module is switched on.",
         )
     try:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):
         raise Malformed(
-            "The SIS sent an empty, broken or cut-off answer.",
+            "The SIS sent an empty, broken or cut-off response.",
             "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
         ) from None
 
@@ -162,23 +163,25 @@ MINOR_CODES = {
     "deletefailure": "deletefailure",
     "targetreadfailure": "targetreadfailure",
 }
-"""Code minor without blanks, underscores and case, to the spelling we show."""
+"""Code minor in lower case, without blanks and underscores, to the spelling that we show. Only these are ever shown:
+the free text beside a code may quote a person's name from a filter."""
 
 _WRAPPERS = frozenset({"statusinfo", "statusinfoset", "errors", "error", "codeminor", "codeminorfield", "warnings"})
 _DEEPEST = 5
 HARMLESS = frozenset(("invalid_sort_field", "fullsuccess"))
-"""Codes of warnings that say nothing about whether everybody came: an unknown sort field gives the default order."""
+"""Codes of warnings that do not affect completeness: an unknown sort field gives the default order."""
 _PARTIAL = {
     **dict.fromkeys(("partial", "ispartial", "truncated", "istruncated", "incomplete", "isincomplete"), True),
     **dict.fromkeys(("complete", "iscomplete"), False),
 }
-"""Members that servers put beside a list, to the value with which they say that it is not all."""
+"""Members that servers put beside a list, to the value that means that the list is not complete."""
 
 
 @dataclass(frozen=True)
 class StatusInfo:
-    """failure: the body reports one. warning: it carries one that is not harmless. unfinished: it calls itself a part.
-    code: code minor in the standard's spelling, None if absent or unknown."""
+    """The standard's status object. failure: the body reports one. warning: it has one that is not harmless.
+    unfinished: it says that it is not complete. code: code minor in the standard's spelling, None if absent or unknown.
+    """
 
     failure: bool
     code: str | None
@@ -187,26 +190,26 @@ class StatusInfo:
 
 
 def folded(name: object) -> str:
-    """A member name or code without `imsx_`, case, blanks and punctuation."""
+    """A member name or code in lower case, without `imsx_`, blanks and punctuation."""
     text = str(name).lower().removeprefix("imsx_")
     return "".join(letter for letter in text if letter.isalnum())
 
 
 def read_status(body: Any) -> StatusInfo:
-    """Look for a status object in a decoded body; a body without one is not a failure."""
+    """The status object in a decoded body, in any shape in which servers send it. Without one it is not a failure."""
     failure = unfinished = False
     severe = listed = harmless = 0
     code: str | None = None
     for name, value in _members(body, 0):
         if name in ("codemajor", "severity") and isinstance(value, str):
-            said = folded(value)
-            failure = failure or said in ("failure", "unsupported", "error")
-            severe += said == "warning"
-            unfinished = unfinished or said == "processing"
+            severity = folded(value)
+            failure = failure or severity in ("failure", "unsupported", "error")
+            severe += severity == "warning"
+            unfinished = unfinished or severity == "processing"
         elif name in ("codeminor", "codeminorfieldvalue") and isinstance(value, str):
-            known = MINOR_CODES.get(folded(value))
-            code = code or known
-            harmless += known in HARMLESS
+            minor = MINOR_CODES.get(folded(value))
+            code = code or minor
+            harmless += minor in HARMLESS
         elif name == "error" and isinstance(value, str | dict) and value:
             failure = True
         elif name in ("warning", "warnings") and value:

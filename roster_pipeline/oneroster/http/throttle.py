@@ -25,12 +25,10 @@ from roster_pipeline.oneroster.http.error_mapping import RETRY_STATUSES
 from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.settings.installation import Places
 
-LEAST_PARALLEL = 1
-
 
 @dataclass
 class Counters:
-    """What a session has cost the SIS so far."""
+    """Requests, retries, bytes received and seconds waited of one session."""
 
     requests: int = 0
     retries: int = 0
@@ -40,18 +38,18 @@ class Counters:
 
 
 class Backoff:
-    """The waits of one session, and how many requests it may have under way at the same time."""
+    """The waits of one session, and how many requests it may have under way at the same time (`parallel`)."""
 
     def __init__(self, limits: Limits, clock: Clock, parallel: int) -> None:
         self.counters = Counters()
-        self.parallel = max(LEAST_PARALLEL, parallel)
+        self.parallel = max(1, parallel)
         self._limits = limits
         self._clock = clock
         self._pause_until = 0.0
         self._lock = threading.Lock()
 
     def asked_wait(self, response: Response) -> float | None:
-        """Retry-After in seconds, given as a number or as a date; None if absent or unreadable."""
+        """Retry-After in seconds; the header holds a number or a date. None if absent or unreadable."""
         if response.status not in RETRY_STATUSES:
             return None
         text = response.headers.get("Retry-After", "").strip()
@@ -67,20 +65,25 @@ class Backoff:
             return None
 
     def slow_down(self, status: int, wait: float | None) -> None:
-        """After a 429 fewer at a time; and nobody of this session asks again before the time the server named."""
+        """Halve the parallel requests after a 429, and pause the whole session for the `wait` that the server named."""
         with self._lock:
             if status == 429:
-                self.parallel = max(LEAST_PARALLEL, self.parallel // 2)
+                self.parallel = max(1, self.parallel // 2)
             if wait is not None and wait <= self._limits.longest_retry_after:
                 self._pause_until = max(self._pause_until, self._clock.monotonic() + wait)
 
     def respect_pause(self) -> None:
+        """Sleep until the pause of `slow_down` is over."""
         left = self._pause_until - self._clock.monotonic()
         if left > 0:
             self._clock.sleep(left)
 
     def wait(self, tried: int, asked: float | None, failure: OneRosterError) -> None:
-        """Wait before the next try, with jitter. Raises `failure` where that is too long, or the budget is used up."""
+        """Wait before the next attempt, with jitter.
+
+        tried: attempts so far; the wait doubles with each. asked: seconds that the server asked for. Raises `failure`
+        if the wait is too long or the budget of all waits is used up.
+        """
         limits = self._limits
         if asked is not None and asked > limits.longest_retry_after:
             raise failure
@@ -99,7 +102,7 @@ LONGEST_POLL_SECONDS = 0.2
 
 
 class HostSemaphore:
-    """The slots of one host. `count` of them; `patience` seconds until waiting for one is given up."""
+    """The slots of one host. count: how many. patience: seconds to wait for a free one."""
 
     def __init__(self, host: str, count: int, patience: float) -> None:
         name = hashlib.blake2b(host.encode(), digest_size=12).hexdigest()
@@ -108,8 +111,8 @@ class HostSemaphore:
         self._patience = patience
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold one slot."""
+    def slot(self) -> Iterator[None]:
+        """Hold one slot. Raises Unreachable if none was free in time."""
         descriptor = self._take()
         try:
             yield
@@ -131,14 +134,14 @@ class HostSemaphore:
             if time.monotonic() > until:
                 raise Unreachable(
                     "Other runs on this machine kept the SIS busy for too long.",
-                    "Run fewer schools of this SIS at a time, or raise the connection's limit of parallel requests.",
+                    "Sync fewer schools of this SIS at the same time, or allow the connection more parallel requests.",
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
 
 
 def _own_folder() -> Path:
-    """Below `ROSTER_HOME`, which all services of a machine share; each of them may have a /tmp of its own."""
+    """A folder below `ROSTER_HOME`, which all services of a machine share; each service may have its own /tmp."""
     places = Places.read()
     shared = "home" in places.model_fields_set
     folder = places.home / "slots" if shared else Path(tempfile.gettempdir()) / f"roster-oneroster-{os.getuid()}"

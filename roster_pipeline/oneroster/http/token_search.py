@@ -33,9 +33,9 @@ from roster_pipeline.oneroster.http.oauth2 import (
 from roster_pipeline.oneroster.http.response import Response, decoded
 
 MOST_TRIES = 6
-"""Requests of a search that carry the credentials: fewer than what locks an application out."""
+"""Requests of a search that may carry the credentials. Fewer than what locks an application out."""
 FINAL = frozenset(("unauthorized_client", "unsupported_grant_type", "access_denied"))
-"""Refusals that no other form of the request would change."""
+"""Refusals that no other form of the request can avoid."""
 SCOPE_PREFIX = {
     "1.1": "https://purl.imsglobal.org/spec/or/v1p1/scope/",
     "1.2": "https://purl.imsglobal.org/spec/or/v1p2/scope/",
@@ -43,9 +43,9 @@ SCOPE_PREFIX = {
 
 
 def scope_choices(version: str | None, chosen: str | None) -> list[str]:
-    """Scope texts to ask for, best first. Never of two versions at once: some servers choose the API by them.
+    """Scope strings to request, best first. Never of two versions at once: some servers choose the API by them.
 
-    version: of the root; None is not known.
+    version: of the root; None if unknown. chosen: the owner's scopes; None if not set.
     """
     if chosen is not None:
         text = " ".join(chosen.replace(",", " ").split())
@@ -60,13 +60,13 @@ def scope_choices(version: str | None, chosen: str | None) -> list[str]:
 
 
 def _texts(prefix: str) -> tuple[str, str, str]:
-    """The scope of the core, and both scopes of rostering in either order: some servers compare the whole text."""
+    """The core scope, and both scopes of rostering in either order, because some servers compare the whole string."""
     core, full = prefix + "roster-core.readonly", prefix + "roster.readonly"
     return core, f"{core} {full}", f"{full} {core}"
 
 
 def placements(client_id: str, secret: str) -> list[str]:
-    """Where to put the credentials, best first; the two spellings of Basic only where they differ."""
+    """Where to put the credentials, best first. Both spellings of Basic are tried only if they differ."""
     differ = quote_plus(client_id) != client_id or quote_plus(secret) != secret
     ways = ["basic", "basic-encoded", "body"] if differ else ["basic", "body"]
     if ":" in client_id:
@@ -75,7 +75,7 @@ def placements(client_id: str, secret: str) -> list[str]:
 
 
 def find_form(session: HttpSession, token_url: str, scopes: list[str]) -> OAuth2SignIn:
-    """Try the forms of a token request until one is accepted. Raises the refusal that says most."""
+    """Try forms of the token request until one is accepted. Raises the clearest TokenRefused, or NoMoreTries."""
     refusals: list[TokenRefused] = []
     for form in _forms(session, scopes, refusals):
         sign_in = OAuth2SignIn(session, token_url, form)
@@ -95,12 +95,12 @@ def find_form(session: HttpSession, token_url: str, scopes: list[str]) -> OAuth2
 
 
 def _forms(session: HttpSession, scopes: list[str], refusals: list[TokenRefused]) -> Iterator[TokenForm]:
-    """Forms, each next one chosen by the last refusal."""
+    """The forms to try. The last of `refusals`, which the caller appends to, decides the next one."""
     endpoint = session.endpoint
     for placement in placements(endpoint.client_id, endpoint.client_secret):
         for parameters in ("form", "query"):
             if placement == "body" and parameters == "query":
-                continue  # a secret in a URL ends up in logs
+                continue  # servers write URLs to logs, so the secret must not be in one
             for scope in scopes:
                 yield TokenForm(placement, parameters, scope)
                 if refusals[-1].code != "invalid_scope":
@@ -108,22 +108,25 @@ def _forms(session: HttpSession, scopes: list[str], refusals: list[TokenRefused]
             if refusals[-1].code == "invalid_client":
                 break
         if refusals[-1].code == "invalid_scope":
-            break  # the credentials were taken; elsewhere they would fare no better
+            break  # the credentials were accepted, so another placement changes nothing
 
 
 DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
-"""Two names circulate for the file in which a 1.2 provider describes itself."""
+"""Two names are in use for the file in which a 1.2 provider describes itself."""
 MOST_LOOKS = 18
-"""Addresses that are looked at without credentials."""
+"""Possible token addresses that are tried without credentials."""
 NOWHERE = "/roster-no-such-address"
-"""An address that no SIS has: what answers there like a token endpoint is a gateway in front of everything."""
+"""A path that no SIS has. If it answers like a token endpoint, a gateway answers for all paths."""
 _REQUEST = b"grant_type=client_credentials"
 _TEMPLATES = ("example.com", "example.org", "localhost", "127.0.0.1", "server_address", "imsglobal.org", "1edtech.org")
 
 
 class TokenAddresses:
-    """What was found for one search. elsewhere: named by the SIS, on another host. failure: an address failed in a way
-    that will pass, so that it may be the right one; crashed: one failed for good."""
+    """Finds the token address of one SIS.
+
+    elsewhere: the SIS named one on another host. failure: an address failed temporarily, so it may be the right one.
+    crashed: an address answered 500.
+    """
 
     def __init__(self, session: HttpSession, address: Address) -> None:
         self.elsewhere: NamedElsewhere | None = None
@@ -134,7 +137,7 @@ class TokenAddresses:
         self._beside: dict[str, bool] = {}
 
     def find(self, found: Sequence[Root]) -> list[str]:
-        """Addresses on the SIS's own host that may get the secret, the surest first. found: the roots, best first."""
+        """Addresses on the SIS's own host that may get the secret, the most certain first. found: roots, best first."""
         shown = map(self._described, [root for root in found[:2] if root.version != "1.1"])
         described = next((url for url in shown if url is not None), None)
         if described is not None and not same_origin(described, self._address.base):
@@ -151,14 +154,14 @@ class TokenAddresses:
         return [] if self.elsewhere is not None else [url for url in likely if not self._answers_everywhere(url)]
 
     def _answers_everywhere(self, url: str) -> bool:
-        """Whether what stands beside this address, and cannot be there, answers in the same way."""
+        """Whether a path beside this address that cannot exist answers in the same way."""
         beside = url.partition("?")[0].rpartition("/")[0] + NOWHERE
         if beside not in self._beside:
             self._beside[beside] = self._look(beside)[0] is not None
         return self._beside[beside]
 
     def _look(self, url: str) -> tuple[str | None, bool]:
-        """Ask without credentials: the address that answered, if it may give tokens, and whether it surely does."""
+        """Ask without credentials. Returns the address that answered, if it may give tokens, and if that is certain."""
         for _ in range(len(REDIRECT_STATUSES)):
             try:
                 response = self._ask(url)
@@ -191,7 +194,7 @@ class TokenAddresses:
             self._session.backoff.wait(tried, None, failure)
 
     def _described(self, root: Root) -> str | None:
-        """The token address in the file with which a 1.2 provider describes itself, served without sign-in."""
+        """The token address in the file in which a 1.2 provider describes itself. It needs no sign-in."""
         for name in DISCOVERY_FILES:
             try:
                 response = self._session.send("GET", f"{root.url}/discovery/{name}", "the discovery document")
@@ -214,7 +217,7 @@ def _speaks_oauth(response: Response) -> bool:
 
 
 def _may_be(response: Response) -> bool:
-    """Whether an answer without an error of OAuth may come from a token endpoint all the same."""
+    """Whether a response without an OAuth error may still come from a token endpoint."""
     if response.status in ABSENT_STATUSES or response.status == BROKEN_STATUS or response.status // 100 == 3:
         return False
     if response.status // 100 != 2:
@@ -227,7 +230,7 @@ def _may_be(response: Response) -> bool:
 
 
 def _token_urls_in(document: Any) -> Iterator[str]:
-    """tokenUrl of the client-credentials flows of an OpenAPI 3 document, but for those of the standard's template."""
+    """tokenUrl of each client-credentials flow of an OpenAPI 3 document, except those of the standard's template."""
     try:
         schemes = document["components"]["securitySchemes"].values()
         urls = [scheme["flows"]["clientCredentials"]["tokenUrl"] for scheme in schemes if "flows" in scheme]
@@ -236,5 +239,5 @@ def _token_urls_in(document: Any) -> Iterator[str]:
     for url in urls:
         if isinstance(url, str) and url.startswith(("https://", "http://")) and "{" not in url:
             host = urlsplit(url).hostname or ""
-            if host and not any(host == one or host.endswith("." + one) for one in _TEMPLATES):
+            if host and not any(host == name or host.endswith("." + name) for name in _TEMPLATES):
                 yield url

@@ -11,7 +11,7 @@ from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.pull import Pull, pull
 from roster_pipeline.oneroster.collections.reading import Batch, Wanted
-from roster_pipeline.oneroster.connection_test.check import check, check_items
+from roster_pipeline.oneroster.connection_test.check import check
 from roster_pipeline.oneroster.connection_test.items import CheckItem
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,
@@ -69,6 +69,5 @@ __all__ = [
     "WitnessReport",
     "WrongAddress",
     "check",
-    "check_items",
     "pull",
 ]

@@ -14,7 +14,7 @@ from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.errors import with_school
 from roster_pipeline.oneroster.bundle import check_bundle
 from roster_pipeline.oneroster.collections.reading import Batch
-from roster_pipeline.oneroster.connection_test.check import check_items
+from roster_pipeline.oneroster.connection_test.check import check
 from roster_pipeline.oneroster.connection_test.items import CheckItem, Watcher
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset, UnknownPreset, preset
@@ -78,7 +78,7 @@ def items_of(
         yield from chain(usable.items(), preview.items())
         return
     with client_of(connection, limits) as client:
-        items = check_items(
+        items = check(
             client,
             chosen.school_id,
             chosen.rostered,

@@ -18,18 +18,18 @@ from roster_pipeline.oneroster.connection_test.items import (
     ROLE_NAMES,
     CheckItem,
     Watcher,
-    disabled,
-    fields,
-    guardians,
-    missing_school,
-    not_counted,
-    numbers,
-    other_roles,
+    disabled_item,
+    enrollment_item,
+    field_items,
+    guardian_item,
+    missing_school_item,
+    not_counted_items,
+    number_items,
+    other_role_items,
     reference_items,
     role_item,
+    school_item,
 )
-from roster_pipeline.oneroster.connection_test.items import enrollments as enrolled
-from roster_pipeline.oneroster.connection_test.items import found_school as school_item
 from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.org_tree import is_school
@@ -96,16 +96,16 @@ def check_bundle(
     if school is not None or _no_orgs(proof):
         items.append(_school(school, name))
     else:
-        items.append(missing_school(orgs, school_id, name))
+        items.append(missing_school_item(orgs, school_id, name))
     if counts is not None and (school is not None or not orgs):
         items += [_role(counts, proof, group, rostered=wanted.wants(group)) for group in GROUPS]
-        items += other_roles(counts)
-        items += not_counted(counts)
+        items += other_role_items(counts)
+        items += not_counted_items(counts)
         items += reference_items(counts, proof)
         items.append(_guardians(counts, proof, wanted=contacts))
-        items.append(enrolled(counts, proof, decide=enrollments, read=True))
-        items.append(disabled(counts))
-        items += [*numbers(counts), *fields(counts)]
+        items.append(enrollment_item(counts, proof, decide=enrollments, read=True))
+        items.append(disabled_item(counts))
+        items += [*number_items(counts), *field_items(counts)]
     items += _odd_rows(odd)
     items.append(_completeness(proof))
     return [*items, _witness()]
@@ -169,7 +169,7 @@ def _role(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> 
 
 
 def _guardians(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem:
-    item = guardians(counts, proof, wanted=wanted)
+    item = guardian_item(counts, proof, wanted=wanted)
     remedy = "Let the export include guardians and agentSourcedIds." if item.ok is False else item.remedy
     return replace(item, remedy=remedy)
 

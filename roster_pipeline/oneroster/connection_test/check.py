@@ -1,4 +1,4 @@
-"""Test Your Information: item by item what works, what does not, and what to do about it. Counts only, no people."""
+"""Test Your Information over REST: each item says whether something works, and what to do if not. Counts only."""
 
 from __future__ import annotations
 
@@ -12,26 +12,34 @@ from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Reading
 from roster_pipeline.oneroster.connection_test.items import (
     CheckItem,
     Watcher,
-    completeness,
-    disabled,
-    fields,
-    guardians,
-    missing_school,
-    not_counted,
-    numbers,
-    other_roles,
+    completeness_item,
+    disabled_item,
+    enrollment_item,
+    field_items,
+    guardian_item,
+    missing_school_item,
+    not_counted_items,
+    number_items,
+    other_role_items,
     reference_items,
     role_item,
+    school_item,
 )
-from roster_pipeline.oneroster.connection_test.items import enrollments as enrolled
-from roster_pipeline.oneroster.connection_test.items import found_school as _school
 from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
-from roster_pipeline.oneroster.errors import OneRosterError, PagingBroken, Refused, TlsFailed, Unreachable
+from roster_pipeline.oneroster.errors import (
+    OneRosterError,
+    PagingBroken,
+    Refused,
+    SignInRefused,
+    TlsFailed,
+)
 from roster_pipeline.oneroster.http.address import is_version_1_0
+from roster_pipeline.oneroster.http.auth import SignIn
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
-from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
+from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, OAuth2SignIn
 from roster_pipeline.oneroster.paging.seen_ids import hashes
 
+SIGN_IN_NAMES = {"oauth2": "OAuth 2.0", "oauth1": "OAuth 1.0a", "bearer": "static bearer", "open": "none needed"}
 KIND_NAMES = {
     "same_day": "changes of one day",
     "membership": "changes of school or role",
@@ -42,6 +50,7 @@ MEMBERSHIP_FROM = {
     "+school-lists": "the school's own lists of students and teachers",
     "+only-school": "the SIS having one school only",
 }
+"""How the strategy of a pull ends, to where the schools of the users come from."""
 
 
 def check(
@@ -54,49 +63,25 @@ def check(
     include_orgs_below: bool = False,
     enrollments: bool = False,
     name: str = "",
-) -> list[CheckItem]:
-    """Try everything a sync needs. roles: the role groups that are rostered. Never raises for what a server does.
-
-    per_school: read the school's own lists, where the connection is set to; else the whole connection is read once.
-    include_orgs_below: orgs below the school count as the school. enrollments: a student without one counts as gone.
-    name: what we call the school.
-    """
-    items = check_items(
-        client,
-        school_id,
-        roles,
-        contacts=contacts,
-        per_school=per_school,
-        include_orgs_below=include_orgs_below,
-        enrollments=enrollments,
-        name=name,
-    )
-    return list(items)
-
-
-def check_items(
-    client: Client,
-    school_id: str,
-    roles: Iterable[str] = GROUPS,
-    *,
-    contacts: bool = False,
-    per_school: bool = False,
-    include_orgs_below: bool = False,
-    enrollments: bool = False,
-    name: str = "",
     watcher: Watcher | None = None,
 ) -> Iterator[CheckItem]:
-    """The same, each item as soon as it is known, for somebody who watches. watcher: sees what is read of people."""
+    """Test everything that a sync needs. Yields each item as soon as it is known; never raises for a server's errors.
+
+    roles: the role groups that are rostered. contacts: guardians are rostered. per_school: the connection reads the
+    school's own lists; else it is read as a whole. include_orgs_below: orgs below the school count as the school.
+    enrollments: a student without an enrollment counts as gone. name: our name of the school. watcher: gets all batches
+    that are read.
+    """
     connected = False
     try:
         for item in _connection(client):
             connected = True
             yield item
-        client.habits.ends.clear()  # a person looks: what proves the end of a list is found out afresh
+        client.habits.ends.clear()  # a test starts without knowing what proves the end of a list
         school = client.find_org(school_id)
-        item = _school(school, name) if school is not None else missing_school(list(client.orgs()), school_id, name)
+        item = school_item(school, name) if school else missing_school_item(list(client.orgs()), school_id, name)
     except OneRosterError as problem:
-        yield _failed(_name_of(problem, connected), problem)
+        yield _failed(_failed_part(problem, connected), problem)
         return
     yield item
     if school is None:
@@ -124,37 +109,32 @@ def check_items(
 
 def _connection(client: Client) -> Iterator[CheckItem]:
     connected = client.connect()
-    sign_in = connected.sign_in.learned()
-    kind = {"oauth2": "OAuth 2.0", "oauth1": "OAuth 1.0a", "bearer": "static bearer", "open": "none needed"}[
-        sign_in["kind"]
-    ]
-    if isinstance(connected.sign_in, OAuth2SignIn):
-        connected.sign_in.renew(connected.sign_in.authorise()[1])
-        kind += f", token from {sign_in['token_url'].split('?')[0]}"
-    if sign_in["kind"] == "oauth1":
-        kind += f" ({sign_in['method'].upper()})"
-    encrypted = urlsplit(connected.root).scheme == "https"
+    sign_in = connected.sign_in
+    learned = sign_in.learned()
+    kind = SIGN_IN_NAMES[sign_in.kind]
+    if isinstance(sign_in, OAuth2SignIn):
+        sign_in.renew(sign_in.authorise()[1])
+        kind += f", token from {sign_in.token_url.split('?')[0]}"
+    if "method" in learned:
+        kind += f" ({learned['method'].upper()})"
     yield CheckItem("Address", True, f"understood as {connected.root}")
-    yield CheckItem(
-        "Encryption",
-        True if encrypted else None,
-        "certificate verified" if encrypted else "none; this machine only",
-    )
+    if urlsplit(connected.root).scheme == "https":
+        yield CheckItem("Encryption", True, "certificate verified")
+    else:
+        yield CheckItem("Encryption", None, "none; this machine only")
     yield CheckItem("Sign-in", True, kind)
-    missing = _missing_scopes(client)
+    missing = ", ".join(_missing_scopes(sign_in))
     if missing:
-        yield CheckItem(
-            "Scopes", None, f"not granted: {', '.join(missing)}", "Grant them in the SIS if a role is missing."
-        )
+        yield CheckItem("Scopes", None, f"not granted: {missing}", "Grant them in the SIS if a role is missing.")
     old = is_version_1_0(connected.root)
     yield CheckItem("Version", True, "OneRoster 1.0, read as 1.1" if old else f"OneRoster {connected.version}")
 
 
-def _missing_scopes(client: Client) -> list[str]:
-    granted, sign_in = client.granted_scopes, client.connect().sign_in
-    if granted is None or not isinstance(sign_in, OAuth2SignIn):
+def _missing_scopes(sign_in: SignIn) -> list[str]:
+    """The last parts of the scopes that were requested and not granted."""
+    if not isinstance(sign_in, OAuth2SignIn) or sign_in.granted is None:
         return []
-    return [scope.rsplit("/", 1)[-1] for scope in sign_in.form.scope.split() if scope not in granted.split()]
+    return [scope.rsplit("/", 1)[-1] for scope in sign_in.form.scope.split() if scope not in sign_in.granted.split()]
 
 
 def _people(
@@ -177,18 +157,18 @@ def _people(
     proof = pulled.proof
     for group in GROUPS:
         yield role_item(counts, proof, group, rostered=wanted.wants(group))
-    yield from other_roles(counts)
-    yield from not_counted(counts)
+    yield from other_role_items(counts)
+    yield from not_counted_items(counts)
     yield from reference_items(counts, proof)
-    yield guardians(counts, proof, wanted=contacts)
-    yield enrolled(counts, proof, decide=wanted.enrollments, read=wanted.enrollments)
-    for source, said in MEMBERSHIP_FROM.items():
-        if proof.strategy.endswith(source):
-            yield CheckItem("Membership", None, f"users name no school; it is taken from {said}")
-    yield disabled(counts)
-    yield from numbers(counts)
-    yield from fields(counts)
-    yield completeness(proof)
+    yield guardian_item(counts, proof, wanted=contacts)
+    yield enrollment_item(counts, proof, decide=wanted.enrollments, read=wanted.enrollments)
+    for ending, place in MEMBERSHIP_FROM.items():
+        if proof.strategy.endswith(ending):
+            yield CheckItem("Membership", None, f"users name no school; it is taken from {place}")
+    yield disabled_item(counts)
+    yield from number_items(counts)
+    yield from field_items(counts)
+    yield completeness_item(proof)
     if "total-not-reached" in proof.problems:
         yield from _offset_unit(client)
     yield _page_size(client)
@@ -206,14 +186,14 @@ def _page_size(client: Client) -> CheckItem:
 def _single_users(client: Client, counts: PeopleCounts) -> CheckItem:
     name = "Second witness"
     if counts.present is None:
-        return CheckItem(name, None, "nobody there to ask for")
+        return CheckItem(name, None, "the school has nobody whom we could request")
     if client.user_answers([counts.present])[counts.present].user is not None:
-        return CheckItem(name, True, "single users can be asked for")
+        return CheckItem(name, True, "single users can be requested")
     return CheckItem(
         name,
         None,
-        "single users cannot be asked for",
-        "Archivals rest on the lists alone; grant reading of single users.",
+        "single users cannot be requested",
+        "Archivals depend on the lists alone. Grant reading of single users.",
     )
 
 
@@ -225,11 +205,10 @@ def _delta(client: Client, wanted: Wanted) -> CheckItem:
         works = False
     if not works:
         return CheckItem("Changes only", None, "not honoured; full pulls are used")
-    open_kinds = [KIND_NAMES[kind] for kind in KINDS if kind not in client.learned.get(PROVED, ())]
-    if not open_kinds:
+    unproved = ", ".join(KIND_NAMES[kind] for kind in KINDS if kind not in client.learned.get(PROVED, ()))
+    if not unproved:
         return CheckItem("Changes only", True, "honoured")
-    told = f"understood, not yet proved for {', '.join(open_kinds)}; full pulls are used until then"
-    return CheckItem("Changes only", None, told)
+    return CheckItem("Changes only", None, f"understood, not yet proved for {unproved}; full pulls are used until then")
 
 
 def _clock(client: Client) -> CheckItem:
@@ -242,7 +221,7 @@ def _clock(client: Client) -> CheckItem:
 
 
 def _offset_unit(client: Client) -> list[CheckItem]:
-    """Whether `offset` counts pages here: then the second page is at offset 1. Tried in this test only."""
+    """Whether `offset` counts pages at this server: then offset 1 gives the second page. Only this test tries it."""
     users = client.collection("/users", "users")
     try:
         first = users.page(client.habits, 0).records
@@ -256,18 +235,14 @@ def _offset_unit(client: Client) -> list[CheckItem]:
     ]
 
 
-def _name_of(problem: OneRosterError, connected: bool) -> str:
+def _failed_part(problem: OneRosterError, connected: bool) -> str:
+    """The item that an error belongs to. connected: the items of the connection are green."""
     if isinstance(problem, TlsFailed):
         return "Encryption"
     if connected:
         return "School"
-    if isinstance(problem, Unreachable):
-        return "Address"
-    return (
-        "Sign-in"
-        if type(problem).__name__ in ("SignInRefused", "TokenRefused") or isinstance(problem, Refused)
-        else "Address"
-    )
+    at_sign_in = isinstance(problem, SignInRefused | Refused) and not isinstance(problem, NamedElsewhere)
+    return "Sign-in" if at_sign_in else "Address"
 
 
 def _failed(name: str, problem: OneRosterError) -> CheckItem:

@@ -1,4 +1,4 @@
-"""Counting one school's people while they stream by: what "Test Your Information" shows, without keeping anybody."""
+"""Counts one school's people batch by batch for Test Your Information, without keeping the people."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from roster_pipeline.org_tree import GONE_STATUSES, orgs_below
 
 GROUP_OF = {role: group for group, roles in ROLES_OF.items() for role in roles}
 NUMBER_FIELDS = ("identifier", "userMasterIdentifier", "username")
-TOLD_FIELDS = {"email": "e-mail", "username": "user name", "grades": "grades"}
-"""Fields that a school may miss, and what to call them."""
+FIELD_NAMES = {"email": "e-mail", "username": "user name", "grades": "grades"}
+"""Fields that a school may need, to their names in the test."""
 
 
 class PeopleCounts:
-    """Counts of one school. Memory grows with the school's guardians' ids, not with the district."""
+    """Counts of one school. Memory grows with the people of the school and the ids of guardians.
+
+    school: sourcedId. today: for roles that begin and end. include_orgs_below: orgs below the school count as it.
+    """
 
     def __init__(self, school: str, today: date, *, include_orgs_below: bool = False) -> None:
         self._school = school
@@ -29,51 +32,52 @@ class PeopleCounts:
         self.start()
 
     def start(self) -> None:
-        """Count from nothing, also where data that moved are read again."""
+        """Set all counts to zero. Called again if the data changed and are read again."""
         self.people: Counter[str] = Counter()
-        """Active people with a current role in the school, by role group; vendors' own roles under their name. Records
-        of one name and one number (or e-mail, or username) are one person."""
+        """Active people with a current role in the school, by role group; vendors' own roles as they are. Records
+        with the same name and number (or e-mail, or username) are one person."""
         self.records: Counter[str] = Counter()
-        """The same, as records."""
-        self._known: dict[str, set[int]] = {}
+        """The same, counted as records."""
+        self._people_seen: dict[str, set[int]] = {}
         self.without_school = 0
-        """People of the whole SIS, guardians left out, who name no school at all."""
-        self.accounts_told = False
-        """Whether the SIS says of anybody here if the account is enabled."""
+        """People of the whole SIS, without guardians, who name no school at all."""
+        self.accounts_stated = False
+        """Whether the SIS says for anybody of the school if the account is enabled."""
         self.disabled: Counter[str] = Counter()
         self.not_enrolled = 0
-        """Students of whom the enrollments that were read have none that runs in any org of the school they name."""
+        """Students without a running enrollment in any org of the school that they name."""
         self.fields: Counter[str] = Counter()
-        """How many people of the school have a value, by the fields of `TOLD_FIELDS`."""
+        """How many people of the school have a value, by the fields of `FIELD_NAMES`."""
         self.numbers: dict[str, Counter[str]] = {"student": Counter(), "staff": Counter()}
-        """How many have a number, by kind of person and by where it stands."""
+        """How many people have a number, by kind of person and by the field that holds it."""
         self.numbered: Counter[str] = Counter()
+        """How many people there are, by kind of person: "student" or "staff"."""
         self.unknown_status = 0
-        """People of the school whose status is none of the standard's: they are rejected, and not gone."""
+        """People of the school with a status that is not in the standard. They are rejected, and not gone."""
         self.other_dates = 0
         """People whose roles in the school have ended, or have not begun."""
         self.below = 0
-        """People of orgs below the school who do not name the school, where those do not count as the school."""
+        """People of orgs below the school who do not name the school, if such orgs do not count as the school."""
         self._orgs: list[dict[str, Any]] = []
         self._here = frozenset((self._school,))
         self._below: frozenset[str] = frozenset()
-        self.guardians = 0
         self.students_with_agents = 0
         self.present: str | None = None
+        """The sourcedId of somebody who is in the school."""
         self._agents: set[str] = set()
         self._contacts = SeenIds()
         self._students = SeenIds()
         self._named = SeenIds()
 
     def note_orgs(self, orgs: Sequence[dict[str, Any]]) -> None:
-        """Take in orgs that the SIS lists, all of them before the first user."""
+        """Add orgs that the SIS lists. All of them must come before the first user."""
         self._orgs += orgs
         below = orgs_below(self._orgs, self._school)
         self._here = frozenset((self._school, *(below if self._include_below else ())))
         self._below = below - self._here
 
     def count(self, users: Sequence[dict[str, Any]]) -> None:
-        """Take one batch in."""
+        """Count one batch."""
         contacts: list[dict[str, Any]] = []
         pupils: list[dict[str, Any]] = []
         for user in users:
@@ -88,11 +92,10 @@ class PeopleCounts:
             here = {entry["role"] for entry in entries if current(entry, self._today)}
             self.other_dates += bool(entries) and not here
             if not CONTACT_ROLES.isdisjoint(entry["role"] for entry in user["roles"]):
-                self.guardians += 1
                 contacts.append(user)
             groups = {GROUP_OF.get(str(role), str(role)) for role in here} - {"contact"}
             for group in groups:
-                self._one(user, group)
+                self._count_in_group(user, group)
             if "student" in groups:
                 pupils.append(user)
         if contacts:
@@ -104,7 +107,7 @@ class PeopleCounts:
 
     @property
     def students_named(self) -> int:
-        """How many of the school's students are named by guardians: the link may stand on that side alone."""
+        """How many of the school's students are named by guardians. Some SISs put the link only there."""
         return int(self._named.has(self._students.values()).sum())
 
     @property
@@ -114,27 +117,27 @@ class PeopleCounts:
 
     @property
     def agents_found(self) -> int:
-        """How many of them are guardians that were delivered."""
+        """How many of these agents were delivered as guardians."""
         if not self._agents:
             return 0
         return int(self._contacts.has(hashes([{"sourcedId": agent} for agent in self._agents])).sum())
 
     def shares(self, kind: str) -> dict[str, float]:
-        """Where the number stands, as shares of the people of a kind ("student" or "staff"), the most common first."""
+        """Fields that hold the number, with their share of the people of a kind, the most common first."""
         total = self.numbered[kind]
         return {source: count / total for source, count in self.numbers[kind].most_common()} if total else {}
 
-    def _one(self, user: dict[str, Any], group: str) -> None:
+    def _count_in_group(self, user: dict[str, Any], group: str) -> None:
         self.records[group] += 1
         person = _person(user)
-        known = self._known.setdefault(group, set())
-        self.people[group] += person not in known
-        known.add(person)
-        self.accounts_told = self.accounts_told or user["enabledUser"] is not None
+        seen = self._people_seen.setdefault(group, set())
+        self.people[group] += person not in seen
+        seen.add(person)
+        self.accounts_stated = self.accounts_stated or user["enabledUser"] is not None
         self.present = self.present or user["sourcedId"]
         if user["enabledUser"] is False:
             self.disabled[group] += 1
-        self.fields.update(field for field in TOLD_FIELDS if user[field])
+        self.fields.update(field for field in FIELD_NAMES if user[field])
         if group == "student":
             own = {entry["org"] for entry in user["roles"] if entry["role"] == "student"} & self._here
             self.not_enrolled += bool(own) and own <= set(user.get("notEnrolled", ()))
@@ -150,6 +153,6 @@ class PeopleCounts:
 
 
 def _person(user: dict[str, Any]) -> int:
-    """A hash that records of one human share: of the name and the first of number, e-mail and username."""
+    """A hash of the name and the first of number, e-mail and username: records of one person have the same."""
     key = next((user[field] for field in ("identifier", "email", "username") if user[field]), user["sourcedId"])
     return hash(tuple(str(part or "").casefold() for part in (user["givenName"], user["familyName"], key)))

@@ -116,16 +116,16 @@ class Discovery:
                 raise moved  # nothing of the SIS is at this address
         return candidates
 
-    def _ways(self, existing: list[Root]) -> Iterator[tuple[SignIn, Root]]:
+    def _ways(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
         """Sign-ins, each with the root to try it on, best first."""
         endpoint, kind = self._endpoint, self._endpoint.sign_in
         if kind == "auto" and not endpoint.client_id and not endpoint.client_secret:
-            yield from ((SignIn(), root) for root in existing)
+            yield from ((SignIn(), root) for root in candidates)
             return
         if kind == "bearer" or (kind == "auto" and not endpoint.client_id):
-            yield from ((BearerSignIn(endpoint.client_secret), root) for root in existing)
+            yield from ((BearerSignIn(endpoint.client_secret), root) for root in candidates)
             return
-        signed = sorted(existing, key=lambda root: root.version == "1.2")
+        signed = sorted(candidates, key=lambda root: root.version == "1.2")
         if kind == "oauth1":
             yield from self._signatures(signed)
             return
@@ -133,27 +133,27 @@ class Discovery:
         if self._signs and not by_token:
             yield from self._signatures(signed)
             return
-        yield from self._tokens(existing)
+        yield from self._tokens(candidates)
         if by_token or self._is_settled():
             return
         yield from self._signatures([root for root in signed if root.version != "1.2"])
-        yield from ((BearerSignIn(endpoint.client_secret), root) for root in existing[:1])
+        yield from ((BearerSignIn(endpoint.client_secret), root) for root in candidates[:1])
 
     def _is_settled(self) -> bool:
         """Whether a refusal was clear enough to stop, so that the credentials are not sent to more places."""
         return any(origin <= RefusalOrigin.TOKEN for origin, _ in self._refusals)
 
-    def _signatures(self, existing: list[Root]) -> Iterator[tuple[SignIn, Root]]:
-        for root in existing:
+    def _signatures(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
+        for root in candidates:
             for method in METHODS:
                 yield OAuth1SignIn(self._endpoint.client_id, self._endpoint.client_secret, method), root
 
-    def _tokens(self, existing: list[Root]) -> Iterator[tuple[SignIn, Root]]:
+    def _tokens(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
         """Token sign-ins: for each root the scopes of its version, at each possible token address."""
         entered = self._endpoint.token_url
-        urls = [entered] if entered else self._found_urls(existing)
+        urls = [entered] if entered else self._found_urls(candidates)
         refused: set[str] = set()
-        for root in existing:
+        for root in candidates:
             choices = scope_choices(root.version, self._endpoint.scopes)
             scopes = [scope for scope in choices if scope not in refused]
             for url in list(urls) if scopes else ():
@@ -177,9 +177,9 @@ class Discovery:
                     yield sign_in, root
                     break
 
-    def _found_urls(self, existing: list[Root]) -> list[str]:
+    def _found_urls(self, candidates: list[Root]) -> list[str]:
         addresses = TokenAddresses(self._session, self._address)
-        urls = addresses.find(existing)
+        urls = addresses.find(candidates)
         if urls:
             return urls
         if addresses.elsewhere is not None:
@@ -189,7 +189,7 @@ class Discovery:
         if addresses.crashed is not None:
             self._note(RefusalOrigin.CRASHED, addresses.crashed)
         if self._endpoint.sign_in == "oauth2":
-            message = f"No token address was existing at {host_of(self._address.base)}."
+            message = f"No token address was found at {host_of(self._address.base)}."
             self._note(RefusalOrigin.SIGNED, SignInRefused(message, "Enter the token URL that the SIS shows."))
         return []
 

@@ -1,1 +1,1 @@
-"""A collection read page by page to its end, and the proof that nobody is missing."""
+"""Reads a collection page by page to its end, and proves that no record is missing."""

@@ -1,4 +1,4 @@
-"""One page of a collection: its request in the form this server accepts, and what came back with it."""
+"""Requests one page of a collection in the form that the server accepts, and reads the response."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from roster_pipeline.oneroster.records.coercion import AGENTS
 from roster_pipeline.oneroster.records.usual_users import usual_users
 
 STANDARD_LIMIT = 100
-"""The standard's default page: the size to fall back to where a larger one is refused."""
+"""The standard's default page size, tried if a larger one is refused."""
 SMALL_LIMITS = (25, 10)
 REVISION_HEADERS = ("x-perm-rev",)
 TRIES_BEFORE_SHRINKING = 2
@@ -47,14 +47,13 @@ _NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
 
 @dataclass
 class PagingHabits:
-    """What is known about how this server pages.
+    """How this server pages.
 
-    limit None: it refuses every limit, and chooses itself. end_fails: it fails behind the end of a list, so that a
-    listing does not ask there if it can help it. worked: a listing was answered in this session.
-    aligned: it divides the offset by the limit, so only multiples of the limit are asked for.
-    ends: what proves the end of a collection at this server, by its label: "total" or "link". Where one of these was
-    there on a good night, an empty page alone is no proof any more. low_totals: collections whose total is lower than
-    what comes, night after night.
+    limit: records to request; None if it refuses every limit and chooses itself. sort: it accepts a sort. end_fails: it
+    fails on an offset past the end, so a listing avoids that. worked: a listing was answered in this session. aligned:
+    it divides the offset by the limit, so only multiples of the limit are requested. ends: what proved the end of a
+    collection in a complete pull, by label: "total" or "link"; an empty page alone is no proof any more. low_totals:
+    collections whose total is always too low.
     """
 
     limit: int | None
@@ -66,18 +65,19 @@ class PagingHabits:
     low_totals: set[str] = field(default_factory=set)
 
     def as_dict(self) -> dict[str, Any]:
-        known: dict[str, Any] = {"limit": self.limit, "sort": self.sort}
-        known |= {"end_fails": self.end_fails, "aligned": self.aligned}
-        known |= {"ends": dict(self.ends)} if self.ends else {}
-        return known | ({"low_totals": sorted(self.low_totals)} if self.low_totals else {})
+        """JSON values for `recalled`."""
+        learned: dict[str, Any] = {"limit": self.limit, "sort": self.sort}
+        learned |= {"end_fails": self.end_fails, "aligned": self.aligned}
+        learned |= {"ends": dict(self.ends)} if self.ends else {}
+        return learned | ({"low_totals": sorted(self.low_totals)} if self.low_totals else {})
 
     def aligned_to(self, offset: int) -> int:
-        """The offset to ask for: this one, or the next multiple of the limit."""
+        """The offset to request: this one, or the next multiple of the limit if the server needs that."""
         return -(-offset // self.limit) * self.limit if self.aligned and self.limit else offset
 
     @classmethod
     def recalled(cls, page_size: int, learned: Mapping[str, Any]) -> PagingHabits:
-        """The owner's page size, made smaller by what an earlier session had to learn."""
+        """The habits that an earlier session learned. The limit is at most the owner's page size."""
         limit = learned.get("limit", page_size)
         limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
         return cls(
@@ -90,15 +90,15 @@ class PagingHabits:
         )
 
     def is_doubtful(self, refusal: OneRosterError) -> bool:
-        """Whether a refusal may be about `sort` rather than about the collection."""
+        """Whether a refusal may concern `sort` and not the collection."""
         return self.sort and not self.worked and not transient(refusal)
 
     def plainer(self) -> list[PagingHabits]:
-        """Without sort, and bare."""
+        """Other ways to ask if a refusal is doubtful: without sort, then without any parameter."""
         return [PagingHabits(self.limit, False), PagingHabits(None, False)]
 
     def alternatives(self) -> list[PagingHabits]:
-        """Other ways to ask, for a server that answers 400: without sort, with the standard's page size, bare."""
+        """Other ways to ask a server that answers 400: without sort, with smaller limits, without any parameter."""
         smaller = min(self.limit or STANDARD_LIMIT, STANDARD_LIMIT)
         ways = [PagingHabits(self.limit, False), PagingHabits(smaller, True)]
         ways += [PagingHabits(min(smaller, limit), False) for limit in (STANDARD_LIMIT, *SMALL_LIMITS)]
@@ -108,10 +108,11 @@ class PagingHabits:
 
 @dataclass(frozen=True)
 class Page:
-    """records: raw, as they came, or read where they are usual. asked: the limit that was sent.
+    """One page.
 
-    total: stated by header or body, None if not. caveat: a problem slug, where the body speaks against itself.
-    memory: bytes that the records take, about.
+    records: as they came, or already read if all are usual users. asked: the limit that was sent. total: stated by
+    header or body, else None. caveat: a problem slug if the body says that it is not complete. memory: bytes that the
+    records take, approximately.
     """
 
     records: list[Any]
@@ -125,7 +126,7 @@ class Page:
 
 @dataclass(frozen=True)
 class LastPage:
-    """What is kept of a page once its records are handed on. size: records; record: the hash of the last one."""
+    """What is kept of a page after its records are handed on. size: records. record: the hash of the last one."""
 
     size: int
     asked: int | None
@@ -139,12 +140,16 @@ class LastPage:
 
 
 class TooLargeAhead(Exception):
-    """A page that was asked for ahead of its turn is too large to be kept until then. It is asked for again."""
+    """A page that was requested before its turn is too large to keep until then. It is requested again."""
 
 
 @dataclass
 class Collection:
-    """A collection of one root: what to ask for, whatever the page."""
+    """A collection of one root.
+
+    key: the standard's name of its list in the body. label: the path without ids, for messages. filter: the standard's
+    filter text. base_query: sent with every request.
+    """
 
     session: HttpSession
     root: str
@@ -155,7 +160,7 @@ class Collection:
     base_query: str = ""
 
     def url(self, habits: PagingHabits, offset: int, limit: int | None) -> str:
-        """The finished URL of one page; only parameters of the standard, because others are answered with 400."""
+        """The complete URL of one page. Only parameters of the standard, because servers answer others with 400."""
         parameters: list[tuple[str, str]] = []
         if limit is not None:
             parameters.append(("limit", str(limit)))
@@ -168,10 +173,10 @@ class Collection:
         return with_query(self.root + self.path, parameters, self.base_query)
 
     def page(self, habits: PagingHabits, offset: int, limit: int | None = None, *, ahead: bool = False) -> Page:
-        """Fetch one page; where the server fails on a large one, a smaller one from the same offset.
+        """Fetch one page; if the server fails on a large page, a smaller one from the same offset.
 
-        `limit` caps the page, for a gap that is to be filled. ahead: others come before it; raises TooLargeAhead where
-        it had better not be kept until then. Raises what is left after retries and shrinking.
+        limit: caps the page, to fill a gap. ahead: the page is fetched before its turn; raises TooLargeAhead if it is
+        too large to keep until then. Raises the error that remains after retries and smaller pages.
         """
         most = habits.limit if limit is None or habits.limit is None else min(limit, habits.limit)
         smallest = self.session.endpoint.limits.smallest_page
@@ -189,10 +194,10 @@ class Collection:
             return page
 
     def first(self, habits: PagingHabits) -> Page:
-        """Page one, in the first form of the request that the server takes.
+        """The first page, with the first form of the request that the server accepts.
 
-        Servers call a parameter that they do not know a bad request, or forbid or fail on it; what is not called a bad
-        request is doubted on the first listing of a session only.
+        Servers answer an unknown parameter with 400, 403, 404 or a failure. Only 400 always leads to other forms; the
+        others do so on the first listing of a session only.
         """
         try:
             page = self.page(habits, 0)
@@ -213,13 +218,13 @@ class Collection:
         return page
 
     def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None, *, ahead: bool) -> Page:
-        found: list[tuple[PageBody, int]] = []
+        pages: list[tuple[PageBody, int]] = []
 
         def judge(response: Response, label: str) -> OneRosterError | None:
             failure = failure_of(response, label)
             if failure is None:
                 try:
-                    found[:] = [self._read(response, ahead)]
+                    pages[:] = [self._read(response, ahead)]
                 except NotOneRoster as problem:
                     return problem if not self.session.answered else _web_page(label)
                 except OneRosterError as problem:
@@ -228,14 +233,14 @@ class Collection:
             return failure
 
         response = self.session.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
-        body, size = found[0]
+        body, size = pages[0]
         total = _total(response)
         revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
         following = bool(_NEXT.search(response.headers.get("Link", "")))
         return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat, size)
 
     def _read(self, response: Response, ahead: bool) -> tuple[PageBody, int]:
-        """The records, and the memory that they take. Large ones only one at a time, and only in their turn."""
+        """The records, and the memory that they take. Raises TooLargeAhead for a large page before its turn."""
         usual = None
         of_agents = any(key.startswith(AGENTS) for key in self.session.endpoint.metadata_keys)
         if self.key == "users" and response.status == 200 and not of_agents:
@@ -256,15 +261,15 @@ class Collection:
 
 
 def _web_page(label: str) -> Malformed:
-    """What is no OneRoster answer, from an address that has given some: a proxy's page, and it will pass."""
+    """The error for a response that is not OneRoster, from an address that has given some. It is temporary."""
     return Malformed(
-        f"The SIS answered {label} with something other than its data (a web page of a proxy, perhaps).",
+        f"The SIS answered {label} with something other than its data (perhaps a web page of a proxy).",
         "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
     )
 
 
 def _total(response: Response) -> int | None:
-    """X-Total-Count as a number; repeated headers must agree."""
+    """X-Total-Count as a number; None if absent, not a number, or repeated with different values."""
     stated = {part.strip() for part in response.headers.get("X-Total-Count", "").split(",")}
     if len(stated) != 1:
         return None

@@ -1,7 +1,7 @@
-"""From a decoded answer to its records: the standard's key, or what servers use in its place.
+"""Finds the records in a response: under the standard's key, or where servers put them instead.
 
-An answer without a list is an error, never an empty list; only a list that is there and empty, or null under the right
-key, means "nobody on this page".
+A response without a list is an error. Only a list that exists and is empty, or null under the right key, means that the
+page has no records.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ALIASES = {
     "orgs": ("orgs", "org", "schools", "school"),
     "enrollments": ("enrollments", "enrollment"),
 }
-"""Collection key to the names under which servers send it, the standard's first."""
+"""Collection key to the names that servers use for it, the standard's first."""
 PARTIAL, WARNED = "partial-answer", "warning-beside-data"
-"""Problem slugs: the body, or its status, calls it a part; it carries a warning that is not known to be harmless."""
+"""Problem slugs: the body or its status says that it is not complete; it has a warning that may matter."""
 PARTIAL_CONTENT = 206
 _NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata"))
 _ID_NAMES = frozenset(("sourcedid", "sourceid"))
 
 
 class PageBody(NamedTuple):
-    """The records of a page, the total if the body states one, and a problem slug if the body speaks against itself."""
+    """The records of a page, the total if the body has one, and a problem slug if it says that it is not complete."""
 
     records: list[Any]
     total: int | None = None
@@ -41,12 +41,15 @@ class PageBody(NamedTuple):
 
 
 def records_of(response: Response, collection: str, label: str) -> PageBody:
-    """The records of a page, and what the body says of them."""
-    found = _read_page(response, collection, label)
-    if len(found.records) > MOST_RECORDS:
-        found.records.clear()
+    """The records of a page. collection: the standard's key. label: for messages.
+
+    Raises NotOneRoster, Malformed, TooLarge, or the error for a failure that the body reports.
+    """
+    page = _read_page(response, collection, label)
+    if len(page.records) > MOST_RECORDS:
+        page.records.clear()
         raise too_many_values()
-    return found
+    return page
 
 
 def _read_page(response: Response, collection: str, label: str) -> PageBody:
@@ -67,8 +70,8 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
         found, value = _only_list(body)
     if not found:
         raise Malformed(
-            f"The answer to {label} has no list of {collection}.",
-            "This is not a OneRoster answer. Check the URL; if it is right, ask the SIS's vendor.",
+            f"The response to {label} has no list of {collection}.",
+            "This is not a OneRoster response. Check the URL; if it is right, ask the SIS's vendor.",
         )
     caveat = PARTIAL if status.unfinished or response.status == PARTIAL_CONTENT else None
     if status.warning:
@@ -79,7 +82,7 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
 def single_record(
     response: Response, collection: str, label: str, sourced_id: str | None = None
 ) -> dict[str, Any] | None:
-    """The one object of an answer to `/collection/{id}`; from a list, the one with that id. None for an empty list."""
+    """The object in a response to `/collection/{id}`. Of a list: the one with that id. None if the list is empty."""
     records = records_of(response, collection, label).records
     objects = [record for record in records if isinstance(record, dict)]
     if sourced_id is not None:
@@ -91,12 +94,12 @@ def single_record(
     if len(objects) == 1:
         return objects[0]
     raise Malformed(
-        f"The answer to {label} holds several objects, or none that fits.", "Ask the SIS's vendor about it."
+        f"The response to {label} has several objects, or none with this id.", "Ask the SIS's vendor about it."
     )
 
 
 def raw_id(record: dict[str, Any]) -> Any:
-    """The sourcedId as it stands in a record, whatever the case of its name."""
+    """The sourcedId of a record as it came, with any spelling of the member's name."""
     if "sourcedId" in record:
         return record["sourcedId"]
     return next((value for name, value in record.items() if folded(name) in _ID_NAMES), None)
@@ -115,7 +118,7 @@ def _under_a_known_name(body: dict[str, Any], collection: str) -> tuple[bool, An
 
 
 def _one_level_down(body: dict[str, Any], collection: str) -> tuple[bool, Any]:
-    """The collection inside the one object that holds it, where an API wraps all its answers."""
+    """The collection inside the only object that has one, for APIs that wrap all responses."""
     wrapped = [
         held
         for name, inner in body.items()
@@ -149,7 +152,7 @@ def _as_list(value: Any, collection: str, label: str) -> list[Any]:
         if not _has_id(value) and all(isinstance(entry, dict) for entry in value.values()):
             return list(value.values())
         return [value]
-    raise Malformed(f"The answer to {label} holds a text in place of a list.", "Ask the SIS's vendor about this API.")
+    raise Malformed(f"The response to {label} has a text instead of a list.", "Ask the SIS's vendor about this API.")
 
 
 def _stated_total(body: dict[str, Any]) -> int | None:
@@ -166,6 +169,6 @@ def _has_id(value: Any) -> bool:
 
 def _foreign(label: str) -> NotOneRoster:
     return NotOneRoster(
-        f"The answer to {label} is JSON, but not of OneRoster.",
+        f"The response to {label} is JSON, but not of OneRoster.",
         "This is another API of the SIS. Enter the address of its OneRoster API.",
     )

@@ -20,16 +20,16 @@ from roster_pipeline.oneroster.records.usual_users import ReadUser
 Hashes = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 _ROLE_NAMES = frozenset(("role", "roles", "orgs", "org", "orgsourcedids", "orgsourcedid", "schools", "school"))
-"""Members of a user that say its role and school, in lower case."""
+"""Members of a user that hold its role and school, in lower case."""
 
 
 def hashes(records: Sequence[Any]) -> Hashes:
-    """One hash per record: of its id without outer blanks, or of the whole record where it has no usable id."""
+    """One hash per record: of its id without outer blanks, or of the whole record if it has no usable id."""
     return hashes_and_names(records)[0]
 
 
 def hashes_and_names(records: Sequence[Any]) -> tuple[Hashes, Flags]:
-    """Hashes, and for each record whether it has an id: one without cannot be recognised when it comes again."""
+    """Hashes, and for each record whether it has an id. Without one it cannot be recognised when it comes again."""
     try:
         values = [hash(record["sourcedId"].strip()) for record in records]
     except (TypeError, KeyError, AttributeError):
@@ -40,7 +40,7 @@ def hashes_and_names(records: Sequence[Any]) -> tuple[Hashes, Flags]:
 
 
 def hashes_with_roles(records: Sequence[Any]) -> Hashes:
-    """One hash per user: of its id, its roles and its schools. Records of one person that differ in these differ."""
+    """One hash per user: of its id, roles and schools."""
     return np.array([_hash_with_roles(record) for record in records], dtype=np.int64)
 
 
@@ -49,8 +49,8 @@ def _hash_with_roles(record: Any) -> int:
         return hash((record["sourcedId"].strip(), *[(entry["role"], entry["org"]) for entry in record["roles"]]))
     if not isinstance(record, dict):
         return hash(repr(record))
-    told = sorted((str(name).lower(), repr(value)) for name, value in record.items())
-    return hash((_hash(record)[0], *[one for one in told if one[0] in _ROLE_NAMES]))
+    members = sorted((str(name).lower(), repr(value)) for name, value in record.items())
+    return hash((_hash(record)[0], *[member for member in members if member[0] in _ROLE_NAMES]))
 
 
 def _hash(record: Any) -> tuple[int, bool]:
@@ -61,13 +61,13 @@ def _hash(record: Any) -> tuple[int, bool]:
 
 
 class SeenIds:
-    """Grows page by page."""
+    """A set of hashes that grows page by page."""
 
     def __init__(self) -> None:
         self._runs: list[Hashes] = []
 
     def add(self, page: Hashes) -> Flags:
-        """Take a page's hashes in; answer for each whether it is new, the first of a repetition counting as new."""
+        """Add a page's hashes. Returns for each whether it is new; of equal ones on the page only the first is."""
         unique, first = np.unique(page, return_index=True)
         new_unique = ~self.has(unique)
         new = np.zeros(len(page), dtype=np.bool_)
@@ -76,7 +76,7 @@ class SeenIds:
         return new
 
     def has(self, values: Hashes) -> Flags:
-        """For each value whether it was seen."""
+        """For each value whether it was added before."""
         found = np.zeros(len(values), dtype=np.bool_)
         for run in self._runs:
             at = np.minimum(np.searchsorted(run, values), len(run) - 1)
@@ -84,7 +84,7 @@ class SeenIds:
         return found
 
     def values(self) -> Hashes:
-        """All hashes that were taken in."""
+        """All hashes that were added."""
         return np.concatenate(self._runs) if self._runs else np.zeros(0, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -98,10 +98,10 @@ class SeenIds:
 
 
 def taken_in(records: Sequence[Any], seen: SeenIds, seen_roles: SeenIds | None) -> tuple[Hashes, Flags, Flags, Flags]:
-    """Take a page in: hashes of its ids, which records have one, which are new, and which came in new roles or schools.
+    """Add a page. Returns hashes of its ids, and flags: has an id, is new, has new roles or schools.
 
-    seen_roles: ids with roles and schools, where several records may be one person's: a record that differs in these is
-    new as well. Without it the last flags repeat which are new.
+    seen_roles: hashes of ids with roles and schools, if one person may have several records: then a record with other
+    roles or schools is new as well. Without it, the last flags are the same as "is new".
     """
     values, named = hashes_and_names(records)
     new = np.ones(len(records), dtype=np.bool_)
@@ -113,15 +113,20 @@ def taken_in(records: Sequence[Any], seen: SeenIds, seen_roles: SeenIds | None) 
 
 
 _NOT_COMPARED = ("dateLastModified", "metadata")
-"""Some servers put the moment of the request into the first; the second is not read alike on every page."""
+"""Some servers put the time of the request into the first; the second may be read differently from page to page."""
 
 
 class Repetitions:
-    """Of one collection, over the readings of one pull."""
+    """Whether records of one collection that came twice are identical, over the readings of one pull.
+
+    A reading keeps only hashes of ids, so the first one can only find that ids came twice. The next one hashes the
+    contents as well, and compares. It also uses another page size: a server whose pages overlap, or that replaces one
+    record by another, then brings other people; a server that has a record twice does not.
+    """
 
     def __init__(self) -> None:
         self.page_size: int | None = None
-        """The size of page to ask for in this reading; None is the usual one."""
+        """The page size of this reading; None is the usual one."""
         self._compares = False
         self._repeated = False
         self._longest = 0
@@ -129,7 +134,7 @@ class Repetitions:
         self._contents: list[Hashes] = []
 
     def start(self) -> None:
-        """Another reading begins; it compares if the last one found anything repeated."""
+        """Begin a reading. It compares contents if the last one found repeated ids."""
         if self._repeated and self._longest > 1:
             self.page_size = max(1, self._longest * 6 // 7)
         self._compares = self._repeated
@@ -137,7 +142,7 @@ class Repetitions:
         self._ids, self._contents = [], []
 
     def look(self, values: Hashes, records: Sequence[Any], repeated: int) -> None:
-        """Take a page in. values: hashes of its ids; repeated: how many of its records had come before."""
+        """Add a page. values: hashes of its ids. repeated: how many of its records had come before."""
         self._longest = max(self._longest, len(records))
         self._repeated = self._repeated or repeated > 0
         if self._compares:
@@ -146,7 +151,7 @@ class Repetitions:
 
     @property
     def identical(self) -> bool:
-        """Whether this reading compared, and records of one id say the same."""
+        """Whether this reading compared contents, and all records of one id are equal."""
         if not self._compares:
             return False
         ids, contents = np.concatenate(self._ids), np.concatenate(self._contents)

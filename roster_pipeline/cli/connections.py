@@ -64,7 +64,7 @@ def show_sis(
         "School ID": chosen.school_id_at or NOT_KNOWN,
         "it must grant": " ".join(chosen.permissions) or NOT_KNOWN,
         **{f"delivers {name.lower()}": offered(chosen, subject) for subject, name in SUBJECTS.items()},
-        "in place of the API": chosen.csv_at or NOT_KNOWN,
+        "instead of the API": chosen.csv_at or NOT_KNOWN,
         "rows quirks": " ".join(chosen.quirks) or "none",
     }
     print_facts(facts)

@@ -1,4 +1,4 @@
-"""One session with one SIS: connected when first needed, closed by `with`."""
+"""One session with one SIS. It connects when first needed; the end of `with` closes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from roster_pipeline.oneroster.http.discovery import Discovery
 from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.paging.list_end import Revision
 from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.page import Collection, PagingHabits
@@ -36,20 +35,20 @@ from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
 from roster_pipeline.org_tree import is_school
 
-STALE_MEMORY = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
-"""Errors after which what an earlier session learned is doubted and found out anew, once."""
+OUTDATED = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
+"""Errors that may mean that what an earlier session learned is outdated. The client then searches again, once."""
 UNKNOWN_STATUSES = (404, 410, None)
-"""What says that there is no such object; other answers that hold none say that it cannot be asked for."""
+"""HTTP statuses that say that an object does not exist. Others only say that it cannot be requested."""
 SERVES_SINGLE_USERS = "single_users"
-"""In `Client.learned`: somebody has been fetched by id here."""
+"""In `Client.learned`: this server has given a single user by id."""
 MOST_PADDED_IDS = 50_000
 
 
 class Client:
-    """Reads one SIS. Synchronous; its own threads fetch pages and single users at the same time.
+    """Reads one SIS. Synchronous; its own threads fetch pages and single users in parallel.
 
-    `learned` is what a caller may persist and hand back in `Endpoint.learned`: root, version, form of the sign-in,
-    paging habits. It holds no secret.
+    learned: JSON values to store and to pass in `Endpoint.learned` of the next session: root, version, form of the
+    sign-in, paging habits. It holds no secret.
     """
 
     def __init__(self, endpoint: Endpoint, clock: Clock | None = None) -> None:
@@ -76,42 +75,34 @@ class Client:
         self.session.close()
 
     def connect(self) -> Connected:
-        """Find out, or recall, how this SIS wants to be spoken to."""
+        """Root, version and sign-in of this SIS: as an earlier session learned them, else found out now."""
         with self._lock:
-            if self._connected is None:
-                self._connected = recalled(self.session) or Discovery(self.session).find()
-                self.session.sign_in = self._connected.sign_in
-                self.learned.update(self._connected.learned())
-            return self._connected
+            return self._connected or self._connect(recalled(self.session))
 
-    def doubt_memory(self) -> bool:
-        """Forget what was recalled, if it was; True if it makes sense to try again."""
+    def forget_learned(self) -> bool:
+        """Find root, version and sign-in again if an earlier session learned them. True if so: then try once more."""
         with self._lock:
             if self._connected is None or not self._connected.remembered:
                 return False
-            self._connected = Discovery(self.session).find()
-            self.session.sign_in = self._connected.sign_in
-            self.learned.update(self._connected.learned())
+            self._connect(None)
             return True
+
+    def _connect(self, known: Connected | None) -> Connected:
+        self._connected = connected = known or Discovery(self.session).find()
+        self.session.sign_in = connected.sign_in
+        self.learned.update(connected.learned())
+        return connected
 
     @property
     def version(self) -> str:
         """ "1.1" or "1.2"."""
         return self.connect().version
 
-    @property
-    def root_url(self) -> str:
-        """Where the collections live: what was understood of the pasted address."""
-        return self.connect().root
-
-    @property
-    def granted_scopes(self) -> str | None:
-        """The scopes the token response says were granted; None where it does not say."""
-        sign_in = self.connect().sign_in
-        return sign_in.granted if isinstance(sign_in, OAuth2SignIn) else None
-
     def collection(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Collection:
-        """A collection under the root. label: the path without ids."""
+        """A collection under the root.
+
+        key: the standard's name of its list in the body. label: the path without ids, if that differs from `path`.
+        """
         connected = self.connect()
         return Collection(self.session, connected.root, path, key, label or path, query_filter, connected.address.query)
 
@@ -123,24 +114,21 @@ class Client:
         *,
         strict: bool = False,
     ) -> Listing:
-        """One reading of a collection with what is known of this server's paging.
-
-        repetitions: what an earlier reading of the same collection found repeated.
-        """
+        """One reading of a collection, with the paging habits of this server. For the parameters see `Listing`."""
         return Listing(collection, self.habits, self.executor, revision, repetitions, strict=strict)
 
     def note_paging(self) -> None:
-        """Remember how paging worked out."""
+        """Put the paging habits into `learned`."""
         self.learned["paging"] = self.habits.as_dict()
 
     def orgs(self) -> Iterator[dict[str, Any]]:
-        """All orgs that can be listed: `/orgs`, or `/schools` where that is refused."""
+        """All orgs that the SIS lists: of `/orgs`, or of `/schools` if that is refused."""
         for page in self.org_listing().pages():
             yield from orgs_of(page)[0]
         self.note_paging()
 
     def _schools(self) -> Iterator[dict[str, Any]]:
-        """The orgs of `/schools`, for a SIS whose `/orgs` lacks them; none where they are not offered."""
+        """The orgs of `/schools`, for a SIS whose `/orgs` lacks them; none if the SIS does not offer `/schools`."""
         listing = self.listing(self.collection("/schools", "orgs"))
         try:
             listing.open()
@@ -150,34 +138,32 @@ class Client:
             yield from orgs_of(page)[0]
 
     def org_listing(self, revision: Revision | None = None, *, strict: bool = False) -> Listing:
-        """The listing of `/orgs`, or of `/schools` where the first page of `/orgs` is refused."""
-        for attempt in (1, 2):
-            try:
-                return self._first_readable((("/orgs", "orgs"), ("/schools", "orgs")), revision, strict)
-            except STALE_MEMORY:
-                if attempt == 2 or not self.doubt_memory():
-                    raise
-        raise AssertionError
+        """The listing of `/orgs`, or of `/schools` if the first page of `/orgs` cannot be read."""
+        try:
+            return self._readable_orgs(revision, strict)
+        except OUTDATED:
+            if not self.forget_learned():
+                raise
+            return self._readable_orgs(revision, strict)
 
-    def _first_readable(self, choices: Sequence[tuple[str, str]], revision: Revision | None, strict: bool) -> Listing:
-        refusal: OneRosterError | None = None
-        for path, key in choices:
-            listing = self.listing(self.collection(path, key), revision, strict=strict)
+    def _readable_orgs(self, revision: Revision | None, strict: bool) -> Listing:
+        refusals: list[OneRosterError] = []
+        for path in ("/orgs", "/schools"):
+            listing = self.listing(self.collection(path, "orgs"), revision, strict=strict)
             try:
                 listing.open()
             except (NotOffered, Refused, ServerFailed) as problem:
                 if not unreadable(problem):
                     raise
-                refusal = refusal or problem
+                refusals.append(problem)
             else:
                 return listing
-        assert refusal is not None  # noqa: S101 -- the loop ran, and every way out of it sets one
-        raise refusal
+        raise refusals[0]
 
     def find_org(self, school_id: str) -> dict[str, Any] | None:
-        """The org a School ID means: by sourcedId, else by an identifier that only one org has. None if there is none.
+        """The org with this School ID as its sourcedId, else as an identifier that only it has. None if there is none.
 
-        The org says which under "foundBy". Raises SchoolNotFound where the identifier is not unique.
+        Its member "foundBy" says which. Raises SchoolNotFound if several orgs have the identifier.
         """
         wanted = school_id.strip()
         alone = self.single_org(wanted)
@@ -194,12 +180,12 @@ class Client:
         if len(schools) > 1:
             raise SchoolNotFound(
                 f"{len(schools)} orgs of the SIS have this School ID as their identifier.",
-                "Enter the sourcedId of the school instead; the SIS shows it, or list the orgs to find it.",
+                "Enter the sourcedId of the school instead. The SIS shows it, and so does the list of its orgs.",
             )
         return {**schools[0], "foundBy": "identifier"} if schools else None
 
     def single_org(self, sourced_id: str) -> dict[str, Any] | None:
-        """The org with this sourcedId, asked for alone; None where nothing answers for it."""
+        """The org with this sourcedId, requested alone; None if the SIS does not give it."""
         for path in ("/orgs/", "/schools/"):
             record = self._single(path + segment(sourced_id), "orgs", path + "{id}", sourced_id)
             org = org_of(record, []) if record is not None else None
@@ -207,24 +193,15 @@ class Client:
                 return org
         return None
 
-    def user(self, sourced_id: str) -> dict[str, Any] | None:
-        """One normalised user; None where the SIS answers 404. Raises where it does not answer properly."""
-        record = self.raw_user(sourced_id)
-        return None if record is None else UserReader(self.endpoint.metadata_keys).one(record, [])
-
-    def raw_user(self, sourced_id: str) -> dict[str, Any] | None:
-        """One user as it came; None for 404."""
-        asked = self._padded.get(sourced_id, sourced_id)
-        return self._single("/users/" + segment(asked), "users", "/users/{id}", asked, optional=False)
-
     def user_answers(self, sourced_ids: Sequence[str]) -> dict[str, Answer]:
-        """What the SIS says of each id, asked one by one, several at a time within the host's limit."""
+        """The SIS's answer for each id, requested one by one, several in parallel within the host's limit."""
         self.connect()
         reader = UserReader(self.endpoint.metadata_keys)
 
         def ask(sourced_id: str) -> Answer:
+            spelled = self._padded.get(sourced_id, sourced_id)
             try:
-                record = self.raw_user(sourced_id)
+                record = self._single("/users/" + segment(spelled), "users", "/users/{id}", spelled, optional=False)
             except OneRosterError as problem:
                 return Answer("unanswered", None, type(problem).__name__)
             if record is None:
@@ -241,10 +218,10 @@ class Client:
     def witness(
         self, sourced_ids: Sequence[str], school_id: str, present_ids: Sequence[str], today: date | None = None
     ) -> WitnessReport:
-        """Ask for each person by id, after somebody present has proved that single users are served at all.
+        """Request each person by id, after somebody present has proved that the SIS serves single users.
 
-        present_ids: some people known to be in the school. today: the school's date, for roles that begin and end.
-        That single users are served is learned, too.
+        present_ids: some people who are in the school. today: the school's date, for roles that begin and end. The
+        session learns whether the SIS serves single users. See `ask_witness`.
         """
         report = ask_witness(
             self.user_answers,
@@ -260,7 +237,7 @@ class Client:
         return report
 
     def remember_padded(self, raw: str) -> None:
-        """Keep the id as the server spells it, where it has outer blanks: requests need exactly that."""
+        """Keep an id that has outer blanks as the server spells it, because requests need exactly that."""
         self.learned["padded_ids"] = True
         if len(self._padded) < MOST_PADDED_IDS:
             self._padded[raw.strip()] = raw
@@ -268,24 +245,23 @@ class Client:
     def _single(
         self, path: str, key: str, label: str, sourced_id: str, *, optional: bool = True
     ) -> dict[str, Any] | None:
-        """One object; None for 404, and for an answer with no single object in it.
+        """One object as it came; None for 404, and for a response without it.
 
-        optional: whatever else goes wrong is None as well, because there is another way to find the object.
+        optional: other errors give None as well, because there is another way to find the object.
         """
-        for attempt in (1, 2):
-            connected = self.connect()
-            try:
-                response = self.session.get(with_query(connected.root + path, [], connected.address.query), label)
-                return single_record(response, key, label, sourced_id)
-            except SignInRefused:
-                if attempt == 2 or not self.doubt_memory():
-                    raise
-            except NotOffered as absent:
-                if optional or absent.status in UNKNOWN_STATUSES:
-                    return None
+        connected = self.connect()
+        try:
+            response = self.session.get(with_query(connected.root + path, [], connected.address.query), label)
+            return single_record(response, key, label, sourced_id)
+        except SignInRefused:
+            if not self.forget_learned():
                 raise
-            except (Refused, RequestRefused, ServerFailed, NotOneRoster):
-                if optional:
-                    return None
-                raise
-        raise AssertionError
+            return self._single(path, key, label, sourced_id, optional=optional)
+        except NotOffered as absent:
+            if optional or absent.status in UNKNOWN_STATUSES:
+                return None
+            raise
+        except (Refused, RequestRefused, ServerFailed, NotOneRoster):
+            if optional:
+                return None
+            raise

@@ -1,8 +1,7 @@
-"""What can go wrong between us and a student information system (SIS), as types a caller can act on.
+"""The errors of this package, as types that a caller can act on.
 
-Every error says what was wrong and what to do about it, and holds nothing that came from a person's record: no names,
-no addresses, no free text of the server. `retryable` says whether the same request may work later without anybody
-changing anything.
+Every error says what is wrong and what to do. It never contains data of a person: no names, no addresses, no free text
+of the server. retryable: the same request may work later although nobody changes anything.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ class OneRosterError(RosterError):
     """Base of all errors of this package."""
 
     status: int | None = None
-    """The HTTP status behind it, where there was one."""
+    """The HTTP status of the response, if there was one."""
     challenge = ""
-    """The scheme of signing in that the server asked for, in lower case."""
+    """The scheme in the header WWW-Authenticate, in lower case."""
 
 
 class WrongAddress(OneRosterError):
-    """The text given as an address cannot be one."""
+    """The text entered as an address is not one."""
 
 
 class AddressNotAllowed(OneRosterError):
-    """The address is private, loopback or unencrypted, and the operator has not allowed that."""
+    """The address is private, loopback or not encrypted, and the operator has not allowed that."""
 
 
 class Unreachable(OneRosterError):
-    """No connection, or it broke: DNS, refused, reset, timed out."""
+    """No connection, or it broke: DNS, refused, reset, time-out."""
 
     retryable = True
 
@@ -38,19 +37,19 @@ class TlsFailed(OneRosterError):
 
 
 class Redirected(OneRosterError):
-    """The server sent us to another host; our credentials do not follow."""
+    """The server redirects to another host. We do not send our credentials there."""
 
 
 class SignInRefused(OneRosterError):
-    """The credentials, or the way of signing in, were refused."""
+    """The server refused the credentials or the kind of sign-in."""
 
 
 class NotOneRoster(OneRosterError):
-    """Something answers at this address, but it does not speak OneRoster."""
+    """The address answers, but not with OneRoster."""
 
 
 class SchoolNotFound(OneRosterError):
-    """The School ID names no org of this server, or more than one."""
+    """No org of this server has the School ID, or several have it."""
 
 
 class Refused(OneRosterError):
@@ -62,42 +61,42 @@ class NotOffered(OneRosterError):
 
 
 class RequestRefused(OneRosterError):
-    """400 or another refusal of the request itself: a parameter the server does not accept."""
+    """400 or another refusal of the request itself: for example a parameter that the server does not accept."""
 
 
 class ServerFailed(OneRosterError):
-    """The server failed or was too busy, also after several tries."""
+    """The server failed or was too busy in all attempts."""
 
     retryable = True
 
 
 class Busy(ServerFailed):
-    """429: the server limits our requests, and went on doing so."""
+    """429 in all attempts: the server limits our requests."""
 
 
 class TooSlow(ServerFailed):
-    """An answer was not complete within the time allowed."""
+    """A response was not complete within the time limit."""
 
 
 class Dribbling(TooSlow):
-    """Bytes kept coming, but so slowly that the whole time allowed for an answer passed. Not worth another try."""
+    """A response came so slowly that its whole time limit passed. Another attempt would not help."""
 
     retryable = False
 
 
 class Malformed(ServerFailed):
-    """An answer under a good status that is not the JSON the standard promises."""
+    """A response with a good status that is not the JSON of the standard."""
 
 
 class DataMoved(OneRosterError):
-    """The SIS changed its data while they were read; what was read so far is to be thrown away and read again."""
+    """The SIS changed its data while they were read. Drop what was read so far, and read again."""
 
     retryable = True
 
 
 class TooLarge(OneRosterError):
-    """An answer was larger than allowed."""
+    """A response was larger than allowed."""
 
 
 class PagingBroken(OneRosterError):
-    """The server's paging cannot be followed to an end."""
+    """A list of the server cannot be read to its end."""

@@ -23,6 +23,19 @@ DATA = "presets.toml"
 _SETTINGS = ("page_size", "student_number_from", "staff_number_from", "primary_contact_from", "contact_rules")
 _PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b")
 
+SIGN_IN = {
+    "auto": "found out automatically",
+    "oauth2": "OAuth 2.0 client credentials",
+    "oauth1": "OAuth 1.0a",
+    "bearer": "static bearer token",
+}
+UNKNOWN = "not publicly known"
+_MADE = "<!-- Made from presets.toml by: python -m roster_pipeline.oneroster.presets docs/sis -->"
+_SCHOOL_ID = (
+    "Ask the administrator of the SIS for the `sourcedId` of the school's org. Its number (`identifier`) works as well."
+)
+_NO_CSV = "It is not publicly known whether the SIS exports OneRoster CSV files; many do, so ask its administrator."
+
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=400)]
 Subject = Literal["staff", "admin", "guardians", "delta"]
 SUBJECTS: dict[Subject, str] = {
@@ -31,7 +44,7 @@ SUBJECTS: dict[Subject, str] = {
     "guardians": "Guardians",
     "delta": "Changes only",
 }
-"""What an SIS may deliver or not, with its name in Test Your Information. Every SIS delivers students and teachers."""
+"""What a SIS may deliver or not, with its name in Test Your Information. Every SIS delivers students and teachers."""
 UrlShape = Annotated[str, StringConstraints(pattern=r"^https://[^\s<>]+$")]
 
 
@@ -40,14 +53,14 @@ class _Data(BaseModel):
 
 
 class Source(_Data):
-    """A public page a fact was taken from."""
+    """A public page that states a fact."""
 
     title: str = Field(min_length=3)
     address: HttpUrl
 
 
 class Offer(_Data):
-    """Whether the SIS delivers something, in these versions (none named: in all), and what to know about it."""
+    """Whether the SIS delivers something. versions: empty means all. says: one sentence for owners."""
 
     subject: Subject
     given: bool
@@ -58,9 +71,9 @@ class Offer(_Data):
 class Preset(_Data):
     """One SIS. None, or an empty list, means that nothing is publicly known.
 
-    url, token_url: shapes; words in capitals stand for what the customer has to put in. page_cap: the largest page the
-    server gives. page_size: what to ask for. The *_at fields say where an owner finds a value in the SIS; csv_at: where
-    the SIS exports OneRoster files, to be used in place of its API.
+    url, token_url: the customer replaces the words in capitals. page_cap: the largest page of the server, in records.
+    page_size: the page size to request. The *_at fields say where an owner finds a value in the SIS; csv_at: where the
+    SIS exports OneRoster files, to use instead of its API.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -86,95 +99,77 @@ class Preset(_Data):
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """The words in the URL shapes that the customer has to replace."""
+        """The words in the URLs that the customer must replace."""
         return tuple(dict.fromkeys(_PLACEHOLDER.findall(f"{self.url or ''} {self.token_url or ''}")))
 
     def offered(self, subject: Subject, version: str | None = None) -> tuple[Offer, ...]:
-        """What is known of one subject; of one version, where that is given."""
+        """What is known of one subject. version: only what holds for this version."""
         return tuple(
-            one
-            for one in self.offers
-            if one.subject == subject and (version is None or not one.versions or version in one.versions)
+            offer
+            for offer in self.offers
+            if offer.subject == subject and (version is None or not offer.versions or version in offer.versions)
         )
 
     def defaults(self) -> dict[str, Any]:
-        """What a new connection to this SIS starts with, by the names of the connection's settings.
+        """The settings of a new connection to this SIS, by name.
 
-        Only what holds for every customer: an address with a placeholder is not among it, nor is the version, which is
-        found out by asking.
+        Only what is right for every customer: no address with words to replace, and no version, which the client finds
+        out.
         """
-        chosen: dict[str, Any] = {"sis": self.name, "sign_in": self.sign_in}
-        shapes = {"url": self.url, "token_url": self.token_url}
-        chosen |= {setting: shape for setting, shape in shapes.items() if shape and not _PLACEHOLDER.search(shape)}
-        known = {setting: getattr(self, setting) for setting in _SETTINGS}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()}
-        return chosen | {setting: value for setting, value in plain.items() if value is not None}
+        settings: dict[str, Any] = {"sis": self.name, "sign_in": self.sign_in}
+        urls = {"url": self.url, "token_url": self.token_url}
+        settings |= {name: url for name, url in urls.items() if url and not _PLACEHOLDER.search(url)}
+        values = {name: getattr(self, name) for name in _SETTINGS}
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return settings | {name: value for name, value in lists.items() if value is not None}
 
 
 class UnknownPreset(LookupError):
-    """There is no such preset."""
+    """No preset has this name."""
 
     def __init__(self, name: str) -> None:
-        known = ", ".join(one.name for one in presets())
-        super().__init__(f"there is no SIS {name[:40]!r} in the list.\nUse one of: {known}.")
-
-
-def presets() -> list[Preset]:
-    """All presets, by display name, "other" last."""
-    return list(_presets())
+        names = ", ".join(preset.name for preset in presets())
+        super().__init__(f"The list has no SIS {name[:40]!r}.\nUse one of: {names}.")
 
 
 def preset(name: str) -> Preset:
     """One preset by name. Raises UnknownPreset."""
-    for one in _presets():
-        if one.name == name.strip().lower():
-            return one
+    for known in presets():
+        if known.name == name.strip().lower():
+            return known
     raise UnknownPreset(name)
 
 
 @cache
-def _presets() -> tuple[Preset, ...]:
+def presets() -> tuple[Preset, ...]:
+    """All presets, by display name, "other" last."""
     text = resources.files(__package__).joinpath(DATA).read_text("utf-8")
-    found = TypeAdapter(list[Preset]).validate_python(tomllib.loads(text)["preset"])
-    return tuple(sorted(found, key=lambda one: (one.name == OTHER, one.display_name.lower())))
-
-
-SIGN_IN = {
-    "auto": "found out by asking",
-    "oauth2": "OAuth 2.0 client credentials",
-    "oauth1": "OAuth 1.0a",
-    "bearer": "static bearer token",
-}
-UNKNOWN = "not publicly known"
-_MADE = "<!-- Made from presets.toml by: python -m roster_pipeline.oneroster.presets docs/sis -->"
-_SCHOOL_ID = (
-    "Ask the administrator of the SIS for the `sourcedId` of the school's org. Its number (`identifier`) works as well."
-)
-_NO_CSV = "It is not publicly known whether the SIS exports OneRoster CSV files; many do, so ask its administrator."
+    read = TypeAdapter(list[Preset]).validate_python(tomllib.loads(text)["preset"])
+    return tuple(sorted(read, key=lambda preset: (preset.name == OTHER, preset.display_name.lower())))
 
 
 def pages() -> dict[str, str]:
-    """File name to text, of all pages."""
-    return {"README.md": _list(presets())} | {f"{one.name}.md": _page(one) for one in presets()}
+    """File name to text of all pages."""
+    return {"README.md": _list(presets())} | {f"{preset.name}.md": _page(preset) for preset in presets()}
 
 
 def write_pages(folder: Path) -> int:
-    """Write all pages, and take away those of presets that are no more. Returns 0, for a command."""
+    """Write all pages, and delete those of removed presets. Returns 0, the exit status of the command."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = pages()
-    for old in folder.glob("*.md"):
-        if old.name not in made:
-            old.unlink()
-    for name, text in made.items():
+    texts = pages()
+    for file in folder.glob("*.md"):
+        if file.name not in texts:
+            file.unlink()
+    for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
     return 0
 
 
-def _list(known: Iterable[Preset]) -> str:
+def _list(listed: Iterable[Preset]) -> str:
     rows = [
-        f"| [{one.display_name}]({one.name}.md) | `{one.name}` | {', '.join(one.versions) or UNKNOWN} "
-        f"| {SIGN_IN[one.sign_in]} | {one.page_cap or UNKNOWN} | {'yes' if one.csv_at else UNKNOWN} |"
-        for one in known
+        f"| [{preset.display_name}]({preset.name}.md) | `{preset.name}` | {', '.join(preset.versions) or UNKNOWN} "
+        f"| {SIGN_IN[preset.sign_in]} | {preset.page_cap or UNKNOWN} | {'yes' if preset.csv_at else UNKNOWN} |"
+        for preset in listed
     ]
     return "\n".join(
         [
@@ -182,9 +177,9 @@ def _list(known: Iterable[Preset]) -> str:
             "",
             _MADE,
             "",
-            "What is publicly known of each system, with its sources. Choose one with",
+            "What is publicly known of each system, with its sources. Choose preset with",
             "`roster connection add --sis NAME`; its page says where to find the values to enter. A system that is not",
-            "here is `other`: version, sign-in and paging are found out by asking. Without an API, see",
+            "here is `other`: the client finds out version, sign-in and paging. Without an API, see",
             "[CSV bundles](../csv.md).",
             "",
             "| System | Name | Versions | Sign-in | Largest page | CSV export |",
@@ -195,49 +190,49 @@ def _list(known: Iterable[Preset]) -> str:
     )
 
 
-def _page(one: Preset) -> str:
+def _page(preset: Preset) -> str:
     facts = [
-        ("URL", _code(one.url)),
-        ("Token URL", _code(one.token_url)),
-        ("Sign-in", SIGN_IN[one.sign_in]),
-        ("Versions", ", ".join(one.versions) or UNKNOWN),
-        ("Largest page", str(one.page_cap or UNKNOWN)),
-        ("Page size we ask for", str(one.page_size or 1000)),
-        ("Student number", _code(one.student_number_from)),
-        ("Staff number", _code(one.staff_number_from)),
-        ("Primary contact", _code(one.primary_contact_from)),
-        ("Contact rules", ", ".join(map(_code, one.contact_rules or ())) or UNKNOWN),
+        ("URL", _code(preset.url)),
+        ("Token URL", _code(preset.token_url)),
+        ("Sign-in", SIGN_IN[preset.sign_in]),
+        ("Versions", ", ".join(preset.versions) or UNKNOWN),
+        ("Largest page", str(preset.page_cap or UNKNOWN)),
+        ("Page size we ask for", str(preset.page_size or 1000)),
+        ("Student number", _code(preset.student_number_from)),
+        ("Staff number", _code(preset.staff_number_from)),
+        ("Primary contact", _code(preset.primary_contact_from)),
+        ("Contact rules", ", ".join(map(_code, preset.contact_rules or ())) or UNKNOWN),
     ]
-    lines = [f"# {one.display_name}", "", _MADE, "", "| | |", "|---|---|"]
+    lines = [f"# {preset.display_name}", "", _MADE, "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts]
-    if one.placeholders:
-        lines += ["", f"Replace the words in capitals ({', '.join(one.placeholders)}) by your own."]
+    if preset.placeholders:
+        lines += ["", f"Replace the words in capitals ({', '.join(preset.placeholders)}) with your own."]
     lines += ["", "## Where to find what", ""]
-    lines += [f"- **Client ID**: {one.client_id_at or _ask('Client ID')}"]
-    lines += [f"- **Client Secret**: {one.client_secret_at or _ask('Client Secret')}"]
-    lines += [f"- **School ID**: {one.school_id_at or _SCHOOL_ID}"]
-    lines += _section("What the SIS must grant", one.permissions)
+    lines += [f"- **Client ID**: {preset.client_id_at or _ask('Client ID')}"]
+    lines += [f"- **Client Secret**: {preset.client_secret_at or _ask('Client Secret')}"]
+    lines += [f"- **School ID**: {preset.school_id_at or _SCHOOL_ID}"]
+    lines += _section("What the SIS must grant", preset.permissions)
     lines += ["", "## What it delivers", "", "| | |", "|---|---|", "| Students, Teachers | yes |"]
-    lines += [f"| {name} | {offered(one, subject)} |" for subject, name in SUBJECTS.items()]
-    lines += ["", "## In place of the API", ""]
-    lines += [f"{one.csv_at or _NO_CSV} What we read of it: [CSV bundles](../csv.md)."]
-    lines += _section("Known quirks", one.quirks)
-    lines += _section("Sources", [f"[{source.title}]({source.address})" for source in one.sources])
+    lines += [f"| {name} | {offered(preset, subject)} |" for subject, name in SUBJECTS.items()]
+    lines += ["", "## Instead of the API", ""]
+    lines += [f"{preset.csv_at or _NO_CSV} What we read of it: [CSV bundles](../csv.md)."]
+    lines += _section("Known quirks", preset.quirks)
+    lines += _section("Sources", [f"[{source.title}]({source.address})" for source in preset.sources])
     return "\n".join([*lines, ""])
 
 
-def offered(one: Preset, subject: Subject) -> str:
-    """What is known of one subject, as one line."""
-    told = []
-    for offer in one.offered(subject):
+def offered(preset: Preset, subject: Subject) -> str:
+    """What is known of preset subject, as preset line."""
+    offers = []
+    for offer in preset.offered(subject):
         of = f" ({', '.join(offer.versions)})" if offer.versions else ""
-        told.append(f"{'yes' if offer.given else 'no'}{of}: {offer.says}")
-    return " ".join(told) or UNKNOWN
+        offers.append(f"{'yes' if offer.given else 'no'}{of}: {offer.says}")
+    return " ".join(offers) or UNKNOWN
 
 
 def _section(title: str, entries: Iterable[str]) -> list[str]:
-    found = [f"- {entry}" for entry in entries]
-    return ["", f"## {title}", "", *found] if found else []
+    lines = [f"- {entry}" for entry in entries]
+    return ["", f"## {title}", "", *lines] if lines else []
 
 
 def _code(value: str | None) -> str:

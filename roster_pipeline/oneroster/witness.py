@@ -1,7 +1,7 @@
-"""The second witness: before somebody is archived for being absent, the SIS is asked for that one person.
+"""The second witness: requests each absent person from the SIS by id before the person is archived.
 
-Lists of real servers leave people out while their totals agree. Only a clear answer counts. A failed request is
-"unanswered" and a record that does not say where the person is is "unclear"; nobody is archived for either.
+Lists of real servers leave people out although their totals agree. Only a clear answer counts: a failed request is
+"unanswered", a record that does not say where the person is is "unclear", and neither archives anybody.
 """
 
 from __future__ import annotations
@@ -30,22 +30,25 @@ from roster_pipeline.org_tree import GONE_STATUSES, other_schools
 ACTIVE_STATUSES = frozenset(("active", None))
 
 MOST_PRESENT = 3
-"""So many people who are present are asked for until one is answered: a single id may be one that no server likes."""
-FAILED_TONIGHT = frozenset(
+"""Present people to request until one is answered. Several, because a server may fail on a single id."""
+TEMPORARY = frozenset(
     error.__name__
     for error in (Busy, Dribbling, Malformed, ServerFailed, SignInRefused, TooLarge, TooSlow, Unreachable)
 )
-"""Errors that say nothing about whether single users are served."""
+"""Names of errors that do not say whether the server serves single users."""
 
 ANSWERED_UNCLEARLY = ("padded-ids", "another-record")
-"""Why there is no user although the SIS answered: with another id than the one that was asked for."""
+"""Reasons for no user although the SIS answered: the record has another id than the requested one."""
 
 Verdict = Literal["gone", "here", "elsewhere", "unclear", "unanswered"]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """state: "found" (with the normalised user), "missing" (404), "unanswered" (why: an error's name or a slug)."""
+    """The SIS's answer for one id.
+
+    state: "found" (with the normalised user), "missing" (404), "unanswered" (why: the name of an error, or a slug).
+    """
 
     state: Literal["found", "missing", "unanswered"]
     user: dict[str, Any] | None
@@ -54,16 +57,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class WitnessReport:
-    """What the SIS says of each person asked for.
+    """The verdict for each requested person.
 
     gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, and in another
-    school that the SIS lists, in this one in the past or future only, or in no org at all. unclear: the SIS answered,
-    with a record that names an org that is not listed or is not a school, with an unknown status, or with another id.
-    unanswered: the request failed, or nothing proves that the answers of tonight can be trusted.
-    serves_single_users: somebody present could be fetched by id; without that, a 404 means nothing and every answer is
-    "unanswered". They are asked for once more at the end: where they are not answered any more, nothing that was said
-    in between counts. It stays true where the server has served single users before and only fails tonight. proved:
-    somebody present was fetched just now, before and after.
+    school that the SIS lists, or in this one in the past or future only, or in no org at all. unclear: the record names
+    an org that is not listed or is not a school, or has an unknown status or another id. unanswered: the request
+    failed, or nothing proves that the answers can be trusted.
+
+    serves_single_users: somebody present could be requested by id, now or in an earlier session. Without that a 404
+    means nothing, and every verdict is "unanswered". proved: the same present person was answered before and after all
+    others; else no answer in between counts.
     """
 
     answers: dict[str, Verdict]
@@ -81,51 +84,53 @@ def ask_witness(
     list_orgs: Callable[[], Sequence[dict[str, Any]]],
     served_before: bool = False,
 ) -> WitnessReport:
-    """See `Client.witness`. user_answers: asks the SIS for each of these ids, as `Client.user_answers` does.
+    """Request each person by id. See `Client.witness`.
 
-    list_orgs: the orgs that the SIS lists; asked only where an answer names another org than the school.
-    served_before: this server is known to serve single users. A night on which it fails has no witness, which is not
-    the same as a server that never had one.
+    user_answers: like `Client.user_answers`. list_orgs: the orgs that the SIS lists; called only if an answer names
+    another org than the school. served_before: an earlier session proved that this server serves single users. If it
+    fails now, the witness is missing for this sync, which is not the same as a server that never has one.
     """
     unanswered: dict[str, Verdict] = dict.fromkeys(sourced_ids, "unanswered")
     fails = False
     for present_id in present_ids[:MOST_PRESENT]:
         answer = user_answers([present_id])[present_id]
         if answer.user is not None:
-            orgs_are_told = any(entry["org"] for entry in answer.user["roles"])
+            orgs_are_stated = any(entry["org"] for entry in answer.user["roles"])
             answers = user_answers(sourced_ids)
             if user_answers([present_id])[present_id].user is None:
                 return WitnessReport(unanswered, True)
-            others = Others(list_orgs, school_id, orgs_are_told)
-            verdicts = {one: _verdict(answer, school_id, today, others) for one, answer in answers.items()}
+            others = OtherOrgs(list_orgs, school_id, orgs_are_stated)
+            verdicts = {
+                sourced_id: _verdict(answer, school_id, today, others) for sourced_id, answer in answers.items()
+            }
             return WitnessReport(unanswered | verdicts, True, proved=True)
-        fails = fails or answer.why in FAILED_TONIGHT
+        fails = fails or answer.why in TEMPORARY
     return WitnessReport(unanswered, served_before and fails)
 
 
-class Others:
-    """What the orgs of somebody who is not in the school say. told: records of this server name orgs at all."""
+class OtherOrgs:
+    """Judges the orgs of a person who is not in the school. stated: users of this server name orgs at all."""
 
-    def __init__(self, list_orgs: Callable[[], Sequence[dict[str, Any]]], school_id: str, told: bool) -> None:
+    def __init__(self, list_orgs: Callable[[], Sequence[dict[str, Any]]], school_id: str, stated: bool) -> None:
         self._list_orgs = list_orgs
         self._school_id = school_id
-        self._told = told
+        self._stated = stated
 
     def read(self, user: dict[str, Any]) -> None:
-        """Put what the orgs of a user mean in their place, where they are written in another way."""
+        """Replace the user's references to orgs by sourcedIds if they are written in another way."""
         if any(entry["org"] not in (None, self._school_id) for entry in user["roles"]):
             self._references.place([user])
 
     def confirm(self, entries: Sequence[dict[str, Any]], today: date) -> bool:
-        """Whether somebody with these role entries, and without a current one in the school, has left it.
+        """Whether a person with these role entries, none of them current in the school, has left the school.
 
-        Every org must be listed. One must be another school, or the school itself, in the past or in the future; or
-        every role has ended or not begun; or there is no org at all, at a server that names the orgs of others.
+        All orgs must be listed. In addition one must be another school, or the school itself in the past or future, or
+        no role may be current. Without any org, the server must name the orgs of others.
         """
         orgs = {str(entry["org"]) for entry in entries if entry["org"] is not None}
         others = orgs - {self._school_id}
         if not others:
-            return self._told
+            return self._stated
         if not others <= self._references.ids:
             return False
         if self._school_id in orgs or not any(current(entry, today) for entry in entries):
@@ -146,7 +151,7 @@ class Others:
         return references
 
 
-def _verdict(answer: Answer, school_id: str, today: date, others: Others) -> Verdict:
+def _verdict(answer: Answer, school_id: str, today: date, others: OtherOrgs) -> Verdict:
     if answer.state == "missing":
         return "gone"
     if answer.user is None:
@@ -163,7 +168,7 @@ def _verdict(answer: Answer, school_id: str, today: date, others: Others) -> Ver
 
 
 def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:
-    """Whether a user has a current role in the school; family of a pupil is no role in it."""
+    """Whether a user has a current role in the school. Contact roles do not count."""
     return any(
         entry["org"] == school_id and entry["role"] not in CONTACT_ROLES and current(entry, today)
         for entry in user["roles"]
@@ -171,7 +176,7 @@ def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:
 
 
 def current(entry: dict[str, Any], today: date) -> bool:
-    """Whether a role entry holds on that day: both its dates included, as in the roster."""
+    """Whether a role entry is valid on that day, including both its dates, as in the roster."""
     day = today.isoformat()
     begins, ends = entry["beginDate"], entry["endDate"]
     return (begins is None or begins <= day) and (ends is None or day <= ends)

@@ -80,7 +80,8 @@ def test_q50_records_of_one_human_stay_apart_and_a_single_user_may_be_a_list(sis
     told = served.told()
     assert told.complete
     with served.client() as client:
-        assert client.user(told.users[0]["sourcedId"]) == told.users[0]
+        sourced_id = told.users[0]["sourcedId"]
+        assert client.user_answers([sourced_id])[sourced_id].user == told.users[0]
 
 
 @pytest.mark.parametrize("fault", ["email=null_text", "email=empty", "email=absent"])

@@ -64,7 +64,7 @@ def test_a_default_never_holds_a_placeholder(one: Preset) -> None:
 @ALL
 def test_every_page_says_where_to_find_what_and_what_else_there_is(one: Preset) -> None:
     page = (DOCS / f"{one.name}.md").read_text("utf-8")
-    for heading in ("## Where to find what", "## What it delivers", "## In place of the API"):
+    for heading in ("## Where to find what", "## What it delivers", "## Instead of the API"):
         assert heading in page
     for value in ("**Client ID**", "**Client Secret**", "**School ID**", "(../csv.md)"):
         assert value in page

@@ -258,7 +258,7 @@ def refused_at(path: str, offset: int, status: int) -> OneRosterError:
 def test_a_401_in_the_middle_of_a_list_is_not_called_a_wrong_secret() -> None:
     problem = refused_at("/users", 100, 401)
     assert "in the middle of a list" in problem.message
-    assert "need not be typed again" in problem.remedy
+    assert "need not enter them again" in problem.remedy
 
 
 def test_a_403_says_what_has_to_be_granted() -> None:

@@ -87,8 +87,8 @@ class Client:
             self._connect(None)
             return True
 
-    def _connect(self, known: Connected | None) -> Connected:
-        self._connected = connected = known or Discovery(self.session).find()
+    def _connect(self, earlier: Connected | None) -> Connected:
+        self._connected = connected = earlier or Discovery(self.session).find()
         self.session.sign_in = connected.sign_in
         self.learned.update(connected.learned())
         return connected

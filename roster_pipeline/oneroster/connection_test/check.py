@@ -176,11 +176,11 @@ def _people(
 
 
 def _page_size(client: Client) -> CheckItem:
-    asked, used = client.endpoint.page_size, client.habits.limit
+    chosen, used = client.endpoint.page_size, client.habits.limit
     sort = "" if client.habits.sort else "; the SIS does not sort"
     if used is None:
         return CheckItem("Page size", None, "the SIS takes no paging parameters" + sort)
-    return CheckItem("Page size", True, (f"{used}" if used == asked else f"{used} instead of {asked}") + sort)
+    return CheckItem("Page size", True, (f"{used}" if used == chosen else f"{used} instead of {chosen}") + sort)
 
 
 def _single_users(client: Client, counts: PeopleCounts) -> CheckItem:

@@ -91,20 +91,20 @@ def _kept_query(query: str) -> str:
 def roots(address: Address, version: str) -> list[Root]:
     """The roots to try, best first. version: "auto", "1.1" or "1.2", as the owner chose it."""
     path = _OTHER_SERVICE.sub("/ims/oneroster/rostering/v1p2", address.path)
-    found: list[Root] = []
+    candidates: list[Root] = []
     stated = version_in(path)
     if stated is not None:
-        found.append(Root(address.origin + path, stated))
+        candidates.append(Root(address.origin + path, stated))
     prefix = _before_the_root(path)
     for suffix, suffix_version in ((ROOT_1_2, "1.2"), (ROOT_1_2_SHORT, "1.2"), (ROOT_1_1, "1.1")):
-        found.append(Root(address.origin + prefix + suffix, suffix_version))
+        candidates.append(Root(address.origin + prefix + suffix, suffix_version))
     if stated is None:
-        found.append(Root(address.origin + path, None))
-    found.append(Root(address.origin + prefix + ROOT_1_0, "1.1"))
+        candidates.append(Root(address.origin + path, None))
+    candidates.append(Root(address.origin + prefix + ROOT_1_0, "1.1"))
     if version != "auto":
-        pasted = found[0] if stated is not None else None
-        found.sort(key=lambda root: (root is not pasted, root.version != version))
-    return list(dict.fromkeys(found))
+        pasted = candidates[0] if stated is not None else None
+        candidates.sort(key=lambda root: (root is not pasted, root.version != version))
+    return list(dict.fromkeys(candidates))
 
 
 def version_in(path: str) -> str | None:

@@ -103,7 +103,7 @@ class HttpSession:
             sign_in = self.sign_in
             auth, generation = sign_in.authorise()
             wait: float | None = None
-            asked_at = time.monotonic()
+            started = time.monotonic()
             try:
                 with LargeBody() as large:
                     response = self._follow(url, label, auth, most_bytes, large)
@@ -117,7 +117,7 @@ class HttpSession:
                 if ended and not renewed and sign_in.renew(generation):
                     renewed = True
                     continue
-                wait = self.backoff.asked_wait(response)
+                wait = self.backoff.retry_after(response)
                 if response.status in (429, 503):
                     self.backoff.slow_down(response.status, wait)
             except NoMoreTries as spent:
@@ -130,7 +130,7 @@ class HttpSession:
             tries = most
             if isinstance(failure, TooSlow):
                 tries = min(attempts or most, TRIES_WHEN_SLOW)
-                self.counters.waited += time.monotonic() - asked_at
+                self.counters.waited += time.monotonic() - started
             elif isinstance(failure, ServerFailed) and not isinstance(failure, Busy) and wait is None:
                 tries = attempts or most
             if not failure.retryable or tried >= tries:

@@ -48,7 +48,7 @@ class Backoff:
         self._pause_until = 0.0
         self._lock = threading.Lock()
 
-    def asked_wait(self, response: Response) -> float | None:
+    def retry_after(self, response: Response) -> float | None:
         """Retry-After in seconds; the header holds a number or a date. None if absent or unreadable."""
         if response.status not in RETRY_STATUSES:
             return None
@@ -78,17 +78,17 @@ class Backoff:
         if left > 0:
             self._clock.sleep(left)
 
-    def wait(self, tried: int, asked: float | None, failure: OneRosterError) -> None:
+    def wait(self, tried: int, retry_after: float | None, failure: OneRosterError) -> None:
         """Wait before the next attempt, with jitter.
 
-        tried: attempts so far; the wait doubles with each. asked: seconds that the server asked for. Raises `failure`
+        tried: attempts so far; the wait doubles with each. retry_after: seconds that the server wants. Raises `failure`
         if the wait is too long or the budget of all waits is used up.
         """
         limits = self._limits
-        if asked is not None and asked > limits.longest_retry_after:
+        if retry_after is not None and retry_after > limits.longest_retry_after:
             raise failure
         doubled = min(limits.first_wait * 2 ** (tried - 1), limits.longest_wait) * (0.5 + self._clock.chance())
-        wait = doubled if asked is None else asked + self._clock.chance() * limits.first_wait
+        wait = doubled if retry_after is None else retry_after + self._clock.chance() * limits.first_wait
         with self.counters.lock:
             if self.counters.waited + wait > limits.waiting_budget:
                 raise failure

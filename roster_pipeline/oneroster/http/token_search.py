@@ -136,14 +136,14 @@ class TokenAddresses:
         self._address = address
         self._beside: dict[str, bool] = {}
 
-    def find(self, found: Sequence[Root]) -> list[str]:
-        """Addresses on the SIS's own host that may get the secret, the most certain first. found: roots, best first."""
-        shown = map(self._described, [root for root in found[:2] if root.version != "1.1"])
+    def find(self, candidates: Sequence[Root]) -> list[str]:
+        """Addresses on the SIS's own host that may get the secret, the most certain first. candidates: best first."""
+        shown = map(self._described, [root for root in candidates[:2] if root.version != "1.1"])
         described = next((url for url in shown if url is not None), None)
         if described is not None and not same_origin(described, self._address.base):
             self.elsewhere = NamedElsewhere("The SIS's description of its API", described)
             described = None
-        guesses = token_urls(self._address, found)[:MOST_LOOKS]
+        guesses = token_urls(self._address, candidates)[:MOST_LOOKS]
         likely: list[str] = []
         for url in dict.fromkeys([described, *guesses] if described is not None else guesses):
             place, sure = self._look(url)

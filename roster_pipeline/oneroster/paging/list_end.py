@@ -49,7 +49,7 @@ class Progress:
     def was_short(self, pages: int) -> bool:
         """Whether the last page is shorter than the pages before it, or than requested, so that it may be the end."""
         last = self.last
-        usual = (last.asked if last and pages == 1 else self.longest) or 0
+        usual = (last.limit if last and pages == 1 else self.longest) or 0
         return last is not None and last.size < usual
 
     def may_hide_more(self, pages: int, habits: PagingHabits) -> bool:
@@ -57,7 +57,7 @@ class Progress:
         last = self.last
         if last is None or habits.limit is None:
             return False
-        full = last.asked is not None and last.size >= last.asked
+        full = last.limit is not None and last.size >= last.limit
         return full or last.has_next or (pages == 1 and last.size > 0 and last.size % ROUND_CAP == 0)
 
     def begins_anew(self, page: Page) -> bool:
@@ -70,7 +70,7 @@ class Progress:
         It may not be if the limit cut it, if it has a usual page size, or if it announces a next page: then the server
         pages in its own way. A whole list that happens to have such a size is not proved, so it archives nobody.
         """
-        capped = page.size == page.asked or any(page.size % step == 0 for step in PAGE_STEPS)
+        capped = page.size == page.limit or any(page.size % step == 0 for step in PAGE_STEPS)
         return page.size == self.longest and not capped and not page.has_next
 
 
@@ -100,7 +100,7 @@ def pages_by_number(collection: Collection, habits: PagingHabits, progress: Prog
     page: the second page. If so, habits and the offset are changed in place, so that the listing goes on that way.
     """
     size = len(page.records)
-    capped = page.asked is not None and size < page.asked and size % ROUND_CAP == 0
+    capped = page.limit is not None and size < page.limit and size % ROUND_CAP == 0
     if progress.total is not None or not capped or not progress.begins_anew(page):
         return False
     probe = collection.page(habits, size, size)

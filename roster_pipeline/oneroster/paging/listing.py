@@ -176,7 +176,7 @@ class Listing:
         self._repetitions.look(values, page.records, repeated)
         self._progress.linked = self._progress.linked and (self._progress.last is None or self._progress.last.has_next)
         self._progress.last = LastPage(
-            len(page.records), page.asked, page.has_next, int(values[-1]) if len(values) else 0, page.memory
+            len(page.records), page.limit, page.has_next, int(values[-1]) if len(values) else 0, page.memory
         )
         if self.proof.pages == 1:
             self._progress.first_record = int(values[0]) if len(values) else 0

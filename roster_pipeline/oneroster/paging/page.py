@@ -110,13 +110,13 @@ class PagingHabits:
 class Page:
     """One page.
 
-    records: as they came, or already read if all are usual users. asked: the limit that was sent. total: stated by
+    records: as they came, or already read if all are usual users. limit: as it was sent. total: stated by
     header or body, else None. caveat: a problem slug if the body says that it is not complete. memory: bytes that the
     records take, approximately.
     """
 
     records: list[Any]
-    asked: int | None
+    limit: int | None
     total: int | None
     has_next: bool
     revision: str | None
@@ -129,14 +129,14 @@ class LastPage:
     """What is kept of a page after its records are handed on. size: records. record: the hash of the last one."""
 
     size: int
-    asked: int | None
+    limit: int | None
     has_next: bool
     record: int = 0
     memory: int = 0
 
     @classmethod
     def of(cls, page: Page) -> LastPage:
-        return cls(len(page.records), page.asked, page.has_next)
+        return cls(len(page.records), page.limit, page.has_next)
 
 
 class TooLargeAhead(Exception):

@@ -29,6 +29,8 @@ PARTIAL, WARNED = "partial-answer", "warning-beside-data"
 """Problem slugs: the body or its status says that it is not complete; it has a warning that may matter."""
 PARTIAL_CONTENT = 206
 _NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata"))
+_MISSING = object()
+"""No value, where None is a value of JSON."""
 _ID_NAMES = frozenset(("sourcedid", "sourceid"))
 
 
@@ -63,12 +65,12 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
     status = read_status(body)
     if status.failure:
         raise failure_in_good_status(status, label)
-    found, value = _under_a_known_name(body, collection)
-    if not found:
-        found, value = _one_level_down(body, collection)
-    if not found:
-        found, value = _only_list(body)
-    if not found:
+    value = _under_a_known_name(body, collection)
+    if value is _MISSING:
+        value = _one_level_down(body, collection)
+    if value is _MISSING:
+        value = _only_list(body)
+    if value is _MISSING:
         raise Malformed(
             f"The response to {label} has no list of {collection}.",
             "This is not a OneRoster response. Check the URL; if it is right, ask the SIS's vendor.",
@@ -105,38 +107,35 @@ def raw_id(record: dict[str, Any]) -> Any:
     return next((value for name, value in record.items() if folded(name) in _ID_NAMES), None)
 
 
-def _under_a_known_name(body: dict[str, Any], collection: str) -> tuple[bool, Any]:
+def _under_a_known_name(body: dict[str, Any], collection: str) -> Any:
     if collection in body:
-        return True, body[collection]
+        return body[collection]
     names = {folded(name): value for name, value in body.items()}
     for alias in ALIASES.get(collection, (collection,)):
         if alias in names:
-            return True, names[alias]
-    if _has_id(body):
-        return True, body
-    return False, None
+            return names[alias]
+    return body if _has_id(body) else _MISSING
 
 
-def _one_level_down(body: dict[str, Any], collection: str) -> tuple[bool, Any]:
+def _one_level_down(body: dict[str, Any], collection: str) -> Any:
     """The collection inside the only object that has one, for APIs that wrap all responses."""
-    wrapped = [
-        held
+    inside = [
+        _under_a_known_name(inner, collection)
         for name, inner in body.items()
         if isinstance(inner, dict) and inner and folded(name) not in _NOT_DATA and not _has_id(inner)
-        for known, held in (_under_a_known_name(inner, collection),)
-        if known
     ]
-    return (True, wrapped[0]) if len(wrapped) == 1 else (False, None)
+    values = [value for value in inside if value is not _MISSING]
+    return values[0] if len(values) == 1 else _MISSING
 
 
-def _only_list(body: dict[str, Any]) -> tuple[bool, Any]:
+def _only_list(body: dict[str, Any]) -> Any:
     lists = [value for name, value in body.items() if isinstance(value, list) and folded(name) not in _NOT_DATA]
     if len(lists) == 1 and all(isinstance(entry, dict) for entry in lists[0][:50]):
-        return True, lists[0]
+        return lists[0]
     objects = [value for name, value in body.items() if _has_id(value)]
     if len(objects) == 1 and not lists:
-        return True, objects[0]
-    return False, None
+        return objects[0]
+    return _MISSING
 
 
 def _as_list(value: Any, collection: str, label: str) -> list[Any]:

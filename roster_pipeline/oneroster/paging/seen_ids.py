@@ -54,9 +54,9 @@ def _hash_with_roles(record: Any) -> int:
 
 
 def _hash(record: Any) -> tuple[int, bool]:
-    found = raw_id(record) if isinstance(record, dict) else None
-    if isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip():
-        return hash(str(found).strip()), True
+    sourced_id = raw_id(record) if isinstance(record, dict) else None
+    if isinstance(sourced_id, str | int) and not isinstance(sourced_id, bool) and str(sourced_id).strip():
+        return hash(str(sourced_id).strip()), True
     return hash(repr(record)), False
 
 
@@ -77,11 +77,11 @@ class SeenIds:
 
     def has(self, values: Hashes) -> Flags:
         """For each value whether it was added before."""
-        found = np.zeros(len(values), dtype=np.bool_)
+        seen = np.zeros(len(values), dtype=np.bool_)
         for run in self._runs:
             at = np.minimum(np.searchsorted(run, values), len(run) - 1)
-            found |= run[at] == values
-        return found
+            seen |= run[at] == values
+        return seen
 
     def values(self) -> Hashes:
         """All hashes that were added."""

@@ -1,4 +1,4 @@
-"""What the tests of the client have in common: a served SIS, a client for it, and everything that a pull brought."""
+"""Helpers of the client's tests: a served SIS, a client for it, and everything that a pull brings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK = Limits(
 
 
 class TestClock:
-    """Time that passes only when somebody waits; `waits` is what was asked for."""
+    """Time that passes only while the client waits. waits: its waits in seconds."""
 
     __test__ = False
 
@@ -39,7 +39,7 @@ class TestClock:
 
 
 @dataclass
-class Told:
+class Pulled:
     """Everything that one pull brought."""
 
     orgs: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Told:
 
 
 class Served:
-    """A running simulator and the ways to ask it."""
+    """A running simulator, and clients for it."""
 
     def __init__(self, thread: SimulatorThread, sis: Sis) -> None:
         self.thread = thread
@@ -92,46 +92,46 @@ class Served:
     def serves(self, versions: Sequence[str], prefix: str) -> bool:
         return self.sis.versions == tuple(versions) and self.sis.prefix == prefix
 
-    def as_new(self) -> None:
-        """No faults, no tokens, no log, and a clock that nobody has waited on."""
+    def reset(self) -> None:
+        """Reset faults, tokens, log and clock."""
         self.sis.access.tokens = self.sis.tokens = self.tokens
         self.sis.reset()
         self.time = TestClock()
 
     def endpoint(self, **settings: Any) -> Endpoint:
-        known = {"base_url": self.url, "client_id": "demo-client", "client_secret": "demo-secret", "page_size": 50}
-        return Endpoint(**({**known, "allow_private": True, "limits": QUICK} | settings))
+        defaults = {"base_url": self.url, "client_id": "demo-client", "client_secret": "demo-secret", "page_size": 50}
+        return Endpoint(**({**defaults, "allow_private": True, "limits": QUICK} | settings))
 
     def client(self, **settings: Any) -> Client:
         return Client(self.endpoint(**settings), self.time.clock)
 
-    def told(self, wanted: Wanted = EVERYTHING, **settings: Any) -> Told:
-        """Pull with a client of its own."""
+    def pull(self, wanted: Wanted = EVERYTHING, **settings: Any) -> Pulled:
+        """Pull with a new client."""
         with self.client(**settings) as client:
-            return told_by(client, wanted)
+            return pulled_by(client, wanted)
 
     @property
     def requests(self) -> list[Any]:
         return list(self.sis.log.entries)
 
-    def asked(self, resource: str) -> list[Any]:
+    def requests_for(self, resource: str) -> list[Any]:
         return [entry for entry in self.requests if entry.resource == resource]
 
 
-def told_by(client: Client, wanted: Wanted = EVERYTHING) -> Told:
-    """Pull with this client, and keep everything."""
-    told = Told()
+def pulled_by(client: Client, wanted: Wanted = EVERYTHING) -> Pulled:
+    """Everything that a pull with this client brings."""
+    result = Pulled()
 
     def keep(batches: Iterable[Batch]) -> None:
-        told.orgs, told.users, told.rejects = [], [], []
+        result.orgs, result.users, result.rejects = [], [], []
         for batch in batches:
-            (told.orgs if batch.kind == "org" else told.users).extend(batch.records)
-            told.rejects.extend(batch.rejects)
+            (result.orgs if batch.kind == "org" else result.users).extend(batch.records)
+            result.rejects.extend(batch.rejects)
 
     pulled = pull(client, wanted)
     pulled.into(keep)
-    told.proof = pulled.proof
-    return told
+    result.proof = pulled.proof
+    return result
 
 
 def serve(

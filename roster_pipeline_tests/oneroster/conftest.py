@@ -36,7 +36,7 @@ def sis(small_district: District, idle: list[Served]) -> Iterator[Callable[..., 
             served = serve(small_district, versions=versions, prefix=prefix)
         else:
             idle.remove(served)
-            served.as_new()
+            served.reset()
         served.sis.faults.set(*faults)
         taken.append(served)
         return served

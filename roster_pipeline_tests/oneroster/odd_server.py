@@ -1,4 +1,4 @@
-"""A tiny server for answers that no sane SIS gives: a function from a request's path and query to the answer."""
+"""A small server for unusual responses, made by a function from path and query; and pulls compared with each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from roster_pipeline.oneroster import Client, Endpoint
 from roster_pipeline.simulator import running
-from roster_pipeline_tests.oneroster.client_helpers import QUICK, TestClock
+from roster_pipeline_tests.oneroster.client_helpers import QUICK, Pulled, Served, TestClock, pulled_by
 
 Answer = Response | Mapping[str, Any] | list[Any] | None
 Answers = Callable[[str, Mapping[str, str]], Answer]
@@ -21,22 +21,22 @@ SCHOOL = {"sourcedId": "sch-1", "status": "active", "name": "Harbour", "type": "
 
 
 def person(sourced_id: str, role: str = "student", **members: Any) -> dict[str, Any]:
-    """A well-formed 1.2 user of the one school."""
+    """A well-formed 1.2 user of the school."""
     roles = [{"roleType": "primary", "role": role, "org": {"href": "", "sourcedId": "sch-1", "type": "org"}}]
     names = {"givenName": "Mira", "familyName": "Oduya", "username": "mira", "identifier": "1042"}
     return {"sourcedId": sourced_id, "status": "active", "enabledUser": "true", "roles": roles, **names, **members}
 
 
 def page(records: list[Any], query: Mapping[str, str], key: str = "users", *, total: bool = True) -> Response:
-    """One page as the standard has it."""
+    """One page as in the standard."""
     limit, offset = int(query.get("limit", 100)), int(query.get("offset", 0))
     headers = {"X-Total-Count": str(len(records))} if total else {}
     return JSONResponse({key: records[offset : offset + limit]}, headers=headers)
 
 
 @contextmanager
-def odd(answers: Answers, *, open_door: bool = True, **settings: Any) -> Iterator[Client]:
-    """A client of a server below the 1.2 root. What `answers` leaves open: one school, nobody, and 404 for the rest."""
+def odd(answers: Answers, *, open_server: bool = True, **settings: Any) -> Iterator[Client]:
+    """A client of a server below the 1.2 root. If `answers` gives None: one school for /orgs, and 404 for the rest."""
     root = "/ims/oneroster/rostering/v1p2"
 
     async def reply(request: Request) -> Response:
@@ -53,7 +53,25 @@ def odd(answers: Answers, *, open_door: bool = True, **settings: Any) -> Iterato
     app = Starlette(routes=[Route("/{path:path}", reply, methods=["GET", "POST"])])
     with running(app) as base:
         settings = {"page_size": 50, "limits": QUICK, "allow_private": True} | settings
-        if not open_door:
+        if not open_server:
             settings |= {"client_id": "id", "client_secret": "secret"}
         with Client(Endpoint(base, **settings), TestClock().clock) as client:
             yield client
+
+
+def same_people(served: Served, *faults: str, but: tuple[str, ...] = ()) -> Pulled:
+    """Assert that faults change nothing in what a pull brings, except the fields of `but`."""
+    before = served.pull()
+    served.sis.faults.set(*faults)
+    after = served.pull()
+    assert after.complete
+    left = {user["sourcedId"]: {k: v for k, v in user.items() if k not in but} for user in before.users}
+    right = {user["sourcedId"]: {k: v for k, v in user.items() if k not in but} for user in after.users}
+    assert left == right
+    return after
+
+
+def of_people(*people: Any) -> Pulled:
+    """What a pull of exactly these users brings."""
+    with odd(lambda path, query: page(list(people), query) if path == "/users" else None) as client:
+        return pulled_by(client)

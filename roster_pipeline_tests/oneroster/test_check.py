@@ -131,7 +131,7 @@ def test_two_schools_with_one_identifier_are_red(sis: Start) -> None:
 
 def test_no_item_names_a_person(sis: Start) -> None:
     served = sis()
-    people = served.told().users
+    people = served.pull().users
     shown = " ".join(f"{item.detail} {item.remedy}" for item in items(served).values())
     assert not [user for user in people if user["familyName"] in shown or user["sourcedId"] in shown]
 

@@ -1,4 +1,4 @@
-"""How a way of signing in is found: with few requests that carry the secret, all of them to one host."""
+"""The search for the way to sign in: few requests carry the secret, and all go to one host."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SECRET = "wr0ng-secret"
 ROOT_1_1, ROOT_1_2 = "/ims/oneroster/v1p1", "/ims/oneroster/rostering/v1p2"
 
 
-class Door:
-    """A server that notes what came: `secret` holds the paths of the requests that carried the credentials."""
+class Recorded:
+    """A server that records requests. asked: all paths. secret: paths of requests that carried the credentials."""
 
     def __init__(self, answer: Callable[[str, str, str], Response]) -> None:
         self.answer = answer
@@ -46,8 +46,8 @@ class Door:
 
 
 @contextmanager
-def door(answer: Callable[[str, str, str], Response]) -> Iterator[Door]:
-    made = Door(answer)
+def serving(answer: Callable[[str, str, str], Response]) -> Iterator[Recorded]:
+    made = Recorded(answer)
     with running(Starlette(routes=[Route("/{path:path}", made.reply, methods=["GET", "POST"])])) as base:
         made.url = base
         yield made
@@ -101,79 +101,82 @@ def described(path: str, url: str) -> Response:
 def test_at_most_six_requests_carry_the_secret_whatever_the_server_answers(
     answer: Callable[[str, str, str], Response], secret_id: str
 ) -> None:
-    with door(answer) as one:
-        refusal(one.url, client_id=secret_id)
-    assert len(one.secret) <= MOST_TRIES == 6
-    assert len(one.asked) < 60
+    with serving(answer) as server:
+        refusal(server.url, client_id=secret_id)
+    assert len(server.secret) <= MOST_TRIES == 6
+    assert len(server.asked) < 60
 
 
 @pytest.mark.parametrize("code", ["invalid_client", "unauthorized_client", "access_denied", "unsupported_grant_type"])
 def test_the_first_telling_answer_ends_the_search(code: str) -> None:
-    with door(lambda method, path, sent: token(path, oauth(code))) as one:
-        problem = refusal(one.url)
+    with serving(lambda method, path, sent: token(path, oauth(code))) as server:
+        problem = refusal(server.url)
     assert isinstance(problem, SignInRefused)
     assert code in problem.message
-    assert set(one.secret) == {"/token"}
-    assert len(one.secret) <= 2, "Basic, and once in the form"
+    assert set(server.secret) == {"/token"}
+    assert len(server.secret) <= 2, "Basic, and once in the form"
 
 
 def test_no_address_gets_the_secret_that_has_not_shown_itself_as_a_token_address() -> None:
-    with door(lambda method, path, sent: closed(path)) as one:
-        problem = refusal(one.url, sign_in="oauth2")
-    assert one.secret == []
+    with serving(lambda method, path, sent: closed(path)) as server:
+        problem = refusal(server.url, sign_in="oauth2")
+    assert server.secret == []
     assert "No token address was found" in problem.message
     assert "Enter the token URL" in problem.remedy
 
 
 def test_a_gateway_in_front_of_everything_is_no_token_address() -> None:
-    with door(lambda method, path, sent: Response(status_code=401)) as one:
-        problem = refusal(one.url, sign_in="oauth2")
-    assert one.secret == []
+    with serving(lambda method, path, sent: Response(status_code=401)) as server:
+        problem = refusal(server.url, sign_in="oauth2")
+    assert server.secret == []
     assert "token URL" in problem.remedy
 
 
 @pytest.mark.parametrize("way", ["described", "redirected", "entered"])
 @pytest.mark.parametrize("status", [307, 302])
 def test_a_token_address_on_another_host_gets_no_secret_before_somebody_entered_it(way: str, status: int) -> None:
-    with door(lambda method, path, sent: oauth("invalid_client")) as other:
-        there = other.url + "/given/token"
+    with serving(lambda method, path, sent: oauth("invalid_client")) as elsewhere:
+        there = elsewhere.url + "/given/token"
 
         def answer(method: str, path: str, sent: str) -> Response:
             if way == "described":
                 return described(path, there.replace("127.0.0.1", "[::1]"))
             return token(path, RedirectResponse(there + "?client_secret=x", status), where="/token")
 
-        with door(answer) as one:
-            problem = refusal(one.url, token_url=one.url + "/token" if way == "entered" else None)
+        with serving(answer) as server:
+            problem = refusal(server.url, token_url=server.url + "/token" if way == "entered" else None)
         assert isinstance(problem, SignInRefused)
         assert "/given/token" in problem.message
         assert "client_secret" not in str(problem)
         assert "enter it as the token URL" in problem.remedy
-        assert other.asked == []
+        assert elsewhere.asked == []
         if way != "entered":
-            assert one.secret == []
-        with door(lambda method, path, sent: closed(path)) as one:
-            assert "invalid_client" in refusal(one.url, token_url=there).message
-        assert set(other.secret) == {"/given/token"}, "entered by a person, it is asked"
-        assert one.secret == []
+            assert server.secret == []
+        with serving(lambda method, path, sent: closed(path)) as server:
+            assert "invalid_client" in refusal(server.url, token_url=there).message
+        assert set(elsewhere.secret) == {"/given/token"}, "entered by a person, it is asked"
+        assert server.secret == []
 
 
 def test_an_api_that_redirects_to_another_host_gets_no_secret_there() -> None:
-    with door(lambda method, path, sent: oauth("invalid_client")) as other:
-        with door(lambda method, path, sent: RedirectResponse(other.url + path, 307)) as one:
-            problem = refusal(one.url)
+    with serving(lambda method, path, sent: oauth("invalid_client")) as elsewhere:
+        with serving(lambda method, path, sent: RedirectResponse(elsewhere.url + path, 307)) as server:
+            problem = refusal(server.url)
         assert isinstance(problem, Redirected)
-        assert other.asked == []
-        assert one.secret == []
+        assert elsewhere.asked == []
+        assert server.secret == []
 
 
 def test_a_token_address_on_another_host_is_not_recalled_either() -> None:
-    with door(lambda method, path, sent: oauth("invalid_client")) as other, door(lambda *_: closed(_[1])) as one:
-        learned = {"base": one.url, "root": one.url + ROOT_1_2, "version": "1.2"}
+    with (
+        serving(lambda method, path, sent: oauth("invalid_client")) as elsewhere,
+        serving(lambda *_: closed(_[1])) as server,
+    ):
+        learned = {"base": server.url, "root": server.url + ROOT_1_2, "version": "1.2"}
         form = {"placement": "basic", "parameters": "form", "scope": ""}
-        learned |= {"sign_in": {"kind": "oauth2", "token_url": other.url + "/token", "form": form}}  # type: ignore[dict-item]
-        refusal(one.url, learned=learned)
-        assert other.asked == []
+        learned |= {"sign_in": {"kind": "oauth2", "token_url": elsewhere.url + "/token", "form": form}}  # type: ignore[dict-item]
+        refusal(server.url, learned=learned)
+        assert elsewhere.asked == []
 
 
 def strict_oauth1(method: str, path: str, sent: str) -> Response:
@@ -190,13 +193,13 @@ def strict_oauth1(method: str, path: str, sent: str) -> Response:
 
 @pytest.mark.parametrize("kind", ["oauth1", "auto"])
 def test_the_header_of_oauth1_has_no_blanks_after_its_commas(kind: Any) -> None:
-    with door(strict_oauth1) as one:
-        endpoint = Endpoint(one.url, "id", SECRET, kind, allow_private=True, limits=QUICK)
+    with serving(strict_oauth1) as server:
+        endpoint = Endpoint(server.url, "id", SECRET, kind, allow_private=True, limits=QUICK)
         with Client(endpoint, TestClock().clock) as client:
             assert client.version == "1.2"
             assert client.learned["sign_in"]["kind"] == "oauth1"
-    assert one.secret
-    assert "/token" not in one.asked, "the server said which way it wants"
+    assert server.secret
+    assert "/token" not in server.asked, "the server said which way it wants"
 
 
 @pytest.mark.parametrize(
@@ -213,11 +216,11 @@ def test_a_401_of_the_right_way_is_more_telling_than_a_crash_of_a_wrong_one(
     def answer(method: str, path: str, sent: str) -> Response:
         return Response(status_code=500) if crash(method, sent) else closed(path, ROOT_1_1)
 
-    with door(answer) as one:
-        problem = refusal(one.url)
+    with serving(answer) as server:
+        problem = refusal(server.url)
     assert isinstance(problem, SignInRefused)
     assert "401" in problem.message
-    assert len(one.secret) <= MOST_TRIES
+    assert len(server.secret) <= MOST_TRIES
 
 
 @pytest.mark.parametrize(
@@ -229,14 +232,14 @@ def test_a_401_of_the_right_way_is_more_telling_than_a_crash_of_a_wrong_one(
     ],
 )
 def test_a_remedy_fits_the_way_that_was_chosen(chosen: dict[str, Any], said: str, unsaid: str) -> None:
-    with door(lambda method, path, sent: closed(path, ROOT_1_1)) as one:
-        problem = refusal(one.url, **chosen)
+    with serving(lambda method, path, sent: closed(path, ROOT_1_1)) as server:
+        problem = refusal(server.url, **chosen)
     assert said in problem.remedy
     assert unsaid not in problem.remedy
 
 
 @pytest.mark.parametrize("kind", ["auto", "oauth2"])
-def test_what_worked_last_night_and_fails_now_is_not_told_as_a_new_set_up(kind: Any) -> None:
+def test_what_worked_before_and_fails_now_gets_other_words_than_a_new_connection(kind: Any) -> None:
     good = True
 
     def answer(method: str, path: str, sent: str) -> Response:
@@ -246,21 +249,21 @@ def test_what_worked_last_night_and_fails_now_is_not_told_as_a_new_set_up(kind: 
             return page([SCHOOL], {}, "orgs") if sent else Response(status_code=401)
         return page([person("p-1")], {}) if sent and path.endswith("/users") else Response(status_code=404)
 
-    with door(answer) as one:
-        endpoint = Endpoint(one.url, "id", SECRET, kind, allow_private=True, limits=QUICK)
+    with serving(answer) as server:
+        endpoint = Endpoint(server.url, "id", SECRET, kind, allow_private=True, limits=QUICK)
         with Client(endpoint, TestClock().clock) as client:
             client.connect()
             learned = client.learned
         good = False
-        new, old = refusal(one.url, sign_in=kind), refusal(one.url, sign_in=kind, learned=learned)
+        new, old = refusal(server.url, sign_in=kind), refusal(server.url, sign_in=kind, learned=learned)
     assert "accepted before" not in new.remedy
     assert "accepted before" in old.remedy
 
 
 def test_html_where_data_were_is_told_as_a_change_of_the_sis() -> None:
-    with door(lambda method, path, sent: Response("<html>", media_type="text/html")) as one:
-        new = refusal(one.url)
-        old = refusal(one.url, learned={"base": one.url, "root": one.url + ROOT_1_2, "version": "1.2"})
+    with serving(lambda method, path, sent: Response("<html>", media_type="text/html")) as server:
+        new = refusal(server.url)
+        old = refusal(server.url, learned={"base": server.url, "root": server.url + ROOT_1_2, "version": "1.2"})
     for problem in (new, old):
         assert isinstance(problem, NotOneRoster)
         assert "other than JSON" in problem.message
@@ -295,17 +298,17 @@ def old_server(way: str) -> Callable[[str, str, str], Response]:
 @pytest.mark.parametrize("way", ["open", "token", "gateway", "oauth1"])
 @pytest.mark.parametrize("pasted", ["", "/ims/oneroster", ROOT_1_0])
 def test_a_1_0_server_is_found_by_its_host_and_called_1_0(way: str, pasted: str) -> None:
-    with door(old_server(way)) as one:
+    with serving(old_server(way)) as server:
         known: dict[str, Any] = {"client_id": "id", "client_secret": SECRET, "allow_private": True, "limits": QUICK}
         if way == "open":
             known |= {"client_id": "", "client_secret": ""}
         if way == "oauth1":
             known |= {"sign_in": "oauth1"}
-        with Client(Endpoint(one.url + pasted, **known), TestClock().clock) as client:
+        with Client(Endpoint(server.url + pasted, **known), TestClock().clock) as client:
             items = {item.name: item for item in check(client, "sch-1", roles=("student",))}
-            assert client.connect().root == one.url + ROOT_1_0
+            assert client.connect().root == server.url + ROOT_1_0
     assert items["Version"].detail == "OneRoster 1.0, read as 1.1"
     assert items["School"].ok
     assert "1 in this school" in items["Students"].detail
-    before = one.secret if way != "oauth1" else one.secret[: one.secret.index(ROOT_1_0 + "/orgs") + 1]
+    before = server.secret if way != "oauth1" else server.secret[: server.secret.index(ROOT_1_0 + "/orgs") + 1]
     assert len(before) <= MOST_TRIES

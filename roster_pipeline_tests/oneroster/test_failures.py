@@ -24,7 +24,7 @@ from roster_pipeline.oneroster import (
 )
 from roster_pipeline.simulator import District
 from roster_pipeline.simulator.server import private_authority
-from roster_pipeline_tests.oneroster.client_helpers import Served, quicker, serve, told_by
+from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by, quicker, serve
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 
 Start = Callable[..., Served]
@@ -35,7 +35,7 @@ def connected(served: Served, fault: str, **settings: Any) -> Any:
     with served.client(**settings) as client:
         client.connect()
         served.sis.faults.set(fault)
-        return told_by(client)
+        return pulled_by(client)
 
 
 def test_q19_a_certificate_of_an_own_authority_is_believed_only_with_its_bundle(
@@ -47,8 +47,8 @@ def test_q19_a_certificate_of_an_own_authority_is_believed_only_with_its_bundle(
     try:
         with served.client() as client, pytest.raises(TlsFailed, match="could not be verified"):
             client.connect()
-        assert served.told(ca_bundle=str(made.authority)).complete
-        assert served.told(ca_bundle=made.authority.read_text()).complete
+        assert served.pull(ca_bundle=str(made.authority)).complete
+        assert served.pull(ca_bundle=made.authority.read_text()).complete
     finally:
         served.stop()
 
@@ -66,9 +66,9 @@ def test_q19_an_expired_certificate_is_named(small_district: District, tmp_path:
 
 def test_q87_too_many_requests_without_retry_after_backs_off_and_goes_on(sis: Start) -> None:
     served = sis("retry_after=off")
-    told = connected(served, "too_many=3")
-    assert told.complete
-    assert told.proof.retries == 3
+    pulled = connected(served, "too_many=3")
+    assert pulled.complete
+    assert pulled.proof.retries == 3
     assert served.time.waits == sorted(served.time.waits)
 
 
@@ -90,7 +90,7 @@ def test_q87_a_server_that_stays_busy_fails_within_the_budget(sis: Start) -> Non
 def test_q89_an_error_in_any_shape_is_said_by_its_code(sis: Start, shape: str) -> None:
     served = sis(f"error_shape={shape}", "forbidden=/users,/students,/teachers", "nested=off")
     with served.client() as client, pytest.raises(OneRosterError) as problem:
-        told_by(client)
+        pulled_by(client)
     assert "403" in problem.value.message
     assert ("forbidden" in problem.value.message) == (shape != "plain")
 
@@ -102,7 +102,7 @@ def test_q89_free_text_of_the_server_is_never_shown() -> None:
         return JSONResponse(said, status_code=500) if path == "/users" else None
 
     with odd(answers) as client, pytest.raises(ServerFailed) as problem:
-        told_by(client)
+        pulled_by(client)
     assert "Oduya" not in str(problem.value)
 
 
@@ -117,16 +117,16 @@ def test_q91_a_page_that_is_too_heavy_is_asked_for_in_smaller_pieces(sis: Start)
     with served.client(page_size=200) as client:
         client.connect()
         served.sis.faults.set("timeout_above=60")
-        told = told_by(client)
+        pulled = pulled_by(client)
         assert client.learned["paging"]["limit"] == 50
-    assert told.complete
-    assert len(told.ids) == len(served.sis.district)
+    assert pulled.complete
+    assert len(pulled.ids) == len(served.sis.district)
 
 
 def test_q91_a_passing_failure_is_tried_again(sis: Start) -> None:
-    told = connected(sis(), "fails_first=3")
-    assert told.complete
-    assert told.proof.retries >= 2
+    pulled = connected(sis(), "fails_first=3")
+    assert pulled.complete
+    assert pulled.proof.retries >= 2
 
 
 def test_q92_a_page_that_fails_for_good_fails_the_pull() -> None:
@@ -139,7 +139,7 @@ def test_q92_a_page_that_fails_for_good_fails_the_pull() -> None:
         return Response(status_code=500) if start <= 120 < start + size else page(people, query)
 
     with odd(answers) as client, pytest.raises(ServerFailed, match="500"):
-        told_by(client)
+        pulled_by(client)
 
 
 @pytest.mark.parametrize(
@@ -165,11 +165,11 @@ def test_q93_a_page_of_a_proxy_in_the_middle_of_a_listing_will_pass(sis: Start) 
     with served.client(page_size=20) as client:
         client.connect()
         served.sis.faults.set("html_between=4")
-        told = told_by(client)
-    assert told.complete
-    assert len(told.ids) == len(served.sis.district)
-    assert told.proof is not None
-    assert told.proof.retries
+        pulled = pulled_by(client)
+    assert pulled.complete
+    assert len(pulled.ids) == len(served.sis.district)
+    assert pulled.proof is not None
+    assert pulled.proof.retries
 
 
 def test_q93_a_token_address_that_fails_is_no_wrong_password(sis: Start) -> None:
@@ -182,9 +182,9 @@ def test_q94_a_slow_large_page_is_halved(sis: Start) -> None:
     with served.client(page_size=100, limits=quicker(read_seconds=0.3)) as client:
         client.connect()
         served.sis.faults.set("latency_per_record=5000")
-        told = told_by(client)
-    assert told.complete
-    assert len(told.ids) == len(served.sis.district)
+        pulled = pulled_by(client)
+    assert pulled.complete
+    assert len(pulled.ids) == len(served.sis.district)
 
 
 def test_q95_a_server_that_takes_two_at_a_time_gets_fewer(sis: Start) -> None:
@@ -192,7 +192,7 @@ def test_q95_a_server_that_takes_two_at_a_time_gets_fewer(sis: Start) -> None:
     with served.client(page_size=10) as client:
         client.connect()
         served.sis.faults.set("parallel_limit=2", "latency=20")
-        assert told_by(client).complete
+        assert pulled_by(client).complete
         assert client.session.parallel <= 2 or served.sis.log.most_at_once <= 2
 
 
@@ -251,7 +251,7 @@ def refused_at(path: str, offset: int, status: int) -> OneRosterError:
         return page([person(f"s-{number}") for number in range(200)], query) if asked == "/users" else None
 
     with odd(answers) as client, pytest.raises(OneRosterError) as problem:
-        told_by(client)
+        pulled_by(client)
     return problem.value
 
 

@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import JSONResponse
 
 from roster_pipeline.oneroster import DataMoved, PagingBroken, ServerFailed, Wanted, pull
-from roster_pipeline_tests.oneroster.client_helpers import Served, Told, told_by
+from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 
 Start = Callable[..., Served]
@@ -24,74 +24,74 @@ def users_only(answer: Callable[[Mapping[str, str]], Any]) -> Callable[[str, Map
     return lambda path, query: answer(query) if path == "/users" else None
 
 
-def whole(told: Told, count: int) -> bool:
-    return told.complete and len(told.ids) == count == len(told.users)
+def whole(pulled: Pulled, count: int) -> bool:
+    return pulled.complete and len(pulled.ids) == count == len(pulled.users)
 
 
 def test_q29_the_page_cap_of_the_administrator_is_lived_with(sis: Start) -> None:
     served = sis("page_cap=17")
-    assert whole(served.told(page_size=1000), everybody(served))
+    assert whole(served.pull(page_size=1000), everybody(served))
 
 
 def test_q30_limit_zero_is_never_sent(sis: Start) -> None:
     served = sis("limit_zero=count")
-    assert served.told().complete
+    assert served.pull().complete
     assert not [entry for entry in served.requests if "limit=0" in entry.query]
 
 
 @pytest.mark.parametrize("total", ["total_header=off", "total_header=text"])
 def test_q31_a_page_shorter_than_asked_for_is_not_the_end(sis: Start, total: str) -> None:
     served = sis("page_cap=20", "link=off", total)
-    assert whole(served.told(page_size=1000), everybody(served))
+    assert whole(served.pull(page_size=1000), everybody(served))
 
 
 @pytest.mark.parametrize("style", ["no_brackets", "typographic", "garbage"])
 def test_q32_a_link_header_is_only_a_hint(sis: Start, style: str) -> None:
     served = sis(f"link_style={style}", "link_next=off_by_one", "total_header=off")
-    assert whole(served.told(), everybody(served))
+    assert whole(served.pull(), everybody(served))
 
 
 def test_q33_an_ignored_offset_is_an_error(sis: Start) -> None:
     for more in ((), ("total_header=off", "link=off")):
         with sis("offset_ignored", *more).client() as client, pytest.raises(PagingBroken):
-            told_by(client)
+            pulled_by(client)
 
 
 @pytest.mark.parametrize("total", ["off", "some"])
 def test_q34_without_a_total_an_empty_page_is_the_proof(sis: Start, total: str) -> None:
     served = sis(f"total_header={total}", "link=off", "page_cap=40")
-    told = served.told()
-    assert whole(told, everybody(served))
-    assert told.proof is not None
-    assert told.proof.total_end is None
+    pulled = served.pull()
+    assert whole(pulled, everybody(served))
+    assert pulled.proof is not None
+    assert pulled.proof.total_end is None
 
 
 def test_q34_a_limit_that_is_refused_is_made_smaller_and_remembered(sis: Start) -> None:
     served = sis("page_cap_error=40")
     with served.client(page_size=1000) as client:
-        assert whole(told_by(client), everybody(served))
+        assert whole(pulled_by(client), everybody(served))
         assert client.learned["paging"]["limit"] <= 40
 
 
 def test_q35_the_order_is_asked_for_and_ties_do_not_matter(sis: Start) -> None:
     served = sis("shuffle_ties")
-    assert whole(served.told(), everybody(served))
-    assert all("sort=sourcedId&orderBy=asc" in entry.query for entry in served.asked("/users")[1:])
+    assert whole(served.pull(), everybody(served))
+    assert all("sort=sourcedId&orderBy=asc" in entry.query for entry in served.requests_for("/users")[1:])
 
 
 def test_q35_shuffled_pages_are_noticed(sis: Start) -> None:
-    told = sis("shuffle_ties", "sort_ignored").told()
-    assert not told.complete
-    assert "duplicates" in told.problems
+    pulled = sis("shuffle_ties", "sort_ignored").pull()
+    assert not pulled.complete
+    assert "duplicates" in pulled.problems
 
 
 @pytest.mark.parametrize(
     "faults", [("record_missing",), ("duplicate_ids",), ("duplicate_ids", "total_header=off", "link=off")]
 )
 def test_q36_a_record_lost_between_pages_makes_it_incomplete(sis: Start, faults: tuple[str, ...]) -> None:
-    told = sis(*faults).told()
-    assert not told.complete
-    assert len(told.ids) == len(told.users)
+    pulled = sis(*faults).pull()
+    assert not pulled.complete
+    assert len(pulled.ids) == len(pulled.users)
 
 
 def test_q36_a_new_revision_of_the_data_restarts_the_pull(sis: Start) -> None:
@@ -99,11 +99,11 @@ def test_q36_a_new_revision_of_the_data_restarts_the_pull(sis: Start) -> None:
     with served.client() as client:
         client.connect()
         served.sis.faults.set("perm_rev=flip")
-        told = told_by(client)
-    assert whole(told, everybody(served))
-    assert told.proof is not None
-    assert told.proof.readings == 2
-    assert told.proof.revision is not None
+        pulled = pulled_by(client)
+    assert whole(pulled, everybody(served))
+    assert pulled.proof is not None
+    assert pulled.proof.readings == 2
+    assert pulled.proof.revision is not None
 
 
 def test_q36_a_revision_that_never_holds_still_ends_and_is_incomplete() -> None:
@@ -115,56 +115,56 @@ def test_q36_a_revision_that_never_holds_still_ends_and_is_incomplete() -> None:
         return found
 
     with odd(users_only(answer)) as client:
-        told = told_by(client)
-    assert told.problems == ("revision-changed",)
-    assert told.proof is not None
-    assert told.proof.readings == 3
-    assert len(told.ids) == len(PEOPLE)
+        pulled = pulled_by(client)
+    assert pulled.problems == ("revision-changed",)
+    assert pulled.proof is not None
+    assert pulled.proof.readings == 3
+    assert len(pulled.ids) == len(PEOPLE)
 
 
 @pytest.mark.parametrize("link", ["always", "repeat", "back", "exact_multiple", "missing"])
 def test_q37_a_next_link_proves_nothing(sis: Start, link: str) -> None:
     served = sis(f"link_next={link}")
-    assert whole(served.told(page_size=97), everybody(served))
+    assert whole(served.pull(page_size=97), everybody(served))
 
 
 def test_q37_pages_that_never_end_are_an_error_within_bounds(sis: Start) -> None:
     served = sis("endless_pages=fresh", "total_header=off")
     with served.client(page_size=200) as client, pytest.raises(PagingBroken, match="does not end"):
-        told_by(client)
+        pulled_by(client)
 
 
 def test_q37_a_last_page_that_comes_again_ends_it_without_proof(sis: Start) -> None:
     served = sis("endless_pages=repeat", "total_header=off")
-    told = served.told()
-    assert len(told.ids) == everybody(served)
-    assert told.problems == ("last-page-repeats",)
+    pulled = served.pull()
+    assert len(pulled.ids) == everybody(served)
+    assert pulled.problems == ("last-page-repeats",)
 
 
 @pytest.mark.parametrize("target", ["localhost", "other_host", "http", "relative", "hostless", "port", "comma"])
 def test_q38_links_are_never_followed(sis: Start, target: str) -> None:
     served = sis(f"link_target={target}", "link_drops_query", "total_header=off")
-    assert whole(served.told(), everybody(served))
+    assert whole(served.pull(), everybody(served))
 
 
 def test_q39_a_total_that_counts_everybody_is_no_proof_on_filtered_pulls(sis: Start) -> None:
     served = sis("total_header=unfiltered", "forbidden=/teachers")
-    told = served.told(Wanted(("sch-1",), roles=frozenset({"student"})))
-    assert told.complete
-    assert {entry["org"] for user in told.users for entry in user["roles"]} >= {"sch-1"}
+    pulled = served.pull(Wanted(("sch-1",), roles=frozenset({"student"})))
+    assert pulled.complete
+    assert {entry["org"] for user in pulled.users for entry in user["roles"]} >= {"sch-1"}
 
 
 def test_q40_an_offset_that_counts_pages_is_noticed(sis: Start) -> None:
-    told = sis("offset_unit=page").told()
-    assert "total-not-reached" in told.problems
+    pulled = sis("offset_unit=page").pull()
+    assert "total-not-reached" in pulled.problems
 
 
 def test_q82_data_that_change_while_they_are_read_are_read_again(sis: Start) -> None:
     served = sis("data_moves=2")
-    told = served.told()
-    assert whole(told, everybody(served))
-    assert told.proof is not None
-    assert told.proof.readings == 2
+    pulled = served.pull()
+    assert whole(pulled, everybody(served))
+    assert pulled.proof is not None
+    assert pulled.proof.readings == 2
 
 
 def test_q82_the_store_is_told_to_start_over(sis: Start) -> None:
@@ -179,9 +179,9 @@ def test_q82_the_store_is_told_to_start_over(sis: Start) -> None:
 @pytest.mark.parametrize(("total", "problem"), [("drifting", "total-drifted"), ("high", "total-not-reached")])
 def test_a_total_that_lies_makes_it_incomplete_but_nobody_is_lost(sis: Start, total: str, problem: str) -> None:
     served = sis(f"total_header={total}")
-    told = served.told()
-    assert len(told.ids) == everybody(served)
-    assert problem in told.problems
+    pulled = served.pull()
+    assert len(pulled.ids) == everybody(served)
+    assert problem in pulled.problems
 
 
 def test_a_total_that_counts_each_page_is_no_total() -> None:
@@ -191,7 +191,7 @@ def test_a_total_that_counts_each_page_is_no_total() -> None:
         return JSONResponse({"users": records}, headers={"X-Total-Count": str(len(records))})
 
     with odd(users_only(counting)) as client:
-        assert whole(told_by(client), len(PEOPLE))
+        assert whole(pulled_by(client), len(PEOPLE))
 
 
 @pytest.mark.parametrize("page_size", [1000, 37])
@@ -203,10 +203,10 @@ def test_a_server_that_does_not_page_at_all_is_believed_unless_its_list_has_the_
     page_size: int, count: int, complete: bool | None
 ) -> None:
     with odd(users_only(lambda query: {"users": PEOPLE[:count]}), page_size=page_size) as client:
-        told = told_by(client)
-    assert len(told.ids) == count
-    assert told.complete is (page_size != count if complete is None else complete)
-    assert set(told.problems) <= {"paging-ignored"}
+        pulled = pulled_by(client)
+    assert len(pulled.ids) == count
+    assert pulled.complete is (page_size != count if complete is None else complete)
+    assert set(pulled.problems) <= {"paging-ignored"}
 
 
 def test_a_cap_at_a_server_that_divides_the_offset_by_the_limit_is_found_out() -> None:
@@ -216,7 +216,7 @@ def test_a_cap_at_a_server_that_divides_the_offset_by_the_limit_is_found_out() -
         return JSONResponse({"users": PEOPLE[number * size : (number + 1) * size]})
 
     with odd(users_only(answer), page_size=1000) as client:
-        assert whole(told_by(client), len(PEOPLE))
+        assert whole(pulled_by(client), len(PEOPLE))
         assert client.learned["paging"] == {
             "limit": 60,
             "sort": True,
@@ -233,12 +233,12 @@ def test_one_page_whatever_is_asked_that_claims_a_next_one_is_not_believed() -> 
         )
 
     with odd(users_only(answer), page_size=1000) as client:
-        assert told_by(client).problems == ("paging-ignored",)
+        assert pulled_by(client).problems == ("paging-ignored",)
 
 
 def test_a_server_that_only_ignores_the_offset_is_read_where_one_page_holds_everybody(sis: Start) -> None:
     served = sis("offset_ignored", "total_header=off", "link=off")
-    assert whole(served.told(page_size=1000), everybody(served))
+    assert whole(served.pull(page_size=1000), everybody(served))
 
 
 def test_a_server_that_answers_404_behind_the_end_has_ended() -> None:
@@ -246,18 +246,18 @@ def test_a_server_that_answers_404_behind_the_end_has_ended() -> None:
         return None if int(query.get("offset", 0)) >= len(PEOPLE) else page(PEOPLE, query, total=False)
 
     with odd(users_only(answer)) as client:
-        assert whole(told_by(client), len(PEOPLE))
+        assert whole(pulled_by(client), len(PEOPLE))
 
 
 @pytest.mark.parametrize("behind", ["500", "404", "400", "204", "empty_object", "empty_body"])
 def test_q34_an_end_that_is_an_error_is_the_end(sis: Start, behind: str) -> None:
     served = sis(f"past_end={behind}", "total_header=off", "link=off")
     with served.client() as client:
-        assert whole(told_by(client), everybody(served))
+        assert whole(pulled_by(client), everybody(served))
         learned = client.learned
-    once = len(served.asked("/users"))
-    assert whole(served.told(learned=learned), everybody(served))
-    assert len(served.asked("/users")) < 2 * once or behind in ("404", "400", "204")
+    once = len(served.requests_for("/users"))
+    assert whole(served.pull(learned=learned), everybody(served))
+    assert len(served.requests_for("/users")) < 2 * once or behind in ("404", "400", "204")
 
 
 def test_q34_a_record_that_breaks_its_page_is_no_end() -> None:
@@ -266,7 +266,7 @@ def test_q34_a_record_that_breaks_its_page_is_no_end() -> None:
         return JSONResponse({}, 500) if offset <= 105 < offset + limit else page(PEOPLE, query, total=False)
 
     with odd(users_only(poisoned)) as client, pytest.raises(ServerFailed):
-        told_by(client)
+        pulled_by(client)
 
 
 @pytest.mark.parametrize("limit", [1000, 50])
@@ -280,16 +280,16 @@ def test_a_server_that_drops_records_after_paging_loses_nobody(limit: int) -> No
         )
 
     with odd(users_only(answer), page_size=limit) as client:
-        told = told_by(client)
-    assert len(told.ids) == len(PEOPLE) - len(hidden)
-    assert told.complete is (limit == 50), "pages that overlap prove themselves; one that nothing follows does not"
+        pulled = pulled_by(client)
+    assert len(pulled.ids) == len(PEOPLE) - len(hidden)
+    assert pulled.complete is (limit == 50), "pages that overlap prove themselves; one that nothing follows does not"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 def test_q35_a_sort_that_is_refused_in_any_way_is_left_out_and_remembered(sis: Start, status: int) -> None:
     served = sis(f"sort_refused={status}")
     with served.client() as client:
-        assert whole(told_by(client), everybody(served))
+        assert whole(pulled_by(client), everybody(served))
         assert client.learned["paging"]["sort"] is False
 
 
@@ -300,10 +300,10 @@ def test_pages_of_changing_size_leave_nobody_out() -> None:
         return JSONResponse({"users": PEOPLE[offset : offset + size]}, headers={"X-Total-Count": str(len(PEOPLE))})
 
     with odd(users_only(answer)) as client:
-        assert whole(told_by(client), len(PEOPLE))
+        assert whole(pulled_by(client), len(PEOPLE))
 
 
 def test_pages_are_fetched_at_the_same_time_but_never_more_than_allowed(sis: Start) -> None:
     served = sis("latency=30")
-    served.told(page_size=20, parallel=3)
+    served.pull(page_size=20, parallel=3)
     assert 2 <= served.sis.log.most_at_once <= 3

@@ -10,9 +10,8 @@ import orjson
 import pytest
 
 from roster_pipeline.oneroster import Wanted
-from roster_pipeline_tests.oneroster.client_helpers import Served, told_by
-from roster_pipeline_tests.oneroster.comparing import of_people, same_people
-from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, person
+from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, of_people, person, same_people
 
 Start = Callable[..., Served]
 VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
@@ -30,9 +29,9 @@ def test_q47_one_org_as_an_object() -> None:
         return {"/orgs": {"orgs": SCHOOL}, "/users": {"users": people[0]}}.get(path)
 
     with odd(answers) as client:
-        told = told_by(client)
-    assert [org["sourcedId"] for org in told.orgs] == ["sch-1"]
-    assert told.ids == {"s-1"}
+        pulled = pulled_by(client)
+    assert [org["sourcedId"] for org in pulled.orgs] == ["sch-1"]
+    assert pulled.ids == {"s-1"}
 
 
 @pytest.mark.parametrize("href", ["tilde", "internal", "empty"])
@@ -54,21 +53,21 @@ def test_q48_an_address_names_its_object_where_nothing_else_does(sis: Start, sha
 
 def test_q48_references_that_name_nothing_reject_the_record_instead_of_losing_its_school() -> None:
     odd_role = {"role": "student", "org": {"href": "https://sis.example.org/portal", "type": "org"}}
-    told = of_people(*(person(f"p-{number}", roles=[odd_role]) for number in range(3)))
-    assert "org-unreadable" in told.rules
-    assert not told.of("student")
+    pulled = of_people(*(person(f"p-{number}", roles=[odd_role]) for number in range(3)))
+    assert "org-unreadable" in pulled.rules
+    assert not pulled.of("student")
 
 
 def test_q48_people_of_orgs_that_nobody_has_seen_make_it_incomplete() -> None:
     odd_role = {"role": "student", "org": {"sourcedId": "org:17"}}
-    told = of_people(*(person(f"p-{number}", roles=[odd_role]) for number in range(3)))
-    assert told.problems == ("no-orgs:student",)
+    pulled = of_people(*(person(f"p-{number}", roles=[odd_role]) for number in range(3)))
+    assert pulled.problems == ("no-orgs:student",)
 
 
 @pytest.mark.parametrize("parent", ["empty", "null"])
 def test_q49_an_unusable_parent_is_none_and_the_list_of_children_tells_it_still(sis: Start, parent: str) -> None:
-    told = sis(f"org_parent={parent}").told()
-    assert sorted((org["type"], org["parent"]) for org in told.orgs) == [
+    pulled = sis(f"org_parent={parent}").pull()
+    assert sorted((org["type"], org["parent"]) for org in pulled.orgs) == [
         ("district", None),
         ("school", "dis-1"),
         ("school", "dis-1"),
@@ -77,36 +76,40 @@ def test_q49_an_unusable_parent_is_none_and_the_list_of_children_tells_it_still(
 
 def test_q50_records_of_one_human_stay_apart_and_a_single_user_may_be_a_list(sis: Start) -> None:
     served = sis("id_scheme=role_suffix", "user_single_as_list", versions=("1.1",))
-    told = served.told()
-    assert told.complete
+    pulled = served.pull()
+    assert pulled.complete
     with served.client() as client:
-        sourced_id = told.users[0]["sourcedId"]
-        assert client.user_answers([sourced_id])[sourced_id].user == told.users[0]
+        sourced_id = pulled.users[0]["sourcedId"]
+        assert client.user_answers([sourced_id])[sourced_id].user == pulled.users[0]
 
 
 @pytest.mark.parametrize("fault", ["email=null_text", "email=empty", "email=absent"])
 def test_q51_no_email_in_any_spelling(sis: Start, fault: str) -> None:
-    told = same_people(sis(), fault, but=("email",))
-    assert any(user["email"] is None for user in told.users)
-    assert not {"NULL", "null", ""} & {user["email"] for user in told.users}
+    pulled = same_people(sis(), fault, but=("email",))
+    assert any(user["email"] is None for user in pulled.users)
+    assert not {"NULL", "null", ""} & {user["email"] for user in pulled.users}
 
 
 def test_q51_somebody_may_be_called_null() -> None:
-    told = of_people(person("s-1", familyName="Null", givenName="None", email="none"))
-    assert (told.users[0]["familyName"], told.users[0]["givenName"], told.users[0]["email"]) == ("Null", "None", None)
+    pulled = of_people(person("s-1", familyName="Null", givenName="None", email="none"))
+    assert (pulled.users[0]["familyName"], pulled.users[0]["givenName"], pulled.users[0]["email"]) == (
+        "Null",
+        "None",
+        None,
+    )
 
 
 def test_q56_schools_under_other_types_are_found(sis: Start) -> None:
     for fault in ("org_type=department", "org_type=departments", "org_type=mixed"):
         served = sis(fault)
-        assert served.told().complete
+        assert served.pull().complete
         with served.client() as client:
             assert client.find_org("sch-1") is not None
 
 
 def test_q58_every_kind_of_user_id_is_kept_with_its_type(sis: Start) -> None:
-    told = sis("user_ids=untis").told()
-    assert max(len(user["userIds"]) for user in told.users) == 7
+    pulled = sis("user_ids=untis").pull()
+    assert max(len(user["userIds"]) for user in pulled.users) == 7
 
 
 @VERSIONS
@@ -116,46 +119,46 @@ def test_q59_null_and_missing_are_the_same(sis: Start, version: str) -> None:
 
 def test_q60_a_change_of_role_keeps_the_id(sis: Start) -> None:
     served = sis()
-    teacher = served.told().of("teacher", org="sch-1")[0]["sourcedId"]
+    teacher = served.pull().of("teacher", org="sch-1")[0]["sourcedId"]
     served.sis.district.set_role(teacher, "principal")
-    assert teacher in {user["sourcedId"] for user in served.told().of("principal")}
+    assert teacher in {user["sourcedId"] for user in served.pull().of("principal")}
 
 
 @pytest.mark.parametrize("dates", ["rotate", "empty", "garbage"])
 def test_q61_no_date_ever_rejects_a_person(sis: Start, dates: str) -> None:
-    told = same_people(sis(), f"dates={dates}", but=("dateLastModified",))
-    assert not [reject for reject in told.rejects if reject["severity"] == "error"]
+    pulled = same_people(sis(), f"dates={dates}", but=("dateLastModified",))
+    assert not [reject for reject in pulled.rejects if reject["severity"] == "error"]
 
 
 def test_q61_a_delta_works_with_dates_in_any_spelling(sis: Start) -> None:
-    told = sis("dates=rotate").told(Wanted(since=datetime.now(UTC) - timedelta(days=3650)))
-    assert told.proof is not None
-    assert told.proof.complete
+    pulled = sis("dates=rotate").pull(Wanted(since=datetime.now(UTC) - timedelta(days=3650)))
+    assert pulled.proof is not None
+    assert pulled.proof.complete
 
 
 def test_q62_one_record_per_school_is_told_as_it_comes(sis: Start) -> None:
-    told = sis("id_scheme=per_school").told()
-    assert told.complete
-    assert len(told.ids) == len(told.users)
+    pulled = sis("id_scheme=per_school").pull()
+    assert pulled.complete
+    assert len(pulled.ids) == len(pulled.users)
 
 
 @pytest.mark.parametrize("missing", ["empty", "null"])
 @VERSIONS
 def test_q63_a_user_without_a_role_is_told_without_one(sis: Start, missing: str, version: str) -> None:
     served = sis(f"role_missing={missing}", versions=(version,))
-    told = served.told()
-    assert told.complete
-    roleless = [user for user in told.users if not any(entry["role"] for entry in user["roles"])]
+    pulled = served.pull()
+    assert pulled.complete
+    roleless = [user for user in pulled.users if not any(entry["role"] for entry in user["roles"])]
     assert roleless
 
 
 @pytest.mark.parametrize("grades", ["empty", "text", "number", "null", "old_name"])
 @VERSIONS
 def test_q64_grades_in_every_form_are_a_list_of_texts(sis: Start, grades: str, version: str) -> None:
-    told = same_people(sis(versions=(version,)), f"grades={grades}", but=("grades",))
-    assert all(isinstance(grade, str) and grade for user in told.users for grade in user["grades"])
+    pulled = same_people(sis(versions=(version,)), f"grades={grades}", but=("grades",))
+    assert all(isinstance(grade, str) and grade for user in pulled.users for grade in user["grades"])
     if grades in ("text", "old_name"):
-        assert all(user["grades"] for user in told.of("student"))
+        assert all(user["grades"] for user in pulled.of("student"))
 
 
 @pytest.mark.parametrize("booleans", ["rotate", "json"])
@@ -165,59 +168,59 @@ def test_q65_booleans_in_every_spelling(sis: Start, booleans: str) -> None:
 
 def test_q65_an_unknown_boolean_is_not_false(sis: Start) -> None:
     for fault in ("booleans=absent", "booleans=garbage"):
-        told = sis(fault).told()
-        assert told.complete
-        assert {user["enabledUser"] for user in told.users} == {None}
+        pulled = sis(fault).pull()
+        assert pulled.complete
+        assert {user["enabledUser"] for user in pulled.users} == {None}
 
 
 @pytest.mark.parametrize("scheme", ["exotic", "case", "encoded"])
 def test_q66_ids_are_opaque_and_found_again_one_by_one(sis: Start, scheme: str) -> None:
     served = sis(f"id_scheme={scheme}")
-    told = served.told()
-    assert told.complete
-    assert len(told.ids) == len(told.users)
+    pulled = served.pull()
+    assert pulled.complete
+    assert len(pulled.ids) == len(pulled.users)
     with served.client() as client:
-        answers = client.user_answers(sorted(told.ids)[:60])
+        answers = client.user_answers(sorted(pulled.ids)[:60])
     assert {answer.state for answer in answers.values()} == {"found"}
 
 
 def test_q67_passwords_never_come_through_the_door(sis: Start) -> None:
-    told = sis("passwords", "extra_members").told()
-    assert told.complete
-    assert b"password" not in orjson.dumps([told.users, told.rejects]).lower()
+    pulled = sis("passwords", "extra_members").pull()
+    assert pulled.complete
+    assert b"password" not in orjson.dumps([pulled.users, pulled.rejects]).lower()
 
 
 def test_q68_blanks_around_ids_are_no_part_of_them_but_requests_spell_them(sis: Start) -> None:
     for fault in ("references=padded", "references=trimmed"):
         served = sis("id_scheme=padded", fault)
         with served.client() as client:
-            told = told_by(client)
-            assert told.complete
-            assert all(one == one.strip() for one in told.ids)
-            named = {agent for user in told.of("student") for agent in user["agents"]}
-            assert named <= told.ids
-            answers = client.user_answers(sorted(told.ids)[:20])
+            pulled = pulled_by(client)
+            assert pulled.complete
+            assert all(one == one.strip() for one in pulled.ids)
+            named = {agent for user in pulled.of("student") for agent in user["agents"]}
+            assert named <= pulled.ids
+            answers = client.user_answers(sorted(pulled.ids)[:20])
         assert {answer.state for answer in answers.values()} == {"found"}
 
 
 def test_q68_an_unknown_padding_makes_a_404_mean_nothing(sis: Start) -> None:
     served = sis("id_scheme=padded")
     with served.client() as client:
-        told = told_by(client)
+        pulled = pulled_by(client)
         learned = client.learned
     with served.client(learned=learned) as client:
-        states = {answer.state for answer in client.user_answers(sorted(told.ids)).values()}
+        states = {answer.state for answer in client.user_answers(sorted(pulled.ids)).values()}
     assert "missing" not in states
 
 
 def test_q68_names_keep_quotes_and_lose_outer_blanks(sis: Start) -> None:
-    told = sis("odd_names").told()
-    assert told.complete
-    assert all(user["givenName"] == user["givenName"].strip() for user in told.users if user["givenName"])
+    pulled = sis("odd_names").pull()
+    assert pulled.complete
+    assert all(user["givenName"] == user["givenName"].strip() for user in pulled.users if user["givenName"])
 
 
 def test_q69_agents_that_lead_nowhere_are_no_error(sis: Start) -> None:
-    assert sis("agents=dangling").told().complete
+    assert sis("agents=dangling").pull().complete
 
 
 @VERSIONS
@@ -226,19 +229,19 @@ def test_q70_member_names_in_any_case(sis: Start, version: str) -> None:
 
 
 def test_q71_teachers_without_number_and_users_without_name_are_told(sis: Start) -> None:
-    told = sis("teacher_without_number", "nameless").told()
-    assert told.complete
-    assert any(user["identifier"] is None for user in told.of("teacher"))
-    assert any(user["familyName"] is None for user in told.users)
+    pulled = sis("teacher_without_number", "nameless").pull()
+    assert pulled.complete
+    assert any(user["identifier"] is None for user in pulled.of("teacher"))
+    assert any(user["familyName"] is None for user in pulled.users)
 
 
 def test_q72_wanted_metadata_are_kept_by_path_and_nothing_else(sis: Start) -> None:
-    told = sis("japan").told(metadata_keys=("jp.kanaGivenName",))
-    assert told.complete
-    kept = {key for user in told.users for key in user["metadata"]}
+    pulled = sis("japan").pull(metadata_keys=("jp.kanaGivenName",))
+    assert pulled.complete
+    kept = {key for user in pulled.users for key in user["metadata"]}
     assert kept == {"jp.kanaGivenName"}
 
 
 @pytest.mark.parametrize("place", ["user_ids", "master", "metadata", "identifier"])
 def test_q73_the_number_is_delivered_wherever_it_stands(sis: Start, place: str) -> None:
-    assert sis(f"number_in={place}").told(metadata_keys=("studentNumber",)).complete
+    assert sis(f"number_in={place}").pull(metadata_keys=("studentNumber",)).complete

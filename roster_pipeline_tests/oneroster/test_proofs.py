@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from roster_pipeline_tests.oneroster.client_helpers import Served, Told, told_by
+from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 
 Start = Callable[..., Served]
 PEOPLE = [person(f"p-{number:04}") for number in range(230)]
 
 
-def told_of(answer: Callable[[Mapping[str, str]], Any], **settings: Any) -> Told:
+def told_of(answer: Callable[[Mapping[str, str]], Any], **settings: Any) -> Pulled:
     with odd(lambda path, query: answer(query) if path == "/users" else None, **settings) as client:
-        return told_by(client)
+        return pulled_by(client)
 
 
 def window(query: Mapping[str, str], people: list[Any] = PEOPLE) -> list[Any]:
@@ -32,23 +32,23 @@ def linked(query: Mapping[str, str], people: list[Any] = PEOPLE, *, more: bool |
     return JSONResponse({"users": records}, headers={"Link": '<https://x/users?offset=1>; rel="next"'} if more else {})
 
 
-def test_records_that_come_twice_and_say_the_same_hold_no_night(sis: Start) -> None:
+def test_identical_records_that_come_twice_hold_no_sync(sis: Start) -> None:
     for faults in ((), ("link=off",)):
         served = sis("record_doubled", *faults)
-        told = served.told()
-        assert told.complete, told.problems
-        assert len(told.ids) == len(served.sis.district) == len(told.users)
-        assert told.proof is not None
-        assert told.proof.readings == 2
-        assert "settled:duplicates" in told.proof.notes
+        pulled = served.pull()
+        assert pulled.complete, pulled.problems
+        assert len(pulled.ids) == len(served.sis.district) == len(pulled.users)
+        assert pulled.proof is not None
+        assert pulled.proof.readings == 2
+        assert "settled:duplicates" in pulled.proof.notes
 
 
 def test_a_server_that_joins_and_so_sends_a_record_twice_is_complete() -> None:
     doubled = [*PEOPLE[:40], PEOPLE[39], *PEOPLE[40:], PEOPLE[7]]
     for answer in (lambda query: page(doubled, query, total=False), lambda query: page(doubled, query)):
-        told = told_of(answer)
-        assert told.ids == {one["sourcedId"] for one in PEOPLE}
-        assert told.complete, told.problems
+        pulled = told_of(answer)
+        assert pulled.ids == {one["sourcedId"] for one in PEOPLE}
+        assert pulled.complete, pulled.problems
 
 
 @pytest.mark.parametrize("member", ["givenName", "email", "identifier"])
@@ -62,13 +62,13 @@ def test_a_record_that_took_the_place_of_another_is_noticed_by_pages_of_another_
         records = window(query)
         return JSONResponse({"users": [*records[:-1], records[0]] if len(records) > 1 else records})
 
-    told = told_of(answer)
-    assert len(told.ids) < len(PEOPLE)
-    assert "duplicates" in told.problems
+    pulled = told_of(answer)
+    assert len(pulled.ids) < len(PEOPLE)
+    assert "duplicates" in pulled.problems
 
 
 @pytest.mark.parametrize("low", [1, 100, 223])
-def test_a_total_that_lies_low_holds_no_night_and_is_known_the_next_one(low: int) -> None:
+def test_a_total_that_is_too_low_holds_no_sync_and_is_remembered(low: int) -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:
         return JSONResponse({"users": window(query)}, headers={"X-Total-Count": str(low)})
 
@@ -76,17 +76,17 @@ def test_a_total_that_lies_low_holds_no_night_and_is_known_the_next_one(low: int
         return odd(lambda path, query: answer(query) if path == "/users" else None, learned=learned)
 
     with client_of({}) as client:
-        told = told_by(client)
-        assert told.complete, told.problems
-        assert len(told.ids) == len(PEOPLE)
-        assert told.proof is not None
-        assert told.proof.readings == 2
+        pulled = pulled_by(client)
+        assert pulled.complete, pulled.problems
+        assert len(pulled.ids) == len(PEOPLE)
+        assert pulled.proof is not None
+        assert pulled.proof.readings == 2
         learned = client.learned
     with client_of({"paging": learned["paging"]}) as client:
-        told = told_by(client)
-    assert told.complete
-    assert told.proof is not None
-    assert told.proof.readings == 1, "what is known of a server costs no second reading"
+        pulled = pulled_by(client)
+    assert pulled.complete
+    assert pulled.proof is not None
+    assert pulled.proof.readings == 1, "what is known of a server costs no second reading"
 
 
 @pytest.mark.parametrize("stop", [50, 100, 150])
@@ -98,23 +98,23 @@ def test_an_empty_page_inside_a_list_is_not_its_end(stop: int) -> None:
     assert "empty-page-inside" in told_of(answer).problems
 
 
-def test_a_total_that_was_there_on_good_nights_is_missed(sis: Start) -> None:
+def test_a_total_that_earlier_pulls_had_is_missed(sis: Start) -> None:
     served = sis()
     with served.client() as client:
-        assert told_by(client).complete
+        assert pulled_by(client).complete
         learned = client.learned
     served.sis.faults.set("total_header=off", "link=off")
-    assert "total-gone" in served.told(learned=learned).problems
+    assert "total-gone" in served.pull(learned=learned).problems
 
 
-def test_links_that_ended_with_the_list_on_good_nights_are_missed_and_believed() -> None:
+def test_links_that_ended_with_the_list_in_earlier_pulls_are_missed_and_trusted() -> None:
     answer: Callable[[Mapping[str, str]], Any] = linked
 
     def now(path: str, query: Mapping[str, str]) -> Any:
         return answer(query) if path == "/users" else None
 
     with odd(now) as client:
-        assert told_by(client).complete
+        assert pulled_by(client).complete
         paging = client.learned["paging"]
     assert paging["ends"]["/users"] == "link"
     short = PEOPLE[:150]
@@ -124,11 +124,11 @@ def test_links_that_ended_with_the_list_on_good_nights_are_missed_and_believed()
     ):
         answer = worse
         with odd(now, learned={"paging": paging}) as client:
-            assert problem in told_by(client).problems
+            assert problem in pulled_by(client).problems
     for good in (linked, lambda query: page(PEOPLE, query)):
         answer = good
         with odd(now, learned={"paging": paging}) as client:
-            assert told_by(client).complete
+            assert pulled_by(client).complete
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ def test_links_that_ended_with_the_list_on_good_nights_are_missed_and_believed()
     ],
 )
 def test_a_body_that_speaks_against_itself_is_a_problem(beside: dict[str, Any], problem: str) -> None:
-    told = told_of(lambda query: JSONResponse({"users": window(query)} | beside))
-    assert told.problems == (problem,)
-    assert len(told.ids) == len(PEOPLE)
+    pulled = told_of(lambda query: JSONResponse({"users": window(query)} | beside))
+    assert pulled.problems == (problem,)
+    assert len(pulled.ids) == len(PEOPLE)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ import pytest
 from starlette.responses import Response
 
 from roster_pipeline.oneroster import Wanted
-from roster_pipeline_tests.oneroster.client_helpers import Served, told_by
-from roster_pipeline_tests.oneroster.comparing import of_people, same_people
-from roster_pipeline_tests.oneroster.odd_server import odd, person
+from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by
+from roster_pipeline_tests.oneroster.odd_server import odd, of_people, person, same_people
 
 Start = Callable[..., Served]
 VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
@@ -19,12 +18,12 @@ VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
 
 def test_records_that_are_none_are_rejected_and_counted(sis: Start) -> None:
     served = sis("junk_entries=7")
-    told = served.told()
-    assert "not-an-object" in told.rules
-    assert told.proof is not None
-    errors = [reject for reject in told.rejects if reject["severity"] == "error" and reject["collection"] == "users"]
-    assert told.proof.rejected == len(errors)
-    assert told.proof.records == len(told.users) + told.proof.rejected + told.proof.left_out
+    pulled = served.pull()
+    assert "not-an-object" in pulled.rules
+    assert pulled.proof is not None
+    errors = [reject for reject in pulled.rejects if reject["severity"] == "error" and reject["collection"] == "users"]
+    assert pulled.proof.rejected == len(errors)
+    assert pulled.proof.records == len(pulled.users) + pulled.proof.rejected + pulled.proof.left_out
 
 
 @pytest.mark.parametrize("case", ["upper", "title"])
@@ -38,23 +37,23 @@ def test_roles_win_over_the_other_generation(sis: Start) -> None:
 
 
 def test_a_status_that_is_no_text_is_not_taken_for_active() -> None:
-    told = of_people(person("s-1", status={"x": 1}), person("s-2", status=""), person("s-3", status=" ToBeDeleted "))
-    assert [user["status"] for user in told.users] == ["unreadable", None, "tobedeleted"]
+    pulled = of_people(person("s-1", status={"x": 1}), person("s-2", status=""), person("s-3", status=" ToBeDeleted "))
+    assert [user["status"] for user in pulled.users] == ["unreadable", None, "tobedeleted"]
 
 
 def test_several_roles_and_several_orgs_that_are_not_paired_reject_the_record() -> None:
-    told = of_people(person("s-1", roles=["student", "teacher"], orgs=["a", "b"]))
-    assert told.rules == {"roles-and-orgs-unpaired"}
-    assert not told.users
+    pulled = of_people(person("s-1", roles=["student", "teacher"], orgs=["a", "b"]))
+    assert pulled.rules == {"roles-and-orgs-unpaired"}
+    assert not pulled.users
 
 
 def test_guardians_are_dropped_at_the_door_where_nobody_needs_them(sis: Start) -> None:
-    told = sis().told(Wanted())
-    assert not told.of("guardian", "parent", "relative") or all(
-        any(entry["role"] not in ("guardian", "parent", "relative") for entry in user["roles"]) for user in told.users
+    pulled = sis().pull(Wanted())
+    assert not pulled.of("guardian", "parent", "relative") or all(
+        any(entry["role"] not in ("guardian", "parent", "relative") for entry in user["roles"]) for user in pulled.users
     )
-    assert told.proof is not None
-    assert told.proof.left_out > 0
+    assert pulled.proof is not None
+    assert pulled.proof.left_out > 0
 
 
 @pytest.mark.parametrize(
@@ -62,9 +61,9 @@ def test_guardians_are_dropped_at_the_door_where_nobody_needs_them(sis: Start) -
 )
 def test_what_wraps_the_json_does_not_matter(sis: Start, fault: str) -> None:
     served = sis(fault)
-    told = served.told()
-    assert told.complete
-    assert len(told.ids) == len(served.sis.district)
+    pulled = served.pull()
+    assert pulled.complete
+    assert len(pulled.ids) == len(served.sis.district)
 
 
 def test_lone_surrogates_nan_and_nul_do_not_lose_a_page() -> None:
@@ -77,7 +76,7 @@ def test_lone_surrogates_nan_and_nul_do_not_lose_a_page() -> None:
             else ({"users": []} if path == "/users" else None)
         )
     ) as client:
-        told = told_by(client)
-    assert told.ids == {"s-1", "s-2"}
-    assert told.users[0]["givenName"] == "Mira"
-    assert orjson.dumps(told.users)
+        pulled = pulled_by(client)
+    assert pulled.ids == {"s-1", "s-2"}
+    assert pulled.users[0]["givenName"] == "Mira"
+    assert orjson.dumps(pulled.users)

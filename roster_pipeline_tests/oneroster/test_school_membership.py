@@ -10,9 +10,8 @@ import pytest
 from starlette.responses import Response
 
 from roster_pipeline.oneroster import Refused, Wanted
-from roster_pipeline_tests.oneroster.client_helpers import Served, Told, told_by
-from roster_pipeline_tests.oneroster.comparing import same_people
-from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
+from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person, same_people
 
 Start = Callable[..., Served]
 ONE_SCHOOL = Wanted(("sch-1",), contacts=True)
@@ -22,25 +21,25 @@ YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 def in_school(served: Served) -> set[str]:
     """Who a whole pull says is in school 1."""
-    told = served.told(Wanted())
-    return {user["sourcedId"] for user in told.users if any(entry["org"] == "sch-1" for entry in user["roles"])}
+    pulled = served.pull(Wanted())
+    return {user["sourcedId"] for user in pulled.users if any(entry["org"] == "sch-1" for entry in user["roles"])}
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_per_school_lists_say_the_same_as_the_whole(sis: Start, version: str) -> None:
     served = sis(versions=(version,))
-    told = served.told(Wanted(("sch-1",)))
-    assert told.complete
-    assert told.proof is not None
-    assert told.proof.mode == "school"
-    assert told.ids == in_school(served)
+    pulled = served.pull(Wanted(("sch-1",)))
+    assert pulled.complete
+    assert pulled.proof is not None
+    assert pulled.proof.mode == "school"
+    assert pulled.ids == in_school(served)
 
 
 def test_guardians_of_one_school_are_fetched_through_its_students(sis: Start) -> None:
-    told = sis().told(ONE_SCHOOL)
-    assert told.complete
-    named = {agent for user in told.of("student") for agent in user["agents"]}
-    assert named == {user["sourcedId"] for user in told.of("guardian", "parent", "relative")} & named
+    pulled = sis().pull(ONE_SCHOOL)
+    assert pulled.complete
+    named = {agent for user in pulled.of("student") for agent in user["agents"]}
+    assert named == {user["sourcedId"] for user in pulled.of("guardian", "parent", "relative")} & named
     assert named
 
 
@@ -49,12 +48,12 @@ def test_guardians_of_one_school_are_fetched_through_its_students(sis: Start) ->
 )
 def test_q24_without_per_school_lists_the_whole_is_read_and_split(sis: Start, fault: str) -> None:
     served = sis(fault)
-    told = served.told(PUPILS)
-    assert told.complete
-    assert told.proof is not None
-    assert told.proof.mode == "full"
-    assert told.proof.notes == ("per-school-lists-not-offered",)
-    assert told.ids == in_school(served)
+    pulled = served.pull(PUPILS)
+    assert pulled.complete
+    assert pulled.proof is not None
+    assert pulled.proof.mode == "full"
+    assert pulled.proof.notes == ("per-school-lists-not-offered",)
+    assert pulled.ids == in_school(served)
 
 
 def test_q25_a_single_org_under_the_key_school(sis: Start) -> None:
@@ -66,10 +65,10 @@ def test_q25_a_single_org_under_the_key_school(sis: Start) -> None:
 
 def test_q26_collections_under_their_own_name(sis: Start) -> None:
     served = sis("envelope=own_name", "forbidden=/users")
-    told = served.told(Wanted(roles=frozenset({"student", "teacher"})))
-    assert told.complete
-    assert told.proof is not None
-    assert told.proof.strategy == "students+teachers"
+    pulled = served.pull(Wanted(roles=frozenset({"student", "teacher"})))
+    assert pulled.complete
+    assert pulled.proof is not None
+    assert pulled.proof.strategy == "students+teachers"
 
 
 @pytest.mark.parametrize("shape", ["wrapped", "entries"])
@@ -80,10 +79,10 @@ def test_q26_collections_inside_something_else(sis: Start, shape: str) -> None:
 @pytest.mark.parametrize("broken", ["/orgs", "/users"])
 def test_a_collection_whose_very_code_breaks_is_replaced_by_others(sis: Start, broken: str) -> None:
     served = sis("server_error=500", f"fault_paths={broken}")
-    told = served.told(Wanted(roles=PUPILS_AND_TEACHERS))
-    assert told.complete
-    assert told.of("student", org="sch-1")
-    assert told.of("teacher", org="sch-2")
+    pulled = served.pull(Wanted(roles=PUPILS_AND_TEACHERS))
+    assert pulled.complete
+    assert pulled.of("student", org="sch-1")
+    assert pulled.of("teacher", org="sch-2")
 
 
 PUPILS_AND_TEACHERS = frozenset({"student", "teacher"})
@@ -92,23 +91,23 @@ PUPILS_AND_TEACHERS = frozenset({"student", "teacher"})
 @pytest.mark.parametrize("refused", ["/users,/students,/teachers", "/users,/teachers"])
 def test_q27_where_only_the_schools_have_lists_those_of_the_rostered_schools_are_read(sis: Start, refused: str) -> None:
     served = sis()
-    everybody = served.told()
+    everybody = served.pull()
     served.sis.faults.set(f"forbidden={refused}")
-    told = served.told(Wanted(roles=PUPILS_AND_TEACHERS, of_schools=("sch-1",)))
-    assert told.complete
+    pulled = served.pull(Wanted(roles=PUPILS_AND_TEACHERS, of_schools=("sch-1",)))
+    assert pulled.complete
     for role in PUPILS_AND_TEACHERS:
-        assert {u["sourcedId"] for u in told.of(role, org="sch-1")} == {
+        assert {u["sourcedId"] for u in pulled.of(role, org="sch-1")} == {
             u["sourcedId"] for u in everybody.of(role, org="sch-1")
         }
-    assert "sch-2" not in str([entry.path for entry in served.asked("/schools/{id}/teachers")])
+    assert "sch-2" not in str([entry.path for entry in served.requests_for("/schools/{id}/teachers")])
 
 
 def test_q70_members_in_another_case_are_no_users_without_orgs(sis: Start) -> None:
     served = sis("member_case")
-    told = served.told()
-    assert told.complete
-    assert told.proof is not None
-    assert told.proof.strategy == "users"
+    pulled = served.pull()
+    assert pulled.complete
+    assert pulled.proof is not None
+    assert pulled.proof.strategy == "users"
 
 
 def test_q88_nobody_of_a_role_may_be_a_404_once_the_filter_is_proved() -> None:
@@ -123,20 +122,20 @@ def test_q88_nobody_of_a_role_may_be_a_404_once_the_filter_is_proved() -> None:
         return page(found, query) if found else Response(status_code=404)
 
     with odd(answers) as client:
-        told = told_by(client, Wanted())
-    assert told.proof is not None
-    assert "unread:staff" not in told.problems
-    assert told.of("aide", org="sch-1")
+        pulled = pulled_by(client, Wanted())
+    assert pulled.proof is not None
+    assert "unread:staff" not in pulled.problems
+    assert pulled.of("aide", org="sch-1")
 
 
 def test_q27_an_identifier_names_the_school_whose_lists_are_read(sis: Start) -> None:
     served = sis()
-    identifier = next(org["identifier"] for org in served.told().orgs if org["sourcedId"] == "sch-1")
+    identifier = next(org["identifier"] for org in served.pull().orgs if org["sourcedId"] == "sch-1")
     served.sis.faults.set("forbidden=/users,/students,/teachers")
-    told = served.told(Wanted(roles=PUPILS_AND_TEACHERS, of_schools=(identifier,)))
-    assert told.complete
-    assert told.of("student", org="sch-1")
-    assert "sch-2" not in str([entry.path for entry in served.asked("/schools/{id}/students")])
+    pulled = served.pull(Wanted(roles=PUPILS_AND_TEACHERS, of_schools=(identifier,)))
+    assert pulled.complete
+    assert pulled.of("student", org="sch-1")
+    assert "sch-2" not in str([entry.path for entry in served.requests_for("/schools/{id}/students")])
 
 
 def in_two_schools(path: str, query: Mapping[str, str]) -> Any:
@@ -153,9 +152,9 @@ def in_two_schools(path: str, query: Mapping[str, str]) -> Any:
 
 def test_somebody_in_the_lists_of_two_schools_belongs_to_both() -> None:
     with odd(in_two_schools) as client:
-        told = told_by(client, Wanted(roles=frozenset({"teacher"})))
-    assert told.complete
-    assert {user["sourcedId"]: [entry["org"] for entry in user["roles"]] for user in told.users} == {
+        pulled = pulled_by(client, Wanted(roles=frozenset({"teacher"})))
+    assert pulled.complete
+    assert {user["sourcedId"]: [entry["org"] for entry in user["roles"]] for user in pulled.users} == {
         "t-1": ["sch-1"],
         "t-2": ["sch-2"],
         "t-both": ["sch-1", "sch-2"],
@@ -169,10 +168,10 @@ def test_users_without_orgs_belong_where_a_school_lists_them() -> None:
         return page(everybody, query) if path == "/users" else in_two_schools(path, query)
 
     with odd(answers) as client:
-        told = told_by(client, Wanted(roles=frozenset({"teacher"}), of_schools=("sch-1",)))
-    assert told.proof is not None
-    assert told.proof.strategy == "users+school-lists"
-    assert {user["sourcedId"] for user in told.of("teacher", org="sch-1")} == {"t-1", "t-both"}
+        pulled = pulled_by(client, Wanted(roles=frozenset({"teacher"}), of_schools=("sch-1",)))
+    assert pulled.proof is not None
+    assert pulled.proof.strategy == "users+school-lists"
+    assert {user["sourcedId"] for user in pulled.of("teacher", org="sch-1")} == {"t-1", "t-both"}
 
 
 @pytest.mark.parametrize("single", [True, False])
@@ -187,36 +186,36 @@ def test_a_school_that_the_orgs_lack_is_looked_for_where_the_test_of_the_connect
         return page([person("p-1")], query) if path == "/users" else None
 
     with odd(answers) as client:
-        told = told_by(client, Wanted(of_schools=("sch-1",)))
+        pulled = pulled_by(client, Wanted(of_schools=("sch-1",)))
         assert client.find_org("sch-1") is not None
-    assert told.complete
-    assert [org["sourcedId"] for org in told.orgs] == ["dis-1", "sch-1"]
+    assert pulled.complete
+    assert [org["sourcedId"] for org in pulled.orgs] == ["dis-1", "sch-1"]
 
 
 def test_q27_a_refused_collection_is_an_unread_role_and_never_an_empty_one(sis: Start) -> None:
     served = sis("forbidden=/users,/teachers,/schools/{id}/teachers")
-    told = served.told(Wanted(roles=frozenset({"student", "teacher"})))
-    assert told.of("student")
-    assert not told.complete
-    assert told.proof is not None
-    assert told.proof.unread_roles == ("teacher",)
-    assert told.problems == ("unread:teacher",)
+    pulled = served.pull(Wanted(roles=frozenset({"student", "teacher"})))
+    assert pulled.of("student")
+    assert not pulled.complete
+    assert pulled.proof is not None
+    assert pulled.proof.unread_roles == ("teacher",)
+    assert pulled.problems == ("unread:teacher",)
 
 
 def test_q27_nobody_readable_at_all_is_an_error(sis: Start) -> None:
     with sis("forbidden=/users,/students,/teachers", "nested=off").client() as client, pytest.raises(Refused):
-        told_by(client)
+        pulled_by(client)
 
 
 def test_q27_staff_that_only_users_would_tell_are_unread_where_it_is_refused(sis: Start) -> None:
-    told = sis("not_found=/users").told(Wanted())
-    assert set(told.problems) == {"unread:admin", "unread:staff"}
+    pulled = sis("not_found=/users").pull(Wanted())
+    assert set(pulled.problems) == {"unread:admin", "unread:staff"}
 
 
 def test_q28_nothing_shared_is_never_complete(sis: Start) -> None:
-    told = sis("no_share").told()
-    assert not told.users
-    assert set(told.problems) == {"no-orgs", "no-people"}
+    pulled = sis("no_share").pull()
+    assert not pulled.users
+    assert set(pulled.problems) == {"no-orgs", "no-people"}
 
 
 def test_users_that_leave_out_the_students_are_completed_from_their_own_list() -> None:
@@ -227,37 +226,37 @@ def test_users_that_leave_out_the_students_are_completed_from_their_own_list() -
         return page(lists[path], query) if path in lists else None
 
     with odd(answers) as client:
-        told = told_by(client, Wanted())
-    assert told.complete
-    assert told.ids == {"s-1", "s-2", "t-1", "a-1"}
-    assert told.proof is not None
-    assert told.proof.strategy == "users+students"
+        pulled = pulled_by(client, Wanted())
+    assert pulled.complete
+    assert pulled.ids == {"s-1", "s-2", "t-1", "a-1"}
+    assert pulled.proof is not None
+    assert pulled.proof.strategy == "users+students"
 
 
 def test_a_person_in_two_lists_comes_once(sis: Start) -> None:
-    told = sis("forbidden=/users").told(Wanted(roles=frozenset({"student", "teacher"})))
-    assert len(told.ids) == len(told.users)
+    pulled = sis("forbidden=/users").pull(Wanted(roles=frozenset({"student", "teacher"})))
+    assert len(pulled.ids) == len(pulled.users)
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_enrollments_tell_the_school_where_users_name_none(sis: Start, version: str) -> None:
     served = sis(versions=(version,))
-    truth = {(user["sourcedId"], "sch-1") for user in served.told().of("student", org="sch-1")}
+    truth = {(user["sourcedId"], "sch-1") for user in served.pull().of("student", org="sch-1")}
     served.sis.faults.set("orgs_empty=all")
-    told = served.told()
-    assert told.proof is not None
-    assert told.proof.strategy == "users+enrollments"
-    found = {(user["sourcedId"], "sch-1") for user in told.of("student", org="sch-1")}
+    pulled = served.pull()
+    assert pulled.proof is not None
+    assert pulled.proof.strategy == "users+enrollments"
+    found = {(user["sourcedId"], "sch-1") for user in pulled.of("student", org="sch-1")}
     assert len(found & truth) >= 0.95 * len(truth)
-    assert all(entry["role"] == "student" for one, _ in found for entry in told.user(one)["roles"] if entry["org"])
+    assert all(entry["role"] == "student" for one, _ in found for entry in pulled.user(one)["roles"] if entry["org"])
 
 
 def test_the_only_school_is_the_school_of_users_that_name_none() -> None:
     people = [person(f"s-{n}", roles=[{"role": "student", "roleType": "primary"}]) for n in range(5)]
     with odd(lambda path, query: page(people, query) if path == "/users" else None) as client:
-        told = told_by(client, Wanted())
-    assert told.complete
-    assert len(told.of("student", org="sch-1")) == 5
+        pulled = pulled_by(client, Wanted())
+    assert pulled.complete
+    assert len(pulled.of("student", org="sch-1")) == 5
 
 
 def test_users_without_any_school_are_no_proof_of_anything() -> None:
@@ -269,20 +268,20 @@ def test_users_without_any_school_are_no_proof_of_anything() -> None:
         return page(lists[path][0], query, lists[path][1]) if path in lists else None
 
     with odd(answers) as client:
-        assert told_by(client, Wanted()).problems == ("no-orgs:student",)
+        assert pulled_by(client, Wanted()).problems == ("no-orgs:student",)
 
 
 @pytest.mark.parametrize("fault", ["filter_ignored=all", "filter_ignored=nested", "filter_empty", "filter_refused=500"])
 def test_q41_a_filter_that_does_not_work_loses_nobody(sis: Start, fault: str) -> None:
     served = sis(fault)
-    told = served.told(Wanted(("sch-1",)))
-    assert told.complete
-    assert told.ids == in_school(served)
+    pulled = served.pull(Wanted(("sch-1",)))
+    assert pulled.complete
+    assert pulled.ids == in_school(served)
 
 
 def test_q42_only_parameters_of_the_standard_are_sent(sis: Start) -> None:
     served = sis("strict_query")
-    assert served.told().complete
+    assert served.pull().complete
     known = {"limit", "offset", "sort", "orderBy", "filter", "fields"}
     for entry in served.requests:
         if entry.method == "GET" and entry.query:
@@ -292,7 +291,7 @@ def test_q42_only_parameters_of_the_standard_are_sent(sis: Start) -> None:
 @pytest.mark.parametrize("grouping", ["left_to_right", "and_first"])
 def test_q43_never_more_than_one_clause(sis: Start, grouping: str) -> None:
     served = sis(f"filter_grouping={grouping}")
-    served.told(Wanted(("sch-1",), since=YESTERDAY))
+    served.pull(Wanted(("sch-1",), since=YESTERDAY))
     assert not [entry for entry in served.requests if "%20AND%20" in entry.query or "%20OR%20" in entry.query]
 
 
@@ -300,11 +299,11 @@ def test_q44_a_delta_says_so_and_holds_only_what_changed(sis: Start) -> None:
     served = sis()
     everybody = len(served.sis.district)
     served.sis.district.rename("u-1050")
-    told = served.told(Wanted(since=datetime.now(UTC) - timedelta(minutes=5)))
-    assert told.proof is not None
-    assert told.proof.mode == "delta"
-    assert "u-1050" in told.ids
-    assert len(told.ids) < everybody / 10
+    pulled = served.pull(Wanted(since=datetime.now(UTC) - timedelta(minutes=5)))
+    assert pulled.proof is not None
+    assert pulled.proof.mode == "delta"
+    assert "u-1050" in pulled.ids
+    assert len(pulled.ids) < everybody / 10
 
 
 @pytest.mark.parametrize(
@@ -313,14 +312,14 @@ def test_q44_a_delta_says_so_and_holds_only_what_changed(sis: Start) -> None:
 )
 def test_q45_q46_a_delta_is_only_used_where_its_filter_is_proved(sis: Start, fault: str) -> None:
     served = sis(fault)
-    told = served.told(Wanted(since=YESTERDAY, contacts=True))
-    assert told.proof is not None
+    pulled = served.pull(Wanted(since=YESTERDAY, contacts=True))
+    assert pulled.proof is not None
     if fault in ("filter_unknown=empty", "filter_broken=everything"):
-        assert told.proof.mode == "delta"
+        assert pulled.proof.mode == "delta"
     else:
-        assert told.proof.mode == "full"
-        assert "delta-not-honoured" in told.proof.notes
-        assert len(told.ids) == len(served.sis.district)
+        assert pulled.proof.mode == "full"
+        assert "delta-not-honoured" in pulled.proof.notes
+        assert len(pulled.ids) == len(served.sis.district)
 
 
 def test_q46_a_first_page_older_than_asked_for_gives_the_delta_away() -> None:
@@ -333,9 +332,9 @@ def test_q46_a_first_page_older_than_asked_for_gives_the_delta_away() -> None:
         return page([] if far else people, query)
 
     with odd(answers) as client:
-        told = told_by(client, Wanted(since=YESTERDAY))
-    assert told.proof is not None
-    assert told.proof.mode == "full"
+        pulled = pulled_by(client, Wanted(since=YESTERDAY))
+    assert pulled.proof is not None
+    assert pulled.proof.mode == "full"
 
 
 def test_q88_an_unknown_school_is_looked_for_in_the_orgs(sis: Start) -> None:
@@ -346,16 +345,16 @@ def test_q88_an_unknown_school_is_looked_for_in_the_orgs(sis: Start) -> None:
 
 def test_q88_an_empty_per_school_list_proves_nothing(sis: Start) -> None:
     served = sis("unknown_school=empty")
-    told = served.told(Wanted(("no-such-school",)))
-    assert told.proof is not None
-    assert told.proof.mode == "full"
-    assert "per-school-list-empty" in told.proof.notes
+    pulled = served.pull(Wanted(("no-such-school",)))
+    assert pulled.proof is not None
+    assert pulled.proof.mode == "full"
+    assert "per-school-list-empty" in pulled.proof.notes
 
 
 def test_q88_a_delta_works_where_no_match_is_404(sis: Start) -> None:
-    told = sis("no_match=404").told(Wanted(since=YESTERDAY))
-    assert told.proof is not None
-    assert told.proof.mode == "delta"
+    pulled = sis("no_match=404").pull(Wanted(since=YESTERDAY))
+    assert pulled.proof is not None
+    assert pulled.proof.mode == "delta"
 
 
 def test_a_per_school_list_that_ignores_the_school_is_not_believed() -> None:
@@ -366,10 +365,10 @@ def test_a_per_school_list_that_ignores_the_school_is_not_believed() -> None:
         return page(lists[path], query) if path in lists else None
 
     with odd(answers) as client:
-        told = told_by(client, Wanted(("sch-9",), roles=frozenset({"student", "teacher"})))
-    assert not told.users
-    assert told.proof is not None
-    assert "per-school-list-not-of-this-school" in told.proof.notes
+        pulled = pulled_by(client, Wanted(("sch-9",), roles=frozenset({"student", "teacher"})))
+    assert not pulled.users
+    assert pulled.proof is not None
+    assert "per-school-list-not-of-this-school" in pulled.proof.notes
 
 
 def test_a_school_is_found_by_an_identifier_that_only_one_has(sis: Start) -> None:
@@ -384,15 +383,15 @@ def test_a_school_is_found_by_an_identifier_that_only_one_has(sis: Start) -> Non
 def test_fifty_schools_of_a_connection_cost_one_pull(sis: Start) -> None:
     served = sis()
     with served.client() as client:
-        told_by(client)
+        pulled_by(client)
         learned = client.learned
     served.sis.log.clear()
-    told = served.told(learned=learned)
-    pages = -(-len(told.users) // 50) + 1
+    pulled = served.pull(learned=learned)
+    pages = -(-len(pulled.users) // 50) + 1
     assert len(served.requests) <= 1.1 * pages + 1
 
 
-def per_school(answers: Any, school: str = "sch-1") -> tuple[Told, int]:
+def per_school(answers: Any, school: str = "sch-1") -> tuple[Pulled, int]:
     asked: list[str] = []
 
     def counted(path: str, query: Mapping[str, str]) -> Any:
@@ -402,7 +401,7 @@ def per_school(answers: Any, school: str = "sch-1") -> tuple[Told, int]:
     with odd(counted, page_size=100) as client:
         client.connect()
         asked.clear()
-        return told_by(client, Wanted((school,), contacts=True, roles=frozenset({"student"}))), len(asked)
+        return pulled_by(client, Wanted((school,), contacts=True, roles=frozenset({"student"}))), len(asked)
 
 
 @pytest.mark.parametrize("single", [True, False])
@@ -422,14 +421,14 @@ def test_a_schools_lists_with_contacts_cost_no_more_than_the_whole_collection(ot
         known = {one["sourcedId"]: one for one in everybody}
         return {"user": known[path.rpartition("/")[2]]} if single and path.rpartition("/")[2] in known else None
 
-    told, requests = per_school(answers)
-    assert {f"g-{number}" for number in range(200)} <= told.ids
-    assert not {one["sourcedId"] for one in strangers} & told.ids
+    pulled, requests = per_school(answers)
+    assert {f"g-{number}" for number in range(200)} <= pulled.ids
+    assert not {one["sourcedId"] for one in strangers} & pulled.ids
     assert requests <= len(everybody) // 100 + 12
 
 
 def test_a_school_that_is_not_there_costs_no_more_than_the_whole_collection() -> None:
     people = [person(f"s-{number}", agents=[{"sourcedId": f"g-{number}"}]) for number in range(900)]
-    told, requests = per_school(lambda path, query: page(people, query) if path == "/users" else None, "sch-9")
-    assert told.users == []
+    pulled, requests = per_school(lambda path, query: page(people, query) if path == "/users" else None, "sch-9")
+    assert pulled.users == []
     assert requests <= 9 + 12

@@ -8,14 +8,14 @@ from datetime import UTC, date, datetime
 import pytest
 
 from roster_pipeline.oneroster import Client, WitnessReport
-from roster_pipeline_tests.oneroster.client_helpers import Served, told_by
+from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by
 
 Start = Callable[..., Served]
 
 
 def pupil(served: Served, number: int = 0) -> str:
     """A student of school 1, by place in the list."""
-    return sorted(user["sourcedId"] for user in served.told().of("student", org="sch-1"))[number]
+    return sorted(user["sourcedId"] for user in served.pull().of("student", org="sch-1"))[number]
 
 
 def asked(client: Client, *people: str, present: str) -> WitnessReport:
@@ -23,9 +23,9 @@ def asked(client: Client, *people: str, present: str) -> WitnessReport:
 
 
 def test_q52_service_accounts_are_told_like_anybody(sis: Start) -> None:
-    told = sis("service_accounts").told()
-    assert told.complete
-    assert any(user["familyName"] == "Account" for user in told.users)
+    pulled = sis("service_accounts").pull()
+    assert pulled.complete
+    assert any(user["familyName"] == "Account" for user in pulled.users)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_q53_q74_q78_q79_q81_q84_a_list_that_leaves_people_out_is_contradicted_b
     sis: Start, fault: str
 ) -> None:
     served = sis()
-    before = served.told()
+    before = served.pull()
     served.sis.faults.set(fault)
-    after = served.told()
+    after = served.pull()
     gone = sorted({user["sourcedId"] for user in before.of("student", org="sch-1")} - after.ids)
     assert gone or fault.startswith("grade_hidden")
     if fault == "list_omits=5":
@@ -55,50 +55,50 @@ def test_q53_q74_q78_q79_q81_q84_a_list_that_leaves_people_out_is_contradicted_b
 
 
 def test_q54_whatever_role_staff_are_given_is_told(sis: Start) -> None:
-    told = sis("staff_as=administrator", versions=("1.1",)).told()
-    assert told.complete
-    assert told.of("administrator", org="sch-1")
-    assert not sis("staff_as=absent").told().of("aide")
+    pulled = sis("staff_as=administrator", versions=("1.1",)).pull()
+    assert pulled.complete
+    assert pulled.of("administrator", org="sch-1")
+    assert not sis("staff_as=absent").pull().of("aide")
 
 
 def test_q54_roles_outside_the_vocabulary_are_kept_as_they_are(sis: Start) -> None:
-    roles = {entry["role"] for user in sis("unknown_roles").told().users for entry in user["roles"]}
+    roles = {entry["role"] for user in sis("unknown_roles").pull().users for entry in user["roles"]}
     assert roles - {"student", "teacher", "principal", "guardian", "parent", "relative"}
 
 
 def test_q55_guardians_that_are_not_delivered_are_unread_not_removed(sis: Start) -> None:
     served = sis("guardians=off")
-    told = served.told()
-    assert told.complete
-    assert told.proof is not None
-    assert told.proof.unread_roles == ("contact",)
-    assert len(served.asked("/users/{id}")) <= 50
+    pulled = served.pull()
+    assert pulled.complete
+    assert pulled.proof is not None
+    assert pulled.proof.unread_roles == ("contact",)
+    assert len(served.requests_for("/users/{id}")) <= 50
 
 
 def test_q55_links_that_are_not_delivered_leave_the_guardians(sis: Start) -> None:
-    told = sis("agents=off").told()
-    assert told.of("guardian", "parent", "relative")
-    assert not any(user["agents"] for user in told.users)
+    pulled = sis("agents=off").pull()
+    assert pulled.of("guardian", "parent", "relative")
+    assert not any(user["agents"] for user in pulled.users)
 
 
 def test_q57_every_kind_of_relation_is_told(sis: Start) -> None:
-    assert sis().told().of("relative")
+    assert sis().pull().of("relative")
 
 
 def test_q75_a_leaver_without_org_is_told_without_one(sis: Start) -> None:
     served = sis(versions=("1.1",))
     one = pupil(served)
     served.sis.district.remove(one, "lose_org")
-    told = served.told()
-    assert told.complete
-    assert [entry["org"] for entry in told.user(one)["roles"]] == [None]
+    pulled = served.pull()
+    assert pulled.complete
+    assert [entry["org"] for entry in pulled.user(one)["roles"]] == [None]
 
 
 def test_q76_one_who_lingers_in_single_answers_is_still_here_to_the_witness(sis: Start) -> None:
     served = sis("single_users=linger")
     one, other = pupil(served), pupil(served, 1)
     served.sis.district.remove(one, "vanish")
-    assert one not in served.told().ids
+    assert one not in served.pull().ids
     with served.client() as client:
         assert asked(client, one, present=other).answers == {one: "here"}
 
@@ -107,9 +107,9 @@ def test_q77_a_status_says_nothing_about_dates(sis: Start) -> None:
     served = sis()
     one = pupil(served)
     served.sis.district.remove(one, "end_date")
-    told = served.told().user(one)
-    assert told["status"] == "active"
-    assert told["roles"][0]["endDate"] is not None
+    pulled = served.pull().user(one)
+    assert pulled["status"] == "active"
+    assert pulled["roles"][0]["endDate"] is not None
 
 
 @pytest.mark.parametrize(("way", "answer"), [("mark", "gone"), ("vanish", "gone"), ("lose_org", "elsewhere")])
@@ -129,30 +129,30 @@ def test_q83_a_cold_cache_is_never_complete(sis: Start) -> None:
         client.connect()
         learned = client.learned
     served.sis.faults.set("cold_cache=600")
-    assert not served.told(learned=learned).complete
+    assert not served.pull(learned=learned).complete
 
 
 def test_q85_roles_carry_their_dates_and_the_witness_minds_them(sis: Start) -> None:
     served = sis("role_dates=rotate")
-    told = served.told()
+    pulled = served.pull()
     today = datetime.now(UTC).date()
     ended = {
         user["sourcedId"]: date.fromisoformat(user["roles"][-1]["endDate"])
-        for user in told.users
+        for user in pulled.users
         if all((e["endDate"] or "9") < today.isoformat() for e in user["roles"])
     }
     begins = [
         user["sourcedId"]
-        for user in told.users
+        for user in pulled.users
         if all((e["beginDate"] or "") > today.isoformat() for e in user["roles"])
     ]
     assert ended
     assert begins
     with served.client() as client:
-        report = client.witness([*ended, *begins], "sch-1", (told.users[0]["sourcedId"],), today)
-        one = next(user["sourcedId"] for user in told.of("student", org="sch-1") if user["sourcedId"] in ended)
+        report = client.witness([*ended, *begins], "sch-1", (pulled.users[0]["sourcedId"],), today)
+        one = next(user["sourcedId"] for user in pulled.of("student", org="sch-1") if user["sourcedId"] in ended)
         last_day = ended[one]
-        then = client.witness([one], "sch-1", (told.users[0]["sourcedId"],), last_day)
+        then = client.witness([one], "sch-1", (pulled.users[0]["sourcedId"],), last_day)
     assert set(report.answers.values()) == {"elsewhere"}
     assert then.answers == {one: "here"}, "the last day counts, as it does in the roster"
 
@@ -160,8 +160,8 @@ def test_q85_roles_carry_their_dates_and_the_witness_minds_them(sis: Start) -> N
 @pytest.mark.parametrize("share", ["students_off", "few_off", "always", "all_off"])
 def test_q86_a_disabled_account_is_told_and_concludes_nothing(sis: Start, share: str) -> None:
     served = sis(f"enabled={share}")
-    told = served.told()
-    assert told.complete
+    pulled = served.pull()
+    assert pulled.complete
     one, other = pupil(served), pupil(served, 1)
     with served.client() as client:
         assert asked(client, one, present=other).answers == {one: "here"}
@@ -190,7 +190,7 @@ def test_somebody_present_whom_the_sis_does_not_like_to_be_asked_for_is_no_proof
 
 
 @pytest.mark.parametrize("served_before", [True, False])
-def test_a_night_on_which_single_users_fail_has_no_witness_where_there_was_one(sis: Start, served_before: bool) -> None:
+def test_a_sync_in_which_single_users_fail_has_no_witness_if_there_was_one(sis: Start, served_before: bool) -> None:
     served = sis()
     one, other = pupil(served), pupil(served, 1)
     with served.client(learned={"single_users": served_before}) as client:
@@ -205,7 +205,7 @@ def test_a_witness_that_fails_for_one_person_is_silent_about_that_person(sis: St
     served = sis()
     one, other = pupil(served), pupil(served, 1)
     with served.client() as client:
-        told_by(client)
+        pulled_by(client)
         served.sis.faults.set("forbidden=/users/{id}")
         assert asked(client, one, present=other).answers == {one: "unanswered"}
 

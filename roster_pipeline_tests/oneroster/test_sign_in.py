@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from roster_pipeline.oneroster import SignInRefused
 from roster_pipeline.simulator import District
 from roster_pipeline.simulator.access import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
-from roster_pipeline_tests.oneroster.client_helpers import Served, serve, told_by
+from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by, serve
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 
 Start = Callable[..., Served]
@@ -28,21 +28,21 @@ def tokens_given(served: Served) -> int:
 def test_q08_credentials_in_the_form_body(sis: Start) -> None:
     served = sis("token_auth=body")
     with served.client() as client:
-        assert told_by(client).complete
+        assert pulled_by(client).complete
         assert client.learned["sign_in"]["form"]["placement"] == "body"
 
 
 def test_q09_scopes_are_always_sent_and_missing_ones_are_told(sis: Start) -> None:
     served = sis("scope_required", "scope_granted=roster-core.readonly")
     with served.client() as client:
-        assert told_by(client).complete
+        assert pulled_by(client).complete
         assert client.granted_scopes is not None
         assert client.granted_scopes.endswith("roster-core.readonly")
 
 
 @pytest.mark.parametrize("fault", ["scope_omitted", "scopes_unknown"])
 def test_q10_a_token_reply_without_scope_grants_what_was_asked(sis: Start, fault: str) -> None:
-    assert sis(fault).told().complete
+    assert sis(fault).pull().complete
 
 
 def test_q11_a_token_reply_that_is_no_object_gets_a_clear_message(sis: Start) -> None:
@@ -62,7 +62,7 @@ def test_q12_a_bar_in_the_client_id_and_a_base_with_a_tail(small_district: Distr
         credentials={"rp|1234567": "s:+ x"},
     )
     try:
-        told = served.told(
+        pulled = served.pull(
             base_url=served.url + "/ims/oneroster/v1p1/school",
             token_url=served.url + "/token",
             client_id="rp|1234567",
@@ -70,7 +70,7 @@ def test_q12_a_bar_in_the_client_id_and_a_base_with_a_tail(small_district: Distr
         )
     finally:
         served.stop()
-    assert told.complete
+    assert pulled.complete
 
 
 @pytest.mark.parametrize("encoding", ["raw", "encoded"])
@@ -80,7 +80,7 @@ def test_q13_a_secret_is_sent_raw_and_then_percent_encoded(small_district: Distr
         small_district, [f"secret_encoding={encoding}", "token_auth=basic"], credentials={"demo-client": secret}
     )
     try:
-        assert served.told(client_secret=secret).complete
+        assert served.pull(client_secret=secret).complete
     finally:
         served.stop()
 
@@ -89,8 +89,8 @@ def test_q14_a_token_from_another_host_than_the_api(sis: Start) -> None:
     tokens = sis()
     api = sis()
     api.sis.access.tokens = tokens.sis.tokens
-    told = api.told(token_url=tokens.url + "/token")
-    assert told.complete
+    pulled = api.pull(token_url=tokens.url + "/token")
+    assert pulled.complete
     assert tokens_asked(api) == 0
 
 
@@ -99,7 +99,7 @@ def test_q14_a_token_from_another_host_than_the_api(sis: Start) -> None:
 )
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_q15_scopes_in_the_spelling_this_server_knows(sis: Start, fault: str, version: str) -> None:
-    assert sis(fault, versions=(version,)).told().complete
+    assert sis(fault, versions=(version,)).pull().complete
 
 
 def test_q15_chosen_scopes_are_sent_as_they_are(sis: Start) -> None:
@@ -117,31 +117,31 @@ def test_a_token_url_that_leads_nowhere_is_said_so(sis: Start) -> None:
 
 
 def test_a_token_reply_in_another_spelling(sis: Start) -> None:
-    assert sis("token_members=camel").told().complete
+    assert sis("token_members=camel").pull().complete
 
 
 def test_a_token_address_that_moved_on_its_own_host_is_followed(sis: Start) -> None:
-    assert sis("token_moved=307").told().complete
+    assert sis("token_moved=307").pull().complete
 
 
 def test_q16_parameters_in_the_query(sis: Start) -> None:
     with sis("grant_type=query").client() as client:
-        assert told_by(client).complete
+        assert pulled_by(client).complete
         assert client.learned["sign_in"]["form"]["parameters"] == "query"
 
 
 def test_q17_the_token_request_is_a_form(sis: Start) -> None:
-    assert sis("token_form_only").told().complete
+    assert sis("token_form_only").pull().complete
 
 
 def test_q18_the_cookie_of_the_token_endpoint_comes_back(sis: Start) -> None:
-    assert sis("session_cookie").told().complete
+    assert sis("session_cookie").pull().complete
 
 
 def test_q20_a_static_bearer_and_what_is_said_when_it_is_replaced(sis: Start) -> None:
     served = sis("sign_in=bearer")
     key = {"client_id": "", "client_secret": FIXED_BEARER}
-    assert served.told(**key).complete
+    assert served.pull(**key).complete
     served.sis.faults.set("credentials_ended")
     with served.client(sign_in="bearer", **key) as client, pytest.raises(SignInRefused) as problem:
         client.connect()
@@ -152,7 +152,7 @@ def test_q20_a_static_bearer_and_what_is_said_when_it_is_replaced(sis: Start) ->
 def test_q21_signed_requests_by_either_hash(sis: Start, method: str) -> None:
     served = sis("sign_in=oauth1", f"oauth1_hash={method}", versions=("1.1",))
     with served.client(sign_in="oauth1") as client:
-        assert told_by(client).complete
+        assert pulled_by(client).complete
         assert client.learned["sign_in"] == {"kind": "oauth1", "method": method}
 
 
@@ -173,18 +173,18 @@ def test_q21_a_retry_is_signed_anew_with_a_filter_in_the_query(sis: Start) -> No
 
 
 def test_q22_a_fixed_header_beside_the_sign_in(sis: Start) -> None:
-    assert sis("api_key").told(fixed_header=(API_KEY_HEADER, FIXED_API_KEY)).complete
+    assert sis("api_key").pull(fixed_header=(API_KEY_HEADER, FIXED_API_KEY)).complete
 
 
 def test_q22_a_fixed_header_instead_of_the_sign_in(sis: Start) -> None:
     served = sis("api_key", "sign_in=api_key")
-    assert served.told(fixed_header=(API_KEY_HEADER, FIXED_API_KEY), client_id="", client_secret="").complete
+    assert served.pull(fixed_header=(API_KEY_HEADER, FIXED_API_KEY), client_id="", client_secret="").complete
 
 
 @pytest.mark.parametrize("lifetime", ["missing", "text"])
 def test_q23_a_lifetime_that_is_missing_or_text(sis: Start, lifetime: str) -> None:
     served = sis(f"expires_in={lifetime}")
-    assert served.told().complete
+    assert served.pull().complete
     assert tokens_given(served) == 1
 
 
@@ -193,7 +193,7 @@ def test_q23_a_token_is_renewed_in_the_middle_of_a_listing(sis: Start) -> None:
     with served.client() as client:
         client.connect()
         served.sis.faults.set("unauthorized_midway=3")
-        assert told_by(client).complete
+        assert pulled_by(client).complete
     assert tokens_given(served) == 2
 
 
@@ -202,9 +202,9 @@ def test_q23_a_token_that_has_run_out_by_its_own_word_is_renewed_before_it_is_us
     with served.client() as client:
         client.connect()
         served.time.sleep(95)
-        assert told_by(client).complete
+        assert pulled_by(client).complete
     assert tokens_given(served) == 2
-    assert not [entry for entry in served.asked("/users") if entry.status == 401]
+    assert not [entry for entry in served.requests_for("/users") if entry.status == 401]
 
 
 def test_q23_credentials_that_ended_are_no_empty_roster(sis: Start) -> None:
@@ -215,7 +215,7 @@ def test_q23_credentials_that_ended_are_no_empty_roster(sis: Start) -> None:
     served.sis.faults.set("credentials_ended")
     served.sis.tokens.revoke_all()
     with served.client(learned=learned) as client, pytest.raises(SignInRefused) as problem:
-        told_by(client)
+        pulled_by(client)
     assert "expired" in str(problem.value)
     assert "demo-secret" not in str(problem.value)
 
@@ -240,23 +240,23 @@ def test_q23_a_gateway_that_forbids_what_an_old_token_asks_for_gets_a_new_one() 
             return Response(status_code=403)
         return page([person("p-1")], query) if path == "/users" else None
 
-    with odd(answers, open_door=False) as client:
+    with odd(answers, open_server=False) as client:
         client.connect()
         client.clock.sleep(600)
-        assert told_by(client).ids == {"p-1"}
+        assert pulled_by(client).ids == {"p-1"}
     assert (tokens, forbidden) == (3, 1), "the first one was given to a look without credentials"
 
 
 def test_what_was_learned_saves_every_question(sis: Start) -> None:
     served = sis("token_auth=body")
     with served.client() as client:
-        told_by(client)
+        pulled_by(client)
         learned = client.learned
     served.sis.log.clear()
     with served.client(learned=learned) as client:
-        assert told_by(client).complete
+        assert pulled_by(client).complete
     assert tokens_asked(served) == 1
-    assert len(served.requests) == 1 + len(served.asked("/orgs")) + len(served.asked("/users"))
+    assert len(served.requests) == 1 + len(served.requests_for("/orgs")) + len(served.requests_for("/users"))
     assert {entry.status for entry in served.requests} == {200}
 
 
@@ -267,7 +267,7 @@ def test_what_was_learned_and_is_no_longer_true_is_found_out_anew(sis: Start) ->
         learned = client.learned
     served.sis.faults.clear()
     served.sis.faults.set("token_auth=basic")
-    assert served.told(learned=learned).complete
+    assert served.pull(learned=learned).complete
 
 
 def test_the_token_address_of_a_discovery_document_is_used() -> None:
@@ -280,7 +280,7 @@ def test_the_token_address_of_a_discovery_document_is_used() -> None:
             return {"components": {"securitySchemes": {"OAuth2": {"flows": flow}}}}
         return Response(status_code=401)
 
-    with odd(answers, open_door=False) as client, pytest.raises(SignInRefused, match=r"tokens\.example\.net/never"):
+    with odd(answers, open_server=False) as client, pytest.raises(SignInRefused, match=r"tokens\.example\.net/never"):
         client.connect()
     assert any(path.startswith("/discovery/") for path in asked)
 

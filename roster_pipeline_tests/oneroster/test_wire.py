@@ -84,7 +84,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(sis: Start, monkeyp
         return real(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
-    assert served.told(base_url=served.url.replace("127.0.0.1", "localhost")).complete
+    assert served.pull(base_url=served.url.replace("127.0.0.1", "localhost")).complete
 
 
 def test_a_name_that_does_not_resolve_is_unreachable() -> None:
@@ -101,7 +101,7 @@ def test_only_this_machine_is_loopback(host: str, loopback: bool) -> None:
 
 def test_requests_are_not_logged_because_their_urls_hold_ids(sis: Start, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        sis().told()
+        sis().pull()
     assert not [record for record in caplog.records if record.name.startswith("httpx")]
 
 

@@ -29,12 +29,12 @@ class Server:
 
     def answers(self, ids: Sequence[str]) -> dict[str, Answer]:
         """One after the other."""
-        told = {}
+        pulled = {}
         for one in ids:
             self.asked.append(one)
             usual = HERE if one.startswith("present") else MISSING
-            told[one] = usual if len(self.asked) <= self.lasts else self.then
-        return told
+            pulled[one] = usual if len(self.asked) <= self.lasts else self.then
+        return pulled
 
 
 @pytest.mark.parametrize("then", [MISSING, Answer("unanswered", None, "ServerFailed")])

@@ -1,4 +1,4 @@
-"""A small SIS of which a test writes every cell, served over REST or as a CSV bundle, and nights of a school on it."""
+"""A small SIS of which a test writes every cell, served over REST or as a CSV bundle, and syncs of a school on it."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Source:
 
 
 class School:
-    """One school on a source; `night` is one whole sync of it."""
+    """One school on a source; `sync` is one whole sync of it."""
 
     def __init__(self, database: Database, source: Source) -> None:
         self.database, self.source = database, source
@@ -190,10 +190,10 @@ class School:
             now = tenants.get_connection(conn, "sis").settings
             tenants.set_connection(conn, "sis", ConnectionSettings.model_validate(now.model_dump() | settings), None)
 
-    def night(self) -> dict[str, str]:
+    def sync(self) -> dict[str, str]:
         """One sync. Gives the reason of each row of the plan, by its first sourcedId."""
         self.source.write()
-        sync.fetch(self.database, "alder", batch=f"night {next(_numbers)}", run_id=None)
+        sync.fetch(self.database, "alder", batch=f"sync {next(_numbers)}", run_id=None)
         sync.clean_latest(self.database, "alder", run_id=None)
         sync.plan_latest(self.database, "alder", run_id=None)
         sync.apply_latest(self.database, "alder", run_id=None, who="test")

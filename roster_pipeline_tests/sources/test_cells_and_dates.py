@@ -28,18 +28,18 @@ def lines(rows: list[dict[str, Any]] = PEOPLE) -> list[str]:
     return table(USERS, rows).split("\r\n")[:-1]
 
 
-def night(database: Database, bundle: Source, changed: dict[int, str]) -> School:
-    """A school after one night on a users.csv of which some lines are written otherwise."""
+def synced(database: Database, bundle: Source, changed: dict[int, str]) -> School:
+    """A school after one sync of a users.csv in which some lines are changed."""
     written = [changed.get(place, line) for place, line in enumerate(lines())]
     bundle.files["users.csv"] = "\r\n".join([*written, ""])
     school = School(database, bundle)
-    school.night()
+    school.sync()
     return school
 
 
 @pytest.mark.parametrize("surplus", [",", ",,", ", ,"])
 def test_empty_surplus_cells_cost_nobody(database: Database, bundle: Source, surplus: str) -> None:
-    school = night(database, bundle, {place: lines()[place] + surplus for place in (1, 8, 9)})
+    school = synced(database, bundle, {place: lines()[place] + surplus for place in (1, 8, 9)})
     assert len(school.active) == 9
     assert school.proof["complete"]
 
@@ -48,25 +48,25 @@ def test_surplus_cells_in_every_row_are_a_habit_and_cost_nobody(database: Databa
     bare = [pupil(n, email="", identifier="", grades="") for n in range(5)]
     bundle.files["users.csv"] = "\r\n".join([lines(bare)[0], *(line + "," for line in lines(bare)[1:]), ""])
     school = School(database, bundle)
-    school.night()
+    school.sync()
     assert len(school.active) == 5
 
 
 def test_header_cells_without_a_name_cost_nobody(database: Database, bundle: Source) -> None:
-    school = night(database, bundle, {0: lines()[0] + ",,", 3: lines()[3] + ",,", 4: lines()[4] + ",note,"})
+    school = synced(database, bundle, {0: lines()[0] + ",,", 3: lines()[3] + ",,", 4: lines()[4] + ",note,"})
     assert len(school.active) >= 8
     assert school.proof["complete"]
 
 
 @pytest.mark.parametrize("place", [1, 8, 9])
 def test_empty_cells_that_a_spreadsheet_dropped_cost_nobody(database: Database, bundle: Source, place: int) -> None:
-    school = night(database, bundle, {place: lines()[place].rstrip(",")})
+    school = synced(database, bundle, {place: lines()[place].rstrip(",")})
     assert len(school.active) == 9
 
 
 def test_a_teacher_without_an_email_whose_empty_cells_were_dropped_is_read(database: Database, bundle: Source) -> None:
     bare = ",".join(lines([teacher(1, email="", identifier="")])[1].split(",")[:10])
-    school = night(database, bundle, {8: bare})
+    school = synced(database, bundle, {8: bare})
     assert "te1" in school.active
 
 
@@ -85,12 +85,12 @@ def test_a_row_that_may_have_been_moved_is_rejected_and_its_owner_spared(
 ) -> None:
     bundle.users = list(PEOPLE)
     school = School(database, bundle)
-    school.night()
+    school.sync()
     written = lines()
     written[3] = DOUBTFUL[fault](written[3])
     bundle.files["users.csv"] = "\r\n".join([*written, ""])
     assert written[3] != lines()[3]
-    assert school.night()["st2"] == "rejected_record"
+    assert school.sync()["st2"] == "rejected_record"
     assert len(school.active) == 9
     ok, detail = school.tested()["Cells"]
     assert ok is False
@@ -99,7 +99,7 @@ def test_a_row_that_may_have_been_moved_is_rejected_and_its_owner_spared(
 
 def test_a_line_break_inside_a_cell_makes_no_second_person(database: Database, bundle: Source) -> None:
     broken = lines()[3].replace("@wexbury", "@wex\r\nbury")
-    school = night(database, bundle, {3: broken})
+    school = synced(database, bundle, {3: broken})
     assert school.active == {"st0", "st1", "st3", "st4", "st5", "te0", "te1", "te2"}
     assert not school.rows("select 1 from person where email like '%@wex'")
 
@@ -113,7 +113,7 @@ def test_what_a_manifest_says_of_files_that_nobody_reads_is_ignored(
     bundle.users = list(PEOPLE)
     bundle.files["manifest.csv"] = manifest() + line + "\r\n"
     school = School(database, bundle)
-    school.night()
+    school.sync()
     assert len(school.active) == 9
     assert school.proof["complete"]
 
@@ -136,7 +136,7 @@ def spans(*written: tuple[str, str]) -> str:
 
 
 def told_by(database: Database, source: Source, *written: tuple[str, str]) -> School:
-    """A school after one night on pupils whose role has these dates."""
+    """A school after one sync of pupils whose role has these dates."""
     pupils = [{**pupil(n), "role": "", "orgSourcedIds": ""} for n in range(len(written))]
     if source.kind == "csv":
         source.users = pupils
@@ -148,7 +148,7 @@ def told_by(database: Database, source: Source, *written: tuple[str, str]) -> Sc
             for one, (begin, end) in zip(pupils, written, strict=True)
         ]
     school = School(database, source)
-    school.night()
+    school.sync()
     return school
 
 
@@ -194,6 +194,6 @@ def test_the_case_of_orgs_csv_is_as_that_of_users_csv(database: Database, bundle
     orgs = table(ORG_COLUMNS, ORGS).split("\r\n")
     bundle.files["orgs.csv"] = "\r\n".join([orgs[0], orgs[1].rstrip(","), orgs[2] + ",", orgs[3], ""])
     school = School(database, bundle)
-    school.night()
+    school.sync()
     assert len(school.active) == 9
     assert school.proof["complete"]

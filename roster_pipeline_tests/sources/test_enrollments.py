@@ -35,7 +35,7 @@ def test_enrollments_say_who_belongs_to_a_school(database: Database, rest: Sourc
     rest.users, rest.enrollments = PEOPLE, enrollments(**members)
     rest.classes = [{"sourcedId": f"c-{one}", "title": "x", "schoolSourcedId": one} for one in ("s1", "s2")]
     school = School(database, rest)
-    school.night()
+    school.sync()
     assert len(school.active) == 104
     assert school.proof["strategy"].endswith("+enrollments")
 
@@ -53,7 +53,7 @@ def test_enrollments_that_say_nothing_are_not_downloaded(
 ) -> None:
     rest.users, rest.enrollments = PEOPLE, enrollments(**members)
     school = School(database, rest)
-    school.night()
+    school.sync()
     assert rest.asked.count("/enrollments") == 1
     assert "enrollments-not-usable" in school.proof["notes"]
 
@@ -79,16 +79,16 @@ def test_no_enrollment_left_archives_only_where_the_connection_says_so(
     source.users = [*map(pupil, range(30)), *map(teacher, range(2))]
     source.enrollments = enrolled(*range(30))
     school = School(database, source)
-    school.night()
+    school.sync()
     source.enrollments = [*left, *enrolled(*range(1, 30))]
-    school.night()
+    school.sync()
     assert len(school.active) == 32
     assert "/enrollments" not in source.asked
     school.connect(no_enrollment_means_gone=True)
-    assert school.night()["st0"] == "not_enrolled"
+    assert school.sync()["st0"] == "not_enrolled"
     assert len(school.active) == 31
     source.enrollments = enrolled(*range(30))
-    assert school.night()["st0"] == "returned"
+    assert school.sync()["st0"] == "returned"
 
 
 KEEPING: list[dict[str, str]] = [
@@ -110,22 +110,22 @@ def test_an_enrollment_that_may_be_in_the_school_keeps_its_student(
     source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
     school = School(database, source)
     school.connect(no_enrollment_means_gone=True)
-    school.night()
+    school.sync()
     source.enrollments = [*enrolled(0, **members), *enrolled(*range(1, 30))]
-    school.night()
+    school.sync()
     assert len(school.active) == 30
 
 
-def test_a_night_without_enrollments_archives_nobody(database: Database, source: Source) -> None:
+def test_a_sync_without_enrollments_archives_nobody(database: Database, source: Source) -> None:
     source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
     school = School(database, source)
     school.connect(no_enrollment_means_gone=True)
-    school.night()
+    school.sync()
     source.enrollments = None
-    school.night()
+    school.sync()
     assert school.proof["problems"] == ["enrollments-unread"]
     source.enrollments = enrolled(*range(20))
-    school.night()
+    school.sync()
     assert len(school.active) == 30
     assert "archivals" in school.guards
 
@@ -138,22 +138,22 @@ def test_a_student_who_left_stays_archived_while_enrollments_cannot_be_read(
     source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
     school = School(database, source)
     school.connect(no_enrollment_means_gone=True)
-    school.night()
+    school.sync()
     source.enrollments = enrolled(*range(1, 30))
-    assert school.night()["st0"] == "not_enrolled"
+    assert school.sync()["st0"] == "not_enrolled"
     everybody = {f"st{n}" for n in range(30)}
-    for night in range(2):
+    for number in range(2):
         source.enrollments = None
-        source.users = [pupil(0, grades=f"1{night}"), *map(pupil, range(1, 30))]
+        source.users = [pupil(0, grades=f"1{number}"), *map(pupil, range(1, 30))]
         if source.kind == "csv":
             source.files = {"manifest.csv": manifest(users=users)}
             source.users = source.users[: 2 if users == "delta" else 30]
-        school.night()
+        school.sync()
         assert not school.proof["complete"]
         assert school.active == everybody - {"st0"}
     source.users = [pupil(0, grades="12"), *map(pupil, range(1, 30))]
     source.files, source.enrollments = {}, enrolled(*range(30))
-    assert school.night()["st0"] == "returned"
+    assert school.sync()["st0"] == "returned"
     assert school.active == everybody
 
 
@@ -174,13 +174,13 @@ def test_enrollments_that_are_not_the_whole_truth_archive_nobody(
 ) -> None:
     bundle.users, bundle.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
     school = School(database, bundle)
-    school.night()
+    school.sync()
     bundle.enrollments = enrolled(*range(1, 30))
     bundle.files = files
-    school.night()
+    school.sync()
     assert school.proof["problems"] == []
     school.connect(no_enrollment_means_gone=True)
-    school.night()
+    school.sync()
     assert school.proof["problems"] == [problem]
     assert len(school.active) == 30
     found = school.tested()
@@ -209,7 +209,7 @@ def test_the_test_counts_the_students_without_an_enrollment(database: Database, 
     assert school.tested()["Enrollments"][0] is False
 
 
-def test_several_bundles_of_a_night_say_together_who_is_enrolled(database: Database, bundle: Source) -> None:
+def test_several_bundles_of_one_sync_say_together_who_is_enrolled(database: Database, bundle: Source) -> None:
     """One zip for each school, each with the enrollments of its own; pupils 10 to 29 go to both."""
     here, there = [pupil(n, "s1") for n in range(30)], [pupil(n, "s2") for n in range(10, 40)]
     bundle.zips = {
@@ -218,8 +218,8 @@ def test_several_bundles_of_a_night_say_together_who_is_enrolled(database: Datab
     }
     school = School(database, bundle)
     school.connect(no_enrollment_means_gone=True)
-    school.night()
+    school.sync()
     assert len(school.active) == 30
     bundle.zips["alder.zip"] = (here, enrolled(*range(1, 20), *range(21, 30)))
-    school.night()
+    school.sync()
     assert {f"st{n}" for n in range(30)} - school.active == {"st0", "st20"}

@@ -97,35 +97,35 @@ def said(school: School) -> str:
 
 def test_another_district_under_our_school_id_changes_nobody_not_even_in_small_roles(school: School) -> None:
     school.source.users = everybody()
-    school.night()
+    school.sync()
     before, people = school.active, school.rows("select count(*) from person")
     school.source.users = strangers()
-    school.night()
+    school.sync()
     assert school.active == before
     assert school.rows("select count(*) from person") == people
     assert {"people_missing", "strangers"} <= school.guards
     assert not [word for word in POISON if word in said(school)]
 
 
-def test_admins_do_not_change_on_a_night_on_which_a_third_of_the_students_do(school: School) -> None:
+def test_admins_do_not_change_in_a_sync_in_which_a_third_of_the_students_do(school: School) -> None:
     school.source.users = everybody()
-    school.night()
+    school.sync()
     before = school.active
     others = {one["sourcedId"]: one for one in strangers()}
     new = {f"st{place}" for place in range(25)} | {"ad0", "ad1", "ai0"}
     school.source.users = [
         others[f"x{one['sourcedId']}"] if one["sourcedId"] in new else one for one in school.source.users
     ]
-    school.night()
+    school.sync()
     assert school.active == before
     assert {"archivals", "creations", "small_role"} <= school.guards
 
 
 def test_one_new_admin_and_one_who_left_need_nobody_while_the_school_is_calm(school: School) -> None:
     school.source.users = everybody()
-    school.night()
+    school.sync()
     school.source.users = [*school.source.users[:-1], admin(7)]
-    school.night()
+    school.sync()
     assert "ad7" in school.active
     assert "ad1" not in school.active
     assert school.guards == set()
@@ -133,11 +133,11 @@ def test_one_new_admin_and_one_who_left_need_nobody_while_the_school_is_calm(sch
 
 def test_last_years_file_changes_nobody(school: School) -> None:
     school.source.users = [one | ({"grades": "10"} if one["role"] == "student" else {}) for one in everybody()]
-    school.night()
+    school.sync()
     before = school.active
     gone, back = {f"st{place}" for place in range(5)}, [pupil(place) for place in range(70, 75)]
     school.source.users = [one for one in everybody(grades="09") if one["sourcedId"] not in gone] + back
-    school.night()
+    school.sync()
     assert school.active == before
     assert "lower_grades" in school.guards
 
@@ -147,11 +147,11 @@ def test_a_column_that_slipped_by_a_row_changes_none_of_those_people_until_someb
     school: School, column: str, name: str
 ) -> None:
     school.source.users = everybody()
-    school.night()
+    school.sync()
     before = fields(school, name)
     slip(school.source.users, column, 12)
     school.source.users[40]["givenName"] = "Newly"
-    school.night()
+    school.sync()
     assert fields(school, name) == before
     assert fields(school, "given_name")["st40"] == "Newly" or "key_updates" in school.guards
     assert "moved_keys" in school.guards
@@ -162,18 +162,18 @@ def test_a_column_that_slipped_by_a_row_changes_none_of_those_people_until_someb
 @pytest.mark.parametrize("people", [4, 40])
 def test_a_join_that_was_off_by_one_gives_no_student_another_familys_contact(school: School, people: int) -> None:
     school.source.users = everybody()
-    school.night()
+    school.sync()
     before = contacts(school)
     assert before["st0"] == "pa0"
     slip(school.source.users, "agentSourcedIds", people)
-    school.night()
+    school.sync()
     assert contacts(school) == before
     assert "moved_keys" in school.guards
 
 
-def test_four_held_rows_wait_and_the_rest_of_the_night_goes_on(school: School) -> None:
+def test_four_held_rows_wait_and_the_rest_of_the_sync_goes_on(school: School) -> None:
     school.source.users = everybody()
-    school.night()
+    school.sync()
     numbers = fields(school, "number")
     slip(school.source.users, "identifier", 4)
     # a fifth of the 60 would be held for itself; one other update, one leaver and one newcomer are not
@@ -181,7 +181,7 @@ def test_four_held_rows_wait_and_the_rest_of_the_night_goes_on(school: School) -
     school.choose(guards={"update_key_share": 0.5})
     remove(school, "st30")
     school.source.users.append(pupil(90))
-    school.night()
+    school.sync()
     assert fields(school, "number") == numbers | {"st90": "9090"}
     assert fields(school, "given_name")["st20"] == "Newly"
     assert "st30" not in school.active
@@ -195,14 +195,14 @@ def test_four_held_rows_wait_and_the_rest_of_the_night_goes_on(school: School) -
     assert sync["counts"]["student"]["update"] == 1
     approve(school)
     assert fields(school, "number")["st0"] == "9001"
-    assert school.night()["st0"] == "equal"
+    assert school.sync()["st0"] == "equal"
 
 
 def test_three_people_with_their_neighbours_numbers_are_applied_and_the_report_says_so(school: School) -> None:
     school.source.users = everybody()
-    school.night()
+    school.sync()
     slip(school.source.users, "identifier", 3)
-    school.night()
+    school.sync()
     assert fields(school, "number")["st0"] == "9001"
     report = school.rows("select report from sync order by id desc limit 1")[0]["report"]
     assert ["3 people would get what another known person had" in one for one in report["noted"]] == [True]
@@ -217,21 +217,21 @@ def test_two_siblings_whose_ids_changed_places_stay_who_they_are(school: School,
     school.source.users = everybody()
     school.source.users[0] |= family | mine
     school.source.users[1] |= family | theirs
-    school.night()
+    school.sync()
     school.source.users[0] |= theirs
     school.source.users[1] |= mine
-    school.night()
+    school.sync()
     names = fields(school, "given_name")
     assert (names["st0"], names["st1"]) == ("Ada", "Ben")
 
 
 def test_a_sis_without_single_users_archives_one_complete_sync_later(api: School) -> None:
     api.source.users, api.source.single = everybody(), []
-    api.night()
+    api.sync()
     remove(api, "st3")
-    assert api.night()["st3"] == "grace"
+    assert api.sync()["st3"] == "grace"
     assert "st3" in api.active
-    assert api.night()["st3"] == "left"
+    assert api.sync()["st3"] == "left"
     assert "st3" not in api.active
     assert api.guards == set()
 
@@ -239,29 +239,29 @@ def test_a_sis_without_single_users_archives_one_complete_sync_later(api: School
 def test_a_school_may_do_without_that_grace(api: School) -> None:
     api.choose(guards={"grace_without_witness": 0})
     api.source.users, api.source.single = everybody(), []
-    api.night()
+    api.sync()
     remove(api, "st3")
-    api.night()
+    api.sync()
     assert "st3" not in api.active
 
 
 def test_a_sis_that_answers_for_single_users_no_more_archives_nobody_until_somebody_looks(api: School) -> None:
     api.choose(guards={"grace_without_witness": 0})
     api.source.users = everybody()
-    api.night()
+    api.sync()
     remove(api, "st3")
-    api.night()
+    api.sync()
     assert "st3" not in api.active
     remove(api, "st5")
     api.source.single = []
     for _ in range(2):
-        api.night()
+        api.sync()
         assert "st5" in api.active
         assert api.guards == {"unlike_before"}
     approve(api)
     assert "st5" not in api.active
     remove(api, "st7")
-    api.night()
+    api.sync()
     assert "st7" not in api.active
     assert api.guards == set()
 
@@ -270,14 +270,14 @@ def test_a_connection_that_sends_less_than_half_archives_nobody(school: School) 
     elsewhere = [pupil(place, "s2") for place in range(500, 800)]
     school.source.users = everybody() + elsewhere
     for _ in range(2):
-        school.night()
+        school.sync()
     school.source.users = everybody()
     remove(school, "st3")
-    school.night()
+    school.sync()
     assert "st3" in school.active
     assert school.guards == {"unlike_before"}
     approve(school)
     assert "st3" not in school.active
     remove(school, "st4")
-    school.night()
+    school.sync()
     assert school.guards == set()

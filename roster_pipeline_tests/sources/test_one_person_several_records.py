@@ -18,21 +18,21 @@ def test_one_record_per_school_is_one_person_in_both(database: Database, source:
     rows = [teacher(1), teacher(1, "s2")]
     source.users = [*PUPILS, *rows] if together else [rows[1], *PUPILS, rows[0]]
     school = School(database, source)
-    school.night()
+    school.sync()
     assert "te1" in school.active
     assert (school.proof["complete"], school.proof["problems"]) == (True, [])
     source.users = [one for one in source.users if one["sourcedId"] != "st29"]
-    assert school.night()["st29"] == "left"
+    assert school.sync()["st29"] == "left"
     assert len(school.active) == 34
     source.users = [one for one in source.users if one is not rows[0]]
-    assert school.night()["te1"] == "moved_school"
+    assert school.sync()["te1"] == "moved_school"
     assert "te1" not in school.active
 
 
 def test_one_record_per_role_is_one_person_with_the_strongest_role(database: Database, source: Source) -> None:
     source.users = [*PUPILS, teacher(1), teacher(1, role="administrator")]
     school = School(database, source)
-    school.night()
+    school.sync()
     assert school.rows("select role from membership where role not in ('student', 'teacher')") == [{"role": "admin"}]
     assert len(school.rows("select 1 from person")) == 35
 
@@ -42,7 +42,7 @@ def test_a_whole_page_of_second_records_does_not_end_the_list(database: Database
     rest.users = [*here, *there]
     school = School(database, rest)
     for _ in range(2):
-        school.night()
+        school.sync()
         assert len(school.active) == 60
         assert school.proof["complete"]
 
@@ -51,8 +51,8 @@ def test_the_last_modified_decides_the_fields_and_only_them(database: Database, 
     newer = teacher(1, "s2", dateLastModified=LATE, email="new@wexbury.example")
     source.users = [*PUPILS, newer, teacher(1, dateLastModified=EARLY)]
     school = School(database, source)
-    school.night()
-    school.night()
+    school.sync()
+    school.sync()
     assert "te1" in school.active
     assert school.rows("select 1 from person where email = 'new@wexbury.example'")
 
@@ -72,16 +72,16 @@ def test_a_deleted_record_ends_the_school_it_names_and_one_that_names_none_ends_
     source.users = [*PUPILS, *rows]
     source.single = PUPILS
     school = School(database, source)
-    school.night()
+    school.sync()
     deleted = teacher(1, members["orgs"], dateLastModified=LATE, status=members["status"])
     kept = [one for one in rows if one["orgSourcedIds"] != members["orgs"]]
     source.users = [*PUPILS, *kept, deleted]
-    school.night()
+    school.sync()
     assert ("te1" in school.active) == stays
 
 
 def test_a_record_that_comes_twice_the_same_is_no_second_one(database: Database, bundle: Source) -> None:
     bundle.users = [*PUPILS, teacher(1), teacher(1)]
     school = School(database, bundle)
-    school.night()
+    school.sync()
     assert school.proof["problems"] == ["duplicates"]

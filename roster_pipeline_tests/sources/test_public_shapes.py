@@ -1,7 +1,7 @@
 """Bundles in the shapes of public sample data and of public exporters, with invented people.
 
 What each of them does otherwise than the standard says stands above it. All people come in, with their contacts, and a
-second night changes nobody.
+second sync changes nobody.
 """
 
 from __future__ import annotations
@@ -175,11 +175,11 @@ def test_everybody_of_a_public_shape_comes_in_and_stays(database: Database, bund
     shape = SHAPES[name]
     bundle.files = shape.files
     school = School(database, bundle)
-    school.night()
+    school.sync()
     assert school.active == shape.people
     assert tuple(school.proof["problems"]) == shape.problems
     assert school.proof["rejected"] == 0
     assert len(school.rows("select 1 from contact")) == shape.contacts
     assert school.rows("select 1 from person where given_name = '" + shape.given + "'")
-    assert set(school.night().values()) == {"equal"}
+    assert set(school.sync().values()) == {"equal"}
     assert school.active == shape.people

@@ -13,24 +13,22 @@ SPELLINGS = ["s1;s2", "s1|s2", "[s1,s2]", '"s1"', "s1, s2", "s1 s2", "S1", "Alde
 
 
 @pytest.mark.parametrize("written", SPELLINGS)
-def test_an_org_in_another_spelling_is_read_on_the_first_night(
-    database: Database, source: Source, written: str
-) -> None:
+def test_an_org_in_another_spelling_is_read_in_the_first_sync(database: Database, source: Source, written: str) -> None:
     source.users = [*map(pupil, range(4)), pupil(9, written)]
     school = School(database, source)
-    school.night()
+    school.sync()
     assert "st9" in school.active
 
 
 @pytest.mark.parametrize("written", ["s1;s2", "s9", "s1/s9", "101;s9"])
-def test_a_list_of_orgs_that_is_written_in_another_way_overnight_archives_nobody(
+def test_a_list_of_orgs_that_is_suddenly_written_in_another_way_archives_nobody(
     database: Database, source: Source, written: str
 ) -> None:
     source.users = [*map(pupil, range(40)), *(pupil(n, "s1,s2") for n in range(40, 44))]
     school = School(database, source)
-    school.night()
+    school.sync()
     source.users[40:] = [pupil(n, written) for n in range(40, 44)]
-    reasons = school.night()
+    reasons = school.sync()
     assert len(school.active) == 44
     assert {reasons[f"st{n}"] for n in range(40, 44)} <= {"equal", "unknown_org"}
 
@@ -40,7 +38,7 @@ def test_an_identifier_is_read_only_where_no_id_of_the_list_is_written_like_it(
 ) -> None:
     source.users = [*map(pupil, range(4)), pupil(9, "101")]
     school = School(database, source)
-    school.night()
+    school.sync()
     assert "st9" in school.active
     assert (school.proof["respelled_orgs"], school.proof["unlisted_orgs"]) == (1, 0)
 
@@ -52,7 +50,7 @@ def test_a_number_that_may_be_another_schools_id_is_not_taken_for_an_identifier(
     source.users = [*(pupil(n, "7") for n in range(4)), pupil(9, "101")]
     school = School(database, source)
     school.choose(school_id="7")
-    school.night()
+    school.sync()
     assert "st9" not in school.active
     assert school.proof["unlisted_orgs"] == 1
     assert school.tested()["Orgs"] == (None, "1 person names an org that the SIS does not list")
@@ -62,9 +60,9 @@ def test_a_number_that_may_be_another_schools_id_is_not_taken_for_an_identifier(
 def test_somebody_who_names_no_listed_school_stays_and_is_told(database: Database, source: Source, org: str) -> None:
     source.users = [*map(pupil, range(30)), teacher(1), teacher(2)]
     school = School(database, source)
-    school.night()
+    school.sync()
     source.users[0], source.users[30] = pupil(0, org), teacher(1, org)
-    reasons = school.night()
+    reasons = school.sync()
     assert (reasons["st0"], reasons["te1"]) == ("unknown_org", "unknown_org")
     assert {"st0", "te1"} <= school.active
     assert "unknown_orgs" not in school.guards
@@ -73,9 +71,9 @@ def test_somebody_who_names_no_listed_school_stays_and_is_told(database: Databas
 def test_somebody_in_another_listed_school_has_moved(database: Database, source: Source) -> None:
     source.users = list(map(pupil, range(30)))
     school = School(database, source)
-    school.night()
+    school.sync()
     source.users[0], source.users[1] = pupil(0, "s2"), pupil(1, "d1,s2")
-    reasons = school.night()
+    reasons = school.sync()
     assert (reasons["st0"], reasons["st1"]) == ("moved_school", "moved_school")
     assert not {"st0", "st1"} & school.active
 
@@ -83,9 +81,9 @@ def test_somebody_in_another_listed_school_has_moved(database: Database, source:
 def test_many_unknown_hold_the_archivals_of_everybody_else(database: Database, source: Source) -> None:
     source.users = [*map(pupil, range(40)), *map(teacher, range(5))]
     school = School(database, source)
-    school.night()
+    school.sync()
     source.users = [*(pupil(n, "x9") for n in range(4)), *map(pupil, range(4, 39)), *map(teacher, range(4))]
-    reasons = school.night()
+    reasons = school.sync()
     assert (reasons["st39"], reasons["te4"]) == ("left", "left")
     assert len(school.active) == 45
     assert "unknown_orgs" in school.guards
@@ -109,10 +107,10 @@ def test_the_witness_confirms_by_a_listed_other_school_only(
 ) -> None:
     rest.users = list(map(pupil, range(30)))
     school = School(database, rest)
-    school.night()
+    school.sync()
     rest.users = rest.users[1:]
     rest.single = [*rest.users, said] if said else list(rest.users)
-    reasons = school.night()
+    reasons = school.sync()
     assert reasons["st0"] == reason
     assert ("st0" in school.active) == (reason in ("not_confirmed", "sis_still_answers"))
 
@@ -136,7 +134,7 @@ def test_members_may_be_called_as_in_the_files(
     mother = teacher(7, "s1", role="parent")
     rest.users = [*(pupil(n, orgs, agentSourcedIds="te7;te8") for n in range(4)), mother]
     school = School(database, rest)
-    school.night()
+    school.sync()
     assert school.active == {"st0", "st1", "st2", "st3"}
     assert len(school.rows("select 1 from contact")) == 4
 
@@ -159,12 +157,12 @@ def test_orgs_below_the_school_are_counted_and_taken_for_it_where_the_school_say
     source.users = [*map(pupil, range(6)), *(pupil(n, org) for n in range(6, 12))]
     school = School(database, source)
     assert school.tested()["Orgs below"][1].startswith("6 people")
-    school.night()
+    school.sync()
     assert len(school.active) == 6
     assert school.rows("select counts -> 'org_below' as n from snapshot")[0]["n"] == 6
     school.choose(include_orgs_below=True, guards={"create_share": 1})
     assert "12 in this school" in school.tested()["Students"][1]
-    school.night()
+    school.sync()
     assert len(school.active) == 12
 
 
@@ -174,12 +172,12 @@ def test_somebody_who_goes_to_a_campus_stays_a_member_until_the_school_decides(
     source.orgs = (DISTRICT, ALDER, BIRCH, CAMPUS)
     source.users = list(map(pupil, range(12)))
     school = School(database, source)
-    school.night()
+    school.sync()
     source.users[0] = pupil(0, "c1")
-    assert school.night()["st0"] == "org_below"
+    assert school.sync()["st0"] == "org_below"
     assert "st0" in school.active
     school.choose(include_orgs_below=True)
-    assert school.night()["st0"] == "equal"
+    assert school.sync()["st0"] == "equal"
 
 
 @pytest.mark.parametrize("role", ["siteAdministrator", "ext:Librarian", "districtAdministrator"])
@@ -187,7 +185,7 @@ def test_the_role_is_stored_as_the_sis_spells_it(database: Database, source: Sou
     source.users = [*map(pupil, range(4)), teacher(1, role=role)]
     school = School(database, source)
     school.choose(role_map={"ext:librarian": "staff"})
-    school.night()
+    school.sync()
     assert school.rows("select source_role from membership where role <> 'student'") == [{"source_role": role}]
 
 
@@ -205,7 +203,7 @@ def test_columns_may_be_called_as_in_the_api(database: Database, bundle: Source,
     renamed = [{names.get(name, name): value for name, value in one.items()} for one in people]
     bundle.files["users.csv"] = table([names.get(column, column) for column in USERS], renamed)
     school = School(database, bundle)
-    school.night()
+    school.sync()
     assert school.active == {"st0", "st1", "st2", "st3"}
     assert len(school.rows("select 1 from contact")) == 4
     assert len(school.rows("select 1 from membership where grade = '09'")) == 4

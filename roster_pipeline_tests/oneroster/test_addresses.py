@@ -24,7 +24,7 @@ def test_q01_token_address_keeps_its_query_and_stands_apart_from_the_api(sis: St
 def test_q02_a_directory_before_the_root_is_kept(sis: Start) -> None:
     served = sis(prefix="/aeries", versions=("1.1",))
     with served.client(base_url=served.url + "/") as client:
-        assert client.root_url == served.url + "/ims/oneroster/v1p1"
+        assert client.connect().root == served.url + "/ims/oneroster/v1p1"
         assert client.version == "1.1"
 
 
@@ -60,7 +60,7 @@ def test_q06_another_api_of_the_same_vendor_is_named_as_such(sis: Start) -> None
 def test_q07_version_1_2_without_rostering_in_its_path_is_found(sis: Start) -> None:
     with sis("plain_v1p2=only").client() as client:
         assert client.version == "1.2"
-        assert client.root_url.endswith("/ims/oneroster/v1p2")
+        assert client.connect().root.endswith("/ims/oneroster/v1p2")
 
 
 def test_q07_the_payload_decides_the_version_not_the_path(sis: Start) -> None:

@@ -9,6 +9,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster import SignInRefused
+from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
 from roster_pipeline.simulator import District
 from roster_pipeline.simulator.access import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
 from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by, serve
@@ -36,8 +37,9 @@ def test_q09_scopes_are_always_sent_and_missing_ones_are_told(sis: Start) -> Non
     served = sis("scope_required", "scope_granted=roster-core.readonly")
     with served.client() as client:
         assert pulled_by(client).complete
-        assert client.granted_scopes is not None
-        assert client.granted_scopes.endswith("roster-core.readonly")
+        sign_in = client.connect().sign_in
+        assert isinstance(sign_in, OAuth2SignIn)
+        assert (sign_in.granted or "").endswith("roster-core.readonly")
 
 
 @pytest.mark.parametrize("fault", ["scope_omitted", "scopes_unknown"])

@@ -72,12 +72,12 @@ class HttpSession:
     def close(self) -> None:
         self._client.close()
 
-    def get(self, url: str, label: str, attempts: int | None = None) -> Response:
+    def get(self, url: str, label: str) -> Response:
         """GET a small response with sign-in and retries. Raises a OneRosterError unless the status is 2xx.
 
-        label: the path without ids, for messages. attempts: how often to try if the server fails.
+        label: the path without ids, for messages.
         """
-        return self.get_checked(url, label, failure_of, attempts, most_bytes=SMALL_BODY)
+        return self.get_checked(url, label, failure_of, most_bytes=SMALL_BODY)
 
     def get_checked(
         self,

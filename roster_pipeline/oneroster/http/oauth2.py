@@ -23,7 +23,7 @@ YOUNG = 120.0
 """Seconds. A token younger than this has not expired."""
 REDIRECT_STATUSES = frozenset((301, 302, 307, 308))
 """Redirects that are followed with the same request. Only on the SIS's own host, because the request has the secret."""
-MOST_TRIES = 4
+MOST_REDIRECTS = 3
 LABEL = "its token address"
 LONGEST_SHOWN = 200
 OAUTH_ERRORS = frozenset(
@@ -123,12 +123,8 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
         try:
             response = session.send("POST", url, LABEL, auth, content, secret=form.placement == "body")
             target = urljoin(url, response.headers.get("Location", ""))
-            if (
-                response.status in REDIRECT_STATUSES
-                and target != url
-                and same_origin(url, target)
-                and tried < MOST_TRIES
-            ):
+            moved = response.status in REDIRECT_STATUSES and target != url and same_origin(url, target)
+            if moved and tried <= MOST_REDIRECTS:
                 url = target
                 continue
             if response.status not in RETRY_STATUSES:

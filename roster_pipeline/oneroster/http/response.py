@@ -48,8 +48,6 @@ MOST_RECORDS = 100_000
 """Records of one response: the largest page size that can be chosen."""
 MOST_AHEAD = 64 * 1024 * 1024
 """Bytes that a response may take which is fetched before its turn: 10,000 usual users."""
-USUAL_USER = 3_000
-"""Bytes that a usual user takes after it is read, approximately."""
 UNCOUNTED = 2 * 1024 * 1024
 """Bytes. Values are not counted in bodies up to this size: the worst of them takes about 50 MB."""
 MOST_PARTS = 2_000

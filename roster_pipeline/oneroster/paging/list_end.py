@@ -64,14 +64,14 @@ class Progress:
         """Whether a page is the first page again. Else it only overlaps: some servers drop records after paging."""
         return bool(hashes(page.records[:1])[0] == self.first_record)
 
-    def came_at_once(self, page: LastPage) -> bool:
+    def came_at_once(self, size: int, limit: int | None, has_next: bool) -> bool:
         """Whether a page that comes for every offset is the whole list: small servers do not page at all.
 
         It may not be if the limit cut it, if it has a usual page size, or if it announces a next page: then the server
         pages in its own way. A whole list that happens to have such a size is not proved, so it archives nobody.
         """
-        capped = page.size == page.limit or any(page.size % step == 0 for step in PAGE_STEPS)
-        return page.size == self.longest and not capped and not page.has_next
+        capped = size == limit or any(size % step == 0 for step in PAGE_STEPS)
+        return size == self.longest and not capped and not has_next
 
 
 def last_record_is_last(collection: Collection, habits: PagingHabits, progress: Progress) -> bool:

@@ -153,7 +153,8 @@ class Listing:
             failed = isinstance(problem, ServerFailed)
             if self._habits.limit is None and not failed:
                 self.proof.ended_by = "unpaged"
-                if self._progress.last is None or not self._progress.came_at_once(self._progress.last):
+                last = self._progress.last
+                if last is None or not self._progress.came_at_once(last.size, last.limit, last.has_next):
                     self.proof.note("paging-ignored")
                 return None
             missing = self._progress.total is not None and not self._progress.reached
@@ -175,9 +176,8 @@ class Listing:
         self.proof.digest = (self.proof.digest + int(values[new].sum())) & DIGEST
         self._repetitions.look(values, page.records, repeated)
         self._progress.linked = self._progress.linked and (self._progress.last is None or self._progress.last.has_next)
-        self._progress.last = LastPage(
-            len(page.records), page.limit, page.has_next, int(values[-1]) if len(values) else 0, page.memory
-        )
+        last = int(values[-1]) if len(values) else 0
+        self._progress.last = LastPage(len(page.records), page.limit, page.has_next, last)
         if self.proof.pages == 1:
             self._progress.first_record = int(values[0]) if len(values) else 0
         self._progress.longest = max(self._progress.longest, len(page.records))
@@ -244,7 +244,7 @@ class Listing:
             self.proof.ended_by = "total"
         elif self._progress.total is not None:
             raise paging_broken(self._collection.label, "brings the same records again before its total is reached")
-        elif first and begins_anew and self._progress.came_at_once(LastPage.of(page)):
+        elif first and begins_anew and self._progress.came_at_once(len(page.records), page.limit, page.has_next):
             self.proof.ended_by = "unpaged"
         elif not first or not begins_anew or continues_at_one(self._collection, self._habits, page):
             self.proof.ended_by = "repeat"

@@ -25,7 +25,6 @@ from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.response import (
     MOST_AHEAD,
     MOST_STRUCTS,
-    USUAL_USER,
     Response,
     overgrown,
     structs_size,
@@ -111,8 +110,7 @@ class Page:
     """One page.
 
     records: as they came, or already read if all are usual users. limit: as it was sent. total: stated by
-    header or body, else None. caveat: a problem slug if the body says that it is not complete. memory: bytes that the
-    records take, approximately.
+    header or body, else None. caveat: a problem slug if the body says that it is not complete.
     """
 
     records: list[Any]
@@ -121,7 +119,6 @@ class Page:
     has_next: bool
     revision: str | None
     caveat: str | None = None
-    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,12 +128,7 @@ class LastPage:
     size: int
     limit: int | None
     has_next: bool
-    record: int = 0
-    memory: int = 0
-
-    @classmethod
-    def of(cls, page: Page) -> LastPage:
-        return cls(len(page.records), page.limit, page.has_next)
+    record: int
 
 
 class TooLargeAhead(Exception):
@@ -218,13 +210,13 @@ class Collection:
         return page
 
     def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None, *, ahead: bool) -> Page:
-        pages: list[tuple[PageBody, int]] = []
+        bodies: list[PageBody] = []
 
         def judge(response: Response, label: str) -> OneRosterError | None:
             failure = failure_of(response, label)
             if failure is None:
                 try:
-                    pages[:] = [self._read(response, ahead)]
+                    bodies[:] = [self._read(response, ahead)]
                 except NotOneRoster as problem:
                     return problem if not self.session.answered else _web_page(label)
                 except OneRosterError as problem:
@@ -233,23 +225,22 @@ class Collection:
             return failure
 
         response = self.session.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
-        body, size = pages[0]
+        body = bodies[0]
         total = _total(response)
         revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
         following = bool(_NEXT.search(response.headers.get("Link", "")))
-        return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat, size)
+        return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat)
 
-    def _read(self, response: Response, ahead: bool) -> tuple[PageBody, int]:
-        """The records, and the memory that they take. Raises TooLargeAhead for a large page before its turn."""
-        usual = None
+    def _read(self, response: Response, ahead: bool) -> PageBody:
+        """The records; already read if all are usual users. Raises TooLargeAhead for a large page before its turn."""
         of_agents = any(key.startswith(AGENTS) for key in self.session.endpoint.metadata_keys)
         if self.key == "users" and response.status == 200 and not of_agents:
             size = structs_size(response.body)
             if ahead and size > MOST_AHEAD:
                 raise TooLargeAhead
             usual = usual_users(response.body) if size <= MOST_STRUCTS else None
-        if usual is not None:
-            return PageBody(usual), len(usual) * USUAL_USER
+            if usual is not None:
+                return PageBody(usual)
         size = values_size(response.body)
         if ahead and size > MOST_AHEAD:
             raise TooLargeAhead
@@ -257,7 +248,7 @@ class Collection:
         if size > MOST_AHEAD and overgrown(body.records):
             body.records.clear()
             raise too_many_values()
-        return body, size
+        return body
 
 
 def _web_page(label: str) -> Malformed:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from roster_pipeline.oneroster.collections.proof import ListingProof
@@ -33,6 +34,7 @@ FEWEST_AHEAD = 2
 """Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
 
 DIGEST = 2**64 - 1
+REPEATS = "brings the same records again before its total is reached"
 
 
 class Listing:
@@ -243,7 +245,7 @@ class Listing:
         if reached:
             self.proof.ended_by = "total"
         elif self._progress.total is not None:
-            raise paging_broken(self._collection.label, "brings the same records again before its total is reached")
+            raise paging_broken(self._collection.label, REPEATS)
         elif first and begins_anew and self._progress.came_at_once(len(page.records), page.limit, page.has_next):
             self.proof.ended_by = "unpaged"
         elif not first or not begins_anew or continues_at_one(self._collection, self._habits, page):
@@ -264,10 +266,11 @@ class Listing:
         total = self._progress.total or 0
         ahead = self._progress.offset
         window = FEWEST_AHEAD
+        fetch = partial(self._collection.page, self._habits, ahead=True)
         try:
             while self._progress.offset < total:
                 while ahead < total and len(planned) < min(window, self._collection.session.parallel):
-                    planned.append((ahead + step, self._executor.submit(self._page_ahead, ahead, step)))
+                    planned.append((ahead + step, self._executor.submit(fetch, ahead, step)))
                     ahead += step
                 end, future = planned.popleft()
                 window = max(FEWEST_AHEAD, window - 1) if future.done() else window + 1
@@ -284,9 +287,7 @@ class Listing:
                         return
                     distinct = self._take(page)
                     if not self._fresh:
-                        raise paging_broken(
-                            self._collection.label, "brings the same records again before its total is reached"
-                        )
+                        raise paging_broken(self._collection.label, REPEATS)
                     yield distinct
                     if self._progress.offset >= end:
                         break
@@ -296,6 +297,3 @@ class Listing:
         finally:
             for _, future in planned:
                 future.cancel()
-
-    def _page_ahead(self, offset: int, limit: int) -> Page:
-        return self._collection.page(self._habits, offset, limit, ahead=True)

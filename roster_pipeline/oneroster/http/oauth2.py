@@ -169,7 +169,7 @@ def named_elsewhere(target: str) -> NamedElsewhere:
 def _judge(response: Response, url: str, session: HttpSession) -> None:
     if 200 <= response.status < 300:
         return
-    code = _error_code(response)
+    code = error_code(response)
     if response.status in ABSENT_STATUSES and not code:
         raise NotOffered("The SIS has no token address there.", "Enter the token URL that the SIS shows.")
     if 300 <= response.status < 400:
@@ -180,13 +180,19 @@ def _judge(response: Response, url: str, session: HttpSession) -> None:
     raise TokenRefused(response.status, code, session.situation)
 
 
-def _error_code(response: Response) -> str:
+def error_code(response: Response) -> str:
+    """The OAuth error code in the body of a response; "" if it has none of the standard's."""
+    code = json_object(response).get("error")
+    return code if isinstance(code, str) and code in OAUTH_ERRORS else ""
+
+
+def json_object(response: Response) -> dict[str, Any]:
+    """The JSON object in the body of a response; an empty one if the body is anything else."""
     try:
         body = decoded(response)
     except OneRosterError:
-        return ""
-    code = body.get("error") if isinstance(body, dict) else None
-    return code if isinstance(code, str) and code in OAUTH_ERRORS else ""
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def read_token(response: Response, situation: Situation) -> tuple[str, float, str | None]:

@@ -22,11 +22,12 @@ from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, BROKEN
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import (
     LABEL,
-    OAUTH_ERRORS,
     REDIRECT_STATUSES,
     NamedElsewhere,
     OAuth2SignIn,
     TokenForm,
+    error_code,
+    json_object,
     named_elsewhere,
     token_failed,
 )
@@ -170,7 +171,8 @@ class TokenAddresses:
                     self.failure = problem
                 return None, False
             if response.status not in REDIRECT_STATUSES:
-                return (url, True) if _speaks_oauth(response) else (url if _may_be(response) else None, False)
+                speaks_oauth = bool(error_code(response)) or "access_token" in json_object(response)
+                return (url, True) if speaks_oauth else (url if _may_be(response) else None, False)
             target = urljoin(url, response.headers.get("Location", ""))
             if not same_origin(target, self._address.base):
                 self.elsewhere = self.elsewhere or named_elsewhere(target)
@@ -203,17 +205,6 @@ class TokenAddresses:
             except OneRosterError:
                 continue
         return None
-
-
-def _speaks_oauth(response: Response) -> bool:
-    try:
-        body = decoded(response)
-    except OneRosterError:
-        return False
-    if not isinstance(body, dict):
-        return False
-    code = body.get("error")
-    return (isinstance(code, str) and code in OAUTH_ERRORS) or "access_token" in body
 
 
 def _may_be(response: Response) -> bool:

@@ -164,39 +164,42 @@ class Source:
 
 
 class School:
-    """One school on a source; `sync` is one whole sync of it."""
+    """One school on a source; `sync` is one whole sync of it. number: where a database has several such schools."""
 
-    def __init__(self, database: Database, source: Source) -> None:
+    def __init__(self, database: Database, source: Source, number: str = "") -> None:
         self.database, self.source = database, source
+        self.district, self.connection, self.key = f"wexbury{number}", f"sis{number}", f"alder{number}"
         settings = ConnectionSettings(
             url=source.url, sign_in="auto", allow_private_addresses=True, page_size=50, client_id=""
         )
         with database.begin() as conn:
-            tenants.add_district(conn, "wexbury", "Wexbury")
-            tenants.add_connection(conn, "wexbury", "sis", settings, seal(""))
+            tenants.add_district(conn, self.district, "Wexbury")
+            tenants.add_connection(conn, self.district, self.connection, settings, seal(""))
             chosen: dict[str, Any] = dict.fromkeys(("students", "teachers", "staff", "admins"), EVERYTHING)
             chosen |= {"first_sync": "apply", "primary_contacts": True}
-            tenants.add_school(conn, "sis", "alder", "Alder", SchoolSettings(school_id="s1", **chosen))
+            tenants.add_school(conn, self.connection, self.key, "Alder", SchoolSettings(school_id="s1", **chosen))
 
     def choose(self, **settings: Any) -> None:
         """Change settings of the school."""
         with self.database.begin() as conn:
-            now = tenants.get_school(conn, "alder").settings
-            tenants.set_school(conn, "alder", SchoolSettings.model_validate(now.model_dump() | settings))
+            now = tenants.get_school(conn, self.key).settings
+            tenants.set_school(conn, self.key, SchoolSettings.model_validate(now.model_dump() | settings))
 
     def connect(self, **settings: Any) -> None:
         """Change settings of the connection."""
         with self.database.begin() as conn:
-            now = tenants.get_connection(conn, "sis").settings
-            tenants.set_connection(conn, "sis", ConnectionSettings.model_validate(now.model_dump() | settings), None)
+            now = tenants.get_connection(conn, self.connection).settings
+            tenants.set_connection(
+                conn, self.connection, ConnectionSettings.model_validate(now.model_dump() | settings), None
+            )
 
     def sync(self) -> dict[str, str]:
         """One sync. Gives the reason of each row of the plan, by its first sourcedId."""
         self.source.write()
-        sync.fetch(self.database, "alder", batch=f"sync {next(_numbers)}", run_id=None)
-        sync.clean_latest(self.database, "alder", run_id=None)
-        sync.plan_latest(self.database, "alder", run_id=None)
-        sync.apply_latest(self.database, "alder", run_id=None, who="test")
+        sync.fetch(self.database, self.key, batch=f"sync {next(_numbers)}", run_id=None)
+        sync.clean_latest(self.database, self.key, run_id=None)
+        sync.plan_latest(self.database, self.key, run_id=None)
+        sync.apply_latest(self.database, self.key, run_id=None, who="test")
         rows = self.rows(
             "select sourced_ids[1] as one, reason from plan_row where plan_id = (select max(id) from plan) order by 1"
         )
@@ -231,7 +234,7 @@ class School:
     def tested(self) -> dict[str, tuple[bool | None, str]]:
         """What Test Your Information says, by item."""
         self.source.write()
-        return {item["name"]: (item["ok"], item["detail"]) for item in check_connection(self.database, "alder")}
+        return {item["name"]: (item["ok"], item["detail"]) for item in check_connection(self.database, self.key)}
 
 
 @pytest.fixture(params=["csv", "rest"])

@@ -1,0 +1,73 @@
+"""The model of students who are missing: who is archived, and which reason the plan gives, in plain Python.
+
+Written from docs/rules.md alone: section 4 (reasons, second witness) and the age of the source in section 5. Each
+student has one record, so who is whom is no question here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Listed = Literal["here", "other school", "unlisted org", "deleted", "missing"]
+"""What the list says of a student; `missing` if they are not in it."""
+Answer = Literal["404", "deleted", "other school", "here", "unlisted org", "district", "another id", "status", "fails"]
+"""What the SIS answers when it is asked for one student who is missing."""
+CONFIRMS: tuple[Answer, ...] = ("404", "deleted", "other school")
+UNCLEAR: tuple[Answer, ...] = ("unlisted org", "district", "another id", "status")
+Bundle = Literal["next", "older", "ahead", "again"]
+"""A CSV bundle: written after the one before, written before it, dated in the future, or one of an earlier day."""
+OLD_DAYS = 3
+"""A bundle that was written so many days ago proves nobody's absence."""
+
+
+@dataclass
+class Student:
+    """What the SIS has of a student. enrolled: whether an enrollment in the school runs."""
+
+    listed: Listed = "here"
+    enrolled: bool = True
+    answer: Answer = "404"
+
+
+class AbsenceModel:
+    """One school that takes a student without an enrollment for gone. asked: whether the SIS answers for one person."""
+
+    def __init__(self, *, asked: bool) -> None:
+        self.asked = asked
+        self.status: dict[str, str] = {}
+
+    def night(self, students: dict[str, Student], bundle: Bundle = "next", days_old: float = 0) -> dict[str, str]:
+        """One night. Gives the reason for everybody whom it changes or leaves out.
+
+        Of a night that proves nobody's absence, the reasons are only those of people who came.
+        """
+        if bundle in ("older", "again"):
+            return {}
+        complete = bundle != "ahead" and days_old < OLD_DAYS
+        told = {who: self._reason(who, student) for who, student in students.items()}
+        for who, reason in told.items():
+            if reason in ("joined", "returned"):
+                self.status[who] = "active"
+            elif reason in ("left", "tobedeleted", "moved_school", "not_enrolled") and complete:
+                self.status[who] = "archived"
+        came = {who for who, student in students.items() if student.listed != "missing"}
+        return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
+
+    def _reason(self, who: str, student: Student) -> str:
+        status = self.status.get(who)
+        if student.listed == "here" and student.enrolled:
+            return {None: "joined", "archived": "returned"}.get(status, "")
+        if status != "active":
+            return ""
+        if student.listed == "unlisted org":
+            return "unknown_org"
+        if student.listed != "missing":
+            return {"deleted": "tobedeleted", "other school": "moved_school", "here": "not_enrolled"}[student.listed]
+        if not self.asked:
+            return "left"
+        if student.answer in CONFIRMS:
+            return "moved_school" if student.answer == "other school" else "left"
+        if student.answer in UNCLEAR:
+            return "not_confirmed"
+        return "sis_still_answers" if student.answer == "here" else "not_answered"

@@ -7,6 +7,7 @@ connections, chooses homes, and says of records that wait whose they are.
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline.directory import approvals, manual_edits, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.erase import erase
 from roster_pipeline.services.school_changes import change_district
 from roster_pipeline.settings.school import DistrictSettings, Guards
+from roster_pipeline.sync.apply_changes import apply_approved
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
-from roster_pipeline_tests.invariants.trust_model import Known, Link, Record, TrustModel
+from roster_pipeline_tests.invariants.trust_model import CREATED, Known, Link, Record, TrustModel
 
 EXAMPLES = histories(4, 60)
 STEPS = 24
@@ -36,7 +38,7 @@ OWN = 12
 """People whom each school has besides, so that what happens to three is no share of anything."""
 CALM = Guards(
     archive_share=1,
-    create_share=1,
+    create_share=CREATED,
     restore_share=1,
     update_share=1,
     update_key_share=1,
@@ -58,6 +60,10 @@ where p.email like 'name%' order by p.id
 WAITING = """
 select s.key || ' ' || r.sourced_ids[1] as link, r.person_id from plan_row r join plan p on p.id = r.plan_id
 join school s on s.id = p.school_id where r.reason = 'other_connection' and p.state = 'planned' order by 1
+"""
+GUARDS = """
+select f ->> 'guard' as guard from verdict v, jsonb_array_elements(v.findings) f where v.rows > 0 and v.plan_id = (
+    select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :key)
 """
 PLACE = st.integers(0, 10**4)
 KINDS = (
@@ -89,7 +95,7 @@ class Connections(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         type(self).histories += 1
-        self.model = TrustModel({"main"})
+        self.model = TrustModel({"main"}, OWN - 1)
         self.records: dict[str, dict[int, Record]] = {key: {} for key in KEYS}
         self.phones = 0
         self._rank([])
@@ -101,7 +107,7 @@ class Connections(RuleBasedStateMachine):
         """Two schools deliver everybody, one of them some of them falsely, and every school has a night."""
         for place, number in enumerate(numbers):
             self.deliver(place % 2, place // 2, number, honest=place % 2 == 0 or number)
-        self.nights(order, 3)
+        self.nights(order, 3, approve=True)
 
     @rule(
         changes=CHANGES, order=st.permutations(KEYS), most=st.sampled_from((1, 1, 2)), settle=st.booleans(), place=PLACE
@@ -113,7 +119,7 @@ class Connections(RuleBasedStateMachine):
                 self.deliver(pick, other, bool(other % 2), honest=kind == "deliver honestly")
             elif any(self.records.values()):
                 self.change(pick, kind)
-        self.nights(order, most)
+        self.nights(order, most, approve=settle)
         if settle and self.model.waiting:
             self.settle(place)
 
@@ -154,10 +160,28 @@ class Connections(RuleBasedStateMachine):
             record.number ^= what == "number"
             sis.edit(self._id(key, name), **self._fields(key, name))
 
-    def nights(self, order: list[str], most: int) -> None:
-        """Nights of some schools."""
+    def nights(self, order: list[str], most: int, approve: bool) -> None:
+        """Nights of some schools; the manager may approve what is held."""
         for key in order[:most]:
             self._night(key)
+            if approve and self.model.held:
+                self._approve(key)
+
+    def _approve(self, key: str) -> None:
+        """An owner of the school approves, which leaves the people of other connections waiting; then the manager."""
+        held = self.model.held
+        assert held is not None
+        with self.town.database.begin() as conn:
+            plan_id = approvals.held(conn, school_id=tenants.get_school(conn, key).id)[0].plan_id
+        if held.claimed:
+            with self.town.database.begin() as conn, pytest.raises(approvals.ManagerDecides):
+                approvals.approve(conn, plan_id, "owner", "ours", datetime.now(UTC))
+            seen["claimed approved"] += 1
+        with self.town.database.begin() as conn:
+            approvals.approve(conn, plan_id, "decides", "looked at it", datetime.now(UTC), manager=held.claimed)
+        apply_approved(self.town.database, key, plan_id, run_id=None, who="decides")
+        self.model.approve()
+        self.they_agree()
 
     def settle(self, place: int) -> None:
         """The manager says whose a waiting record is, and knows."""
@@ -209,7 +233,12 @@ class Connections(RuleBasedStateMachine):
         self.model.night(key, self.records[key])
         before = {person["id"]: person["homes"] for person in self.town.rows(KNOWN)}
         applied = self.town.night(key)
-        assert applied.by_action.get("held", 0) == 0
+        held = self.model.held
+        assert applied.by_action.get("held", 0) == (len(held.records) if held else 0)
+        guards = {row["guard"] for row in self.town.rows(GUARDS, key=key)}
+        assert ("claimed_people" in guards) == bool(held and held.claimed), guards
+        seen["held"] += held is not None
+        seen["claimed"] += "claimed_people" in guards
         again = self.town.rows(KNOWN)
         seen["nights"] += 1
         seen.update({action: rows for action, rows in applied.by_action.items() if rows})
@@ -266,4 +295,5 @@ def test_random_nights_of_several_connections_end_as_trust_says(database: Databa
         seen.clear()
         run_histories(Connections, EXAMPLES, STEPS)
     usual = {"create", "update", "archive", "restore", "waits", "linked", "told apart", "chosen", "homes moved"}
+    usual |= {"held", "claimed", "claimed approved"}
     assert_happened(seen, usual)

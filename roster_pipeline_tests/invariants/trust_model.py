@@ -11,6 +11,8 @@ from itertools import count
 
 Link = tuple[str, int]
 """A connection, and the place of the name that the record bears."""
+CREATED, FEW = 0.08, 2
+"""More creations than this share of a role wait; so few do not, unless another connection knows the people."""
 _serials = count(1)
 
 
@@ -41,11 +43,22 @@ class Known:
     serial: int = field(default_factory=lambda: next(_serials))
 
 
-class TrustModel:
-    """People of several connections, each with one school."""
+@dataclass
+class Held:
+    """The creations of the newest night that wait. claimed: whether the district's manager alone may approve them."""
 
-    def __init__(self, of_district: set[str]) -> None:
+    at: str
+    records: dict[int, tuple[Known | None, Record]]
+    claimed: bool
+
+
+class TrustModel:
+    """People of several connections, each with one school. own: students whom each school has besides."""
+
+    def __init__(self, of_district: set[str], own: int) -> None:
         self.of_district = of_district
+        self.own = own
+        self.held: Held | None = None
         self.ranking: list[str] = []
         self.people: list[Known] = []
         self.waiting: dict[Link, Known] = {}
@@ -58,6 +71,9 @@ class TrustModel:
     def night(self, at: str, records: dict[int, Record]) -> None:
         """One night of a connection's school."""
         self.nights += 1
+        there = self.own + sum(person.members.get(at, (0, False))[1] for person in self.people)
+        creations: dict[int, tuple[Known | None, Record]] = {}
+        claimed = 0
         self.waiting = {link: person for link, person in self.waiting.items() if link[0] != at}
         for name, record in records.items():
             link = (at, name)
@@ -66,21 +82,47 @@ class TrustModel:
                 if person is not None and at in person.members:
                     person.members[at] = (person.members[at][0], False)
                 continue
+            by_link = person is not None
             if person is None:
                 person = self._match(link, record)
                 if person is not None and self._waits(at, person, record):
                     self.waiting[link] = person
                     continue
-            if person is None:
-                person = Known(name, record.human, link, "", None)
-                self.people.append(person)
-            person.links.add(link)
-            since, _ = person.members.get(at, (self.nights, True))
-            person.members[at] = (since, True)
-            if self._first(person) == at:
-                person.chosen = person.chosen and person.home is not None and person.home[0] == at
-                person.home, person.phone = link, record.phone
-                person.number = at if record.number else None
+            if person is not None and at in person.members:
+                self._write(link, person, record)
+                continue
+            creations[name] = (person, record)
+            claimed += person is not None and not by_link and at not in self.of_district and self._elsewhere(at, person)
+        many = len(creations) > FEW and len(creations) > CREATED * there
+        self.held = Held(at, creations, claimed > CREATED * there)
+        if not many and not self.held.claimed:
+            self.approve()
+
+    def approve(self) -> None:
+        """Carry out the creations of the newest night."""
+        assert self.held is not None
+        held, self.held = self.held, None
+        for name, (person, record) in held.records.items():
+            self._write((held.at, name), person, record)
+
+    def _write(self, link: Link, person: Known | None, record: Record) -> None:
+        """Link, membership, and the fields where this connection is the home."""
+        at, name = link
+        if person is None:
+            person = Known(name, record.human, link, "", None)
+            self.people.append(person)
+        person.links.add(link)
+        since, _ = person.members.get(at, (self.nights, True))
+        person.members[at] = (since, True)
+        if self._first(person) == at:
+            person.chosen = person.chosen and person.home is not None and person.home[0] == at
+            person.home, person.phone = link, record.phone
+            person.number = at if record.number else None
+
+    def _elsewhere(self, at: str, person: Known) -> bool:
+        """Whether another connection knows them, and this one does not."""
+        here = any(link[0] == at for link in person.links)
+        return not here and (bool(person.links) or bool(person.members.keys() - {at}))
 
     def _match(self, link: Link, record: Record) -> Known | None:
         """By a number that this connection gave, else by an e-mail that one person alone has; never one told apart."""
@@ -94,9 +136,7 @@ class TrustModel:
 
     def _waits(self, at: str, person: Known, record: Record) -> bool:
         """Whom another connection knows, a school's own one finds by a number of the district's alone."""
-        here = any(link[0] == at for link in person.links)
-        elsewhere = any(link[0] != at for link in person.links) or bool(person.members.keys() - {at})
-        if at in self.of_district or here or not elsewhere:
+        if at in self.of_district or not self._elsewhere(at, person):
             return False
         return not (record.number and person.number in self.of_district)
 

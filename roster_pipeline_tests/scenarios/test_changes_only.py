@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import tenants
-from roster_pipeline.oneroster.http import clock
+from roster_pipeline.oneroster.http import endpoint
 from roster_pipeline.sync.connection_checks import check_connection
 from roster_pipeline_tests.scenarios.conftest import Town
 from roster_pipeline_tests.scenarios.test_alerts import mails
@@ -140,8 +140,10 @@ def test_a_clock_that_is_wrong_now_is_told_and_changes_alone_are_not_believed(
     town.add_school()
     town.run_sync()
     prove_changes(town)
-    right = clock._utc_now
-    monkeypatch.setattr(clock.Clock, "__init__", _behind(clock.Clock.__init__, lambda: right() - timedelta(hours=48)))
+    right = endpoint._utc_now
+    monkeypatch.setattr(
+        endpoint.Clock, "__init__", _behind(endpoint.Clock.__init__, lambda: right() - timedelta(hours=48))
+    )
     town.people.rename(students(town)[0], given_name="Changed")
     assert town.run_sync()["updated"] == 1
     assert modes(town)[-1] == "full"
@@ -151,7 +153,7 @@ def test_a_clock_that_is_wrong_now_is_told_and_changes_alone_are_not_believed(
 
 
 def _behind(init: Callable[..., None], now: Callable[[], object]) -> Callable[..., None]:
-    def made(self: clock.Clock, **given: object) -> None:
+    def made(self: endpoint.Clock, **given: object) -> None:
         init(self, **({"now": now} | given))
 
     return made

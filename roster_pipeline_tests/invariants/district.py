@@ -9,7 +9,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.invariants.model import FIELDS, Model
 from roster_pipeline_tests.invariants.person import Membership, Person
 from roster_pipeline_tests.invariants.rules import SchoolRules
-from roster_pipeline_tests.invariants.sis_state import SisState
+from roster_pipeline_tests.invariants.sis_state import SisState, campus_of
 from roster_pipeline_tests.invariants.sync_district import Place, Site
 
 PEOPLE = """
@@ -163,4 +163,5 @@ class DistrictUnderProof:
     def truly_here(self, school: str, links: tuple[str, ...]) -> bool:
         """Whether the SIS has somebody in this school today, by any of these records."""
         known = [self.world.records[link] for link in links if link in self.world.records]
-        return any(record.gone is None and record.groups_in(school) for record in known)
+        orgs = (school, campus_of(school))
+        return any(record.gone is None and any(map(record.groups_in, orgs)) for record in known)

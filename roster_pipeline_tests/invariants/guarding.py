@@ -47,9 +47,9 @@ class Role:
     """Numbers of one night, by role. anew: (by a new id, known). reused: (active members whose id is doubted, found).
 
     bare: active members of whom no record names a school. unknown: of whom only an org is known that the SIS does not
-    list. expected: people we know, and of them those who did not come. came: people of roles that have anybody, and of
-    them those who are no members. moved: rows that give somebody what another known person had; swapped: whether an
-    identity is among it.
+    list, or that is not a school. expected: people we know, and of them those who did not come. came: people of roles
+    that have anybody, and of them those who are no members. moved: rows that give somebody what another known person
+    had; swapped: whether an identity is among it. lower: students who would go down a grade.
     """
 
     rostered: tuple[str, ...]
@@ -66,6 +66,7 @@ class Role:
     came: tuple[int, int] = (0, 0)
     moved: frozenset[int] = frozenset()
     swapped: bool = False
+    lower: int = 0
 
     def rows(self, role: str, action: str) -> int:
         """How many rows of the plan."""
@@ -94,6 +95,8 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
     if not facts.first_sync and strangers > FEW and strangers > 0.5 * came:
         hold("most people are strangers")
         unusual = True
+    if _many(facts.lower, 0.2, facts.managed.get("student", 0)):
+        hold("students go down a grade")
     for role in facts.rostered:
         people, there = facts.counts[role], facts.managed[role]
         new, found = facts.anew[role]

@@ -10,10 +10,10 @@ from roster_pipeline_tests.invariants.evidence import Known, compare, kind_of, k
 from roster_pipeline_tests.invariants.exclusions import parted, told_apart, two_humans
 from roster_pipeline_tests.invariants.person import Person
 from roster_pipeline_tests.invariants.rules import SchoolRules
-from roster_pipeline_tests.invariants.sis_state import Group, Record
+from roster_pipeline_tests.invariants.sis_state import Group, Record, campus_of
 
 STRONGEST: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
-MEMBER, ROLE_OFF, UNKNOWN, ELSEWHERE, GONE = range(5)
+MEMBER, ROLE_OFF, BELOW, UNKNOWN, ELSEWHERE, GONE = range(6)
 
 
 @dataclass(eq=False)
@@ -47,13 +47,17 @@ class Identity:
 
     @property
     def present(self) -> bool:
-        """In the school today, even in a role that is not rostered; or in an org that may be the school."""
+        """In the school today, even in a role that is not rostered; or in an org below it, or one that may be it."""
         return self._strength(self.lead)[0] <= UNKNOWN
 
     @property
     def unknown(self) -> bool:
-        """Whether all that is known of where they are is an org that the SIS does not list."""
+        """Whether all that is known of where they are is an org that the SIS does not list, or that is not a school."""
         return self._strength(self.lead)[0] == UNKNOWN
+
+    def unusable(self, record: Record) -> bool:
+        """Whether a record is there, and says nothing of this school that can be used."""
+        return self._strength(record)[0] in (BELOW, UNKNOWN)
 
     @property
     def linkable(self) -> list[Record]:
@@ -88,10 +92,15 @@ class Identity:
 
 def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]:
     """Standing of a record with a school, and the place of the role that gives it."""
-    here = sorted(STRONGEST.index(group) for group in record.groups_in(school))
+    below = campus_of(school)
+    groups = record.groups_in(school) + (record.groups_in(below) if rules.orgs_below else ())
+    here = sorted(STRONGEST.index(group) for group in groups)
     rostered = [place for place in here if rules.rostered(STRONGEST[place])]
     any_role = min(STRONGEST.index(group) for group, _ in record.roles)
-    if record.unknown and not here and not record.deleted and record.delivered:
+    listed = not record.deleted and record.delivered and not here
+    if listed and record.names(below) and not rules.orgs_below:
+        return BELOW, any_role
+    if listed and (record.unknown or record.only_district):
         return UNKNOWN, any_role
     if record.gone is not None:
         return GONE, here[0] if here else any_role
@@ -174,7 +183,7 @@ def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> boo
 
 def at_odds(human: Identity, record: Record, person: Person) -> bool:
     """Whether the link of a record is not to be believed."""
-    silent = record.deleted or strength(record, human.school, human.rules)[0] == UNKNOWN
+    silent = record.deleted or human.unusable(record)
     if silent or record.sourced_id not in person.links - person.confirmed:
         return False
     theirs = known_person(person)

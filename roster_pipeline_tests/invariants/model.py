@@ -16,7 +16,7 @@ from roster_pipeline_tests.invariants.night_facts import facts_of
 from roster_pipeline_tests.invariants.person import Membership, Person
 from roster_pipeline_tests.invariants.quality import held_by_quality
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
-from roster_pipeline_tests.invariants.sis_state import Record
+from roster_pipeline_tests.invariants.sis_state import Record, campus_of
 
 FIELDS = ("given", "family", "email", "number", "kind", "username")
 
@@ -105,7 +105,8 @@ class Model:
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
         """Records that name the school, and those of its active members wherever they are now."""
         followed = {link for person in self.active(school) for link in person.links}
-        return [record for record in served if record.names(school) or record.sourced_id in followed]
+        here = [school, campus_of(school)] if self.schools[school].rules.orgs_below else [school]
+        return [one for one in served if any(map(one.names, here)) or one.sourced_id in followed]
 
     def active(self, school: str) -> list[Person]:
         """The active members of a school."""
@@ -136,7 +137,7 @@ class Model:
             if home is None or (member and member.status == "active" and home not in alive):
                 home = lead.sourced_id
             record = next((r for r in human.records if r.sourced_id == home), None)
-            wanted = human.fields(record) if record and auto and not record.unknown else {}
+            wanted = human.fields(record) if record and auto and not human.unusable(record) else {}
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
             of_keys = bool(fields)
             moves = home if home != person.home else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from roster_pipeline_tests.invariants import lookalikes
 from roster_pipeline_tests.invariants.district import DistrictUnderProof
-from roster_pipeline_tests.invariants.sis_state import GROUPS, LEAVING, UNLISTED, Group, Record
+from roster_pipeline_tests.invariants.sis_state import DISTRICT, GROUPS, LEAVING, UNLISTED, Group, Record, campus_of
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
     "own_number", "reuse", "transform", "spoil_emails", "mend_emails", "mend_emails",
     "slip_number", "slip_email", "lose_school", "look_alike",
+    "to_campus", "also_campus", "to_district", "year_up", "year_back",
 )  # fmt: skip
 
 
@@ -27,6 +28,9 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         return
     if kind == "spoil_emails":
         world.spoil_emails(school, group, every=1 + pick % 5)
+        return
+    if kind.startswith("year"):
+        world.turn_year(school, up=kind == "year_up", every=1 + pick % 3)
         return
     if kind == "mend_emails":
         world.mend_emails()
@@ -52,6 +56,12 @@ def happen(district: DistrictUnderProof, kind: str, pick: int, other: int, third
         world.set_roles(record, [(role, school) for role, _ in record.roles])
     elif kind == "lose_school":
         world.set_roles(record, [(role, UNLISTED) for role, _ in record.roles])
+    elif kind == "to_campus":
+        world.set_roles(record, [(role, campus_of(school)) for role, _ in record.roles])
+    elif kind == "to_district":
+        world.set_roles(record, [(role, DISTRICT) for role, _ in record.roles])
+    elif kind == "also_campus":
+        world.set_roles(record, [*record.roles, (record.roles[0][0], campus_of(school))])
     elif kind == "rename":
         world.rename(record, given=bool(other % 2))
     elif kind == "transform":

@@ -46,7 +46,16 @@ def facts_of(
         came=_came(model, school, humans, rows, managed),
         moved=moved,
         swapped=swapped,
+        lower=sum(_goes_down(row, school) for row in rows),
     )
+
+
+def _goes_down(row: Row, school: str) -> bool:
+    """Whether a row gives a student of this school a lower grade."""
+    if row.action != "update" or row.person is None or not row.membership or row.grade is None:
+        return False
+    before = row.person.members[school].grade
+    return before is not None and row.grade < before
 
 
 def _origin(row: Row, school: str) -> str:

@@ -15,11 +15,12 @@ SMALL_SCHOOLS: dict[str, Any] = {"archive_always_allowed": 1}
 
 @dataclass
 class SchoolRules:
-    """The switches: role to (rostered, auto update, archive)."""
+    """The switches: role to (rostered, auto update, archive). orgs_below: orgs below the school count as the school."""
 
     school_id: str
     approves_first: bool = False
     grace: int = 0
+    orgs_below: bool = False
     switches: dict[str, tuple[bool, bool, bool]] = field(default_factory=lambda: dict.fromkeys(PLURALS, (True,) * 3))
 
     def rostered(self, role: str) -> bool:
@@ -43,6 +44,7 @@ class SchoolRules:
         return SchoolSettings(
             school_id=self.school_id,
             first_sync="approve" if self.approves_first else "apply",
+            include_orgs_below=self.orgs_below,
             guards=Guards(grace_syncs=self.grace, **SMALL_SCHOOLS),
             report_to=["it@school.example"],
             **roles,

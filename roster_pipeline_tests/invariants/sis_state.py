@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from roster_pipeline.simulator import District, Role, Sis
+from roster_pipeline.simulator.population import Org
 
 Group = Literal["admin", "teacher", "staff", "student"]
 Leaving = Literal["vanish", "mark", "lose_org", "end_date"]
@@ -19,6 +20,8 @@ GROUPS: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
 LEAVING: tuple[Leaving, ...] = ("vanish", "mark", "lose_org", "end_date")
 UNLISTED = "sch-9"
 """An org that the SIS does not list; whether it is another school nobody can say."""
+DISTRICT = "dis-1"
+"""The org of the district, which is listed and is not a school."""
 SOURCE_ROLES: dict[Group, str] = {
     "admin": "siteAdministrator",
     "teacher": "teacher",
@@ -27,11 +30,17 @@ SOURCE_ROLES: dict[Group, str] = {
 }
 
 
+def campus_of(school: str) -> str:
+    """The org below a school. The SIS lists it as a department, which is a school for everybody but its parent."""
+    return f"{school}-campus"
+
+
 @dataclass(frozen=True)
 class Record:
     """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there.
 
-    spoiled: where there is no `email`, what stands in its place is not an address.
+    spoiled: where there is no `email`, what stands in its place is not an address. moved_up: the grade is one more than
+    at first, as it is after the school year has turned.
     """
 
     sourced_id: str
@@ -46,6 +55,7 @@ class Record:
     username: str | None = None
     grade: int | None = None
     master: str | None = None
+    moved_up: bool = False
 
     @property
     def unusable_email(self) -> bool:
@@ -72,6 +82,11 @@ class Record:
     def unknown(self) -> bool:
         """Whether it names an org that the SIS does not list."""
         return self.gone != "lose_org" and any(org == UNLISTED for _, org in self.roles)
+
+    @property
+    def only_district(self) -> bool:
+        """Whether the district is all that it names."""
+        return self.gone != "lose_org" and all(org == DISTRICT for _, org in self.roles)
 
     def names(self, school: str) -> bool:
         """Whether it names this school at all, in whatever state."""
@@ -102,6 +117,9 @@ class SisState:
         sis.reset()
         for row in range(len(self.district)):
             self.district.vanish(row)
+        for school in self.schools:
+            campus = Org(campus_of(school), f"Campus of {school}", "department", "", school, self.district.stamp())
+            self.district.orgs.append(campus)
 
     @property
     def district(self) -> District:
@@ -191,6 +209,12 @@ class SisState:
         """Every record has an e-mail again, another than before."""
         for record in [one for one in self.here() if one.unusable_email]:
             self.new_email(record)
+
+    def turn_year(self, school: str, *, up: bool, every: int) -> None:
+        """Every n-th student of a school goes up a grade, once; or, as in an old file, back to the grade before."""
+        students = [one for one in self.here() if one.grade is not None and one.names(school) and one.moved_up != up]
+        for record in students[::every]:
+            self._change(replace(record, grade=(record.grade or 0) + (1 if up else -1), moved_up=up))
 
     def take_number_of(self, record: Record, other: Record) -> None:
         """A clerk's mistake: the record carries the number of somebody else."""

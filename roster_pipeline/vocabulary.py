@@ -180,14 +180,14 @@ REASONS: dict[str, str] = {
     "several_matches": "Fits more than one person of the directory.",
     "match_taken": "Fits a person who already belongs to another record of this snapshot.",
     MATCH_CONTRADICTED: "The number or the e-mail, and a name, are this person's, but something speaks against it. "
-    "If it is the same person: roster person link. If it is somebody else: roster person unlink.",
+    "If it is the same person, link the record to them; if it is somebody else, unlink it.",
     ID_REUSED: "The id is linked to this person, but nearly everything else speaks against it. If it is somebody else "
-    "now: roster person unlink. If it is the same person: roster person link.",
+    "now, unlink the record; if it is the same person, link it to them.",
     OTHER_CONNECTION: "Fits a person whom another connection knows, so this connection cannot decide alone. "
-    "The district's manager says whether they are the same: roster person link, or person unlink.",
+    "The district's manager says whether they are the same, and links or unlinks the record.",
     NUMBER_SHARED: "Shares a number with people of whom too little else agrees.",
-    RECORDS_ALIKE: "Has the name and the e-mail of two people who cannot be one. If it is one of them: roster "
-    "person link.",
+    RECORDS_ALIKE: "Has the name and the e-mail of two people who cannot be one. If it is one of them, "
+    "link the record to that one.",
 }
 """Why a row of a plan has its action: the slug, and the sentence that people read."""
 

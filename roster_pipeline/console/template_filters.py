@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.outcome import NOUNS
 from roster_pipeline.vocabulary import DONE, counted, role_name
 
@@ -85,6 +86,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "changes": changes,
     "clock": clock,
     "exact": exact,
+    "in_console": in_console,
     "number": number,
     "role": role,
     "words": words,

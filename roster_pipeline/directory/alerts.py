@@ -26,7 +26,7 @@ on conflict (subject, cause) where cleared_at is null do nothing returning id
 """
 CLEAR = f"""
 update alert a set cleared_at = now()
-where a.cleared_at is null and a.cause not in {LASTING} and (
+where a.cleared_at is null and a.cause not in {LASTING} and (:every or a.id = any(cast(:only as bigint[]))) and (
     exists (select from sync y where y.school_id = a.school_id and y.kind = 'sync' and y.at > a.opened_at)
     or exists (
         select from pull p where p.connection_id = a.connection_id and p.finished_at > a.opened_at
@@ -35,6 +35,12 @@ where a.cleared_at is null and a.cause not in {LASTING} and (
 )
 returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
 """  # noqa: S608 - constants
+OF_SCHOOL = """
+select a.id from alert a where a.cleared_at is null and (
+    a.school_id = :school or a.connection_id = (select s.connection_id from school s where s.id = :school)
+) order by a.id for update skip locked
+"""
+"""The open alerts of a school and its connection, but for those that another transaction looks at right now."""
 SILENT = f"""
 select s.id, s.key, greatest(done.at, s.updated_at) as since from school s
 left join lateral (select max(at) as at from sync y where y.school_id = s.id and y.kind = 'sync') done on true
@@ -61,6 +67,7 @@ group by s.id, s.key having count(distinct f.night) >= :nights
 CLEAR_HELD = """
 update alert a set cleared_at = now()
 where a.cleared_at is null and a.cause = 'held' and not a.school_id = any(cast(:holding as bigint[]))
+  and (:every or a.id = any(cast(:only as bigint[])))
 returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
 """
 TO_REMIND = """
@@ -111,9 +118,14 @@ def open_alert(
     return opened
 
 
-def clear_finished(conn: Connection) -> list[Alert]:
-    """Close the alerts that a finished sync or pull has answered, and return them."""
-    return _alerts(conn, CLEAR, {})
+def clear_finished(conn: Connection, only: list[int] | None = None) -> list[Alert]:
+    """Close the alerts that a finished sync or pull has answered, and return them. only: of these alone."""
+    return _alerts(conn, CLEAR, {"every": only is None, "only": only or []})
+
+
+def lock_of_school(conn: Connection, school_id: int) -> list[int]:
+    """Ids of the open alerts of a school and its connection, locked; those that somebody else has locked are left."""
+    return list(conn.scalars(text(OF_SCHOOL), {"school": school_id}))
 
 
 def close(conn: Connection, alert_id: int) -> None:
@@ -130,9 +142,12 @@ def close_of(conn: Connection, subject: str, cause: str) -> Alert | None:
     return next(iter(_alerts(conn, done, {"subject": subject, "cause": cause})), None)
 
 
-def clear_held(conn: Connection, holding: list[int]) -> list[Alert]:
-    """Close the alerts on what is held, but for these schools, which still hold something; the closed ones."""
-    return _alerts(conn, CLEAR_HELD, {"holding": holding})
+def clear_held(conn: Connection, holding: list[int], only: list[int] | None = None) -> list[Alert]:
+    """Close the alerts on what is held, but for these schools, which still hold something; the closed ones.
+
+    only: of these alerts alone.
+    """
+    return _alerts(conn, CLEAR_HELD, {"holding": holding, "every": only is None, "only": only or []})
 
 
 def resume(conn: Connection, school_id: int) -> bool:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, exists, func, insert, select, text, update
 
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tables import asked_run, district, plan, school, sync
+from roster_pipeline.directory.tables import asked_run, district, failure, plan, school, sync
 
 Kind = Literal["sync", "dry_run"]
 LOST_MINUTES = 5
@@ -64,11 +64,12 @@ class ManualRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind, each None where it did not come so far."""
+    """What a run left behind, each None where it did not come so far. sign_in: it failed at the sign-in to the SIS."""
 
     sync_id: int | None
     sync_outcome: str | None
     plan_id: int | None
+    sign_in: bool = False
 
 
 def ask(conn: Connection, run_id: str, school_id: int, key: str, *, kind: Kind, who: str, host: str) -> None:
@@ -205,7 +206,10 @@ def outcome(conn: Connection, school_id: int, run_id: str) -> Outcome:
     if done is not None:
         return Outcome(done.id, done.outcome, done.plan_id)
     planned = select(func.max(plan.c.id)).where(plan.c.school_id == school_id, plan.c.run_id == run_id)
-    return Outcome(None, None, conn.scalar(planned))
+    refused = exists().where(
+        failure.c.school_id == school_id, failure.c.run_id == run_id, failure.c.cause == "credentials"
+    )
+    return Outcome(None, None, conn.scalar(planned), bool(conn.scalar(select(refused))))
 
 
 def _going() -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.audit import RUN_CANCELED
+from roster_pipeline.directory.audit import RUN_ASKED_FOR, RUN_CANCELED
 
 SCHOOL_HISTORY = """
 select at, id, kind, outcome, counts, held, report, who, run_id, undoes, undone_by, step, message from (
@@ -21,8 +21,14 @@ select at, id, kind, outcome, counts, held, report, who, run_id, undoes, undone_
     )
     union all
     (
-        select 0, f.at, f.id, 'failure', 'failed', '{}'::jsonb, '{}'::jsonb, '{}'::jsonb, '', f.run_id, null, null,
-            f.step, f.message
+        select 0, f.at, f.id, 'failure', 'failed', '{}'::jsonb, '{}'::jsonb, '{}'::jsonb,
+            coalesce(
+                (
+                    select c.who from audit c where c.school_id = f.school_id and c.what = :asked
+                      and c.details ->> 'run' = f.run_id order by c.id desc limit 1
+                ),
+                case when f.night is not null then 'schedule' else 'by hand' end
+            ), f.run_id, null, null, f.step, f.message
         from failure f where f.school_id = :school and (f.at, 0, f.id) < (cast(:at as timestamptz), :rank, :id)
         order by f.at desc, f.id desc limit :limit
     )
@@ -102,6 +108,7 @@ def school_history(
         "id": number,
         "limit": limit,
         "canceled": RUN_CANCELED,
+        "asked": RUN_ASKED_FOR,
     }
     return [HistoryEntry(**row) for row in conn.execute(text(SCHOOL_HISTORY), given).mappings()]
 

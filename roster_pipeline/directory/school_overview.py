@@ -24,6 +24,7 @@ select s.id, s.key, s.name, d.name as district, d.key as district_key,
     coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
     done.id as sync_id, done.at as last_sync, coalesce(waits.held, 0) as held, waits.plan_id, waits.state as plan_state,
     broken.at as failed_at, broken.message as failure,
+    coalesce(broken.cause = 'credentials', false) as sign_in,
     coalesce(warned.alerts, 0) as alerts, coalesce(warned.paused, false) as paused,
     coalesce(warned.stale, false) as stale,
     case
@@ -40,7 +41,7 @@ left join lateral (
     select y.id, y.at from sync y where y.school_id = s.id and y.kind <> 'person' order by y.id desc limit 1
 ) done on true
 left join lateral (
-    select f.at, f.message from failure f where f.school_id = s.id and f.at > coalesce(done.at, '-infinity')
+    select f.at, f.message, f.cause from failure f where f.school_id = s.id and f.at > coalesce(done.at, '-infinity')
     order by f.id desc limit 1
 ) broken on true
 left join lateral (
@@ -89,7 +90,8 @@ ORDER = ("failing", "held", "paused", "stale", "fine", "off")
 
 @dataclass(frozen=True)
 class SchoolStatus:
-    """One school. held: rows that wait for a person. failed_at: set when something failed after the last sync.
+    """One school. held: rows that wait for a person. failed_at: set when something failed after the last sync;
+    sign_in: because the SIS refused the sign-in.
 
     report: that of the last sync as it was stored, {} for none. state: the most pressing of what is the matter.
     """
@@ -109,6 +111,7 @@ class SchoolStatus:
     plan_state: str | None
     failed_at: datetime | None
     failure: str | None
+    sign_in: bool
     alerts: int
     paused: bool
     stale: bool

@@ -226,6 +226,12 @@ def list_connections(conn: Connection, district_key: str | None = None) -> list[
     return [_connection(row) for row in conn.execute(query).mappings()]
 
 
+def schools_by_id(conn: Connection, ids: Collection[int]) -> dict[int, SchoolRow]:
+    """The schools with these ids, by id. One query."""
+    found = conn.execute(_schools().where(school.c.id.in_(ids))).mappings()
+    return {row.id: row for row in map(_school, found)}
+
+
 def list_schools(conn: Connection, district: str | None = None) -> list[SchoolRow]:
     """Schools by key, with their connections; of one district (its key), or of all. One query."""
     query = _schools().order_by(school.c.key)

@@ -70,7 +70,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """One mail. `link` is None or an http(s) address."""
+    """One mail. action: the one thing to do, as a button behind the first lines. run: the page of the Dagster run, for
+    engineers, at the end; None or an http(s) address.
+    """
 
     school: str
     tone: Tone
@@ -78,6 +80,7 @@ class Page:
     headline: str
     remarks: tuple[str, ...]
     details: tuple[str, ...]
-    link: str | None
+    action: Link | None
     sections: tuple[Section, ...]
     footer: str
+    run: str | None = None

@@ -258,7 +258,10 @@ class SyncReport(_Stored):
 
 @dataclass(frozen=True)
 class FailureAlert(_Stored):
-    """A sync that did not finish. `directory_unchanged`: it is known that nothing was committed before it failed."""
+    """A sync that did not finish. `directory_unchanged`: it is known that nothing was committed before it failed.
+
+    sign_in: the SIS refused the credentials, so they are to be looked at before another sync.
+    """
 
     school_key: str
     school_name: str
@@ -270,3 +273,4 @@ class FailureAlert(_Stored):
     run_url: str | None = None
     directory_unchanged: bool = False
     console_url: str | None = None
+    sign_in: bool = False

@@ -14,6 +14,14 @@ from roster_pipeline.notifications.outcome import outcome, remarks, tone
 from roster_pipeline.notifications.render import draw
 from roster_pipeline.vocabulary import counted
 
+FOOTER = (
+    "Counts only: this mail names nobody. One mail a day instead of one per sync: "
+    "roster school set SCHOOL --report-when daily"
+)
+FOOTER_IN_CONSOLE = (
+    "Counts only: this mail names nobody. One mail a day instead of one per sync is a choice on the page Settings."
+)
+
 
 def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, console_url: str | None = None) -> Mail:
     """The digest of at least one report."""
@@ -22,14 +30,15 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, c
     schools = counted(len({report.school_key for report in reports}), "school", "schools")
     look = f", {len(worrying)} to look at" if worrying else ", nothing to look at"
     sections = []
+    decide = any(held.rows for report in worrying for held in report.held)
+    action = next(iter(page_links(console_url, "/holds", "Look and decide")), None) if decide else None
     if worrying:
-        blocks = _lines(worrying)
-        if any(report.held for report in worrying):
+        blocks = _lines(worrying, console_url)
+        if decide and not action:
             blocks.append(Command("roster hold list"))
-            blocks += page_links(console_url, "/holds", "See what is held in the console")
         sections.append(Section("Please look", tuple(blocks), attention=True))
     if fine:
-        sections.append(Section("Done", tuple(_lines(fine))))
+        sections.append(Section("Done", tuple(_lines(fine, console_url))))
     page = Page(
         school="Roster digest",
         tone="attention" if worrying else "good",
@@ -37,20 +46,22 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, c
         headline=f"{schools}{look}.",
         remarks=(),
         details=(shown_time(when, time_zone),),
-        link=None,
+        action=action,
         sections=tuple(sections),
-        footer="Counts only: this mail names nobody. One mail a day instead of one per sync: "
-        "roster school set SCHOOL --report-when daily",
+        footer=FOOTER_IN_CONSOLE if web_address(console_url) else FOOTER,
     )
     return draw(page, f"Roster digest: {schools}{look}", "")
 
 
-def _lines(reports: Sequence[SyncReport]) -> list[Block]:
-    """School, outcome and a link to the run, one report after the other."""
+def _lines(reports: Sequence[SyncReport], console_url: str | None) -> list[Block]:
+    """School, outcome and a link to the sync, or to its run where there is no console, one report after the other."""
     blocks: list[Block] = []
     for report in reports:
         blocks += [Sentence(report.school_name, "strong"), Sentence(outcome(report))]
         blocks += [Sentence(remark) for remark in remarks(report)]
+        page = f"/schools/{report.school_key}/syncs/{report.sync_id}" if report.sync_id is not None else ""
+        pages = page_links(console_url, page, "See this sync") if page else ()
         url = web_address(report.run_url)
-        blocks += [Link("Dagster run", url, quiet=True)] if url else []
+        blocks += [Link(one.text, one.url, quiet=True) for one in pages]
+        blocks += [Link("Dagster run", url, quiet=True)] if url and not pages else []
     return blocks

@@ -7,8 +7,10 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from roster_pipeline.completeness_messages import in_words
-from roster_pipeline.notifications.blocks import Block, Command, Facts, Page, Section, Sentence, Table
+from roster_pipeline.notifications.blocks import Block, Command, Facts, Link, Page, Section, Sentence, Table
+from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.content import (
+    ConnectionFacts,
     FailureAlert,
     Held,
     LeftAlone,
@@ -42,9 +44,8 @@ TAKEN_BACK = {
     "skipped": "Changed since, left alone",
 }
 """What a rollback counts."""
-WHERE_ANY = ("restored", "held", "skipped", "conflicts")
-"""Counts that are told only where there is somebody to count."""
 FOOTER = "Counts only: this mail names nobody. Who gets it, and when, is one of the school's settings:"
+FOOTER_IN_CONSOLE = "Counts only: this mail names nobody. Who gets it, and when, is set on the school's page Settings."
 SWITCHED_OFF = {
     "auto_update_off": "{people} would be updated: Auto update is off.",
     "archive_off": "{people} would be archived: Archive is off.",
@@ -53,12 +54,17 @@ SWITCHED_OFF = {
 """People who are left alone because the owner chose so."""
 
 
-def page_of(mail: SyncReport | FailureAlert) -> Page:
-    """The page of a report or an alert."""
+def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) -> Page:
+    """The page of a report or an alert.
+
+    commands: whether it names the commands that do what is to be done; by default only where there is no console.
+    """
+    typed = web_address(mail.console_url) is None if commands is None else commands
     if isinstance(mail, FailureAlert):
-        headline, details, sections = f"The roster sync failed: {cause(mail)}.", [f"Step: {mail.step}"], _alert(mail)
+        details, sections = [f"Step: {mail.step}"], _alert(mail, typed)
+        headline = f"The roster sync failed: {cause(mail)}."
     else:
-        headline, details, sections = outcome(mail), _about(mail), _report(mail)
+        headline, details, sections = outcome(mail), _about(mail), _report(mail, typed)
     colour = tone(mail)
     return Page(
         school=mail.school_name,
@@ -67,10 +73,27 @@ def page_of(mail: SyncReport | FailureAlert) -> Page:
         headline=headline,
         remarks=tuple(remarks(mail)) if isinstance(mail, SyncReport) else (),
         details=(shown_time(mail.when, mail.time_zone), *details),
-        link=web_address(mail.run_url),
+        action=action_of(mail),
         sections=tuple(section for section in sections if section.blocks),
-        footer=f"{FOOTER} roster school show {mail.school_key}",
+        footer=f"{FOOTER} roster school show {mail.school_key}" if typed else FOOTER_IN_CONSOLE,
+        run=web_address(mail.run_url),
     )
+
+
+def action_of(mail: SyncReport | FailureAlert) -> Link | None:
+    """The one thing to do next, as a page of the console; None where there is no console, or nothing to do."""
+    school = f"/schools/{mail.school_key}"
+    if isinstance(mail, FailureAlert):
+        text, path = ("Test and settings", "/settings") if mail.sign_in else ("Sync again", "/runs")
+    elif any(held.rows and held.overridable for held in mail.held):
+        text, path = "Look and decide", "/holds"
+    elif mail.kind == "relink" or any(held.rows for held in mail.held):
+        text, path = "Sync again", "/runs"
+    elif tone(mail) != "good" and mail.sync_id is not None:
+        text, path = "Look at this sync", f"/syncs/{mail.sync_id}"
+    else:
+        return None
+    return next(iter(page_links(mail.console_url, f"{school}{path}", text)), None)
 
 
 def shown_time(when: datetime, time_zone: str) -> str:
@@ -90,24 +113,27 @@ def _about(report: SyncReport) -> list[str]:
     return [f"{kinds[report.kind]} {report.sync_id}"] if report.sync_id is not None else []
 
 
-def _alert(alert: FailureAlert) -> list[Section]:
-    lines = (Sentence(line) for line in message_lines(alert))
-    remedy = (Sentence(line) for line in alert.remedy.strip().splitlines())
-    again = f"roster sync {alert.school_key}"
+def _alert(alert: FailureAlert, typed: bool) -> list[Section]:
+    lines = (Sentence(line if typed else in_console(line)) for line in message_lines(alert))
+    remedy = alert.remedy if typed else in_console(alert.remedy)
+    again: tuple[Block, ...] = (Sentence("Then sync the school again.", "quiet"),)
+    if typed:
+        again = (Sentence("Then sync the school again:", "quiet"), Command(f"roster sync {alert.school_key}"))
     school = page_links(alert.console_url, f"/schools/{alert.school_key}", "Open the school in the console")
     unchanged = (Sentence("Nothing in the directory was changed.", "quiet"),) if alert.directory_unchanged else ()
+    todo = (Sentence(line) for line in remedy.strip().splitlines())
     return [
         Section("What went wrong", (*lines, *unchanged), attention=True),
-        Section("What to do", (*remedy, Sentence("Then sync the school again:", "quiet"), Command(again), *school)),
+        Section("What to do", (*todo, *again, *school)),
     ]
 
 
-def _report(report: SyncReport) -> list[Section]:
+def _report(report: SyncReport, typed: bool) -> list[Section]:
     if report.kind == "relink":
         next_ = Sentence("Sync the school again: the new plan finds these people by their new ids.", "quiet")
-        return [Section("What to do next", (next_, Command(f"roster sync {report.school_key}")))]
+        return [Section("What to do next", (next_, *([Command(f"roster sync {report.school_key}")] if typed else [])))]
     return [
-        _held(report),
+        _held(report, typed),
         _wrong(report),
         _people(report),
         Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
@@ -116,7 +142,7 @@ def _report(report: SyncReport) -> list[Section]:
         _checks(report.checks),
         _rejected(report.rejected),
         _connection(report),
-        _details(report),
+        _details(report, typed),
     ]
 
 
@@ -128,14 +154,14 @@ def _people(report: SyncReport) -> Section:
     rows = []
     for name in TAKEN_BACK if undone else COUNTS:
         numbers = [getattr(role, name) for role in roles]
-        if name in WHERE_ANY and not any(numbers) and not undone:
+        if not any(numbers):
             continue
         numbers += [sum(numbers)] if totalled else []
         rows.append((TAKEN_BACK[name] if undone else name.capitalize(), *(f"{number:,}" for number in numbers)))
-    return Section("Taken back" if undone else "People", (Table(headings, tuple(rows)),) if roles else ())
+    return Section("Taken back" if undone else "People", (Table(headings, tuple(rows)),) if rows else ())
 
 
-def _held(report: SyncReport) -> Section:
+def _held(report: SyncReport, typed: bool) -> Section:
     """One paragraph per set of reasons, so that a guard which holds a whole school is explained once."""
     by_reason: dict[tuple[str, ...], list[Held]] = {}
     key, plan = report.school_key, report.plan_id or "N"
@@ -149,16 +175,17 @@ def _held(report: SyncReport) -> Section:
         blocks += [Sentence(message) for message in messages]
     fixed = [items for items in by_reason.values() if not all(item.overridable for item in items)]
     waiting = [items for items in by_reason.values() if items not in fixed]
-    if waiting:
+    if waiting and typed:
         blocks += [
             Sentence("Look at the plan row by row, then approve it with a reason:", "quiet"),
             Command(f"roster hold show {key}"),
             Command(f'roster hold approve {key} --plan {plan} --reason "..."'),
-            *page_links(report.console_url, f"/schools/{key}/holds", "Decide in the console"),
         ]
     if fixed:
         other = "What an approval cannot lift" if waiting else "This cannot be approved: it"
-        blocks.append(Sentence(f"{other} clears by itself with the next sync that is in order.", "quiet"))
+        blocks.append(
+            Sentence(f"{other} is judged anew by the next sync, and goes once the cause is put right.", "quiet")
+        )
     return Section("Held", tuple(blocks), attention=True)
 
 
@@ -193,7 +220,10 @@ def _comparison(report: SyncReport) -> Section:
     rows = tuple(
         (role_name(size.role).capitalize(), f"{size.before:,}", f"{size.now:,}", _change(size))
         for size in compared.sizes
+        if size.before or size.now
     )
+    if not rows:
+        return Section("", ())
     since = Sentence(f"In the roster, against the sync of {shown_time(compared.previous, report.time_zone)}.", "quiet")
     return Section("Compared with the sync before", (since, Table(("", "Before", "Now", "Change"), rows)))
 
@@ -228,7 +258,7 @@ def words(slug: str) -> str:
     return slug.replace("_", " ").replace("-", " ")
 
 
-def _details(report: SyncReport) -> Section:
+def _details(report: SyncReport, typed: bool) -> Section:
     details = report.details
     if details is None:
         return Section("", ())
@@ -240,11 +270,9 @@ def _details(report: SyncReport) -> Section:
         kept = "It is about people all the same: keep it only as long as you need it."
         return Section("Row by row", (Sentence(said), Sentence(kept, "quiet")))
     key, plan = report.school_key, report.plan_id or "N"
-    blocks: list[Block] = [
-        Sentence(f"The plan has {rows}, too many for a mail. Look at them, or write them into a file:"),
-        Command(f"roster plan show {key} --plan {plan} --csv rows.csv"),
-        *page_links(report.console_url, f"/schools/{key}/plans/{plan}", "See the rows in the console"),
-    ]
+    blocks: list[Block] = [Sentence(f"The plan has {rows}, too many for a mail. Look at them, or write a file:")]
+    blocks += [Command(f"roster plan show {key} --plan {plan} --csv rows.csv")] if typed else []
+    blocks += page_links(report.console_url, f"/schools/{key}/plans/{plan}", "See the rows in the console")
     return Section("Row by row", tuple(blocks))
 
 
@@ -256,6 +284,12 @@ def _dated(moment: datetime | None, report: SyncReport) -> str:
     return shown_time(moment, report.time_zone) + (f", {counted(days, 'day', 'days')} before" if days > 0 else "")
 
 
+def _requests(facts: ConnectionFacts) -> str:
+    if not facts.requests:
+        return ""
+    return f"{facts.requests:,}" + (f" ({facts.retries:,} repeated)" if facts.retries else "")
+
+
 def _connection(report: SyncReport) -> Section:
     facts = report.connection
     if facts is None:
@@ -264,10 +298,10 @@ def _connection(report: SyncReport) -> Section:
         ("Complete", "yes" if facts.complete else "no"),
         ("Strategy", ", ".join(words(part) for part in (facts.strategy, facts.mode) if part)),
         ("OneRoster", facts.version or ""),
-        ("Records", "" if facts.records is None else f"{facts.records:,}"),
-        ("Pages", f"{facts.pages:,}"),
-        ("Requests", f"{facts.requests:,}" + (f" ({facts.retries:,} repeated)" if facts.retries else "")),
-        ("Seconds", f"{facts.seconds:,.1f}"),
+        ("Records", f"{facts.records:,}" if facts.records else ""),
+        ("Pages", f"{facts.pages:,}" if facts.pages else ""),
+        ("Requests", _requests(facts)),
+        ("Seconds", f"{facts.seconds:,.1f}" if round(facts.seconds, 1) else ""),
         ("Bundle written", _dated(facts.written, report)),
         ("No change since", _dated(facts.unchanged_since, report)),
         ("Clock of the SIS", facts.clock),

@@ -1,4 +1,4 @@
-"""Short mails beside the reports: stale, paused, all clear. A sentence or two, and what to type."""
+"""Short mails beside the reports: stale, paused, all clear. A sentence or two, and what to do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from roster_pipeline.notifications.blocks import Block, Command, Link, Page, Section, Sentence
+from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.mail import Mail
 from roster_pipeline.notifications.mail_page import shown_time
 from roster_pipeline.notifications.outcome import Tone
@@ -16,7 +17,7 @@ from roster_pipeline.notifications.render import draw
 class Notice:
     """One such mail. `about`: the school's name, or the connection; `key`: the school's key, empty for a connection.
 
-    link: a page of the console where it can be done too, if there is a console.
+    link: a page of the console where it can be done, if there is a console. run: the Dagster run, for engineers.
     """
 
     about: str
@@ -29,13 +30,13 @@ class Notice:
     sentences: tuple[str, ...] = ()
     command: str = ""
     link: Link | None = None
+    run: str | None = None
 
 
-def notice_mail(notice: Notice) -> Mail:
-    """The mail of a notice."""
-    blocks = [Sentence(sentence) for sentence in notice.sentences]
-    what_to_do: list[Block] = [Command(notice.command)] if notice.command else []
-    what_to_do += [notice.link] if notice.link else []
+def notice_mail(notice: Notice, *, commands: bool = True) -> Mail:
+    """The mail of a notice. commands: False for owners of an installation that has a console."""
+    blocks = [Sentence(sentence if commands else in_console(sentence)) for sentence in notice.sentences]
+    what_to_do: list[Block] = [Command(notice.command)] if notice.command and commands else []
     page = Page(
         school=notice.about,
         tone=notice.tone,
@@ -43,11 +44,12 @@ def notice_mail(notice: Notice) -> Mail:
         headline=f"{notice.headline}.",
         remarks=(),
         details=(shown_time(notice.when, notice.time_zone),),
-        link=None,
+        action=notice.link,
         sections=(
             *([Section("What to know", tuple(blocks))] if blocks else []),
             *([Section("What to do", tuple(what_to_do))] if what_to_do else []),
         ),
         footer="Who gets this mail is one of the school's settings (Roster Email), and one of the installation's.",
+        run=notice.run,
     )
     return draw(page, f"{notice.about}: {notice.headline[0].lower()}{notice.headline[1:]}", notice.key)

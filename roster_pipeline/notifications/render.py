@@ -28,9 +28,9 @@ _UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202
 _ADDRESS = re.compile(r"[^\s<>@\"'(),;:]+@[^\s<>@\"'(),;:]*[^\s<>@\"'(),;:.]")
 
 
-def render(report: SyncReport | FailureAlert) -> Mail:
-    """The mail: subject, text and HTML, with the same content in both."""
-    return draw(page_of(report), subject(report), report.school_key)
+def render(report: SyncReport | FailureAlert, *, commands: bool | None = None) -> Mail:
+    """The mail: subject, text and HTML, with the same content in both. commands: as for `page_of`."""
+    return draw(page_of(report, commands=commands), subject(report), report.school_key)
 
 
 def draw(page: Page, subject_line: str, school: str) -> Mail:

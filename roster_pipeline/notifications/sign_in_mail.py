@@ -16,7 +16,7 @@ def sign_in_mail(url: str, site: str, minutes: int) -> Mail:
         headline="Your sign-in link.",
         remarks=(),
         details=(),
-        link=None,
+        action=None,
         sections=(
             Section(
                 "Sign in",

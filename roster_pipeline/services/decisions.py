@@ -17,6 +17,7 @@ from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.sync.apply_changes import finish
 from roster_pipeline.sync.build_report import put_report
 from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync.monitoring import settle, settle_sync
 
 LONGEST_REASON = 500
 """Letters of a reason: a sentence or two."""
@@ -87,7 +88,9 @@ def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str
     why = given_reason(reason)
     with database.begin() as conn:
         plan_of_school(conn, key, plan_id)
-        approvals.discard(conn, plan_id, who, why, datetime.now(UTC), plan_hash=plan_hash)
+        now = datetime.now(UTC)
+        approvals.discard(conn, plan_id, who, why, now, plan_hash=plan_hash)
+        settle(conn, tenants.get_school(conn, key).id, now)
 
 
 def relink(
@@ -120,3 +123,4 @@ def _moved(key: str) -> SyncError:
 
 def _report(conn: Connection, result: SyncResult) -> None:
     put_report(conn, result.sync_id)
+    settle_sync(conn, result.sync_id)

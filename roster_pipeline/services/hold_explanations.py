@@ -30,7 +30,7 @@ ADVICE: dict[str, str] = {
     "rekeyed": "If the SIS changed its ids (an upgrade, a move), relink: people get their new ids and nothing else is "
     "changed. If the ids are wrong, discard and have the SIS corrected.",
     "reused_ids": "The conflicts of this plan are those people. If the SIS mixed up its ids, discard and have it "
-    "corrected. If the ids went to newcomers, unlink them (roster person unlink) and sync again.",
+    "corrected. If the ids went to newcomers, unlink them and sync again.",
     "empty_role": "Check in the SIS what it shares with this client. Approve only if the school really has nobody left "
     "in this role.",
     "no_orgs": "The SIS sent people without saying to which school they belong. If they have left, approve; "
@@ -42,7 +42,7 @@ ADVICE: dict[str, str] = {
     "archive_most": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
     "creations": "Check whether these are new people, or people whom the directory has under another id.",
     "claimed_people": "Ask the district or the other school whether these people are here too. If so, the district's "
-    "manager approves; so may whoever owns every school that has them now. Single people: roster person link.",
+    "manager approves; so may whoever owns every school that has them now. Single people are linked on their own page.",
     "quality": "Look at the records that fail the rule. Have them corrected in the SIS; approve if people did leave.",
     "no_quality": "Sync again. If the rule still gives no result, an operator finds the cause in the log of the run.",
     "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve; a SIS "

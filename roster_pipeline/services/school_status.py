@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from roster_pipeline.directory.school_history import HistoryEntry
 from roster_pipeline.directory.school_overview import SchoolStatus
 from roster_pipeline.notifications import SyncReport, outcome, tone
+from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.outcome import age_of_source, nothing_found
 from roster_pipeline.sync.schedule_due import next_night
 
@@ -39,10 +40,36 @@ class StatusText:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class NextStep:
+    """The one thing to do: a button's words, and the page below the school's that it leads to; `resume` is a form."""
+
+    words: str
+    path: str
+
+
+def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextStep:
+    """What a school's state asks for.
+
+    decidable: somebody may decide about some of what is held. tested: there is a test of what is connected now.
+    """
+    if school.state == "failing":
+        return NextStep("Test and settings", "/settings") if school.sign_in else NextStep("Sync again", "/runs")
+    if school.state == "held":
+        return NextStep("Look and decide", "/holds") if decidable else NextStep("Sync again", "/runs")
+    if school.state == "paused":
+        return NextStep("Let it run by itself again", "/resume")
+    if school.state == "stale":
+        return NextStep("Sync now", "/runs")
+    if school.sync_id is None and not tested:
+        return NextStep("Test and settings", "/settings")
+    return NextStep("Preview and run", "/runs")
+
+
 def status_of(school: SchoolStatus) -> StatusText:
     """The most pressing of what is the matter with a school, else how its last sync ended."""
     if school.state == "failing":
-        return StatusText("bad", "Failed", plain(school.failure or "", school.key))
+        return StatusText("bad", "Failed", in_console(plain(school.failure or "", school.key)))
     last = status_of_sync(school.kind, school.outcome, school.report or {}) if school.kind else None
     sentence = last.sentence if last else NO_SYNC
     source = last.source if last else ""
@@ -85,7 +112,7 @@ def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> 
 def status_of_entry(one: HistoryEntry, key: str) -> StatusText:
     """One line of a school's history."""
     if one.kind == "failure":
-        return StatusText("bad", "Failed", plain(one.message or "", key))
+        return StatusText("bad", "Failed", in_console(plain(one.message or "", key)))
     if one.kind == "canceled":
         return StatusText(
             "none", "Canceled", f"{one.who} canceled a run. What it had not applied by then was not applied."

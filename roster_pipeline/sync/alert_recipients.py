@@ -8,36 +8,50 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import outbox, tenants
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import Mail
+from roster_pipeline.notifications import FailureAlert, render
+from roster_pipeline.notifications.blocks import Link
+from roster_pipeline.notifications.links import page_links
+from roster_pipeline.notifications.notice import Notice, notice_mail
 from roster_pipeline.settings.installation import MailServer
-from roster_pipeline.sync.build_report import message_id
-
-"""Addresses of the operators, separated by commas: they get every alert of every school."""
+from roster_pipeline.sync.build_report import console_url, message_id
 
 
 def send_alert(
     connection: Connection,
     schools: list[SchoolRow],
-    mail: Mail,
+    alert: Notice | FailureAlert,
     *identity: object,
     owners_too: bool = True,
     also: Sequence[str] = (),
-) -> bool:
+) -> None:
     """Put one mail to all of them into the outbox. identity: what makes its Message-ID the same each time.
 
+    Where there is a console, owners are led to its pages, and the operators get a mail of their own with the commands.
     owners_too: False where the owners know already, so that only the operators are told. also: further addresses.
     """
     owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
-    recipients = list(dict.fromkeys([*owners, *also, *operators()]))
-    return bool(recipients) and outbox.put(
-        connection,
-        message_id=message_id("alert", *identity),
-        kind="alert",
-        school_id=schools[0].id if len(schools) == 1 else None,
-        sync_id=None,
-        recipients=recipients,
-        mail=mail,
-    )
+    told, operate = list(dict.fromkeys([*owners, *also])), operators()
+    mails: list[tuple[list[str], bool, tuple[str, ...]]] = [(told + operate, True, ())]
+    if console_url():
+        mails = [([one for one in told if one not in operate], False, ()), (operate, True, ("operators",))]
+    for recipients, commands, more in mails:
+        if not recipients:
+            continue
+        drawn = notice_mail(alert, commands=commands) if isinstance(alert, Notice) else render(alert, commands=commands)
+        outbox.put(
+            connection,
+            message_id=message_id("alert", *identity, *more),
+            kind="alert",
+            school_id=schools[0].id if len(schools) == 1 else None,
+            sync_id=None,
+            recipients=list(dict.fromkeys(recipients)),
+            mail=drawn,
+        )
+
+
+def page_of_school(key: str, text: str, path: str = "") -> Link | None:
+    """A page of the school in the console; None where there is no console."""
+    return next(iter(page_links(console_url(), f"/schools/{key}{path}", text)), None)
 
 
 def operators() -> list[str]:

@@ -13,6 +13,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_plan
 from roster_pipeline.sync.build_report import put_report
 from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync.monitoring import settle_sync
 from roster_pipeline.sync.plan_changes import plan_snapshot
 from roster_pipeline.vocabulary import CHANGING
 
@@ -70,9 +71,11 @@ def _apply_or_replan(
 
 
 def finish(connection: Connection, result: SyncResult) -> None:
-    """What belongs to every sync, in its transaction: the contacts nobody wants any more go, the report is written."""
+    """What belongs to every sync, in its transaction: the contacts nobody wants any more go, the report is written,
+    and alerts that it answers or opens are settled."""
     contacts.drop_unwanted(connection, result.sync_id)
     put_report(connection, result.sync_id)
+    settle_sync(connection, result.sync_id)
 
 
 def _numbers(result: SyncResult) -> Applied:

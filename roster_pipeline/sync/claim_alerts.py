@@ -13,7 +13,7 @@ from roster_pipeline.directory import accounts, alerts, tenants
 from roster_pipeline.directory.alerts import CLAIMED
 from roster_pipeline.directory.claims import claimed_people
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import claimed_words
 from roster_pipeline.sync.alert_recipients import send_alert
 from roster_pipeline.sync.hold_alerts import Watched
@@ -43,7 +43,7 @@ def _tell(
     connection: Connection, school: SchoolRow, now: datetime, alert_id: int | None, tone: str, headline: str, said: str
 ) -> None:
     good = tone == "good"
-    hint = "The plan of the other school names the records, with the commands that say who they are."
+    hint = "The plan of the other school names the records, and there it is said who they are."
     notice = Notice(
         school.name,
         school.key,
@@ -55,4 +55,4 @@ def _tell(
         (said,) if good else (said, hint),
     )
     managers = [] if good else accounts.managers_of(connection, school.district_id)
-    send_alert(connection, [school], notice_mail(notice), alert_id, "cleared" if good else "opened", also=managers)
+    send_alert(connection, [school], notice, alert_id, "cleared" if good else "opened", also=managers)

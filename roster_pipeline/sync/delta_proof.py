@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import audit, delta_proof
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, NamedChanges
 from roster_pipeline.sync.alert_recipients import affected_schools, send_alert
 
@@ -75,4 +75,4 @@ def _switch_off(connection: Connection, school: SchoolRow, pull_id: int, missed:
         ),
         f"roster connection show {source.key}",
     )
-    send_alert(connection, affected_schools(connection, school), notice_mail(notice), "delta", source.id, pull_id)
+    send_alert(connection, affected_schools(connection, school), notice, "delta", source.id, pull_id)

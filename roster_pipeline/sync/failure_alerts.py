@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from roster_pipeline.directory import alerts, failures, ledger, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
-from roster_pipeline.notifications import FailureAlert, render
+from roster_pipeline.notifications import FailureAlert
 from roster_pipeline.sync.alert_recipients import affected_schools, send_alert
 from roster_pipeline.sync.build_report import console_url, run_url
-from roster_pipeline.sync.error_messages import STEP, GaveWay, SyncError
+from roster_pipeline.sync.error_messages import CREDENTIALS, STEP, GaveWay, SyncError
 
 
 def record_failure(
@@ -67,9 +67,10 @@ def record_failure(
                 remedy=problem.remedy,
                 run_url=run_url(run_id),
                 console_url=console_url(),
+                sign_in=problem.cause == CREDENTIALS,
                 directory_unchanged=run_id is not None and not ledger.has_run(connection, run_id),
             )
-            send_alert(connection, concerned, render(alert), opened, "opened")
+            send_alert(connection, concerned, alert, opened, "opened")
     except DirectoryError:
         return
 

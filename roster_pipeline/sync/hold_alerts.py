@@ -15,11 +15,9 @@ from roster_pipeline.directory import accounts, alerts, approvals, tenants
 from roster_pipeline.directory.alerts import HELD
 from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.links import page_links
-from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import NOUNS, joined
-from roster_pipeline.sync.alert_recipients import send_alert
-from roster_pipeline.sync.build_report import console_url
+from roster_pipeline.sync.alert_recipients import page_of_school, send_alert
 from roster_pipeline.vocabulary import counted, role_name
 
 
@@ -32,27 +30,32 @@ class Watched:
     reminded: int = 0
 
 
-def watch_holds(connection: Connection, now: datetime) -> Watched:
-    """One look, in the caller's transaction."""
+def watch_holds(
+    connection: Connection, now: datetime, school_id: int | None = None, only: list[int] | None = None
+) -> Watched:
+    """One look, in the caller's transaction. school_id, only: at one school, and of its alerts at these alone."""
     holding: dict[int, list[Hold]] = {}
-    for hold in approvals.held(connection):
+    for hold in approvals.held(connection, school_id=school_id):
         holding.setdefault(hold.school_id, []).append(hold)
-    cleared = alerts.clear_held(connection, list(holding))
+    cleared = alerts.clear_held(connection, list(holding), only)
     known = {alert.school_id for alert in alerts.open_alerts(connection) if alert.cause == HELD}
-    fresh = {school_id: holds for school_id, holds in holding.items() if school_id not in known}
+    fresh = {number: holds for number, holds in holding.items() if number not in known}
     if not (cleared or fresh):
         return Watched()
-    schools = {school.id: school for school in tenants.list_schools(connection)}
+    schools = tenants.schools_by_id(connection, [*fresh, *(alert.school_id or 0 for alert in cleared)])
     for alert in cleared:
         school = schools[alert.school_id or 0]
         said = f"This was open since {alert.opened_at:%Y-%m-%d %H:%M} UTC: {alert.message}"
         notice = Notice(*_about(school, now), "good", "All clear", "Nothing is held any more", (said,))
-        send_alert(connection, [school], notice_mail(notice), alert.id, "cleared", owners_too=_waits(school))
-    for school_id, holds in fresh.items():
-        school = schools[school_id]
+        send_alert(connection, [school], notice, alert.id, "cleared", owners_too=_waits(school))
+    for number, holds in fresh.items():
+        school = schools[number]
         said = f"{_held(holds)} held{_by_whom(holds)}"
-        opened = alerts.open_alert(connection, f"school {school.key}", HELD, f"{said}.", school=school_id)
-        links = page_links(console_url(), f"/schools/{school.key}/holds", "Decide in the console")
+        opened = alerts.open_alert(connection, f"school {school.key}", HELD, f"{said}.", school=number)
+        if opened is None:
+            continue
+        may = any(hold.overridable for hold in holds)
+        link = page_of_school(school.key, *(("Look and decide", "/holds") if may else ("Sync again", "/runs")))
         notice = Notice(
             *_about(school, now),
             "attention",
@@ -60,12 +63,10 @@ def watch_holds(connection: Connection, now: datetime) -> Watched:
             said,
             ("The report says why. Everything else of that sync was done.",),
             f"roster hold show {school.key}",
-            next(iter(links), None),
+            link,
         )
         managers = accounts.managers_of(connection, school.district_id) if any(h.needs_manager for h in holds) else []
-        send_alert(
-            connection, [school], notice_mail(notice), opened, "opened", owners_too=_waits(school), also=managers
-        )
+        send_alert(connection, [school], notice, opened, "opened", owners_too=_waits(school), also=managers)
     return Watched(len(fresh), len(cleared))
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import alerts, tenants
+from roster_pipeline.directory import alerts, ledger, tenants
 from roster_pipeline.directory.alerts import PAUSED, STALE, Alert
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.settings.installation import Syncs
-from roster_pipeline.sync.alert_recipients import send_alert
+from roster_pipeline.sync.alert_recipients import page_of_school, send_alert
 from roster_pipeline.sync.claim_alerts import watch_claims
 from roster_pipeline.sync.hold_alerts import Watched, watch_holds
 from roster_pipeline.sync.secret_expiry import secret_turns, send_turn
@@ -57,6 +58,26 @@ def watch(database: Database, now: datetime) -> Watched:
     )
 
 
+def settle(connection: Connection, school_id: int, now: datetime) -> Watched:
+    """What a sync or a decision of one school changes in its alerts, in the transaction of that sync or decision.
+
+    Alerts that another transaction looks at right now are left to it, or to the next look of `watch`.
+    """
+    mine = alerts.lock_of_school(connection, school_id)
+    held = watch_holds(connection, now, school_id, mine)
+    cleared = alerts.clear_finished(connection, mine) if mine else []
+    if cleared:
+        schools = {school.id: school for school in tenants.list_schools(connection)}
+        for alert in cleared:
+            _all_clear(connection, alert, schools, now)
+    return Watched(held.opened, held.cleared + len(cleared))
+
+
+def settle_sync(connection: Connection, sync_id: int) -> None:
+    """The same after a sync, an approval, a relink or a rollback."""
+    settle(connection, ledger.get_sync(connection, sync_id).school_id, datetime.now(UTC))
+
+
 def beat() -> str:
     """Tell the watcher outside that the daemon ticks, if there is one. Returns what became of it; never the address."""
     url = Syncs.read().heartbeat_url
@@ -90,7 +111,7 @@ def _all_clear(connection: Connection, alert: Alert, schools: dict[int, SchoolRo
         what,
         (f"This was open since {alert.opened_at:%Y-%m-%d %H:%M} UTC: {alert.message.splitlines()[0]}",),
     )
-    send_alert(connection, concerned, notice_mail(notice), alert.id, "cleared")
+    send_alert(connection, concerned, notice, alert.id, "cleared")
 
 
 def _paused(
@@ -99,12 +120,13 @@ def _paused(
     hint = "Put the cause right, then let it run by itself again. A sync by hand that finishes ends the pause too."
     command = f"roster school resume {school.key}"
     notice = Notice(school.name, school.key, now, school.settings.time_zone, "failed", "Paused", said, (hint,), command)
-    send_alert(connection, [school], notice_mail(notice), alert_id, occasion)
+    notice = replace(notice, link=page_of_school(school.key, "Look at the school"))
+    send_alert(connection, [school], notice, alert_id, occasion)
 
 
 def _stale(connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None) -> None:
-    hint = "Does the Dagster daemon run, and is its queue moving? This shows it, and a sync by hand shows the rest:"
-    notice = Notice(
-        school.name, school.key, now, school.settings.time_zone, "failed", "Silent", said, (hint,), "roster doctor"
-    )
-    send_alert(connection, [school], notice_mail(notice), alert_id, "opened")
+    hint = "Does the Dagster daemon run, and is its queue moving? An operator sees it; a sync by hand shows the rest."
+    about = (school.name, school.key, now, school.settings.time_zone)
+    link = page_of_school(school.key, "Sync now", "/runs")
+    notice = Notice(*about, "failed", "Silent", said, (hint,), "roster doctor", link)
+    send_alert(connection, [school], notice, alert_id, "opened")

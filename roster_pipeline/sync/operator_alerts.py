@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from roster_pipeline.directory import alerts
 from roster_pipeline.directory.database import Database
-from roster_pipeline.notifications import Mail
 from roster_pipeline.notifications.blocks import Link
-from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.sync.alert_recipients import send_alert
 
@@ -28,7 +27,7 @@ def open_for_operators(
         opened = alerts.open_alert(conn, INSTALLATION, cause, headline)
         if opened is None:
             return False
-        send_alert(conn, [], _mail(now, "failed", "Problem", headline, hint, link), opened, "opened")
+        send_alert(conn, [], _notice(now, "failed", "Problem", headline, hint, link), opened, "opened")
     return True
 
 
@@ -39,7 +38,7 @@ def close_for_operators(database: Database, cause: str, headline: str, now: date
         if closed is None:
             return False
         since = f"This was open since {closed.opened_at:%Y-%m-%d %H:%M} UTC: {closed.message}"
-        send_alert(conn, [], _mail(now, "good", "All clear", headline, since), closed.id, "cleared")
+        send_alert(conn, [], _notice(now, "good", "All clear", headline, since), closed.id, "cleared")
     return True
 
 
@@ -58,5 +57,5 @@ def _capital(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _mail(now: datetime, tone: Tone, badge: str, headline: str, hint: str, link: Link | None = None) -> Mail:
-    return notice_mail(Notice("Installation", "", now, "UTC", tone, badge, headline, (hint,), link=link))
+def _notice(now: datetime, tone: Tone, badge: str, headline: str, hint: str, link: Link | None = None) -> Notice:
+    return Notice("Installation", "", now, "UTC", tone, badge, headline, (hint,), link=link)

@@ -12,9 +12,9 @@ from roster_pipeline.directory import alerts
 from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON, Alert
 from roster_pipeline.directory.secret_expiries import Dated, dated_secrets, open_expiries
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
-from roster_pipeline.sync.alert_recipients import send_alert
+from roster_pipeline.sync.alert_recipients import page_of_school, send_alert
 
 EARLY_DAYS, LATE_DAYS = 14, 3
 """Before the last day: time to ask whoever runs the SIS for a new secret, and the last call."""
@@ -63,7 +63,7 @@ def send_turn(connection: Connection, turn: Turn, schools: Iterable[SchoolRow], 
     if turn.stage and turn.one:
         return int(_open(connection, turn.one, turn.stage, concerned, now)), 0
     notice = _renewed(turn.over[0].subject, turn.one, concerned, now)
-    send_alert(connection, concerned, notice_mail(notice), turn.over[-1].id, "cleared")
+    send_alert(connection, concerned, notice, turn.over[-1].id, "cleared")
     return 0, 1
 
 
@@ -76,11 +76,11 @@ def _open(connection: Connection, one: Dated, stage: str, concerned: list[School
         return False
     hints = (
         "After that day the SIS may refuse the sign-in, and no school of this connection can be synced.",
-        "Ask for a new secret in the SIS, then enter it here with its last day:",
+        "Ask for a new secret in the SIS, then enter it here with its last day.",
     )
     command = f"roster connection set {one.key} --client-secret ask --secret-expires YYYY-MM-DD"
     notice = _notice(f"Connection {one.key}", concerned, now, "attention", "Secret ends", said, hints, command)
-    send_alert(connection, concerned, notice_mail(notice), alert, "opened")
+    send_alert(connection, concerned, notice, alert, "opened")
     return True
 
 
@@ -101,4 +101,5 @@ def _notice(
     command: str,
 ) -> Notice:
     zone = concerned[0].settings.time_zone if concerned else "UTC"
-    return Notice(about, "", now, zone, tone, badge, headline, sentences, command)
+    link = page_of_school(concerned[0].key, "Enter the new secret", "/settings") if concerned and command else None
+    return Notice(about, "", now, zone, tone, badge, headline, sentences, command, link)

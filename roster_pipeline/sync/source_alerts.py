@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import alerts
 from roster_pipeline.directory.alerts import SOURCE_STALE
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.notice import Notice, notice_mail
-from roster_pipeline.sync.alert_recipients import send_alert
+from roster_pipeline.notifications.notice import Notice
+from roster_pipeline.sync.alert_recipients import page_of_school, send_alert
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 
 
@@ -66,5 +66,6 @@ def _tell(
         headline,
         sentences,
         "" if good else f"roster test-connection {school.key}",
+        None if good else page_of_school(school.key, "Test and settings", "/settings"),
     )
-    send_alert(connection, [school], notice_mail(notice), alert_id, occasion)
+    send_alert(connection, [school], notice, alert_id, occasion)

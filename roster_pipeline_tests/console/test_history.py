@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
 from roster_pipeline.console.charts import role_bars
-from roster_pipeline.directory import alerts, failures, tenants
+from roster_pipeline.directory import alerts, audit, failures, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import RoleCounts
 from roster_pipeline.sync.build_report import put_reports
+from roster_pipeline.sync.monitoring import settle
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import MANY, held_creates, words_of
 from roster_pipeline_tests.directory.builders import newcomer, one, sync_rows
@@ -45,6 +47,67 @@ def test_the_history_tells_syncs_rollbacks_and_failures_newest_first(
     assert f"Undone by rollback {undone.sync_id}" in text
     assert f"of sync {done.sync_id}" in text
     assert "Alert on connection sis: down The SIS is away." in text
+
+
+STATES = [
+    ("credentials", "Test and settings", "/schools/lincoln/settings"),
+    ("connection", "Sync again", "/schools/lincoln/runs"),
+]
+
+
+@pytest.mark.parametrize(("cause", "words", "leads_to"), STATES)
+def test_a_failure_offers_its_next_step_and_no_command(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, cause: str, words: str, leads_to: str
+) -> None:
+    held_creates(database, lincoln)
+    put_reports(database)
+    message = "lincoln: the SIS refused the sign-in.\nThen run: roster test-connection lincoln"
+    with database.begin() as opened:
+        failures.record(opened, "lincoln", "raw_users", message, "run-1", cause=cause)
+        alerts.open_alert(opened, "connection sis", cause, message, connection=lincoln.connection.id)
+    page = signed_in(OWNER).get("/schools/lincoln").text
+    assert f'<a class="button primary" href="{leads_to}">{words}</a>' in page
+    assert page.count("button primary") == 1
+    text = words_of(page)
+    assert text.index("The SIS refused the sign-in.") < text.index("2 creations are held")
+    assert "Then press Test Your Information" in text
+    assert "roster test-connection" not in page
+
+
+def test_a_decision_is_seen_at_once_in_alerts(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    plan_id = held_creates(database, lincoln)
+    with database.begin() as opened:
+        settle(opened, lincoln.id, datetime.now(UTC))
+    owner = signed_in(OWNER)
+    page = owner.get("/schools/lincoln").text
+    assert "Alert on school lincoln: held" in words_of(page)
+    assert '<a class="button primary" href="/schools/lincoln/holds">Look and decide</a>' in page
+    given = {"hash": str(one(database, "select hash from plan where id = :id", id=plan_id)), "reason": "not ours"}
+    owner.send_form(f"/schools/lincoln/plans/{plan_id}/discard", given)
+    assert "Alert on school" not in words_of(owner.get("/schools/lincoln").text)
+
+
+def test_a_pause_is_ended_on_the_schools_page(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    sync_rows(database, lincoln, newcomer("u1"))
+    with database.begin() as opened:
+        alerts.open_alert(opened, "school lincoln", "paused", "It failed 7 nights.", school=lincoln.id)
+    owner = signed_in(OWNER)
+    assert "Let it run by itself again" in owner.get("/schools/lincoln").text
+    assert signed_in(STRANGER).send_form("/schools/lincoln/resume").status_code == 404
+    assert owner.send_form("/schools/lincoln/resume").headers["location"] == "/schools/lincoln"
+    text = words_of(owner.get("/schools/lincoln").text)
+    assert "The school runs by itself again" in text
+    assert "Paused" not in text
+
+
+def test_a_failed_run_says_who_started_it(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as opened:
+        audit.record_run(opened, "run-1", "sync", lincoln.id, lincoln.district_id, who="ann@example.org")
+        failures.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-1")
+        failures.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-2", night="2026-11-03")
+        found = [entry.who for entry in school_history(opened, lincoln.id)]
+    assert sorted(found) == ["ann@example.org", "schedule"]
+    assert "ann@example.org" in signed_in(OWNER).get("/schools/lincoln").text
 
 
 def test_a_long_history_is_turned_page_by_page_without_losing_a_line(

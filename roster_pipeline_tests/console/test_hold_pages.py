@@ -163,10 +163,12 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     assert "Sync again" in text
     sync_id = one(database, "select max(id) from sync")
     said = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
-    assert "No approval lets it through; the next sync that is in order clears it." in said
+    assert "No approval lets it through; a sync after the cause was put right clears it." in said
     assert "It waits for" not in said
     assert f"/plans/{plan_id}/approve" not in page.text
-    assert f"/plans/{plan_id}/discard" in page.text
+    assert f"/plans/{plan_id}/discard" not in page.text, "discarding is no help where nobody can decide"
+    assert "Sync again" in said
+    assert "Look and decide" not in said
     assert _decide(owner, database, plan_id, "approve")[0] == 409
     assert one(database, "select status from membership") == "active"
 

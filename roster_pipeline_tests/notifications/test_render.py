@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from roster_pipeline.notifications import (
+    Comparison,
+    ConnectionFacts,
     FailureAlert,
     Finding,
     Held,
@@ -17,6 +19,7 @@ from roster_pipeline.notifications import (
     QualityCheck,
     Rejected,
     RoleCounts,
+    RoleSize,
     RowDetails,
     SyncReport,
     render,
@@ -68,8 +71,10 @@ def squeezed(text: str) -> str:
 @EXAMPLES
 def test_text_and_html_say_the_same(report: SyncReport | FailureAlert) -> None:
     mail = render(report)
-    html = " ".join(read(mail).words).replace("Open the Dagster run", "")
-    text = re.sub(r"-{2,}(?=\n)|^-- $", "", mail.text, flags=re.M).replace(f"Dagster run: {report.run_url}", "")
+    html = " ".join(read(mail).words)
+    text = re.sub(r"-{2,}(?=\n)|^-- $", "", mail.text, flags=re.M).replace(
+        f": {report.run_url} (for engineers)", ", for engineers"
+    )
     unpunctuated = re.compile(r"[:\s]+")
     assert unpunctuated.sub("", html).lower() == unpunctuated.sub("", text).lower()
 
@@ -78,7 +83,7 @@ def test_text_and_html_say_the_same(report: SyncReport | FailureAlert) -> None:
 def test_the_link_to_the_run_is_in_both(report: SyncReport | FailureAlert) -> None:
     mail = render(report)
     assert read(mail).links == [report.run_url]
-    assert f"Dagster run: {report.run_url}\n" in mail.text
+    assert mail.text.rstrip().endswith(f"Dagster run: {report.run_url} (for engineers)"), "for engineers, at the end"
 
 
 @EXAMPLES
@@ -94,7 +99,7 @@ def test_held_changes_say_why_and_how_to_approve() -> None:
     text = render(HELD).text
     assert "148 archivals of students\n148 of 1,216 students would be archived (12.2 %); at most 10 % pass." in text
     assert "    roster hold show lincoln-high\n    roster hold approve lincoln-high --plan 17 --reason" in text
-    assert "What an approval cannot lift clears by itself" in text
+    assert "What an approval cannot lift is judged anew by the next sync" in " ".join(text.split())
 
 
 def test_what_cannot_be_approved_offers_no_approval() -> None:
@@ -151,20 +156,51 @@ CONSOLE = "https://roster.example.org/"
 
 
 def test_where_there_is_a_console_the_mail_links_to_what_is_to_be_decided() -> None:
-    holds = "https://roster.example.org/schools/lincoln-high/holds"
+    school = "https://roster.example.org/schools/lincoln-high"
     mail = render(replace(HELD, console_url=CONSOLE))
-    assert read(mail).links == [HELD.run_url, holds]
-    assert f"Decide in the console: {holds}\n" in mail.text
+    assert read(mail).links == [f"{school}/holds", HELD.run_url]
+    assert f"Look and decide: {school}/holds\n" in mail.text
+    assert mail.text.index("Look and decide") < mail.text.index("HELD"), "in the first lines"
     assert "schools" not in "".join(read(render(replace(QUIET, console_url=CONSOLE))).links)
-    assert read(render(replace(FAILED, console_url=CONSOLE))).links[1:] == [
-        "https://roster.example.org/schools/lincoln-high"
-    ]
+    assert read(render(replace(FAILED, console_url=CONSOLE))).links[:2] == [f"{school}/runs", school]
+    refused = replace(FAILED, console_url=CONSOLE, sign_in=True)
+    assert f"Test and settings: {school}/settings\n" in render(refused).text
     assert read(render(replace(HELD, console_url="javascript:alert(1)//"))).links == [HELD.run_url]
+
+
+@EXAMPLES
+def test_where_there_is_a_console_no_mail_to_an_owner_names_a_command(report: SyncReport | FailureAlert) -> None:
+    mail = render(replace(report, console_url=CONSOLE))
+    commands = r"roster (sync|hold|plan|school|test-connection)\b(?! failed)"
+    assert not re.search(commands, mail.text + mail.html)
+    assert re.search(commands, render(replace(report, console_url=CONSOLE), commands=True).text), "operators have them"
+
+
+def test_what_nobody_can_approve_is_synced_again() -> None:
+    incomplete = (Finding("incomplete", "Page 7 of 14 never came.", overridable=False),)
+    mail = render(replace(QUIET, held=(Held("teacher", "archive", 2, incomplete),), console_url=CONSOLE))
+    assert "Sync again: https://roster.example.org/schools/lincoln-high/runs" in mail.text
+    assert "decide" not in mail.text
+
+
+def test_rows_and_facts_that_are_all_zero_are_left_out() -> None:
+    facts = ConnectionFacts("whole", pages=0, requests=0, seconds=0.01, complete=True, records=0)
+    sizes = (RoleSize("admin", 0, 0), RoleSize("student", 3, 4))
+    report = replace(
+        GOOD, connection=facts, comparison=Comparison(GOOD.when, sizes), roles=(RoleCounts("student", created=2),)
+    )
+    text = render(report).text
+    for zero in ("Pages", "Requests", "Seconds", "Records:", "Archived", "Updated", "Unchanged", "Admins"):
+        assert zero not in text
+    assert "Created" in text
 
 
 def test_a_digest_links_to_the_run_of_every_school_and_to_what_is_held() -> None:
     mail = digest_mail([GOOD, HELD], GOOD.when, "UTC", CONSOLE)
-    assert read(mail).links == [HELD.run_url, "https://roster.example.org/holds", GOOD.run_url]
+    syncs = [f"https://roster.example.org/schools/lincoln-high/syncs/{one.sync_id}" for one in (HELD, GOOD)]
+    assert read(mail).links == ["https://roster.example.org/holds", *syncs]
+    assert "roster hold list" not in mail.text
+    assert "roster hold list" in digest_mail([GOOD, HELD], GOOD.when, "UTC").text
     assert mail.subject == "Roster digest: 1 school, 1 to look at"
     assert "could not be matched safely" in mail.text
 

@@ -11,6 +11,7 @@ from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Place
 from roster_pipeline.directory.tenants import UnknownKey
+from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.services import access_changes
 from roster_pipeline.services.access_changes import NoAddress
 
@@ -53,7 +54,7 @@ def grant(request: Request) -> Response:
                 raise UnknownKey("place", values["place"])
             added = access_changes.grant(opened, values["email"], place, who=who.who)
     except NoAddress as problem:
-        return _shown(request, values, {"email": f"{problem.message} {problem.remedy}"})
+        return _shown(request, values, {"email": f"{problem.message} {in_console(problem.remedy)}"})
     except UnknownKey:
         return _shown(request, values, {"place": NO_SUCH_PLACE})
     email = accounts.normal(values["email"])

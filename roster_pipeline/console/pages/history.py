@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import nothing_here, school_of
-from roster_pipeline.console.page import database, page
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.page import database, page, redirect
 from roster_pipeline.console.template_filters import place_of
+from roster_pipeline.directory import approvals
 from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history
 from roster_pipeline.directory.school_overview import school_status
-from roster_pipeline.services.school_status import next_run, status_of, status_of_entry
+from roster_pipeline.services.school_changes import resume_school
+from roster_pipeline.services.school_status import next_run, next_step, status_of, status_of_entry
 from roster_pipeline.sync.build_report import run_url
 
 PAGE = 30
@@ -31,6 +33,7 @@ def show(request: Request) -> Response:
             found = school_history(opened, school.id, before=before, limit=PAGE + 1)
         except ValueError:
             raise nothing_here() from None
+        holds = approvals.held(opened, school_id=school.id) if stands.held else []
         alerts = alerts_of(opened, school.id, school.connection.id)
         people = people_by_role(opened, school.district_id, school.id)
     shown = found[:PAGE]
@@ -41,6 +44,7 @@ def show(request: Request) -> Response:
         tab="syncs",
         stands=stands,
         said=status_of(stands),
+        step=next_step(stands, decidable=any(hold.overridable for hold in holds), tested=bool(school.test)),
         next=next_run(stands, now),
         now=now,
         alerts=alerts,
@@ -52,6 +56,15 @@ def show(request: Request) -> Response:
     )
 
 
+def resume(request: Request) -> Response:
+    """Let a paused school run by itself again."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        done = resume_school(opened, school.key, who=viewer(request).who)
+    told = "The school runs by itself again, from its next sync time on." if done else "The school was not paused."
+    return redirect(request, f"/schools/{school.key}", told=told)
+
+
 def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:
     """The last Test Your Information: when, whether everything was green, and what was not."""
     if not test:
@@ -60,4 +73,7 @@ def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"at": datetime.fromisoformat(test["at"]), "ok": not red, "red": red}
 
 
-routes = [Route("/schools/{key}", show, methods=["GET"])]
+routes = [
+    Route("/schools/{key}", show, methods=["GET"]),
+    Route("/schools/{key}/resume", resume, methods=["POST"]),
+]

@@ -178,10 +178,10 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
 
 
 def _offered(holding: HoldExplanation, links: int) -> list[str]:
-    """Which decisions there are on what is held, the likeliest first."""
+    """Which decisions there are on what is held, the likeliest first; none where the next sync alone can clear it."""
     offered = ["relink"] if links else []
     offered += ["approve"] if holding.approvable else []
-    return [*offered, "discard"] if holding.rows else []
+    return [*offered, "discard"] if offered or holding.managers else []
 
 
 routes = [

@@ -25,6 +25,7 @@ from roster_pipeline.directory import rosters, tenants
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.manual_edits import NotAMember
 from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.services import person_changes, person_view
 from roster_pipeline.services.decisions import LONGEST_REASON
 from roster_pipeline.services.person_view import Found
@@ -57,9 +58,7 @@ def ask(request: Request) -> Response:
     try:
         asked = one_person.ask(database(request), school, found.person.id)
     except SyncError as problem:
-        return _page_of(
-            request, status=400, error=f"{_sentence(problem.message)} {_no_command(problem.remedy)}".strip()
-        )
+        return _page_of(request, status=400, error=f"{_sentence(problem.message)} {in_console(problem.remedy)}".strip())
     return redirect(request, f"/people/{found.person.id}?asked={asked.plan_id}#asked")
 
 
@@ -79,9 +78,7 @@ def sync(request: Request) -> Response:
     try:
         result = one_person.apply_asked(database(request), shown.school.key, plan_id, who=who, reason=reason)
     except SyncError as problem:
-        return _page_of(
-            request, status=409, error=f"{_sentence(problem.message)} {_no_command(problem.remedy)}".strip()
-        )
+        return _page_of(request, status=409, error=f"{_sentence(problem.message)} {in_console(problem.remedy)}".strip())
     told = {
         "applied": f"Synced: sync {result.sync_id}.",
         "held": "A guard held the change, so nothing was done. The next sync of the school shows it among the holds.",
@@ -92,11 +89,6 @@ def sync(request: Request) -> Response:
 
 def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
-
-
-def _no_command(remedy: str) -> str:
-    """The remedy, unless it is a command: those who read pages cannot run one."""
-    return "" if "roster " in remedy else remedy
 
 
 def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int = 0) -> Response:

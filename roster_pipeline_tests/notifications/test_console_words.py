@@ -1,0 +1,69 @@
+"""No command of the shell reaches those who read pages: every remedy of the package is told with pages instead."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import roster_pipeline
+from roster_pipeline.notifications.console_words import in_console
+
+COMMAND_LINE = ("cli", "demo", "simulator")
+COMMAND = re.compile(r"[:(`] ?`?roster [a-z][a-z-]*\b")
+
+
+def _texts() -> Iterator[str]:
+    """The sentences in the package's code, f-strings with their values as `oak`; neither docstrings nor commands."""
+    package = Path(roster_pipeline.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] in COMMAND_LINE:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documented = (ast.Module, ast.FunctionDef, ast.ClassDef)
+        apart = {id(value) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for value in node.values}
+        apart |= {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "oak" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
+                yield node.value
+
+
+def test_every_remedy_of_the_package_is_told_without_a_command() -> None:
+    texts = (text.replace("roster oak", "roster school") for text in _texts())  # `roster {kind} list`
+    told = [text for text in texts if COMMAND.search(text) and "`roster init` and" not in text]
+    assert len(told) > 20, "the search finds the remedies"
+    left = [text for text in told if COMMAND.search(in_console(text))]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Then run: roster test-connection oak", "Then press Test Your Information"),
+        ("Run: roster sync oak, then approve that", "Press Sync now, then approve that"),
+        ("See what is held: roster hold list oak", "See what is held: the page Holds"),
+        ("Run: roster init", "An operator has the command"),
+        ("Unlink it first: roster person unlink 42 u.1003", "Unlink it first: the page of the person"),
+        ("A key (make one with: roster secrets new-key).", "A key (make one with: an operator has the command)."),
+        ("The roster sync failed in 7 nights", "The roster sync failed in 7 nights"),
+        ("oak: the roster was tested again", "oak: the roster was tested again"),
+    ],
+)
+def test_a_command_becomes_a_page_or_a_button(text: str, said: str) -> None:
+    assert in_console(text) == said
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>: roster</script>", "Zyxpoison'\"%s {0} {{1}}", "x: roster " + "a" * 10_000, "`" * 50]
+)
+def test_odd_texts_come_through_as_they_are(text: str) -> None:
+    assert in_console(text) == text

@@ -40,6 +40,11 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
+def role_place(role: str) -> int:
+    """Where a role stands among the others, on pages, in tables and in mails; what is none of these comes last."""
+    return list(ROLE_NAMES).index(role) if role in ROLE_NAMES else len(ROLE_NAMES)
+
+
 def role_name(role: str) -> str:
     """The role group in the plural, as a sentence has it."""
     return ROLE_NAMES.get(role, (role, role))[1]

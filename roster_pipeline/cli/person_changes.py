@@ -30,6 +30,14 @@ def _by_hand(who: str | None, reason: str) -> Iterator[tuple[Connection, dict[st
         yield opened, said
 
 
+def _in_district(opened: Connection, school: str, district: str | None) -> None:
+    """Raises UnknownKey where the school is not one of the district that was given."""
+    from roster_pipeline.directory import tenants
+
+    if district is not None and tenants.get_school(opened, school).district_key != district:
+        raise tenants.UnknownKey("school", school)
+
+
 @person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
 def link(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say that a record of the SIS is this person, also after it was said that it is not."""
@@ -140,21 +148,23 @@ def edit(
 
 
 @person.command("archive", epilog=examples("roster person archive 42 --school oak --reason 'left today'"))
-def archive(number: Number, school: School, reason: Reason, who: Who = None) -> None:
+def archive(number: Number, school: School, reason: Reason, district: District = None, who: Who = None) -> None:
     """Archive a membership by hand; syncs leave it archived."""
     from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
+        _in_district(opened, school, district)
         done = person_changes.archive(opened, school, number, **said)
     note(done)
 
 
 @person.command("restore", epilog=examples("roster person restore 42 --school oak --reason 'archived by mistake'"))
-def restore(number: Number, school: School, reason: Reason, who: Who = None) -> None:
+def restore(number: Number, school: School, reason: Reason, district: District = None, who: Who = None) -> None:
     """Bring an archived membership back by hand."""
     from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
+        _in_district(opened, school, district)
         done = person_changes.restore(opened, school, number, **said)
     note(done)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 person = group("One person: what the directory has, what it is linked to, and what ever happened to it.")
 OURS = {"revision", "updated_at"}
 """What changes with every change, and tells nothing."""
+KEYS = {"id", "district_id", "person_id", "school_id", "created_at"}
+"""Numbers of our own in a row that was added."""
 Number = Annotated[int, typer.Argument(metavar="PERSON", help="The person's number; see: roster person find WORDS")]
 District = Annotated[
     str | None, typer.Option("--district", help="The person's district; not needed where there is only one.")
@@ -111,4 +113,7 @@ def _change(change: Change) -> tuple[Any, ...]:
     before, after = change.before or {}, change.after or {}
     moved = sorted(name for name in before.keys() & after.keys() - OURS if before[name] != after[name])
     text = "\n".join(f"{name}: {shown(before[name])} -> {shown(after[name])}" for name in moved)
+    if not (before and after):  # a row that was added, or taken away
+        kept = {name: value for name, value in (before or after).items() if value not in (None, [], {})}
+        text = "\n".join(f"{name}: {shown(kept[name])}" for name in sorted(kept.keys() - OURS - KEYS))
     return (change.at, change.sync_id or "by hand", change.school, change.entity, change.operation, text)

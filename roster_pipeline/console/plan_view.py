@@ -10,19 +10,17 @@ from starlette.requests import Request
 
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
-from roster_pipeline.console.template_filters import ACTIONS, role
+from roster_pipeline.console.template_filters import ACTIONS, ROLES, role
 from roster_pipeline.directory import claims, plan_rows, plans
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import lines
-from roster_pipeline.vocabulary import Role
 
 FIELDS = ("action", "role", "held")
 EVERY_ROW = "all"
 QUIET = "unchanged"
 """Rows of which nothing is to be told; they are shown only where somebody asks for them."""
-ROLES = tuple(role.value for role in Role)
 
 
 @dataclass(frozen=True)

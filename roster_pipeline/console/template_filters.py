@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.outcome import NOUNS
-from roster_pipeline.vocabulary import DONE, counted, role_name
+from roster_pipeline.vocabulary import DONE, Role, counted, role_name, role_place
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
 """Longer ago than this, a date says more than a number of days."""
-ROLES = ("student", "teacher", "staff", "admin")
+ROLES = tuple(sorted(Role, key=role_place))
 KINDS = {
     "sync": "Sync",
     "approval": "Approved plan",
@@ -43,8 +43,8 @@ def clock(at: datetime, zone: str = "UTC", now: datetime | None = None) -> str:
     return f"{named} {local:%H:%M}" if named else f"{local:%a} {local.day} {local:%b, %H:%M}"
 
 
-def ago(at: datetime, now: datetime | None = None) -> str:
-    """`just now`, `12 minutes ago`, `3 hours ago`, `yesterday`, `5 days ago`, else the date."""
+def ago(at: datetime, now: datetime | None = None, zone: str = "UTC") -> str:
+    """`just now`, `12 minutes ago`, `3 hours ago`, `5 days ago`, else the date by the school's own clock."""
     now = now or datetime.now(UTC)
     passed = now - at
     if passed < MINUTE:
@@ -53,7 +53,8 @@ def ago(at: datetime, now: datetime | None = None) -> str:
         if passed < most:
             number = passed // unit
             return f"{number} {word}{'' if number == 1 else 's'} ago"
-    return f"{at.day} {at:%b %Y}"
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{local.day} {local:%b %Y}"
 
 
 def number(value: float) -> str:
@@ -64,11 +65,6 @@ def number(value: float) -> str:
 def role(slug: str) -> str:
     """`Students`."""
     return role_name(slug).capitalize()
-
-
-def place_of(slug: str) -> int:
-    """Where a role stands among the others: as in the settings; what is none of these comes last."""
-    return ROLES.index(slug) if slug in ROLES else len(ROLES)
 
 
 def changes(rows: int, kind: str) -> str:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SLOW_TAG, WHO_TAG
+from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SCHOOL_TAG, SLOW_TAG, WHO_TAG
 from roster_pipeline.defs.jobs import rostering
 from roster_pipeline.defs.resources import DirectoryResource
 
@@ -22,11 +22,12 @@ def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource)
     """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note."""
     from roster_pipeline.sync.schedule_due import (
         due_schools,  # loaded by the first tick, so that the code server starts fast
+        why_none,
     )
 
     due = due_schools(directory.database(), context.scheduled_execution_time)
     if not due:
-        return dg.SkipReason("no school is due")
+        return dg.SkipReason(why_none(directory.database(), context.scheduled_execution_time))
     return [
         dg.RunRequest(
             run_key=f"{school.key}:{school.night}:{school.attempt}",
@@ -34,6 +35,7 @@ def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource)
                 PARTITION_TAG: school.key,
                 NIGHT_TAG: school.night,
                 CONNECTION_TAG: school.connection_key,
+                SCHOOL_TAG: school.name,
                 WHO_TAG: SCHEDULE,
             }
             | ({SLOW_TAG: school.connection_key, PRIORITY_TAG: AFTER_THE_OTHERS} if school.slow else {}),

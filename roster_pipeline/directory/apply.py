@@ -18,7 +18,7 @@ from roster_pipeline.directory import apply_sql, approvals, plans, rosters
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.tables import approval, snapshot, sync, verdict
+from roster_pipeline.directory.tables import approval, school, snapshot, sync, verdict
 from roster_pipeline.vocabulary import CHANGING, approvable, needs_manager
 
 MANY = 1000
@@ -98,7 +98,7 @@ def apply_within(
     earlier = _earlier(conn, plan, kind, now)
     if earlier is not None:
         return earlier
-    _refuse_unfit(plan)
+    _refuse_unfit(conn, plan)
     if rosters.quality_digest(rosters.load_quality(conn, plan.snapshot_id)) != plan.quality:
         raise PlanStale(f"The quality of the roster was tested again since plan {plan.id} was made.", "Plan again.")
     passed, approval_id = _allowed(conn, plan, kind, now)
@@ -132,11 +132,11 @@ def _earlier(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) ->
     return None if row is None else SyncResult(row.id, row.outcome, row.counts, already=True, held=row.held)
 
 
-def _refuse_unfit(plan: plans.PlanRow) -> None:
-    if plan.dry_run:
-        raise PlanNotForApply(f"Plan {plan.id} is a dry run; it is only to look at.", "Run: roster sync SCHOOL")
-    if plan.state == "discarded":
-        raise PlanNotForApply(f"Plan {plan.id} was discarded.", "Run: roster sync SCHOOL")
+def _refuse_unfit(conn: Connection, plan: plans.PlanRow) -> None:
+    if plan.dry_run or plan.state == "discarded":
+        what = "is a dry run; it is only to look at" if plan.dry_run else "was discarded"
+        key = conn.scalar(select(school.c.key).where(school.c.id == plan.school_id))
+        raise PlanNotForApply(f"Plan {plan.id} {what}.", f"Run: roster sync {key}")
     if plan.state != "planned":
         raise PlanStale(f"Plan {plan.id} was replaced by a newer one.", "Run it again.")
 

@@ -62,10 +62,10 @@ class PlanChanged(DirectoryError):
 class NotOverridable(DirectoryError):
     """What is held stays held, whoever asks: an incomplete snapshot proves nobody's absence."""
 
-    def __init__(self, plan_id: int) -> None:
+    def __init__(self, plan_id: int, school_key: str) -> None:
         super().__init__(
             f"What is held of plan {plan_id} cannot be approved: the snapshot does not prove it.",
-            "Fetch again, and look at the new plan: roster sync SCHOOL",
+            f"Fetch again, and look at the new plan: roster sync {school_key}",
         )
 
 
@@ -133,7 +133,7 @@ def approve(
     waiting = _waiting(conn, plan_id, plan_hash)
     overridable = [hold for hold in waiting if hold.overridable]
     if not overridable:
-        raise NotOverridable(plan_id)
+        raise NotOverridable(plan_id, waiting[0].school)
     approved = [hold for hold in overridable if manager or not hold.needs_manager]
     if not approved:
         raise ManagerDecides(plan_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, Select, func, insert, or_, select
 
 from roster_pipeline.directory.tables import audit, school
 
@@ -138,10 +138,7 @@ def search(
         .limit(limit)
         .offset(offset)
     )
-    if districts is not None:
-        query = query.where(or_(audit.c.district_id.in_(districts), school.c.district_id.in_(districts)))
-    if school_id is not None:
-        query = query.where(audit.c.school_id == school_id)
+    query = _of(query, districts, school_id)
     if what:
         query = query.where(audit.c.what == what)
     for word in words.lower().replace("\0", "").split():
@@ -150,6 +147,13 @@ def search(
     return [Shown(**row) for row in conn.execute(query).mappings()]
 
 
-def kinds(conn: Connection) -> list[str]:
-    """Every kind of entry there is, for a choice."""
-    return list(conn.scalars(select(audit.c.what).distinct().order_by(audit.c.what)))
+def kinds(conn: Connection, districts: Collection[int] | None = None, school_id: int | None = None) -> list[str]:
+    """Every kind of entry that `search` finds in the same places, for a choice."""
+    query = select(audit.c.what).distinct().outerjoin(school, school.c.id == audit.c.school_id)
+    return list(conn.scalars(_of(query, districts, school_id).order_by(audit.c.what)))
+
+
+def _of(query: Select[Any], districts: Collection[int] | None, school_id: int | None) -> Select[Any]:
+    if districts is not None:
+        query = query.where(or_(audit.c.district_id.in_(districts), school.c.district_id.in_(districts)))
+    return query if school_id is None else query.where(audit.c.school_id == school_id)

@@ -85,12 +85,13 @@ class RowFilter:
 def page(
     conn: Connection, plan: PlanRow, chosen: RowFilter, *, limit: int | None = None, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """Rows by number: the columns of `_COLUMNS`.
+    """Rows by number, of what is held archivals first: the columns of `_COLUMNS`.
 
     name: None for who is not in the directory. held: waits for a person. sync_id: which sync applied the row.
     """
     conditions, given = chosen.sql()
-    query = f"{_COLUMNS} {_FROM} {conditions} order by r.row limit :limit offset :offset"
+    order = "r.action <> 'archive', r.row" if chosen.held else "r.row"
+    query = f"{_COLUMNS} {_FROM} {conditions} order by {order} limit :limit offset :offset"
     found = conn.execute(text(query), {**_of(plan), **given, "limit": limit, "offset": offset})
     return [dict(row) for row in found.mappings()]
 

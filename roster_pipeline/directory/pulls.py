@@ -47,7 +47,9 @@ class PullGone(DirectoryError):
     """The pull was never finished, or is pruned."""
 
     def __init__(self, pull_id: int) -> None:
-        super().__init__(f"The pull {pull_id} is not there, or was not finished.", "Fetch again: roster sync SCHOOL")
+        super().__init__(
+            f"The pull {pull_id} is not there, or was not finished.", "Sync the school again; that fetches anew."
+        )
 
 
 @contextmanager

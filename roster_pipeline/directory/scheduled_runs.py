@@ -12,7 +12,7 @@ from datetime import datetime, time, timedelta
 from sqlalchemy import Connection, text
 
 AUTOMATIC = """
-select s.id, s.key, c.key as connection_key,
+select s.id, s.key, s.name, c.key as connection_key,
     coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
     coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
     done.at as last_sync, asked.night as asked_night, asked.attempt as asked_attempt, asked.asked_for,
@@ -64,6 +64,7 @@ class Automatic:
 
     id: int
     key: str
+    name: str
     connection_key: str
     sync_time: time
     time_zone: str

@@ -66,7 +66,8 @@ PAGE = f"""
 with known as materialized ({KNOWN}),
 matching as (
     select * from known
-    where (cast(:state as text) is null or state = :state or (:state = 'attention' and state = any(:attention)))
+    where (cast(:state as text) is null or state = :state or (:state = 'attention' and state = any(:attention))
+        or (:state = 'held' and held > 0) or (:state = 'quiet' and (stale or paused)))
       and (cast(:search as text) is null or name ilike :search or key ilike :search or district ilike :search)
 ),
 page as (
@@ -148,7 +149,7 @@ def overview(
     """The schools that need attention first, then by name.
 
     everyone: all schools; else those of these districts, and these. search: a part of the name, key or district.
-    state: one of STATES, or `attention` for all that need some; None for any.
+    state: one of STATES, `attention` for all that need some, `quiet` for paused or silent; None for any.
     """
     rows = conn.execute(
         text(PAGE),

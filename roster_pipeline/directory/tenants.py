@@ -292,9 +292,16 @@ def usual_time_zone(conn: Connection, district_id: int) -> str | None:
     return found
 
 
-def school_names(conn: Connection, districts: Collection[int] | None, *, limit: int) -> list[tuple[str, str]]:
-    """Key and name of the schools of some districts (None: of all), by key; at most `limit`."""
+def school_names(
+    conn: Connection, districts: Collection[int] | None, *, limit: int, words: str = ""
+) -> list[tuple[str, str]]:
+    """Key and name of the schools of some districts (None: of all), by key; at most `limit`.
+
+    words: only schools with all of them in key or name, capitals aside.
+    """
     query = select(school.c.key, school.c.name).order_by(school.c.key).limit(limit)
+    for word in words.lower().replace("\0", "").split():
+        query = query.where(func.strpos(func.lower(school.c.key + " " + school.c.name), word) > 0)
     if districts is not None:
         query = query.where(school.c.district_id.in_(districts))
     return [(row.key, row.name) for row in conn.execute(query)]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from roster_pipeline.vocabulary import approvable, is_overridable, needs_manager
+from roster_pipeline.notifications.outcome import NOUNS
+from roster_pipeline.vocabulary import approvable, is_overridable, needs_manager, role_place
 
 ADVICE: dict[str, str] = {
     "incomplete_snapshot": "Whoever is missing from an incomplete list may still be at the school, so nobody is "
@@ -121,6 +122,11 @@ class HoldExplanation:
         return sum(kind.rows for kind in self.kinds if kind.overridable)
 
     @property
+    def archivals(self) -> int:
+        """How many people an approval archives."""
+        return sum(kind.rows for kind in self.kinds if kind.overridable and kind.action == "archive")
+
+    @property
     def managers(self) -> int:
         """How many of them wait for the district's manager."""
         return sum(kind.rows for kind in self.kinds if kind.manager)
@@ -149,4 +155,5 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
             found.setdefault(key, []).append(kind)
             told |= set() if finding.get("repeats") else {key}
     why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in told) for key, of in found.items()]
+    kinds.sort(key=lambda kind: (list(NOUNS).index(kind.action) if kind.action in NOUNS else 9, role_place(kind.role)))
     return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from roster_pipeline.notifications.outcome import NOUNS, joined
+from roster_pipeline.vocabulary import counted
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -70,6 +73,17 @@ class PlanSummary:
             "found": self.found,
             "verdict": self.verdict,
         }
+
+
+def would_do(summary: PlanSummary) -> str:
+    """What a sync of this plan would do now, in numbers; the riskiest first."""
+    totals = {action: sum(of.get(action, 0) for of in summary.counts.values()) for action in NOUNS}
+    changes = [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
+    people = "" if summary.found is None else f" {counted(summary.found, 'person', 'people')} came from the SIS."
+    if not changes:
+        return f"A sync would change nothing.{people}"
+    held = f" {summary.held_rows:,} of these changes would be held for a decision." if summary.held_rows else ""
+    return f"A sync would bring {joined(changes)}.{held}{people}"
 
 
 def plain(value: Any) -> Any:

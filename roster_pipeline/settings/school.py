@@ -43,14 +43,15 @@ DEFAULT_ROLE_MAP: dict[str, str] = {
 
 
 @cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())  # read from the disk
+def _zones() -> dict[str, str]:
+    return {name.lower(): name for name in sorted(available_timezones())}  # read from the disk
 
 
 def _time_zone(name: str) -> str:
-    if name not in _zones():
+    found = _zones().get(name.strip().lower().replace(" ", "_"))
+    if found is None:
         raise ValueError(f"{name} is not a time zone; use a name such as America/Chicago or Europe/Berlin")
-    return name
+    return found
 
 
 def _email(address: str) -> str:

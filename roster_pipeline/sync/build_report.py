@@ -45,6 +45,7 @@ from roster_pipeline.vocabulary import (
     REASONS,
     Role,
     is_overridable,
+    role_place,
     without_repeats,
 )
 
@@ -132,7 +133,7 @@ def report_of(known: SyncSummary) -> SyncReport:
         first_sync=known.first_sync,
         run_url=run_url(known.run_id),
         console_url=console_url(),
-        roles=tuple(_role(role.value, known) for role in Role if _concerns(role.value, known)),
+        roles=tuple(_role(role, known) for role in sorted(Role, key=role_place) if _concerns(role.value, known)),
         linked=known.linked,
         claimed=known.claimed,
         held=(*_held(known), *_held_as_such(known)),
@@ -291,8 +292,11 @@ def _contacts(known: SyncSummary) -> ContactCounts:
 
 
 def _comparison(known: SyncSummary) -> Comparison | None:
-    if known.previous is None:
+    if known.previous is None or known.kind != "sync":  # an approval applies the same roster once more
         return None
     when, before = known.previous
-    sizes = tuple(RoleSize(role, before.get(role, 0), known.roles.get(role, 0)) for role in known.settings.rostered)
+    sizes = tuple(
+        RoleSize(role, before.get(role, 0), known.roles.get(role, 0))
+        for role in sorted(known.settings.rostered, key=role_place)
+    )
     return Comparison(when, sizes)

@@ -7,6 +7,7 @@ behind the others. Anything else waits for a person, or for the next night.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from datetime import time as wall_time
@@ -24,6 +25,8 @@ CATCH_UP = timedelta(hours=12)
 AGAIN_AFTER = timedelta(hours=1)
 """Between a failed night and its second try: longer than a restart, and still the same night."""
 FIRST, SECOND = 1, 2
+MOST_NAMED = 10
+"""Schools that a reason of the schedule names one by one."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class DueSchool:
     night: str
     attempt: int = FIRST
     slow: bool = False
+    name: str = ""
 
 
 def first_pull() -> timedelta:
@@ -73,7 +77,7 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     if now - starts_at > CATCH_UP or (school.last_sync is not None and school.last_sync >= starts_at):
         return None
     night = starts_at.astimezone(zone).date().isoformat()
-    first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow)
+    first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow, name=school.name)
     if school.asked_night is not None and school.asked_night > night:
         return None  # the school moved to a zone further west since it was asked for: that night was this one
     if school.asked_night != night:
@@ -87,6 +91,36 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     if school.asked_attempt == FIRST and failed and school.failed_at and now - school.failed_at >= AGAIN_AFTER:
         return second
     return None
+
+
+def why_none(database: Database, now: datetime) -> str:
+    """Why no school is due at the tick `now`: how many wait for their time, and what became of the others.
+
+    Of few schools each is named. Schools that are paused or run by hand are not counted.
+    """
+    now = now.astimezone(UTC)
+    with database.begin() as connection:
+        schools = automatic_schools(connection, first_pull())
+    if not schools:
+        return "no school is due: none runs by itself now (automatic rostering is off, or the school is paused)"
+    reasons = [(school.key, not_due(school, now, ZoneInfo(school.time_zone))) for school in schools]
+    if len(reasons) <= MOST_NAMED:
+        return "no school is due: " + "; ".join(f"{key} {why} {when}" for key, (why, when) in reasons)
+    counts = Counter(why for _, (why, _) in reasons)
+    return "no school is due: " + ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
+
+
+def not_due(school: Automatic, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
+    """Why one school is not due at `now`, and its next sync time, in words. Pure."""
+    starts_at = night_of(school.sync_time, zone, now)
+    following = next_night(school.sync_time, zone, now).astimezone(zone)
+    when = f"(next: {following:%a} {following.day} {following:%b %Y, %H:%M} {school.time_zone})"
+    if school.last_sync is not None and school.last_sync >= starts_at:
+        return "synced this night", when
+    if school.asked_night is not None and school.asked_night >= starts_at.astimezone(zone).date().isoformat():
+        failed = school.failed_night == school.asked_night
+        return ("failed this night" if failed else "started this night"), when
+    return "waits for its sync time", when
 
 
 def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSettings, now: datetime) -> None:

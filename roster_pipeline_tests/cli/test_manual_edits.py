@@ -123,3 +123,15 @@ def test_a_rollback_needs_a_sync_a_reason_and_a_yes(school: Roster, database: Da
     assert "no sync 1" in unknown.err
     with database.begin() as conn:
         assert ledger.history(conn) == []
+
+
+def test_a_district_that_is_not_the_schools_is_refused(school: Roster, ada: int) -> None:
+    refused = school("person", "archive", ada, "--school", "oak", "--district", "elsewhere", *WHY)
+    assert refused.code != 0
+    assert "oak" in refused.err
+    assert shown(school, ada)["memberships"][0]["status"] == "active"
+
+
+def test_the_history_shows_what_a_row_was_added_with(school: Roster, ada: int) -> None:
+    said = school("person", "show", ada, "--history").out
+    assert "given_name: Ada" in said

@@ -32,6 +32,7 @@ SCHOOL_CHOICES: list[tuple[tuple[str, ...], tuple[str, ...], Any]] = [
     (("--automatic",), ("automatic",), True),
     (("--sync-time", "18:15"), ("sync_time",), "18:15:00"),
     (("--time-zone", "Europe/Berlin"), ("time_zone",), "Europe/Berlin"),
+    (("--time-zone", "america/new york"), ("time_zone",), "America/New_York"),
     (("--phone-region", "DE"), ("phone_region",), "DE"),
     (("--first-sync", "apply"), ("first_sync",), "apply"),
     (("--restore-archived-by-hand",), ("restore_archived_by_hand",), True),

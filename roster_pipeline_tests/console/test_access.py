@@ -233,3 +233,20 @@ def test_refusals_and_sign_ins_are_in_the_audit_without_what_strangers_typed(
         (OWNER, "signed in"),
     ]
     assert "made up" not in str(every(database, "select * from audit"))
+
+
+def test_a_place_is_found_by_its_name_among_thousands(signed_in: SignedIn, database: Database) -> None:
+    with database.begin() as opened:
+        for number in range(60):
+            add_school(opened, f"many-{number:02}")
+        opened.execute(text("update school set name = 'Zebra Primary' where key = 'many-59'"))
+        opened.execute(text("update school set name = 'Twice' where key in ('many-57', 'many-58')"))
+    browser = signed_in(OPERATOR)
+    proposed = browser.get("/access/places", params={"place": "zebra"}).text
+    assert re.findall('value="([^"]+)"', proposed) == ["many-59"]
+    assert let_in(browser, "owner", "zebra primary")[0] == 303
+    assert may(database, NEW) == [("owner", "many-59")]
+    assert let_in(browser, "owner", "Twice")[0] == 400
+    manager = signed_in(MANAGER).get("/access/places", params={"place": "foreign"})
+    assert "foreign" not in manager.text
+    assert signed_in(OWNER).get("/access/places").status_code == 404

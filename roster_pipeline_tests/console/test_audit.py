@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 
 import pandas as pd
@@ -96,3 +97,12 @@ def test_rejected_records_are_listed_with_the_rule_in_words(
     for path in (f"/schools/lincoln/rejected/{other}", f"/schools/foreign/rejected/{other}", f"{page}9"):
         assert owner.get(path).status_code == owner.get(f"{path}/rows.csv").status_code == 404
     assert "Every record could be used" in signed_in(STRANGER).get(f"/schools/foreign/rejected/{other}").text
+
+
+def test_the_filter_offers_only_what_it_can_find(signed_in: SignedIn, entries: None) -> None:
+    def offered(page: str) -> list[str]:
+        return re.findall('<option value="([^"]+)"', page)
+
+    assert offered(signed_in(OPERATOR).get("/audit").text) == ["key rotated", "settings changed"]
+    assert offered(signed_in(MANAGER).get("/audit").text) == ["settings changed"]
+    assert offered(signed_in(OWNER).get("/schools/lincoln/audit").text) == ["settings changed"]

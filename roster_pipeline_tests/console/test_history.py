@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -47,6 +48,19 @@ def test_the_history_tells_syncs_rollbacks_and_failures_newest_first(
     assert f"Undone by rollback {undone.sync_id}" in text
     assert f"of sync {done.sync_id}" in text
     assert "Alert on connection sis: down The SIS is away." in text
+
+
+def test_the_regions_of_a_syncs_page_have_names_of_their_own(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    for name in ("u1", "u2"):
+        sync_rows(database, lincoln, newcomer(name))
+    put_reports(database)
+    page = signed_in(OWNER).get(f"/schools/lincoln/syncs/{one(database, 'select max(id) from sync')}").text
+    ids = re.findall(r'<section[^>]*aria-labelledby="([^"]+)"', page)
+    headings = [words_of(re.findall(rf'id="{each}"[^>]*>(.*?)</h2>', page, re.S)[0]).strip() for each in ids]
+    names = headings + re.findall(r'role="region" aria-label="([^"]+)"', page)
+    assert len(names) == len(set(names)) > 2
 
 
 STATES = [

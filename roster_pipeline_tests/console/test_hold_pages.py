@@ -283,3 +283,26 @@ def test_what_repeats_a_finding_is_left_out_of_reports_and_lists_and_shown_to_wh
     assert _decide(owner, database, plan_id, "approve")[0] == 303
     details = one(database, "select details from audit where what = 'hold approved'")
     assert details["guards"] == ["empty_role", "shrunk_role"], "the approval names both"
+
+
+def test_many_archivals_are_approved_with_their_number_typed(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    names = [f"u{number}" for number in range(51)]
+    sync_rows(database, lincoln, *(newcomer(name, f"Given{name}") for name in names))
+    leaving = [row("archive", person_of(database, name), links=[name], reason="left") for name in names]
+    more = newcomer("new", "Newcomer")
+    plan_id = write_plan(
+        database, lincoln, [more, *leaving], held={("student", "archive"): [MANY], ("student", "create"): [MANY]}
+    )
+    owner = signed_in(OWNER)
+    page = words_of(owner.get("/schools/lincoln/holds").text)
+    assert page.index("archivals") < page.index("creations"), "archivals come first"
+    assert "Type 51: so many people would be archived." in page
+    assert "Newcomer" not in page, "fifty archivals fill the first page"
+    for typed in ({}, {"archivals": "50"}):
+        status, _, text = _decide(owner, database, plan_id, "approve", **typed)
+        assert (status, "Type 51, the number of people to archive." in text) == (400, True)
+    assert one(database, "select count(*) from membership where status = 'archived'") == 0
+    assert _decide(owner, database, plan_id, "approve", archivals="51")[0] == 303
+    assert one(database, "select count(*) from membership where status = 'archived'") == 51

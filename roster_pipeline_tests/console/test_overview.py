@@ -157,3 +157,26 @@ def test_static_files_may_be_kept_as_long_as_their_address_names_them(console: C
         assert (again.status_code, again.content) == (304, b"")
         assert browser.get("/static/..%2f__init__.py").status_code == 404
     assert {"console.css", "htmx.min.js", "htmx.LICENSE.txt", "icon.svg"} <= set(static_files())
+
+
+def test_the_tiles_open_what_they_count(database: Database) -> None:
+    with database.begin() as opened:
+        schools = {name: add_school(opened, name) for name in ("a-silent", "b-failing", "c-failing", "d-fine")}
+        for name in ("a-silent", "b-failing"):
+            alerts.open_alert(opened, f"school {name}", alerts.STALE, "silent", school=schools[name].id)
+    held_creates(database, schools["c-failing"])
+    with database.begin() as opened:
+        for name in ("b-failing", "c-failing"):
+            failures.record(opened, name, "raw_users", f"{name}: no answer.", None)
+    found = _asked(database)
+    assert (found.held, found.failing, found.silent) == (1, 2, 2)
+    for state, keys in (("held", ["c-failing"]), ("failing", ["b-failing", "c-failing"])):
+        assert _keys(_asked(database, state=state)) == keys
+    assert sorted(_keys(_asked(database, state="quiet"))) == ["a-silent", "b-failing"]
+
+
+def test_dates_of_one_row_agree_however_long_ago() -> None:
+    at = datetime(2026, 11, 4, 2, 4, tzinfo=UTC)  # the evening before in Chicago
+    now = at + timedelta(days=20)
+    assert ago(at, now, "America/Chicago") == "3 Nov 2026"
+    assert exact(at, "America/Chicago").startswith("Tue 3 Nov 2026")

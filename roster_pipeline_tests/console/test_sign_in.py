@@ -338,3 +338,10 @@ def test_forms_are_bounded_and_plain(signed_in: SignedIn) -> None:
     assert browser.send_form("/sign-out", {"more": "x" * 300_000}).status_code == 413
     assert browser.post("/sign-out", json={"csrf": browser.csrf}).status_code == 415
     assert browser.send_form("/sign-out", {f"f{number}": "" for number in range(1500)}).status_code == 400
+
+
+def test_a_used_link_says_so_to_somebody_who_is_signed_in(signed_in: SignedIn) -> None:
+    page = signed_in(OWNER).get("/sign-in/link?token=used-long-ago")
+    assert page.status_code == 403
+    assert "Not signed in" not in page.text
+    assert f"You are signed in as <strong>{OWNER}</strong> all the same." in page.text

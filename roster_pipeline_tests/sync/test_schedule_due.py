@@ -18,10 +18,10 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools
 from roster_pipeline.services.school_changes import add_school, change_school, resume_school
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.sync.schedule_due import FIRST, SECOND, due, due_schools, night_of
+from roster_pipeline.sync.schedule_due import FIRST, SECOND, due, due_schools, night_of, not_due, why_none
 
 TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
-OAK = Automatic(1, "oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False)
+OAK = Automatic(1, "oak", "Oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False)
 ASKED = replace(OAK, asked_night="2026-11-03", asked_attempt=FIRST, asked_for=TONIGHT)
 FAILED = replace(ASKED, failed_at=TONIGHT + timedelta(minutes=5), failed_night="2026-11-03", retryable=True)
 MINUTES = timedelta(minutes=1)
@@ -177,3 +177,31 @@ def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_night_is_lost
         earlier = before.model_copy(update={"sync_time": (now - timedelta(hours=1)).time()})
         change_school(conn, "elm", who="ada", settings=earlier)
     assert "elm" in {one.key for one in due_schools(oak, now + MINUTES)}
+
+
+@pytest.mark.parametrize(
+    ("school", "why"),
+    [
+        (replace(OAK, last_sync=TONIGHT + MINUTES), "synced this night"),
+        (ASKED, "started this night"),
+        (replace(FAILED, retryable=False), "failed this night"),
+        (replace(OAK, last_sync=TONIGHT - timedelta(hours=40)), "waits for its sync time"),
+    ],
+)
+def test_why_a_school_is_not_due_is_said_with_its_next_time(school: Automatic, why: str) -> None:
+    now = TONIGHT + (timedelta(hours=13) if why.startswith("waits") else 15 * MINUTES)
+    assert not_due(school, now, ZoneInfo("UTC")) == (why, "(next: Wed 4 Nov 2026, 20:00 UTC)")
+
+
+def test_the_schedule_says_why_it_starts_nobody_and_runs_carry_the_schools_name(
+    oak: Database, database_url: str
+) -> None:
+    tick = TONIGHT + timedelta(hours=13)
+    assert why_none(oak, tick).startswith("no school is due: oak waits for its sync time (next: ")
+    assert [one.name for one in due_schools(oak, TONIGHT)] == [tenants_name(oak)]
+    assert "oak started this night" in why_none(oak, TONIGHT + 15 * MINUTES)
+
+
+def tenants_name(database: Database) -> str:
+    with database.begin() as conn:
+        return tenants.get_school(conn, "oak").name

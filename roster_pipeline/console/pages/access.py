@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
-from roster_pipeline.console.page import database, form, page, redirect
+from roster_pipeline.console.page import database, form, page, piece, redirect
 from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Place
 from roster_pipeline.directory.tenants import UnknownKey
@@ -17,12 +18,15 @@ from roster_pipeline.services.access_changes import NoAddress
 
 ROLES = {OWNER: "Owner of a school", MANAGER: "Manager of a district", OPERATOR: "Operator of everything"}
 MOST_SHOWN = 200
-MOST_PROPOSED = 500
-"""Schools that the field proposes while one types; the key of any other can be typed all the same."""
+MOST_PROPOSED = 50
+"""Places that the field proposes; what is typed narrows them."""
+MOST_SAME_NAMED = 1000
 LONGEST_SEARCH = 100
-NO_SUCH_PLACE = "There is no such school or district, or it is not one of yours."
+NO_SUCH_PLACE = (
+    "There is no such school or district, or it is not one of yours. Of several with one name, write the key."
+)
 NOT_FOR_OPERATORS = "An operator may do everything, everywhere. Leave this empty, or choose another role."
-NEEDS_PLACE = "Write the key of the school or district."
+NEEDS_PLACE = "Write the key or the name of the school or district."
 
 
 def show(request: Request) -> Response:
@@ -43,11 +47,12 @@ def grant(request: Request) -> Response:
         return _shown(request, values, {"place": NOT_FOR_OPERATORS})
     try:
         with database(request).begin() as opened:
+            key = _key_of(opened, who, values["place"], role)
             place = access_changes.place_of(
                 opened,
                 operator=role == OPERATOR,
-                district=values["place"] if role == MANAGER else "",
-                school=values["place"] if role == OWNER else "",
+                district=key if role == MANAGER else "",
+                school=key if role == OWNER else "",
             )
             home = accounts.home_of(opened, place)
             if home is not None and not who.may_manage(home):
@@ -60,6 +65,37 @@ def grant(request: Request) -> Response:
     email = accounts.normal(values["email"])
     where = f"They sign in at {request.app.state.config.url} with this address."
     return redirect(request, "/access", told=f"{email} {'is let in' if added else 'was let in already'}. {where}")
+
+
+def places(request: Request) -> Response:
+    """GET /access/places: the schools and districts that fit what is typed, as choices of the field."""
+    who, words = _may(request), request.query_params.get("place", "")[:LONGEST_SEARCH]
+    with database(request).begin() as opened:
+        found = _places(opened, who, words)
+    return HTMLResponse(piece("access_places.html", "options", found))
+
+
+def _places(opened: Connection, who: Viewer, words: str) -> list[tuple[str, str]]:
+    asked = words.lower().split()
+    districts = [
+        (row.key, f"{row.name}, district")
+        for row in tenants.list_districts(opened)
+        if who.may_manage(row.id) and all(word in f"{row.key} {row.name}".lower() for word in asked)
+    ]
+    schools = tenants.school_names(opened, _seen(who), limit=MOST_PROPOSED, words=words)
+    return [*districts, *schools][:MOST_PROPOSED]
+
+
+def _key_of(opened: Connection, who: Viewer, typed: str, role: str) -> str:
+    """The key of the place that was typed by its key or its name; what fits none, or several, as it was typed."""
+    if role == MANAGER:
+        named = [(row.key, row.name) for row in tenants.list_districts(opened) if who.may_manage(row.id)]
+    else:
+        named = tenants.school_names(opened, _seen(who), limit=MOST_SAME_NAMED, words=typed)
+    if any(key == typed for key, _ in named):
+        return typed
+    fits = [key for key, name in named if name.casefold() == typed.casefold()]
+    return fits[0] if len(fits) == 1 else typed
 
 
 def revoke(request: Request) -> Response:
@@ -79,10 +115,7 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
     words = request.query_params.get("q", "")[:LONGEST_SEARCH]
     with database(request).begin() as opened:
         found = accounts.grants(opened, districts=_seen(who), words=words, limit=MOST_SHOWN + 1)
-        places = [
-            (row.key, f"{row.name}, district") for row in tenants.list_districts(opened) if who.may_manage(row.id)
-        ]
-        places += tenants.school_names(opened, _seen(who), limit=MOST_PROPOSED)
+        proposed = _places(opened, who, values.get("place", ""))
     return page(
         request,
         "access.html",
@@ -92,7 +125,7 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
         words=words,
         roles=list(_roles(who).items()),
         role_names=ROLES,
-        places=places,
+        places=proposed,
         values={"email": "", "role": OWNER, "place": ""} | values,
         errors=errors,
     )
@@ -116,5 +149,6 @@ def _seen(who: Viewer) -> frozenset[int] | None:
 routes = [
     Route("/access", show, methods=["GET"]),
     Route("/access", grant, methods=["POST"]),
+    Route("/access/places", places, methods=["GET"]),
     Route("/access/revoke", revoke, methods=["POST"]),
 ]

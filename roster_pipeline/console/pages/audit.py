@@ -46,7 +46,7 @@ def _page_of(
             limit=ROWS + 1,
             offset=asked.offset,
         )
-        kinds = audit.kinds(opened)
+        kinds = audit.kinds(opened, districts, school.id if school else None)
     return page(
         request,
         "school_audit.html" if school else "audit.html",

@@ -11,13 +11,13 @@ from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.page import database, page, redirect
-from roster_pipeline.console.template_filters import place_of
 from roster_pipeline.directory import approvals
 from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history
 from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.services.school_changes import resume_school
 from roster_pipeline.services.school_status import next_run, next_step, status_of, status_of_entry
 from roster_pipeline.sync.build_report import run_url
+from roster_pipeline.vocabulary import role_place
 
 PAGE = 30
 
@@ -48,7 +48,7 @@ def show(request: Request) -> Response:
         next=next_run(stands, now),
         now=now,
         alerts=alerts,
-        people=dict(sorted(people.items(), key=lambda found: place_of(found[0]))),
+        people=dict(sorted(people.items(), key=lambda found: role_place(found[0]))),
         test=_test(school.test),
         lines=[(one, status_of_entry(one, school.key), run_url(one.run_id)) for one in shown],
         newer=f"/schools/{school.key}" if before else None,

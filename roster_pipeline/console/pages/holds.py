@@ -24,6 +24,9 @@ from roster_pipeline.services.hold_explanations import ADVICE, HoldExplanation, 
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.vocabulary import counted
 
+MOST_UNTYPED = 50
+"""Archivals that are approved by a button alone; above that their number is typed as well."""
+
 
 def every_hold(request: Request) -> Response:
     """What waits in all schools that the viewer may see, the newest first."""
@@ -77,6 +80,10 @@ def _decide(request: Request, decision: str) -> Response:
     if not reason or len(reason) > LONGEST_REASON:
         error = "Say why; it is kept in the audit." if not reason else f"At most {LONGEST_REASON} characters."
         return _page_of(request, status=400, error=error, decision=decision)
+    if decision == "approve" and (typing := _to_type(request, school, plan, manager)):
+        return _page_of(
+            request, status=400, error=f"Type {typing}, the number of people to archive.", decision=decision
+        )
     given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": hash_}
     home, opened_again = f"/schools/{school.key}", database(request)
     try:
@@ -95,6 +102,15 @@ def _decide(request: Request, decision: str) -> Response:
     except SyncError as problem:
         return _refused(request, school, plan, problem.message)
     return redirect(request, f"{home}/syncs/{result.sync_id}", told=_told(decision, plan, result))
+
+
+def _to_type(request: Request, school: SchoolRow, plan: PlanRow, manager: bool) -> int | None:
+    """How many people would be archived, where that many are to be typed and something else was."""
+    with database(request).begin() as opened:
+        found = approvals.held(opened, school_id=school.id, plan_id=plan.id)
+    archivals = hold_explanation_of((vars(one) for one in found), manager=manager).archivals
+    typed = str(form(request).get("archivals", "")).replace(",", "").strip()
+    return archivals if archivals > MOST_UNTYPED and typed != str(archivals) else None
 
 
 def _told(decision: str, plan: PlanRow, result: SyncResult) -> str:
@@ -167,6 +183,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         newest=newest,
         holding=holding,
         decisions=_offered(holding, links),
+        typed=holding.archivals > MOST_UNTYPED,
         links=links,
         rows=rows,
         events=events,

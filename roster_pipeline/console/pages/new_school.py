@@ -98,7 +98,7 @@ def _check(values: Values, errors: dict[str, str]) -> None:
     if not nameless and (not re.match(KEY_PATTERN, values["key"]) or values["key"] in TAKEN_BY_US):
         errors["key"] = KEY_WORDS
     if not 0 < len(values["school_id"]) <= 255:
-        errors["school_id"] = "Fill this in."
+        errors["school_id"] = "Fill in the School ID, at most 255 characters."
     if not values["place"]:
         errors["place"] = "Choose how the SIS is reached."
     if values["place"].startswith(NEW):
@@ -106,7 +106,7 @@ def _check(values: Values, errors: dict[str, str]) -> None:
         if "key" not in errors and not nameless and not re.match(KEY_PATTERN, values["connection_key"]):
             errors["connection_key"] = KEY_WORDS
         if not values["connection-url"]:
-            errors["connection-url"] = "Fill this in."
+            errors["connection-url"] = "Fill in the URL of the SIS."
 
 
 def _add(opened: Connection, who: Viewer, values: Values, secret: str) -> None:

@@ -23,6 +23,7 @@ SHOWN = {
     "failing": "Failing",
     "paused": "Paused",
     "stale": "Silent",
+    "quiet": "Paused or silent",
     "off": "By hand",
     "fine": "In order",
 }
@@ -35,7 +36,7 @@ def show(request: Request) -> Response:
     who = viewer(request)
     search = request.query_params.get("q", "")[:LONGEST_SEARCH]
     state = request.query_params.get("state") or None
-    state = state if state in (*STATES, "attention") else None
+    state = state if state in (*STATES, "attention", "quiet") else None
     number = max(1, _number(request.query_params.get("page", "")))
     with database(request).begin() as opened:
         found = overview(

@@ -13,12 +13,12 @@ from roster_pipeline.console.downloads import csv_answer
 from roster_pipeline.console.list_filters import list_filter
 from roster_pipeline.console.page import database, page
 from roster_pipeline.console.plan_view import FIELDS, decides_as_manager, plan_of, row_filter, rows_of
-from roster_pipeline.console.template_filters import ACTIONS, place_of
+from roster_pipeline.console.template_filters import ACTIONS
 from roster_pipeline.directory import audit, held_plans, plan_rows
 from roster_pipeline.services.hold_explanations import hold_explanation_of
 from roster_pipeline.services.plan_rows import HEADER, cells, every_line
 from roster_pipeline.services.plan_summary import summary_of
-from roster_pipeline.vocabulary import REASONS
+from roster_pipeline.vocabulary import REASONS, role_place
 
 ALWAYS = ("create", "update", "archive")
 """Columns that are shown also where they are empty."""
@@ -74,7 +74,7 @@ def rows_csv(request: Request) -> Response:
 def _counts(why: list[dict[str, object]]) -> dict[str, dict[str, int]]:
     """role to action to rows, the roles as in the settings."""
     counts: dict[str, dict[str, int]] = {}
-    for line in sorted(why, key=lambda one: place_of(str(one["role"]))):
+    for line in sorted(why, key=lambda one: role_place(str(one["role"]))):
         of_role = counts.setdefault(str(line["role"]), {})
         of_role[str(line["action"])] = of_role.get(str(line["action"]), 0) + int(str(line["rows"]))
     return counts

@@ -17,11 +17,12 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.console.manual_run_launcher import launch
 from roster_pipeline.console.page import database, form, page, piece
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
-from roster_pipeline.directory import audit, manual_runs
+from roster_pipeline.directory import audit, manual_runs, plans
 from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.run_school import LAST_STEP, STEPS
+from roster_pipeline.services.plan_summary import summary_of, would_do
 from roster_pipeline.services.school_status import status_of_sync
 from roster_pipeline.sync.build_report import report_of, run_url
 
@@ -124,8 +125,12 @@ def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[ManualRun,
 
 
 def _said(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
-    """What a sync that has ended did, in the sentence of its page; empty for everything else."""
-    if not run.ended_at or outcome.sync_id is None:
+    """What a run that has ended did, or would do, in a sentence; empty for one that did not come so far."""
+    if not run.ended_at:
+        return ""
+    if run.kind == "dry_run" and outcome.plan_id is not None and not run.problem:
+        return would_do(summary_of(opened, plans.get(opened, outcome.plan_id)))
+    if outcome.sync_id is None:
         return ""
     report = report_of(sync_summary(opened, outcome.sync_id))
     return status_of_sync("sync", outcome.sync_outcome, report.as_dict() if report else {}).sentence

@@ -13,7 +13,6 @@ from roster_pipeline.console.auth.viewer import nothing_here, school_of
 from roster_pipeline.console.charts import SHOWN, role_bars
 from roster_pipeline.console.list_filters import number_of
 from roster_pipeline.console.page import database, page
-from roster_pipeline.console.template_filters import place_of
 from roster_pipeline.directory import approvals, ledger, rollback
 from roster_pipeline.directory.ledger import SyncRow, UnknownSync
 from roster_pipeline.directory.sync_summary import sync_summary
@@ -23,6 +22,7 @@ from roster_pipeline.notifications.mail_page import page_of
 from roster_pipeline.notifications.outcome import remarks, wrong_as_such
 from roster_pipeline.services.school_status import status_of_sync
 from roster_pipeline.sync.build_report import report_of, run_url
+from roster_pipeline.vocabulary import role_place
 
 COLUMNS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
 ALWAYS = ("created", "updated", "archived")
@@ -39,7 +39,7 @@ def show(request: Request) -> Response:
         report = report_of(sync_summary(opened, sync.id))
         whole = rollback.undone_whole_by(opened, sync.id) is not None
         holds = [] if sync.plan_id is None else approvals.held(opened, school_id=school.id, plan_id=sync.plan_id)
-    roles = sorted(report.roles, key=lambda one: place_of(one.role)) if report else []
+    roles = sorted(report.roles, key=lambda one: role_place(one.role)) if report else []
     said = status_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
     return page(
         request,

@@ -8,6 +8,7 @@ from roster_pipeline.defs.assets.asset_helpers import (
     OWNERS,
     clear_failures,
     columns,
+    console_page,
     lineage,
     started_by,
 )
@@ -48,5 +49,6 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
             "sync": applied.sync_id,
             "outcome": applied.outcome,
             **applied.by_action,
+            **console_page(f"/schools/{context.partition_key}/syncs/{applied.sync_id}"),
         },
     )

@@ -20,6 +20,8 @@ CONNECTION_TAG = "roster/connection"
 """The connection that a run fetches from; `dagster.yaml` bounds how many runs have the same."""
 SLOW_TAG = "roster/slow"
 """The connection of a run whose SIS is slow: it comes after the others, and `dagster.yaml` bounds their number."""
+SCHOOL_TAG = "roster/school"
+"""The name of the school, for people who do not know its key."""
 DRY_RUN_TAG = "roster/dry_run"
 WHO_TAG = "roster/who"
 """Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
@@ -132,6 +134,15 @@ def started_by(run: dg.DagsterRun, instance: dg.DagsterInstance, database: Datab
         asked = audit.who_asked_for_run(conn, school_key, first.run_id)
     again = first.parent_run_id is not None
     return asked or (IN_DAGSTER if again else first.tags.get(WHO_TAG, IN_DAGSTER))
+
+
+def console_page(path: str) -> dict[str, dg.MetadataValue]:
+    """Metadata with the page of the console that shows the same; none where there is no console."""
+    from roster_pipeline.notifications.links import web_address
+    from roster_pipeline.sync.build_report import console_url
+
+    address = web_address(console_url(), path) if console_url() else None
+    return {"console": dg.MetadataValue.url(address)} if address else {}
 
 
 def columns(table: Table, origins: dg.TableColumnLineage | None = None) -> dict[str, Any]:

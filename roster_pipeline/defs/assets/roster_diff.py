@@ -2,7 +2,15 @@
 
 import dagster as dg
 
-from roster_pipeline.defs.assets.asset_helpers import DRY_RUN_TAG, GROUP, OWNERS, clear_failures, columns, lineage
+from roster_pipeline.defs.assets.asset_helpers import (
+    DRY_RUN_TAG,
+    GROUP,
+    OWNERS,
+    clear_failures,
+    columns,
+    console_page,
+    lineage,
+)
 from roster_pipeline.defs.checks import verdict_results, verdict_specs
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
@@ -40,6 +48,7 @@ def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource)
             "plan": planned.plan_id,
             **planned.by_action,
             "held": planned.held,
+            **console_page(f"/schools/{context.partition_key}/plans/{planned.plan_id}"),
         },
         check_results=verdict_results(planned.verdict),
     )

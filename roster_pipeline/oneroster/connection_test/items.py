@@ -11,6 +11,7 @@ from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.people_counts import FIELD_NAMES, PeopleCounts
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
+from roster_pipeline.vocabulary import counted
 
 MOST_LIKELY = 3
 """Orgs to suggest if no org has the School ID."""
@@ -234,7 +235,8 @@ def reference_items(counts: PeopleCounts, proof: Proof) -> Iterator[CheckItem]:
 
 def completeness_item(proof: Proof) -> CheckItem:
     """Whether the pull is complete, and what proves it or speaks against it."""
-    detail = f"{proof.records} records on {proof.pages} pages by {proof.strategy}, {proof.rejected} unusable"
+    read = f"{counted(proof.records, 'record', 'records')} on {counted(proof.pages, 'page', 'pages')}"
+    detail = f"{read} by {proof.strategy}, {proof.rejected:,} unusable"
     if proof.complete:
         proved = "total" if proof.total_end is not None else "the end of the list"
         return CheckItem("Completeness", True, f"{detail}; proved by {proved}")

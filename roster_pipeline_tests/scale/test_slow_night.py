@@ -24,11 +24,12 @@ from roster_pipeline_tests.scale.conftest import BROKER, CLIENT, SECRET, add_sch
 SCHOOLS = {"hanging": 1, "recovering": 1, "good": 58}
 """Schools of each connection."""
 FIRST_PULL_MINUTES = 1
-PATIENCE = 420.0
+PATIENCE = 700.0
+"""Seconds for each part of the night, on a machine that does other things as well."""
 
 pytestmark = [
     pytest.mark.broker,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address"),
     pytest.mark.skipif(
         find_spec("dagster_celery") is None, reason="dagster-celery is missing: install the extra celery"

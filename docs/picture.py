@@ -81,6 +81,11 @@ def draw_console(browser: Browser) -> None:
         _draw(page, "console")
         page.goto(f"/schools/{SCHOOL}/settings")
         _draw(page, "console-settings")
+        page.goto(f"/schools/{SCHOOL}/people")
+        _draw(page, "console-people")
+        page.locator('a[href^="/people/"]').first.click()
+        page.wait_for_url(f"{base}/people/*")
+        _draw(page, "console-person")
         page.goto(f"/schools/{SCHOOL}")
         history = page.url
         page.goto(f"/schools/{SCHOOL}/holds")

@@ -10,11 +10,12 @@ from roster_pipeline.notifications.outcome import NOUNS
 from roster_pipeline.vocabulary import approvable, is_overridable, needs_manager, role_place
 
 ADVICE: dict[str, str] = {
-    "incomplete_snapshot": "Whoever is missing from an incomplete list may still be at the school, so nobody is "
-    "archived by it and no approval can change that. Sync again; if it stays so, look at the problems named here.",
-    "witness": "The SIS leaves people out of its lists whom it still has, so being missing proves nothing. It cannot "
-    "be approved. Ask whoever runs the SIS what this client may see, and sync again.",
-    "no_witness": "Without a second answer for each person nobody is archived; it cannot be approved. Sync again.",
+    "incomplete_snapshot": "People who are missing from an incomplete list may still be at the school. So nobody is "
+    "archived, and no approval can change that. Sync again. If it stays incomplete, look at the problems on this page.",
+    "witness": "The SIS still has people whom its lists leave out, so a missing person proves nothing. This cannot be "
+    "approved. Ask the people who run the SIS what this client may see, and sync again.",
+    "no_witness": "Nobody is archived without a second answer of the SIS about them. This cannot be approved. "
+    "Sync again.",
     "source_stale": "Find out whether the SIS still passes its changes on. If it is only a quiet time, approve.",
     "older_source": "Find out why the SIS shows an earlier day: a file put back, a server set back. Discard, and sync "
     "again once it is up to date. Approve only if the earlier day is right.",
@@ -43,7 +44,7 @@ ADVICE: dict[str, str] = {
     "archive_most": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
     "creations": "Check whether these are new people, or people whom the directory has under another id.",
     "claimed_people": "Ask the district or the other school whether these people are here too. If so, the district's "
-    "manager approves; so may whoever owns every school that has them now. Single people are linked on their own page.",
+    "manager approves, or an owner of all schools that have them now. Link single people on their own page.",
     "quality": "Look at the records that fail the rule. Have them corrected in the SIS; approve if people did leave.",
     "no_quality": "Sync again. If the rule still gives no result, an operator finds the cause in the log of the run.",
     "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve; a SIS "

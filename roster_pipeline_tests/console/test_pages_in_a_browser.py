@@ -102,7 +102,7 @@ def test_the_keyboard_reaches_the_content_first_and_then_everything_in_order(
         OWNER,
         "Sign out",
         "Schools",
-        "Preview & run",
+        "Syncs",
     ]
     page.goto("/schools/lincoln")
     page.keyboard.press("Tab")

@@ -15,12 +15,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from cryptography.fernet import Fernet
 from dagster._serdes import serialize_value
 from sqlalchemy import Connection, text
 
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import approvals, erase, manual_edits, tables, tenants
+from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.services import decisions
@@ -30,8 +32,12 @@ from roster_pipeline.simulator.person import CONTACT_ROLES
 from roster_pipeline.sync.health_checks import health_checks
 from roster_pipeline.sync.metrics import exposition
 from roster_pipeline.sync.monitoring import watch
+from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
+from roster_pipeline_tests.invariants.several_connections import several_connections
 from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.test_changes_only import unnamed
+from roster_pipeline_tests.scenarios.test_fetching import prove_changes
 
 FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "record_missing", "failure_with_200")
 
@@ -43,14 +49,16 @@ OF_PEOPLE = {
 """Where people are kept. Every other table is for whoever runs the house."""
 STEPS = {"fetch": "pulled_user", "clean": "cleaned_roster", "plan": "plan_row", "apply": "person"}
 """A table that each step writes people to."""
+COMMANDS = (("history", "lincoln"), ("hold", "list"), ("school", "show", "lincoln"), ("connection", "show", "sis"))
+"""Commands that tell of a school and name nobody."""
 WHO = {"who": "owner", "reason": "tried"}
 
 
 def _everything_said(town: Town, caplog: pytest.LogCaptureFixture) -> str:
     said = [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
-    for run in town.instance.get_runs():
-        said.append(serialize_value(run))
-        said += [serialize_value(entry) for entry in town.instance.all_logs(run.run_id)]
+    for each in town.instance.get_runs():
+        said.append(serialize_value(each))
+        said += [serialize_value(entry) for entry in town.instance.all_logs(each.run_id)]
     with town.database.begin() as conn:
         for table in sorted(set(tables.metadata.tables) - OF_PEOPLE):
             said += [json.dumps(row, default=str) for row in conn.scalars(text(f"select to_jsonb(t) from {table} t"))]
@@ -278,3 +286,74 @@ def test_nothing_about_people_stands_in_what_notes_findings_contact_rules_and_ag
     assert told == set(TOLD)
     assert town.count("alert") > 0
     assert leaked(_everything_said(town, caplog) + postgres_log()) == []
+
+
+def test_nothing_about_people_stands_in_what_is_said_of_joined_records_and_of_changes_not_named(
+    town: Town,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    postgres_log: Callable[[], str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("ROSTER_DATABASE_URL", database_url)
+    town.set_connection(delta=True)
+    town.add_school(report_to=["it@school.example"], automatic=True)
+    hostile_strings(town.people)
+    first, second, *_ = town.people.people_of("sch-1", "student")
+    unnamed(town, second.sourced_id, modified="2026-01-05T00:00:00.000Z")
+    town.run_sync()
+    same = ("given_name", "family_name", "email", "identifier", "state_id", "grades")
+    copied = {name: getattr(first, name) for name in same}
+    town.people.add("student", "sch-1", sourced_id="copy", username="", **copied)
+    town.run_sync()
+    assert town.count("plan_row", "notes like '%records_joined%'") > 0
+    prove_changes(town)
+    town.run_sync()
+    assert town.count("pull", "mode = 'delta'") == 1
+    unnamed(town, second.sourced_id, given_name="Zyxpoison-quiet", email="qqleak-quiet@zyxpoison.example")
+    with town.database.begin() as conn:
+        conn.execute(text("""update pull set proof = proof || '{"full_at": "2020-01-01T00:00:00+00:00"}'"""))
+    town.run_sync()
+    assert town.count("outbox", "subject like '%did not name 1 person%'") == 1
+    answers = [run(*command) for command in COMMANDS]
+    assert [answer.code for answer in answers] == [0] * len(COMMANDS)
+    said = [answer.out + answer.err for answer in answers]
+    assert leaked("\n".join([*said, _everything_said(town, caplog), postgres_log()])) == []
+
+
+def test_nothing_about_people_stands_in_what_is_said_while_they_wait_for_the_districts_manager(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+    postgres_log: Callable[[], str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
+    monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("ROSTER_DATABASE_URL", database_url)
+    person = {"given_name": "Zyxpoison", "family_name": "Zyxpoison-s'\"%s", "email": "qqleak@zyxpoison.example"}
+    with several_connections(database, tmp_path) as district:
+        district.deliver("main", "m-one", **person, phone="+15550199777", identifier="99887766")
+        district.night("main")
+        district.deliver("east", "e-one", **person, phone="+15550199777", identifier="99887766")
+        assert district.night("east").by_action["held"] == 1
+        district.deliver("west", "w-one", **person)
+        district.night("west")
+        assert "other_connection" in district.reasons("west")
+        with database.begin() as conn:
+            (held,) = approvals.held(conn)
+        assert len(district.rows("select 1 from outbox where kind = 'alert'")) == 1
+        with pytest.raises(DirectoryError) as refused:
+            decisions.approve(database, "east", held.plan_id, who="owner", reason="ours")
+        said = ["".join(traceback.format_exception(refused.value)), *(record.getMessage() for record in caplog.records)]
+        for command in (("hold", "list"), ("history", "east"), ("history", "west"), ("school", "show", "east")):
+            answer = run(*command)
+            assert answer.out, command
+            said += [answer.out, answer.err]
+        for table in sorted(set(tables.metadata.tables) - OF_PEOPLE):
+            said += [json.dumps(row, default=str) for row in district.rows(f"select to_jsonb(t) as row from {table} t")]
+    assert any("the district's manager" in one for one in said)
+    assert leaked("\n".join([*said, postgres_log()])) == []

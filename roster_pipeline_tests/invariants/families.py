@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 Says = bool | str | None
 Kept = tuple[str, str]
 """A contact as it is stored: sourcedId and phone."""
+KEYS_SHARE, FEW = 0.05, 2
+"""Of more students than this share of a role, nobody gets another contact without an approval; so few may."""
 
 
 @dataclass
@@ -45,31 +47,70 @@ class Wishes:
 
 @dataclass
 class School:
-    """Members by sourcedId: active or archived; and by place what is stored of their contacts."""
+    """Members by sourcedId: active or archived; and by place what is stored of their contacts.
+
+    held: whether updates wait because too many students would get another contact. waiting: those updates.
+    """
 
     wishes: Wishes = field(default_factory=Wishes)
     status: dict[str, str] = field(default_factory=dict)
     stored: dict[str, dict[int, Kept]] = field(default_factory=dict)
+    held: bool = False
+    waiting: dict[str, list[Kept]] = field(default_factory=dict)
 
     def night(self, pupils: list[Pupil], parents: dict[str, Parent]) -> int:
         """One night; gives how many stored contacts were removed because nobody may call them."""
         barred = {one.sourced_id for one in parents.values() if one.says is not True}
         removed = self._remove(barred) if self.wishes.contacts else 0
+        self.held, self.waiting = False, {}
         if self.wishes.blackout:
             return removed
         here = [pupil for pupil in pupils if pupil.there and self.wishes.rostered]
         wanted = {pupil.sourced_id: self._wanted(pupil, parents, barred) for pupil in here}
-        anybody = any(wanted.values())
+        follows = self.wishes.auto_update and (any(wanted.values()) or not self.wishes.contacts)
+        active = [who for who, status in self.status.items() if status == "active"]
+        updates = {who: wanted[who] for who in active if who in wanted} if follows else {}
+        replaced = sum(self._replaces(who, contacts) for who, contacts in updates.items())
+        self.held = replaced > FEW and replaced > KEYS_SHARE * len(active)
         for pupil in here:
-            self._follow(pupil.sourced_id, wanted[pupil.sourced_id], anybody)
+            who = pupil.sourced_id
+            if who not in active:
+                if follows or who not in self.status:
+                    self._write(who, wanted[who])
+                self.status[who] = "active"
+        self.waiting = updates if self.held else {}
+        if not self.held:
+            self._update(updates)
         present = {pupil.sourced_id for pupil in here}
         for who, status in self.status.items():
             if status == "active" and who not in present and self.wishes.rostered and self.wishes.archive:
                 self.status[who] = "archived"
+        return removed
+
+    def approve(self) -> None:
+        """The updates that wait are carried out."""
+        self._update(self.waiting)
+        self.held, self.waiting = False, {}
+
+    def _update(self, updates: dict[str, list[Kept]]) -> None:
+        """Contacts of active students, and then those whom the school no longer wants of anybody."""
+        for who, contacts in updates.items():
+            self._write(who, contacts)
         most = self.wishes.most if self.wishes.contacts else 0
         for who, places in self.stored.items():
             self.stored[who] = {place: kept for place, kept in places.items() if place <= most}
-        return removed
+
+    def _replaces(self, who: str, contacts: list[Kept]) -> bool:
+        """Whether somebody else takes the place of a contact: the primary one, or one behind it."""
+        places = self.stored.get(who, {})
+        before = {place: kept[0] for place, kept in places.items()}
+        after = {place: kept[0] for place, kept in self._laid_out(places, contacts).items()}
+        first, then = before.get(1), after.get(1)
+        gone = {one for place, one in before.items() if place > 1} - {one for place, one in after.items() if place > 1}
+        new = {one for place, one in after.items() if place > 1} - {one for place, one in before.items() if place > 1}
+        moved = first != then
+        behind = bool(gone - ({then} if moved else set())) and bool(new - ({first} if moved else set()))
+        return (moved and first is not None and then is not None) or behind
 
     def _remove(self, barred: set[str]) -> int:
         count = 0
@@ -85,19 +126,15 @@ class School:
         callable_ = [parents[one] for one in pupil.agents if one not in barred]
         return [(one.sourced_id, one.phone) for one in callable_][: self.wishes.most]
 
-    def _follow(self, who: str, wanted: list[Kept], anybody: bool) -> None:
-        status = self.status.get(who)
-        self.status[who] = "active"
-        follows = self.wishes.auto_update and (anybody or not self.wishes.contacts)
-        if status is None or follows:
-            self._write(who, wanted)
-
     def _write(self, who: str, wanted: list[Kept]) -> None:
-        places = self.stored.get(who, {})
+        self.stored[who] = self._laid_out(self.stored.get(who, {}), wanted)
+
+    def _laid_out(self, places: dict[int, Kept], wanted: list[Kept]) -> dict[int, Kept]:
+        """Contacts by place; those behind the primary one keep their places if they are the same in the same order."""
         more = [places[place] for place in sorted(places) if place > 1]
         fresh = dict(enumerate(wanted, 1))
         if more == wanted[1:]:
             behind = {place: kept for place, kept in places.items() if place > 1}
         else:
             behind = {place: kept for place, kept in fresh.items() if place > 1}
-        self.stored[who] = ({1: fresh[1]} if 1 in fresh else {}) | behind
+        return ({1: fresh[1]} if 1 in fresh else {}) | behind

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import approvals, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.settings.school import Guards, RoleSettings, Window
+from roster_pipeline.sync.apply_changes import apply_approved
 from roster_pipeline_tests.invariants.families import Parent, Pupil, Says, School
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -29,15 +30,20 @@ PUPILS, PARENTS = 7, 6
 NAMES = "abcdefg"
 OPEN: dict[str, Any] = {
     **dict.fromkeys(("missing_share", "strangers_share", "shrink_share", "archive_share", "rekeyed_share"), 1.0),
-    **dict.fromkeys(("create_share", "restore_share", "update_share", "update_key_share"), 1.0),
+    **dict.fromkeys(("create_share", "restore_share", "update_share"), 1.0),
     "moved_keys": 1000,
 }
-"""No guard but the window of dates: what guards hold is the other proof's matter."""
+"""No guard but the window of dates and the share of other contacts: the rest is the other proof's matter."""
 STORED = """
 select l.sourced_id as who, m.status, c.place, c.sourced_id, c.phone
 from membership m join link l on l.person_id = m.person_id
 left join contact c on c.person_id = m.person_id and c.school_id = m.school_id
 where m.district_id = :district
+"""
+HELD = """
+select p.id from plan p join verdict v on v.plan_id = p.id cross join lateral jsonb_array_elements(v.findings) f
+where p.id = (select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
+  and v.role = 'student' and v.action = 'update' and f ->> 'guard' = 'key_updates' limit 1
 """
 PICK = st.integers(0, 10**4)
 SAYS: tuple[Says, ...] = (True, True, True, False, "ask first", None)
@@ -84,6 +90,8 @@ class Families(RuleBasedStateMachine):
             self.sis.add("student", "sch-1", sourced_id=f"s{number}", agent_ids=tuple(agents), **names, **keys)
         self._settle()
         self._night()
+        for approve in (False, True):
+            self.join_slips(approve)
 
     @rule(changes=CHANGES)
     def day(self, changes: list[tuple[str, int, int]]) -> None:
@@ -97,12 +105,41 @@ class Families(RuleBasedStateMachine):
         """As `day`, so that most steps are nights."""
         self.day(changes)
 
+    @rule(approve=st.booleans())
+    def join_slips(self, approve: bool) -> None:
+        """A join is off by one for a night: every student gets the contacts of the next one."""
+        lists = [pupil.agents for pupil in self.pupils]
+        for pupil, agents in zip(self.pupils, lists[1:] + lists[:1], strict=True):
+            self._give(pupil, agents)
+        self._night()
+        if approve and self.school.waiting:
+            self.approve()
+
+    @rule(pick=PICK, says=st.sampled_from((False, "ask first", None)))
+    def excluded(self, pick: int, says: Says) -> None:
+        """Nobody may call a contact any more."""
+        parent = self.parents[f"g{pick % PARENTS}"]
+        parent.says = says
+        self._tell(parent)
+        self._night()
+
     @rule(what=st.sampled_from(("rostered", "auto_update", "archive", "contacts", "most", "blackout")), pick=PICK)
     def switch(self, what: str, pick: int) -> None:
         """The owner turns a switch."""
         value = 1 + pick % 5 if what == "most" else not getattr(self.school.wishes, what)
         setattr(self.school.wishes, what, value)
         self._settle()
+        self.school.waiting = {}
+
+    def approve(self) -> None:
+        """The owner looks at the updates that wait, and approves them."""
+        ((plan_id,),) = [row.values() for row in self.place.rows(HELD, school=self.key)]
+        with self.database.begin() as conn:
+            approvals.approve(conn, plan_id, "owner", "looked at it", datetime.now(UTC))
+        apply_approved(self.database, self.key, plan_id, run_id=None, who="owner")
+        self.school.approve()
+        self._agree()
+        nights["approved"] += 1
 
     @precondition(lambda self: all(one.says is True for one in self.parents.values()))
     @rule(changes=CHANGES)
@@ -118,7 +155,7 @@ class Families(RuleBasedStateMachine):
         if self.place.fingerprint() == prints:
             return
         roll_back(self.database, sync_id, who="owner", reason="not what we wanted")
-        self.school.status, self.school.stored = status, stored
+        self.school.status, self.school.stored, self.school.waiting = status, stored, {}
         assert self._stored() == before
         nights["undone"] += 1
 
@@ -131,9 +168,7 @@ class Families(RuleBasedStateMachine):
             parent.phone = self._phone()
             self._tell(parent)
         elif what == "order":
-            pupil.agents = [f"g{(other + step) % PARENTS}" for step in range(other % 6)]
-            if pupil.there:
-                self.sis.edit(pupil.sourced_id, agent_ids=tuple(pupil.agents))
+            self._give(pupil, [f"g{(other + step) % PARENTS}" for step in range(other % 6)])
         elif what == "leave" and pupil.there and sum(one.there for one in self.pupils) > 1:
             self.sis.remove(pupil.sourced_id)
             pupil.there = False
@@ -143,6 +178,12 @@ class Families(RuleBasedStateMachine):
                     self.sis.restore(one.sourced_id)
                     self.sis.edit(one.sourced_id, agent_ids=tuple(one.agents))
                     one.there = True
+
+    def _give(self, pupil: Pupil, agents: list[str]) -> None:
+        """The SIS names these contacts of a student from now on."""
+        pupil.agents = agents
+        if pupil.there:
+            self.sis.edit(pupil.sourced_id, agent_ids=tuple(agents))
 
     def _tell(self, parent: Parent) -> None:
         self.sis.edit(parent.sourced_id, phone=parent.phone, sms="", metadata={"mayCall": parent.says})
@@ -177,15 +218,23 @@ class Families(RuleBasedStateMachine):
                 places[place] = (contact, phone)
         return found
 
-    def _night(self) -> int:
-        removed = self.school.night(self.pupils, self.parents)
-        applied = self.place.night(self.key)
+    def _agree(self) -> dict[str, tuple[str, dict[int, tuple[str, str]]]]:
+        """What is stored, which is what the model says."""
         expected = {who: (status, self.school.stored.get(who, {})) for who, status in self.school.status.items()}
         shown = self._stored()
         assert shown == expected
+        return shown
+
+    def _night(self) -> int:
+        removed = self.school.night(self.pupils, self.parents)
+        applied = self.place.night(self.key)
+        shown = self._agree()
         if self.school.wishes.contacts:
             told = {kept[0] for _, places in shown.values() for kept in places.values()}
             assert all(self.parents[one].says is True for one in told), "somebody is stored whom nobody may call"
+        held = self.place.rows(HELD, school=self.key)
+        assert bool(held) == (self.school.held and not self.school.wishes.blackout), held
+        nights["held: key_updates"] += self.school.held
         nights["nights"] += 1
         nights["removed"] += removed
         nights["removed while all is held"] += removed if self.school.wishes.blackout else 0
@@ -201,4 +250,4 @@ def test_random_nights_of_contacts_end_as_the_rules_say(database: Database, site
     Here.database, Here.site = database, site
     nights.clear()
     run_histories(Here, EXAMPLES, DAYS)
-    assert_happened(nights, {"nights", "removed", "several"})
+    assert_happened(nights, {"nights", "removed", "several", "held: key_updates", "approved"})

@@ -105,7 +105,8 @@ def set_up(machine: dict[str, str]) -> Iterator[dict[str, str]]:
     sis = Sis(generate_district(5, schools=2, students_per_school=10), credentials={"us": "secret"}, versions=("1.1",))
     server = SimulatorThread(create_site([sis])).start()
     try:
-        subprocess.run([sys.executable, "-c", SCHOOLS, server.base_url], env=machine, check=True, timeout=200)
+        with_tests = machine | {"PYTHONPATH": f"{machine['PYTHONPATH']}:{ROOT}"}
+        subprocess.run([sys.executable, "-c", SCHOOLS, server.base_url], env=with_tests, check=True, timeout=200)
         yield machine
     finally:
         server.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 _OPEN: dict[str, Database] = {}
 """One connection pool per process and address: the runs of a warm worker share it."""
+_OPENING = threading.Lock()
+"""Held while the embedded database gets its schema: schedule and sensors ask for it in threads of one code server."""
 
 
 class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -26,14 +29,14 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         from roster_pipeline.directory.database import Database
         from roster_pipeline.embedded import prepare_environment
 
-        given = self.url or Places.read().database_url
-        if not given:
-            given = prepare_environment().roster
-            _OPEN[given] = Database(given)
-            migrate.upgrade(_OPEN[given])
-        if given not in _OPEN:
-            _OPEN[given] = Database(given)
-        return _OPEN[given]
+        with _OPENING:
+            given = self.url or Places.read().database_url
+            url = given or prepare_environment().roster
+            if url not in _OPEN:
+                _OPEN[url] = Database(url)
+            if not given:
+                migrate.upgrade(_OPEN[url])
+            return _OPEN[url]
 
 
 def close_databases() -> None:

@@ -28,6 +28,8 @@ EXAMPLES = histories(3, 60)
 DAYS = 12
 PUPILS, PARENTS = 7, 6
 NAMES = "abcdefg"
+ENOUGH = 4
+"""So many students always stay: if more came back than are there, the guard of restorations would hold them."""
 OPEN: dict[str, Any] = {
     **dict.fromkeys(("missing_share", "strangers_share", "shrink_share", "archive_share", "rekeyed_share"), 1.0),
     **dict.fromkeys(("create_share", "restore_share", "update_share"), 1.0),
@@ -169,7 +171,7 @@ class Families(RuleBasedStateMachine):
             self._tell(parent)
         elif what == "order":
             self._give(pupil, [f"g{(other + step) % PARENTS}" for step in range(other % 6)])
-        elif what == "leave" and pupil.there and sum(one.there for one in self.pupils) > 1:
+        elif what == "leave" and pupil.there and sum(one.there for one in self.pupils) > ENOUGH:
             self.sis.remove(pupil.sourced_id)
             pupil.there = False
         elif what == "come":

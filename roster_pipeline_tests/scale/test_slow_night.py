@@ -29,6 +29,7 @@ PATIENCE = 700.0
 
 pytestmark = [
     pytest.mark.broker,
+    pytest.mark.sixty_schools,
     pytest.mark.timeout(1500),
     pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address"),
     pytest.mark.skipif(

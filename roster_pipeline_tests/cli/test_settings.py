@@ -170,7 +170,7 @@ def test_the_remedy_of_an_error_names_the_school_of_the_command(
     shared_school: Roster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: Any, **__: Any) -> None:
-        raise NotOverridable(17)
+        raise NotOverridable(17, "oak")
 
     monkeypatch.setattr(decisions, "approve", refused)
     answer = shared_school("hold", "approve", "oak", "--plan", 17, "--reason", "why")

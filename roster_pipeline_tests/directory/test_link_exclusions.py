@@ -159,5 +159,5 @@ def test_planning_reads_what_was_said_of_the_people_at_hand_in_this_sis_only(
         snapshot_id = snapshot_of(database, school)
         every(database, CLEANED, snapshot=snapshot_id, email=MAIL)
         with database.begin() as conn:
-            read[school.key] = planning_input.load_directory(conn, school, snapshot_id).apart.to_numpy().tolist()
+            read[school.key] = planning_input.load_directory(conn, school, snapshot_id).exclusions.to_numpy().tolist()
     assert read == {"lincoln": [["u2", ada]], "elsewhere": [["u1", ada]], "foreign": [["u1", namesake]]}

@@ -136,5 +136,6 @@ def test_the_definitions_hold_both_schedules_and_all_sensors() -> None:
         "partitions_follow_schools",
         "send_mail",
         "watch_evenings",
+        "watch_runs",
     }
     assert all(one.default_status == dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)

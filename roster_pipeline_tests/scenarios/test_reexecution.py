@@ -18,6 +18,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline.run_school import run_school
+from roster_pipeline.settings.installation import WebAddresses
 from roster_pipeline.webserver import guarded_app, rules_from
 from roster_pipeline_tests.scenarios.conftest import SECRET, Town
 
@@ -82,7 +83,9 @@ def ui(town: Town, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: 
         dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, version="test", workspace_load_target=target) as context,
     ):
-        server = uvicorn.Server(uvicorn.Config(guarded_app(context, rules_from({})), port=0, log_level="error"))
+        server = uvicorn.Server(
+            uvicorn.Config(guarded_app(context, rules_from(WebAddresses())), port=0, log_level="error")
+        )
         thread = threading.Thread(target=server.run)
         thread.start()
         while not server.started:

@@ -62,7 +62,7 @@ def old(town: Town) -> tuple[str, ...]:
 
 def open_causes(town: Town) -> list[str]:
     with town.database.begin() as conn:
-        return [one.cause for one in alerts.open_alerts(conn)]
+        return [one.cause for one in alerts.open_alerts(conn) if one.cause != alerts.HELD]
 
 
 def back(town: Town, days: int) -> None:

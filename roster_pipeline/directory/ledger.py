@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,6 +78,12 @@ def get_sync(conn: Connection, sync_id: int) -> SyncRow:
     if found is None:
         raise UnknownSync(sync_id)
     return SyncRow(**found)
+
+
+def syncs(conn: Connection, sync_ids: Iterable[int]) -> dict[int, SyncRow]:
+    """These syncs by number; numbers without a sync are left out."""
+    query = _syncs().where(sync.c.id.in_(sorted(set(sync_ids))))
+    return {row["id"]: SyncRow(**row) for row in conn.execute(query).mappings()}
 
 
 def changes_of(conn: Connection, sync_id: int, limit: int | None = None) -> list[Change]:

@@ -92,6 +92,15 @@ def find(conn: Connection, district_id: int, words: str, limit: int = MOST_FOUND
     return [get_person(conn, district_id, person_id) for person_id in sorted(ids)]
 
 
+def district_of(conn: Connection, person_id: int) -> tuple[int, str]:
+    """Number and key of a person's district. Raises UnknownPerson."""
+    query = "select d.id, d.key from person p join district d on d.id = p.district_id where p.id = :person"
+    found = conn.execute(text(query), {"person": person_id}).first()
+    if found is None:
+        raise UnknownPerson(person_id)
+    return found.id, found.key
+
+
 def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
     """One person. Raises UnknownPerson."""
     given = {"district": district_id, "person": person_id}

@@ -119,6 +119,11 @@ def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
     return [dict(row) for row in conn.execute(text(query), {"plan": plan.id}).mappings()]
 
 
+def sourced_ids(conn: Connection, plan_id: int) -> list[str]:
+    """The records of all rows."""
+    return list(conn.scalars(text("select unnest(sourced_ids) from plan_row where plan_id = :plan"), {"plan": plan_id}))
+
+
 def new_links(conn: Connection, plan_id: int) -> int:
     """How many known people of the plan came with an id that is new: those whom a relink would link."""
     query = (

@@ -136,6 +136,11 @@ def latest(conn: Connection, school_id: int, *, dry_run: bool = False) -> PlanRo
     return None if found is None else PlanRow(**found)
 
 
+def replace(conn: Connection, plan_id: int) -> None:
+    """Nobody can approve or apply this plan any more."""
+    conn.execute(update(plan).where(plan.c.id == plan_id).values(state="replaced"))
+
+
 def snapshot_of(conn: Connection, plan_id: int) -> int:
     """The snapshot a plan was made from. Raises UnknownPlan."""
     return get(conn, plan_id).snapshot_id

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text
 
 from roster_pipeline.directory import apply_sql, audit, plans
 from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.tables import plan, snapshot, sync
+from roster_pipeline.directory.tables import snapshot, sync
 
 STAGE = """
 create temporary table linking on commit drop as
@@ -97,7 +97,7 @@ def _write(
     conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(sync_id)})
     links = conn.execute(text(apply_sql.INSERT_LINKS), given).rowcount
     conn.execute(text(apply_sql.MOVE_HOMES), given)
-    conn.execute(update(plan).where(plan.c.id == found.id).values(state="replaced"))
+    plans.replace(conn, found.id)
     counts = {role: {"link": people} for role, people in conn.execute(text(COUNT), given)}
     owner = {"district_id": found.district_id, "school_id": found.school_id}
     conn.execute(

@@ -66,6 +66,20 @@ def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> 
     return bool(conn.scalar(text(query), {"schools": list(school_ids), "record": sourced_id}))
 
 
+def newest_record(
+    conn: Connection, connection_id: int, school_ids: Sequence[int], sourced_id: str
+) -> dict[str, Any] | None:
+    """What the newest snapshot of these schools that has the record says of it, and `taken_at`; None where none has."""
+    query = (
+        "select s.taken_at, c.* from snapshot s "
+        "join cleaned_roster c on c.snapshot_id = s.id and c.sourced_id = :record "
+        "where s.connection_id = :connection and s.school_id = any(:schools) order by s.id desc limit 1"
+    )
+    given = {"connection": connection_id, "schools": list(school_ids), "record": sourced_id}
+    row = conn.execute(text(query), given).mappings().first()
+    return dict(row) if row else None
+
+
 def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:
     """sourced_id of the contacts that nobody may call; student_id where that goes for one student alone."""
     return read_frame(

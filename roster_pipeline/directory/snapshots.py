@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -123,6 +123,8 @@ where pull_id = :pull and (sourced_id = :given or payload ->> 'identifier' = :gi
 order by sourced_id <> :given limit 2
 """
 
+OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
+"""What a snapshot that was made from another one does not take over from it."""
 PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness", "excluded_contact")
 OLD = """
 with good as (
@@ -228,6 +230,16 @@ def take(
     counts["rejects"] = conn.execute(text(REJECTS), given).rowcount
     conn.execute(snapshot.update().where(snapshot.c.id == snapshot_id).values(counts=counts))
     return snapshot_id
+
+
+def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **said: Any) -> int:
+    """A snapshot with the facts of another one and records of its own; gives its id. base: as `facts` has it.
+
+    said: what its proof says beside, or in place of, the proof of the base.
+    """
+    kept = {name: value for name, value in base.items() if name not in OF_ITS_OWN}
+    row = kept | {"mode": mode, "proof": base["proof"] | {"mode": mode} | said}
+    return int(conn.execute(insert(snapshot).values(row).returning(snapshot.c.id)).scalar_one())
 
 
 def load(conn: Connection, snapshot_id: int) -> Raw:

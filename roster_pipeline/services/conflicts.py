@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from roster_pipeline.directory import conflict_sides as sides
 from roster_pipeline.directory import plan_rows
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
@@ -34,28 +35,6 @@ COMPARED = (
 MOST_PEOPLE = 4
 """Beside one record; who fits more people than that needs a look into the SIS."""
 _CONFLICTS = RowFilter(actions=("conflict",))
-_RECORDS = """
-select sourced_id, given_name, family_name, preferred_given_name, preferred_family_name, email, username, number, role,
-       grade
-from cleaned_roster where snapshot_id = :snapshot and sourced_id = any(:ids) order by sourced_id
-"""
-_CANDIDATES = """
-with record as (select * from cleaned_roster where snapshot_id = :snapshot and sourced_id = any(:ids))
-select l.person_id from link l where l.connection_id = :connection and l.sourced_id = any(:ids)
-union
-select p.id from record c join person p on p.district_id = :district and lower(p.email) = lower(c.email)
-union
-select p.id from record c join person p on p.district_id = :district and p.number_connection_id = :connection
-    and p.number_kind = c.number_kind and p.number = c.number
-order by 1 limit :most
-"""
-"""Whom a record that fits several people may be: by a link, the e-mail or the number."""
-_SAID = """
-select sourced_id, person_id, 'same' as said from link
-where connection_id = :connection and sourced_id = any(:ids) and confirmed
-union all
-select sourced_id, person_id, 'two' from apart where connection_id = :connection and sourced_id = any(:ids)
-"""
 
 
 @dataclass(frozen=True)
@@ -127,21 +106,14 @@ def _conflict(
     sees: Callable[[SchoolRow], bool],
     manages: Callable[[int], bool],
 ) -> Conflict:
-    ids = list(line.sourced_ids)
-    given = {
-        "snapshot": plan.snapshot_id,
-        "connection": school.connection.id,
-        "district": school.district_id,
-        "ids": ids,
-        "most": MOST_PEOPLE,
-    }
-    records = [Side(dict(row), row["sourced_id"]) for row in conn.execute(text(_RECORDS), given).mappings()]
+    ids = line.sourced_ids
+    records = [Side(row, row["sourced_id"]) for row in sides.records(conn, plan.snapshot_id, ids, COMPARED)]
     if line.person_id is not None:
-        candidates: Sequence[int] = [line.person_id]
+        candidates = [line.person_id]
     else:
-        candidates = list(conn.scalars(text(_CANDIDATES), given))
+        candidates = sides.candidates(conn, school, plan.snapshot_id, ids, limit=MOST_PEOPLE)
     people = [side for one in candidates if (side := _side(conn, school, line, one, sees, manages)) is not None]
-    said = {(row.sourced_id, row.person_id): row.said for row in conn.execute(text(_SAID), given)}
+    said = sides.decided(conn, school, ids)
     return Conflict(line, records, people, len(candidates) - len(people), said)
 
 

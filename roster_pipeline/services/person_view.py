@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, ledger, members, plans, tenants
-from roster_pipeline.directory.ledger import Change
+from roster_pipeline.directory import audit, ledger, members, plans, rosters, tenants
+from roster_pipeline.directory.ledger import Change, SyncRow
 from roster_pipeline.directory.members import Person, UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import Line, lines
-from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS
+from roster_pipeline.vocabulary import PERSON_FIELDS
 
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
 MOST_EVENTS = 100
@@ -32,20 +32,6 @@ QUIET = {
     "number_kind",
 }
 """Columns of the change log that tell a reader nothing."""
-_WHERE = """
-select d.id as district_id, d.key as district from person p join district d on d.id = p.district_id where p.id = :person
-"""
-_RECORD = f"""
-select s.taken_at, s.school_id, c.standing, {", ".join(f"c.{name}" for name in (*PERSON_FIELDS, *MEMBERSHIP_FIELDS))}
-from snapshot s join cleaned_roster c on c.snapshot_id = s.id and c.sourced_id = :sourced_id
-where s.connection_id = :connection and s.school_id = any(:schools)
-order by s.id desc limit 1
-"""  # noqa: S608 - our own column names
-_SYNCS = """
-select y.id, y.kind, y.who, s.key as school, s.name as school_name,
-       exists (select from sync later where later.undoes = y.id) as undone
-from sync y join school s on s.id = y.school_id where y.id = any(:syncs)
-"""
 
 
 @dataclass(frozen=True)
@@ -116,7 +102,7 @@ class Event:
     who: str = ""
     what: str = ""
     reason: str | None = None
-    sync: Mapping[str, Any] | None = None
+    sync: SyncRow | None = None
     steps: list[Step] = field(default_factory=list)
 
 
@@ -131,11 +117,9 @@ class Planned:
 
 def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]) -> Found:
     """A person, for somebody who sees these schools and manages these districts. Raises UnknownPerson for the rest."""
-    where = conn.execute(text(_WHERE), {"person": person_id}).first()
-    if where is None:
-        raise UnknownPerson(person_id)
-    manager = manages(where.district_id)
-    person = members.get_person(conn, where.district_id, person_id)
+    district_id, district = members.district_of(conn, person_id)
+    manager = manages(district_id)
+    person = members.get_person(conn, district_id, person_id)
     rows = {each["school"]: tenants.get_school(conn, each["school"]) for each in person.memberships}
     schools = {key: row for key, row in rows.items() if sees(row)}
     if not schools and not manager:
@@ -145,7 +129,7 @@ def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], ma
     gone = not any(each["status"] == "active" for each in shown) and any(each["status"] == "active" for each in hidden)
     return Found(
         person=person,
-        district=where.district,
+        district=district,
         schools=schools,
         memberships=shown,
         manages=manager,
@@ -157,12 +141,11 @@ def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], ma
 
 def records(conn: Connection, found: Found) -> list[Record]:
     """The linked records, the home first, with what the SIS last said of each in a school that the reader may see."""
-    given = {"schools": [school.id for school in found.schools.values()]}
+    schools = [school.id for school in found.schools.values()]
     listed = []
     for each in found.person.links:
         source = tenants.get_connection(conn, each["connection"])
-        asked = given | {"connection": source.id, "sourced_id": each["sourced_id"]}
-        row = conn.execute(text(_RECORD), asked).mappings().first()
+        row = rosters.newest_record(conn, source.id, schools, each["sourced_id"])
         listed.append(
             Record(
                 connection=each["connection"],
@@ -170,7 +153,7 @@ def records(conn: Connection, found: Found) -> list[Record]:
                 home=each["home"],
                 home_by_hand=each["home_by_hand"],
                 confirmed=each["confirmed"],
-                said=dict(row) if row else None,
+                said=row,
                 taken_at=row["taken_at"] if row else None,
                 standing=row["standing"] if row else None,
             )
@@ -234,19 +217,14 @@ def history(conn: Connection, found: Found) -> list[Event]:
     """
     events: dict[datetime, Event] = {}
     changes = ledger.changes_of_person(conn, found.person.district_id, found.person.id)
-    syncs = {
-        row["id"]: dict(row)
-        for row in conn.execute(
-            text(_SYNCS), {"syncs": list({each.sync_id for each in changes if each.sync_id})}
-        ).mappings()
-    }
+    syncs = ledger.syncs(conn, (each.sync_id for each in changes if each.sync_id))
     for change in changes:
         if not _may_see(found, change, syncs):
             continue
         event = events.setdefault(change.at, Event(change.at))
         if change.sync_id and change.sync_id in syncs:
-            event.sync = syncs[change.sync_id] | {"seen": syncs[change.sync_id]["school"] in found.schools}
-            event.who, event.what = event.sync["who"], event.sync["kind"]
+            event.sync = syncs[change.sync_id]
+            event.who, event.what = event.sync.who, event.sync.kind
         event.steps += _steps(change)
     if found.whole:
         for entry in audit.entries(conn, person_id=found.person.id, limit=MOST_EVENTS):
@@ -256,13 +234,13 @@ def history(conn: Connection, found: Found) -> list[Event]:
     return sorted(told, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
 
 
-def _may_see(found: Found, change: Change, syncs: Mapping[int, Mapping[str, Any]]) -> bool:
+def _may_see(found: Found, change: Change, syncs: Mapping[int, SyncRow]) -> bool:
     if found.manages:
         return True
     if change.school is not None and change.school not in found.schools:
         return False
     if not found.whole:
-        return change.sync_id in syncs and syncs[change.sync_id or 0]["school"] in found.schools
+        return change.sync_id in syncs and syncs[change.sync_id or 0].school in found.schools
     return True
 
 

@@ -12,14 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, text
-
-from roster_pipeline.directory import audit, ledger, members, plans, rosters, snapshots, tenants
+from roster_pipeline.directory import audit, ledger, members, plan_rows, plans, rosters, snapshots, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import ONE_PERSON, latest_snapshot
-from roster_pipeline.directory.tables import plan as plan_table
-from roster_pipeline.directory.tables import snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.records.orgs import OrgReferences
@@ -32,22 +28,6 @@ from roster_pipeline.sync.plan_changes import OnePerson, plan_snapshot
 FRESH = timedelta(minutes=15)
 """So long what the SIS said may be applied; then it is asked again."""
 DELETED = "tobedeleted"
-COPIED = (
-    "district_id",
-    "school_id",
-    "connection_id",
-    "pull_id",
-    "school_sourced_id",
-    "complete",
-    "counts",
-    "written_at",
-    "unchanged_since",
-)
-QUALITY = """
-insert into quality_result (snapshot_id, rule, role, check_name, severity, passed, tested, failed)
-select :new, rule, role, check_name, severity, passed, tested, failed
-from quality_result where snapshot_id = :old
-"""
 
 
 @dataclass(frozen=True)
@@ -85,9 +65,7 @@ def apply_asked(database: Database, school_key: str, plan_id: int, *, who: str, 
     with database.begin() as conn:
         school = tenants.get_school(conn, school_key)
         shown = plans.get(conn, plan_id)
-        ids = tuple(
-            conn.scalars(text("select unnest(sourced_ids) from plan_row where plan_id = :plan"), {"plan": plan_id})
-        )
+        ids = tuple(plan_rows.sourced_ids(conn, plan_id))
     if shown.school_id != school.id or shown.person_id is None:
         raise SyncError(school_key, "this plan is about no single person of the school.", "Ask the SIS again.")
     if datetime.now(UTC) - shown.made_at > FRESH:
@@ -105,15 +83,10 @@ def apply_asked(database: Database, school_key: str, plan_id: int, *, who: str, 
             )  # fmt: skip
     except PlanStale:
         raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.") from None
-    finally:
-        _put_away(database, planned.plan_id)
+    finally:  # the plan waits for nobody: what a guard held of it is for the next sync of the school
+        with database.begin() as conn:
+            plans.replace(conn, planned.plan_id)
     return result
-
-
-def _put_away(database: Database, plan_id: int) -> None:
-    """The plan waits for nobody: what a guard held of it is for the next sync of the school."""
-    with database.begin() as conn:
-        conn.execute(plan_table.update().where(plan_table.c.id == plan_id).values(state="replaced"))
 
 
 def _answers(school: SchoolRow, ids: tuple[str, ...]) -> dict[str, Answer]:
@@ -151,9 +124,9 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
         school, str(base["school_sourced_id"]), replace(raw, users=users, rejected=rejected_at_ingest), orgs, withheld
     )
     with database.begin() as conn:
-        proof = base["proof"] | {"mode": "delta", ONE_PERSON: base["id"]}
-        row = {name: base[name] for name in COPIED} | {"mode": "delta", "proof": proof}
-        snapshot_id = int(conn.execute(insert(snapshot).values(row).returning(snapshot.c.id)).scalar_one())
+        snapshot_id = snapshots.derive(conn, base, mode="delta", **{ONE_PERSON: base["id"]})
         rosters.write(conn, snapshot_id, cleaned.roster, cleaned.rejected, cleaned.excluded_contacts)
-        conn.execute(text(QUALITY), {"new": snapshot_id, "old": base["id"]})
+        quality = rosters.load_quality(conn, base["id"])
+        if not quality.empty:
+            rosters.write_quality(conn, snapshot_id, quality.drop(columns="snapshot_id"))
     return snapshot_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -12,6 +13,7 @@ from roster_pipeline.notifications import FailureAlert, render
 from roster_pipeline.notifications.blocks import Link
 from roster_pipeline.notifications.links import page_links
 from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.sync.build_report import console_url, message_id
 
@@ -47,6 +49,26 @@ def send_alert(
             recipients=list(dict.fromkeys(recipients)),
             mail=drawn,
         )
+
+
+def school_notice(
+    school: SchoolRow,
+    now: datetime,
+    tone: Tone,
+    badge: str,
+    headline: str,
+    *sentences: str,
+    command: str = "",
+    link: Link | None = None,
+) -> Notice:
+    """A short mail about one school, in the school's time zone."""
+    zone = school.settings.time_zone
+    return Notice(school.name, school.key, now, zone, tone, badge, headline, sentences, command, link)
+
+
+def was_open(since: datetime, message: str) -> str:
+    """What an all-clear says of the alert that it ends."""
+    return f"This was open since {since:%Y-%m-%d %H:%M} UTC: {message}"
 
 
 def page_of_school(key: str, text: str, path: str = "") -> Link | None:

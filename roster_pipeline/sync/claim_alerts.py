@@ -12,11 +12,11 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import accounts, alerts, tenants
 from roster_pipeline.directory.alerts import CLAIMED
 from roster_pipeline.directory.claims import claimed_people
-from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import claimed_words
-from roster_pipeline.sync.alert_recipients import send_alert
+from roster_pipeline.sync.alert_recipients import school_notice, send_alert, was_open
 from roster_pipeline.sync.hold_alerts import Watched
+
+HINT = "The plan of the other school names the records, and there it is said who they are."
 
 
 def watch_claims(connection: Connection, now: datetime) -> Watched:
@@ -30,29 +30,16 @@ def watch_claims(connection: Connection, now: datetime) -> Watched:
     for school_id in sorted(over, key=str):
         alert, school = known[school_id], schools[school_id or 0]
         alerts.close(connection, alert.id)
-        said = f"This was open since {alert.opened_at:%Y-%m-%d %H:%M} UTC: {alert.message}"
-        _tell(connection, school, now, alert.id, "good", "Nobody of this school is claimed elsewhere any more", said)
+        headline = "Nobody of this school is claimed elsewhere any more"
+        since = was_open(alert.opened_at, alert.message)
+        send_alert(
+            connection, [school], school_notice(school, now, "good", "All clear", headline, since), alert.id, "cleared"
+        )
     for school_id in sorted(fresh):
-        school, said = schools[school_id], claimed_words(claimed[school_id])
-        opened = alerts.open_alert(connection, f"school {school.key}", CLAIMED, said, school=school_id)
-        _tell(connection, school, now, opened, "attention", "Another school also claims people of this one", said)
+        school, message = schools[school_id], claimed_words(claimed[school_id])
+        opened = alerts.open_alert(connection, f"school {school.key}", CLAIMED, message, school=school_id)
+        headline = "Another school also claims people of this one"
+        notice = school_notice(school, now, "attention", "Claimed elsewhere", headline, message, HINT)
+        managers = accounts.managers_of(connection, school.district_id)
+        send_alert(connection, [school], notice, opened, "opened", also=managers)
     return Watched(len(fresh), len(over))
-
-
-def _tell(
-    connection: Connection, school: SchoolRow, now: datetime, alert_id: int | None, tone: str, headline: str, said: str
-) -> None:
-    good = tone == "good"
-    hint = "The plan of the other school names the records, and there it is said who they are."
-    notice = Notice(
-        school.name,
-        school.key,
-        now,
-        school.settings.time_zone,
-        "good" if good else "attention",
-        "All clear" if good else "Claimed elsewhere",
-        headline,
-        (said,) if good else (said, hint),
-    )
-    managers = [] if good else accounts.managers_of(connection, school.district_id)
-    send_alert(connection, [school], notice, alert_id, "cleared" if good else "opened", also=managers)

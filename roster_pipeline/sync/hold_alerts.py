@@ -15,9 +15,8 @@ from roster_pipeline.directory import accounts, alerts, approvals, tenants
 from roster_pipeline.directory.alerts import HELD
 from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import NOUNS, joined
-from roster_pipeline.sync.alert_recipients import page_of_school, send_alert
+from roster_pipeline.sync.alert_recipients import page_of_school, school_notice, send_alert, was_open
 from roster_pipeline.vocabulary import counted, role_name
 
 
@@ -45,8 +44,8 @@ def watch_holds(
     schools = tenants.schools_by_id(connection, [*fresh, *(alert.school_id or 0 for alert in cleared)])
     for alert in cleared:
         school = schools[alert.school_id or 0]
-        said = f"This was open since {alert.opened_at:%Y-%m-%d %H:%M} UTC: {alert.message}"
-        notice = Notice(*_about(school, now), "good", "All clear", "Nothing is held any more", (said,))
+        since = was_open(alert.opened_at, alert.message)
+        notice = school_notice(school, now, "good", "All clear", "Nothing is held any more", since)
         send_alert(connection, [school], notice, alert.id, "cleared", owners_too=_waits(school))
     for number, holds in fresh.items():
         school = schools[number]
@@ -56,22 +55,19 @@ def watch_holds(
             continue
         may = any(hold.overridable for hold in holds)
         link = page_of_school(school.key, *(("Look and decide", "/holds") if may else ("Sync again", "/runs")))
-        notice = Notice(
-            *_about(school, now),
+        notice = school_notice(
+            school,
+            now,
             "attention",
             "Held",
             said,
-            ("The report says why. Everything else of that sync was done.",),
-            f"roster hold show {school.key}",
-            link,
+            "The report says why. Everything else of that sync was done.",
+            command=f"roster hold show {school.key}",
+            link=link,
         )
         managers = accounts.managers_of(connection, school.district_id) if any(h.needs_manager for h in holds) else []
         send_alert(connection, [school], notice, opened, "opened", owners_too=_waits(school), also=managers)
     return Watched(len(fresh), len(cleared))
-
-
-def _about(school: SchoolRow, now: datetime) -> tuple[str, str, datetime, str]:
-    return school.name, school.key, now, school.settings.time_zone
 
 
 def _held(holds: list[Hold]) -> str:

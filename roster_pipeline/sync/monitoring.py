@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
@@ -13,7 +12,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.settings.installation import Syncs
-from roster_pipeline.sync.alert_recipients import page_of_school, send_alert
+from roster_pipeline.sync.alert_recipients import page_of_school, school_notice, send_alert, was_open
 from roster_pipeline.sync.claim_alerts import watch_claims
 from roster_pipeline.sync.hold_alerts import Watched, watch_holds
 from roster_pipeline.sync.secret_expiry import secret_turns, send_turn
@@ -109,7 +108,7 @@ def _all_clear(connection: Connection, alert: Alert, schools: dict[int, SchoolRo
         "good",
         "All clear",
         what,
-        (f"This was open since {alert.opened_at:%Y-%m-%d %H:%M} UTC: {alert.message.splitlines()[0]}",),
+        (was_open(alert.opened_at, alert.message.splitlines()[0]),),
     )
     send_alert(connection, concerned, notice, alert.id, "cleared")
 
@@ -118,15 +117,13 @@ def _paused(
     connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None, occasion: str
 ) -> None:
     hint = "Put the cause right, then let it run by itself again. A sync by hand that finishes ends the pause too."
-    command = f"roster school resume {school.key}"
-    notice = Notice(school.name, school.key, now, school.settings.time_zone, "failed", "Paused", said, (hint,), command)
-    notice = replace(notice, link=page_of_school(school.key, "Look at the school"))
+    command, link = f"roster school resume {school.key}", page_of_school(school.key, "Look at the school")
+    notice = school_notice(school, now, "failed", "Paused", said, hint, command=command, link=link)
     send_alert(connection, [school], notice, alert_id, occasion)
 
 
 def _stale(connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None) -> None:
     hint = "Does the Dagster daemon run, and is its queue moving? An operator sees it; a sync by hand shows the rest."
-    about = (school.name, school.key, now, school.settings.time_zone)
     link = page_of_school(school.key, "Sync now", "/runs")
-    notice = Notice(*about, "failed", "Silent", said, (hint,), "roster doctor", link)
+    notice = school_notice(school, now, "failed", "Silent", said, hint, command="roster doctor", link=link)
     send_alert(connection, [school], notice, alert_id, "opened")

@@ -11,7 +11,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.notifications.blocks import Link
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
-from roster_pipeline.sync.alert_recipients import send_alert
+from roster_pipeline.sync.alert_recipients import send_alert, was_open
 
 if TYPE_CHECKING:
     from roster_pipeline.sync.health_checks import Item
@@ -37,7 +37,7 @@ def close_for_operators(database: Database, cause: str, headline: str, now: date
         closed = alerts.close_of(conn, INSTALLATION, cause)
         if closed is None:
             return False
-        since = f"This was open since {closed.opened_at:%Y-%m-%d %H:%M} UTC: {closed.message}"
+        since = was_open(closed.opened_at, closed.message)
         send_alert(conn, [], _notice(now, "good", "All clear", headline, since), closed.id, "cleared")
     return True
 

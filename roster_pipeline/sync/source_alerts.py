@@ -14,8 +14,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import alerts
 from roster_pipeline.directory.alerts import SOURCE_STALE
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.notice import Notice
-from roster_pipeline.sync.alert_recipients import page_of_school, send_alert
+from roster_pipeline.sync.alert_recipients import page_of_school, school_notice, send_alert, was_open
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 
 
@@ -26,8 +25,9 @@ def watch_source(connection: Connection, school: SchoolRow, facts: Mapping[str, 
     if not found:
         cleared = alerts.close_of(connection, subject, SOURCE_STALE)
         if cleared is not None:
-            said = f"This was open since {cleared.opened_at:%Y-%m-%d %H:%M} UTC: {cleared.message}"
-            _tell(connection, school, now, cleared.id, "cleared", "The source is up to date again", (said,))
+            since = was_open(cleared.opened_at, cleared.message)
+            notice = school_notice(school, now, "good", "All clear", "The source is up to date again", since)
+            send_alert(connection, [school], notice, cleared.id, "cleared")
         return
     if _in_blackout(school, now):
         return
@@ -37,35 +37,21 @@ def watch_source(connection: Connection, school: SchoolRow, facts: Mapping[str, 
         hint = "Nobody is archived meanwhile. Check whether the export still runs, and where it writes to."
         if facts["written_at"] is None:
             hint = "Nobody is archived meanwhile. Check whether the SIS still passes its changes on to this connection."
-        _tell(connection, school, now, opened, "opened", "The source of the roster looks old", (message, hint))
+        notice = school_notice(
+            school,
+            now,
+            "attention",
+            "Old source",
+            "The source of the roster looks old",
+            message,
+            hint,
+            command=f"roster test-connection {school.key}",
+            link=page_of_school(school.key, "Test and settings", "/settings"),
+        )
+        send_alert(connection, [school], notice, opened, "opened")
 
 
 def _in_blackout(school: SchoolRow, now: datetime) -> bool:
     today = now.astimezone(school.settings.zone).date()
     windows = school.settings.guards.windows
     return any(window.kind == "blackout" and window.first <= today <= window.last for window in windows)
-
-
-def _tell(
-    connection: Connection,
-    school: SchoolRow,
-    now: datetime,
-    alert_id: int,
-    occasion: str,
-    headline: str,
-    sentences: tuple[str, ...],
-) -> None:
-    good = occasion == "cleared"
-    notice = Notice(
-        school.name,
-        school.key,
-        now,
-        school.settings.time_zone,
-        "good" if good else "attention",
-        "All clear" if good else "Old source",
-        headline,
-        sentences,
-        "" if good else f"roster test-connection {school.key}",
-        None if good else page_of_school(school.key, "Test and settings", "/settings"),
-    )
-    send_alert(connection, [school], notice, alert_id, occasion)

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 DATABASE_URL = "ROSTER_DATABASE_URL"
 DAGSTER_URL = "ROSTER_DAGSTER_DATABASE_URL"
-OWNER_URL = "ROSTER_OWNER_DATABASE_URL"
-"""The login that owns the tables, for `roster init` and `roster application`; without it, that of the pipeline."""
 EMBEDDED = "ROSTER_EMBEDDED_URL"
 """Set for children, never by people: the address in `ROSTER_DATABASE_URL` is that of the embedded server."""
 HOME = "ROSTER_HOME"

@@ -45,6 +45,11 @@ def role_place(role: str) -> int:
     return list(ROLE_NAMES).index(role) if role in ROLE_NAMES else len(ROLE_NAMES)
 
 
+def full_name(fields: Mapping[str, Any]) -> str:
+    """Given and family name of a person's fields; empty where there is neither."""
+    return " ".join(part for part in (fields["given_name"], fields["family_name"]) if part)
+
+
 def role_name(role: str) -> str:
     """The role group in the plural, as a sentence has it."""
     return ROLE_NAMES.get(role, (role, role))[1]

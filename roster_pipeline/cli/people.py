@@ -9,6 +9,7 @@ import typer
 
 from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
+from roster_pipeline.vocabulary import full_name
 
 ROLES = ("student", "teacher", "staff", "admin")
 STATUSES = ("active", "archived", "all")
@@ -55,7 +56,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
     notes += [f"locked: {', '.join(row['locked_fields'])}"] if row["locked_fields"] else []
     if row["archived_by"]:
         notes.append(f"archived by {row['archived_by']}")
-    name = " ".join(part for part in (row["given_name"], row["family_name"]) if part)
+    name = full_name(row)
     return (
         row["person_id"],
         name,

@@ -9,12 +9,12 @@ import typer
 from roster_pipeline.cli.commands import CommandError, examples, group
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table, shown
 from roster_pipeline.cli.session import AsJson, open_directory
+from roster_pipeline.vocabulary import full_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from roster_pipeline.directory.ledger import Change
-    from roster_pipeline.directory.members import Person
     from roster_pipeline.directory.tenants import DistrictRow
 
 person = group("One person: what the directory has, what it is linked to, and what ever happened to it.")
@@ -45,7 +45,13 @@ def find(
     print_table(
         ["person", "name", "e-mail", "number", "memberships"],
         [
-            (one.id, name_of(one), one.fields["email"], one.fields["number"], [_membership(m) for m in one.memberships])
+            (
+                one.id,
+                full_name(one.fields),
+                one.fields["email"],
+                one.fields["number"],
+                [_membership(m) for m in one.memberships],
+            )
             for one in found
         ],
     )
@@ -98,11 +104,6 @@ def district_of(opened: Connection, key: str | None) -> DistrictRow:
             "There is not exactly one district, so say which: --district\nSee which there are: roster district list"
         )
     return rows[0]
-
-
-def name_of(one: Person) -> str:
-    """Given and family name."""
-    return " ".join(part for part in (one.fields["given_name"], one.fields["family_name"]) if part)
 
 
 def _membership(membership: dict[str, Any]) -> str:

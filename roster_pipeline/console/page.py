@@ -57,6 +57,11 @@ def form(request: Request) -> FormData:
     return found
 
 
+def texts(request: Request) -> dict[str, str]:
+    """The same as plain texts by name."""
+    return {name: str(value) for name, value in form(request).items()}
+
+
 def database(request: Request) -> Database:
     """The directory."""
     found: Database = request.app.state.database

@@ -11,13 +11,14 @@ from roster_pipeline.settings.installation import Places
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # checks per partition
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill policies
 
+PARTITION_TAG = "dagster/partition"
 schools = dg.DynamicPartitionsDefinition(name="schools")
 
 
 def partition_of(tags: Mapping[str, str]) -> str | None:
     """The school of a run. A run of a backfill names its one partition as a range, unless it came from a job."""
     first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-    return tags.get("dagster/partition") or (first if first == last else None)
+    return tags.get(PARTITION_TAG) or (first if first == last else None)
 
 
 def add_partitions(keys: Sequence[str]) -> bool:

@@ -4,10 +4,9 @@ import dagster as dg
 
 from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SCHOOL_TAG, SLOW_TAG, WHO_TAG
 from roster_pipeline.defs.jobs import rostering
+from roster_pipeline.defs.partitions import PARTITION_TAG
 from roster_pipeline.defs.resources import DirectoryResource
 
-PARTITION_TAG = "dagster/partition"
-"""Set as a plain tag: `partition_key=` would cost one query per school."""
 PRIORITY_TAG = "dagster/priority"
 AFTER_THE_OTHERS = "-1"
 
@@ -32,7 +31,7 @@ def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource)
         dg.RunRequest(
             run_key=f"{school.key}:{school.night}:{school.attempt}",
             tags={
-                PARTITION_TAG: school.key,
+                PARTITION_TAG: school.key,  # `partition_key=` would cost one query per school
                 NIGHT_TAG: school.night,
                 CONNECTION_TAG: school.connection_key,
                 SCHOOL_TAG: school.name,

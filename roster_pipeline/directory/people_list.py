@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
+from roster_pipeline.vocabulary import full_name
+
 MOST_WORDS = 8
 """Of a search; each costs one look at every person."""
 
@@ -182,7 +184,7 @@ def _listed(row: dict[str, Any], memberships: list[dict[str, Any]], conflict: bo
     hidden = row["moved_on"]
     return ListedPerson(
         id=row["id"],
-        name=" ".join(part for part in (row["given_name"], row["family_name"]) if part),
+        name=full_name(row),
         email=None if hidden else row["email"],
         number=None if hidden else row["number"],
         username=None if hidden else row["username"],

@@ -19,7 +19,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
-from roster_pipeline.directory.tables import pull, snapshot
+from roster_pipeline.directory.tables import pull
 from roster_pipeline.directory.tenants import ConnectionRow
 
 KEPT_PULLS = 2
@@ -200,11 +200,6 @@ def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple
         more = cast({"contact_keys": keys}, JSONB)
         conn.execute(pull.update().where(pull.c.id == pull_id).values(proof=pull.c.proof.op("||")(more)))
     return str(found.scope), set(keys)
-
-
-def snapshots_of(conn: Connection, pull_id: int) -> list[int]:
-    """The snapshots that were taken from a pull."""
-    return list(conn.scalars(select(snapshot.c.id).where(snapshot.c.pull_id == pull_id).order_by(snapshot.c.id)))
 
 
 def _user_chunks(

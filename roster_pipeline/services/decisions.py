@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import approvals, ledger, plans, rollback, tenants
+from roster_pipeline.directory import approvals, plans, rollback, tenants
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
@@ -46,14 +46,6 @@ def plan_of_school(conn: Connection, key: str, plan_id: int) -> plans.PlanRow:
     found = plans.get(conn, plan_id)
     if found.school_id != tenants.get_school(conn, key).id:
         raise NotOfSchool(f"Plan {plan_id} is not one of {key}.", f"See what is held: roster hold list {key}")
-    return found
-
-
-def sync_of_school(conn: Connection, key: str, sync_id: int) -> ledger.SyncRow:
-    """A sync, if it is one of this school. Raises UnknownSync, NotOfSchool."""
-    found = ledger.get_sync(conn, sync_id)
-    if found.school != key:
-        raise NotOfSchool(f"Sync {sync_id} is not one of {key}.", f"See which there were: roster history {key}")
     return found
 
 

@@ -18,7 +18,7 @@ from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import Line, lines
-from roster_pipeline.vocabulary import PERSON_FIELDS
+from roster_pipeline.vocabulary import PERSON_FIELDS, full_name
 
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
 MOST_EVENTS = 100
@@ -55,7 +55,7 @@ class Found:
     @property
     def name(self) -> str:
         """Given and family name; empty where there is none."""
-        return " ".join(part for part in (self.person.fields["given_name"], self.person.fields["family_name"]) if part)
+        return full_name(self.person.fields)
 
 
 @dataclass(frozen=True)

@@ -69,14 +69,6 @@ def school_of(request: Request, opened: Connection) -> SchoolRow:
     return school
 
 
-def operator_only(request: Request) -> Viewer:
-    """The viewer, who is an operator. Raises HTTPException 404 for everybody else."""
-    found = viewer(request)
-    if not found.operator:
-        raise nothing_here()
-    return found
-
-
 def nothing_here() -> HTTPException:
     """What is answered for everything that a viewer may not know of."""
     return HTTPException(404, NOTHING_HERE)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, list_filter
-from roster_pipeline.console.page import database, form, page, redirect
+from roster_pipeline.console.page import database, page, redirect, texts
 from roster_pipeline.console.template_filters import ROLES, role
 from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.database_errors import DirectoryError
@@ -69,7 +69,7 @@ def add_form(request: Request) -> Response:
 
 def add(request: Request) -> Response:
     """Enter them."""
-    given = {name: str(value) for name, value in form(request).items()}
+    given = texts(request)
     reason = given.get("reason", "")
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
     with database(request).begin() as opened:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from roster_pipeline.console.auth.rate_limits import limit
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.console.list_filters import number_of
-from roster_pipeline.console.page import database, form, page, redirect
+from roster_pipeline.console.page import database, page, redirect, texts
 from roster_pipeline.directory import rosters, tenants
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.manual_edits import NotAMember
@@ -52,7 +52,7 @@ def ask(request: Request) -> Response:
     """Ask the SIS of one school for this person, and show what it says and what would change."""
     with database(request).begin() as opened:
         found = _found(request, opened)
-    school = _school(found, {name: str(value) for name, value in form(request).items()})
+    school = _school(found, texts(request))
     with database(request).begin() as opened:
         limit(opened, "asks by", viewer(request).email, ASKS, WINDOW)
     try:
@@ -64,7 +64,7 @@ def ask(request: Request) -> Response:
 
 def sync(request: Request) -> Response:
     """Apply what the page showed after the SIS was asked."""
-    given = {name: str(value) for name, value in form(request).items()}
+    given = texts(request)
     reason, number = given.get("reason", "").strip(), given.get("plan", "")
     with database(request).begin() as opened:
         found = _found(request, opened)
@@ -134,7 +134,7 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
     """The handler of a form that changes a person. shared: the change is seen by every school of the person."""
 
     def handler(request: Request) -> Response:
-        given = {name: str(value) for name, value in form(request).items()}
+        given = texts(request)
         given["reason"] = given.get("reason", "").strip()
         with database(request).begin() as opened:
             found = _found(request, opened)
@@ -212,7 +212,8 @@ def erase(request: Request) -> Response:
         raise nothing_here()
     with database(request).begin() as opened:
         found = _found(request, opened)
-    reason, typed = str(form(request).get("reason", "")).strip(), str(form(request).get("number", "")).strip()
+    given = texts(request)
+    reason, typed = given.get("reason", "").strip(), given.get("number", "").strip()
     if not reason or len(reason) > LONGEST_REASON:
         return _page_of(request, status=400, error=WHY)
     if typed != str(found.person.id):

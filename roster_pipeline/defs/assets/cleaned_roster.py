@@ -7,6 +7,7 @@ from roster_pipeline.defs.checks import quality_results, quality_specs
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import tables
+from roster_pipeline.vocabulary import role_name
 
 LINEAGE = lineage(
     sourced_id={"raw_users": ["sourced_id"]},
@@ -43,7 +44,7 @@ def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResour
             "dagster/row_count": cleaned.people,
             "snapshot": cleaned.snapshot_id,
             "rejected": cleaned.rejected,
-            **{f"{role}s" if role != "staff" else role: count for role, count in cleaned.by_role.items()},
+            **{role_name(role): count for role, count in cleaned.by_role.items()},
         },
         check_results=quality_results(cleaned.quality),
     )

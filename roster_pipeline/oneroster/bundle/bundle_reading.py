@@ -27,7 +27,7 @@ from roster_pipeline.oneroster.paging.seen_ids import Flags, SeenIds
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
 from roster_pipeline.oneroster.records.memberships import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships
 from roster_pipeline.oneroster.records.orgs import OrgReferences, ReferenceCounts, orgs_of
-from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import reject
 from roster_pipeline.org_tree import GONE_STATUSES
 
@@ -199,11 +199,7 @@ class BundleReading:
                 or any(entry["org"] in schools or entry["role"] in CONTACT_ROLES for entry in user["roles"])
             ]
         if not contacts:
-            kept = [
-                user
-                for user in kept
-                if not user["roles"] or any(entry["role"] not in CONTACT_ROLES for entry in user["roles"])
-            ]
+            kept = without_contacts(kept)
         tally.left_out += len(users) - len(kept)
         return kept
 

@@ -18,7 +18,7 @@ from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.seen_ids import Flags, Hashes, Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.records.memberships import Memberships
 from roster_pipeline.oneroster.records.orgs import OrgReferences
-from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import UserReader, reject
 from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
 
@@ -238,11 +238,7 @@ class Reading:
                 if any(entry["org"] in own or entry["role"] in CONTACT_ROLES for entry in user["roles"])
             ]
         if not contacts:
-            kept = [
-                user
-                for user in kept
-                if not user["roles"] or any(entry["role"] not in CONTACT_ROLES for entry in user["roles"])
-            ]
+            kept = without_contacts(kept)
         self.left_out += len(users) - len(kept)
         return kept
 

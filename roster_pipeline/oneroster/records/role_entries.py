@@ -71,6 +71,15 @@ def role_entries(record: dict[str, Any], dates: Dates) -> tuple[list[Entry], Dro
     return _with_orgs(record, entries, dropped), dropped
 
 
+def without_contacts(users: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The users with a role that is not a contact's, or with no role at all."""
+    return [
+        user
+        for user in users
+        if not user["roles"] or any(entry["role"] not in CONTACT_ROLES for entry in user["roles"])
+    ]
+
+
 def role_name(value: Any) -> Any:
     """A role in the standard's spelling; other roles (extensions, vendors' own) as they are; None, or UNREADABLE."""
     name = text(value)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from sqlalchemy import text
 
@@ -19,6 +21,14 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site
 
 BROKER = "ROSTER_TEST_BROKER_URL"
+OVER_A_BROKER = [
+    pytest.mark.broker,
+    pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address"),
+    pytest.mark.skipif(
+        find_spec("dagster_celery") is None, reason="dagster-celery is missing: install the extra celery"
+    ),
+]
+"""The marks of tests with Celery's workers."""
 REDIS_REDELIVERS_AFTER = 20
 """Seconds; in production an hour, which no test waits for. RabbitMQ notices a lost worker at once."""
 MONITORED_EVERY = 5
@@ -30,6 +40,13 @@ select link.sourced_id, school.settings ->> 'school_id'
 from membership join school on school.id = school_id join link using (person_id)
 where membership.role = 'student' and membership.status = 'active'
 """
+
+
+def over_a_broker(test: Any) -> Any:
+    """The same marks for one test of a module."""
+    for mark in OVER_A_BROKER:
+        test = mark(test)
+    return test
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,13 +12,13 @@ from sqlalchemy import Connection, text
 
 from benchmarks.plant import plant, runs, submit, wait_for
 from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
-from roster_pipeline.defs.schedules import PARTITION_TAG
+from roster_pipeline.defs.partitions import PARTITION_TAG
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.simulator import District, generate_district
 from roster_pipeline_tests.scale.conftest import (
-    BROKER,
+    OVER_A_BROKER,
     enrolled,
     environment,
     production,
@@ -41,12 +39,8 @@ where l.locktype = 'advisory' and not l.granted and d.datname = current_database
 """
 
 pytestmark = [
-    pytest.mark.broker,
+    *OVER_A_BROKER,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address"),
-    pytest.mark.skipif(
-        find_spec("dagster_celery") is None, reason="dagster-celery is missing: install the extra celery"
-    ),
 ]
 
 

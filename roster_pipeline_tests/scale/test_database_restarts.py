@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +16,13 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.plant import plant, runs, submit, wait_for
 from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
-from roster_pipeline.defs.schedules import PARTITION_TAG
+from roster_pipeline.defs.partitions import PARTITION_TAG
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database
 from roster_pipeline.embedded import DAGSTER_DRIVER, OUR_DRIVER, embedded_server, plain_connection
 from roster_pipeline.simulator import generate_district
 from roster_pipeline_tests.scale.conftest import (
-    BROKER,
+    OVER_A_BROKER,
     enrolled,
     environment,
     production,
@@ -45,13 +43,9 @@ PATIENCE = 700.0
 """Seconds for each part of the night, on a machine that does other things as well."""
 
 pytestmark = [
-    pytest.mark.broker,
+    *OVER_A_BROKER,
     pytest.mark.sixty_schools,
     pytest.mark.timeout(1500),
-    pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address"),
-    pytest.mark.skipif(
-        find_spec("dagster_celery") is None, reason="dagster-celery is missing: install the extra celery"
-    ),
 ]
 
 

@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -22,25 +21,21 @@ from typer.testing import CliRunner
 
 from benchmarks.plant import WORKSPACE, Plant, plant, submit
 from roster_pipeline.cli import app
+from roster_pipeline.defs.partitions import PARTITION_TAG
 from roster_pipeline.defs.resources import DirectoryResource, close_databases
-from roster_pipeline.defs.schedules import PARTITION_TAG
 from roster_pipeline.defs.sensors import watch_runs
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import alive
 from roster_pipeline.run_queue import RunQueue, findings, look_at_runs
-from roster_pipeline_tests.scale.conftest import BROKER, environment, production
+from roster_pipeline_tests.scale.conftest import BROKER, OVER_A_BROKER, environment, production
 
 PATIENCE = 90.0
 OPERATORS = "ops@example.org"
 
 pytestmark = [
-    pytest.mark.broker,
+    *OVER_A_BROKER,
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore:Task name .execute_job."),  # dagster-celery makes its task for every launch
-    pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address"),
-    pytest.mark.skipif(
-        find_spec("dagster_celery") is None, reason="dagster-celery is missing: install the extra celery"
-    ),
 ]
 
 

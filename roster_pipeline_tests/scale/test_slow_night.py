@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -19,7 +18,7 @@ from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline_tests.directory.builders import every, one
-from roster_pipeline_tests.scale.conftest import BROKER, CLIENT, SECRET, add_schools, environment, production
+from roster_pipeline_tests.scale.conftest import CLIENT, OVER_A_BROKER, SECRET, add_schools, environment, production
 
 SCHOOLS = {"hanging": 1, "recovering": 1, "good": 58}
 """Schools of each connection."""
@@ -28,13 +27,9 @@ PATIENCE = 700.0
 """Seconds for each part of the night, on a machine that does other things as well."""
 
 pytestmark = [
-    pytest.mark.broker,
+    *OVER_A_BROKER,
     pytest.mark.sixty_schools,
     pytest.mark.timeout(1500),
-    pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address"),
-    pytest.mark.skipif(
-        find_spec("dagster_celery") is None, reason="dagster-celery is missing: install the extra celery"
-    ),
 ]
 
 

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -19,11 +18,10 @@ from sqlalchemy import text
 
 from benchmarks.plant import ROOT, Plant, plant, submit, wait_for
 from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG
-from roster_pipeline.defs.partitions import partition_of
-from roster_pipeline.defs.schedules import PARTITION_TAG
+from roster_pipeline.defs.partitions import PARTITION_TAG, partition_of
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
-from roster_pipeline_tests.scale.conftest import BROKER, CLIENT, SECRET, add_schools, environment, production
+from roster_pipeline_tests.scale.conftest import CLIENT, SECRET, add_schools, environment, over_a_broker, production
 
 SLOW_SCHOOLS, FAST_SCHOOLS = 8, 2
 PEOPLE_A_PAGE, BYTES_A_SECOND = 20, 1500
@@ -116,9 +114,7 @@ def on_celery(systems: TwoSystems) -> Iterator[tuple[Plant, dg.DagsterInstance]]
         yield night, instance
 
 
-@pytest.mark.broker
-@pytest.mark.skipif(not os.environ.get(BROKER), reason=f"no broker: set {BROKER} to RabbitMQ's or Redis's address")
-@pytest.mark.skipif(find_spec("dagster_celery") is None, reason="dagster-celery is missing: install the extra celery")
+@over_a_broker
 def test_eight_runs_of_a_slow_sis_keep_one_of_two_workers_and_share_its_pull(
     systems: TwoSystems, on_celery: tuple[Plant, dg.DagsterInstance]
 ) -> None:

@@ -24,8 +24,7 @@ from roster_pipeline.defs.assets.asset_helpers import (
     batch_of,
     started_by,
 )
-from roster_pipeline.defs.partitions import add_partitions
-from roster_pipeline.defs.schedules import PARTITION_TAG
+from roster_pipeline.defs.partitions import PARTITION_TAG, add_partitions
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline.run_school import run_school
 from roster_pipeline_tests.scenarios.conftest import Town
@@ -33,30 +32,6 @@ from roster_pipeline_tests.scenarios.conftest import Town
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "roster_pipeline.cli", "dagster"]
 MATERIALIZE = ["asset", "materialize", "-m", "roster_pipeline.definitions", "--select", "*", "--partition"]
-
-
-@pytest.mark.timeout(300)
-def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
-    town: Town, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    town.add_school("lincoln")
-    given = {
-        "DAGSTER_HOME": str(ROOT),
-        "ROSTER_HOME": str(tmp_path),
-        "ROSTER_DATABASE_URL": town.url,
-        "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
-    }
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    with dg.DagsterInstance.get() as instance:
-        instance.add_dynamic_partitions("schools", ["lincoln"])
-    ran = subprocess.run([*COMMAND, *MATERIALIZE, "lincoln"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert town.count("sync", "who = 'Dagster UI' and outcome = 'applied'") == 1
-    assert town.active() > 0
-    wrong = subprocess.run([*COMMAND, *MATERIALIZE, "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert wrong.returncode != 0
-    assert town.count("sync") == 1
 
 
 @pytest.fixture
@@ -76,6 +51,19 @@ def instance(
     with dg.DagsterInstance.get() as opened:
         opened.add_dynamic_partitions("schools", ["lincoln"])
         yield opened
+
+
+@pytest.mark.timeout(300)
+def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
+    town: Town, instance: dg.DagsterInstance
+) -> None:
+    ran = subprocess.run([*COMMAND, *MATERIALIZE, "lincoln"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert town.count("sync", "who = 'Dagster UI' and outcome = 'applied'") == 1
+    assert town.active() > 0
+    wrong = subprocess.run([*COMMAND, *MATERIALIZE, "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert wrong.returncode != 0
+    assert town.count("sync") == 1
 
 
 def tag_once_queued(instance: dg.DagsterInstance, tags: dict[str, str], job: str = "rostering") -> str | None:

@@ -120,7 +120,7 @@ def test_dagster_dev_works_in_a_fresh_clone(clone: Path, environment: dict[str, 
         dev = subprocess.Popen(
             typed(f"dagster dev -p {port}"), cwd=clone, env=environment, stdout=printed, stderr=printed, text=True
         )
-    looked = ["send_mail skipped: 0 sent", "every school has its partition", "watch_evenings skipped: 0 crashed"]
+    looked = ["send_mail skipped: 0 sent", "every school has its partition", "watch_schools skipped: 0 crashed"]
     deadline = time.monotonic() + 240
     while not all(words in log.read_text() for words in looked) and dev.poll() is None and time.monotonic() < deadline:
         time.sleep(0.5)

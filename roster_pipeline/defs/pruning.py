@@ -29,7 +29,7 @@ def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
 
 
 @dg.op
-def drop_what_is_old(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
+def drop_old_rows(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
     """Our tables first, then Dagster's runs."""
     from roster_pipeline.sync import prune_tables  # not needed to list the jobs
 
@@ -43,7 +43,7 @@ def drop_what_is_old(context: dg.OpExecutionContext, directory: DirectoryResourc
 @dg.job(executor_def=dg.in_process_executor)
 def prune() -> None:
     """Drops raw snapshots, sent mails and Dagster runs that are older than is kept; people and ledger stay."""
-    drop_what_is_old()
+    drop_old_rows()
 
 
 prune_nightly = dg.ScheduleDefinition(

@@ -74,7 +74,7 @@ def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource)
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Notices killed runs, a failed pruning, silent schools and weeks of failures; sends the heartbeat.",
 )
-def watch_evenings(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
+def watch_schools(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
     """Look once. The cursor is the time up to which failed runs were looked at."""
     from roster_pipeline.sync.failure_alerts import record_crashes
     from roster_pipeline.sync.monitoring import beat, watch

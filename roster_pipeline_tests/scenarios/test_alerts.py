@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import DirectoryResource
-from roster_pipeline.defs.sensors import failed_runs, watch_evenings
+from roster_pipeline.defs.sensors import failed_runs, watch_schools
 from roster_pipeline.directory import alerts, approvals, failures, tenants
 from roster_pipeline.services import decisions
 from roster_pipeline.sync.error_messages import SyncError
@@ -164,7 +164,7 @@ def test_operators_hear_once_of_a_pruning_that_fails_and_once_when_it_works_agai
     for opened in (1, 0):
         assert not prune.execute_in_process(instance=town.instance, raise_on_error=False).success
         with dg.build_sensor_context(instance=town.instance, resources=resources) as context:
-            told = watch_evenings.evaluate_tick(context)
+            told = watch_schools.evaluate_tick(context)
         assert told.skip_message is not None
         assert f" {opened} opened" in told.skip_message
     monkeypatch.delenv("ROSTER_KEEP_DAYS")
@@ -210,7 +210,7 @@ def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(
     monkeypatch.setenv("ROSTER_HEARTBEAT_URL", f"{address}/secret-id")
     directory = DirectoryResource(url=town.url)
     with dg.build_sensor_context(instance=town.instance, resources={"directory": directory}) as context:
-        told = watch_evenings.evaluate_tick(context)
+        told = watch_schools.evaluate_tick(context)
     assert pulse.seen == ["/secret-id"]  # type: ignore[attr-defined]
     assert told.skip_message is not None
     assert told.skip_message.endswith("heartbeat sent")

@@ -135,7 +135,7 @@ def test_the_definitions_hold_both_schedules_and_all_sensors() -> None:
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "partitions_follow_schools",
         "send_mail",
-        "watch_evenings",
+        "watch_schools",
         "watch_runs",
     }
     assert all(one.default_status == dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)

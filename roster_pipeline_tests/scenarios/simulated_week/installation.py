@@ -91,7 +91,7 @@ class Week:
 
     def settle(self) -> None:
         """Wait until the sensors have looked at everything that happened so far, and all mail has left."""
-        for name in ("watch_evenings", "send_mail"):
+        for name in ("watch_schools", "send_mail"):
             before = time.time()
             self.until(lambda name=name, before=before: self._started(name) > before, f"{name} looked")  # type: ignore[misc]
             looked = self._started(name)

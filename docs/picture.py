@@ -79,7 +79,7 @@ def draw_console(browser: Browser) -> None:
         page.get_by_role("button").first.click()
         page.wait_for_url(f"{base}/")
         _draw(page, "console")
-        page.goto(f"/schools/{SCHOOL}/settings")
+        page.goto(f"/schools/{SCHOOL}/settings/connection")
         _draw(page, "console-settings")
         page.goto(f"/schools/{SCHOOL}/people")
         _draw(page, "console-people")

@@ -64,6 +64,14 @@ def test_every_switch_of_every_role_is_in_the_table_and_off_by_default() -> None
     assert RoleSettings() == RoleSettings(rostered=False, auto_update=False, archive=False)
 
 
+def test_every_setting_is_in_one_section_of_the_pages() -> None:
+    names = [name for section in fields.SECTIONS for name in section.names]
+    assert len(names) == len(set(names))
+    assert set(names) == {*SchoolSettings.model_fields, *ConnectionSettings.model_fields, "name"}
+    assert fields.section_of("guards.archive_share").key == "guards"
+    assert fields.section_of("client_secret").key == fields.section_of("url").key == "connection"
+
+
 def test_the_words_for_windows_and_severities_are_those_of_the_models() -> None:
     assert {value for value, _ in fields.WINDOW_KINDS} == choices_of(Window.model_fields["kind"].annotation)
     severities = get_args(QualityRule.model_fields["severity"].annotation)[0]

@@ -101,23 +101,25 @@ def plain_connection(values: Values, stored: Mapping[str, Any]) -> dict[str, Any
     return plain
 
 
-def plain_school(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The stored settings of a school with the values of the form, not validated."""
+def plain_school(values: Values, stored: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """The stored settings of a school with the values of the form, not validated. names: the settings of the form."""
     plain = dict(stored)
-    for name in SchoolSettings.model_fields:
+    for name in names & SchoolSettings.model_fields.keys():
         typed = values.get(name_of(SCHOOL, name))
         if name in CHECKS[SCHOOL]:
             plain[name] = typed == ON
-        elif typed is not None and name not in NESTED:
-            plain[name] = typed.strip()
-    for role in ROLES:
-        plain[role] = {switch: values.get(name_of(SCHOOL, role, switch)) == ON for switch in SWITCHES}
-    if name_of(SCHOOL, "report_to") in values:
-        plain["report_to"] = values[name_of(SCHOOL, "report_to")].replace(",", "\n").replace(";", "\n").split()
-    if name_of(SCHOOL, "role_map") in values:
-        plain["role_map"] = _pairs(values[name_of(SCHOOL, "role_map")])
-    plain["guards"] = _guards(values, plain["guards"])
-    plain["quality"] = _quality(values, plain["quality"])
+        elif name in ROLES:
+            plain[name] = {switch: values.get(name_of(SCHOOL, name, switch)) == ON for switch in SWITCHES}
+        elif name == "guards":
+            plain[name] = _guards(values, plain[name])
+        elif name == "quality":
+            plain[name] = _quality(values, plain[name])
+        elif typed is None:
+            continue
+        elif name == "report_to":
+            plain[name] = typed.replace(",", "\n").replace(";", "\n").split()
+        else:
+            plain[name] = _pairs(typed) if name == "role_map" else typed.strip()
     return plain
 
 

@@ -34,10 +34,12 @@ from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
+from roster_pipeline.services.connection_changes import NOT_TESTED
 from roster_pipeline.services.connection_test_state import last_test
 from roster_pipeline.services.save_settings import Wanted
 from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile
 from roster_pipeline.settings import fields
+from roster_pipeline.settings.fields import SECTIONS, Section
 from roster_pipeline.settings.school import (
     MOST_RECIPIENTS,
     TOO_MANY_RECIPIENTS,
@@ -46,9 +48,9 @@ from roster_pipeline.settings.school import (
     display_name,
 )
 
+CONNECTION_SECTION = SECTIONS[0]
 NAME = "school-name"
 REPORT_TO = "school-report_to"
-SCHOOL_ID = "school-school_id"
 SECRET_IS_LOST = "Type it again: a secret is never sent back with the page."  # noqa: S105
 Errors = dict[str, str]
 WINDOWS, QUALITY = "school-guards-windows", "school-quality-"
@@ -65,8 +67,12 @@ START_FIELDS = {"sis", "url", "token_url"}
 
 @dataclass
 class Form:
-    """One state of the form. seen: revisions of school and connection when it was opened. trial: the test shown."""
+    """One state of one section's form. seen: revisions of school and connection when it was opened.
 
+    trial: the test that is shown.
+    """
+
+    section: Section
     school: SchoolRow
     sharing: list[SchoolRow]
     values: Values
@@ -81,43 +87,51 @@ class Form:
         """Whether the connection is the district's, so that owners of its schools may not change it."""
         return self.school.connection.settings.controlled_by == "district"
 
+    @property
+    def of_connection(self) -> bool:
+        """Whether the form has the settings of the connection."""
+        return self.section is CONNECTION_SECTION
+
     def may_connect(self, who: Viewer) -> bool:
         """Whether a person may change the connection: managers; a school's own one also owners of all its schools."""
         own = not self.of_district and all(who.may_see(row) for row in [self.school, *self.sharing])
         return own or who.may_manage(self.school.district_id)
 
 
-def stored_form(opened: Connection, school: SchoolRow) -> Form:
-    """The form with the stored settings."""
+def stored_form(opened: Connection, school: SchoolRow, section: Section) -> Form:
+    """The form of a section with the stored settings."""
     sharing = [row for row in tenants.schools_of(opened, school.connection.id) if row.id != school.id]
     values = shown(school.connection.settings, CONNECTION) | shown(school.settings, SCHOOL) | {NAME: school.name}
-    return Form(school, sharing, values, f"{school.revision}.{school.connection.revision}")
+    return Form(section, school, sharing, values, f"{school.revision}.{school.connection.revision}")
 
 
 def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
     """The form with the values that were sent, and what to save; None instead if the form has errors."""
-    given = form(request)
-    may_connect = stored.may_connect(viewer(request))
-    values = sent(given, SCHOOL) | (sent(given, CONNECTION) if may_connect else {})
+    given, section, school = form(request), stored.section, stored.school
+    connects = stored.of_connection and stored.may_connect(viewer(request))
+    values = sent(given, SCHOOL) | (sent(given, CONNECTION) if connects else {})
     came = replace(stored, values=values, seen=str(given.get("seen", "")), errors={})
-    school, errors = stored.school, came.errors
-    connection = _connection(came, school.connection.settings) if may_connect else None
-    name = values.get(NAME, school.name).strip()
-    try:
-        name = display_name(name)
-    except ValueError as problem:
-        errors[NAME] = str(problem)
+    errors = came.errors
+    connection = _connection(came, school.connection.settings) if connects else None
+    name = school.name
+    if "name" in section.names:
+        try:
+            name = display_name(values.get(NAME, name).strip())
+        except ValueError as problem:
+            errors[NAME] = str(problem)
     settings: SchoolSettings | None = None
     try:
-        settings = SchoolSettings.model_validate(plain_school(values, school.settings.model_dump(mode="json")))
+        plain = plain_school(values, school.settings.model_dump(mode="json"), section.names)
+        settings = SchoolSettings.model_validate(plain)
     except ValidationError as problem:
         errors |= errors_of(problem, SCHOOL, values)
     if settings is not None and len(settings.report_to) > MOST_RECIPIENTS:
         errors[REPORT_TO] = TOO_MANY_RECIPIENTS
     if errors or settings is None:
         return came, None
-    secret = str(given.get("secret", "")) if may_connect else ""
-    return came, Wanted(name, settings, connection, secret or None, str(given.get("trial", "")) or None)
+    secret = str(given.get("secret", "")) if connects else ""
+    trial_id = str(given.get("trial", "")) or None
+    return came, Wanted(name, settings, connection, secret or None, trial_id, section.names)
 
 
 def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | None:
@@ -140,13 +154,17 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
 
 def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
     """The form with this person's newest test of exactly these connection values, so that the test stays visible."""
-    asked = {name: value for name, value in came.values.items() if name.startswith(f"{CONNECTION}-")}
+    asked = _tested(came.values)
     for trial in connection_tests.recent(opened, came.school.id):
-        tried = trial.form.get("values", {})
-        same = {name: value for name, value in tried.items() if name.startswith(f"{CONNECTION}-")} == asked
-        if trial.who == who and same and tried.get(SCHOOL_ID) == came.values.get(SCHOOL_ID):
+        if trial.who == who and _tested(trial.form.get("values", {})) == asked:
             return replace(came, trial=trial)
     return came
+
+
+def _tested(values: Values) -> Values:
+    """The values of a form that a test depends on."""
+    beside = {name_of(CONNECTION, name) for name in NOT_TESTED}
+    return {name: value for name, value in values.items() if name not in beside}
 
 
 def typed_secret(request: Request) -> bool:
@@ -211,20 +229,16 @@ def chosen_preset(values: Mapping[str, str]) -> Preset:
 
 
 def context(request: Request, shown_form: Form) -> dict[str, Any]:
-    """The variables of the form's templates."""
+    """The variables of the templates of a section."""
     school, errors, who = shown_form.school, shown_form.errors, viewer(request)
-    may_connect = shown_form.may_connect(who)
-    stored = school.connection.settings
-    mine = [row.name for row in shown_form.sharing if who.may_see(row)]
-    others = len(shown_form.sharing) - len(mine)
     trial = shown_form.trial
     kept = trial.id if trial and trial.typed and trial.who == who.who else ""
     lost = {"secret": SECRET_IS_LOST} if not kept and typed_secret(request) else {}
-    values = shown_form.values if may_connect else shown(stored, CONNECTION) | shown_form.values
-    return {
+    known = {
         "school": school,
         "tab": "settings",
         "base": f"/schools/{school.key}",
+        "section": shown_form.section,
         "v": shown_form.values,
         "e": lost | errors,
         "summary": worded(lost | errors) if errors else {},
@@ -232,11 +246,29 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "conflict": shown_form.conflict,
         "fields": fields,
         "s": SETTINGS,
+        "state": last_test(school),
+        "trial": trial,
+        "test_errors": shown_form.test_errors,
+    }
+    if shown_form.of_connection:
+        return known | _of_connection(request, shown_form, kept)
+    return known | {
         "quality_rules": quality_rules(),
         "zones": zones(),
         "shares": SHARES,
         "defaults": shown(SchoolSettings(school_id="any"), SCHOOL),
         "windows": window_places(shown_form.values),
+        "advanced_wrong": _advanced_wrong(errors),
+    }
+
+
+def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, Any]:
+    school, who, trial = shown_form.school, viewer(request), shown_form.trial
+    may_connect, stored = shown_form.may_connect(who), school.connection.settings
+    mine = [row.name for row in shown_form.sharing if who.may_see(row)]
+    others = len(shown_form.sharing) - len(mine)
+    values = shown_form.values if may_connect else shown(stored, CONNECTION) | shown_form.values
+    return {
         "presets": presets(),
         "preset": chosen_preset(values),
         "stored": stored,
@@ -247,23 +279,21 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "secret_state": _secret_state(school.connection.secret),
         "secret_hint": _secret_hint(school.connection.secret, kept),
         "keep_trial": kept,
-        "trial": trial,
         "again": _again(request, school, trial) if trial else "",
-        "test_errors": shown_form.test_errors,
-        "state": last_test(school),
         "tested_at": datetime.fromisoformat(school.test["at"]) if school.test else None,
-        "advanced_wrong": any(
-            name.startswith("connection-") and name in SETTINGS and SETTINGS[name].advanced for name in errors
-        ),
-        "guards_wrong": any(name.startswith("school-guards") for name in errors),
-        "quality_wrong": any(name.startswith("school-quality") for name in errors),
+        "advanced_wrong": _advanced_wrong(shown_form.errors),
     }
+
+
+def _advanced_wrong(errors: Errors) -> bool:
+    """Whether a field that is folded away is wrong."""
+    return any(SETTINGS[name].advanced for name in errors if name in SETTINGS)
 
 
 def _again(request: Request, school: SchoolRow, trial: ConnectionTest) -> str:
     """The address that a browser without scripts loads to see more of the test. It changes, so it is loaded again."""
     look = _number(request.query_params.get("look", "")) + 1
-    return f"/schools/{school.key}/settings?trial={trial.id}&look={max(1, look)}#test"
+    return f"/schools/{school.key}/settings/connection?trial={trial.id}&look={max(1, look)}#test"
 
 
 def _secret_state(secret: str | None) -> str:

@@ -10,6 +10,7 @@ the address. Only operators can name files of this machine. Variables for secret
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
@@ -32,7 +33,11 @@ NOT_TESTED = {"sis", "secret_expires", "controlled_by"}
 def add_connection(
     conn: Connection, district_key: str, key: str, settings: ConnectionSettings, secret: str | None, *, who: str
 ) -> ConnectionRow:
-    """Add a connection; the secret comes plain, or as `env:NAME`, and is sealed here. Raises UnknownKey, KeyTaken."""
+    """Add a connection; the secret comes plain, or as `env:NAME`, and is sealed here.
+
+    Raises UnknownKey, KeyTaken, FieldError.
+    """
+    _check_end_of_secret(None, settings)
     row = tenants.add_connection(conn, district_key, key, settings, secrets.seal(secret) if secret else None)
     audit.record(conn, who=who, what="connection added", district_id=row.district_id, details={"connection": key})
     return row
@@ -50,10 +55,12 @@ def change_connection(
     """Change a connection's settings, its secret (plain, or `env:NAME`), or both, in the caller's transaction.
 
     seen: the revision that the person saw; None skips the comparison. Raises UnknownKey, and ChangedMeanwhile if there
-    is a newer one.
+    is a newer one; FieldError.
     """
     lock_until_commit(conn, f"settings of connection {key}")
     before = tenants.get_connection(conn, key)
+    if settings is not None:
+        _check_end_of_secret(before.settings, settings)
     if seen is not None and seen != before.revision:
         raise ChangedMeanwhile(f"the connection {key}", audit.since_revision(conn, WHAT, seen, connection=key))
     revision = tenants.set_connection(
@@ -72,6 +79,16 @@ def change_connection(
     )
     untested = [school.key for school in tenants.schools_of(conn, before.id) if runs_untested(school)]
     return SettingsDiff(names, untested)
+
+
+def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSettings) -> None:
+    """Refuse a new end date that is over in every time zone: it is a slip of the keys. A stored one may grow old."""
+    new = stored is None or stored.secret_expires != wanted.secret_expires
+    today = (datetime.now(UTC) - timedelta(hours=12)).date()
+    if new and wanted.secret_expires is not None and wanted.secret_expires < today:
+        raise FieldError(
+            "secret_expires", f"{wanted.secret_expires} is in the past. Write the last day on which the secret works."
+        )
 
 
 def secret_must_be_typed(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
@@ -118,6 +135,7 @@ def allowed(
 
     manager: whether the person manages the connection's district; operators always do.
     """
+    _check_end_of_secret(stored, wanted)
     if operator:
         return wanted
     if not manager and stored is not None and "district" in (stored.controlled_by, wanted.controlled_by):

@@ -1,9 +1,9 @@
 """Whether the last Test Your Information of a school is still valid, and when automatic rostering needs one.
 
 A change of the connection (its address, Client ID, Client Secret or any other setting) or of the School ID makes the
-last test stale. On a page, automatic rostering is switched on, or stays on, only with a test of what is
-connected now. Switching on, and any such change, need it green; a school that runs already and is otherwise left alone
-may have a red one, for the SIS may be away today. The command line warns and goes on, because scripts set schools up.
+last test stale. On a page, switching automatic rostering on, and any such change while it is on, need a green test of
+what is connected then. A school that runs already and is otherwise left alone may have a red test, because its SIS may
+be away today, or none. The command line warns and goes on, because scripts set schools up.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def may_be_automatic(before: SchoolRow, after: SchoolRow) -> None:
         and before.settings.school_id == after.settings.school_id
         and before.connection.revision == after.connection.revision
     )
-    if state is LastTest.RED and unchanged:
-        return
-    raise NeedsTest(state)
+    if not unchanged:
+        raise NeedsTest(state)
 
 
 def runs_untested(school: SchoolRow) -> bool:

@@ -30,9 +30,10 @@ NOT_KEPT = "The Client Secret that you typed for the test is no longer kept. Typ
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a form holds. connection: None if the person may not change it. secret: as typed, or None.
+    """What a form holds. connection: None if the form has none, or the person may not change it. secret: as typed.
 
-    trial_id: the test for which the secret was typed, if the page was loaded again since and no longer has it.
+    trial_id: the test for which the secret was typed, if the page was loaded again since and no longer has it. names:
+    the settings of the school that the form has; the others stay as they are stored when it is saved.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Wanted:
     connection: ConnectionSettings | None = None
     secret: str | None = None
     trial_id: str | None = None
+    names: frozenset[str] = frozenset(SchoolSettings.model_fields) | {"name"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class SaveResult:
 
     changed: names of the settings that differ. errors: setting to message. conflict: somebody saved other values since.
     needs_test: automatic rostering needs a test first. untested: keys of schools that run every night without a test of
-    their connection as it is now. test: what the school's last test is worth.
+    their connection as it is now. test: what the school's last test is worth. automatic: it is synced every night.
     """
 
     changed: Sequence[str] = ()
@@ -57,6 +59,7 @@ class SaveResult:
     needs_test: NeedsTest | None = None
     untested: Sequence[str] = ()
     test: LastTest = LastTest.NEVER
+    automatic: bool = False
 
     @property
     def saved(self) -> bool:
@@ -120,7 +123,7 @@ def _save(
     conn: Connection, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
 ) -> SaveResult:
     before = school = locked_school(conn, key)
-    stored = before.connection
+    stored, wanted = before.connection, _on_stored(before, wanted)
     changed: list[str] = []
     new_secret: str | None = None
     if wanted.connection is None:
@@ -135,12 +138,21 @@ def _save(
             school = tenants.get_school(conn, key)  # a change of the connection may take the worth of its tests
     school = _with_test(conn, before, replace(school, settings=wanted.settings), new_secret)
     if wanted.settings != before.settings or wanted.name != before.name:
-        names, after = write_school(conn, before, who=who, settings=wanted.settings, name=wanted.name, seen=seen[0])
+        names, after = write_school(
+            conn, before, who=who, settings=wanted.settings, name=wanted.name, seen=seen[0], among=wanted.names
+        )
         changed += names
         school = replace(school, name=after.name, revision=after.revision)
     may_be_automatic(before, school)
     connection_tests.forget(conn, before.id)
-    return SaveResult(changed=changed, test=last_test(school))
+    return SaveResult(changed=changed, test=last_test(school), automatic=school.settings.automatic)
+
+
+def _on_stored(stored: SchoolRow, wanted: Wanted) -> Wanted:
+    """What is wanted of the settings that the form has; the others as they are stored now."""
+    chosen = {name: getattr(wanted.settings, name) for name in wanted.names & SchoolSettings.model_fields.keys()}
+    name = wanted.name if "name" in wanted.names else stored.name
+    return replace(wanted, name=name, settings=stored.settings.model_copy(update=chosen))
 
 
 def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secret: str | None) -> SchoolRow:

@@ -94,10 +94,17 @@ def write_school(
     settings: SchoolSettings | None = None,
     name: str | None = None,
     seen: int | None = None,
+    among: frozenset[str] | None = None,
 ) -> tuple[list[str], SchoolRow]:
-    """`change_school` for a school that is locked: the names of what differs, and the school as it is then."""
+    """`change_school` for a school that is locked: the names of what differs, and the school as it is then.
+
+    among: settings that the person saw; changes of others since then are no reason to refuse. None: all.
+    """
     if seen is not None and seen != now.revision:
-        raise ChangedMeanwhile(now.name, audit.since_revision(conn, WHAT, seen, school_id=now.id))
+        entries = audit.since_revision(conn, WHAT, seen, school_id=now.id)
+        changed = {str(one).partition(".")[0] for entry in entries for one in entry.details.get("changed", ())}
+        if among is None or seen < 0 or not changed or changed & among:
+            raise ChangedMeanwhile(now.name, entries)
     revision, new_name = tenants.set_school(conn, now.key, settings=settings, name=name)
     after = replace(now, settings=settings or now.settings, name=new_name, revision=revision)
     if after.settings.school_id != now.settings.school_id:

@@ -502,6 +502,66 @@ NAME = Setting("name", "Name of the school", "For reports and pages.", option="-
 CLIENT_SECRET = Setting("client_secret", "Client Secret", "Stored encrypted, and never shown again.")
 
 
+@dataclass(frozen=True)
+class Section:
+    """One page of a school's settings. key: in its address. names: its settings, without what is nested in them."""
+
+    key: str
+    title: str
+    help: str
+    names: frozenset[str]
+
+
+SECTIONS = (
+    Section(
+        "connection",
+        "Connection",
+        "How the SIS is reached, and which of its schools this is.",
+        frozenset({setting.name for setting in CONNECTION} | {"school_id"}),
+    ),
+    Section(
+        "synced",
+        "What is synced",
+        "Whose data come from the SIS, and what a sync may do with people who are already in the directory.",
+        frozenset(
+            {"name", *ROLES, "primary_contacts", "contacts_most", "preferred_names", "include_orgs_below"}
+            | {"restore_archived_by_hand", "role_map", "phone_region"}
+        ),
+    ),
+    Section(
+        "report",
+        "Roster Email",
+        "Who gets a mail about the syncs, and when.",
+        frozenset({"report_to", "report_when", "report_attachment"}),
+    ),
+    Section(
+        "schedule",
+        "Schedule",
+        "Whether the school is synced every night, and at which time.",
+        frozenset({"automatic", "sync_time", "time_zone"}),
+    ),
+    Section(
+        "guards",
+        "Guards",
+        "What is held until somebody decides. The rest of the sync goes on. The limits count for each role.",
+        frozenset({"guards", "first_sync"}),
+    ),
+    Section(
+        "quality",
+        "Quality rules",
+        "How the records of the SIS are judged.",
+        frozenset({"quality"}),
+    ),
+)
+"""The pages of a school's settings, in the order in which a new school needs them: the first three on its first day."""
+
+
+def section_of(name: str) -> Section:
+    """The section of a setting; nested ones, such as `guards.archive_share`, are in the section of the outer one."""
+    outer = name.partition(".")[0]
+    return next((one for one in SECTIONS if outer in one.names), SECTIONS[0])
+
+
 def by_name(settings: Iterable[Setting]) -> dict[str, Setting]:
     """The settings by their names."""
     return {setting.name: setting for setting in settings}

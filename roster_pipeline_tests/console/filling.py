@@ -49,7 +49,7 @@ class _Fields(HTMLParser):
         self.buffer.append(data)
 
 
-def fields_of(html: str, action: str = "/settings") -> dict[str, str]:
+def fields_of(html: str, action: str = "/settings/connection") -> dict[str, str]:
     """What a browser would send: the page's fields, boxes only where they are ticked."""
     return _read(html, action).fields
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from httpx import Response
 from sqlalchemy import text
 
 from roster_pipeline.console.server_sent_events import Event, written
@@ -27,7 +28,8 @@ from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, 
 from roster_pipeline_tests.directory.builders import every, one
 
 SignedIn = Callable[[str], Browser]
-PAGE, TEST = "/schools/lincoln/settings", "/schools/lincoln/test"
+PAGE, TEST = "/schools/lincoln/settings/connection", "/schools/lincoln/test"
+SCHEDULE = "/schools/lincoln/settings/schedule"
 HTMX = {"hx-request": "true"}
 
 
@@ -44,6 +46,12 @@ def lincoln(database: Database, environment: object, sis: Served) -> SchoolRow:
 
 def opened(browser: Browser) -> dict[str, str]:
     return fields_of(browser.get(PAGE).text)
+
+
+def switched_on(browser: Browser) -> Response:
+    """The answer to switching automatic rostering on."""
+    fields = fields_of(browser.get(SCHEDULE).text, SCHEDULE)
+    return browser.send_form(SCHEDULE, changed(fields, school__automatic=True))
 
 
 def tried(browser: Browser, fields: dict[str, str]) -> list[tuple[str, str, str]]:
@@ -77,7 +85,7 @@ def test_what_is_stored_is_tested_item_by_item_and_kept(signed_in: SignedIn, dat
     assert "Everything works." in events[-2][2]
     assert state(database) is LastTest.GREEN
     assert "Everything works" in browser.get(PAGE).text
-    assert browser.send_form(PAGE, changed(opened(browser), school__automatic=True)).is_redirect
+    assert switched_on(browser).is_redirect
 
 
 def test_a_stream_goes_on_where_it_broke_off(signed_in: SignedIn) -> None:
@@ -100,11 +108,13 @@ def test_a_wrong_secret_is_red_with_its_remedy_and_the_right_one_is_saved_with_i
     assert "Not everything works yet." in red
     assert "wr0ng" not in red
     assert state(database) is LastTest.NEVER, "what is not saved is no test of what is stored"
-    on = changed(opened(browser), secret="wr0ng", school__automatic=True)
-    assert "does not work" in errors_in(browser.send_form(PAGE, on).text)["school-automatic"]
+    assert browser.send_form(PAGE, opened(browser) | {"secret": "wr0ng"}).is_redirect
+    assert "does not work" in errors_in(switched_on(browser).text)["school-automatic"]
     assert "Everything works." in words(tried(browser, opened(browser) | {"secret": SECRET}))
-    assert browser.send_form(PAGE, on | {"secret": SECRET}).is_redirect, "the test of what was typed counts"
-    assert state(database) is LastTest.GREEN
+    assert browser.send_form(PAGE, opened(browser) | {"secret": SECRET}).is_redirect
+    assert state(database) is LastTest.GREEN, "the test of what was typed counts"
+    assert switched_on(browser).is_redirect
+    assert "changed since" in errors_in(browser.send_form(PAGE, opened(browser) | {"secret": "other"}).text)["test"]
 
 
 def test_what_a_test_learned_is_kept_for_the_next_one_and_for_the_sync(
@@ -138,16 +148,18 @@ def test_a_test_of_other_values_does_not_count(signed_in: SignedIn, database: Da
     browser = signed_in(OWNER)
     fields = opened(browser)
     tried(browser, fields | {"secret": SECRET})
-    wrong = browser.send_form(PAGE, changed(fields, school__sync_time="x", secret=SECRET))
+    wrong = browser.send_form(PAGE, changed(fields, connection__secret_expires="x", secret=SECRET))
     assert "Everything works." in wrong.text, "a test is not lost by a mistake elsewhere"
     for change in (
         {"secret": "other"},
         {"secret": SECRET, "connection-page_size": "77"},
         {"school-school_id": "sch-2"},
     ):
-        sent = changed(fields, school__automatic=True) | change
-        assert "school-automatic" in errors_in(browser.send_form(PAGE, sent).text)
-    assert state(database) is LastTest.NEVER
+        assert browser.send_form(PAGE, changed(opened(browser)) | change).is_redirect
+        assert state(database) is LastTest.NEVER
+        assert "school-automatic" in errors_in(switched_on(browser).text)
+        with database.begin() as conn:
+            conn.execute(text("update trial set started_at = started_at"))
 
 
 def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_saved(
@@ -156,11 +168,11 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     owner, manager = signed_in(OWNER), signed_in(MANAGER)
     with database.begin() as conn:
         tenants.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
-    typed = changed(opened(owner), school__phone_region="FR", secret=SECRET)
+    typed = changed(opened(owner), connection__page_size="77", secret=SECRET)
     answer = owner.send_form(TEST, typed)
     assert answer.status_code == 303
     place = answer.headers["location"].removesuffix("#test")
-    assert re.fullmatch(r"/schools/lincoln/settings\?trial=[0-9a-f-]{36}", place)
+    assert re.fullmatch(r"/schools/lincoln/settings/connection\?trial=[0-9a-f-]{36}", place)
     assert 'http-equiv="refresh"' in owner.get(place).text or "Everything works." in owner.get(place).text
     trial = place.partition("=")[2]
     events_of(owner, f"{TEST}/{trial}/events")
@@ -168,9 +180,9 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     assert "Everything works." in shown
     assert SECRET not in shown
     back = fields_of(shown)
-    assert (back["school-phone_region"], back["secret"], back["trial"]) == ("FR", "", trial)
+    assert (back["connection-page_size"], back["secret"], back["trial"]) == ("77", "", trial)
     assert trial not in manager.get(place).text, "another's form is not shown"
-    stolen = changed(opened(manager), school__phone_region="FR", trial=trial)
+    stolen = changed(opened(manager), connection__page_size="78", trial=trial)
     assert manager.send_form(PAGE, stolen).is_redirect
     with database.begin() as conn:
         assert tenants.get_connection(conn, "sis").secret == "env:NOT_SET_HERE", "a tested secret is its typist's"
@@ -181,7 +193,8 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     trial = owner.send_form(TEST, again).headers["location"].partition("=")[2].removesuffix("#test")
     events_of(owner, f"{TEST}/{trial}/events")
     back = fields_of(owner.get(f"{PAGE}?trial={trial}").text)
-    assert owner.send_form(PAGE, changed(back, school__automatic=True)).is_redirect
+    assert owner.send_form(PAGE, back).is_redirect
+    assert switched_on(owner).is_redirect
     with database.begin() as conn:
         assert unseal(tenants.get_connection(conn, "sis").secret or "") == SECRET
 
@@ -285,7 +298,7 @@ def test_no_secret_stands_in_any_answer_log_stream_or_plain_column(
             said += [words(tried(browser, opened(browser) | {"secret": secret}))]
             said += [browser.get(PAGE).text]
     sis.sis.faults.clear()
-    said += [browser.send_form(PAGE, opened(browser) | {"secret": "p0ison-kept", "school-sync_time": "x"}).text]
+    said += [browser.send_form(PAGE, opened(browser) | {"secret": "p0ison-kept", "connection-page_size": "x"}).text]
     said += [browser.send_form(PAGE, opened(browser) | {"secret": "p0ison-kept"}).text]
     said += [browser.get(PAGE).text]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]

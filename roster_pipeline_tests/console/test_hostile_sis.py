@@ -69,7 +69,7 @@ def lincoln(database: Database, environment: object, hostile: str) -> Iterator[S
 
 def started(browser: Browser, school: str) -> str:
     """Start a test of a school; gives the path of its events."""
-    fields = fields_of(browser.get(f"/schools/{school}/settings").text)
+    fields = fields_of(browser.get(f"/schools/{school}/settings/connection").text)
     answer = browser.send_form(f"/schools/{school}/test", fields, headers={"hx-request": "true"})
     found = re.search(r'data-live="([^"]+)"', answer.text)
     assert found, answer.text

@@ -34,7 +34,7 @@ def test_a_manager_adds_a_school_to_a_connection_of_their_district(signed_in: Si
     assert "shelbyville" not in shown.lower()
     answer = browser.send_form(PAGE, fields_of(shown, "/new") | OAK | {"place": "sis"})
     assert answer.headers["location"] == "/schools/st-marys-oak/settings"
-    assert "The school was added." in browser.get("/schools/st-marys-oak/settings").text
+    assert "The school was added." in browser.get("/schools/st-marys-oak/settings/connection").text
     with database.begin() as conn:
         made = tenants.get_school(conn, "st-marys-oak")
         assert audit.entries(conn, school_id=made.id)[0].who == MANAGER

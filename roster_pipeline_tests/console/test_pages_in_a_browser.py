@@ -10,6 +10,7 @@ from sqlalchemy import text
 from roster_pipeline.directory import alerts, failures
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings.fields import SECTIONS
 from roster_pipeline.sync.build_report import put_reports
 from roster_pipeline_tests.console.browser import PHONE, WIDE, Open, faults_of
 from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Console
@@ -56,7 +57,7 @@ PATHS = (
     "/schools/lincoln/people",
     "/schools/lincoln/people/add",
     "/schools/lincoln/conflicts",
-    "/schools/lincoln/settings",
+    *(f"/schools/lincoln/settings/{section.key}" for section in SECTIONS),
     "/schools/lincoln/holds",
     "/schools/lincoln/runs",
     "/schools/lincoln/audit",
@@ -178,8 +179,8 @@ def test_a_form_outlives_its_session(
     open_page: Open, database: Database, people_let_in: None, console: Console
 ) -> None:
     page = open_page(OWNER)
-    page.goto("/schools/lincoln/settings")
-    page.get_by_label("Name of the school").fill("Lincoln High")
+    page.goto("/schools/lincoln/settings/connection")
+    page.get_by_label("Client ID", exact=True).fill("roster-4711")
     with database.begin() as opened:
         opened.execute(text("update console_session set seen_at = now() - interval '3 hours'"))
     page.get_by_role("button", name="Test Your Information").click()
@@ -188,13 +189,13 @@ def test_a_form_outlives_its_session(
     page.get_by_text("reload it: your browser then sends the form once more").wait_for()
     assert faults_of(page) == []
     way = page.get_by_role("link", name="Sign in again in a new tab").get_attribute("href")
-    assert way == "/sign-in?next=%2Fschools%2Flincoln%2Fsettings"
+    assert way == "/sign-in?next=%2Fschools%2Flincoln%2Fsettings%2Fconnection"
     with console.signed_in(OWNER) as again:
         token = again.cookies[console.config.session_cookie]
     page.context.add_cookies([{"name": console.config.session_cookie, "value": token, "url": console.url}])
     page.reload()
     page.get_by_role("status").filter(has_text="Saved.").wait_for()
-    assert one(database, "select name from school where key = 'lincoln'") == "Lincoln High"
+    assert one(database, "select settings ->> 'client_id' from connection where key = 'sis'") == "roster-4711"
 
 
 def _tabbed(page: Page, times: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import time
+from datetime import date, time
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from roster_pipeline.directory import audit, secrets, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.school_changes import change_school
+from roster_pipeline.settings.fields import section_of
 from roster_pipeline.settings.school import (
     ConnectionSettings,
     Guards,
@@ -27,15 +28,32 @@ from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.directory.builders import add_school
 
 SignedIn = Callable[[str], Browser]
-PAGE = "/schools/lincoln/settings"
+SETTINGS = "/schools/lincoln/settings"
+PAGE = f"{SETTINGS}/connection"
+SYNCED, REPORT, SCHEDULE, GUARDS, QUALITY = (
+    f"{SETTINGS}/{name}" for name in ("synced", "report", "schedule", "guards", "quality")
+)
 GREEN = [{"name": "Sign-in", "ok": True, "detail": "", "remedy": ""}]
 RED = [{"name": "Sign-in", "ok": False, "detail": "", "remedy": ""}]
 
 
-def opened(browser: Browser) -> dict[str, str]:
-    answer = browser.get(PAGE)
+PAGES = (PAGE, SYNCED, REPORT, SCHEDULE, GUARDS, QUALITY)
+
+
+def opened(browser: Browser, page: str = PAGE) -> dict[str, str]:
+    answer = browser.get(page)
     assert answer.status_code == 200, answer.text
-    return fields_of(answer.text)
+    return fields_of(answer.text, page)
+
+
+def page_of(field: str) -> str:
+    """The page of a section that has this field."""
+    kind, _, name = field.partition("-")
+    return PAGE if kind in ("connection", "secret") else f"{SETTINGS}/{section_of(name.partition('-')[0]).key}"
+
+
+def of_page(fields: dict[str, Any], page: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if page_of(name) == page}
 
 
 def stored(database: Database) -> SchoolRow:
@@ -44,7 +62,8 @@ def stored(database: Database) -> SchoolRow:
 
 
 def test_the_page_has_a_field_for_every_setting(signed_in: SignedIn, lincoln: SchoolRow) -> None:
-    shown = signed_in(OPERATOR).get(PAGE).text
+    browser = signed_in(OPERATOR)
+    shown = "".join(browser.get(page).text for page in PAGES)
     for rule in installed_suite().rules:
         assert f'name="school-quality-{rule.name}-severity"' in shown
         assert rule.description in shown
@@ -59,53 +78,52 @@ def test_the_page_has_a_field_for_every_setting(signed_in: SignedIn, lincoln: Sc
 def test_every_field_is_kept_and_shown_again(signed_in: SignedIn, database: Database) -> None:
     browser = signed_in(OPERATOR)
     on = {f"school-{role}-{switch}": True for role in ("students", "admins") for switch in ("rostered", "archive")}
-    wanted = changed(
-        opened(browser),
-        **on,
-        connection__sis="powerschool",
-        connection__url="https://sis.example.org/ims/oneroster/v1p1",
-        connection__client_id="abc",
-        connection__token_url="https://sis.example.org/token",
-        connection__sign_in="oauth2",
-        connection__scopes="a b",
-        connection__version="1.1",
-        connection__page_size="250",
-        connection__strategy="whole",
-        connection__student_number_from="sourcedId",
-        connection__staff_number_from="metadata:number",
-        connection__primary_contact_from="metadata:primary",
-        connection__contact_rules="metadata:custody=joint, sole\r\n\r\nrole != relative",
-        connection__contact_relationship_from="agents:relationship",
-        connection__contact_flags="metadata:lives with\nagents:emergency",
-        connection__secret_expires="2031-05-01",
-        connection__disabled_means_gone=True,
-        connection__delta=True,
-        connection__allow_private_addresses=True,
-        school__school_id="4711",
-        school__name="Lincoln High",
-        school__primary_contacts=True,
-        school__contacts_most="3",
-        school__preferred_names=True,
-        school__restore_archived_by_hand=True,
-        school__role_map="ext:office = staff\next:coach=teacher\n",
-        school__report_to="it@example.org\r\nOffice@Example.org, head@example.org",
-        school__report_when="problems",
-        school__report_attachment="ids",
-        school__sync_time="18:30",
-        school__time_zone="America/Chicago",
-        school__phone_region="DE",
-        school__first_sync="apply",
-        school__guards__archive_share="12.5",
-        school__guards__archive_most="40",
-        school__guards__windows__1__first="2027-06-20",
-        school__guards__windows__1__last="2027-08-10",
-        school__guards__windows__1__kind="add_only",
-        school__quality__email_valid__severity="error",
-        school__quality__grade_known__mostly="80",
-        secret="n3w-s3cret",
-    )
-    answer = browser.send_form(PAGE, wanted)
-    assert answer.status_code == 303, errors_in(answer.text)
+    wanted: dict[str, Any] = on | {
+        "connection-sis": "powerschool",
+        "connection-url": "https://sis.example.org/ims/oneroster/v1p1",
+        "connection-client_id": "abc",
+        "connection-token_url": "https://sis.example.org/token",
+        "connection-sign_in": "oauth2",
+        "connection-scopes": "a b",
+        "connection-version": "1.1",
+        "connection-page_size": "250",
+        "connection-strategy": "whole",
+        "connection-student_number_from": "sourcedId",
+        "connection-staff_number_from": "metadata:number",
+        "connection-primary_contact_from": "metadata:primary",
+        "connection-contact_rules": "metadata:custody=joint, sole\r\n\r\nrole != relative",
+        "connection-contact_relationship_from": "agents:relationship",
+        "connection-contact_flags": "metadata:lives with\nagents:emergency",
+        "connection-secret_expires": "2031-05-01",
+        "connection-disabled_means_gone": True,
+        "connection-delta": True,
+        "connection-allow_private_addresses": True,
+        "school-school_id": "4711",
+        "school-name": "Lincoln High",
+        "school-primary_contacts": True,
+        "school-contacts_most": "3",
+        "school-preferred_names": True,
+        "school-restore_archived_by_hand": True,
+        "school-role_map": "ext:office = staff\next:coach=teacher\n",
+        "school-report_to": "it@example.org\r\nOffice@Example.org, head@example.org",
+        "school-report_when": "problems",
+        "school-report_attachment": "ids",
+        "school-sync_time": "18:30",
+        "school-time_zone": "America/Chicago",
+        "school-phone_region": "DE",
+        "school-first_sync": "apply",
+        "school-guards-archive_share": "12.5",
+        "school-guards-archive_most": "40",
+        "school-guards-windows-1-first": "2027-06-20",
+        "school-guards-windows-1-last": "2027-08-10",
+        "school-guards-windows-1-kind": "add_only",
+        "school-quality-email_valid-severity": "error",
+        "school-quality-grade_known-mostly": "80",
+        "secret": "n3w-s3cret",
+    }
+    for page in PAGES:
+        answer = browser.send_form(page, changed(opened(browser, page), **of_page(wanted, page)))
+        assert answer.status_code == 303, errors_in(answer.text)
     found = stored(database)
     both = RoleSettings(rostered=True, archive=True)
     assert found.name == "Lincoln High"
@@ -138,31 +156,35 @@ def test_every_field_is_kept_and_shown_again(signed_in: SignedIn, database: Data
     for name, value in wanted.items():
         if name.removeprefix("connection-") in connection:
             kept = connection[name.removeprefix("connection-")]
-            assert (str(kept) if kept is not True else "on") == value or (kept is None and value == "")
+            assert (kept if kept is True else str(kept)) == value
     assert secrets.unseal(found.connection.secret or "") == "n3w-s3cret"
     again = browser.get(PAGE)
     assert "Saved." in again.text
     assert "n3w-s3cret" not in again.text
-    back = fields_of(again.text)
-    assert back["school-guards-archive_share"] == "12.5"
-    assert back["school-guards-windows-0-kind"] == "add_only"
-    assert back["school-report_to"] == "it@example.org\nOffice@example.org\nhead@example.org"
-    assert back["connection-contact_rules"] == "metadata:custody=joint,sole\nrole!=relative"
-    unchanged = browser.send_form(PAGE, back)
-    assert unchanged.status_code == 303
+    back = [opened(browser, page) for page in PAGES]
+    together = {name: value for fields in back for name, value in fields.items()}
+    assert together["school-guards-archive_share"] == "12.5"
+    assert together["school-guards-windows-0-kind"] == "add_only"
+    assert together["school-report_to"] == "it@example.org\nOffice@example.org\nhead@example.org"
+    assert together["connection-contact_rules"] == "metadata:custody=joint,sole\nrole!=relative"
+    for page, fields in zip(PAGES, back, strict=True):
+        assert browser.send_form(page, fields).status_code == 303
     assert stored(database) == found, "what is shown is what is stored"
     with database.begin() as conn:
         what = [entry.what for entry in audit.entries(conn, school_id=found.id)]
-    assert what == ["school changed"], "saving nothing is no change"
+    assert what == ["school changed"] * len(PAGES), "saving nothing is no change"
 
 
 def test_boxes_that_are_not_ticked_switch_off(signed_in: SignedIn, database: Database) -> None:
     browser = signed_in(OWNER)
-    with_students = changed(opened(browser), school__students__rostered=True, school__primary_contacts=True)
-    assert browser.send_form(PAGE, with_students).status_code == 303
+    with_students = changed(opened(browser, SYNCED), school__students__rostered=True, school__primary_contacts=True)
+    assert browser.send_form(SYNCED, with_students).status_code == 303
     assert stored(database).settings.students.rostered
-    without = changed(opened(browser), school__students__rostered=False, school__primary_contacts=False)
-    assert browser.send_form(PAGE, without).status_code == 303
+    for page in (PAGE, REPORT, SCHEDULE, GUARDS, QUALITY):
+        assert browser.send_form(page, opened(browser, page)).status_code == 303
+    assert stored(database).settings.students.rostered, "a section changes nothing of the others"
+    without = changed(opened(browser, SYNCED), school__students__rostered=False, school__primary_contacts=False)
+    assert browser.send_form(SYNCED, without).status_code == 303
     found = stored(database).settings
     assert (found.students.rostered, found.primary_contacts) == (False, False)
 
@@ -203,18 +225,24 @@ WRONG: list[tuple[str, str, str]] = [
 def test_what_is_wrong_stands_beside_its_field_and_nothing_is_saved(signed_in: SignedIn, database: Database) -> None:
     browser = signed_in(OPERATOR)
     before = stored(database)
-    fields = opened(browser) | {"school-primary_contacts": "on", "secret": "typed-and-gone"}
     for field, value, message in WRONG:
-        answer = browser.send_form(PAGE, fields | {field: value})
+        page = page_of(field)
+        connects = page == PAGE
+        typed = {"secret": "typed-and-gone"} if connects else {}
+        also = "connection-delta" if connects else "school-primary_contacts"
+        answer = browser.send_form(page, opened(browser, page) | typed | {also: "on", field: value})
         assert answer.status_code == 400, field
         place = field.replace("1-first", "1-last") if "windows" in field else field
         found = errors_in(answer.text)
-        assert set(found) == {place, "secret"}
-        assert found["secret"].startswith("Type it again"), "who sees the form again knows that the secret is gone"
+        assert set(found) == {place, *typed}
+        if connects:
+            assert found["secret"].startswith("Type it again"), "who sees the form again knows that the secret is gone"
         assert found[place].startswith(message), found
         assert f'{place}-error"' in answer.text.replace(f'id="{place}-error"', ""), "the field says what describes it"
-        kept = fields_of(answer.text)
-        assert kept["school-primary_contacts"] == "on", "what was entered is kept"
+        assert f'href="#{place}"' in answer.text
+        kept = fields_of(answer.text, page)
+        assert also not in opened(browser, page)
+        assert kept.get(also, "on") == "on", "what was entered is kept"
         if field not in ("connection-sis", "connection-sign_in", "school-report_when"):
             assert kept[field].strip() == value.strip()
         assert "typed-and-gone" not in answer.text
@@ -224,8 +252,8 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_saved(signed_in: S
 def test_a_window_that_ends_before_it_begins_is_told_in_its_row(signed_in: SignedIn) -> None:
     browser = signed_in(OWNER)
     row = "school__guards__windows__0__"
-    sent = changed(opened(browser), **{f"{row}first": "2027-08-10", f"{row}last": "2027-06-20"})
-    assert errors_in(browser.send_form(PAGE, sent).text) == {
+    sent = changed(opened(browser, GUARDS), **{f"{row}first": "2027-08-10", f"{row}last": "2027-06-20"})
+    assert errors_in(browser.send_form(GUARDS, sent).text) == {
         "school-guards-windows-0-last": "The window ends before it begins."
     }
 
@@ -300,8 +328,9 @@ def test_a_shared_connection_is_changed_only_by_who_sees_all_its_schools(
     assert "Roosevelt" not in shown
     assert "Only somebody who looks after all schools" in shown
     assert 'name="connection-url"' not in shown
-    sent = opened(owner) | {"connection-url": "https://evil.example", "secret": "x", "school-phone_region": "FR"}
-    assert owner.send_form(PAGE, sent).is_redirect
+    for page in (PAGE, SYNCED):
+        sent = opened(owner, page) | {"connection-url": "https://evil.example", "secret": "x"}
+        assert owner.send_form(page, sent | {"school-phone_region": "FR"}).is_redirect
     found = stored(database)
     assert found.settings.phone_region == "FR"
     assert found.connection.settings.url == "https://sis.example.org/ims/oneroster"
@@ -357,43 +386,48 @@ def test_on_a_shared_connection_nobody_points_at_a_school_that_is_not_theirs(
 
 def test_two_people_at_once_the_second_is_told_what_the_first_changed(signed_in: SignedIn, database: Database) -> None:
     owner, manager = signed_in(OWNER), signed_in(MANAGER)
-    seen = opened(owner)
-    sent = changed(opened(manager), school__time_zone="Europe/Berlin", connection__client_id="theirs")
-    assert manager.send_form(PAGE, sent).is_redirect
-    for change in ({"school-phone_region": "FR"}, {"connection-client_id": "mine"}):
-        answer = owner.send_form(PAGE, seen | change)
+    seen = {page: opened(owner, page) for page in (PAGE, SYNCED, REPORT)}
+    for page, change in ((SYNCED, {"school-phone_region": "DE"}), (PAGE, {"connection-client_id": "theirs"})):
+        assert manager.send_form(page, opened(manager, page) | change).is_redirect
+    for page, change in ((SYNCED, {"school-phone_region": "FR"}), (PAGE, {"connection-client_id": "mine"})):
+        answer = owner.send_form(page, seen[page] | change)
         assert answer.status_code == 409
         assert MANAGER in answer.text
-        assert fields_of(answer.text)[next(iter(change))] == next(iter(change.values())), "entries are kept"
+        assert fields_of(answer.text, page)[next(iter(change))] == next(iter(change.values())), "entries are kept"
     found = stored(database)
-    assert (found.connection.settings.client_id, found.settings.time_zone) == ("theirs", "Europe/Berlin")
-    assert owner.send_form(PAGE, changed(opened(owner), school__phone_region="FR")).is_redirect
+    assert (found.connection.settings.client_id, found.settings.phone_region) == ("theirs", "DE")
+    assert owner.send_form(REPORT, seen[REPORT] | {"school-report_to": OWNER}).is_redirect, "nobody changed it"
+    assert stored(database).settings.phone_region == "DE", "and the others stay as they are now"
+    assert owner.send_form(SYNCED, changed(opened(owner, SYNCED), school__phone_region="FR")).is_redirect
 
 
 def test_automatic_rostering_needs_a_green_test_of_what_is_connected(signed_in: SignedIn, database: Database) -> None:
     browser = signed_in(OWNER)
-    on = changed(opened(browser), school__automatic=True)
-    assert "needs a test first" in errors_in(browser.send_form(PAGE, on).text)["school-automatic"]
+    on = changed(opened(browser, SCHEDULE), school__automatic=True)
+    assert "needs a test first" in errors_in(browser.send_form(SCHEDULE, on).text)["school-automatic"]
     for items, message in ((RED, "does not work"), (GREEN, "")):
         with database.begin() as conn:
             tenants.save_test(conn, tenants.get_school(conn, "lincoln"), items)
-        answer = browser.send_form(PAGE, on)
+        answer = browser.send_form(SCHEDULE, on)
         if message:
             assert message in errors_in(answer.text)["school-automatic"]
         else:
             assert answer.is_redirect
     assert stored(database).settings.automatic
+    assert "synced every night" in browser.get(SCHEDULE).text
     for change in ({"connection-client_id": "x"}, {"school-school_id": "x"}, {"secret": "x"}):
         answer = browser.send_form(PAGE, opened(browser) | change)
-        assert "changed since the last test" in errors_in(answer.text)["school-automatic"]
+        assert "changed since the last test" in errors_in(answer.text)["test"]
+        assert 'href="#test"' in answer.text
     found = stored(database)
     assert (found.connection.settings.client_id, found.settings.school_id) == ("", "org-lincoln"), "all or nothing"
-    off = changed(opened(browser), connection__client_id="x", school__automatic=False)
-    assert browser.send_form(PAGE, off).is_redirect
+    off = changed(opened(browser, SCHEDULE), school__automatic=False)
+    assert browser.send_form(SCHEDULE, off).is_redirect
+    assert browser.send_form(PAGE, changed(opened(browser), connection__client_id="x")).is_redirect
     assert "Older than the last change" in browser.get(PAGE).text
 
 
-def test_a_script_that_switched_it_on_untested_is_shown_and_the_page_asks(
+def test_a_script_that_switched_it_on_untested_is_shown_and_keeps_nobody_from_saving_other_things(
     signed_in: SignedIn, database: Database
 ) -> None:
     with database.begin() as conn:
@@ -403,16 +437,35 @@ def test_a_script_that_switched_it_on_untested_is_shown_and_the_page_asks(
         )
         assert done.untested == ["lincoln"]
     browser = signed_in(OWNER)
-    answer = browser.send_form(PAGE, changed(opened(browser), school__phone_region="FR"))
-    assert "needs a test first" in errors_in(answer.text)["school-automatic"]
+    assert "Not tested" in browser.get(SCHEDULE).text
+    assert browser.send_form(SYNCED, changed(opened(browser, SYNCED), school__phone_region="FR")).is_redirect
+    answer = browser.send_form(PAGE, changed(opened(browser), connection__client_id="x"))
+    assert "changed since the last test" in errors_in(answer.text)["test"] or "needs a test first" in answer.text
+
+
+def test_the_end_of_a_secret_is_not_in_the_past(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(OWNER)
+    over = changed(opened(browser), connection__secret_expires="2019-05-01")
+    for path in (PAGE, "/schools/lincoln/test"):
+        answer = browser.send_form(path, over)
+        assert answer.status_code == 400
+        assert "2019-05-01 is in the past" in errors_in(answer.text)["connection-secret_expires"]
+    stale = stored(database).connection.settings.model_copy(update={"secret_expires": date(2019, 5, 1)})
+    with database.begin() as conn:
+        tenants.set_connection(conn, "sis", settings=stale)
+    other = changed(opened(browser), connection__client_id="x")
+    assert browser.send_form(PAGE, other).is_redirect, "one that grew old keeps nobody from saving other things"
 
 
 def test_another_schools_owner_gets_the_same_404_for_everything(signed_in: SignedIn) -> None:
     stranger = signed_in(STRANGER)
     unknown = stranger.get("/schools/nowhere/settings")
     for method, path in (
+        ("GET", SETTINGS),
         ("GET", PAGE),
         ("POST", PAGE),
+        ("GET", GUARDS),
+        ("POST", REPORT),
         ("POST", "/schools/lincoln/test"),
         ("GET", "/schools/lincoln/test/1/events"),
         ("POST", "/schools/lincoln/hints"),
@@ -451,15 +504,14 @@ def test_what_is_known_of_a_sis_is_taken_over_where_nobody_chose_otherwise(
 def test_markup_in_settings_stays_text(signed_in: SignedIn, database: Database) -> None:
     browser = signed_in(OWNER)
     nasty = "<script>alert(1)</script>\"'"
-    assert browser.send_form(
-        PAGE, changed(opened(browser), school__name=nasty, connection__client_id=nasty)
-    ).is_redirect
-    shown = browser.get(PAGE).text
-    assert "<script>alert" not in shown
-    assert fields_of(shown)["school-name"] == nasty
+    for page, field in ((SYNCED, "school-name"), (PAGE, "connection-client_id")):
+        assert browser.send_form(page, opened(browser, page) | {field: nasty}).is_redirect
+        shown = browser.get(page).text
+        assert "<script>alert" not in shown
+        assert fields_of(shown, page)[field] == nasty
 
 
 def test_a_form_that_says_nothing_of_its_revision_is_refused(signed_in: SignedIn) -> None:
     browser = signed_in(OWNER)
-    sent: dict[str, Any] = changed(opened(browser), seen=None, school__phone_region="FR")
-    assert browser.send_form(PAGE, sent).status_code == 409
+    sent: dict[str, Any] = changed(opened(browser, SYNCED), seen=None, school__phone_region="FR")
+    assert browser.send_form(SYNCED, sent).status_code == 409

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +16,12 @@ from roster_pipeline_tests.console.browser import LEFT_OUT, PATIENCE, Open, faul
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER
 from roster_pipeline_tests.console.served_sis import SECRET, Served, school_in, served_sis
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Dialog
+
 pytestmark = pytest.mark.timeout(600)
 expect = pytest.importorskip("playwright.sync_api", reason=f"{LEFT_OUT}Playwright is not installed.").expect
-PAGE = "/schools/lincoln/settings"
+PAGE = "/schools/lincoln/settings/connection"
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +50,20 @@ def test_a_wrong_secret_then_the_right_one_then_every_night(open_page: Open, peo
     expect(results.get_by_role("listitem").nth(8)).to_be_visible()
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1, "the page was not loaded again"
     assert faults_of(page) == []
-    page.get_by_label("Enable Automatic Rostering").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").first).to_contain_text("Saved.")
+    expect(secret).to_have_value("")
+    page.get_by_role("link", name="What is synced").click()
     page.get_by_label("Students: Auto update").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Students: Auto update")).to_be_checked()
+    page.get_by_role("link", name="Schedule").click()
+    page.get_by_label("Enable Automatic Rostering").check()
+    page.get_by_label("Time zone").fill("america/chicago")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status").first).to_contain_text("synced every night")
     expect(page.get_by_label("Enable Automatic Rostering")).to_be_checked()
-    expect(page.get_by_label("Students: Auto update")).to_be_checked()
-    expect(secret).to_have_value("")
+    expect(page.get_by_label("Time zone")).to_have_value("America/Chicago")
 
 
 def test_what_is_wrong_is_told_beside_the_field_and_its_group_is_open(open_page: Open, people_let_in: None) -> None:
@@ -62,20 +73,45 @@ def test_what_is_wrong_is_told_beside_the_field_and_its_group_is_open(open_page:
     expect(page.get_by_text("Where to find it in Infinite Campus")).to_be_visible()
     page.get_by_text("Advanced connection settings").click()
     page.get_by_label("Page size").fill("many")
-    page.get_by_text("Guards: what is held").click()
-    page.get_by_label("Archived people (percent)").fill("500")
+    page.get_by_label("School ID").fill("")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert")).to_contain_text("2 fields need a look")
+    expect(page.get_by_role("link", name="School ID: Fill this in.")).to_be_visible()
     wrong = page.get_by_label("Page size")
     expect(wrong).to_be_visible()
     expect(wrong).to_have_value("many")
     expect(wrong).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_label("Archived people (percent)")).to_be_visible()
+    assert faults_of(page) == []
+    page.goto(PAGE.replace("connection", "guards"))
+    page.get_by_label("Archived people (percent)").fill("500")
+    page.get_by_role("button", name="Save").click()
     page.get_by_role("link", name="Archived people: Write a percentage from 0 to 100.").click()
     expect(page.get_by_label("Archived people (percent)")).to_be_focused()
-    for group in ("Roles and people", "Quality rules"):
-        page.get_by_text(group, exact=True).click()
     assert faults_of(page) == []
+    page.goto(PAGE.replace("connection", "synced"))
+    page.get_by_text("More about roles and people").click()
+    assert faults_of(page) == []
+
+
+def test_leaving_with_changes_that_were_not_saved_asks_first(open_page: Open, people_let_in: None) -> None:
+    page = open_page(OWNER)
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.goto(PAGE.replace("connection", "synced"))
+    page.get_by_label("Name of the school").fill("Lincoln High")
+    page.get_by_role("link", name="Roster Email").click()
+    expect(page.get_by_label("Name of the school")).to_have_value("Lincoln High")
+    assert asked == ["beforeunload"]
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").first).to_contain_text("Saved.")
+    page.get_by_role("link", name="Roster Email").click()
+    expect(page.get_by_role("heading", name="Roster Email")).to_be_visible()
+    assert asked == ["beforeunload"], "nothing is lost by saving, or by leaving what was saved"
 
 
 def test_the_form_and_its_test_work_without_scripts(open_page: Open, people_let_in: None) -> None:
@@ -85,9 +121,9 @@ def test_the_form_and_its_test_work_without_scripts(open_page: Open, people_let_
     page.get_by_role("button", name="Test Your Information").click()
     expect(page.get_by_text("Everything works.")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_label("Client Secret", exact=True)).to_have_value("")
-    page.get_by_label("Enable Automatic Rostering").check()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status").first).to_contain_text("synced every night")
+    expect(page.get_by_role("status").first).to_contain_text("Saved.")
+    expect(page.get_by_text("Last test:")).to_contain_text("Everything works")
 
 
 def test_a_dry_run_is_followed_to_its_plan(

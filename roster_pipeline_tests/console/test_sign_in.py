@@ -232,14 +232,14 @@ def test_a_form_whose_session_ended_is_kept_and_may_be_sent_after_a_new_sign_in(
     database: Database, signed_in: SignedIn
 ) -> None:
     browser = signed_in(OWNER)
-    page = "/schools/lincoln/settings"
-    sent = fields_of(browser.get(page).text) | {"school-name": "Lincoln High"}
+    page = "/schools/lincoln/settings/synced"
+    sent = fields_of(browser.get(page).text, page) | {"school-name": "Lincoln High"}
     with database.begin() as opened:
         opened.execute(text("update console_session set seen_at = now() - interval '3 hours'"))
-    ended = browser.post(page, data=sent, headers={"referer": f"{browser.base_url}/schools/lincoln/settings"})
+    ended = browser.post(page, data=sent, headers={"referer": f"{browser.base_url}{page}"})
     assert ended.status_code == 401
     assert "Nothing was saved" in ended.text
-    assert 'href="/sign-in?next=%2Fschools%2Flincoln%2Fsettings"' in ended.text
+    assert 'href="/sign-in?next=%2Fschools%2Flincoln%2Fsettings%2Fsynced"' in ended.text
     piece = browser.post(page, data=sent, headers={"hx-request": "true"})
     assert (piece.status_code, "<html" in piece.text, "press the button once more" in piece.text) == (401, False, True)
 
@@ -253,9 +253,9 @@ def test_a_form_whose_session_ended_is_kept_and_may_be_sent_after_a_new_sign_in(
 
 def test_a_form_of_a_session_that_was_signed_out_of_is_no_longer_taken(signed_in: SignedIn) -> None:
     browser = signed_in(OWNER)
-    sent = fields_of(browser.get("/schools/lincoln/settings").text)
+    sent = fields_of(browser.get("/schools/lincoln/settings/connection").text)
     assert browser.send_form("/sign-out").is_redirect
-    assert signed_in(OWNER).post("/schools/lincoln/settings", data=sent).status_code == 403
+    assert signed_in(OWNER).post("/schools/lincoln/settings/connection", data=sent).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_an_owners_first_day(
     page.get_by_role("heading", name="Look into your mail").wait_for()
     page.goto(link_in(_newest_mail(page, post)))
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Automatic Rostering").wait_for()
+    page.get_by_role("heading", name="Connection", exact=True).wait_for()
 
     page.get_by_label("Client ID", exact=True).fill(CLIENT)
     page.get_by_label("Client Secret", exact=True).fill("a wrong one")
@@ -92,23 +92,24 @@ def test_an_owners_first_day(
     assert "Check Client ID and Client Secret" in refused
     assert faults_of(page) == []
 
-    page.get_by_label("Enable Automatic Rostering").check()
-    page.get_by_role("button", name="Save").click()
-    page.get_by_role("alert").filter(has_text="test").wait_for()
-
     page.get_by_label("Client Secret", exact=True).fill(SECRET)
     page.get_by_role("button", name="Test Your Information").click()
     page.get_by_text("Everything works.").wait_for()
     assert page.locator(".steps li.bad").count() == 0
-    page.get_by_label("Students rostered").check()
-    page.get_by_label("Teachers rostered").check()
-    page.get_by_label("Recipients").fill(OWNER)
-    page.get_by_label("Time zone").fill("America/Chicago")
-    page.get_by_label("Enable Automatic Rostering").check()
-    page.get_by_role("button", name="Save").click()
-    page.locator(".flash").wait_for()
+    _save(page)
     assert page.get_by_label("Client Secret", exact=True).input_value() == ""
     assert SECRET not in page.content()
+    page.get_by_role("link", name="What is synced").click()
+    page.get_by_label("Students rostered").check()
+    page.get_by_label("Teachers rostered").check()
+    _save(page)
+    page.get_by_role("link", name="Roster Email").click()
+    page.get_by_label("Recipients").fill(OWNER)
+    _save(page)
+    page.get_by_role("link", name="Schedule").click()
+    page.get_by_label("Time zone").fill("America/Chicago")
+    page.get_by_label("Enable Automatic Rostering").check()
+    _save(page)
 
     page.get_by_role("link", name="Preview & run").first.click()
     page.get_by_role("button", name="Dry run").click()
@@ -171,6 +172,11 @@ def test_a_bad_morning(
     assert one(database, "select reason from audit where what = 'hold discarded'") == REASON
     page.goto("/schools/lincoln/holds")
     page.get_by_text("Nothing is held").wait_for()
+
+
+def _save(page: Page) -> None:
+    page.get_by_role("button", name="Save").click()
+    page.locator(".flash").filter(has_text="Saved.").wait_for()
 
 
 def _set_up(database: Database, sis: Served) -> None:

@@ -16,7 +16,15 @@ from roster_pipeline.console.connection_test_launcher import launch
 from roster_pipeline.console.page import database, page, piece
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
-from roster_pipeline.console.settings_form import Form, context, sent_form, stored_form, worded, wrong
+from roster_pipeline.console.settings_form import (
+    CONNECTION_SECTION,
+    Form,
+    context,
+    sent_form,
+    stored_form,
+    worded,
+    wrong,
+)
 from roster_pipeline.directory import connection_tests
 from roster_pipeline.services.connection_test import TestGoesOn, begin
 from roster_pipeline.services.settings_diff import FieldError
@@ -31,7 +39,7 @@ def start(request: Request) -> Response:
     """POST: try what stands in the form. Nothing is saved but the result."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        came, wanted = sent_form(request, stored_form(opened, school))
+        came, wanted = sent_form(request, stored_form(opened, school, CONNECTION_SECTION))
     if wanted is None:
         came.test_errors = worded(came.errors)
         return _answer(request, came, 400)
@@ -61,7 +69,7 @@ def start(request: Request) -> Response:
     launch(database(request), school.key, trial_id)
     if request.headers.get(HTMX):
         return _answer(request, came, 200)
-    return RedirectResponse(f"/schools/{school.key}/settings?trial={trial_id}#test", 303)
+    return RedirectResponse(f"/schools/{school.key}/settings/connection?trial={trial_id}#test", 303)
 
 
 async def events(request: Request) -> Response:

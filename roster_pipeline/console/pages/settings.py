@@ -1,14 +1,17 @@
-"""Automatic Rostering: the settings of one school. A wrong field is marked, and nothing is saved."""
+"""Automatic Rostering: the settings of one school in sections. If a field is wrong, nothing of it is saved."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import school_of, viewer
 from roster_pipeline.console.page import database, page, redirect
 from roster_pipeline.console.settings_form import (
+    CONNECTION_SECTION,
     Form,
     chosen_preset,
     context,
@@ -21,40 +24,52 @@ from roster_pipeline.console.settings_form import (
 from roster_pipeline.directory import connection_tests
 from roster_pipeline.services.connection_test_state import LastTest
 from roster_pipeline.services.save_settings import SaveResult, save_settings
+from roster_pipeline.settings.fields import SECTIONS, Section
 
 AUTOMATIC = "school-automatic"
+TEST = "test"
+"""The place of the test on the page of the connection."""
 
 
-def show(request: Request) -> Response:
+def first(request: Request) -> Response:
+    """GET: on to the first section."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+    return RedirectResponse(f"/schools/{school.key}/settings/{SECTIONS[0].key}", 303)
+
+
+def show(request: Request, section: Section) -> Response:
     """GET: what is stored; with `trial` the form as it was tested, for browsers without scripts and for reloading."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        opened_form = stored_form(opened, school)
+        opened_form = stored_form(opened, school, section)
         trial = connection_tests.get(opened, school.id, request.query_params.get("trial", ""))
-    if trial is not None and trial.who == viewer(request).who:
+    if trial is not None and trial.who == viewer(request).who and section is CONNECTION_SECTION:
         opened_form.trial = trial
         opened_form.values = trial.form["values"]
         opened_form.seen = trial.form["seen"]
     return filled(request, opened_form)
 
 
-def save(request: Request) -> Response:
-    """POST: save, all of it or nothing."""
+def save(request: Request, section: Section) -> Response:
+    """POST: save the section, all of it or nothing."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        came, wanted = sent_form(request, stored_form(opened, school))
-        came = with_connection_test(opened, came, viewer(request).who)
+        came, wanted = sent_form(request, stored_form(opened, school, section))
+        if section is CONNECTION_SECTION:
+            came = with_connection_test(opened, came, viewer(request).who)
     if wanted is None:
         return filled(request, came, 400)
     who = viewer(request)
     rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
     result = save_settings(database(request), school.key, wanted, who=who.who, seen=seen_of(came), **rights)
     if result.saved:
-        message = _saved_message(result, wanted.settings.automatic)
-        return redirect(request, f"/schools/{school.key}/settings", told=message)
+        message = _saved_message(result, section)
+        return redirect(request, f"/schools/{school.key}/settings/{section.key}", told=message)
     came.errors |= wrong(result.errors)
     if result.needs_test:
-        came.errors[AUTOMATIC] = f"{result.needs_test.message} {result.needs_test.remedy}"
+        place = TEST if section is CONNECTION_SECTION else AUTOMATIC
+        came.errors[place] = f"{result.needs_test.message} {result.needs_test.remedy}"
     came.conflict = result.conflict
     return filled(request, came, 409 if result.conflict else 400)
 
@@ -67,7 +82,7 @@ def hints(request: Request) -> Response:
 def page_with_hints(request: Request) -> Response:
     """POST: the whole page with the hints of the chosen SIS, for browsers without scripts."""
     with database(request).begin() as opened:
-        came, _ = sent_form(request, stored_form(opened, school_of(request, opened)))
+        came, _ = sent_form(request, stored_form(opened, school_of(request, opened), CONNECTION_SECTION))
     came.errors.clear()
     return filled(request, came)
 
@@ -77,19 +92,23 @@ def filled(request: Request, shown_form: Form, status: int = 200) -> Response:
     return page(request, "settings.html", status=status, **context(request, shown_form))
 
 
-def _saved_message(result: SaveResult, automatic: bool) -> str:
+def _saved_message(result: SaveResult, section: Section) -> str:
     if not result.changed:
         return "Nothing was changed."
-    if automatic:
+    if "automatic" in result.changed and result.automatic:
         return "Saved. The school is synced every night."
-    if result.test is LastTest.GREEN:
-        return "Saved."
-    return "Saved. Test Your Information before you enable Automatic Rostering."
+    if section is CONNECTION_SECTION and result.test is not LastTest.GREEN:
+        return "Saved. Test Your Information before you enable Automatic Rostering."
+    return "Saved."
 
 
 routes = [
     Route("/sis-hints", hints, methods=["GET"]),
-    Route("/schools/{key}/settings", show, methods=["GET"]),
-    Route("/schools/{key}/settings", save, methods=["POST"]),
+    Route("/schools/{key}/settings", first, methods=["GET"]),
+    *(
+        Route(f"/schools/{{key}}/settings/{section.key}", partial(act, section=section), methods=[method])
+        for section in SECTIONS
+        for method, act in (("GET", show), ("POST", save))
+    ),
     Route("/schools/{key}/hints", page_with_hints, methods=["POST"]),
 ]

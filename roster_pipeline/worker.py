@@ -3,7 +3,7 @@
     celery -A roster_pipeline.worker worker -Q "$ROSTER_QUEUE"
 
 Broker, result store and settings are those of the run launcher in `dagster.yaml`, so there is one place for them.
-Against dagster-celery's own app it adds four things:
+Against dagster-celery's own app it adds five things:
 - A process keeps its Dagster instance, with its connections to PostgreSQL and some answers from there, between runs.
 - A task ends only when its run has ended. While the database is away the task waits, and then fails a run that broke
   off, so that the daemon retries it.
@@ -11,15 +11,19 @@ Against dagster-celery's own app it adds four things:
   worker for a duplicate.
 - A run that would only wait, because another run fetches from the same SIS what both need, goes to the end of the
   queue at the broker. The process takes the run of another school.
+- A run that somebody cancels is interrupted by its own process, which rolls back what is not committed and goes on.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
+from threading import Event, Thread
 from typing import Any, NoReturn, TypeVar
 
 import dagster as dg
@@ -53,6 +57,8 @@ TRY_AGAIN_SECONDS = 2.0
 """Between two tries to reach a database that is away."""
 TURN_SECONDS = 1.0
 """At least this long between two tries of a run that waits for the fetch of another one."""
+CANCELED_WITHIN_SECONDS = 3.0
+"""How often a process asks whether its run was canceled."""
 TELL_SECONDS = 30.0
 """How often a run that waits at the broker is marked, which shows that its message is not lost."""
 WAITS_TAG = "roster/waits_at_broker"
@@ -96,7 +102,7 @@ def execute_run(task: Task, execute_job_args_packed: Any, tried_at: float = 0.0)
     run = when_it_answers(lambda: own.get_run_by_id(run_id))
     if run is None or run.is_finished:
         return 1
-    if run.status == dg.DagsterRunStatus.STARTED:
+    if run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING):
         if not when_it_answers(lambda: is_alive(run_id)):
             when_it_answers(lambda: fail_unless_ended(own, run_id, LOST))
         return 1
@@ -106,6 +112,7 @@ def execute_run(task: Task, execute_job_args_packed: Any, tried_at: float = 0.0)
             if when_it_answers(lambda: has_to_wait(run, turn)):
                 wait_at_broker(task, own, run, tried_at)
             when_it_answers(lambda: task.update_state(state="STARTED"))
+            turn.enter_context(interrupted_when_canceled(own, run_id))
             code = _execute_run_command_body(run_id, own, lambda event: None, set_exit_code_on_failure=True)
     except Retry:
         raise
@@ -113,6 +120,30 @@ def execute_run(task: Task, execute_job_args_packed: Any, tried_at: float = 0.0)
         log.warning("run %s broke off (%s)", run_id, type(problem).__name__)
     when_it_answers(lambda: fail_unless_ended(own, run_id, BROKE_OFF))
     return code
+
+
+@contextmanager
+def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """While the block lasts, look whether the run was canceled, and interrupt it then.
+
+    Dagster ends the step. Between steps Celery ignores the signal, and the next look sends it again.
+    """
+    ended = Event()
+
+    def look() -> None:
+        while not ended.wait(CANCELED_WITHIN_SECONDS):
+            with suppress(*DATABASE_AWAY):
+                run = instance.get_run_by_id(run_id)
+                if run is not None and run.status is dg.DagsterRunStatus.CANCELING and not ended.is_set():
+                    os.kill(os.getpid(), signal.SIGINT)
+
+    looking = Thread(target=look, name="cancel", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join()
 
 
 def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:

@@ -147,7 +147,7 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
     if left:
         raise CommandError(
             f"{key}: the run {', '.join(left)} cannot be ended from here.\n"
-            "End it where it was started: roster sync by Ctrl-C, a run of a Celery worker in the Dagster UI."
+            "A command executes it: end it there, by Ctrl-C."
         )
     if not ended:
         note(f"{key}: no run is under way or waits.")
@@ -165,10 +165,13 @@ def _under_way(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:
 
 
 def _terminate(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> bool:
-    """End a run by Dagster's own means; False where it is in the process of a command, or of a Celery worker."""
+    """End a run by Dagster's own means; False where it is in the process of a command."""
     import dagster as dg
     from dagster._core.storage.tags import GRPC_INFO_TAG
 
-    if dagster_run.status is not dg.DagsterRunStatus.QUEUED and GRPC_INFO_TAG not in dagster_run.tags:
+    from roster_pipeline.run_queue import TASK_TAG
+
+    waits = dagster_run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING)
+    if not waits and GRPC_INFO_TAG not in dagster_run.tags and TASK_TAG not in dagster_run.tags:
         return False
     return bool(instance.run_coordinator.cancel_run(dagster_run.run_id))

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, text
+from typer.testing import CliRunner
 
 from benchmarks.plant import plant, runs, submit, wait_for
+from roster_pipeline.cli import app
 from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
 from roster_pipeline.defs.partitions import PARTITION_TAG
 from roster_pipeline.directory import tenants
@@ -33,6 +35,8 @@ PUPILS_ENROLLED = SCHOOLS * (PUPILS + 1)
 """Pupils times schools: in every simulated school one pupil, the sixth, belongs to the next school as well."""
 BEFORE_THE_KILL = 5
 PATIENCE = 240.0
+CANCELED_WITHIN = 60.0
+"""Seconds; Dagster itself gives up on a run after 180."""
 WAITING = """
 select count(*) from pg_locks l join pg_database d on d.oid = l.database
 where l.locktype = 'advisory' and not l.granted and d.datname = current_database()
@@ -81,7 +85,7 @@ def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
         with database.begin() as conn:
             lock_district(conn, tenants.get_district(conn, "school").id)
             wait_for(instance, "STARTED", 2, PATIENCE)
-            wait_until_both_wait(conn)
+            wait_until_waiting(conn, 2)
             night.kill("one")
         wait_for(instance, "SUCCESS", SCHOOLS, PATIENCE)
         ended = runs(instance)
@@ -94,9 +98,42 @@ def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
     assert set(found) == enrolled(district)
 
 
-def wait_until_both_wait(conn: Connection) -> None:
-    """Until the runs of both workers wait for the district: one that was past its lock might end before the kill."""
+def test_a_run_of_a_worker_is_canceled_within_seconds_and_never_started_again(
+    schools: list[str],
+    database: Database,
+    database_url: str,
+    dagster_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    for name, value in environment(home, database_url, dagster_url).items():
+        monkeypatch.setenv(name, value)
+    canceled, waiting, other = schools[:3]
+    with plant(home, production()) as (night, instance):
+        night.start_worker("one")
+        instance.add_dynamic_partitions("schools", schools)
+        night.start_daemon()
+        with database.begin() as conn:
+            lock_district(conn, tenants.get_district(conn, "school").id)
+            submit(instance, [{PARTITION_TAG: canceled}])
+            wait_for(instance, "STARTED", 1, PATIENCE)
+            wait_until_waiting(conn, 1)
+            submit(instance, [{PARTITION_TAG: waiting}])
+            wait_for(instance, "STARTING", 1, PATIENCE)
+            for key in (canceled, waiting):
+                done = CliRunner().invoke(app, ["run", "cancel", key, "--who", "Ada"])
+                assert done.exit_code == 0, done.output
+            wait_for(instance, "CANCELED", 2, CANCELED_WITHIN)
+        submit(instance, [{PARTITION_TAG: other}])
+        wait_for(instance, "SUCCESS", 1, PATIENCE)
+        assert runs(instance) == {"CANCELED": 2, "SUCCESS": 1}
+    assert syncs(database) == {other: 1}
+
+
+def wait_until_waiting(conn: Connection, count: int) -> None:
+    """Until so many runs wait for the district: one that was past its lock might end before it is hit."""
     until = time.monotonic() + PATIENCE
-    while conn.scalar(text(WAITING)) != 2:
-        assert time.monotonic() < until, "two runs never waited for the district"
+    while conn.scalar(text(WAITING)) != count:
+        assert time.monotonic() < until, f"{count} runs never waited for the district"
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""A SIS that takes long: while one run fetches from it, its other runs wait without keeping a worker from others.
+"""Runs that share a SIS: while one run fetches from it, its other runs wait without keeping a worker from others.
 
 The runs are queued without the tag of a connection, as the UI and backfills queue them.
 """
@@ -14,16 +14,19 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from cryptography.fernet import Fernet
+from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.utils import make_new_backfill_id
 from sqlalchemy import text
 
 from benchmarks.plant import ROOT, Plant, plant, submit, wait_for
+from roster_pipeline.definitions import defs
 from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG
 from roster_pipeline.defs.partitions import PARTITION_TAG, partition_of
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline_tests.scale.conftest import CLIENT, SECRET, add_schools, environment, over_a_broker, production
 
-SLOW_SCHOOLS, FAST_SCHOOLS = 8, 2
+SLOW_SCHOOLS, FAST_SCHOOLS, BACKFILLED = 8, 2, 3
 PEOPLE_A_PAGE, BYTES_A_SECOND = 20, 1500
 """Some ten pages of ten seconds each: longer than the runs of the other SIS take."""
 PATIENCE = 240.0
@@ -140,3 +143,30 @@ def test_eight_runs_of_a_slow_sis_leave_processes_of_the_default_launcher_to_oth
         systems.slow.faults.clear()
         wait_for(instance, "SUCCESS", FAST_SCHOOLS + 2, PATIENCE)
     assert systems.pulls("slow") == (1, 1)
+
+
+@pytest.mark.filterwarnings("ignore:Function .AssetSelection.sources. is deprecated")  # Dagster asks itself
+def test_a_backfill_in_the_ui_fetches_a_sis_once_for_all_its_schools(systems: TwoSystems) -> None:
+    systems.slow.faults.clear()
+    keys = [f"slow-{number}" for number in range(1, BACKFILLED + 1)]
+    with plant(Path(os.environ["DAGSTER_HOME"]), (ROOT / "dagster.yaml").read_text()) as (night, instance):
+        instance.add_dynamic_partitions("schools", keys)
+        backfill = PartitionBackfill.from_asset_partitions(
+            backfill_id=make_new_backfill_id(),
+            asset_graph=defs.get_repository_def().asset_graph,
+            partition_names=keys,
+            asset_selection=[asset.key for asset in defs.resolve_all_asset_specs() if asset.partitions_def],
+            backfill_timestamp=time.time(),
+            tags={},
+            dynamic_partitions_store=instance,
+            all_partitions=False,
+            title=None,
+            description=None,
+            run_config=None,
+        )
+        instance.add_backfill(backfill)
+        night.start_daemon()
+        wait_for(instance, "SUCCESS", BACKFILLED, PATIENCE)
+        assert {run.tags[CONNECTION_TAG] for run in instance.get_runs()} == {"slow"}
+    assert systems.pulls("slow") == (1, 1)
+    assert sorted(systems.synced("slow")) == [0] * (SLOW_SCHOOLS - BACKFILLED) + [1] * BACKFILLED

@@ -3,12 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo dev test lint format fuzz mutants picture docs clean
+.PHONY: help install demo dev test check lint format fuzz mutants picture docs clean
 
 help:
 	@echo "make demo     three nights of rostering against a simulated SIS, with a report at the end"
 	@echo "make dev      the Dagster UI, its daemon and the simulator on the same database"
 	@echo "make test     all tests, on an embedded PostgreSQL"
+	@echo "make check    lint and the fast tests, under a minute: for every edit"
 	@echo "make lint     ruff, mypy and the layers of the packages"
 	@echo "make docs     the documentation as a site, in .site/html"
 	@echo "make fuzz     10,000 malformed payloads against the OneRoster client"
@@ -32,6 +33,10 @@ dev: $(INSTALLED)
 # One worker more than there are cores: the long tests wait for a daemon or a browser half of their time.
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --maxschedchunk 1 -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+
+# For every edit: no database, no browser, under a minute.
+check: lint
+	$(BIN)/python -m pytest -m fast -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() or 1))')
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,12 @@ pytest_plugins = [
     "roster_pipeline_tests.console.browser",
 ]
 LEFT_OUT = "were left out: "
+INVARIANTS = Path(__file__).parent / "invariants"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the lane of each test, for `-m`."""
+    item.add_marker(lane(item))
 
 
 @pytest.hookimpl(trylast=True)
@@ -24,6 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     short = [item for item in items if not item.get_closest_marker("timeout")]
     first = [item for pair in zip(long, short, strict=False) for item in pair]
     items[:] = [*first, *short[len(long) :], *long[len(short) :]]
+
+
+def lane(item: pytest.Item) -> str:
+    """`browser`, `invariants`, `db`; `slow` for others that were given more time; `fast` for the rest."""
+    needed = getattr(item, "fixturenames", ())
+    if "chromium" in needed:
+        return "browser"
+    if INVARIANTS in item.path.parents:
+        return "invariants"
+    if "postgres_server" in needed:
+        return "db"
+    return "slow" if item.get_closest_marker("timeout") else "fast"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

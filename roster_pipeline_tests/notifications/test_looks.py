@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from roster_pipeline.notifications.notice import Notice, notice_mail
 from roster_pipeline_tests.notifications.examples import FAILED, FIRST, GOOD, HELD, NIGHT, QUIET
 
 CONSOLE = "https://roster.example.org"
-CHROMIUM = Path("/usr/bin/chromium")
 WORD = "Donaudampfschifffahrtsgesellschaft"
 LONG = replace(
     HELD, school_name=f"{WORD}skapitän Elementary and Middle School of Greater Springfield", console_url=CONSOLE
@@ -51,18 +48,6 @@ def test_what_only_a_stylesheet_can_say_stays_in_the_head(mail: Mail) -> None:
     assert "mail.css" not in mail.html
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium by Playwright, where both are there."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install roster-pipeline[browser]")
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 CONTRAST = """() => {
   const light = (rgb) => { const [r, g, b] = rgb.map((v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
     return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
@@ -81,8 +66,8 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [900, 360])
-def test_mails_fit_the_screen_and_can_be_read(browser: Any, scheme: str, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+def test_mails_fit_the_screen_and_can_be_read(chromium: Any, scheme: str, width: int) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     for name, mail in MAILS.items():
         page.set_content(mail.html)
         wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

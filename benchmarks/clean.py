@@ -73,7 +73,7 @@ def main() -> None:
         users = records(columns)
         seconds, peak, cleaned = measured(partial(clean, users, nobody, CONTEXT), repeat=2)
         cleans.append(seconds)
-        members = int((cleaned.roster["standing"] == "member").sum())
+        members = int((cleaned.roster["record_status"] == "member").sum())
         print(f"{count:>10,} {merge:>9.3f} {seconds:>9.3f} {seconds / merge:>6.2f} {peak:>9.0f}  {members:,}")
         found = {"people": count, "merge": round(merge, 3), "clean": round(seconds, 3), "peak_mb": round(peak)}
         found["ratio"] = round(seconds / merge, 2)

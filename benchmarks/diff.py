@@ -61,7 +61,7 @@ def people(count: int) -> dict[str, pa.Array]:
     phone = joined("+1312", pa.array(2_000_000 + at % 7_000_000).cast(TEXT))
     return {
         "sourced_id": pc.utf8_lpad(place, 12, "0"),
-        "standing": pa.array(["member"], TEXT).take(pa.array(np.zeros(count, dtype=int))),
+        "record_status": pa.array(["member"], TEXT).take(pa.array(np.zeros(count, dtype=int))),
         "conflict": pa.nulls(count, TEXT),
         "number_kind": pc.if_else(student, pa.scalar("student", TEXT), pa.scalar("staff", TEXT)),
         "given_name": pick(GIVEN),
@@ -85,9 +85,9 @@ def roster_of(columns: dict[str, pa.Array]) -> pd.DataFrame:
     """A cleaned roster."""
     count = len(columns["sourced_id"])
     frame = pd.DataFrame({name: column_of(array) for name, array in columns.items()})
-    return frame.assign(human=pd.array(range(count), dtype="Int64"), enabled=pd.array([True] * count, dtype="boolean"))[
-        list(ROSTER_COLUMNS)
-    ]
+    return frame.assign(
+        identity=pd.array(range(count), dtype="Int64"), enabled=pd.array([True] * count, dtype="boolean")
+    )[list(ROSTER_COLUMNS)]
 
 
 def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
@@ -115,11 +115,17 @@ def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
         .assign(status="active", archived_by=None, managed=True, absent_syncs=0, revision=1, years=0)
     )
     links = pd.DataFrame(
-        {"connection_id": 1, "sourced_id": stood["sourced_id"], "person_id": index, "home": True, "version": "1.2"}
-    ).assign(confirmed=False, home_by_hand=False, master_identifier=pd.Series([None] * len(index), dtype="str"))
-    apart = pd.DataFrame({"sourced_id": pd.Series(dtype="str"), "person_id": pd.Series(dtype="int64")})
+        {
+            "connection_id": 1,
+            "sourced_id": stood["sourced_id"],
+            "person_id": index,
+            "is_primary": True,
+            "version": "1.2",
+        }
+    ).assign(confirmed=False, primary_by_hand=False, master_identifier=pd.Series([None] * len(index), dtype="str"))
+    exclusions = pd.DataFrame({"sourced_id": pd.Series(dtype="str"), "person_id": pd.Series(dtype="int64")})
     elsewhere = members.iloc[:0].rename_axis("person_id").reset_index()[list(MEMBERSHIP)]
-    return DirectoryFrames(1, people_frame, links, members, apart, elsewhere)
+    return DirectoryFrames(1, people_frame, links, members, exclusions, elsewhere)
 
 
 def flat(directory: DirectoryFrames) -> pd.DataFrame:

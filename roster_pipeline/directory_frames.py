@@ -31,8 +31,8 @@ class DirectoryFrames:
     people: index person_id; PERSON_FIELDS, number_kind, number_connection_id, excluded, locked_fields (lists),
     revision: every person of the district that could match, by link, number or e-mail, or is a member here.
 
-    links: connection_id, sourced_id, person_id, home, version, confirmed (by hand), home_by_hand, master_identifier (of
-    when it was made): all links of those people, any connection.
+    links: connection_id, sourced_id, person_id, is_primary, version, confirmed (by hand), primary_by_hand,
+    master_identifier (of when it was made): all links of those people, any connection.
 
     exclusions: sourced_id, person_id: pairs of a record of this connection and a person whom somebody unlinked by hand.
 

@@ -57,8 +57,8 @@ USER_COLUMNS = (*USER_TEXT, "enabledUser", *USER_LISTS, "metadata")
 
 ROSTER_COLUMNS = (
     "sourced_id",
-    "standing",
-    "human",
+    "record_status",
+    "identity",
     "conflict",
     "number_kind",
     "master_identifier",

@@ -122,7 +122,7 @@ def clean(
 
     roster = {
         "sourced_id": ids,
-        "standing": pa.array(RECORD_STATUSES, TEXT).take(pa.array(record_status)),
+        "record_status": pa.array(RECORD_STATUSES, TEXT).take(pa.array(record_status)),
         "number_kind": _kinds(entries.group),
         "role": _groups(entries),
         "source_role": entries.source_role,
@@ -143,7 +143,7 @@ def clean(
     alike = pc.if_else(pa.array(deduplicated.alike), pa.scalar(RECORDS_ALIKE, TEXT), pa.scalar(None, TEXT))
     roster["conflict"] = pc.if_else(pa.array(deduplicated.number_shared), pa.scalar(NUMBER_SHARED, TEXT), alike)
     frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
-    frame["human"] = pd.array(deduplicated.identity, dtype="Int64")
+    frame["identity"] = pd.array(deduplicated.identity, dtype="Int64")
     frame["enabled"] = users["enabledUser"].array.astype("boolean")
     frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], ids_rejected)
     noted = joined_rejections([notes.frame(), chosen.rejected])
@@ -300,7 +300,7 @@ def _with_rejected_at_ingest(roster: pd.DataFrame, ids_rejected: Array) -> pd.Da
     missing = sorted(set(ids_rejected.to_pylist()) - set(roster["sourced_id"])) if len(ids_rejected) else []
     if not missing:
         return roster
-    rows = pd.DataFrame({"sourced_id": pd.Series(missing, dtype="str"), "standing": "rejected"})
-    rows["human"] = pd.array(range(len(roster), len(roster) + len(rows)), dtype="Int64")
+    rows = pd.DataFrame({"sourced_id": pd.Series(missing, dtype="str"), "record_status": "rejected"})
+    rows["identity"] = pd.array(range(len(roster), len(roster) + len(rows)), dtype="Int64")
     rows = rows.reindex(columns=list(ROSTER_COLUMNS)).astype(roster.dtypes.to_dict())
     return sorted_by(pd.concat([roster, rows], ignore_index=True), "sourced_id")

@@ -65,7 +65,7 @@ def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
 
     rejections: the rules of `rejected` that the record broke, each once, separated by blanks; empty for most.
     """
-    some = roster[roster["standing"].isin(TESTED_STATUSES)].reset_index(drop=True)
+    some = roster[roster["record_status"].isin(TESTED_STATUSES)].reset_index(drop=True)
     noted = rejected[["sourced_id", "rule"]].dropna().drop_duplicates().sort_values(["sourced_id", "rule"])
     once = ~noted["sourced_id"].duplicated(keep=False)
     several = noted[~once].groupby("sourced_id", as_index=False)["rule"].agg(" ".join)

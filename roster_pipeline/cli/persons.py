@@ -81,7 +81,7 @@ def show(
     tables = {
         "Memberships": found.memberships,
         "Links": found.links,
-        "Told apart (not this person)": found.apart,
+        "Told apart (not this person)": found.exclusions,
         "Contacts": found.contacts,
     }
     for title, rows in tables.items():

@@ -26,12 +26,12 @@ TOO_LONG = (
 )
 
 
-def launch(database: Database, school_key: str, trial_id: str) -> None:
+def launch(database: Database, school_key: str, test_id: str) -> None:
     """Start the test that this row describes. Never raises: what goes wrong ends the row."""
     url = database.engine.url.render_as_string(hide_password=False)
     try:
         child = subprocess.Popen(  # noqa: S603 - the command is ours
-            [sys.executable, "-m", MODULE, school_key, trial_id],
+            [sys.executable, "-m", MODULE, school_key, test_id],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -39,22 +39,22 @@ def launch(database: Database, school_key: str, trial_id: str) -> None:
             start_new_session=True,
         )
     except OSError:
-        _end(database, trial_id, DIED.format(code="none"))
+        _end(database, test_id, DIED.format(code="none"))
         return
-    Thread(target=_watch, args=(database, trial_id, child), daemon=True, name="trial").start()
+    Thread(target=_watch, args=(database, test_id, child), daemon=True, name="test").start()
 
 
-def _watch(database: Database, trial_id: str, child: subprocess.Popen[bytes]) -> None:
+def _watch(database: Database, test_id: str, child: subprocess.Popen[bytes]) -> None:
     try:
         problem = DIED.format(code=child.wait(LONGEST))
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
         problem = TOO_LONG.format(minutes=LONGEST / 60)
-    _end(database, trial_id, problem)
+    _end(database, test_id, problem)
 
 
-def _end(database: Database, trial_id: str, problem: str) -> None:
+def _end(database: Database, test_id: str, problem: str) -> None:
     """Counts only where the test did not say itself how it ended."""
     with suppress(DirectoryError), database.begin() as conn:
-        connection_tests.end(conn, trial_id, problem)
+        connection_tests.end(conn, test_id, problem)

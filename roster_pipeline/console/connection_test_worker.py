@@ -21,14 +21,14 @@ MOST_MEMORY = 1024 * 1024 * 1024
 FIRST_TO_END = "1000"
 
 
-def main(school_key: str, trial_id: str) -> int:
+def main(school_key: str, test_id: str) -> int:
     """Carry the test out; how it ended stands in its row."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, "ascii")
-    carry_out(Database(os.environ[DATABASE_URL]), school_key, trial_id)
+    carry_out(Database(os.environ[DATABASE_URL]), school_key, test_id)
     return 0
 
 

@@ -64,7 +64,7 @@ def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> N
 
 
 def _turn(database: Database, run_id: str, slots: int) -> bool | None:
-    """As `asked_runs.begin`. While the database is away, the run waits on."""
+    """As `manual_runs.begin`. While the database is away, the run waits on."""
     with suppress(DirectoryError), database.begin() as conn:
         return manual_runs.begin(conn, run_id, slots)
     return False

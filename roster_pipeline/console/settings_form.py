@@ -69,7 +69,7 @@ START_FIELDS = {"sis", "url", "token_url"}
 class Form:
     """One state of one section's form. seen: revisions of school and connection when it was opened.
 
-    trial: the test that is shown.
+    test: the test that is shown.
     """
 
     section: Section
@@ -78,7 +78,7 @@ class Form:
     values: Values
     seen: str
     errors: Errors = field(default_factory=dict)
-    trial: ConnectionTest | None = None
+    test: ConnectionTest | None = None
     conflict: ChangedMeanwhile | None = None
     test_errors: Errors = field(default_factory=dict)
 
@@ -130,8 +130,8 @@ def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
     if errors or settings is None:
         return came, None
     secret = str(given.get("secret", "")) if connects else ""
-    trial_id = str(given.get("trial", "")) or None
-    return came, Wanted(name, settings, connection, secret or None, trial_id, section.names)
+    test_id = str(given.get("test", "")) or None
+    return came, Wanted(name, settings, connection, secret or None, test_id, section.names)
 
 
 def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | None:
@@ -155,9 +155,9 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
 def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
     """The form with this person's newest test of exactly these connection values, so that the test stays visible."""
     asked = _tested(came.values)
-    for trial in connection_tests.recent(opened, came.school.id):
-        if trial.who == who and _tested(trial.form.get("values", {})) == asked:
-            return replace(came, trial=trial)
+    for test in connection_tests.recent(opened, came.school.id):
+        if test.who == who and _tested(test.form.get("values", {})) == asked:
+            return replace(came, test=test)
     return came
 
 
@@ -231,8 +231,8 @@ def chosen_preset(values: Mapping[str, str]) -> Preset:
 def context(request: Request, shown_form: Form) -> dict[str, Any]:
     """The variables of the templates of a section."""
     school, errors, who = shown_form.school, shown_form.errors, viewer(request)
-    trial = shown_form.trial
-    kept = trial.id if trial and trial.typed and trial.who == who.who else ""
+    test = shown_form.test
+    kept = test.id if test and test.typed and test.who == who.who else ""
     lost = {"secret": SECRET_IS_LOST} if not kept and typed_secret(request) else {}
     known = {
         "school": school,
@@ -247,7 +247,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "fields": fields,
         "s": SETTINGS,
         "state": last_test(school),
-        "trial": trial,
+        "connection_test": test,
         "test_errors": shown_form.test_errors,
     }
     if shown_form.of_connection:
@@ -263,7 +263,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
 
 
 def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, Any]:
-    school, who, trial = shown_form.school, viewer(request), shown_form.trial
+    school, who, test = shown_form.school, viewer(request), shown_form.test
     may_connect, stored = shown_form.may_connect(who), school.connection.settings
     mine = [row.name for row in shown_form.sharing if who.may_see(row)]
     others = len(shown_form.sharing) - len(mine)
@@ -278,8 +278,8 @@ def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, A
         "shared": mine + ([f"{others} more school{'' if others == 1 else 's'}"] if others else []),
         "secret_state": _secret_state(school.connection.secret),
         "secret_hint": _secret_hint(school.connection.secret, kept),
-        "keep_trial": kept,
-        "again": _again(request, school, trial) if trial else "",
+        "keep_test": kept,
+        "again": _again(request, school, test) if test else "",
         "tested_at": datetime.fromisoformat(school.test["at"]) if school.test else None,
         "advanced_wrong": _advanced_wrong(shown_form.errors),
     }
@@ -290,10 +290,10 @@ def _advanced_wrong(errors: Errors) -> bool:
     return any(SETTINGS[name].advanced for name in errors if name in SETTINGS)
 
 
-def _again(request: Request, school: SchoolRow, trial: ConnectionTest) -> str:
+def _again(request: Request, school: SchoolRow, test: ConnectionTest) -> str:
     """The address that a browser without scripts loads to see more of the test. It changes, so it is loaded again."""
     look = _number(request.query_params.get("look", "")) + 1
-    return f"/schools/{school.key}/settings/connection?trial={trial.id}&look={max(1, look)}#test"
+    return f"/schools/{school.key}/settings/connection?test={test.id}&look={max(1, look)}#test"
 
 
 def _secret_state(secret: str | None) -> str:

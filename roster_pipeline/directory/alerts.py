@@ -71,8 +71,8 @@ where a.cleared_at is null and a.cause = 'held' and not a.school_id = any(cast(:
 returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
 """
 TO_REMIND = """
-update alert set told_at = :now where cleared_at is null and cause = 'paused'
-and told_at < :now - cast(:after as interval)
+update alert set notified_at = :now where cleared_at is null and cause = 'paused'
+and notified_at < :now - cast(:after as interval)
 returning id, subject, cause, school_id, connection_id, message, opened_at
 """
 UNKNOWN_RUNS = """

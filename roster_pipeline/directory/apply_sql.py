@@ -56,7 +56,7 @@ here."""
 
 STAGE_LINKS = """
 create temporary table linking on commit drop as
-select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as home
+select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as is_primary
 from applying a
 cross join lateral unnest(case when a.fresh then a.sourced_ids else a.new_links end)
     with ordinality l(sourced_id, place)
@@ -71,10 +71,11 @@ where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is
 
 STAGE_HOMES = """
 create temporary table moving on commit drop as
-select a.person_id, a.changes -> 'home' ->> 1 as first from applying a
-where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes ? 'home' and not exists (
+select a.person_id, a.changes -> 'primary_record' ->> 1 as first from applying a
+where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes ? 'primary_record' and not exists (
     select from link h
-    where h.person_id = a.person_id and h.home and h.sourced_id is distinct from a.changes -> 'home' ->> 0
+    where h.person_id = a.person_id and h.is_primary
+      and h.sourced_id is distinct from a.changes -> 'primary_record' ->> 0
 )
 """
 """People whose home the plan moves; who has another one by now than the plan says keeps it."""
@@ -125,7 +126,7 @@ select exists (
 ) or exists (
     select from linking n
     cross join lateral (
-        select from apart
+        select from link_exclusion
         where connection_id = :connection and sourced_id = n.sourced_id and person_id = n.person_id offset 0
     ) a
 )
@@ -168,8 +169,8 @@ from applying a
 where a.of_person and a.action <> 'archive' and p.id = a.person_id and p.district_id = :district
 """
 INSERT_LINKS = """
-insert into link (district_id, connection_id, sourced_id, person_id, home, version, master_identifier)
-select :district, :connection, n.sourced_id, n.person_id, n.home, :version,
+insert into link (district_id, connection_id, sourced_id, person_id, is_primary, version, master_identifier)
+select :district, :connection, n.sourced_id, n.person_id, n.is_primary, :version,
        case when :masters then (select r.master_identifier from cleaned_roster r
                                 where r.snapshot_id = :snapshot and r.sourced_id = n.sourced_id) end
 from linking n
@@ -178,12 +179,12 @@ where n.fresh or not exists (
 )
 """
 MOVE_HOMES = """
-update link l set home = (l.connection_id = :connection and l.sourced_id = m.first),
-    home_by_hand = l.connection_id = :connection and l.sourced_id = m.first and exists (
-        select from link h where h.person_id = m.person_id and h.connection_id = :connection and h.home_by_hand)
+update link l set is_primary = (l.connection_id = :connection and l.sourced_id = m.first),
+    primary_by_hand = l.connection_id = :connection and l.sourced_id = m.first and exists (
+        select from link h where h.person_id = m.person_id and h.connection_id = :connection and h.primary_by_hand)
 from moving m
 where l.person_id = m.person_id and l.district_id = :district
-  and l.home <> (l.connection_id = :connection and l.sourced_id = m.first)
+  and l.is_primary <> (l.connection_id = :connection and l.sourced_id = m.first)
   and exists (
       select from link f
       where f.connection_id = :connection and f.sourced_id = m.first and f.person_id = m.person_id

@@ -17,7 +17,7 @@ where p.state = 'planned' and not p.dry_run and m.school_id = coalesce(cast(:sch
   and not exists (
     select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
   and not exists (
-    select from apart a
+    select from link_exclusion a
     where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = r.person_id)
 group by m.school_id
 """

@@ -23,7 +23,7 @@ _DECIDED = """
 select sourced_id, person_id, 'same' as said from link
 where connection_id = :connection and sourced_id = any(:ids) and confirmed
 union all
-select sourced_id, person_id, 'two' from apart where connection_id = :connection and sourced_id = any(:ids)
+select sourced_id, person_id, 'two' from link_exclusion where connection_id = :connection and sourced_id = any(:ids)
 """
 
 

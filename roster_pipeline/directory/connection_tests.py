@@ -1,6 +1,6 @@
-"""Trials: Test Your Information as somebody asked for it from a form, with values that may not be saved yet.
+"""Connection tests: Test Your Information as somebody asked for it from a form, with values that may not be saved yet.
 
-A trial is a row, so any process can show how far it is. It keeps a secret only where one was typed for it, sealed, and
+A test is a row, so any process can show how far it is. It keeps a secret only where one was typed for it, sealed, and
 is deleted with it when it is saved or grows old. One that tries the stored secret reads it where that is stored.
 """
 
@@ -15,21 +15,21 @@ from typing import Any
 from sqlalchemy import Connection, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from roster_pipeline.directory.tables import trial
+from roster_pipeline.directory.tables import connection_test
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 KEPT_MINUTES = 60
-"""How long a trial may stand for what is saved after it."""
+"""How long a test may stand for what is saved after it."""
 LOST_MINUTES = 30
-"""A trial is bounded to less; one that is older and has no end lost the process it ran in."""
+"""A test is bounded to less; one that is older and has no end lost the process it ran in."""
 
 
 @dataclass(frozen=True)
 class ConnectionTest:
-    """One trial. form: what was typed, without the secret. learned: of the server. ended_at: None while it goes on.
+    """One test. form: what was typed, without the secret. learned: of the server. ended_at: None while it goes on.
 
-    secret: as typed for this trial, sealed; None where the stored one is tried.
+    secret: as typed for this test, sealed; None where the stored one is tried.
     """
 
     id: str
@@ -65,15 +65,15 @@ def start(
     typed_secret: str | None = None,
     learned: Mapping[str, Any] | None = None,
 ) -> str:
-    """Note a trial that begins now; gives its id. learned: by one like it.
+    """Note a test that begins now; gives its id. learned: by one like it.
 
-    typed_secret: a secret typed for this trial, sealed; None tries the stored one.
+    typed_secret: a secret typed for this test, sealed; None tries the stored one.
     """
     prune(conn)
-    trial_id = str(uuid.uuid4())
+    test_id = str(uuid.uuid4())
     conn.execute(
-        insert(trial).values(
-            id=trial_id,
+        insert(connection_test).values(
+            id=test_id,
             school_id=school.id,
             who=who,
             form=dict(form),
@@ -85,69 +85,85 @@ def start(
             connection_revision=school.connection.revision,
         )
     )
-    return trial_id
+    return test_id
 
 
 def prune(conn: Connection) -> int:
-    """Delete the trials, of all schools, that no longer count, with their secrets. Returns how many."""
-    return conn.execute(delete(trial).where(trial.c.started_at < func.now() - _minutes(KEPT_MINUTES))).rowcount
+    """Delete the tests, of all schools, that no longer count, with their secrets. Returns how many."""
+    return conn.execute(
+        delete(connection_test).where(connection_test.c.started_at < func.now() - _minutes(KEPT_MINUTES))
+    ).rowcount
 
 
-def add_item(conn: Connection, trial_id: str, item: Mapping[str, Any]) -> None:
+def add_item(conn: Connection, test_id: str, item: Mapping[str, Any]) -> None:
     """One more thing is known."""
-    longer = trial.c["items"].op("||")(cast([dict(item)], JSONB))
-    conn.execute(update(trial).where(trial.c.id == trial_id).values(items=longer))
+    longer = connection_test.c["items"].op("||")(cast([dict(item)], JSONB))
+    conn.execute(update(connection_test).where(connection_test.c.id == test_id).values(items=longer))
 
 
-def learn(conn: Connection, trial_id: str, learned: Mapping[str, Any]) -> None:
-    """Keep what was learned of the server, for the next trial of the same values and for when they are saved."""
-    conn.execute(update(trial).where(trial.c.id == trial_id).values(learned=dict(learned)))
+def learn(conn: Connection, test_id: str, learned: Mapping[str, Any]) -> None:
+    """Keep what was learned of the server, for the next test of the same values and for when they are saved."""
+    conn.execute(update(connection_test).where(connection_test.c.id == test_id).values(learned=dict(learned)))
 
 
-def end(conn: Connection, trial_id: str, problem: str | None = None) -> None:
-    """The trial is over, unless it was before. problem: why it could not be carried out, for people."""
-    over = update(trial).where(trial.c.id == trial_id, trial.c.ended_at.is_(None))
+def end(conn: Connection, test_id: str, problem: str | None = None) -> None:
+    """The test is over, unless it was before. problem: why it could not be carried out, for people."""
+    over = update(connection_test).where(connection_test.c.id == test_id, connection_test.c.ended_at.is_(None))
     conn.execute(over.values(ended_at=func.now(), problem=problem))
 
 
 def forget(conn: Connection, school_id: int) -> None:
-    """Remove a school's trials: what was tried is saved."""
-    conn.execute(delete(trial).where(trial.c.school_id == school_id, trial.c.ended_at.is_not(None)))
+    """Remove a school's tests: what was tried is saved."""
+    conn.execute(
+        delete(connection_test).where(connection_test.c.school_id == school_id, connection_test.c.ended_at.is_not(None))
+    )
 
 
-def get(conn: Connection, school_id: int, trial_id: str) -> ConnectionTest | None:
-    """One trial of a school, or None."""
+def get(conn: Connection, school_id: int, test_id: str) -> ConnectionTest | None:
+    """One test of a school, or None."""
     _end_lost(conn)
-    found = conn.execute(select(trial).where(trial.c.id == trial_id, trial.c.school_id == school_id)).mappings().first()
+    found = (
+        conn.execute(
+            select(connection_test).where(connection_test.c.id == test_id, connection_test.c.school_id == school_id)
+        )
+        .mappings()
+        .first()
+    )
     return None if found is None else _row(found)
 
 
 def recent(conn: Connection, school_id: int) -> list[ConnectionTest]:
-    """A school's finished trials that still count, newest first."""
-    query = select(trial).where(
-        trial.c.school_id == school_id,
-        trial.c.ended_at.is_not(None),
-        trial.c.started_at >= func.now() - _minutes(KEPT_MINUTES),
+    """A school's finished tests that still count, newest first."""
+    query = select(connection_test).where(
+        connection_test.c.school_id == school_id,
+        connection_test.c.ended_at.is_not(None),
+        connection_test.c.started_at >= func.now() - _minutes(KEPT_MINUTES),
     )
-    return [_row(row) for row in conn.execute(query.order_by(trial.c.started_at.desc())).mappings()]
+    return [_row(row) for row in conn.execute(query.order_by(connection_test.c.started_at.desc())).mappings()]
 
 
 def going(conn: Connection) -> int:
-    """How many trials go on, of all schools."""
+    """How many tests go on, of all schools."""
     _end_lost(conn)
-    return int(conn.scalar(select(func.count()).select_from(trial).where(trial.c.ended_at.is_(None))) or 0)
+    return int(
+        conn.scalar(select(func.count()).select_from(connection_test).where(connection_test.c.ended_at.is_(None))) or 0
+    )
 
 
 def under_way(conn: Connection, school_id: int) -> ConnectionTest | None:
-    """The trial of a school that goes on, or None."""
+    """The test of a school that goes on, or None."""
     _end_lost(conn)
-    query = select(trial).where(trial.c.school_id == school_id, trial.c.ended_at.is_(None))
-    found = conn.execute(query.order_by(trial.c.started_at.desc())).mappings().first()
+    query = select(connection_test).where(
+        connection_test.c.school_id == school_id, connection_test.c.ended_at.is_(None)
+    )
+    found = conn.execute(query.order_by(connection_test.c.started_at.desc())).mappings().first()
     return None if found is None else _row(found)
 
 
 def _end_lost(conn: Connection) -> None:
-    lost = update(trial).where(trial.c.ended_at.is_(None), trial.c.started_at < func.now() - _minutes(LOST_MINUTES))
+    lost = update(connection_test).where(
+        connection_test.c.ended_at.is_(None), connection_test.c.started_at < func.now() - _minutes(LOST_MINUTES)
+    )
     conn.execute(lost.values(ended_at=func.now(), problem="The test ended without a result. Start it again."))
 
 

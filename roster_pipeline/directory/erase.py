@@ -17,7 +17,7 @@ union
 select cast(after ->> 'connection_id' as bigint), after ->> 'sourced_id' from change_log
 where district_id = :district and person_id = :person and entity = 'link' and after ->> 'sourced_id' is not null
 except
-select connection_id, sourced_id from apart where district_id = :district and person_id = :person
+select connection_id, sourced_id from link_exclusion where district_id = :district and person_id = :person
 """
 """The SISs' records, also those that were once linked, unless somebody said that they are not theirs: those are another
 human's. Another SIS may call somebody else by the same sourcedId."""
@@ -27,10 +27,10 @@ SCRUB = (
     "delete from contact where district_id = :district and person_id = :person",
     "delete from membership where district_id = :district and person_id = :person",
     "delete from link where district_id = :district and person_id = :person",
-    "delete from apart where district_id = :district and person_id = :person",
+    "delete from link_exclusion where district_id = :district and person_id = :person",
     f"delete from excluded_contact e using snapshot s, {THEIRS} "  # noqa: S608
     "where s.id = e.snapshot_id and s.connection_id = theirs.connection_id and e.student_id = theirs.sourced_id",
-    f"delete from apart a using {THEIRS} "  # noqa: S608
+    f"delete from link_exclusion a using {THEIRS} "  # noqa: S608
     "where a.connection_id = theirs.connection_id and a.sourced_id = theirs.sourced_id",
     "delete from person where district_id = :district and id = :person",
     "select erase_from_log(:district, :person)",

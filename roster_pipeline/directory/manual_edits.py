@@ -31,13 +31,13 @@ limit 1
 """A plan of today asks whether the record is theirs, or which of several people it is."""
 _GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
 UNLINK = (
-    "insert into apart (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
+    "insert into link_exclusion (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
     f"select :district, :connection, sourced_id, person_id from {_GONE} on conflict do nothing",
     f"delete from link l using {_GONE} where l.connection_id = :connection and l.sourced_id = gone.sourced_id "  # noqa: S608
     "and l.person_id = gone.person_id and l.district_id = :district",
-    "update link l set home = true from ("  # noqa: S608
+    "update link l set is_primary = true from ("  # noqa: S608
     f"select distinct on (o.person_id) o.connection_id, o.sourced_id from link o join {_GONE} using (person_id) "
-    "where not exists (select from link h where h.person_id = o.person_id and h.home) "
+    "where not exists (select from link h where h.person_id = o.person_id and h.is_primary) "
     "order by o.person_id, o.created_at, o.sourced_id"
     ") next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id",
     f"update person p set revision = revision + 1 from {_GONE} "  # noqa: S608
@@ -89,11 +89,11 @@ def link(
         raise LinkTaken(found.person_id)
     if found is None:
         what = "record linked"
-        conn.execute(text(f"delete from apart where {theirs} and person_id = :person"), given)  # noqa: S608
+        conn.execute(text(f"delete from link_exclusion where {theirs} and person_id = :person"), given)  # noqa: S608
         change = (
-            "insert into link (district_id, connection_id, sourced_id, person_id, confirmed, home) "
+            "insert into link (district_id, connection_id, sourced_id, person_id, confirmed, is_primary) "
             "values (:district, :connection, :sourced_id, :person, true, "
-            "not exists (select from link where person_id = :person and home))"
+            "not exists (select from link where person_id = :person and is_primary))"
         )
     elif found.confirmed:
         return
@@ -132,7 +132,7 @@ def choose_home(
         )
     this = "(connection_id = :connection and sourced_id = :sourced_id)"
     conn.execute(
-        text(f"update link set home = {this}, home_by_hand = {this} where person_id = :person"),  # noqa: S608
+        text(f"update link set is_primary = {this}, primary_by_hand = {this} where person_id = :person"),  # noqa: S608
         given,
     )
     _touched(conn, given, "home chosen", who, reason, {"connection": connection.key})

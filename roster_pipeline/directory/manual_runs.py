@@ -16,7 +16,7 @@ from sqlalchemy import Connection, exists, func, insert, select, text, update
 
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tables import asked_run, district, failure, plan, school, sync
+from roster_pipeline.directory.tables import district, failure, manual_run, plan, school, sync
 
 Kind = Literal["sync", "dry_run"]
 LOST_MINUTES = 5
@@ -51,7 +51,7 @@ class ManualRun:
     step: str | None
     problem: str | None
     canceled_by: str | None
-    asked_at: datetime
+    requested_at: datetime
     started_at: datetime | None
     alive_at: datetime
     ended_at: datetime | None
@@ -74,12 +74,12 @@ class Outcome:
 
 def ask(conn: Connection, run_id: str, school_id: int, key: str, *, kind: Kind, who: str, host: str) -> None:
     """Note a run that waits for its turn on this host. Raises AlreadyGoing."""
-    lock_until_commit(conn, "asked runs")
+    lock_until_commit(conn, "manual runs")
     _end_lost(conn)
-    going = conn.scalar(select(asked_run.c.id).where(_going(), asked_run.c.school_id == school_id))
+    going = conn.scalar(select(manual_run.c.id).where(_going(), manual_run.c.school_id == school_id))
     if going is not None:
         raise AlreadyGoing(key, going)
-    conn.execute(insert(asked_run).values(id=run_id, school_id=school_id, kind=kind, who=who, host=host))
+    conn.execute(insert(manual_run).values(id=run_id, school_id=school_id, kind=kind, who=who, host=host))
 
 
 def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
@@ -88,12 +88,12 @@ def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
     slots: runs at once on its host. While the installation has several districts, none of them takes the last slot of
     a machine that has more than one, so a run of another never waits for the runs of one district alone.
     """
-    lock_until_commit(conn, "asked runs")
+    lock_until_commit(conn, "manual runs")
     host = conn.scalar(
-        update(asked_run)
-        .where(asked_run.c.id == run_id, _going())
+        update(manual_run)
+        .where(manual_run.c.id == run_id, _going())
         .values(alive_at=func.now())
-        .returning(asked_run.c.host)
+        .returning(manual_run.c.host)
     )
     if host is None:
         return None
@@ -103,7 +103,7 @@ def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
     free = next_to_start(waiting, running, slots, several=several)
     if free != run_id:
         return False
-    conn.execute(update(asked_run).where(asked_run.c.id == run_id).values(started_at=func.now()))
+    conn.execute(update(manual_run).where(manual_run.c.id == run_id).values(started_at=func.now()))
     return True
 
 
@@ -142,8 +142,8 @@ def next_to_start(
 def alive(conn: Connection, run_id: str, step: str | None = None) -> str | None:
     """The run lives; step: what it does now, where that is news. Returns who canceled it, None where nobody did."""
     values: dict[str, Any] = {"alive_at": func.now()} | ({"step": step} if step else {})
-    going = update(asked_run).where(asked_run.c.id == run_id, _going()).values(values)
-    who: str | None = conn.scalar(going.returning(asked_run.c.canceled_by))
+    going = update(manual_run).where(manual_run.c.id == run_id, _going()).values(values)
+    who: str | None = conn.scalar(going.returning(manual_run.c.canceled_by))
     return who
 
 
@@ -152,10 +152,15 @@ def cancel(conn: Connection, school_id: int, run_id: str, who: str) -> bool:
 
     One that waits is over at once; one that runs is ended by its own process within seconds.
     """
-    lock_until_commit(conn, "asked runs")
-    mine = (asked_run.c.id == run_id, asked_run.c.school_id == school_id, _going(), asked_run.c.canceled_by.is_(None))
+    lock_until_commit(conn, "manual runs")
+    mine = (
+        manual_run.c.id == run_id,
+        manual_run.c.school_id == school_id,
+        _going(),
+        manual_run.c.canceled_by.is_(None),
+    )
     found = conn.execute(
-        update(asked_run).where(*mine).values(canceled_by=who).returning(asked_run.c.started_at)
+        update(manual_run).where(*mine).values(canceled_by=who).returning(manual_run.c.started_at)
     ).first()
     if found is not None and found.started_at is None:
         end(conn, run_id, CANCELED.format(who=who))
@@ -165,22 +170,22 @@ def cancel(conn: Connection, school_id: int, run_id: str, who: str) -> bool:
 def end(conn: Connection, run_id: str, problem: str | None = None) -> None:
     """The run is over; only the first end counts. problem: what failed, for people."""
     conn.execute(
-        update(asked_run).where(asked_run.c.id == run_id, _going()).values(ended_at=func.now(), problem=problem)
+        update(manual_run).where(manual_run.c.id == run_id, _going()).values(ended_at=func.now(), problem=problem)
     )
 
 
 def get(conn: Connection, school_id: int, run_id: str) -> ManualRun | None:
     """One run of a school, or None."""
     _end_lost(conn)
-    query = select(asked_run).where(asked_run.c.id == run_id, asked_run.c.school_id == school_id)
+    query = select(manual_run).where(manual_run.c.id == run_id, manual_run.c.school_id == school_id)
     found = conn.execute(query).mappings().first()
     return None if found is None else _row(found)
 
 
 def find(conn: Connection, run_id: str) -> tuple[ManualRun, str] | None:
     """One run with its school's key, for the process that carries it out."""
-    query = select(asked_run, school.c.key.label("school_key")).join(school, school.c.id == asked_run.c.school_id)
-    found = conn.execute(query.where(asked_run.c.id == run_id)).mappings().first()
+    query = select(manual_run, school.c.key.label("school_key")).join(school, school.c.id == manual_run.c.school_id)
+    found = conn.execute(query.where(manual_run.c.id == run_id)).mappings().first()
     if found is None:
         return None
     plain = dict(found)
@@ -191,7 +196,7 @@ def find(conn: Connection, run_id: str) -> tuple[ManualRun, str] | None:
 def of_school(conn: Connection, school_id: int, limit: int = 20) -> list[ManualRun]:
     """A school's runs by hand, newest first."""
     _end_lost(conn)
-    query = select(asked_run).where(asked_run.c.school_id == school_id).order_by(asked_run.c.asked_at.desc())
+    query = select(manual_run).where(manual_run.c.school_id == school_id).order_by(manual_run.c.requested_at.desc())
     return [_row(row) for row in conn.execute(query.limit(limit)).mappings()]
 
 
@@ -213,16 +218,16 @@ def outcome(conn: Connection, school_id: int, run_id: str) -> Outcome:
 
 
 def _going() -> Any:
-    return asked_run.c.ended_at.is_(None)
+    return manual_run.c.ended_at.is_(None)
 
 
 def _on(conn: Connection, host: str) -> tuple[Counter[int], list[tuple[str, int]]]:
     """Of one host: district to the number of runs that go on, and the runs that wait, oldest first."""
     query = (
-        select(asked_run.c.id, asked_run.c.started_at, school.c.district_id)
-        .join(school, school.c.id == asked_run.c.school_id)
-        .where(_going(), asked_run.c.host == host)
-        .order_by(asked_run.c.asked_at, asked_run.c.id)
+        select(manual_run.c.id, manual_run.c.started_at, school.c.district_id)
+        .join(school, school.c.id == manual_run.c.school_id)
+        .where(_going(), manual_run.c.host == host)
+        .order_by(manual_run.c.requested_at, manual_run.c.id)
     )
     found = conn.execute(query).all()
     running = Counter(run.district_id for run in found if run.started_at is not None)
@@ -231,9 +236,9 @@ def _on(conn: Connection, host: str) -> tuple[Counter[int], list[tuple[str, int]
 
 def _end_lost(conn: Connection) -> None:
     for started, minutes, problem in ((True, LOST_MINUTES, LOST), (False, WAITING_LOST_MINUTES, NEVER_STARTED)):
-        late = asked_run.c.alive_at < func.now() - text(f"interval '{minutes} minutes'")
-        of_kind = asked_run.c.started_at.is_not(None) if started else asked_run.c.started_at.is_(None)
-        conn.execute(update(asked_run).where(_going(), of_kind, late).values(ended_at=func.now(), problem=problem))
+        late = manual_run.c.alive_at < func.now() - text(f"interval '{minutes} minutes'")
+        of_kind = manual_run.c.started_at.is_not(None) if started else manual_run.c.started_at.is_(None)
+        conn.execute(update(manual_run).where(_going(), of_kind, late).values(ended_at=func.now(), problem=problem))
 
 
 def _row(row: Mapping[Any, Any]) -> ManualRun:

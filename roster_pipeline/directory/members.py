@@ -49,7 +49,7 @@ class UnknownPerson(DirectoryError):
 
 @dataclass(frozen=True)
 class Person:
-    """One person with everything the directory holds of them. apart: records that somebody said are not theirs."""
+    """One person with everything the directory holds of them. exclusions: records that somebody said are not theirs."""
 
     id: int
     district_id: int
@@ -61,7 +61,7 @@ class Person:
     updated_at: datetime
     memberships: list[dict[str, Any]]
     links: list[dict[str, Any]]
-    apart: list[dict[str, Any]]
+    exclusions: list[dict[str, Any]]
     contacts: list[dict[str, Any]]
 
 
@@ -127,12 +127,12 @@ def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
             "where m.district_id = :district and m.person_id = :person order by s.key"
         ),
         links=rows(
-            "select c.key as connection, l.sourced_id, l.home, l.home_by_hand, l.version, l.confirmed from link l "
-            "join connection c on c.id = l.connection_id "
-            "where l.district_id = :district and l.person_id = :person order by l.home desc, c.key, l.sourced_id"
+            "select c.key as connection, l.sourced_id, l.is_primary, l.primary_by_hand, l.version, l.confirmed "
+            "from link l join connection c on c.id = l.connection_id "
+            "where l.district_id = :district and l.person_id = :person order by l.is_primary desc, c.key, l.sourced_id"
         ),
-        apart=rows(
-            "select c.key as connection, a.sourced_id, a.created_at as since from apart a "
+        exclusions=rows(
+            "select c.key as connection, a.sourced_id, a.created_at as since from link_exclusion a "
             "join connection c on c.id = a.connection_id "
             "where a.district_id = :district and a.person_id = :person order by c.key, a.sourced_id"
         ),

@@ -51,15 +51,15 @@ LINKS: dict[str, Kind] = {
     "connection_id": "int",
     "sourced_id": "text",
     "person_id": "int",
-    "home": "bool",
+    "is_primary": "bool",
     "version": "text",
     "confirmed": "bool",
-    "home_by_hand": "bool",
+    "primary_by_hand": "bool",
     "master_identifier": "text",
 }
 CONNECTIONS: dict[str, Kind] = {"connection_id": "int", "of_district": "bool", "rank": "int"}
 AFFILIATIONS: dict[str, Kind] = {"person_id": "int", "connection_id": "int", "since": "int"}
-APART: dict[str, Kind] = {"sourced_id": "text", "person_id": "int"}
+EXCLUSIONS: dict[str, Kind] = {"sourced_id": "text", "person_id": "int"}
 MEMBERS: dict[str, Kind] = {
     "person_id": "int",
     **dict.fromkeys(MEMBERSHIP_FIELDS, "text"),
@@ -160,7 +160,7 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     exclusions = read_frame(
-        conn, _link_exclusions(), APART, district=school.district_id, connection=school.connection.id
+        conn, _link_exclusions(), EXCLUSIONS, district=school.district_id, connection=school.connection.id
     )
     several = bool(conn.scalar(text(SEVERAL_CONTACTS), given))
     members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
@@ -202,10 +202,10 @@ def _links() -> str:
 
 
 def _link_exclusions() -> str:
-    columns = ", ".join(f"a.{name}" for name in APART)
+    columns = ", ".join(f"a.{name}" for name in EXCLUSIONS)
     return (
         f"select {columns} from candidate c "  # noqa: S608
-        "join apart a on a.person_id = c.person_id and a.district_id = {district} "
+        "join link_exclusion a on a.person_id = c.person_id and a.district_id = {district} "
         "and a.connection_id = {connection} order by a.sourced_id, a.person_id"
     )
 

@@ -165,7 +165,7 @@ def finish(
         .order_by(pull.c.id.desc())
         .limit(KEPT_PULLS)
     )
-    standing = select(func.max(pull.c.id)).where(
+    newest_complete = select(func.max(pull.c.id)).where(
         pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope, pull.c.complete
     )
     conn.execute(
@@ -175,7 +175,7 @@ def finish(
             pull.c.id < pull_id,
             pull.c.finished_at.is_not(None),
             pull.c.id.not_in(kept),
-            pull.c.id.not_in(standing.correlate(None)),
+            pull.c.id.not_in(newest_complete.correlate(None)),
         )
     )
 

@@ -19,7 +19,7 @@ from roster_pipeline.directory.tables import snapshot, sync
 
 STAGE = """
 create temporary table linking on commit drop as
-select r.person_id, false as fresh, l.sourced_id, false as home
+select r.person_id, false as fresh, l.sourced_id, false as is_primary
 from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 where r.plan_id = :plan and r.person_id is not null and r.action in ('create', 'update', 'restore', 'unchanged', 'skip')
@@ -29,9 +29,9 @@ where r.plan_id = :plan and r.person_id is not null and r.action in ('create', '
 STAGE_HOMES = """
 create temporary table moving on commit drop as
 select distinct on (r.person_id) r.person_id, n.sourced_id as first
-from plan_row r join linking n on n.person_id = r.person_id and n.sourced_id = r.changes -> 'home' ->> 1
+from plan_row r join linking n on n.person_id = r.person_id and n.sourced_id = r.changes -> 'primary_record' ->> 1
 where r.plan_id = :plan and not exists (
-    select from link h where h.person_id = r.person_id and h.home and h.connection_id <> :connection
+    select from link h where h.person_id = r.person_id and h.is_primary and h.connection_id <> :connection
 )
 """
 STALE = """

@@ -17,13 +17,13 @@ OLD = {
         "update outbox set attachment = null where attachment is not null and dead_at < now() - interval '7 days'"
     ),
     "digest lines": "delete from digest where message_id is not null and put_at < now() - cast(:age as interval)",
-    "nights": "delete from night where asked_for < now() - cast(:age as interval)",
+    "nights": "delete from scheduled_run where requested_at < now() - cast(:age as interval)",
     "failures": (
         "delete from failure f where at < now() - cast(:age as interval) "
         "and exists (select from sync y where y.school_id = f.school_id and y.kind = 'sync' and y.at > f.at)"
     ),
     "alerts": "delete from alert where cleared_at < now() - cast(:age as interval) and cause <> 'paused'",
-    "runs by hand": "delete from asked_run where ended_at < now() - cast(:age as interval)",
+    "runs by hand": "delete from manual_run where ended_at < now() - cast(:age as interval)",
     "broken pulls": "delete from pull where finished_at is null and started_at < now() - interval '2 days'",
 }
 """Row details of a mail that was given up go after a week, enough for a second try: they concern people.

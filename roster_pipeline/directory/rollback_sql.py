@@ -15,9 +15,9 @@ CASTS = {
     "number_connection_id": "bigint",
     "excluded": "boolean",
     "locked_fields": "text[]",
-    "home": "boolean",
+    "is_primary": "boolean",
     "confirmed": "boolean",
-    "home_by_hand": "boolean",
+    "primary_by_hand": "boolean",
     "archived_at": "timestamptz",
     "managed": "boolean",
     "absent_syncs": "integer",
@@ -26,11 +26,11 @@ CASTS = {
 """The log keeps texts."""
 KEPT = {
     "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),
-    "link": ("home", "version", "confirmed", "home_by_hand", "master_identifier"),
+    "link": ("is_primary", "version", "confirmed", "primary_by_hand", "master_identifier"),
     "membership": (*MEMBERSHIP_FIELDS, "status", "archived_by", "archived_at", "managed", "absent_syncs"),
     "contact": ("place", *(name.removeprefix("contact_") for name in CONTACT_FIELDS)),
 }
-ONCE_NOT_LOGGED = {"confirmed": "false", "home_by_hand": "false", "place": "1"}
+ONCE_NOT_LOGGED = {"confirmed": "false", "primary_by_hand": "false", "place": "1"}
 """What older lines of the log leave out, and what it was then."""
 KEYS = {
     "person": "x.id = u.person_id and x.district_id = :district",
@@ -89,7 +89,7 @@ MARK_MOVED = (
     """
 update undoing u set moved = true
 where u.entity = 'link' and u.way = 'remake' and not u.moved and exists (
-    select from apart a
+    select from link_exclusion a
     where a.connection_id = u.connection_id and a.sourced_id = u.sourced_id and a.person_id = u.person_id)
 """,
     """
@@ -105,7 +105,7 @@ where u.entity = 'contact' and u.way <> 'remove' and not u.moved and exists (
 """What is not there as the sync left it; a link of a record that somebody said since is not that person; and a contact
 of whom the SIS said last that nobody may call them.
 """
-_HOME_MOVES = "coalesce({0}.before ->> 'home', 'false') <> coalesce({0}.after ->> 'home', 'false')"
+_PRIMARY_MOVES = "coalesce({0}.before ->> 'is_primary', 'false') <> coalesce({0}.after ->> 'is_primary', 'false')"
 _STAYS = "not exists (select from undoing o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
 _COMES = "exists (select from undoing o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
 MARK_ROOTED = (
@@ -113,7 +113,7 @@ MARK_ROOTED = (
 update undoing u set moved = true
 from undoing o
 where u.entity = 'link' and o.entity = 'link' and o.person_id = u.person_id and o.moved and not u.moved
-  and {_HOME_MOVES.format("u")} and {_HOME_MOVES.format("o")}
+  and {_PRIMARY_MOVES.format("u")} and {_PRIMARY_MOVES.format("o")}
 """,
     f"""
 update undoing u set moved = true
@@ -130,7 +130,7 @@ where u.entity = 'person' and u.way = 'remove' and not u.moved and (
     or exists (
         select from link l where l.person_id = u.person_id
           and {_STAYS.format("link", "o.connection_id = l.connection_id and o.sourced_id = l.sourced_id")})
-    or exists (select from apart a where a.person_id = u.person_id))
+    or exists (select from link_exclusion a where a.person_id = u.person_id))
 """,
     """
 update undoing u set moved = true

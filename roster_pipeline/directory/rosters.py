@@ -61,7 +61,8 @@ def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> 
     query = (
         "select exists (select from unnest(cast(:schools as bigint[])) s (id) cross join lateral "
         "(select id from snapshot where school_id = s.id order by id desc limit 1) newest "
-        "join cleaned_roster c on c.snapshot_id = newest.id and c.sourced_id = :record and c.standing <> 'elsewhere')"
+        "join cleaned_roster c on c.snapshot_id = newest.id and c.sourced_id = :record "
+        "and c.record_status <> 'elsewhere')"
     )
     return bool(conn.scalar(text(query), {"schools": list(school_ids), "record": sourced_id}))
 
@@ -88,7 +89,7 @@ def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:
 
 
 def load(conn: Connection, snapshot_id: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Roster and rejections as `write` took them, by sourced_id. Text is `str`, `human` Int64, `enabled` boolean."""
+    """Roster and rejections as `write` took them, by sourced_id. Text is `str`, `identity` Int64, `enabled` boolean."""
     roster = read_frame(conn, _query("cleaned_roster", _ROSTER, "sourced_id"), _ROSTER, snapshot=snapshot_id)
     order = "collection, sourced_id, field, rule"
     rejected = read_frame(conn, _query("rejected_record", _REJECTED, order), _REJECTED, snapshot=snapshot_id)

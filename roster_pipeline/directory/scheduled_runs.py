@@ -15,8 +15,8 @@ AUTOMATIC = """
 select s.id, s.key, s.name, c.key as connection_key,
     coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
     coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
-    done.at as last_sync, asked.night as asked_night, asked.attempt as asked_attempt, asked.asked_for,
-    exists (select from night n where n.school_id = s.id and n.night = asked.night and n.slow_at is not null)
+    done.at as last_sync, asked.night as asked_night, asked.attempt as asked_attempt, asked.requested_at,
+    exists (select from scheduled_run n where n.school_id = s.id and n.night = asked.night and n.slow_at is not null)
         as gave_way,
     coalesce(usual.time > cast(:first_pull as interval), false) as usually_slow,
     broken.at as failed_at, broken.night as failed_night, coalesce(broken.retryable, false) as retryable
@@ -26,7 +26,8 @@ left join lateral (
     select at from sync y where y.school_id = s.id and y.kind = 'sync' order by y.id desc limit 1
 ) done on true
 left join lateral (
-    select night, attempt, asked_for from night n where n.school_id = s.id order by night desc, attempt desc limit 1
+    select night, attempt, requested_at from scheduled_run n where n.school_id = s.id
+    order by night desc, attempt desc limit 1
 ) asked on true
 left join lateral (
     select at, night, retryable from failure f where f.school_id = s.id order by f.id desc limit 1
@@ -39,17 +40,17 @@ where (s.settings ->> 'automatic')::boolean
 order by s.key
 """
 ASKED = """
-insert into night (school_id, night, attempt, asked_for)
+insert into scheduled_run (school_id, night, attempt, requested_at)
 select school_id, night, attempt, :tick
 from unnest(cast(:schools as bigint[]), cast(:nights as text[]), cast(:attempts as int[])) t (school_id, night, attempt)
 on conflict do nothing
 """
 GIVES_WAY = """
-update night set slow_at = now() where school_id = :school and night = :night and attempt = 1
+update scheduled_run set slow_at = now() where school_id = :school and night = :night and attempt = 1
 """
 SLOW_TONIGHT = """
 select exists (
-    select from night n join school s on s.id = n.school_id
+    select from scheduled_run n join school s on s.id = n.school_id
     where s.connection_id = :connection and n.night = :night and n.slow_at > now() - interval '12 hours')
 """
 
@@ -71,7 +72,7 @@ class Automatic:
     last_sync: datetime | None
     asked_night: str | None
     asked_attempt: int | None
-    asked_for: datetime | None
+    requested_at: datetime | None
     gave_way: bool
     usually_slow: bool
     failed_at: datetime | None

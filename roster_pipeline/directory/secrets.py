@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, select, update
 
 from roster_pipeline.directory.database_errors import DirectoryError
-from roster_pipeline.directory.tables import connection, trial
+from roster_pipeline.directory.tables import connection, connection_test
 from roster_pipeline.settings.installation import SecretKey
 
 SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
@@ -73,7 +73,7 @@ def rotate(conn: Connection, old: str, new: str) -> int:
     """
     before, after = _fernet(old), _fernet(new)
     number = 0
-    for table in (connection, trial):
+    for table in (connection, connection_test):
         rows = conn.execute(select(table.c.id, table.c.secret).with_for_update()).all()
         sealed = [(id_, secret) for id_, secret in rows if secret and not secret.startswith(REFERENCE)]
         for id_, secret in sealed:
@@ -82,7 +82,7 @@ def rotate(conn: Connection, old: str, new: str) -> int:
             except WrongKey:
                 if table is connection:
                     raise
-                conn.execute(delete(trial).where(trial.c.id == id_))
+                conn.execute(delete(connection_test).where(connection_test.c.id == id_))
                 continue
             conn.execute(update(table).where(table.c.id == id_).values(secret=fresh))
             number += 1

@@ -20,10 +20,10 @@ SEEN_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Session:
-    """A session that is in use. `told`: a message that the next page shows."""
+    """A session that is in use. `message`: what that the next page shows."""
 
     account: Account
-    told: str | None
+    message: str | None
 
 
 def new_token() -> str:
@@ -55,7 +55,7 @@ def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) ->
     """
     query = select(
         console_session.c.account_id,
-        console_session.c.told,
+        console_session.c.message,
         (console_session.c.seen_at < func.now() - SEEN_EVERY).label("stale"),
     ).where(
         console_session.c.token_hash == hashed(token),
@@ -68,7 +68,7 @@ def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) ->
         return None
     if row.stale and used:
         conn.execute(_own(token).values(seen_at=func.now()))
-    return Session(owner, row.told)
+    return Session(owner, row.message)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def kept_of(conn: Connection, account_id: int) -> list[str]:
 
 def tell(conn: Connection, token: str, message: str | None) -> None:
     """Keep a message for the next page; None once it has been shown."""
-    conn.execute(_own(token).values(told=message))
+    conn.execute(_own(token).values(message=message))
 
 
 def end(conn: Connection, token: str) -> None:

@@ -81,10 +81,10 @@ def identity_groups_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Iden
     place = positions(sourced_ids, strings(links["sourced_id"]))
     person = np.append(links["person_id"].to_numpy(dtype=np.int64), NOBODY)[place]
 
-    record_status = _places(strings(roster["standing"]), STATUS_RANK, STATUS_RANK["rejected"])
+    record_status = _places(strings(roster["record_status"]), STATUS_RANK, STATUS_RANK["rejected"])
     role_rank = _places(strings(roster["role"]), ROLE_RANK, ROLE_RANK[None])
     exclusions = excluded_links(sourced_ids, person, directory)
-    deduplicated, either = split_by_exclusions(roster["human"].to_numpy(dtype=np.int64), person, exclusions)
+    deduplicated, either = split_by_exclusions(roster["identity"].to_numpy(dtype=np.int64), person, exclusions)
     identity = _joined(deduplicated, person)
     key = (identity * len(RECORD_STATUSES) + record_status) * len(ROLE_RANK) + role_rank
     order = np.argsort(key, kind="stable")

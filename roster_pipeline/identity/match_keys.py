@@ -29,7 +29,7 @@ _SELECTORS = re.compile("[\u034f\ufe00-\ufe0f]")
 
 RECORD = (
     "sourced_id",
-    "standing",
+    "record_status",
     "role",
     "number_kind",
     "number",
@@ -132,7 +132,7 @@ def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKey
         is_id,
         some["role"].to_pylist(),
         some["grade"].to_pylist(),
-        some["standing"].to_pylist(),
+        some["record_status"].to_pylist(),
         strict=True,
     )
     return [

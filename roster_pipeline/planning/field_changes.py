@@ -20,8 +20,8 @@ from roster_pipeline.identity.match_keys import numbered
 from roster_pipeline.identity.matching import BY
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
-HOME = "home"
-"""The change of a row that moves the home link: from the old sourcedId (or null) to the new one."""
+PRIMARY = "primary_record"
+"""The change of a row that moves the primary link: from the old sourcedId (or null) to the new one."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def make_plan(
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
     own_witness = frozenset(
-        str(sourced_id) for sourced_id in roster.loc[roster["standing"].isin(_OWN_WITNESS), "sourced_id"]
+        str(sourced_id) for sourced_id in roster.loc[roster["record_status"].isin(_OWN_WITNESS), "sourced_id"]
     )
     awaits = first and school.first_sync == "approve"
     return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_witness)

@@ -135,7 +135,7 @@ def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:
     """The sourcedIds that are linked to each person, the home link first."""
     links = context.directory.own_links
     some = links[np.isin(links["person_id"].to_numpy(dtype=np.int64), who)]
-    some = some.assign(away=~flags_of(some["home"])).sort_values(["person_id", "away", "sourced_id"])
+    some = some.assign(away=~flags_of(some["is_primary"])).sort_values(["person_id", "away", "sourced_id"])
     records: dict[int, list[str]] = {}
     for person, sourced_id in zip(some["person_id"].tolist(), some["sourced_id"].tolist(), strict=True):
         records.setdefault(int(person), []).append(str(sourced_id))

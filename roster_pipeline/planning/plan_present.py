@@ -16,7 +16,7 @@ from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, 
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, ROLE_OFF, IdentityGroups
 from roster_pipeline.identity.matching import BY, Matched
 from roster_pipeline.planning.decisions import Situation, Words, decide
-from roster_pipeline.planning.field_changes import HOME, BeforeAfter, Differences, compare, row_notes, suppress
+from roster_pipeline.planning.field_changes import PRIMARY, BeforeAfter, Differences, compare, row_notes, suppress
 from roster_pipeline.planning.primary_record import PrimaryRecords, primary_records_of
 from roster_pipeline.planning.stored_contacts import keep_undelivered
 from roster_pipeline.settings.school import SchoolSettings
@@ -199,7 +199,7 @@ def _move_primary_records(
     places = np.flatnonzero(primary.moves & np.isin(action, WRITING))
     goes = context.identities.sourced_ids.take(pa.array(primary.fields[places])).to_pylist()
     for place, sourced_id in zip(places.tolist(), goes, strict=True):
-        changes.setdefault(place, {})[HOME] = [primary.left.get(place), sourced_id]
+        changes.setdefault(place, {})[PRIMARY] = [primary.left.get(place), sourced_id]
 
 
 def _frame(

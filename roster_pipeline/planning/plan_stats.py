@@ -73,8 +73,8 @@ def plan_stats_of(
     roles = plan.rostered
     people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()
-    standing = roster.assign(role=_role_or_known(roster, known_roles))
-    records = standing[standing["standing"].isin(["member", "rejected", "unmapped"])]["role"]
+    counted = roster.assign(role=_role_or_known(roster, known_roles))
+    records = counted[counted["record_status"].isin(["member", "rejected", "unmapped"])]["role"]
     rows = plan.rows
     archives = rows[rows["action"] == "archive"]
     there = {role: int(managed.get(role, 0)) for role in roles}
@@ -104,7 +104,7 @@ def _without_org(roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[
     """Active members by role who came, and whose records all name no org."""
     links = directory.own_links
     person = roster["sourced_id"].map(pd.Series(links["person_id"].to_numpy(), index=links["sourced_id"]))
-    bare = roster["standing"] == "no_org"
+    bare = roster["record_status"] == "no_org"
     gone = set(person[bare].dropna()) - set(person[~bare].dropna())
     theirs = directory.members["role"][directory.active]
     return _counted(theirs[theirs.index.isin(gone)], roles)
@@ -114,9 +114,9 @@ def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
     """People by effective role: the strongest role that their records have here. Used for this snapshot and for the
     usual size.
     """
-    members = roster.loc[roster["standing"] == "member", ["human", "role"]]
+    members = roster.loc[roster["record_status"] == "member", ["identity", "role"]]
     strongest = members.assign(strength=members["role"].map(ROLE_RANK)).sort_values("strength", kind="stable")
-    counts = strongest.drop_duplicates("human")["role"].value_counts()
+    counts = strongest.drop_duplicates("identity")["role"].value_counts()
     return {str(role): int(count) for role, count in counts.items()}
 
 

@@ -59,7 +59,7 @@ def primary_records_of(
     lead = identities.lead[chosen]
     fields = lead.copy()
     moves = np.zeros(len(chosen), dtype=bool)
-    home_links = directory.links[flags_of(directory.links["home"])].drop_duplicates("person_id")
+    home_links = directory.links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
     place = pd.Index(home_links["person_id"].to_numpy(dtype=np.int64)).get_indexer(pd.Index(person))
     elsewhere = _best_elsewhere(person, home_links, directory)
     moves[(person >= 0) & (place < 0)] = True
@@ -106,7 +106,9 @@ def _best_elsewhere(person: Ints, home_links: pd.DataFrame, directory: Directory
         return np.zeros(len(person), dtype=bool)
     here = directory.affiliations[directory.affiliations["connection_id"] == own]
     mine = others[["person_id"]].drop_duplicates().merge(here, on="person_id", how="left").assign(connection_id=own)
-    by_hand = home_links.loc[flags_of(home_links["home_by_hand"]), ["person_id", "connection_id"]].assign(chosen=True)
+    by_hand = home_links.loc[flags_of(home_links["primary_by_hand"]), ["person_id", "connection_id"]].assign(
+        chosen=True
+    )
     ranked = (
         pd.concat([others, mine], ignore_index=True)
         .merge(by_hand, on=["person_id", "connection_id"], how="left")

@@ -1,6 +1,6 @@
-"""Test Your Information with what stands in a form: tried as it is, kept only as a trial, saved by nobody.
+"""Test Your Information with what stands in a form: tried as it is, kept only as a test, saved by nobody.
 
-The stored Client Secret is used where the form leaves it empty and the server stays the same. A trial of exactly what
+The stored Client Secret is used where the form leaves it empty and the server stays the same. A test of exactly what
 is stored counts as the school's last test; one of other values counts from the moment these are saved (`saving`).
 """
 
@@ -67,11 +67,11 @@ def begin(
     operator: bool,
     manager: bool,
 ) -> str:
-    """Note a trial of the wanted values; gives its id. form: what was typed, to show it again; never the secret.
+    """Note a test of the wanted values; gives its id. form: what was typed, to show it again; never the secret.
 
     Raises FieldError where a value may not be tried, TestGoesOn.
     """
-    lock_until_commit(conn, "trials")
+    lock_until_commit(conn, "connection tests")
     here = connection_tests.under_way(conn, school.id)
     if here is not None:
         raise TestGoesOn("A test of this school is going on.", here)
@@ -111,29 +111,29 @@ def begin(
 def _learned_before(
     conn: Connection, school: SchoolRow, settings: ConnectionSettings, typed: str | None
 ) -> dict[str, Any]:
-    """What is known of a server that was tried with exactly these values: as stored, or in an earlier trial."""
+    """What is known of a server that was tried with exactly these values: as stored, or in an earlier test."""
     if typed is None and settings == school.connection.settings:
         return school.connection.learned
-    for trial in connection_tests.recent(conn, school.id):
-        if trial.settings == settings and _typed_in(trial) == typed and trial.learned:
-            return trial.learned
+    for test in connection_tests.recent(conn, school.id):
+        if test.settings == settings and _typed_in(test) == typed and test.learned:
+            return test.learned
     return {}
 
 
-def _typed_in(trial: ConnectionTest) -> str | None:
-    return unseal(trial.secret) if trial.typed and trial.secret else None
+def _typed_in(test: ConnectionTest) -> str | None:
+    return unseal(test.secret) if test.typed and test.secret else None
 
 
-def carry_out(database: Database, school_key: str, trial_id: str) -> None:
-    """Try it, item by item, and note the end. Never raises: what goes wrong is the trial's `problem`."""
+def carry_out(database: Database, school_key: str, test_id: str) -> None:
+    """Try it, item by item, and note the end. Never raises: what goes wrong is the test's `problem`."""
     problem: str | None = None
     try:
         with database.begin() as conn:
             school = tenants.get_school(conn, school_key)
-            trial = connection_tests.get(conn, school.id, trial_id)
-        if trial is None:
+            test = connection_tests.get(conn, school.id, test_id)
+        if test is None:
             return
-        _run_test(database, school, trial)
+        _run_test(database, school, test)
     except (OneRosterError, DirectoryError) as caught:
         problem = f"{caught.message}\n{with_school(caught.remedy, school_key)}"
     except MemoryError:
@@ -142,37 +142,37 @@ def carry_out(database: Database, school_key: str, trial_id: str) -> None:
         problem = str(explain(school_key, caught))
     try:
         with database.begin() as conn:
-            connection_tests.end(conn, trial_id, problem)
+            connection_tests.end(conn, test_id, problem)
             if problem is None:
-                _keep(conn, school_key, trial_id)
-    except Exception:  # the database is away; the trial ends as one that was lost
+                _keep(conn, school_key, test_id)
+    except Exception:  # the database is away; the test ends as one that was lost
         return
 
 
-def _run_test(database: Database, school: SchoolRow, trial: ConnectionTest) -> None:
+def _run_test(database: Database, school: SchoolRow, test: ConnectionTest) -> None:
     stored = school.connection
-    changed = trial.connection_revision != stored.revision or secret_must_be_typed(stored.settings, trial.settings)
-    if changed and not trial.typed:
+    changed = test.connection_revision != stored.revision or secret_must_be_typed(stored.settings, test.settings)
+    if changed and not test.typed:
         raise DirectoryError("The connection was changed while this test began.", "Test again.")
-    secret = trial.secret if trial.typed else stored.secret
-    tried = replace(stored, settings=trial.settings, secret=secret, learned=trial.learned)
+    secret = test.secret if test.typed else stored.secret
+    tried = replace(stored, settings=test.settings, secret=secret, learned=test.learned)
 
     def keep(learned: Mapping[str, Any]) -> None:
         with database.begin() as conn:
-            connection_tests.learn(conn, trial.id, learned)
+            connection_tests.learn(conn, test.id, learned)
 
-    for item in items_of(tried, trial.school_settings, LIMITS, keep=keep, name=school.name):
+    for item in items_of(tried, test.school_settings, LIMITS, keep=keep, name=school.name):
         with database.begin() as conn:
-            connection_tests.add_item(conn, trial.id, item_as_data(item, school.key))
+            connection_tests.add_item(conn, test.id, item_as_data(item, school.key))
 
 
-def _keep(conn: Connection, school_key: str, trial_id: str) -> None:
+def _keep(conn: Connection, school_key: str, test_id: str) -> None:
     """As the school's last test, where nothing but what is stored was tried."""
     school = tenants.get_school(conn, school_key)
-    trial = connection_tests.get(conn, school.id, trial_id)
-    if trial is None or trial.typed or trial.connection_revision != school.connection.revision:
+    test = connection_tests.get(conn, school.id, test_id)
+    if test is None or test.typed or test.connection_revision != school.connection.revision:
         return
-    same = trial.settings == school.connection.settings
-    if same and trial.school_settings.school_id == school.settings.school_id and trial.items:
-        tenants.save_test(conn, school, trial.items, trial.ended_at)
-        tenants.remember(conn, school.connection.id, trial.learned)
+    same = test.settings == school.connection.settings
+    if same and test.school_settings.school_id == school.settings.school_id and test.items:
+        tenants.save_test(conn, school, test.items, test.ended_at)
+        tenants.remember(conn, school.connection.id, test.learned)

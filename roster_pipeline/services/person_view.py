@@ -64,12 +64,12 @@ class Record:
 
     connection: str
     sourced_id: str
-    home: bool
-    home_by_hand: bool
+    is_primary: bool
+    primary_by_hand: bool
     confirmed: bool
     said: Mapping[str, Any] | None
     taken_at: datetime | None
-    standing: str | None
+    record_status: str | None
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,12 @@ def records(conn: Connection, found: Found) -> list[Record]:
             Record(
                 connection=each["connection"],
                 sourced_id=each["sourced_id"],
-                home=each["home"],
-                home_by_hand=each["home_by_hand"],
+                is_primary=each["is_primary"],
+                primary_by_hand=each["primary_by_hand"],
                 confirmed=each["confirmed"],
                 said=row,
                 taken_at=row["taken_at"] if row else None,
-                standing=row["standing"] if row else None,
+                record_status=row["record_status"] if row else None,
             )
         )
     return listed
@@ -163,7 +163,7 @@ def records(conn: Connection, found: Found) -> list[Record]:
 
 def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
     """The fields, each with where its value comes from."""
-    home = next((record for record in of_sis if record.home), None)
+    home = next((record for record in of_sis if record.is_primary), None)
     said = home.said if home else None
     result = []
     for name in PERSON_FIELDS if found.whole else NAMES:

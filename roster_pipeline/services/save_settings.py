@@ -32,7 +32,7 @@ NOT_KEPT = "The Client Secret that you typed for the test is no longer kept. Typ
 class Wanted:
     """What a form holds. connection: None if the form has none, or the person may not change it. secret: as typed.
 
-    trial_id: the test for which the secret was typed, if the page was loaded again since and no longer has it. names:
+    test_id: the test for which the secret was typed, if the page was loaded again since and no longer has it. names:
     the settings of the school that the form has; the others stay as they are stored when it is saved.
     """
 
@@ -40,7 +40,7 @@ class Wanted:
     settings: SchoolSettings
     connection: ConnectionSettings | None = None
     secret: str | None = None
-    trial_id: str | None = None
+    test_id: str | None = None
     names: frozenset[str] = frozenset(SchoolSettings.model_fields) | {"name"}
 
 
@@ -175,23 +175,23 @@ def secret_of(
     The secret of a test counts only for the person who typed it and for the server that was tested. Raises FieldError,
     also if the test was deleted since.
     """
-    if not wanted.secret and wanted.trial_id:
-        trial = connection_tests.get(conn, school.id, wanted.trial_id)
-        if trial is None:
+    if not wanted.secret and wanted.test_id:
+        test = connection_tests.get(conn, school.id, wanted.test_id)
+        if test is None:
             raise FieldError(SECRET, NOT_KEPT)
-        if trial.typed and trial.secret and trial.who == who:
-            if secret_must_be_typed(trial.settings, settings):
+        if test.typed and test.secret and test.who == who:
+            if secret_must_be_typed(test.settings, settings):
                 raise FieldError(SECRET, TYPE_AGAIN)
-            return unseal(trial.secret)
+            return unseal(test.secret)
     return usable_secret(school.connection, settings, wanted.secret)
 
 
-def stands_for(trial: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: str | None) -> bool:
+def stands_for(test: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: str | None) -> bool:
     """Whether a test covered exactly what is saved now. secret: the new one; None if the stored one is kept."""
-    if trial.settings != now.connection.settings or trial.school_settings.school_id != now.settings.school_id:
+    if test.settings != now.connection.settings or test.school_settings.school_id != now.settings.school_id:
         return False
-    if trial.problem is not None or not trial.items:
+    if test.problem is not None or not test.items:
         return False
     if secret is None:
-        return not trial.typed and trial.connection_revision == before.connection.revision
-    return trial.typed and trial.secret is not None and unseal(trial.secret) == secret
+        return not test.typed and test.connection_revision == before.connection.revision
+    return test.typed and test.secret is not None and unseal(test.secret) == secret

@@ -169,7 +169,7 @@ def _second_witness(
 ) -> tuple[dict[str, str], bool]:
     """Ask the SIS for each person the plan would archive, by id. The second value: does this server answer at all?"""
     asked = [record for record in plan.asked if record not in known]
-    present = roster.loc[roster["standing"] == "member", "sourced_id"]
+    present = roster.loc[roster["record_status"] == "member", "sourced_id"]
     if not asked:
         return dict(known), True
     if is_bundle(school.connection):

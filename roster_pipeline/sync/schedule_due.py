@@ -83,7 +83,7 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     if school.asked_night != night:
         return first
     second = replace(first, attempt=SECOND, slow=school.usually_slow or school.gave_way)
-    if school.asked_for == now:  # the same tick, evaluated again after a crash
+    if school.requested_at == now:  # the same tick, evaluated again after a crash
         return first if school.asked_attempt == FIRST else second
     if school.asked_attempt == FIRST and school.gave_way:
         return second

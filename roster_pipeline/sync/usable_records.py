@@ -82,12 +82,12 @@ class UsableRecords:
             else cleaned.rejected
         )
         errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
-        standing = cleaned.roster[cleaned.roster["standing"].isin(COUNTED)]
-        red = [item for role in (*self._settings.rostered, UNKNOWN) for item in _unusable(role, standing, errors)]
+        counted = cleaned.roster[cleaned.roster["record_status"].isin(COUNTED)]
+        red = [item for role in (*self._settings.rostered, UNKNOWN) for item in _unusable(role, counted, errors)]
         yield from red
         if not red:
             bad = errors["sourced_id"].nunique()
-            yield CheckItem(NAME, True, f"{len(standing) - bad} of {len(standing)} can be used")
+            yield CheckItem(NAME, True, f"{len(counted) - bad} of {len(counted)} can be used")
 
     def _here(self) -> frozenset[str]:
         """The orgs whose people count as the school's."""
@@ -96,13 +96,13 @@ class UsableRecords:
         return below | {school}
 
 
-def _unusable(role: str, standing: pd.DataFrame, errors: pd.DataFrame) -> Iterator[CheckItem]:
+def _unusable(role: str, counted: pd.DataFrame, errors: pd.DataFrame) -> Iterator[CheckItem]:
     if role == UNKNOWN:
         mine = errors[errors["role"].isna() & (errors["rule"] != "unmapped_role")]
-        records, of = len(standing) + int(mine["sourced_id"].isna().sum()), "records without a known role"
+        records, of = len(counted) + int(mine["sourced_id"].isna().sum()), "records without a known role"
     else:
         mine = errors[errors["role"] == role]
-        records, of = int((standing["role"] == role).sum()), f"records of {ROLE_NAMES[role].lower()}"
+        records, of = int((counted["role"] == role).sum()), f"records of {ROLE_NAMES[role].lower()}"
     bad = int(mine["sourced_id"].nunique() + mine["sourced_id"].isna().sum())
     if not bad or bad <= MOST_UNUSABLE * max(records, bad):
         return

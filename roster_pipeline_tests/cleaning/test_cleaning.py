@@ -17,7 +17,7 @@ STAFF_OFF = school(staff=RoleSettings())
 
 
 @pytest.mark.parametrize(
-    ("members", "standing", "role"),
+    ("members", "status", "role"),
     [
         ({}, "member", "student"),
         ({"status": None}, "member", "student"),
@@ -52,23 +52,23 @@ STAFF_OFF = school(staff=RoleSettings())
         ({"enabledUser": None}, "member", "student"),
     ],
 )
-def test_where_a_record_stands(members: dict[str, Any], standing: str, role: str | None) -> None:
+def test_where_a_record_stands(members: dict[str, Any], status: str, role: str | None) -> None:
     line = row_of(cleaned([user("a", **members)], STAFF_OFF).roster, "a")
-    assert (line["standing"], line["role"]) == (standing, role)
+    assert (line["record_status"], line["role"]) == (status, role)
 
 
 def test_of_several_records_each_stands_by_its_own_best_role() -> None:
     best_first = [entry("teacher"), entry("student")]
     users = [user("a", roles=[]), *(user(name, roles=best_first) for name in "bcd"), user("e", roles=[])]
     roster = cleaned(users).roster.astype(object)
-    told = roster.where(roster.notna(), None)[["standing", "role", "source_role"]].apply(tuple, axis=1).tolist()
+    told = roster.where(roster.notna(), None)[["record_status", "role", "source_role"]].apply(tuple, axis=1).tolist()
     assert told == [("no_org", None, None), *[("member", "teacher", "teacher")] * 3, ("no_org", None, None)]
 
 
 def test_disabled_means_gone_only_where_the_connection_says_so() -> None:
     strict = ConnectionSettings(url=SIS.url, disabled_means_gone=True)
     users = [user("a", enabledUser=False), user("b", enabledUser=None), user("c", enabledUser=True)]
-    assert list(cleaned(users, connection=strict).roster["standing"]) == ["disabled", "member", "member"]
+    assert list(cleaned(users, connection=strict).roster["record_status"]) == ["disabled", "member", "member"]
 
 
 def test_a_school_maps_vendor_roles_itself() -> None:
@@ -190,13 +190,13 @@ def test_of_a_parent_in_the_list_of_users_only_id_standing_and_role_are_kept() -
     parent = user("p", "guardian", email="p@example.org", phone="(312) 555-0142", username="p")
     line = row_of(cleaned([parent]).roster, "p")
     kept = {name for name, value in line.items() if value is not None}
-    assert kept == {"sourced_id", "standing", "human", "role", "source_role", "enabled"}
+    assert kept == {"sourced_id", "record_status", "identity", "role", "source_role", "enabled"}
 
 
 def test_a_parent_in_the_list_of_users_takes_nothing_from_the_others() -> None:
     pupil = user("a", email="a@example.org", phone="(312) 555-0142", username="a", grades=["9"])
     alone, beside = cleaned([pupil]).roster, cleaned([user("p", "guardian"), pupil]).roster
-    assert row_of(beside, "a") | {"human": 0} == row_of(alone, "a")
+    assert row_of(beside, "a") | {"identity": 0} == row_of(alone, "a")
 
 
 def test_a_record_turned_away_at_the_door_stands_in_the_roster_as_rejected() -> None:
@@ -206,8 +206,8 @@ def test_a_record_turned_away_at_the_door_stands_in_the_roster_as_rejected() -> 
     )
     roster = cleaned([user("a"), user("c")], rejected_at_ingest=rejected_at_ingest).roster
     assert list(roster["sourced_id"]) == ["a", "b", "c"]
-    assert row_of(roster, "b")["standing"] == "rejected"
-    assert sorted(roster["human"].tolist()) == [0, 1, 2]
+    assert row_of(roster, "b")["record_status"] == "rejected"
+    assert sorted(roster["identity"].tolist()) == [0, 1, 2]
 
 
 def test_nothing_comes_of_nothing() -> None:

@@ -77,7 +77,7 @@ HOME = {"email": SAME, **NO_NUMBER}
 def test_which_records_are_one_human(one: dict[str, Any], other: dict[str, Any], outcome: str) -> None:
     told = cleaned([user("a", **one), user("b", **other)])
     rules = set(told.rejected["rule"])
-    assert (told.roster["human"].nunique() == 1) == (outcome == "one human")
+    assert (told.roster["identity"].nunique() == 1) == (outcome == "one human")
     assert told.roster["conflict"].notna().all() == ("conflict" in outcome)
     assert told.roster["conflict"].notna().any() == ("conflict" in outcome)
     assert ("shared_email" in rules) == ("shared e-mail" in outcome or outcome == "namesakes")
@@ -111,7 +111,7 @@ def test_a_chain_of_numbers_and_emails_joins_nobody_who_cannot_be_one() -> None:
         user("c", **ANN, identifier=None, email=SAME, userMasterIdentifier="m2"),
     ]
     roster = cleaned(users).roster
-    assert roster["human"].tolist() == [0, 0, 2]
+    assert roster["identity"].tolist() == [0, 0, 2]
 
 
 @pytest.mark.parametrize(
@@ -144,19 +144,19 @@ def test_a_number_everybody_has_is_a_conflict_for_all_and_takes_no_time() -> Non
     users = [user(f"u{i:05}", identifier="1", familyName="Lee") for i in range(3_000)]
     roster = cleaned(users).roster
     assert roster["conflict"].notna().all()
-    assert roster["human"].nunique() == 3_000
+    assert roster["identity"].nunique() == 3_000
 
 
 @pytest.mark.parametrize(("people", "humans"), [(30, 1), (31, 31)])
 def test_up_to_thirty_different_records_of_one_number_and_name_are_compared(people: int, humans: int) -> None:
     roster = cleaned([user(f"u{i:02}", **ANN, identifier="1", email=f"{i}@x.org") for i in range(people)]).roster
-    assert roster["human"].nunique() == humans
+    assert roster["identity"].nunique() == humans
     assert roster["conflict"].notna().all() == (humans > 1)
 
 
 def test_brothers_and_sisters_with_one_number_are_a_conflict_however_many_they_are() -> None:
     roster = cleaned([user(f"u{i}", identifier="1", familyName="Lee") for i in range(3)]).roster
-    assert roster["human"].nunique() == 3
+    assert roster["identity"].nunique() == 3
     assert roster["conflict"].notna().all()
 
 
@@ -169,7 +169,7 @@ def test_brothers_and_sisters_with_one_number_are_a_conflict_however_many_they_a
 )
 def test_a_preferred_name_agrees_with_a_number_like_any_other(one: dict[str, Any], other: dict[str, Any]) -> None:
     users = [user("a", **one, identifier="1"), user("b", **other, identifier="1")]
-    assert cleaned(users, school(preferred_names=True)).roster["human"].nunique() == 1
+    assert cleaned(users, school(preferred_names=True)).roster["identity"].nunique() == 1
 
 
 def test_a_namesake_of_a_leaver_whose_record_is_still_listed_is_not_joined_with_it() -> None:
@@ -259,7 +259,7 @@ def test_of_many_equal_records_the_first_by_sourced_id_leads() -> None:
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_humans_are_numbered_by_their_first_record_whatever_the_order_of_the_roster(count: int) -> None:
     roster = cleaned([user(f"u{i}") for i in range(count)]).roster
-    backwards = roster.assign(human=roster["human"].to_numpy()[::-1]).iloc[::-1]
+    backwards = roster.assign(identity=roster["identity"].to_numpy()[::-1]).iloc[::-1]
     assert identity_groups_of(backwards, Directory().frames()).identity.tolist() == list(range(count))
 
 

@@ -74,7 +74,7 @@ def test_of_who_is_no_member_and_of_what_a_role_has_not_nothing_is_noted(members
 
 
 @pytest.mark.parametrize(
-    ("members", "standing"),
+    ("members", "status"),
     [
         ({"enabledUser": False}, "disabled"),
         ({"enabledUser": False, "status": "tobedeleted"}, "deleted"),
@@ -84,7 +84,7 @@ def test_of_who_is_no_member_and_of_what_a_role_has_not_nothing_is_noted(members
         ({"enabledUser": True, "givenName": "", "familyName": ""}, "rejected"),
     ],
 )
-def test_where_a_disabled_record_stands_when_disabled_means_gone(members: dict[str, Any], standing: str) -> None:
+def test_where_a_disabled_record_stands_when_disabled_means_gone(members: dict[str, Any], status: str) -> None:
     told = cleaned([user("a", **members)], STAFF_OFF, connection=STRICT)
-    assert row_of(told.roster, "a")["standing"] == standing
-    assert list(told.rejected["severity"]) == (["error"] if standing == "rejected" else [])
+    assert row_of(told.roster, "a")["record_status"] == status
+    assert list(told.rejected["severity"]) == (["error"] if status == "rejected" else [])

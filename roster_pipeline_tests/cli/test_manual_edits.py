@@ -36,11 +36,11 @@ def test_each_change_by_hand_is_done_and_audited_with_its_reason(school: Roster,
     assert [link["sourced_id"] for link in shown(school, ada)["links"]] == ["u-1"]
     do("unlink", "u-1", "--connection", "sis")
     assert shown(school, ada)["links"] == []
-    assert [(each["connection"], each["sourced_id"]) for each in shown(school, ada)["apart"]] == [("sis", "u-1")]
+    assert [(each["connection"], each["sourced_id"]) for each in shown(school, ada)["exclusions"]] == [("sis", "u-1")]
     do("link", "u-1", "--connection", "sis")
-    assert shown(school, ada)["apart"] == []
+    assert shown(school, ada)["exclusions"] == []
     do("home", "u-1", "--connection", "sis")
-    assert [(link["home"], link["home_by_hand"]) for link in shown(school, ada)["links"]] == [(True, True)]
+    assert [(link["is_primary"], link["primary_by_hand"]) for link in shown(school, ada)["links"]] == [(True, True)]
     do("unlink", "u-1", "--connection", "sis")
     assert "Told apart" in school("person", "show", ada).out
     do("exclude")

@@ -87,7 +87,7 @@ def test_rotating_seals_the_secrets_of_tests_anew_as_well(school: Roster, databa
     os.environ["ROSTER_SECRET_KEY"] = f"{new},{old}"
     assert school("secrets", "rotate").code == 0
     os.environ["ROSTER_SECRET_KEY"] = new
-    assert unseal(str(one(database, "select secret from trial"))) == "typed"
+    assert unseal(str(one(database, "select secret from connection_test"))) == "typed"
     with database.begin() as conn:
         assert connection_tests.get(conn, oak.id, lost) is None, "what the old key does not open goes with its test"
 

@@ -80,7 +80,7 @@ def test_rejected_records_are_listed_with_the_rule_in_words(
         columns=COLUMNS,
     )
     with database.begin() as conn:
-        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "standing"]), frame)
+        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
     owner = signed_in(OWNER)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     answer = owner.get(page)

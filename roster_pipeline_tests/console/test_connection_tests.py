@@ -159,7 +159,7 @@ def test_a_test_of_other_values_does_not_count(signed_in: SignedIn, database: Da
         assert state(database) is LastTest.NEVER
         assert "school-automatic" in errors_in(switched_on(browser).text)
         with database.begin() as conn:
-            conn.execute(text("update trial set started_at = started_at"))
+            conn.execute(text("update connection_test set started_at = started_at"))
 
 
 def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_saved(
@@ -172,17 +172,17 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     answer = owner.send_form(TEST, typed)
     assert answer.status_code == 303
     place = answer.headers["location"].removesuffix("#test")
-    assert re.fullmatch(r"/schools/lincoln/settings/connection\?trial=[0-9a-f-]{36}", place)
+    assert re.fullmatch(r"/schools/lincoln/settings/connection\?test=[0-9a-f-]{36}", place)
     assert 'http-equiv="refresh"' in owner.get(place).text or "Everything works." in owner.get(place).text
-    trial = place.partition("=")[2]
-    events_of(owner, f"{TEST}/{trial}/events")
+    test = place.partition("=")[2]
+    events_of(owner, f"{TEST}/{test}/events")
     shown = owner.get(place).text
     assert "Everything works." in shown
     assert SECRET not in shown
     back = fields_of(shown)
-    assert (back["connection-page_size"], back["secret"], back["trial"]) == ("77", "", trial)
-    assert trial not in manager.get(place).text, "another's form is not shown"
-    stolen = changed(opened(manager), connection__page_size="78", trial=trial)
+    assert (back["connection-page_size"], back["secret"], back["test"]) == ("77", "", test)
+    assert test not in manager.get(place).text, "another's form is not shown"
+    stolen = changed(opened(manager), connection__page_size="78", test=test)
     assert manager.send_form(PAGE, stolen).is_redirect
     with database.begin() as conn:
         assert tenants.get_connection(conn, "sis").secret == "env:NOT_SET_HERE", "a tested secret is its typist's"
@@ -190,9 +190,9 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     assert moved.status_code == 400
     assert "typed for the test is no longer kept" in moved.text
     again = changed(opened(owner), secret=SECRET)
-    trial = owner.send_form(TEST, again).headers["location"].partition("=")[2].removesuffix("#test")
-    events_of(owner, f"{TEST}/{trial}/events")
-    back = fields_of(owner.get(f"{PAGE}?trial={trial}").text)
+    test = owner.send_form(TEST, again).headers["location"].partition("=")[2].removesuffix("#test")
+    events_of(owner, f"{TEST}/{test}/events")
+    back = fields_of(owner.get(f"{PAGE}?test={test}").text)
     assert owner.send_form(PAGE, back).is_redirect
     assert switched_on(owner).is_redirect
     with database.begin() as conn:
@@ -208,7 +208,7 @@ def test_what_is_wrong_in_the_form_is_told_before_anything_is_tried(signed_in: S
     whole = browser.send_form(TEST, opened(browser) | {"connection-page_size": "x"})
     assert (whole.status_code, list(errors_in(whole.text))) == (400, ["connection-page_size"])
     with database.begin() as conn:
-        assert conn.scalar(text("select count(*) from trial")) == 0
+        assert conn.scalar(text("select count(*) from connection_test")) == 0
 
 
 def test_this_machine_and_the_inner_network_are_refused_unless_an_operator_allowed_them(
@@ -252,13 +252,13 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
     assert browser.send_form(TEST, fields).status_code == 409
     assert f"test/{going}/events" not in browser.send_form(TEST, fields, headers=HTMX).text, "it is somebody else's"
     with database.begin() as conn:
-        conn.execute(text("update trial set who = :who"), {"who": OWNER})
+        conn.execute(text("update connection_test set who = :who"), {"who": OWNER})
     again = browser.send_form(TEST, fields, headers=HTMX).text
     assert "A test of this school is going on" in again
     assert f'data-live="/schools/lincoln/test/{going}/events"' in again, "a second click does not lose the first one"
     with database.begin() as conn:
         conn.execute(
-            text("update trial set started_at = :old where id = :id"),
+            text("update connection_test set started_at = :old where id = :id"),
             {"old": datetime.now(UTC) - timedelta(minutes=connection_tests.LOST_MINUTES + 1), "id": going},
         )
     tried(browser, fields)
@@ -303,7 +303,7 @@ def test_no_secret_stands_in_any_answer_log_stream_or_plain_column(
     said += [browser.get(PAGE).text]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
     with database.begin() as conn:
-        for table in ("trial", "audit", "connection", "school", "failure"):
+        for table in ("connection_test", "audit", "connection", "school", "failure"):
             said += [json.dumps(row, default=str) for row in conn.scalars(text(f"select to_jsonb(t) from {table} t"))]
     assert "p0ison" not in "\n".join(said)
 
@@ -312,11 +312,11 @@ def test_a_test_keeps_a_secret_only_where_one_was_typed_for_it(signed_in: Signed
     browser = signed_in(OWNER)
     tried(browser, opened(browser))
     tried(browser, opened(browser) | {"secret": "wr0ng"})
-    kept = every(database, "select typed, secret from trial order by started_at")
+    kept = every(database, "select typed, secret from connection_test order by started_at")
     assert [(typed, secret is None) for typed, secret in kept] == [(False, True), (True, False)]
     assert unseal(str(kept[1][1])) == "wr0ng"
     with pytest.raises(RowRefused), database.begin() as conn:
-        conn.execute(text("update trial set secret = 'a copy' where not typed"))
+        conn.execute(text("update connection_test set secret = 'a copy' where not typed"))
 
 
 def test_old_tests_are_deleted_every_night_and_a_form_that_needs_one_says_so(
@@ -326,11 +326,11 @@ def test_old_tests_are_deleted_every_night_and_a_form_that_needs_one_says_so(
     sent = browser.send_form(TEST, opened(browser) | {"secret": "p0ison-typed"})
     assert sent.status_code == 303
     form = fields_of(browser.get(sent.headers["location"]).text)
-    assert form["trial"]
+    assert form["test"]
     prune(database, Retention())
-    assert one(database, "select count(*) from trial") == 1, "within the hour the form may still be saved"
+    assert one(database, "select count(*) from connection_test") == 1, "within the hour the form may still be saved"
     with database.begin() as conn:
-        conn.execute(text("update trial set started_at = now() - interval '61 minutes'"))
+        conn.execute(text("update connection_test set started_at = now() - interval '61 minutes'"))
     assert prune(database, Retention())["tests of forms"] == 1
     before = one(database, "select secret from connection where key = 'sis'")
     saved = browser.send_form(PAGE, form)
@@ -344,14 +344,14 @@ def test_a_stored_secret_is_not_tried_with_settings_that_it_was_not_stored_with(
 ) -> None:
     with database.begin() as conn:
         own = {"settings": lincoln.connection.settings, "school_settings": lincoln.settings, "form": {}}
-        trial_id = connection_tests.start(conn, lincoln, who=OWNER, **own)
+        test_id = connection_tests.start(conn, lincoln, who=OWNER, **own)
         tenants.set_connection(conn, "sis", settings=lincoln.connection.settings.model_copy(update={"page_size": 7}))
-    carry_out(database, "lincoln", trial_id)
+    carry_out(database, "lincoln", test_id)
     with database.begin() as conn:
-        trial = connection_tests.get(conn, lincoln.id, trial_id)
-    assert trial is not None
-    assert trial.problem == "The connection was changed while this test began.\nTest again."
-    assert trial.items == []
+        test = connection_tests.get(conn, lincoln.id, test_id)
+    assert test is not None
+    assert test.problem == "The connection was changed while this test began.\nTest again."
+    assert test.items == []
 
 
 def test_an_event_is_written_as_the_standard_asks() -> None:

@@ -187,7 +187,12 @@ def test_new_ids_of_known_people_can_be_linked_and_nothing_else(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow
 ) -> None:
     sync_rows(database, lincoln, newcomer("a1"))
-    home = {"changes": {"home": "new-a1"}, "links": ["new-a1"], "new_links": ["new-a1"], "matched_by": "number"}
+    home = {
+        "changes": {"primary_record": "new-a1"},
+        "links": ["new-a1"],
+        "new_links": ["new-a1"],
+        "matched_by": "number",
+    }
     rows = [row("update", person_of(database, "a1"), reason="relinked", **home), newcomer("a2")]
     plan_id = write_plan(
         database, lincoln, rows, held={("student", "update"): [REKEYED], ("student", "create"): [REKEYED]}
@@ -197,7 +202,7 @@ def test_new_ids_of_known_people_can_be_linked_and_nothing_else(
     status, place, _ = _decide(owner, database, plan_id, "relink")
     sync_id = one(database, "select max(id) from sync")
     assert (status, place) == (303, f"/schools/lincoln/syncs/{sync_id}")
-    assert every(database, "select sourced_id, home from link order by 1") == [("a1", False), ("new-a1", True)]
+    assert every(database, "select sourced_id, is_primary from link order by 1") == [("a1", False), ("new-a1", True)]
     assert one(database, PEOPLE) == 1
     assert _decide(owner, database, plan_id, "relink")[:2] == (303, place)
     assert one(database, "select count(*) from sync where kind = 'relink'") == 1

@@ -131,7 +131,7 @@ def test_a_test_has_a_longest_time(signed_in: SignedIn, monkeypatch: pytest.Monk
     browser = signed_in(OPERATOR)
     assert "was not done after" in words(browser, started(browser, "lincoln"))
     with database.begin() as conn:
-        assert conn.scalar(text("select count(*) from trial where ended_at is null")) == 0
+        assert conn.scalar(text("select count(*) from connection_test where ended_at is null")) == 0
 
 
 def test_the_limit_leaves_room_for_what_a_pull_may_take() -> None:

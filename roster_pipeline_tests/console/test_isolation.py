@@ -37,11 +37,11 @@ def at(path: str, key: str, things: Mapping[str, str] | None = None) -> str:
 
 
 def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
-    """A plan, a sync, a snapshot, a run and a trial of a school: what addresses below it name."""
+    """A plan, a sync, a snapshot, a run and a connection_test of a school: what addresses below it name."""
     plan_id = held_creates(database, school)
     with database.begin() as opened:
         manual_runs.ask(opened, "run-1", school.id, school.key, kind="sync", who="test", host="here")
-        trial = connection_tests.start(
+        connection_test = connection_tests.start(
             opened,
             school,
             who="test",
@@ -49,14 +49,14 @@ def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
             settings=school.connection.settings,
             school_settings=school.settings,
         )
-        connection_tests.end(opened, trial)
+        connection_tests.end(opened, connection_test)
         manual_runs.end(opened, "run-1")
     return {
         "plan_id": str(plan_id),
         "sync_id": str(one(database, "select max(id) from sync")),
         "snapshot_id": str(one(database, "select snapshot_id from plan where id = :id", id=plan_id)),
         "run": "run-1",
-        "trial": trial,
+        "connection_test": connection_test,
     }
 
 
@@ -162,7 +162,7 @@ def test_no_page_holds_a_script_or_a_style_of_its_own(signed_in: SignedIn, linco
         ("/schools/%00", 404),
         ("/schools/lincoln/syncs/99999999999999999999", 404),
         ("/schools/lincoln/syncs/one", 404),
-        ("/schools/lincoln/settings/connection?trial=%00", 200),
+        ("/schools/lincoln/settings/connection?test=%00", 200),
         ("/schools/lincoln/audit?what=%00", 200),
     ],
 )

@@ -211,13 +211,13 @@ def test_an_owner_links_only_records_of_their_own_schools(
 ) -> None:
     plan = write_plan(database, lincoln, [row("unchanged", ada, links=["u1"], reason="equal")])
     with database.begin() as conn:
-        for record, standing in (("mine", "member"), ("theirs", "elsewhere")):
+        for record, status in (("mine", "member"), ("theirs", "elsewhere")):
             conn.execute(
                 text(
-                    "insert into cleaned_roster (snapshot_id, sourced_id, standing) "
-                    "select snapshot_id, :record, :standing from plan where id = :plan"
+                    "insert into cleaned_roster (snapshot_id, sourced_id, record_status) "
+                    "select snapshot_id, :record, :status from plan where id = :plan"
                 ),
-                {"record": record, "standing": standing, "plan": plan},
+                {"record": record, "status": status, "plan": plan},
             )
     owner, link = signed_in(OWNER), f"/people/{ada}/link"
     for record in ("theirs", "unheard-of"):
@@ -309,7 +309,7 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
         conn.execute(
             text(
                 "insert into cleaned_roster "
-                "(snapshot_id, sourced_id, standing, given_name, family_name, email, number, username) "
+                "(snapshot_id, sourced_id, record_status, given_name, family_name, email, number, username) "
                 "select snapshot_id, 'u1', 'member', 'Ada', 'Lovelace', 'new@example.org', '4711', 'alove' from plan "
                 "where id = :plan"
             ),
@@ -429,7 +429,7 @@ def test_conflicts_are_worked_through_side_by_side(
         for record, email in (("new1", "ada@example.org"), ("new2", "shared@example.org")):
             conn.execute(
                 text(
-                    "insert into cleaned_roster (snapshot_id, sourced_id, standing, given_name, email) "
+                    "insert into cleaned_roster (snapshot_id, sourced_id, record_status, given_name, email) "
                     "select snapshot_id, :record, 'member', 'Adele', :email from plan where id = :plan"
                 ),
                 {"record": record, "email": email, "plan": plan},
@@ -446,7 +446,7 @@ def test_conflicts_are_worked_through_side_by_side(
     two = owner.send_form(f"/people/{grace}/unlink", WHY | pair | {"sourced_id": "new2"})
     assert [answer.headers["location"] for answer in (same, two)] == [where, where]
     assert person_of(database, "new1") == ada
-    assert every(database, "select sourced_id, person_id from apart") == [("new2", grace)]
+    assert every(database, "select sourced_id, person_id from link_exclusion") == [("new2", grace)]
     assert words_of(owner.get(where).text).count("decided, the next sync follows") == 2
     elsewhere = owner.send_form(f"/people/{ada}/exclude", WHY | {"conflicts_of": "//evil.example"})
     assert elsewhere.headers["location"] == f"/people/{ada}"

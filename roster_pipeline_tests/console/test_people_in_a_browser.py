@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(600)
 RECORD = """
-insert into cleaned_roster (snapshot_id, sourced_id, standing, given_name, family_name, email)
+insert into cleaned_roster (snapshot_id, sourced_id, record_status, given_name, family_name, email)
 select snapshot_id, 'new1', 'member', 'Adele', 'Lovelace', 'ada@example.org' from plan where id = :plan
 """
 LINK_OF = "select count(*) from link where person_id = :id and confirmed"

@@ -26,7 +26,19 @@ SETTINGS, TEST, RUNS = (f"/schools/lincoln/{page}" for page in ("settings", "tes
 FAULTS = ("", "email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "failure_with_200")
 PLAIN_PAGES = ("/", "/schools/lincoln", RUNS, "/schools/lincoln/holds", SETTINGS, "/schools/lincoln/audit")
 """Pages that tell of a school without naming anybody."""
-TABLES = ("trial", "asked_run", "audit", "school", "failure", "sync", "plan", "verdict", "snapshot", "pull", "alert")
+TABLES = (
+    "connection_test",
+    "manual_run",
+    "audit",
+    "school",
+    "failure",
+    "sync",
+    "plan",
+    "verdict",
+    "snapshot",
+    "pull",
+    "alert",
+)
 
 
 @pytest.fixture(scope="module")

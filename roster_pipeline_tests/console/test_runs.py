@@ -212,7 +212,7 @@ def test_a_run_whose_console_ended_before_its_turn_is_told_as_never_started(
 ) -> None:
     lost = ask(database, lincoln)
     with database.begin() as conn:
-        conn.execute(text("update asked_run set alive_at = now() - interval '2 minutes'"))
+        conn.execute(text("update manual_run set alive_at = now() - interval '2 minutes'"))
     assert "The console was restarted before this run" in signed_in(OWNER).get(f"{RUNS}/{lost}").text
 
 
@@ -338,7 +338,7 @@ def test_a_run_whose_machine_went_away_is_given_up(signed_in: SignedIn, database
     lost = ask(database, lincoln)
     assert begin(database, lost) is True
     with database.begin() as conn:
-        conn.execute(text("update asked_run set alive_at = now() - interval '1 hour'"))
+        conn.execute(text("update manual_run set alive_at = now() - interval '1 hour'"))
     told = signed_in(OWNER).get(f"{RUNS}/{lost}").text
     assert "Its process was probably killed." in told
     ask(database, lincoln)

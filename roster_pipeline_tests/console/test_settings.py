@@ -377,7 +377,7 @@ def test_on_a_shared_connection_nobody_points_at_a_school_that_is_not_theirs(
         assert "Only somebody who looks after all schools" in refused.text
     assert stored(database).settings.school_id == "org-lincoln"
     with database.begin() as conn:
-        assert conn.scalar(text("select count(*) from trial")) == 0
+        assert conn.scalar(text("select count(*) from connection_test")) == 0
     taken = manager.send_form(PAGE, changed(opened(manager), school__school_id="org-roosevelt"))
     assert "the School ID of Roosevelt" in errors_in(taken.text)["school-school_id"]
     assert manager.send_form(PAGE, changed(opened(manager), school__school_id="org-new")).is_redirect

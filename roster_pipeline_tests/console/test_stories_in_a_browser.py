@@ -202,7 +202,7 @@ def _sync_now(page: Page, said: str) -> None:
 def _has_nothing_for_a_stranger(open_page: Callable[..., Page], database: Database, here: str) -> None:
     """Whoever owns another school gets the same answer for each page of this one as for one that never was."""
     plan, sync, snapshot = (int(one(database, f"select max(id) from {name}")) for name in ("plan", "sync", "snapshot"))
-    run = one(database, "select max(id::text) from asked_run")
+    run = one(database, "select max(id::text) from manual_run")
     home = "/schools/lincoln"
     page = open_page(STRANGER)
     for path in (

@@ -173,6 +173,6 @@ def _fill_revisions(conn: Connection, school: SchoolRow, rows: Sequence[dict[str
         if each["person_id"] is not None and each["membership_revision"] is None:
             query = "select revision from membership where person_id = :person and school_id = :school"
             each["membership_revision"] = conn.scalar(text(query), given)
-        if each["person_id"] is not None and "home" in each["changes"]:
-            query = "select sourced_id from link where person_id = :person and home"
-            each["changes"]["home"][0] = conn.scalar(text(query), given)
+        if each["person_id"] is not None and "primary_record" in each["changes"]:
+            query = "select sourced_id from link where person_id = :person and is_primary"
+            each["changes"]["primary_record"][0] = conn.scalar(text(query), given)

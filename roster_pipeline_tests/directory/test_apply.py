@@ -39,7 +39,7 @@ def test_a_create_makes_person_links_membership_and_contact(database: Database, 
         database,
         "select given_name, number, number_kind, number_connection_id, enabled, revision from person",
     ) == [("Ada", "17", "student", lincoln.connection.id, False, 1)]
-    assert every(database, "select sourced_id, home, version from link order by 1") == [
+    assert every(database, "select sourced_id, is_primary, version from link order by 1") == [
         ("u1", True, "1.2"),
         ("u1b", False, "1.2"),
     ]
@@ -102,16 +102,16 @@ def test_an_unchanged_person_still_gets_a_new_link(database: Database, lincoln: 
     sync_rows(database, lincoln, newcomer("old"))
     person = person_of(database, "old")
     sync_rows(database, lincoln, row("unchanged", person, links=["new"], new_links=["new"], matched_by="number"))
-    assert every(database, "select sourced_id, home from link order by 1") == [("new", False), ("old", True)]
+    assert every(database, "select sourced_id, is_primary from link order by 1") == [("new", False), ("old", True)]
 
 
 def test_the_home_moves_where_the_plan_says_so_and_nowhere_else(database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("old"))
     person = person_of(database, "old")
     sync_rows(database, lincoln, row("update", person, links=["new"], new_links=["new"], matched_by="number"))
-    assert every(database, "select sourced_id, home from link order by 1") == [("new", False), ("old", True)]
-    sync_rows(database, lincoln, row("update", person, changes={"home": "new"}, links=["new"]))
-    assert every(database, "select sourced_id, home from link order by 1") == [("new", True), ("old", False)]
+    assert every(database, "select sourced_id, is_primary from link order by 1") == [("new", False), ("old", True)]
+    sync_rows(database, lincoln, row("update", person, changes={"primary_record": "new"}, links=["new"]))
+    assert every(database, "select sourced_id, is_primary from link order by 1") == [("new", True), ("old", False)]
 
 
 def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_moved_meanwhile(
@@ -123,13 +123,15 @@ def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_m
     person = person_of(database, "u1")
     joining = row("create", person, changes={"role": "student"}, links=["x1"], new_links=["x1"])
     sync_rows(database, other, joining)
-    home = "select sourced_id from link where home"
-    came = row("update", person, changes={"home": "x1"}, links=["x1"])
+    home = "select sourced_id from link where is_primary"
+    came = row("update", person, changes={"primary_record": "x1"}, links=["x1"])
     stale = write_plan(database, other, [came])
-    sync_rows(database, lincoln, row("update", person, changes={"home": "u2"}, links=["u2"], new_links=["u2"]))
+    sync_rows(
+        database, lincoln, row("update", person, changes={"primary_record": "u2"}, links=["u2"], new_links=["u2"])
+    )
     apply_plan(database, stale, who="night")
     assert every(database, home) == [("u2",)]
-    sync_rows(database, other, row("update", person, changes={"home": "x1"}, links=["x1"]))
+    sync_rows(database, other, row("update", person, changes={"primary_record": "x1"}, links=["x1"]))
     assert every(database, home) == [("x1",)]
 
 
@@ -140,7 +142,7 @@ def test_a_home_in_another_connection_is_left_alone(database: Database, lincoln:
     person = person_of(database, "u1")
     joining = row("create", person, changes={"role": "student"}, links=["x1"], new_links=["x1"])
     sync_rows(database, other, joining)
-    assert every(database, "select sourced_id, home from link order by 1") == [("u1", True), ("x1", False)]
+    assert every(database, "select sourced_id, is_primary from link order by 1") == [("u1", True), ("x1", False)]
 
 
 def test_absences_are_counted_and_forgotten(database: Database, lincoln: SchoolRow) -> None:

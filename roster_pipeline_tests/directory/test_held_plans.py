@@ -119,7 +119,7 @@ def test_rejected_records_belong_to_their_school(database: Database, lincoln: Sc
         columns=columns,
     )
     with database.begin() as conn:
-        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "standing"]), frame)
+        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
         assert rejected.snapshot_of_school(conn, lincoln.id, snapshot_id).id == snapshot_id
         with pytest.raises(UnknownSnapshot):
             rejected.snapshot_of_school(conn, roosevelt.id, snapshot_id)

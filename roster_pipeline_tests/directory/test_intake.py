@@ -177,7 +177,7 @@ def test_a_connections_older_pulls_are_dropped_and_its_snapshots_stay(database: 
 
 
 def _roster(*rows: dict[str, object]) -> pd.DataFrame:
-    plain = {"standing": "member", "human": 0, "number_kind": "student", "enabled": True, "role": "student"}
+    plain = {"record_status": "member", "identity": 0, "number_kind": "student", "enabled": True, "role": "student"}
     return pd.DataFrame([plain | each for each in rows])
 
 
@@ -189,7 +189,7 @@ REJECTED = pd.DataFrame(
 def test_a_roster_is_written_whole_and_read_back_the_same(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
     roster = _roster(
-        {"sourced_id": "a", "given_name": AWKWARD, "email": "", "enabled": None, "human": None},
+        {"sourced_id": "a", "given_name": AWKWARD, "email": "", "enabled": None, "identity": None},
         {"sourced_id": "b", "given_name": None, "email": "b@example.org"},
     )
     for _ in range(2):
@@ -200,7 +200,7 @@ def test_a_roster_is_written_whole_and_read_back_the_same(database: Database, li
     assert found["given_name"].isna().tolist() == [False, True]
     assert found["email"].tolist() == ["", "b@example.org"]
     assert found["enabled"].isna().tolist() == [True, False]
-    assert (str(found["human"].dtype), str(found["enabled"].dtype), str(found["email"].dtype)) == (
+    assert (str(found["identity"].dtype), str(found["enabled"].dtype), str(found["email"].dtype)) == (
         "Int64",
         "boolean",
         "str",

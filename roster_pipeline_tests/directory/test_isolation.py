@@ -35,10 +35,10 @@ ACROSS = {
     "values (:theirs, :their_connection, 'x', :person)",
     "a link by a connection of another district": "insert into link (district_id, connection_id, sourced_id, "
     "person_id) values (:ours, :their_connection, 'x', :person)",
-    "a record told apart from a person of another district": "insert into apart (district_id, connection_id, "
+    "a record told apart from a person of another district": "insert into link_exclusion (district_id, connection_id, "
     "sourced_id, person_id) values (:theirs, :their_connection, 'x', :person)",
-    "a record of a connection of another district told apart": "insert into apart (district_id, connection_id, "
-    "sourced_id, person_id) values (:ours, :their_connection, 'x', :person)",
+    "a record of a connection of another district told apart": "insert into link_exclusion (district_id, "
+    "connection_id, sourced_id, person_id) values (:ours, :their_connection, 'x', :person)",
     "a membership of a person of another district": "insert into membership (district_id, school_id, person_id, "
     "status) values (:theirs, :their_school, :person, 'active')",
     "a membership in a school of another district": "insert into membership (district_id, school_id, person_id, "

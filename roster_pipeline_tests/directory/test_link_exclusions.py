@@ -27,9 +27,9 @@ from roster_pipeline_tests.directory.builders import (
 
 BY = {"who": "owner", "reason": "a namesake"}
 MAIL = "ada@example.org"
-APART = "select connection_id, sourced_id, person_id from apart order by 2, 3"
+APART = "select connection_id, sourced_id, person_id from link_exclusion order by 2, 3"
 CLEANED = (
-    "insert into cleaned_roster (snapshot_id, sourced_id, standing, human, email) "
+    "insert into cleaned_roster (snapshot_id, sourced_id, record_status, identity, email) "
     "values (:snapshot, 'u1', 'member', 0, :email) returning 1"
 )
 
@@ -60,7 +60,7 @@ def test_unlinking_is_remembered_until_the_two_are_linked_again(
         unlink(database, lincoln, ada)
         assert every(database, APART) == [(lincoln.connection.id, "u2", ada)]
         with database.begin() as conn:
-            (told,) = manual_edits.get_person(conn, lincoln.district_id, ada).apart
+            (told,) = manual_edits.get_person(conn, lincoln.district_id, ada).exclusions
         assert (told["connection"], told["sourced_id"]) == (lincoln.connection.key, "u2")
         link(database, lincoln, ada)
         assert every(database, APART) == []
@@ -138,7 +138,7 @@ def test_erasing_somebody_leaves_the_record_that_is_not_theirs(
     with database.begin() as conn:
         erase(conn, lincoln.district_id, ada, **BY)
     assert every(database, "select sourced_id from raw_user") == [("u2",)]
-    assert one(database, "select count(*) from apart") == 0
+    assert one(database, "select count(*) from link_exclusion") == 0
 
 
 def test_planning_reads_what_was_said_of_the_people_at_hand_in_this_sis_only(

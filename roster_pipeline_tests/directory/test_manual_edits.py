@@ -97,7 +97,7 @@ def test_the_first_link_is_home_and_a_home_that_goes_is_followed_by_another(
         manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
         manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
         manual_edits.unlink(conn, lincoln.connection, ada, "u1", **BY)
-        assert [(each["sourced_id"], each["home"]) for each in manual_edits.get_person(conn, 1, ada).links] == [
+        assert [(each["sourced_id"], each["is_primary"]) for each in manual_edits.get_person(conn, 1, ada).links] == [
             ("u2", True)
         ]
         with pytest.raises(manual_edits.NoSuchLink):
@@ -107,7 +107,7 @@ def test_the_first_link_is_home_and_a_home_that_goes_is_followed_by_another(
 def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_that_moves_it_ends_it(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    homes = f"select sourced_id, home_by_hand from link where person_id = {ada} and home"
+    homes = f"select sourced_id, primary_by_hand from link where person_id = {ada} and is_primary"
     with database.begin() as conn:
         with pytest.raises(manual_edits.NoSuchLink, match="no link to this record"):
             manual_edits.choose_home(conn, lincoln.connection, ada, "u2", **BY)
@@ -118,7 +118,7 @@ def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_th
         manual_edits.choose_home(conn, lincoln.connection, ada, "u1", **BY)
         other = add_school(conn, "roosevelt", connection="other")
     assert every(database, homes) == [("u1", True)]
-    came = row("create", ada, changes={"role": "student", "home": "x1"}, links=["x1"], new_links=["x1"])
+    came = row("create", ada, changes={"role": "student", "primary_record": "x1"}, links=["x1"], new_links=["x1"])
     sync = sync_rows(database, other, came)
     assert every(database, homes) == [("x1", False)]
     rollback.roll_back(database, sync.sync_id, who="owner", reason="no")
@@ -137,8 +137,8 @@ def test_a_match_that_waits_may_be_said_to_be_somebody_else_and_nothing_else_tha
             with pytest.raises(manual_edits.NoSuchLink):
                 manual_edits.unlink(conn, connection, ada, record, **BY)
         manual_edits.unlink(conn, other.connection, ada, "x1", **BY)
-    assert every(database, "select sourced_id, person_id from apart") == [("x1", ada)]
-    assert every(database, "select sourced_id, home from link") == [("u1", True)]
+    assert every(database, "select sourced_id, person_id from link_exclusion") == [("x1", ada)]
+    assert every(database, "select sourced_id, is_primary from link") == [("u1", True)]
 
 
 def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_says_so(

@@ -73,11 +73,15 @@ def test_a_directory_of_before_takes_links_made_by_hand_as_confirmed(database: D
             conn.execute(text(statement.rstrip(";")))
     migrate.upgrade(database)
     with database.begin() as conn:
+        logged = conn.scalars(text("select after from change_log where entity = 'link' order by position")).all()
         found = conn.execute(text("select sourced_id, confirmed from link order by 1")).all()
-        conn.execute(text("update link set home = true where sourced_id = 'by a sync'"))
+        conn.execute(text("update link set is_primary = true where sourced_id = 'by a sync'"))
         last = conn.scalar(text("select after from change_log order by position desc limit 1"))
     assert [tuple(one) for one in found] == [("by a sync", False), ("by hand", True)]
+    assert [(one["sourced_id"], one["is_primary"], "home" in one) for one in logged] == [
+        ("by hand", "false", False), ("by a sync", "false", False), ("by hand", "false", False),
+    ]  # fmt: skip
     assert last == {
-        "connection_id": "1", "sourced_id": "by a sync", "home": "true", "version": None, "confirmed": "false",
-        "home_by_hand": "false", "master_identifier": None,
+        "connection_id": "1", "sourced_id": "by a sync", "is_primary": "true", "version": None, "confirmed": "false",
+        "primary_by_hand": "false", "master_identifier": None,
     }  # fmt: skip

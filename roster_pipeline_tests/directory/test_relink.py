@@ -20,7 +20,7 @@ def _rekeyed(database: Database, school: SchoolRow) -> int:
     rows = []
     for old, action in (("a1", "unchanged"), ("a2", "update")):
         new = [f"new-{old}"]
-        changes = {"home": new[0]} | ({"given_name": "Other"} if action == "update" else {})
+        changes = {"primary_record": new[0]} | ({"given_name": "Other"} if action == "update" else {})
         rows.append(
             row(action, person_of(database, old), changes=changes, links=new, new_links=new, matched_by="number")
         )
@@ -32,7 +32,7 @@ def test_only_links_are_written_and_the_plan_is_made_anew(database: Database, li
     plan_id = _rekeyed(database, lincoln)
     result = relink(database, plan_id, **BY)
     assert result.counts == {"student": {"link": 2}}
-    assert every(database, "select sourced_id, home from link order by 1") == [
+    assert every(database, "select sourced_id, is_primary from link order by 1") == [
         ("a1", False),
         ("a2", False),
         ("new-a1", True),

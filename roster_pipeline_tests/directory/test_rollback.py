@@ -15,7 +15,7 @@ from roster_pipeline_tests.directory.builders import every, newcomer, one, perso
 
 STATE = {
     "person": "select id, given_name, family_name, email, enabled, number, number_kind, locked_fields from person",
-    "link": "select connection_id, sourced_id, person_id, home, confirmed from link",
+    "link": "select connection_id, sourced_id, person_id, is_primary, confirmed from link",
     "membership": "select school_id, person_id, role, grade, status, archived_by, managed, absent_syncs "
     "from membership",
     "contact": "select person_id, email, phone from contact",
@@ -192,14 +192,14 @@ def test_a_sync_from_before_links_could_be_confirmed_is_undone_as_any_other(
 ) -> None:
     sync_rows(database, lincoln, newcomer("u1"))
     person = person_of(database, "u1")
-    moves = row("update", person, reason="relinked", changes={"home": "u2"}, links=["u2"], new_links=["u2"])
+    moves = row("update", person, reason="relinked", changes={"primary_record": "u2"}, links=["u2"], new_links=["u2"])
     sync_id = sync_rows(database, lincoln, moves).sync_id
     with database.begin() as conn:
         conn.execute(text("alter table change_log disable trigger append_only"))
         conn.execute(text("update change_log set before = before - 'confirmed', after = after - 'confirmed'"))
         conn.execute(text("alter table change_log enable trigger append_only"))
     assert _undo(database, sync_id).outcome == "applied"
-    assert every(database, "select sourced_id, home, confirmed from link") == [("u1", True, False)]
+    assert every(database, "select sourced_id, is_primary, confirmed from link") == [("u1", True, False)]
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
@@ -210,7 +210,7 @@ def test_a_home_that_moved_on_since_is_not_given_to_two_records(
     person = person_of(database, "u1")
 
     def moves(to: str) -> dict[str, Any]:
-        return row("update", person, reason="relinked", changes={"home": to}, links=[to], new_links=[to])
+        return row("update", person, reason="relinked", changes={"primary_record": to}, links=[to], new_links=[to])
 
     second = sync_rows(database, lincoln, moves("u2"), row("archive", person_of(database, "u9"))).sync_id
     if by_hand:
@@ -218,7 +218,7 @@ def test_a_home_that_moved_on_since_is_not_given_to_two_records(
             manual_edits.unlink(conn, lincoln.connection, person, "u2", who="owner", reason="not theirs")
     else:
         sync_rows(database, lincoln, moves("u3"))
-    homes = f"select sourced_id from link where person_id = {person} and home"
+    homes = f"select sourced_id from link where person_id = {person} and is_primary"
     before = every(database, homes)
     assert _undo(database, second).counts == {"student": {"moved": 1, "archive": 1}}
     assert every(database, homes) == before == [("u1",) if by_hand else ("u3",)]
@@ -255,7 +255,12 @@ def test_two_nights_are_undone_the_newest_first(database: Database, lincoln: Sch
     second = sync_rows(
         database,
         lincoln,
-        row("update", stays, changes={"family_name": "Queen", "grade": "10", "home": "second"}, links=["second"]),
+        row(
+            "update",
+            stays,
+            changes={"family_name": "Queen", "grade": "10", "primary_record": "second"},
+            links=["second"],
+        ),
         row("update", joins, changes={"contact_phone": "+3", "email": None}, links=["third"], new_links=["third"]),
         row("restore", leaves),
     ).sync_id

@@ -16,8 +16,9 @@ PEOPLE = """
 select p.id, p.given_name as given, p.family_name as family, p.email, p.number, p.number_kind as kind, p.username,
        p.excluded,
        (select array_agg(l.sourced_id order by l.sourced_id) from link l where l.person_id = p.id) as links,
-       (select array_agg(l.sourced_id) from link l where l.person_id = p.id and l.home) as homes,
-       (select array_agg(a.sourced_id order by a.sourced_id) from apart a where a.person_id = p.id) as not_theirs,
+       (select array_agg(l.sourced_id) from link l where l.person_id = p.id and l.is_primary) as homes,
+       (select array_agg(a.sourced_id order by a.sourced_id) from link_exclusion a where a.person_id = p.id)
+        as not_theirs,
        (select jsonb_object_agg(l.sourced_id, l.master_identifier) from link l
         where l.person_id = p.id and l.master_identifier is not null) as masters,
        (select jsonb_object_agg(s.key, jsonb_build_array(m.role, m.status, m.archived_by, m.absent_syncs, m.grade::int))
@@ -37,7 +38,7 @@ where l.district_id = :district and l.entity = 'membership' and l.operation = 'u
 """Archivals by a sync that have neither a stored pass nor an approval."""
 
 LINKED_APART = (
-    "select count(*) as found from link join apart using (connection_id, sourced_id, person_id) "
+    "select count(*) as found from link join link_exclusion using (connection_id, sourced_id, person_id) "
     "where link.district_id = :district"
 )
 

@@ -70,8 +70,9 @@ class SeveralConnections:
         """Everybody: fields, records with the home first, and the schools where they are active."""
         return self.rows(
             "select p.id, p.given_name, p.family_name, p.email, p.phone, p.username, p.number, "
-            "(select array_agg(l.sourced_id order by l.home desc, l.sourced_id) from link l where l.person_id = p.id) "
-            "as links, (select array_agg(s.key order by s.key) from membership m join school s on s.id = m.school_id "
+            "(select array_agg(l.sourced_id order by l.is_primary desc, l.sourced_id) from link l "
+            "where l.person_id = p.id) as links, "
+            "(select array_agg(s.key order by s.key) from membership m join school s on s.id = m.school_id "
             "where m.person_id = p.id and m.status = 'active') as schools from person p order by p.id"
         )
 

@@ -30,7 +30,7 @@ PAGE = 13
 TABLES = {
     "person": "id",
     "link": "connection_id, sourced_id",
-    "apart": "connection_id, sourced_id, person_id",
+    "link_exclusion": "connection_id, sourced_id, person_id",
     "membership": "school_id, person_id",
     "contact": "school_id, person_id",
 }

@@ -50,8 +50,8 @@ KNOWN = """
 select p.id, p.phone, p.number, c.key as given_by,
        (select array_agg(k.key || ' ' || l.sourced_id order by k.key, l.sourced_id) from link l
         join connection k on k.id = l.connection_id where l.person_id = p.id) as links,
-       (select array_agg(k.key || ' ' || l.sourced_id || ' ' || l.home_by_hand) from link l
-        join connection k on k.id = l.connection_id where l.person_id = p.id and l.home) as homes,
+       (select array_agg(k.key || ' ' || l.sourced_id || ' ' || l.primary_by_hand) from link l
+        join connection k on k.id = l.connection_id where l.person_id = p.id and l.is_primary) as homes,
        (select jsonb_object_agg(s.key, m.status) from membership m join school s on s.id = m.school_id
         where m.person_id = p.id) as members
 from person p left join connection c on c.id = p.number_connection_id

@@ -29,7 +29,8 @@ _MEMBER = (
     *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS, "status", "archived_by", "managed", "absent_syncs", "revision", "years",
 )  # fmt: skip
 LINK = (
-    "connection_id", "sourced_id", "person_id", "home", "version", "confirmed", "home_by_hand", "master_identifier",
+    "connection_id", "sourced_id", "person_id", "is_primary", "version", "confirmed", "primary_by_hand",
+    "master_identifier",
 )  # fmt: skip
 ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 
@@ -146,9 +147,9 @@ class Directory:
     ) -> None:
         """One more record of a person; the first is the home record, and one that was made it by hand."""
         theirs = [link for link in self.links if link["person_id"] == who]
-        home = by_hand or not any(link["home"] for link in theirs)
+        home = by_hand or not any(link["is_primary"] for link in theirs)
         for link in theirs if by_hand else []:
-            link.update(home=False, home_by_hand=False)
+            link.update(is_primary=False, primary_by_hand=False)
         values = (connection, sourced_id, who, home, "1.2", confirmed, by_hand, master)
         self.links.append(dict(zip(LINK, values, strict=True)))
 
@@ -157,8 +158,8 @@ class Directory:
         self.links = [each for each in self.links if (each["person_id"], each["sourced_id"]) != (who, sourced_id)]
         self.exclusions.append({"sourced_id": sourced_id, "person_id": who})
         theirs = [link for link in self.links if link["person_id"] == who]
-        if theirs and not any(link["home"] for link in theirs):
-            theirs[0]["home"] = True
+        if theirs and not any(link["is_primary"] for link in theirs):
+            theirs[0]["is_primary"] = True
 
     def member(self, who: int, role: str = "student", status: str = "active", **fields: Any) -> int:
         """Their membership of this school, managed by the sync by default."""
@@ -233,13 +234,13 @@ class Directory:
         )
         for sourced_id in row["new_links"]:
             self.link(who, sourced_id)
-        if "home" in changes:
-            _, to = changes.pop("home")
+        if "primary_record" in changes:
+            _, to = changes.pop("primary_record")
             theirs = [link for link in self.links if link["person_id"] == who]
-            by_hand = any(link["home_by_hand"] and link["connection_id"] == CONNECTION for link in theirs)
+            by_hand = any(link["primary_by_hand"] and link["connection_id"] == CONNECTION for link in theirs)
             for link in theirs:
-                link["home"] = link["sourced_id"] == to and link["connection_id"] == CONNECTION
-                link["home_by_hand"] = link["home"] and by_hand
+                link["is_primary"] = link["sourced_id"] == to and link["connection_id"] == CONNECTION
+                link["primary_by_hand"] = link["is_primary"] and by_hand
         if "number" in changes:
             person.update(number_kind=row["number_kind"], number_connection_id=CONNECTION)
         if who not in self.members:

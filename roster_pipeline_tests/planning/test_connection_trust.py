@@ -104,7 +104,7 @@ def test_the_roster_of_a_whole_school_waits_row_by_row() -> None:
         "r1": "conflict",
         "r2": "conflict",
     }
-    assert cleaned(users, school()).roster["human"].nunique() == 3
+    assert cleaned(users, school()).roster["identity"].nunique() == 3
 
 
 def claiming(directory: Directory, count: int) -> Directory:

@@ -59,7 +59,7 @@ def test_a_record_told_apart_from_the_only_person_it_fits_is_somebody_new(record
 def test_it_is_taken_from_the_human_that_cleaning_made_of_it_and_the_persons_own_record(record: dict[str, Any]) -> None:
     directory = ann("x")
     users = [user("ann", **ANN, **ONE_NUMBER, email=MAIL), user("x", **record)]
-    assert set(cleaned(users).roster["human"]) == {0}
+    assert set(cleaned(users).roster["identity"]) == {0}
     assert told(directory, *users) == [
         (1, "unchanged", "equal", ["ann"], []),
         (None, "create", "joined", ["x"], ["x"]),

@@ -290,7 +290,7 @@ def test_a_new_sourced_id_with_the_same_number_is_relinked_even_with_auto_update
     assert [(row.action, row.reason, row.new_links) for row in plan.rows.itertuples()] == [
         ("update", "relinked", ["new"])
     ]
-    assert plan.rows["changes"].iloc[0] == {"home": ["old", "new"]}
+    assert plan.rows["changes"].iloc[0] == {"primary_record": ["old", "new"]}
     directory.apply(plan)
     assert len(directory.people) == 1
     assert list(directory.plan([fresh], quiet).rows["reason"]) == ["auto_update_off"]
@@ -301,7 +301,7 @@ def test_somebody_entered_by_hand_is_linked_once_found_and_from_then_on_looked_a
     directory.member(directory.person(number="N-a", given_name="Givena", family_name="Familya"), managed=False)
     row = one_row(directory, user("a"))
     assert (row["action"], row["reason"], row["new_links"]) == ("update", "linked", ["a"])
-    assert row["changes"]["home"] == [None, "a"]
+    assert row["changes"]["primary_record"] == [None, "a"]
     directory.apply(directory.plan([user("a")]))
     assert directory.members[1]["managed"]
     assert one_row(directory, user("a"))["action"] == "unchanged"
@@ -385,10 +385,10 @@ class TestTheHomeRecord:
         directory.link(who, "new")
         users = [user("old", status="tobedeleted", identifier="7"), user("new", givenName="New", identifier="7")]
         row = one_row(directory, *users)
-        assert (row["changes"]["home"], row["sourced_ids"]) == (["old", "new"], ["new", "old"])
+        assert (row["changes"]["primary_record"], row["sourced_ids"]) == (["old", "new"], ["new", "old"])
         assert row["changes"]["given_name"] == ["Givenold", "New"]
         directory.apply(directory.plan(users))
-        assert [link["home"] for link in directory.links] == [False, True]
+        assert [link["is_primary"] for link in directory.links] == [False, True]
         assert one_row(directory, *users)["action"] == "unchanged"
 
     def test_it_stays_while_its_record_is_in_another_school(self) -> None:
@@ -415,7 +415,7 @@ class TestTheHomeRecord:
         assert (row["action"], row["changes"], row["sourced_ids"]) == ("unchanged", {}, ["home", "second"])
 
     def test_of_somebody_new_it_is_no_change(self) -> None:
-        assert "home" not in one_row(Directory(), user("a"))["changes"]
+        assert "primary_record" not in one_row(Directory(), user("a"))["changes"]
 
     def test_a_list_of_changes_that_leaves_it_out_says_nothing(self) -> None:
         directory = Directory()
@@ -448,7 +448,7 @@ class TestTheHomeRecord:
             directory.link(who, "second")
         row = one_row(directory, user("second", **RECORD, identifier="7"), snapshot=snapshot)
         assert row["matched_by"] == ("link" if linked else "number")
-        assert ("home" in row["changes"]) == moves
+        assert ("primary_record" in row["changes"]) == moves
 
     def test_a_list_of_changes_that_has_every_record_of_somebody_tells_their_role(self) -> None:
         directory = Directory()

@@ -47,7 +47,7 @@ def two_links(
 def outcome(directory: Directory, **says: Any) -> tuple[str, Any, Any]:
     """Reason, the move of the home, and the given name that the plan writes."""
     row = directory.plan([user("a") | HERE | says]).rows.iloc[0]
-    return row["reason"], row["changes"].get("home"), row["changes"].get("given_name", [None, None])[1]
+    return row["reason"], row["changes"].get("primary_record"), row["changes"].get("given_name", [None, None])[1]
 
 
 ARRIVES = ("home_moved", ["far", "a"], "Here")
@@ -81,15 +81,15 @@ def test_a_persons_fields_follow_the_connection_that_ranks_first(
     plan = directory.plan([user("a") | HERE])
     directory.apply(plan)
     assert outcome(directory)[0] == "equal", "and the sync after nothing moves"
-    assert [link["home"] for link in directory.links].count(True) == 1
+    assert [link["is_primary"] for link in directory.links].count(True) == 1
 
 
 def test_a_home_that_was_chosen_by_hand_is_still_chosen_after_a_new_id() -> None:
     directory = two_links(there=True, chosen=CONNECTION)
     rekeyed = user("b") | HERE | {"givenName": "Known"}
-    assert directory.plan([rekeyed]).rows["changes"].iloc[0]["home"] == ["a", "b"]
+    assert directory.plan([rekeyed]).rows["changes"].iloc[0]["primary_record"] == ["a", "b"]
     directory.apply(directory.plan([rekeyed]))
-    assert [link["sourced_id"] for link in directory.links if link["home_by_hand"]] == ["b"]
+    assert [link["sourced_id"] for link in directory.links if link["primary_by_hand"]] == ["b"]
 
 
 def test_who_joins_or_comes_back_brings_the_home_only_where_this_connection_ranks_first() -> None:
@@ -106,7 +106,7 @@ def test_with_auto_update_off_the_home_moves_and_no_field_does() -> None:
     directory = two_links(here=True)
     quiet = school(students=RoleSettings(rostered=True))
     row = directory.plan([user("a") | HERE], quiet).rows.iloc[0]
-    assert (row["action"], row["reason"], row["changes"]) == ("update", "home_moved", {"home": ["far", "a"]})
+    assert (row["action"], row["reason"], row["changes"]) == ("update", "home_moved", {"primary_record": ["far", "a"]})
 
 
 def test_homes_that_come_with_other_e_mails_are_held_like_any_other_change() -> None:

@@ -125,7 +125,7 @@ def test_no_person_has_two_rows_and_no_record_is_created_twice(
         assert len(links) == len(set(links))
         owners = {link["sourced_id"] for link in directory.links}
         assert len(owners) == len(directory.links)
-        homes = [link["person_id"] for link in directory.links if link["home"]]
+        homes = [link["person_id"] for link in directory.links if link["is_primary"]]
         assert len(homes) == len(set(homes))
 
 
@@ -137,7 +137,7 @@ def test_nobody_is_archived_without_absence(several: list[list[dict[str, Any]]],
         before = {link["sourced_id"]: link["person_id"] for link in directory.links}
         known = dict(directory.members)
         roster = cleaned(users, wishes).roster
-        here = roster.loc[roster["standing"].isin(["member", "role_off", "unmapped", "rejected"]), "sourced_id"]
+        here = roster.loc[roster["record_status"].isin(["member", "role_off", "unmapped", "rejected"]), "sourced_id"]
         rows = run(directory, users, wishes).rows
         archived = rows.loc[rows["action"] == "archive", "person_id"]
         assert not {before.get(sourced_id) for sourced_id in here} & set(archived)

@@ -165,7 +165,7 @@ def _by_hand(town: Town, conn: Connection) -> None:
     """Everything that people do to a person."""
     sis, school = tenants.get_connection(conn, "sis"), tenants.get_school(conn, "lincoln")
     who, district = int(conn.scalar(text("select max(person_id) from membership")) or 0), school.district_id
-    known = conn.scalar(text("select sourced_id from link where person_id = :who and home"), {"who": who})
+    known = conn.scalar(text("select sourced_id from link where person_id = :who and is_primary"), {"who": who})
     manual_edits.link(conn, sis, who, str(known), **WHO)
     manual_edits.link(conn, sis, who, "another", **WHO)
     manual_edits.unlink(conn, sis, who, "another", **WHO)

@@ -22,7 +22,7 @@ from roster_pipeline.sync.schedule_due import FIRST, SECOND, due, due_schools, n
 
 TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
 OAK = Automatic(1, "oak", "Oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False)
-ASKED = replace(OAK, asked_night="2026-11-03", asked_attempt=FIRST, asked_for=TONIGHT)
+ASKED = replace(OAK, asked_night="2026-11-03", asked_attempt=FIRST, requested_at=TONIGHT)
 FAILED = replace(ASKED, failed_at=TONIGHT + timedelta(minutes=5), failed_night="2026-11-03", retryable=True)
 MINUTES = timedelta(minutes=1)
 

@@ -53,7 +53,7 @@ class SignedIn:
         if token and not _under(scope["path"], "/static"):
             found = await run_in_threadpool(self._find, token)
             if found:
-                state.token, state.told = token, found.told
+                state.token, state.told = token, found.message
                 state.viewer = Viewer.of(found.account)
         if state.viewer is None and not any(_under(scope["path"], place) for place in OPEN):
             await _to_sign_in(request, self.config)(scope, receive, send)

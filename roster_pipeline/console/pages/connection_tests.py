@@ -51,8 +51,8 @@ def start(request: Request) -> Response:
         with database(request).begin() as opened:
             typed = {"values": came.values, "seen": came.seen}
             rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
-            trial_id = begin(opened, school, wanted, form=typed, who=who.who, **rights)
-            came.trial = connection_tests.get(opened, school.id, trial_id)
+            test_id = begin(opened, school, wanted, form=typed, who=who.who, **rights)
+            came.test = connection_tests.get(opened, school.id, test_id)
     except FieldError as problem:
         refused = wrong({problem.field: problem.message})
         came.errors |= refused
@@ -64,12 +64,12 @@ def start(request: Request) -> Response:
     except TestGoesOn as problem:
         came.test_errors = {"": f"{problem.message} {problem.remedy}"}
         if request.headers.get(HTMX) and problem.here and problem.here.who == who.who:
-            came.trial = problem.here  # a second click goes on showing what the first one started
+            came.test = problem.here  # a second click goes on showing what the first one started
         return _answer(request, came, 409)
-    launch(database(request), school.key, trial_id)
+    launch(database(request), school.key, test_id)
     if request.headers.get(HTMX):
         return _answer(request, came, 200)
-    return RedirectResponse(f"/schools/{school.key}/settings/connection?trial={trial_id}#test", 303)
+    return RedirectResponse(f"/schools/{school.key}/settings/connection?test={test_id}#test", 303)
 
 
 async def events(request: Request) -> Response:
@@ -78,27 +78,27 @@ async def events(request: Request) -> Response:
     def known() -> int:
         with database(request).begin() as opened:
             school = school_of(request, opened)
-            if connection_tests.get(opened, school.id, trial_id) is None:
+            if connection_tests.get(opened, school.id, test_id) is None:
                 raise nothing_here()
         return school.id
 
-    trial_id = request.path_params["trial"]
+    test_id = request.path_params["test"]
     school_id = await run_in_threadpool(known)
 
     def look(position: str) -> Seen:
         with database(request).begin() as opened:
-            trial = connection_tests.get(opened, school_id, trial_id)
-        if trial is None:
+            test = connection_tests.get(opened, school_id, test_id)
+        if test is None:
             return Seen([], ended=True)
         # "3" items were seen, or all of them and the words of the end: "end"
-        first = int(position) if position.isdigit() else len(trial.items) if position else 0
+        first = int(position) if position.isdigit() else len(test.items) if position else 0
         new = [
             Event("add", piece(PIECES, "item", item), str(first + place + 1))
-            for place, item in enumerate(trial.items[first:])
+            for place, item in enumerate(test.items[first:])
         ]
-        if trial.ended_at is not None and position != "end":
-            new.append(Event("state", piece(PIECES, "trial_state", trial), "end"))
-        return Seen(new, ended=trial.ended_at is not None)
+        if test.ended_at is not None and position != "end":
+            new.append(Event("state", piece(PIECES, "connection_test_state", test), "end"))
+        return Seen(new, ended=test.ended_at is not None)
 
     return stream(request, look)
 
@@ -112,5 +112,5 @@ def _answer(request: Request, came: Form, status: int) -> Response:
 
 routes = [
     Route("/schools/{key}/test", start, methods=["POST"]),
-    Route("/schools/{key}/test/{trial}/events", events, methods=["GET"]),
+    Route("/schools/{key}/test/{test}/events", events, methods=["GET"]),
 ]

@@ -39,15 +39,15 @@ def first(request: Request) -> Response:
 
 
 def show(request: Request, section: Section) -> Response:
-    """GET: what is stored; with `trial` the form as it was tested, for browsers without scripts and for reloading."""
+    """GET: what is stored; with `test` the form as it was tested, for browsers without scripts and for reloading."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         opened_form = stored_form(opened, school, section)
-        trial = connection_tests.get(opened, school.id, request.query_params.get("trial", ""))
-    if trial is not None and trial.who == viewer(request).who and section is CONNECTION_SECTION:
-        opened_form.trial = trial
-        opened_form.values = trial.form["values"]
-        opened_form.seen = trial.form["seen"]
+        test = connection_tests.get(opened, school.id, request.query_params.get("test", ""))
+    if test is not None and test.who == viewer(request).who and section is CONNECTION_SECTION:
+        opened_form.test = test
+        opened_form.values = test.form["values"]
+        opened_form.seen = test.form["seen"]
     return filled(request, opened_form)
 
 

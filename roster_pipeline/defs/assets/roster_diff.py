@@ -17,7 +17,7 @@ from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import tables
 
 LINEAGE = lineage(
-    sourced_ids={"cleaned_roster": ["sourced_id", "human"]},
+    sourced_ids={"cleaned_roster": ["sourced_id", "identity"]},
     role={"cleaned_roster": ["role"]},
     changes={"cleaned_roster": ["given_name", "family_name", "email", "number", "grade", "contact_sourced_id"]},
 )

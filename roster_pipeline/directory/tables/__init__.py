@@ -11,7 +11,7 @@ from roster_pipeline.directory.tables.accounts import (
     account,
     console_session,
     oidc_attempt,
-    rate,
+    rate_limit,
     sign_in_link,
 )
 from roster_pipeline.directory.tables.base import metadata
@@ -32,9 +32,9 @@ from roster_pipeline.directory.tables.intake import (
     witness,
 )
 from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync
-from roster_pipeline.directory.tables.monitoring import alert, digest, night
-from roster_pipeline.directory.tables.on_demand import asked_run, trial
-from roster_pipeline.directory.tables.people import apart, contact, link, membership, person
+from roster_pipeline.directory.tables.monitoring import alert, digest, scheduled_run
+from roster_pipeline.directory.tables.on_demand import connection_test, manual_run
+from roster_pipeline.directory.tables.people import contact, link, link_exclusion, membership, person
 from roster_pipeline.directory.tables.planning import approval, plan, plan_row, verdict
 from roster_pipeline.directory.tables.tenants import application, connection, district, school
 
@@ -42,14 +42,13 @@ __all__ = [
     "access_grant",
     "account",
     "alert",
-    "apart",
     "application",
     "approval",
-    "asked_run",
     "audit",
     "change_log",
     "cleaned_roster",
     "connection",
+    "connection_test",
     "console_session",
     "contact",
     "digest",
@@ -57,9 +56,10 @@ __all__ = [
     "excluded_contact",
     "failure",
     "link",
+    "link_exclusion",
+    "manual_run",
     "membership",
     "metadata",
-    "night",
     "oidc_attempt",
     "outbox",
     "person",
@@ -70,17 +70,17 @@ __all__ = [
     "pulled_reject",
     "pulled_user",
     "quality_result",
-    "rate",
+    "rate_limit",
     "raw_contact",
     "raw_org",
     "raw_reject",
     "raw_user",
     "rejected_record",
+    "scheduled_run",
     "school",
     "sign_in_link",
     "snapshot",
     "sync",
-    "trial",
     "verdict",
     "witness",
 ]

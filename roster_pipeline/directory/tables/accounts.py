@@ -67,7 +67,7 @@ console_session = Table(
     now("created_at"),
     now("seen_at"),
     Column("expires_at", DateTime(timezone=True), nullable=False, comment="the end, however busy the session is"),
-    words("told", comment="a message for the next page", optional=True),
+    words("message", comment="a message for the next page", optional=True),
     PrimaryKeyConstraint("token_hash"),
     Index("ix_console_session_account_id", "account_id"),
 )
@@ -96,8 +96,8 @@ oidc_attempt = Table(
     PrimaryKeyConstraint("state_hash"),
 )
 
-rate = Table(
-    "rate",
+rate_limit = Table(
+    "rate_limit",
     metadata,
     words("name", comment="what is counted"),
     words("key_hash", comment="for whom"),

@@ -17,13 +17,15 @@ from sqlalchemy import (
 
 from roster_pipeline.directory.tables.base import identity, metadata, moment, now, number, words
 
-night = Table(
-    "night",
+scheduled_run = Table(
+    "scheduled_run",
     metadata,
     number("school_id"),
     words("night", comment="the local date of the evening"),
     Column("attempt", Integer, nullable=False),
-    Column("asked_for", DateTime(timezone=True), nullable=False, comment="the schedule's tick that asked for the run"),
+    Column(
+        "requested_at", DateTime(timezone=True), nullable=False, comment="the schedule's tick that asked for the run"
+    ),
     moment("slow_at", comment="when the run gave way because its SIS was slow"),
     PrimaryKeyConstraint("school_id", "night", "attempt"),
     ForeignKeyConstraint(["school_id"], ["school.id"]),
@@ -39,7 +41,7 @@ alert = Table(
     Column("connection_id", BigInteger, ForeignKey("connection.id")),
     words("message"),
     now("opened_at"),
-    now("told_at"),
+    now("notified_at"),
     moment("cleared_at"),
     PrimaryKeyConstraint("id"),
     Index("uq_alert_open", "subject", "cause", unique=True, postgresql_where=text("(cleared_at IS NULL)")),

@@ -16,8 +16,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.tables.base import flag, mapping, metadata, moment, now, number, words
 
-trial = Table(
-    "trial",
+connection_test = Table(
+    "connection_test",
     metadata,
     words("id"),
     Column("school_id", BigInteger, ForeignKey("school.id", ondelete="CASCADE"), nullable=False),
@@ -35,11 +35,11 @@ trial = Table(
     moment("ended_at"),
     PrimaryKeyConstraint("id"),
     CheckConstraint("typed or secret is null", name="secret"),
-    Index("ix_trial_school_id_started_at", "school_id", "started_at"),
+    Index("ix_connection_test_school_id_started_at", "school_id", "started_at"),
 )
 
-asked_run = Table(
-    "asked_run",
+manual_run = Table(
+    "manual_run",
     metadata,
     words("id", comment="the Dagster run"),
     Column("school_id", BigInteger, ForeignKey("school.id", ondelete="CASCADE"), nullable=False),
@@ -49,12 +49,12 @@ asked_run = Table(
     words("step", comment="what it does now, in words", optional=True),
     words("problem", comment="what failed, for people", optional=True),
     words("canceled_by", comment="who canceled it", optional=True),
-    now("asked_at"),
+    now("requested_at"),
     moment("started_at", comment="when its turn came; null while it waits"),
     now("alive_at"),
     moment("ended_at"),
     PrimaryKeyConstraint("id"),
     CheckConstraint("kind in ('sync', 'dry_run')", name="kind"),
-    Index("uq_asked_run_going", "school_id", unique=True, postgresql_where=text("(ended_at IS NULL)")),
-    Index("ix_asked_run_school_id_asked_at", "school_id", "asked_at"),
+    Index("uq_manual_run_going", "school_id", unique=True, postgresql_where=text("(ended_at IS NULL)")),
+    Index("ix_manual_run_school_id_requested_at", "school_id", "requested_at"),
 )

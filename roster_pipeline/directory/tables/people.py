@@ -49,11 +49,11 @@ link = Table(
     number("connection_id"),
     words("sourced_id"),
     number("person_id"),
-    flag("home", comment="whose record the fields follow"),
+    flag("is_primary", comment="whose record the fields follow"),
     words("version", comment="of the standard, when the link was made", optional=True),
     words("master_identifier", comment="userMasterIdentifier of the record, when the link was made", optional=True),
     flag("confirmed", comment="by hand: never doubted"),
-    flag("home_by_hand", comment="a person made this the home; no ranking moves it"),
+    flag("primary_by_hand", comment="a person made this the primary record; no ranking moves it"),
     now("created_at"),
     PrimaryKeyConstraint("connection_id", "sourced_id"),
     ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),
@@ -61,8 +61,8 @@ link = Table(
     Index("ix_link_person_id", "person_id"),
 )
 
-apart = Table(
-    "apart",
+link_exclusion = Table(
+    "link_exclusion",
     metadata,
     number("district_id"),
     number("connection_id"),
@@ -72,7 +72,7 @@ apart = Table(
     PrimaryKeyConstraint("connection_id", "sourced_id", "person_id"),
     ForeignKeyConstraint(["district_id", "connection_id"], ["connection.district_id", "connection.id"]),
     ForeignKeyConstraint(["district_id", "person_id"], ["person.district_id", "person.id"]),
-    Index("ix_apart_person_id", "person_id"),
+    Index("ix_link_exclusion_person_id", "person_id"),
 )
 
 membership = Table(

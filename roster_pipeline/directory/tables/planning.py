@@ -81,7 +81,7 @@ plan_row = Table(
     words("reason"),
     words("role"),
     number("person_id", optional=True),
-    Column("sourced_ids", ARRAY(Text), nullable=False, comment="the human's records, the home record first"),
+    Column("sourced_ids", ARRAY(Text), nullable=False, comment="the identity's records, the primary record first"),
     Column("new_links", ARRAY(Text), nullable=False),
     words("matched_by", comment="link, number, email or null", optional=True),
     words("notes", comment="joins, matches without a link, keys of another person; blanks between", optional=True),

@@ -39,7 +39,7 @@ group by c.table_name order by c.table_name
 """
 """Every moment of our tables, but for people and their history: triggers keep those from being changed, and no rule
 reads them."""
-NIGHTS = (("night", "night"), ("failure", "night"), ("pull", "batch"))
+NIGHTS = (("scheduled_run", "night"), ("failure", "night"), ("pull", "batch"))
 """Local dates of nights, as text."""
 
 

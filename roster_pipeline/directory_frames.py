@@ -95,5 +95,7 @@ def flags_of(column: pd.Series[Any]) -> Flags:
     """A column of booleans of any dtype as flags; missing is false."""
     if column.dtype == bool:
         return column.to_numpy(dtype=bool)
-    flags: Flags = column.astype("boolean").fillna(False).to_numpy(dtype=bool)
+    if column.dtype != "boolean":
+        column = column.astype("boolean")
+    flags: Flags = column.to_numpy(dtype=bool, na_value=False)
     return flags

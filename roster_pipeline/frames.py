@@ -102,15 +102,24 @@ def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     columns["enabledUser"] = pd.array([flag if isinstance(flag, bool) else None for flag in enabled], dtype="boolean")
     for name, kind in USER_LISTS.items():
         array = _array([record.get(name) for record in records], kind)
-        columns[name] = pd.Series(pd.arrays.ArrowExtensionArray(array), dtype=pd.ArrowDtype(kind))
-    columns["metadata"] = pd.Series([record.get("metadata") or {} for record in records], dtype=object)
+        columns[name] = pd.arrays.ArrowExtensionArray(array)
+    columns["metadata"] = objects([record.get("metadata") or {} for record in records])
     return pd.DataFrame(columns, columns=list(USER_COLUMNS))
+
+
+def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """Python values, lists and dicts as well, as a column of objects."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
 
 
 def strings(column: Iterable[Any]) -> Array:
     """A column, a list or an Arrow array as one Arrow array of large strings; NaN and None are null."""
     if isinstance(column, pd.Series):
         column = column.array
+    if isinstance(column, pd.arrays.ArrowStringArray):
+        column = column.__arrow_array__()
     array = pa.array(column, from_pandas=True) if not isinstance(column, pa.Array | pa.ChunkedArray) else column
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -123,9 +132,12 @@ def lists(column: pd.Series[Any]) -> Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def column_of(array: Array) -> pd.Series[Any]:
-    """An Arrow array of strings as a pandas `str` column, without a copy."""
-    return pd.Series(pd.arrays.ArrowStringArray(array, dtype=_STR))  # type: ignore[call-arg]  # the stubs lag behind
+def column_of(array: Array) -> Any:
+    """An Arrow array of strings as pandas' `str` array, without a copy.
+
+    A frame that is made of arrays, and not of series, needs no time to align their indexes.
+    """
+    return pd.arrays.ArrowStringArray(array, dtype=_STR)  # type: ignore[call-arg]  # the stubs lag behind
 
 
 def taken(array: Array, places: Ints) -> Array:

@@ -107,7 +107,7 @@ def _role_names(people: pd.DataFrame, kinds: Ints, settings: SchoolSettings) -> 
 
 def none_excluded() -> pd.DataFrame:
     """EXCLUDED_COLUMNS without a row."""
-    return pd.DataFrame({name: pd.Series([], dtype="str") for name in EXCLUDED_COLUMNS})
+    return pd.DataFrame({name: column_of(blanks(0)) for name in EXCLUDED_COLUMNS})
 
 
 def judged(

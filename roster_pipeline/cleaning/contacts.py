@@ -113,7 +113,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     lost = pairs[(there < 0) | (fits & (verdicts == WITHHELD))]
     kept = ranked[ranked["rank"] < context.settings.contacts_most]
     of_pairs = relationships_of_pairs(kept, students, people, relationships, context)
-    fields = contact_fields(students, people, kept.assign(relationship=column_of(of_pairs).array), context, notes)
+    fields = contact_fields(students, people, kept.assign(relationship=column_of(of_pairs)), context, notes)
     keep_lost(fields, lost, ranked, context.settings.contacts_most)
 
     per_student = np.bincount(ranked["student"], minlength=len(students))

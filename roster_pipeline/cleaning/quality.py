@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.quality_suite import FURTHER, Rule, Suite
-from roster_pipeline.frames import Ints
+from roster_pipeline.frames import Ints, column_of, positions, strings, taken
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import Role
 
@@ -19,6 +20,7 @@ TESTED_STATUSES = ("member", "rejected", "unmapped", "no_org")
 """Records that are of this school, or should be."""
 RESULT_COLUMNS = ("rule", "role", "check_name", "severity", "passed", "tested", "failed")
 _ROLES = tuple(role.value for role in Role)
+_ROLE_NAMES = strings(_ROLES)
 _NO_ROLE = len(_ROLES)
 _Counted = tuple[str, bool, int | None, int | None]
 """role, passed, tested, failed."""
@@ -35,7 +37,7 @@ def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settin
     from roster_pipeline.cleaning.expectations import Outcome, evaluate
 
     frame = suite_frame(roster, rejected)
-    codes = pd.Categorical(frame["role"], categories=_ROLES).codes.astype(np.int64)
+    codes = positions(strings(frame["role"]), _ROLE_NAMES)
     codes[codes < 0] = _NO_ROLE
     outcomes = dict(zip((rule.name for rule in suite.rules), evaluate(suite, frame, codes, _NO_ROLE + 1), strict=True))
     lines: list[tuple[object, ...]] = []
@@ -66,11 +68,16 @@ def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
     rejections: the rules of `rejected` that the record broke, each once, separated by blanks; empty for most.
     """
     some = roster[roster["record_status"].isin(TESTED_STATUSES)].reset_index(drop=True)
-    noted = rejected[["sourced_id", "rule"]].dropna().drop_duplicates().sort_values(["sourced_id", "rule"])
-    once = ~noted["sourced_id"].duplicated(keep=False)
-    several = noted[~once].groupby("sourced_id", as_index=False)["rule"].agg(" ".join)
-    by_record = pd.concat([noted[once], several]).set_index("sourced_id")["rule"]
-    return some.assign(rejections=some["sourced_id"].map(by_record).astype("str").fillna(""))
+    broken: dict[str, set[str]] = {}
+    for record, rule in zip(
+        strings(rejected["sourced_id"]).to_pylist(), strings(rejected["rule"]).to_pylist(), strict=True
+    ):
+        if record is not None and rule is not None:
+            broken.setdefault(record, set()).add(rule)
+    noted = strings([" ".join(sorted(rules)) for rules in broken.values()])
+    rules = taken(noted, positions(strings(some["sourced_id"]), strings(list(broken))))
+    some["rejections"] = column_of(pc.fill_null(rules, ""))
+    return some
 
 
 def passes(tested: int, failed: int, mostly: float) -> bool:
@@ -79,8 +86,10 @@ def passes(tested: int, failed: int, mostly: float) -> bool:
 
 
 def _frame(lines: list[tuple[object, ...]]) -> pd.DataFrame:
-    results = pd.DataFrame(lines, columns=list(RESULT_COLUMNS))
-    return results.astype({"passed": "bool", "tested": "Int64", "failed": "Int64"})
+    kinds = {"passed": "bool", "tested": "Int64", "failed": "Int64"}
+    columns = zip(*lines, strict=True) if lines else [()] * len(RESULT_COLUMNS)
+    named = zip(RESULT_COLUMNS, columns, strict=True)
+    return pd.DataFrame({name: pd.Series(list(values), dtype=kinds.get(name, "str")).array for name, values in named})
 
 
 def _by_role(rule: Rule, tested: Ints, failed: Ints) -> list[_Counted]:

@@ -72,7 +72,7 @@ def joined_rejections(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """Several frames of rejections as one, sorted."""
     filled = [frame[list(REJECTED_COLUMNS)] for frame in frames if len(frame)]
     if not filled:
-        return pd.DataFrame({name: pd.Series([], dtype="str") for name in REJECTED_COLUMNS})
+        return pd.DataFrame({name: column_of(blanks(0)) for name in REJECTED_COLUMNS})
     merged = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
     text = {name: column_of(strings(merged[name])) for name in REJECTED_COLUMNS}
     return pd.DataFrame(text).sort_values(["collection", "sourced_id", "field", "rule"], ignore_index=True)

@@ -11,6 +11,7 @@ import orjson
 import pandas as pd
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from psycopg import sql
 from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, Integer, Table
@@ -18,8 +19,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 Kind = Literal["text", "int", "bool", "json"]
 
-_ARROW = {"text": pa.string(), "int": pa.int64(), "bool": pa.bool_(), "json": pa.string()}
-_PANDAS = {"text": "str", "int": "Int64", "bool": "boolean", "json": "object"}
+_ARROW = {"text": pa.large_string(), "int": pa.int64(), "bool": pa.bool_(), "json": pa.large_string()}
+_STR = pd.StringDtype(na_value=np.nan)
 _TEXT_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": None})
 
 
@@ -117,7 +118,7 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
     with driver(conn).cursor() as cursor, cursor.copy(filled) as copy:
         data = b"".join(copy)
     if not data:
-        return pd.DataFrame({name: pd.Series(dtype=_PANDAS[kind]) for name, kind in columns.items()})
+        return pd.DataFrame({name: _values(pa.array([], _ARROW[kind]), kind) for name, kind in columns.items()})
     table = pa.csv.read_csv(
         BytesIO(data),
         read_options=pa.csv.ReadOptions(column_names=list(columns), block_size=max(1 << 20, len(data) + 1)),
@@ -131,18 +132,21 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
             false_values=["f"],
         ),
     )
-    return pd.DataFrame({name: _series(table[name], kind) for name, kind in columns.items()})
+    return pd.DataFrame({name: _values(table[name].combine_chunks(), kind) for name, kind in columns.items()})
 
 
-def _series(values: pa.ChunkedArray, kind: Kind) -> pd.Series[Any]:
-    if kind == "json":
-        return pd.Series([None if text is None else orjson.loads(text) for text in values.to_pylist()], dtype="object")
+def _values(array: pa.Array, kind: Kind) -> Any:
+    """An Arrow array as pandas' array of the same values, text without a copy."""
     if kind == "text":
-        return pd.Series(values.to_pandas(), dtype="str")
-    return pd.Series(pd.array(values.to_pandas(types_mapper=_NULLABLE.get), dtype=_PANDAS[kind]))
-
-
-_NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+        return pd.arrays.ArrowStringArray(array, dtype=_STR)  # type: ignore[call-arg]  # the stubs lag behind
+    if kind == "json":
+        values = np.empty(len(array), dtype=object)
+        values[:] = [None if text is None else orjson.loads(text) for text in array.to_pylist()]
+        return values
+    missing = array.is_null().to_numpy(zero_copy_only=False)
+    plain = pc.fill_null(array, 0 if kind == "int" else False).to_numpy(zero_copy_only=False)
+    made = pd.arrays.IntegerArray if kind == "int" else pd.arrays.BooleanArray
+    return made(plain.copy(), missing.copy())
 
 
 def _arrow(values: pd.Series[Any], kind: object) -> pa.Array:

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -199,10 +200,12 @@ def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | N
 
     From their active memberships; from archived ones if none is active.
     """
-    here = directory.members.reset_index(names="person_id")[list(MEMBERSHIP)]
-    both = pd.concat([here[np.isin(here["person_id"].to_numpy(dtype=np.int64), ids)], directory.elsewhere])
+    who = directory.members.index.to_numpy(dtype=np.int64)
+    here = directory.members.loc[np.isin(who, ids), list(MEMBERSHIP[1:])]
     by_person: dict[int, tuple[bool, set[str | None], int | None, int]] = {}
-    for person_id, role, grade, status, years in both.itertuples(index=False):
+    for person_id, role, grade, status, years in chain(
+        here.itertuples(), directory.elsewhere[list(MEMBERSHIP)].itertuples(index=False)
+    ):
         active, kind, year = status == "active", kind_of(role), year_of(grade if isinstance(grade, str) else None)
         was_active, kinds, was_year, was_years = by_person.get(int(person_id), (active, set(), None, 0))
         if active and not was_active:

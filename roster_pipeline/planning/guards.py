@@ -7,6 +7,7 @@ and read again when the plan is applied.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import pandas as pd
 
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.completeness_messages import in_words
+from roster_pipeline.frames import strings
 from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
 from roster_pipeline.planning.moved_keys import moved_keys_finding
 from roster_pipeline.planning.plan import Plan
@@ -87,7 +89,8 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
     row_guards = np.full(len(plan.rows), "", dtype=object)
     for row_finding in reversed(row_findings):
         row_guards[row_finding.rows] = row_finding.finding.guard
-    sizes = plan.rows.groupby(["role", "action", row_guards]).size().to_dict() if len(plan.rows) else {}
+    roles, actions = strings(plan.rows["role"]).to_pylist(), strings(plan.rows["action"]).to_pylist()
+    sizes = Counter(zip(roles, actions, row_guards.tolist(), strict=True))
     lines = []
     for role in (role.value for role in Role):
         for action in CHANGING:

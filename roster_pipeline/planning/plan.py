@@ -12,14 +12,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import orjson
 import pandas as pd
+import pyarrow as pa
 
 from roster_pipeline.cleaning.contact_exclusions import none_excluded
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
-from roster_pipeline.frames import PLAN_COLUMNS
+from roster_pipeline.frames import PLAN_COLUMNS, persons_of, strings
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
 from roster_pipeline.planning.plan_absent import absent_rows
@@ -48,16 +50,20 @@ class Plan:
     rostered: tuple[str, ...]
     own_witness: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of what the plan would change. The order of rows does not count, nor do rows that change nothing."""
-        changing = self.rows[self.rows["action"].isin(CHANGING)]
+        texts, values = ("action", "role", "number_kind"), ("sourced_ids", "new_links", "changes")
+        changing = self.rows.loc[self.rows["action"].isin(CHANGING), ["person_id", *texts, *values]]
+        columns = {name: strings(changing[name]).to_pylist() for name in texts}
+        columns |= {name: changing[name].tolist() for name in values}
+        columns["person_id"] = [None if person < 0 else person for person in persons_of(changing).tolist()]
         names = ("action", "role", "person_id", "sourced_ids", "new_links", "changes", "number_kind")
-        columns = [changing[name].astype(object).where(changing[name].notna(), None).tolist() for name in names]
-        rows = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in zip(*columns, strict=True))
-        return hashlib.sha256(b"\n".join(rows)).hexdigest()
+        rows = zip(*(columns[name] for name in names), strict=True)
+        dumped = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows)
+        return hashlib.sha256(b"\n".join(dumped)).hexdigest()
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
         """How many rows, by role and action."""
         counts: dict[str, dict[str, int]] = {}
@@ -65,13 +71,15 @@ class Plan:
             counts[role] = {action: sum(by_reason.values()) for action, by_reason in actions.items()}
         return counts
 
-    @property
+    @cached_property
     def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
         """How many rows, by role, action and reason."""
         reasons: dict[str, dict[str, dict[str, int]]] = {}
-        sizes = self.rows.groupby(["role", "action", "reason"]).size().reset_index(name="size")
-        for role, action, reason, count in sizes.itertuples(index=False):
-            reasons.setdefault(str(role), {}).setdefault(str(action), {})[str(reason)] = int(count)
+        names = ("role", "action", "reason")
+        sizes = pa.table({name: strings(self.rows[name]) for name in names}).group_by(list(names))
+        for row in sizes.aggregate([([], "count_all")]).sort_by([(name, "ascending") for name in names]).to_pylist():
+            if None not in row.values():
+                reasons.setdefault(row["role"], {}).setdefault(row["action"], {})[row["reason"]] = row["count_all"]
         return reasons
 
     @property
@@ -93,6 +101,8 @@ class Plan:
         person says itself that it is gone.
         """
         archives = np.flatnonzero((self.rows["action"] == "archive").to_numpy(dtype=bool))
+        if not len(archives):
+            return self
         words = self.rows[["action", "reason", "witness"]].astype(object).to_numpy()
         for place, sourced_ids in zip(archives.tolist(), self.absent["sourced_ids"].tolist(), strict=True):
             others = [sourced_id for sourced_id in sourced_ids if sourced_id not in self.own_witness]

@@ -20,7 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.directory_frames import flags_of
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, on_distinct, strings, truth
+from roster_pipeline.frames import (
+    TEXT,
+    Array,
+    Flags,
+    Ints,
+    blanks,
+    column_of,
+    filled,
+    objects,
+    on_distinct,
+    strings,
+    truth,
+)
 from roster_pipeline.identity.evidence import MatchKeys, bare, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, IdentityGroups
 from roster_pipeline.identity.match_keys import (
@@ -54,6 +66,8 @@ _FAMILY = ("family_name", "preferred_family_name")
 def absent_rows(context: PlanningContext) -> pd.DataFrame:
     """Plan rows (less `row`) of the people who are absent, in order of person."""
     members = _absent(context)
+    if members.empty:
+        return pd.DataFrame()
     who: Ints = members.index.to_numpy(dtype=np.int64)
     links = _links(context, who)
     reason = _reasons(context, who)
@@ -78,15 +92,15 @@ def absent_rows(context: PlanningContext) -> pd.DataFrame:
     grace = (np.select(conditions, slugs, default="") == "grace") & context.snapshot.complete
     rows = pd.DataFrame(
         {
-            "action": pd.Series(np.where(skip, "skip", "archive"), dtype="str"),
-            "reason": pd.Series(np.where(skip, np.select(conditions, slugs, default=""), reason), dtype="str"),
+            "action": column_of(strings(np.where(skip, "skip", "archive"))),
+            "reason": column_of(strings(np.where(skip, np.select(conditions, slugs, default=""), reason))),
             "role": column_of(strings(members["role"])),
             "person_id": pd.array(who, dtype="Int64"),
-            "sourced_ids": pd.Series([links.get(int(person), []) for person in who], dtype=object),
-            "new_links": pd.Series([[] for _ in who], dtype=object),
+            "sourced_ids": objects([links.get(int(person), []) for person in who]),
+            "new_links": objects([[] for _ in who]),
             "matched_by": column_of(blanks(len(who))),
             "notes": column_of(blanks(len(who))),
-            "changes": pd.Series([{} for _ in who], dtype=object),
+            "changes": objects([{} for _ in who]),
             "number_kind": column_of(blanks(len(who))),
             "absent_syncs": pd.array(counted + 1, dtype="Int64"),
             "person_revision": pd.array(_of_people(context, who, "revision"), dtype="Int64"),

@@ -12,7 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, strings, taken, uncollected
+from roster_pipeline.frames import (
+    TEXT,
+    Array,
+    Flags,
+    Ints,
+    blanks,
+    column_of,
+    filled,
+    objects,
+    strings,
+    taken,
+    uncollected,
+)
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, ROLE_OFF, IdentityGroups
 from roster_pipeline.identity.matching import BY, Matched
 from roster_pipeline.planning.decisions import Situation, Words, decide
@@ -240,7 +252,7 @@ def _frame(
     )
 
 
-def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) -> pd.Series[Any]:
+def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) -> Any:
     """The records of each identity; of somebody new only those that get a link.
 
     The apply step takes the first as the home record. So the home record comes first, even if it is not in this
@@ -260,10 +272,10 @@ def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) 
         if row in where and int(context.identity[row]) not in context.matched.conflict:
             others = ids[where[row]]
             ids[where[row]] = [home, *(sourced_id for sourced_id in others if sourced_id != home)]
-    return pd.Series(ids, dtype=object)
+    return objects(ids)
 
 
-def _new_links(context: PlanningContext, identity: Ints, home: Ints, writes: Flags) -> pd.Series[Any]:
+def _new_links(context: PlanningContext, identity: Ints, home: Ints, writes: Flags) -> Any:
     """The records of each identity that get a link, the home record first; only if the row writes something."""
     identities = context.identities
     links: list[list[str]] = [_NONE] * len(identity)
@@ -277,16 +289,16 @@ def _new_links(context: PlanningContext, identity: Ints, home: Ints, writes: Fla
         places[order].tolist(), identities.sourced_ids.take(pa.array(new[order])).to_pylist(), strict=True
     ):
         links[place] = [*links[place], sourced_id]
-    return pd.Series(links, dtype=object)
+    return objects(links)
 
 
-def _changes_column(rows: Ints, changes: dict[int, dict[str, list[Any]]]) -> pd.Series[Any]:
+def _changes_column(rows: Ints, changes: dict[int, dict[str, list[Any]]]) -> Any:
     column = [_SAME] * len(rows)
     having = np.fromiter(changes, dtype=np.int64, count=len(changes))
     at = np.searchsorted(rows, having)
     for place, where in zip(having.tolist(), at.tolist(), strict=True):
         column[where] = changes[place]
-    return pd.Series(column, dtype=object)
+    return objects(column)
 
 
 def _places(frame: pd.DataFrame, person: Ints) -> Ints:

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
-from roster_pipeline.frames import Ints, persons_of
+from roster_pipeline.frames import Ints, persons_of, positions, strings
 from roster_pipeline.identity.matching import district_controlled, known_elsewhere
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.school_guards import WholeSchool, whole_school
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore
-from roster_pipeline.vocabulary import ID_REUSED, ROLE_RANK
+from roster_pipeline.vocabulary import ID_REUSED, ROLE_GROUPS
 
 UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
@@ -73,8 +73,7 @@ def plan_stats_of(
     roles = plan.rostered
     people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()
-    counted = roster.assign(role=_role_or_known(roster, known_roles))
-    records = counted[counted["record_status"].isin(["member", "rejected", "unmapped"])]["role"]
+    records = _role_or_known(roster, known_roles)[roster["record_status"].isin(["member", "rejected", "unmapped"])]
     rows = plan.rows
     archives = rows[rows["action"] == "archive"]
     there = {role: int(managed.get(role, 0)) for role in roles}
@@ -102,9 +101,11 @@ def plan_stats_of(
 
 def _without_org(roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[str, ...]) -> dict[str, int]:
     """Active members by role who came, and whose records all name no org."""
+    bare = roster["record_status"] == "no_org"
+    if not bare.any():
+        return dict.fromkeys((*roles, UNKNOWN), 0)
     links = directory.own_links
     person = roster["sourced_id"].map(pd.Series(links["person_id"].to_numpy(), index=links["sourced_id"]))
-    bare = roster["record_status"] == "no_org"
     gone = set(person[bare].dropna()) - set(person[~bare].dropna())
     theirs = directory.members["role"][directory.active]
     return _counted(theirs[theirs.index.isin(gone)], roles)
@@ -115,9 +116,14 @@ def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
     usual size.
     """
     members = roster.loc[roster["record_status"] == "member", ["identity", "role"]]
-    strongest = members.assign(strength=members["role"].map(ROLE_RANK)).sort_values("strength", kind="stable")
-    counts = strongest.drop_duplicates("identity")["role"].value_counts()
-    return {str(role): int(count) for role, count in counts.items()}
+    if members.empty:
+        return {}
+    identity = members["identity"].to_numpy(dtype=np.int64)
+    rank = positions(strings(members["role"]), strings(ROLE_GROUPS))
+    strongest = np.full(identity.max() + 1, len(ROLE_GROUPS))
+    np.minimum.at(strongest, identity, np.where(rank < 0, len(ROLE_GROUPS), rank))
+    counts = np.bincount(strongest, minlength=len(ROLE_GROUPS))
+    return {str(role): int(counts[place]) for place, role in enumerate(ROLE_GROUPS) if role and counts[place]}
 
 
 def _known_roles(directory: DirectoryFrames) -> pd.Series[str]:
@@ -135,6 +141,8 @@ def _role_or_known(frame: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]
 
 def _rejected_roles(rejected: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
     errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
+    if errors.empty:
+        return pd.Series(dtype="str")
     errors = errors[~errors.duplicated("sourced_id") | errors["sourced_id"].isna()]
     role = _role_or_known(errors, known)
     return role[~((role == UNKNOWN) & errors["rule"].isin(_NOT_COUNTED))]
@@ -162,8 +170,8 @@ def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]
 
 def _matched_rows(plan: Plan, among: Ints) -> pd.DataFrame:
     """The rows of these people, if a record of this snapshot was matched to them."""
-    matched = plan.rows[plan.rows["matched_by"].notna()]
-    return matched[np.isin(persons_of(matched), among)]
+    some = plan.rows[["person_id", "role", "reason", "matched_by"]]
+    return some[some["matched_by"].notna().to_numpy() & np.isin(persons_of(some), among)]
 
 
 def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
@@ -180,9 +188,10 @@ def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
 
     Only matches that a connection of a school found by itself; a link that a manager made is settled.
     """
-    if directory.connection_id in district_controlled(directory):
+    theirs = known_elsewhere(directory)
+    if not len(theirs) or directory.connection_id in district_controlled(directory):
         return {}
     some = rows[(rows["action"] == "create") & rows["matched_by"].isin(["number", "email"])]
     who = some["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1)
-    counts = some["role"][np.isin(who, known_elsewhere(directory))].value_counts()
+    counts = some["role"][np.isin(who, theirs)].value_counts()
     return {str(role): int(count) for role, count in counts.items()}

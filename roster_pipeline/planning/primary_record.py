@@ -100,6 +100,8 @@ def _best_elsewhere(person: Ints, home_links: pd.DataFrame, directory: Directory
     own = directory.connection_id
     links = directory.links
     others = links.loc[links["connection_id"] != own, ["person_id", "connection_id"]].drop_duplicates()
+    if others.empty:
+        return np.zeros(len(person), dtype=bool)
     others = others.merge(directory.affiliations, on=["person_id", "connection_id"])
     others = others[others["since"].notna() & others["person_id"].isin(person)]
     if others.empty:

@@ -79,11 +79,12 @@ def role_findings(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Find
 
 def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
     """Updates are compared with the role that people come from, because they are a share of that role."""
-    rows = plan.rows[(plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)]
+    updating = (plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)
+    rows = plan.rows.loc[updating, ["person_id", "role", "changes"]]
     former = rows["person_id"].map(stats.roles).astype(object)
     moves = rows.assign(origin=former.where(former.notna(), rows["role"]))
     updates: dict[str, Updates] = {}
-    for role, of in moves.groupby("origin", sort=False):
+    for role, of in moves.groupby("origin", sort=False) if len(moves) else ():
         keyed = sum(map(_of_keys, of["changes"].tolist()))
         updates[str(role)] = Updates(len(of), keyed, tuple(str(into) for into in of["role"].unique()))
     arrivals = moves["role"][moves["origin"] != moves["role"]].value_counts()

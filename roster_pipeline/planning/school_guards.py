@@ -55,7 +55,7 @@ def whole_school(
 
     A list of changes does not say who came, because it names only those who changed.
     """
-    rows = rows[rows["role"] != CONTACT]
+    rows = rows.loc[rows["role"] != CONTACT, ["person_id", "matched_by", "reason", "role", "action", "changes"]]
     person = persons_of(rows)
     active = directory.members.index[directory.active].to_numpy(dtype=np.int64)
     here = np.isin(person, active)
@@ -82,7 +82,7 @@ def whole_school(
 
 
 def _by_role(roles: pd.Series[str], such: Flags) -> dict[str, int]:
-    return {str(role): int(count) for role, count in roles[such].value_counts().items()}
+    return {str(role): int(count) for role, count in roles[such].value_counts().items()} if such.any() else {}
 
 
 def _mostly(roles: pd.Series[str], such: Flags, among: Flags) -> dict[str, int]:

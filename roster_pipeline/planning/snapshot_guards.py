@@ -8,6 +8,7 @@ connection usually sends, and whether its SIS answered for single people.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -130,18 +131,24 @@ def quality_findings(results: pd.DataFrame, rules: Sequence[Rule], snapshot_id: 
     the school tuned it. A rule without a result holds the archivals of every role, whatever its severity: what was not
     tested has not passed.
     """
-    own = results[results["snapshot_id"] == snapshot_id]
-    missing = [rule.name for rule in rules if rule.name not in set(own["rule"])]
-    crashed = sorted({str(name) for name in own.loc[own["tested"].isna(), "rule"]})
+    own = [line for line in results.astype(object).to_dict("records") if line["snapshot_id"] == snapshot_id]
+    tested_rules = {line["rule"] for line in own}
+    missing = [rule.name for rule in rules if rule.name not in tested_rules]
+    crashed = sorted({str(line["rule"]) for line in own if pd.isna(line["tested"])})
     if rules and len(missing) == len(rules):
         yield untested(NOT_TESTED)
     elif missing or crashed:
         names = ", ".join([*missing, *crashed])
         yield untested(f"Quality rules that could not be evaluated: {names}. What was not tested has not passed.")
     by_name = {rule.name: rule for rule in rules}
-    totals = own.groupby("rule")["tested"].sum()
-    failed = own[~own["passed"].astype("bool") & (own["severity"] == "error") & own["tested"].notna()]
-    for name, role, tested, bad in failed[["rule", "role", "tested", "failed"]].itertuples(index=False):
+    counted = [line for line in own if not pd.isna(line["tested"])]
+    totals = Counter[str]()
+    for line in counted:
+        totals[line["rule"]] += int(line["tested"])
+    for line in counted:
+        if line["passed"] or line["severity"] != "error":
+            continue
+        name, role, tested, bad = (line[key] for key in ("rule", "role", "tested", "failed"))
         concerned = by_name[name].roles if name in by_name else ()
         if role and concerned and role not in concerned:
             continue

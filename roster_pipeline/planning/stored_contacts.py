@@ -32,7 +32,7 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
     excluded: `EXCLUDED_COLUMNS`. The rows have the role `contact`; their `sourced_ids` are those of the contacts.
     """
     if excluded.empty or directory.members.empty:
-        return directory, _rows(directory, np.array([], dtype=np.int64), [], [])
+        return directory, pd.DataFrame()
     members = directory.members
     of_everybody = strings(excluded["sourced_id"][excluded["student_id"].isna()])
     of_some = _by_person(directory, excluded[excluded["student_id"].notna()])
@@ -46,7 +46,7 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
     more, gone = _more_without(stored[MORE_CONTACTS], set(of_everybody.to_pylist()), barred)
     hit = np.flatnonzero(primary | np.isin(np.arange(len(members)), list(gone)))
     if not len(hit):
-        return directory, _rows(directory, hit, [], [])
+        return directory, pd.DataFrame()
     kept = {name: pc.if_else(pa.array(primary), pa.scalar(None, TEXT), stored[name]) for name in CONTACT_FIELDS}
     kept[MORE_CONTACTS] = more
     ids: list[list[str]] = []
@@ -56,7 +56,7 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
         ids.append([*own, *gone.get(place, ())])
         pairs = {name: [array[place].as_py(), kept[name][place].as_py()] for name, array in stored.items()}
         changes.append({name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
-    columns = {name: column_of(array).set_axis(members.index) for name, array in kept.items()}
+    columns = {name: column_of(array) for name, array in kept.items()}
     return replace(directory, members=members.assign(**columns)), _rows(directory, hit, ids, changes)
 
 

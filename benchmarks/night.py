@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -42,6 +44,7 @@ BROKER_SECONDS = 5
 PER_SCHOOL = 120.0
 """Seconds after which a side is given up, for each school."""
 PAGE_CACHE = 512
+TERMINATED = 128 + signal.SIGTERM
 
 
 def require_broker(broker: str) -> None:
@@ -107,6 +110,7 @@ def through_dagster(database: Database, keys: list[str], configuration: Path, wo
         plant.wait_for(instance, "SUCCESS", len(keys), PER_SCHOOL * len(keys), night)
         seconds = time.perf_counter() - started
         used = common.cpu_seconds(database, night.pids()) - used
+        worker_megabytes = max((common.peak_megabytes(pid) for pid in night.worker_pids()), default=0.0)
         after = dagsters_size()
         first = min(record.start_time or 0.0 for record in instance.get_run_records())
         last = max(record.end_time or 0.0 for record in instance.get_run_records())
@@ -115,6 +119,7 @@ def through_dagster(database: Database, keys: list[str], configuration: Path, wo
         "cpu_seconds": used,
         "running_seconds": last - first,
         "queueing_seconds": queued,
+        "worker_megabytes": worker_megabytes,
         "rows": (after[0] - before[0]) / len(keys),
         "bytes": (after[1] - before[1]) / len(keys),
     }
@@ -188,6 +193,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=SAMPLE, help="schools for the default launcher")
     given = parser.parse_args()
     require_broker(given.broker)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that every process of the night ends too
     os.environ["ROSTER_SECRET_KEY"] = common.new_key()
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     sides = {"plain": given.schools, "celery": given.schools, "default": min(given.sample, given.schools)}

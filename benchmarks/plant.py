@@ -13,11 +13,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+import psutil
 from dagster._cli.job import _create_run
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -63,6 +64,11 @@ class Plant:
         """The processes as the system knows them."""
         return [child.pid for child in self.children.values()]
 
+    def worker_pids(self) -> list[int]:
+        """The processes of the workers, those that carry out the runs among them."""
+        tops = [psutil.Process(child.pid) for name, child in self.children.items() if name.startswith("worker")]
+        return [each.pid for top in tops for each in (top, *top.children(recursive=True))]
+
     def kill(self, name: str) -> None:
         """A worker and its processes are gone without a word, as when a machine loses its power."""
         os.killpg(self.children[name].pid, signal.SIGKILL)
@@ -76,15 +82,15 @@ class Plant:
                 raise RuntimeError(f"{name} ended with status {status}; its last lines:\n" + "\n".join(lines))
 
     def stop(self) -> None:
-        """Ask every child to end, wait, and kill what is left."""
+        """Ask every child to end, wait, and kill what is left of its process group: the daemon's code server too."""
         for child in self.children.values():
             child.terminate()
         for child in self.children.values():
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 child.wait(POLITE_SECONDS)
-            except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            child.wait()
         self.children.clear()
 
 

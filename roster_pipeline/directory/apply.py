@@ -12,18 +12,47 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, text, update
+import orjson
+from sqlalchemy import Connection, RowMapping, select, text
 
 from roster_pipeline.directory import apply_sql, approvals, plans, rosters
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
-from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.tables import approval, school, snapshot, sync, verdict
+from roster_pipeline.directory.locks import lock_district_of
+from roster_pipeline.directory.tables import approval, school, sync
 from roster_pipeline.vocabulary import CHANGING, approvable, needs_manager
 
 MANY = 1000
 """Staged rows from which the planner must know how many there are, and from which it may not join row by row: on a
 young table, without statistics, it would take a hundred thousand members for one."""
+
+JUDGED = f"""
+select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
+       s.connection_id, s.proof ->> 'version' as version, coalesce(s.counts ->> 'masters', '0') <> '0' as masters,
+       a.id as approval_id, a.by_manager,
+       exists (select from plan_row r where r.plan_id = :plan and r.action = any(:changing) and not exists (
+           select from verdict w
+           where w.plan_id = r.plan_id and w.role = r.role and w.action = r.action and w.guard = r.guard)) as missing
+from verdict v
+join plan p on p.id = v.plan_id
+join snapshot s on s.id = p.snapshot_id
+left join lateral ({approvals.COVERING}) a on true
+where v.plan_id = :plan
+"""  # noqa: S608 - our own query
+"""The verdict of a plan, whether some of its rows have none, the approval that covers it, and what its snapshot says of
+its source: the same in each line."""
+
+CLOSE = """
+with stamped as (
+    update verdict set sync_id = :sync where plan_id = :plan and (role, action, guard) in (
+        select * from unnest(cast(:roles as text[]), cast(:actions as text[]), cast(:guards as text[])))
+), used as (
+    update approval set used_by = :sync where id = :approval
+)
+insert into sync (id, district_id, school_id, kind, plan_id, snapshot_id, outcome, counts, held, who, run_id)
+values (:sync, :district, :school, :kind, :plan, :snapshot, :outcome, cast(:counts as jsonb), cast(:held as jsonb),
+        :who, :run)
+"""
 
 Counts = dict[str, dict[str, int]]
 Judged = tuple[str, str, str]
@@ -92,7 +121,7 @@ def apply_within(
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
     """The same in the caller's transaction, which has to end when this raises."""
-    lock_district(conn, plans.get(conn, plan_id).district_id)
+    lock_district_of(conn, plan_id)
     plan = plans.get(conn, plan_id)
     now = now or datetime.now(UTC)
     earlier = _earlier(conn, plan, kind, now)
@@ -101,18 +130,17 @@ def apply_within(
     _refuse_unfit(conn, plan)
     if rosters.quality_digest(rosters.load_quality(conn, plan.snapshot_id)) != plan.quality:
         raise PlanStale(f"The quality of the roster was tested again since plan {plan.id} was made.", "Plan again.")
-    passed, approval_id = _allowed(conn, plan, kind, now)
-    given = _parameters(conn, plan, passed)
+    judged = _judged(conn, plan, now)
+    passed, approval_id = _allowed(judged, plan, kind)
+    given = _parameters(plan, judged[0], passed)
     sync_id = _open_sync(conn)
-    _stage(conn, plan, given)
-    changed = _change(conn, given)
-    if changed:
+    changed = _change(conn, _stage(conn, plan, given), given)
+    if changed and plan.first_sync:
         _introduce(conn)
     counts, held = _counted(conn, plan.id)
     outcome = "held" if held else "applied" if changed else "unchanged"
     result = SyncResult(sync_id, outcome, counts, held=held)
-    _close_sync(conn, plan, result, kind, who, run_id)
-    _stamp(conn, plan, passed, sync_id, approval_id)
+    _close_sync(conn, plan, result, passed, approval_id, kind=kind, who=who, run_id=run_id)
     if also is not None:
         also(conn, result)
     return result
@@ -141,17 +169,18 @@ def _refuse_unfit(conn: Connection, plan: plans.PlanRow) -> None:
         raise PlanStale(f"Plan {plan.id} was replaced by a newer one.", "Run it again.")
 
 
-def _allowed(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) -> tuple[list[Judged], int | None]:
-    """The kinds of rows that may be applied, and the approval that let some of them through."""
-    judged = conn.execute(select(verdict).where(verdict.c.plan_id == plan.id)).mappings().all()
-    missing = text(
-        "select count(*) from plan_row r where r.plan_id = :plan and r.action = any(:changing) "
-        "and not exists (select from verdict v where v.plan_id = r.plan_id and v.role = r.role and v.action = r.action "
-        "and v.guard = r.guard)"
-    )
-    if not judged or conn.scalar(missing, {"plan": plan.id, "changing": list(CHANGING)}):
+def _judged(conn: Connection, plan: plans.PlanRow, now: datetime) -> list[RowMapping]:
+    """`JUDGED` of a plan in which nothing is without a verdict. Raises VerdictMissing."""
+    given = {"plan": plan.id, "changing": list(CHANGING), "school": plan.school_id, "hash": plan.hash, "now": now}
+    judged = list(conn.execute(text(JUDGED), given).mappings())
+    if not judged or judged[0]["missing"]:
         raise VerdictMissing(f"Plan {plan.id} has rows without a verdict, so they are held.", "Plan again.")
-    approval_id, by_manager = approvals.covering(conn, plan.school_id, plan.hash, now) or (None, False)
+    return judged
+
+
+def _allowed(judged: list[RowMapping], plan: plans.PlanRow, kind: str) -> tuple[list[Judged], int | None]:
+    """The kinds of rows that may be applied, and the approval that let some of them through."""
+    approval_id, by_manager = judged[0]["approval_id"], bool(judged[0]["by_manager"])
     if kind == "approval" and approval_id is None:
         raise NotApproved(f"Nobody approved plan {plan.id}, or the approval lapsed.", "Approve it: roster hold approve")
     open_ = [row for row in judged if row["sync_id"] is None]
@@ -166,8 +195,7 @@ def _overridable(row: RowMapping, by_manager: bool) -> bool:
     return row["verdict"] == "hold" and approvable(findings) and (by_manager or not needs_manager(findings))
 
 
-def _parameters(conn: Connection, plan: plans.PlanRow, passed: list[Judged]) -> dict[str, Any]:
-    source = conn.execute(select(snapshot).where(snapshot.c.id == plan.snapshot_id)).mappings().one()
+def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -> dict[str, Any]:
     return {
         "plan": plan.id,
         "district": plan.district_id,
@@ -175,8 +203,8 @@ def _parameters(conn: Connection, plan: plans.PlanRow, passed: list[Judged]) -> 
         "connection": source["connection_id"],
         "snapshot": plan.snapshot_id,
         "position": plan.position,
-        "version": source["proof"].get("version"),
-        "masters": bool(source["counts"].get("masters")),
+        "version": source["version"],
+        "masters": source["masters"],
         **_columns(passed),
         "linking_roles": [role for role, action, _ in passed if action == "update"],
         "linking_guards": [guard for _, action, guard in passed if action == "update"],
@@ -190,34 +218,44 @@ def _columns(passed: list[Judged]) -> dict[str, list[str]]:
 
 
 def _open_sync(conn: Connection) -> int:
-    """The sync's number, known to the triggers that write the change log."""
-    sync_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
-    conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(sync_id)})
-    return sync_id
+    """The sync's number, known to the triggers that write the change log; and what the planner may use until the end
+    of the transaction."""
+    opened = (
+        "select set_config('roster.sync_id', nextval('sync_id_seq')::text, true), set_config('jit', 'off', true), "
+        "set_config('work_mem', '64MB', true)"
+    )
+    return int(conn.execute(text(opened)).one()[0])
 
 
-def _stage(conn: Connection, plan: plans.PlanRow, given: dict[str, Any]) -> None:
-    """Fill the temporary tables, tell the planner their sizes, and make sure that nothing moved."""
-    conn.execute(text("set local jit = off; set local work_mem = '64MB'"))
-    for table, statement in apply_sql.STAGES.items():
-        if conn.execute(text(statement), given).rowcount > MANY:
-            conn.execute(text(f"analyze {table} (person_id)"))
-            conn.execute(text("set local enable_nestloop = off"))
-    for check in (apply_sql.STALE_PEOPLE, apply_sql.STALE_LINKS, apply_sql.STALE_KEYS):
-        if conn.scalar(text(check), given):
-            raise PlanStale(f"The directory changed since plan {plan.id} was made.", "Plan again.")
+def _stage(conn: Connection, plan: plans.PlanRow, given: dict[str, Any]) -> list[str]:
+    """Fill the temporary tables that have rows, tell the planner their sizes, and make sure that nothing moved.
+
+    Returns the tables.
+    """
+    _fill(conn, "applying", given)
+    waiting = conn.execute(text(apply_sql.WAITING), given).mappings().one()
+    others = [table for table, any_row in waiting.items() if any_row]
+    for table in others:
+        _fill(conn, table, given)
+    staged = ["applying", *others]
+    if conn.scalar(text(apply_sql.stale(staged)), given):
+        raise PlanStale(f"The directory changed since plan {plan.id} was made.", "Plan again.")
+    return staged
 
 
-def _change(conn: Connection, given: dict[str, Any]) -> int:
+def _fill(conn: Connection, table: str, given: dict[str, Any]) -> None:
+    if conn.execute(text(apply_sql.staging(table)), given).rowcount > MANY:
+        conn.execute(text(f"analyze {table} (person_id)"))
+        conn.execute(text("set local enable_nestloop = off"))
+
+
+def _change(conn: Connection, staged: list[str], given: dict[str, Any]) -> int:
     """Run the statements that have work; how many rows they changed."""
-    needed = {
-        table: iter(conn.execute(text(f"select {conditions} from {table}")).one())  # noqa: S608 - our own constants
-        for table, conditions in apply_sql.NEEDED.items()
-    }
+    needed = conn.execute(text(apply_sql.needed(staged))).one()
     return sum(
         conn.execute(text(statement), given).rowcount
-        for statement, table, _ in apply_sql.CHANGES
-        if next(needed[table])
+        for (statement, _, _), work in zip(apply_sql.CHANGES, needed, strict=True)
+        if work
     )
 
 
@@ -232,24 +270,19 @@ def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
     """Rows by role and action: applied by now and, of the changing actions, not applied."""
     rows = conn.execute(
         text(
-            "select r.role, r.action, r.guard, count(*) as rows, count(a.row) as applied from plan_row r "
-            "left join applying a on a.row = r.row where r.plan_id = :plan group by r.role, r.action, r.guard"
+            "select r.role, r.action, count(*) as rows, count(a.row) as applied, "
+            "count(v.sync_id) > 0 as settled from plan_row r left join applying a on a.row = r.row "
+            "left join verdict v on (v.plan_id, v.role, v.action, v.guard) = (r.plan_id, r.role, r.action, r.guard) "
+            "where r.plan_id = :plan group by r.role, r.action, r.guard"
         ),
         {"plan": plan_id},
-    ).all()
-    settled = set(
-        conn.execute(
-            select(verdict.c.role, verdict.c.action, verdict.c.guard).where(
-                verdict.c.plan_id == plan_id, verdict.c.sync_id.is_not(None)
-            )
-        )
     )
     counts: Counts = {}
     held: Counts = {}
-    for role, action, guard, planned, applied in rows:
+    for role, action, planned, applied, settled in rows:
         of_role = counts.setdefault(role, {})
         of_role[action] = of_role.get(action, 0) + (applied if action in CHANGING else planned)
-        if action in CHANGING and planned > applied and (role, action, guard) not in settled:
+        if action in CHANGING and planned > applied and not settled:
             waiting = held.setdefault(role, {})
             waiting[action] = waiting.get(action, 0) + planned - applied
             of_role["held"] = of_role.get("held", 0) + planned - applied
@@ -257,31 +290,30 @@ def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
 
 
 def _close_sync(
-    conn: Connection, plan: plans.PlanRow, result: SyncResult, kind: str, who: str, run_id: str | None
+    conn: Connection,
+    plan: plans.PlanRow,
+    result: SyncResult,
+    passed: list[Judged],
+    approval_id: int | None,
+    *,
+    kind: str,
+    who: str,
+    run_id: str | None,
 ) -> None:
-    conn.execute(
-        insert(sync).values(
-            id=result.sync_id,
-            district_id=plan.district_id,
-            school_id=plan.school_id,
-            kind=kind,
-            plan_id=plan.id,
-            snapshot_id=plan.snapshot_id,
-            outcome=result.outcome,
-            counts=result.counts,
-            held=result.held,
-            who=who,
-            run_id=run_id,
-        )
-    )
-
-
-def _stamp(conn: Connection, plan: plans.PlanRow, passed: list[Judged], sync_id: int, approval_id: int | None) -> None:
-    if passed:
-        stamped = text(
-            "update verdict set sync_id = :sync where plan_id = :plan and (role, action, guard) in "
-            "(select * from unnest(cast(:roles as text[]), cast(:actions as text[]), cast(:guards as text[])))"
-        )
-        conn.execute(stamped, {"sync": sync_id, "plan": plan.id, **_columns(passed)})
-    if approval_id is not None:
-        conn.execute(update(approval).where(approval.c.id == approval_id).values(used_by=sync_id))
+    """Write the sync, and its number into the lines of the verdict and the approval that it used."""
+    given = {
+        "sync": result.sync_id,
+        "district": plan.district_id,
+        "school": plan.school_id,
+        "kind": kind,
+        "plan": plan.id,
+        "snapshot": plan.snapshot_id,
+        "outcome": result.outcome,
+        "counts": orjson.dumps(result.counts).decode(),
+        "held": orjson.dumps(result.held).decode(),
+        "who": who,
+        "run": run_id,
+        "approval": approval_id,
+        **_columns(passed),
+    }
+    conn.execute(text(CLOSE), given)

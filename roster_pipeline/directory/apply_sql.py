@@ -8,6 +8,8 @@ of `changes`, a JSON object {field: [from, to]}, so a plan row is never taken ap
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from roster_pipeline.vocabulary import CONTACT, CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS
 
 _BOOLEANS = ("enabled",)
@@ -35,7 +37,6 @@ def _same(fields: tuple[str, ...], alias: str) -> str:
 
 
 STAGE = f"""
-create temporary table applying on commit drop as
 select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.new_links, r.changes, r.number_kind,
        coalesce(r.person_id, nextval('person_id_seq')) as person_id,
        r.person_revision, r.membership_revision,
@@ -55,7 +56,6 @@ where r.plan_id = :plan
 here."""
 
 STAGE_LINKS = """
-create temporary table linking on commit drop as
 select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as is_primary
 from applying a
 cross join lateral unnest(case when a.fresh then a.sourced_ids else a.new_links end)
@@ -70,7 +70,6 @@ where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is
 """Links of applied rows, and of people who only got a new sourcedId; those follow the verdict on updates."""
 
 STAGE_HOMES = """
-create temporary table moving on commit drop as
 select a.person_id, a.changes -> 'primary_record' ->> 1 as first from applying a
 where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes ? 'primary_record' and not exists (
     select from link h
@@ -81,7 +80,6 @@ where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes 
 """People whose home the plan moves; who has another one by now than the plan says keeps it."""
 
 STAGE_REST = """
-create temporary table counting on commit drop as
 select m.person_id,
        case when r.absent_syncs = 0 or r.role = any(:archiving_roles) then r.absent_syncs end as absent_syncs,
        not m.managed and m.status = 'active' and r.action in ('unchanged', 'update')
@@ -266,13 +264,8 @@ where a.role = 'contact' and c.district_id = :district and c.school_id = :school
 """
 """First of all that is done to contacts: a row that chooses another one was planned as if these were gone already."""
 
-STAGES = {
-    "applying": STAGE,
-    "linking": STAGE_LINKS,
-    "moving": STAGE_HOMES,
-    "counting": STAGE_REST,
-}
-"""Temporary table to the statement that fills it; each may read the ones before it."""
+STAGED = {"applying": STAGE, "linking": STAGE_LINKS, "moving": STAGE_HOMES, "counting": STAGE_REST}
+"""Temporary table to what it holds; the later ones read the first."""
 
 CHANGES = (
     (INSERT_PEOPLE, "applying", "fresh"),
@@ -300,8 +293,30 @@ order by relname
 """Tables of the directory whose size and contents the planner does not know yet, always in one order: two first
 applies at once wait for each other."""
 
-NEEDED = {
-    table: ", ".join(f"coalesce(bool_or({condition}), false)" for _, of, condition in CHANGES if of == table)
-    for table in STAGES
-}
-"""For each staged table, which of its statements have work, told by reading it once."""
+
+def staging(table: str) -> str:
+    """The statement that makes and fills a temporary table."""
+    return f"create temporary table {table} on commit drop as {STAGED[table]}"
+
+
+WAITING = f"select {', '.join(f'exists ({STAGED[table]}) as {table}' for table in STAGED if table != 'applying')}"
+"""Which of the other tables have rows. On most nights of a small school none has, and making a table costs more than
+filling it."""
+
+
+def stale(staged: Collection[str]) -> str:
+    """One statement that says whether anything moved since the plan was made. staged: the tables that were made."""
+    checks = [STALE_PEOPLE, STALE_KEYS, *([STALE_LINKS] if "linking" in staged else [])]
+    return f"select {' or '.join(f'({check})' for check in checks)}"
+
+
+def needed(staged: Collection[str]) -> str:
+    """One statement that says, for each of `CHANGES` in its order, whether it has work. Each table is read once."""
+    columns, tables = [], []
+    for table in staged:
+        own = [(f"c{place}", condition) for place, (_, of, condition) in enumerate(CHANGES) if of == table]
+        listed = ", ".join(f"coalesce(bool_or({condition}), false) as {name}" for name, condition in own)
+        tables.append(f"(select {listed} from {table}) as of_{table}")
+    for place, (_, of, _) in enumerate(CHANGES):
+        columns.append(f"c{place}" if of in staged else f"false as c{place}")
+    return f"select {', '.join(columns)} from {' cross join '.join(tables)}"

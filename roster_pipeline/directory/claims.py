@@ -13,7 +13,7 @@ join school s on s.id = p.school_id
 join plan_row r on r.plan_id = p.id and r.reason = 'other_connection'
 join membership m on m.district_id = p.district_id and m.person_id = r.person_id and m.status = 'active'
 join school o on o.id = m.school_id and o.connection_id <> s.connection_id
-where p.state = 'planned' and not p.dry_run and m.school_id = coalesce(cast(:school as bigint), m.school_id)
+where p.state = 'planned' and not p.dry_run
   and not exists (
     select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
   and not exists (
@@ -23,6 +23,26 @@ group by m.school_id
 """
 """By the newest plans of all schools; what somebody has settled since is left out."""
 
+
+CLAIMED_OF_SCHOOL = """
+select count(distinct m.person_id)
+from membership m
+cross join lateral (
+    select plan_id, sourced_ids from plan_row
+    where reason = 'other_connection' and person_id = m.person_id offset 0
+) r
+join plan p on p.id = r.plan_id and p.district_id = m.district_id and p.state = 'planned' and not p.dry_run
+join school s on s.id = p.school_id
+join school o on o.id = m.school_id and o.connection_id <> s.connection_id
+where m.school_id = :school and m.status = 'active'
+  and not exists (
+    select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
+  and not exists (
+    select from link_exclusion a
+    where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = m.person_id)
+"""
+"""The same for one school. It begins with the people of the school, so that it costs the same in a city as in a
+village."""
 
 THEIR_OWN = """
 with claimed as (
@@ -59,6 +79,11 @@ def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) ->
     return bool(conn.scalar(text(THEIR_OWN), {"plan": plan_id, "schools": list(schools)}))
 
 
-def claimed_people(conn: Connection, school_id: int | None = None) -> dict[int, int]:
-    """School to how many of its active people wait in another school's plan; of one school, or of all that have any."""
-    return {row.school_id: row.people for row in conn.execute(text(CLAIMED), {"school": school_id})}
+def claimed_people(conn: Connection) -> dict[int, int]:
+    """School to how many of its active people wait in another school's plan; of all schools that have any."""
+    return {row.school_id: row.people for row in conn.execute(text(CLAIMED))}
+
+
+def claimed_of_school(conn: Connection, school_id: int) -> int:
+    """How many active people of one school wait in another school's plan."""
+    return int(conn.scalar(text(CLAIMED_OF_SCHOOL), {"school": school_id}) or 0)

@@ -34,8 +34,6 @@ SCRUB = (
     "where a.connection_id = theirs.connection_id and a.sourced_id = theirs.sourced_id",
     "delete from person where district_id = :district and id = :person",
     "select erase_from_log(:district, :person)",
-    f"delete from sis_record r using {THEIRS} "  # noqa: S608
-    "where r.connection_id = theirs.connection_id and r.kind = 'user' and r.sourced_id = theirs.sourced_id",
     "update outbox o set attachment = null from school s "
     "where s.id = o.school_id and s.district_id = :district and o.attachment is not null",
     "delete from plan_row r using plan p "
@@ -45,12 +43,14 @@ SCRUB = (
     "and theirs.sourced_id = any(r.sourced_ids)",
 )
 OF_SNAPSHOT = (
+    "raw_user",
+    "raw_contact",
     "raw_reject",
     "cleaned_roster",
     "rejected_record",
     "witness",
 )
-OF_PULL = ("pulled_reject",)
+OF_PULL = ("pulled_user", "pulled_reject")
 
 
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:

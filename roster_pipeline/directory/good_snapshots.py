@@ -6,15 +6,19 @@ that nobody would be changed by holds nothing back; night after night it would b
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory.ledger import HAS_SYNCED
+from roster_pipeline.directory.tables import snapshot
+
 HISTORY = 7
 """Good snapshots whose median says how large a role usually is."""
-GOOD = """
-select {} from snapshot s
+_GOOD = """
+select {} as one, s.id from snapshot s
 where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
   and exists (
     select from sync y
@@ -22,8 +26,8 @@ where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 
         select from verdict v
         cross join lateral jsonb_array_elements(v.findings) f
         where v.plan_id = y.plan_id and v.sync_id is null
-          and (v.action = 'create' and f ->> 'guard' = any(:unusual) or f ->> 'guard' = :besides)))
-order by s.id desc limit :n
+          and (v.action = 'create' and f ->> 'guard' = any(:unusual) or f ->> 'guard' = {})))
+order by s.id desc limit {}
 """
 UNUSUAL = ("people_missing", "strangers", "empty_role", "no_orgs", "shrunk_role", "rejected")
 """The guards that look at what came, not at what it would change, where they hold everything, creations too. An
@@ -32,16 +36,41 @@ UNLIKE_BEFORE = "unlike_before"
 """A night that this guard found is no measure of the connection, until somebody approves it."""
 
 
-def role_history(conn: Connection, school_id: int, n: int = HISTORY) -> pd.DataFrame:
-    """People per role of the last good snapshots, newest last: one row each, one column per role."""
-    return pd.DataFrame(_of_good(conn, "s.counts -> 'roles'", school_id, n, "")[::-1]).fillna(0)
+_NEWEST_FIRST = "coalesce((select jsonb_agg(g.one order by g.id desc) from ({}) g), '[]'::jsonb)"
+BEFORE = f"""
+select t.*, {_NEWEST_FIRST.format(_GOOD.format("s.counts -> 'roles'", ":nothing", ":n"))} as roles,
+    {_NEWEST_FIRST.format(_GOOD.format("s.proof", ":besides", ":proofs"))} as proofs,
+    {HAS_SYNCED} as synced,
+    (select coalesce(jsonb_object_agg(w.sourced_id, w.answer), '{{}}'::jsonb) from witness w
+     where w.snapshot_id = t.id) as answers
+from snapshot t where t.id = :snapshot
+"""  # noqa: S608 - put together here are our own queries
 
 
-def good_proofs(conn: Connection, school_id: int, n: int) -> list[dict[str, Any]]:
-    """The proofs of completeness of the last good snapshots, newest first."""
-    return _of_good(conn, "s.proof", school_id, n, UNLIKE_BEFORE)
+@dataclass(frozen=True)
+class History:
+    """facts: the snapshot that is planned. roles: people per role of the last good snapshots, newest last, a row each.
+
+    proofs: of completeness, of the last good snapshots, newest first. first_sync: no sync ever changed anybody.
+    answers: what the SIS said of single people of this snapshot, by sourcedId.
+    """
+
+    facts: dict[str, Any]
+    roles: pd.DataFrame
+    proofs: list[dict[str, Any]]
+    first_sync: bool
+    answers: dict[str, str]
 
 
-def _of_good(conn: Connection, column: str, school_id: int, n: int, besides: str) -> list[Any]:
-    given = {"school": school_id, "n": n, "unusual": list(UNUSUAL), "besides": besides}
-    return list(conn.scalars(text(GOOD.format(column)), given))
+def history_of(conn: Connection, school_id: int, snapshot_id: int, *, proofs: int = 0) -> History:
+    """What planning wants to know of earlier nights, in one statement. proofs: of how many good snapshots."""
+    given = {"school": school_id, "snapshot": snapshot_id, "n": HISTORY, "proofs": proofs}
+    given_too = {"unusual": list(UNUSUAL), "besides": UNLIKE_BEFORE, "nothing": ""}
+    row = conn.execute(text(BEFORE), given | given_too).mappings().one()
+    return History(
+        facts={name: row[name] for name in snapshot.c.keys()},  # noqa: SIM118 - no mapping
+        roles=pd.DataFrame(row["roles"][::-1]).fillna(0),
+        proofs=row["proofs"],
+        first_sync=not row["synced"],
+        answers=row["answers"],
+    )

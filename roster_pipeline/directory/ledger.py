@@ -12,6 +12,10 @@ from sqlalchemy import Connection, Select, func, select, text
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.tables import change_log, school, sync
 
+HAS_SYNCED = """exists (
+    select from sync where school_id = :school and kind <> 'rollback' and (outcome = 'applied'
+        or (outcome = 'held' and exists (select from change_log l where l.sync_id = sync.id))))"""
+
 
 class UnknownSync(DirectoryError):
     """There is no sync with this number."""
@@ -103,12 +107,7 @@ def has_synced(conn: Connection, school_id: int) -> bool:
 
     One that waits for approval has not, nor one that brought nobody: the first that would change somebody is.
     """
-    query = text(
-        "select exists (select from sync where school_id = :school and kind <> 'rollback' "
-        "and (outcome = 'applied' "
-        "or (outcome = 'held' and exists (select from change_log l where l.sync_id = sync.id))))"
-    )
-    return bool(conn.scalar(query, {"school": school_id}))
+    return bool(conn.scalar(text(f"select {HAS_SYNCED}"), {"school": school_id}))
 
 
 def has_run(conn: Connection, run_id: str) -> bool:

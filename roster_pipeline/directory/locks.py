@@ -44,6 +44,14 @@ def lock_district(conn: Connection, district_id: int) -> None:
     _lock(conn, "pg_advisory_xact_lock", f"district {district_id}")
 
 
+def lock_district_of(conn: Connection, plan_id: int) -> None:
+    """The same for the district of a plan; nothing is locked where there is no such plan."""
+    query = (
+        "select pg_advisory_xact_lock(hashtextextended('roster district ' || district_id, 0)) from plan where id = :id"
+    )
+    conn.execute(text(query), {"id": plan_id})
+
+
 def lock_district_for_reading(conn: Connection, district_id: int) -> None:
     """Wait for changes under way, and keep new ones out until the transaction ends; readers do not wait for readers."""
     _lock(conn, "pg_advisory_xact_lock_shared", f"district {district_id}")
@@ -52,16 +60,6 @@ def lock_district_for_reading(conn: Connection, district_id: int) -> None:
 def lock_until_commit(conn: Connection, name: str) -> None:
     """Wait for any named piece of work that must not run twice at once; held until the transaction ends."""
     _lock(conn, "pg_advisory_xact_lock", name)
-
-
-def lock_until_commit_shared(conn: Connection, name: str) -> None:
-    """As `lock_until_commit`, but several may hold it at once; only who takes it alone waits, or is waited for."""
-    _lock(conn, "pg_advisory_xact_lock_shared", name)
-
-
-def try_lock_until_commit(conn: Connection, name: str) -> bool:
-    """As `lock_until_commit`, without waiting; False where somebody else holds it, shared or alone."""
-    return bool(_lock(conn, "pg_try_advisory_xact_lock", name))
 
 
 _TAKEN_AHEAD: dict[str, Connection] = {}

@@ -13,26 +13,28 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 CANDIDATES = """
+drop table if exists candidate;
 create temporary table candidate on commit drop as
 with roster as materialized (
-    select sourced_id, number_kind, number, lower(email) as email from cleaned_roster where snapshot_id = :snapshot
+    select sourced_id, number_kind, number, lower(email) as email from cleaned_roster where snapshot_id = {snapshot}
 )
-    select person_id from membership where district_id = :district and school_id = :school
+    select person_id from membership where district_id = {district} and school_id = {school}
     union
     select f.person_id from roster c cross join lateral (
         select l.person_id from link l
-        where l.connection_id = :connection and l.sourced_id = c.sourced_id offset 0
+        where l.connection_id = {connection} and l.sourced_id = c.sourced_id offset 0
     ) f
     union
     select f.id from roster c cross join lateral (
         select p.id from person p
-        where p.district_id = :district and p.number_connection_id = :connection
+        where p.district_id = {district} and p.number_connection_id = {connection}
           and p.number_kind = c.number_kind and p.number = c.number offset 0
     ) f
     union
     select f.id from roster c cross join lateral (
-        select p.id from person p where p.district_id = :district and lower(p.email) = c.email offset 0
-    ) f
+        select p.id from person p where p.district_id = {district} and lower(p.email) = c.email offset 0
+    ) f;
+analyze candidate
 """
 """`offset 0`, here and below, keeps it at one look into an index per record. The planner knows nothing of tonight's
 snapshot or of a young directory, takes either for a few rows, and would join everybody with everybody."""
@@ -82,9 +84,12 @@ cross join lateral (
 order by m.person_id, m.school_id
 """  # noqa: S608
 
-SEVERAL_CONTACTS = """
-select exists (select from contact where district_id = :district and school_id = :school and place > 1)
+POSITION = """
+select case when is_called then last_value else 0 end,
+    exists (select from contact where district_id = :district and school_id = :school and place > 1)
+from change_log_position_seq
 """
+"""Where the change log is now, and whether a student of the school has several contacts."""
 _MORE_CONTACTS = (
     f"select jsonb_agg(jsonb_build_array({', '.join(name.removeprefix('contact_') for name in CONTACT_FIELDS)}) "  # noqa: S608
     "order by place)::text as contacts from contact where district_id = m.district_id and school_id = m.school_id "
@@ -148,21 +153,19 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     before everything that was not.
     """
     lock_district_for_reading(conn, school.district_id)
-    given = {
+    given: dict[str, int] = {
         "district": school.district_id,
         "school": school.id,
         "connection": school.connection.id,
         "snapshot": snapshot_id,
     }
-    conn.execute(text("drop table if exists candidate"))
-    conn.execute(text(CANDIDATES), given)
-    conn.execute(text("analyze candidate"))
+    conn.exec_driver_sql(CANDIDATES.format(**given))
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     exclusions = read_frame(
         conn, _link_exclusions(), EXCLUSIONS, district=school.district_id, connection=school.connection.id
     )
-    several = bool(conn.scalar(text(SEVERAL_CONTACTS), given))
+    position, several = conn.execute(text(POSITION), given).one()
     members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
     ids = {"district": school.district_id, "connection": school.connection.id}
@@ -170,7 +173,6 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
     active = members.loc[members["status"] == "active", "person_id"]
     others = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
     elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": others}).all() if others else []
-    position = conn.scalar(text("select case when is_called then last_value else 0 end from change_log_position_seq"))
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,
@@ -179,7 +181,7 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
         elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
         connections=connections,
         affiliations=affiliations,
-        position=int(position or 0),
+        position=int(position),
     )
 
 

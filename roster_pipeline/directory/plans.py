@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.tables import plan, plan_row, verdict, witness
+from roster_pipeline.directory.tables import plan, plan_row, verdict
 from roster_pipeline.directory.tenants import SchoolRow
 
 ROWS: dict[str, Kind] = {
@@ -96,9 +96,6 @@ def write(
     rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality:
     digest of the quality results that the verdict read.
     """
-    if not dry_run and person_id is None:
-        earlier = (plan.c.school_id == school.id, plan.c.state == "planned", plan.c.dry_run.is_(False))
-        conn.execute(update(plan).where(*earlier).values(state="replaced"))
     head = insert(plan).values(
         district_id=school.district_id,
         school_id=school.id,
@@ -112,7 +109,11 @@ def write(
         run_id=run_id,
         person_id=person_id,
     )
-    plan_id = int(conn.execute(head.returning(plan.c.id)).scalar_one())
+    head = head.returning(plan.c.id)
+    if not dry_run and person_id is None:
+        earlier = (plan.c.school_id == school.id, plan.c.state == "planned", plan.c.dry_run.is_(False))
+        head = head.add_cte(update(plan).where(*earlier).values(state="replaced").cte("earlier"))
+    plan_id = int(conn.execute(head).scalar_one())
     copy_frame(conn, plan_row, rows.drop(columns=["sync_id"], errors="ignore"), {"plan_id": plan_id})
     copy_frame(conn, verdict, verdict_rows, {"plan_id": plan_id})
     return plan_id
@@ -178,9 +179,3 @@ def write_witnesses(conn: Connection, snapshot_id: int, answers: Mapping[str, st
         ),
         {"snapshot": snapshot_id, "ids": list(answers.keys()), "answers": list(answers.values())},
     )
-
-
-def load_witnesses(conn: Connection, snapshot_id: int) -> dict[str, str]:
-    """sourcedId to answer."""
-    query = select(witness.c.sourced_id, witness.c.answer).where(witness.c.snapshot_id == snapshot_id)
-    return dict(conn.execute(query).all())

@@ -43,15 +43,25 @@ def write(
     roster: pd.DataFrame,
     rejected: pd.DataFrame,
     excluded: pd.DataFrame | None = None,
+    *,
+    quality: pd.DataFrame | None = None,
+    counts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a snapshot's roster and rejections, in the place of what an earlier run wrote.
+    """Write a snapshot's roster, rejections and quality results, in the place of what an earlier run wrote.
 
     roster: the columns of `cleaned_roster`, one row per record. rejected: collection, sourced_id, field, rule,
-    severity, role. excluded: sourced_id and student_id of contacts that nobody may call.
+    severity, role. excluded: sourced_id and student_id of contacts that nobody may call. quality: rule, role,
+    check_name, severity, passed, tested, failed. counts: what is added to the counts of the snapshot; `roles` (role to
+    people) is what later nights are compared with.
     """
-    written = ((cleaned_roster, roster), (rejected_record, rejected), (excluded_contact, excluded))
+    added = snapshot.c.counts.op("||")(cast(dict(counts or {}), JSONB))
+    replaced = update(snapshot).where(snapshot.c.id == snapshot_id).values(counts=added)
+    written = (
+        (cleaned_roster, roster), (rejected_record, rejected), (excluded_contact, excluded), (quality_result, quality)
+    )  # fmt: skip
+    earlier = [delete(table).where(table.c.snapshot_id == snapshot_id).cte(f"no_{table.name}") for table, _ in written]
+    conn.execute(replaced.add_cte(*earlier))
     for table, frame in written:
-        conn.execute(delete(table).where(table.c.snapshot_id == snapshot_id))
         if frame is not None and len(frame):
             copy_frame(conn, table, frame, {"snapshot_id": snapshot_id})
 
@@ -96,17 +106,8 @@ def load(conn: Connection, snapshot_id: int) -> tuple[pd.DataFrame, pd.DataFrame
     return roster, rejected
 
 
-def write_quality(conn: Connection, snapshot_id: int, results: pd.DataFrame) -> None:
-    """Write a snapshot's quality results, in the place of what an earlier run wrote.
-
-    results: rule, role, check_name, severity, passed, tested, failed.
-    """
-    conn.execute(delete(quality_result).where(quality_result.c.snapshot_id == snapshot_id))
-    copy_frame(conn, quality_result, results, {"snapshot_id": snapshot_id})
-
-
 def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
-    """The results as `write_quality` took them, by rule and role, and the snapshot_id they belong to."""
+    """The results as `write` took them, by rule and role, and the snapshot_id they belong to."""
     found = read_frame(conn, _query("quality_result", _QUALITY, "rule, role"), _QUALITY, snapshot=snapshot_id)
     return found.assign(snapshot_id=snapshot_id)
 
@@ -114,12 +115,6 @@ def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
 def quality_digest(results: pd.DataFrame) -> str | None:
     """A digest of loaded quality results, by which a plan names those that its verdict read; None of no results."""
     return None if results.empty else hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
-
-
-def set_counts(conn: Connection, snapshot_id: int, counts: Mapping[str, Any]) -> None:
-    """Add to what is counted of a snapshot; `roles` (role to people) is what later nights are compared with."""
-    merged = snapshot.c.counts.op("||")(cast(dict(counts), JSONB))
-    conn.execute(update(snapshot).where(snapshot.c.id == snapshot_id).values(counts=merged))
 
 
 def _query(table: str, columns: Mapping[str, Kind], order: str) -> str:

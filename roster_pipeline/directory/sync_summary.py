@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, text
+from sqlalchemy import Connection, func, select, text
 
-from roster_pipeline.directory.claims import claimed_people
+from roster_pipeline.directory.claims import claimed_of_school
 from roster_pipeline.directory.tables import (
     outbox,
-    plan,
-    plan_row,
-    quality_result,
-    rejected_record,
     school,
     snapshot,
     sync,
-    verdict,
 )
 from roster_pipeline.settings.school import SchoolSettings
 
@@ -88,100 +83,80 @@ def mark_reported(connection: Connection, sync_id: int, report: dict[str, Any]) 
 
 
 def sync_summary(connection: Connection, sync_id: int) -> SyncSummary:
-    """Everything a report on this sync says."""
-    head = connection.execute(
-        select(sync, school.c.key, school.c.name, school.c.settings)
-        .join(school, school.c.id == sync.c.school_id)
-        .where(sync.c.id == sync_id)
-    ).one()
-    relink = head.kind == "relink"
-    plan_id, snapshot_id = (None, None) if relink else (head.plan_id, head.snapshot_id)
-    shot = connection.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).mappings().one_or_none()
-    before = connection.execute(
-        select(sync.c.at, snapshot.c.counts)
-        .join(snapshot, snapshot.c.id == sync.c.snapshot_id)
-        .where(sync.c.school_id == head.school_id, sync.c.id < sync_id, sync.c.kind == "sync")
-        .order_by(sync.c.id.desc())
-        .limit(1)
-    ).one_or_none()
-    first = connection.scalar(select(plan.c.first_sync).where(plan.c.id == plan_id))
+    """Everything a report on this sync says. One statement, because every sync of every school asks it."""
+    head = connection.execute(text(SUMMARY), {"sync": sync_id}).mappings().one()
+    relink = head["kind"] == "relink"
+    shot = {name: head[f"snapshot_{name}"] for name in _SNAPSHOT} if head["snapshot_id"] is not None else None
     return SyncSummary(
         sync_id=sync_id,
-        plan_id=head.plan_id,
-        kind=head.kind,
-        at=head.at,
-        run_id=head.run_id,
-        first_sync=bool(first),
-        school_id=head.school_id,
-        school_key=head.key,
-        school_name=head.name,
-        settings=SchoolSettings.model_validate(head.settings),
-        actions=_actions(connection, plan_id, sync_id),
-        notes=_notes(connection, plan_id),
-        verdict=_rows(connection, select(verdict).where(verdict.c.plan_id == plan_id)),
-        quality=_rows(connection, select(quality_result).where(quality_result.c.snapshot_id == snapshot_id)),
-        rejected=_rejected(connection, snapshot_id),
-        snapshot=dict(shot) if shot else None,
+        plan_id=head["plan_id"],
+        kind=head["kind"],
+        at=head["at"],
+        run_id=head["run_id"],
+        first_sync=bool(head["first_sync"]),
+        school_id=head["school_id"],
+        school_key=head["key"],
+        school_name=head["name"],
+        settings=SchoolSettings.model_validate(head["settings"]),
+        actions=head["actions"],
+        notes=head["notes"],
+        verdict=head["verdict"],
+        quality=head["quality"],
+        rejected=head["rejected"],
+        snapshot=shot,
         roles=dict(shot["counts"].get("roles", {})) if shot else {},
         contact_flags=dict(shot["counts"].get("flags", {})) if shot else {},
-        previous=(before.at, dict(before.counts.get("roles", {}))) if before and shot else None,
-        undone=dict(head.counts) if head.kind == "rollback" else {},
-        linked=sum(of.get("link", 0) for of in head.counts.values()) if relink else 0,
-        claimed=_claimed(connection, head) if head.kind == "sync" else 0,
+        previous=(head["previous_at"], dict(head["previous_roles"] or {})) if head["previous_at"] and shot else None,
+        undone=dict(head["counts"]) if head["kind"] == "rollback" else {},
+        linked=sum(of.get("link", 0) for of in head["counts"].values()) if relink else 0,
+        claimed=_claimed(connection, head) if head["kind"] == "sync" else 0,
     )
 
 
 def _claimed(connection: Connection, head: Any) -> int:
-    told = head.report or {"claimed": claimed_people(connection, head.school_id).get(head.school_id, 0)}
+    told = head["report"] or {"claimed": claimed_of_school(connection, head["school_id"])}
     return int(told.get("claimed", 0))
 
 
-def _rows(connection: Connection, query: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(query).mappings()]
+def _list(query: str) -> str:
+    """The rows of a query as a list in one value; [] where it has none."""
+    return f"(select coalesce(jsonb_agg(to_jsonb(one)), '[]'::jsonb) from ({query}) one)"  # noqa: S608 - our own
 
 
-def _actions(connection: Connection, plan_id: int | None, sync_id: int) -> list[dict[str, Any]]:
-    stood = plan_row.c.witness.is_distinct_from("here")
-    return _rows(
-        connection,
-        select(
-            plan_row.c.role,
-            plan_row.c.action,
-            plan_row.c.guard,
-            plan_row.c.reason,
-            func.count().label("rows"),
-            func.count().filter(verdict.c.sync_id == sync_id, stood).label("applied"),
-            func.count().filter(verdict.c.sync_id.is_not(None), stood).label("applied_ever"),
-        )
-        .outerjoin(
-            verdict, and_(*(verdict.c[name] == plan_row.c[name] for name in ("plan_id", "role", "action", "guard")))
-        )
-        .where(plan_row.c.plan_id == plan_id)
-        .group_by(plan_row.c.role, plan_row.c.action, plan_row.c.guard, plan_row.c.reason)
-        .order_by(plan_row.c.role, plan_row.c.action, plan_row.c.guard, plan_row.c.reason),
-    )
-
-
-def _notes(connection: Connection, plan_id: int | None) -> list[dict[str, Any]]:
-    """Of the rows of the plan, whether they were applied or wait."""
-    query = (
-        "select r.role, note, count(*) as rows from plan_row r cross join string_to_table(r.notes, ' ') note "
-        "where r.plan_id = :plan and r.notes is not null group by r.role, note order by r.role, note"
-    )
-    return [dict(row) for row in connection.execute(text(query), {"plan": plan_id}).mappings()]
-
-
-def _rejected(connection: Connection, snapshot_id: int | None) -> list[dict[str, Any]]:
-    columns = (
-        rejected_record.c.collection,
-        rejected_record.c.field,
-        rejected_record.c.rule,
-        rejected_record.c.severity,
-    )
-    return _rows(
-        connection,
-        select(*columns, func.count().label("rows"))
-        .where(rejected_record.c.snapshot_id == snapshot_id)
-        .group_by(*columns)
-        .order_by(*columns),
-    )
+_ACTIONS = """
+select r.role, r.action, r.guard, r.reason, count(*) as rows,
+    count(*) filter (where v.sync_id = y.id and r.witness is distinct from 'here') as applied,
+    count(*) filter (where v.sync_id is not null and r.witness is distinct from 'here') as applied_ever
+from plan_row r left join verdict v using (plan_id, role, action, guard)
+where r.plan_id = p.id group by 1, 2, 3, 4 order by 1, 2, 3, 4
+"""
+_NOTES = """
+select r.role, note, count(*) as rows from plan_row r cross join string_to_table(r.notes, ' ') note
+where r.plan_id = p.id and r.notes is not null group by 1, 2 order by 1, 2
+"""
+"""Of the rows of the plan, whether they were applied or wait."""
+_VERDICT = "select v.role, v.action, v.guard, v.verdict, v.rows, v.findings from verdict v where v.plan_id = p.id"
+_QUALITY = """
+select q.rule, q.role, q.check_name, q.severity, q.passed, q.tested, q.failed from quality_result q
+where q.snapshot_id = t.id
+"""
+_REJECTED = """
+select j.collection, j.field, j.rule, j.severity, count(*) as rows from rejected_record j
+where j.snapshot_id = t.id group by 1, 2, 3, 4 order by 1, 2, 3, 4
+"""
+_SNAPSHOT = tuple(column.name for column in snapshot.c)
+SUMMARY = f"""
+select y.plan_id, y.kind, y.at, y.run_id, y.counts, y.report, y.school_id, s.key, s.name, s.settings, p.first_sync,
+    b.at as previous_at, b.roles as previous_roles, {", ".join(f"t.{name} as snapshot_{name}" for name in _SNAPSHOT)},
+    {_list(_ACTIONS)} as actions, {_list(_NOTES)} as notes, {_list(_VERDICT)} as verdict,
+    {_list(_QUALITY)} as quality, {_list(_REJECTED)} as rejected
+from sync y
+join school s on s.id = y.school_id
+left join plan p on p.id = y.plan_id and y.kind <> 'relink'
+left join snapshot t on t.id = y.snapshot_id and y.kind <> 'relink'
+left join lateral (
+    select e.at, c.counts -> 'roles' as roles from sync e join snapshot c on c.id = e.snapshot_id
+    where e.school_id = y.school_id and e.id < y.id and e.kind = 'sync' order by e.id desc limit 1
+) b on true
+where y.id = :sync
+"""  # noqa: S608 - put together here are our own queries

@@ -207,10 +207,10 @@ def get_connection(conn: Connection, key: str) -> ConnectionRow:
 
 def get_school(conn: Connection, key: str) -> SchoolRow:
     """One school with its connection. Raises UnknownKey."""
-    found = conn.execute(_schools().where(school.c.key == key)).mappings().first()
+    found = conn.execute(schools_query().where(school.c.key == key)).mappings().first()
     if found is None:
         raise UnknownKey("school", key)
-    return _school(found)
+    return school_of(found)
 
 
 def list_districts(conn: Connection) -> list[DistrictRow]:
@@ -228,16 +228,16 @@ def list_connections(conn: Connection, district_key: str | None = None) -> list[
 
 def schools_by_id(conn: Connection, ids: Collection[int]) -> dict[int, SchoolRow]:
     """The schools with these ids, by id. One query."""
-    found = conn.execute(_schools().where(school.c.id.in_(ids))).mappings()
-    return {row.id: row for row in map(_school, found)}
+    found = conn.execute(schools_query().where(school.c.id.in_(ids))).mappings()
+    return {row.id: row for row in map(school_of, found)}
 
 
 def list_schools(conn: Connection, district: str | None = None) -> list[SchoolRow]:
     """Schools by key, with their connections; of one district (its key), or of all. One query."""
-    query = _schools().order_by(school.c.key)
+    query = schools_query().order_by(school.c.key)
     if district is not None:
         query = query.where(school.c.district_id == get_district(conn, district).id)
-    return [_school(row) for row in conn.execute(query).mappings()]
+    return [school_of(row) for row in conn.execute(query).mappings()]
 
 
 def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -> None:
@@ -309,8 +309,8 @@ def school_names(
 
 def schools_of(conn: Connection, connection_id: int) -> list[SchoolRow]:
     """The schools that share a connection, by key."""
-    rows = conn.execute(_schools().where(connection.c.id == connection_id).order_by(school.c.key))
-    return [_school(row) for row in rows.mappings()]
+    rows = conn.execute(schools_query().where(connection.c.id == connection_id).order_by(school.c.key))
+    return [school_of(row) for row in rows.mappings()]
 
 
 def _added(conn: Connection, table: Table, kind: str, key: str, **values: object) -> int:
@@ -325,7 +325,8 @@ def _connections() -> Select[Any]:
     )
 
 
-def _schools() -> Select[Any]:
+def schools_query() -> Select[Any]:
+    """Schools with their connections and districts: rows for `school_of`."""
     return (
         select(
             *(column.label(f"school_{column.name}") for column in school.c),
@@ -354,7 +355,8 @@ def _connection(row: Mapping[Any, Any]) -> ConnectionRow:
     )
 
 
-def _school(row: Mapping[Any, Any]) -> SchoolRow:
+def school_of(row: Mapping[Any, Any]) -> SchoolRow:
+    """A row of `schools_query`."""
     return SchoolRow(
         id=row["school_id"],
         key=row["school_key"],

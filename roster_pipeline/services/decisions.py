@@ -14,10 +14,9 @@ from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
-from roster_pipeline.sync.apply_changes import finish
-from roster_pipeline.sync.build_report import put_report
+from roster_pipeline.sync.apply_changes import conclude, finish
 from roster_pipeline.sync.error_messages import SyncError
-from roster_pipeline.sync.monitoring import settle, settle_sync
+from roster_pipeline.sync.monitoring import settle
 
 LONGEST_REASON = 500
 """Letters of a reason: a sentence or two."""
@@ -93,7 +92,7 @@ def relink(
     with database.begin() as conn:
         plan_of_school(conn, key, plan_id)
     try:
-        return relinking.relink(database, plan_id, who=who, reason=why, plan_hash=plan_hash, also=_report)
+        return relinking.relink(database, plan_id, who=who, reason=why, plan_hash=plan_hash, also=conclude)
     except PlanStale:
         raise _moved(key) from None
 
@@ -102,7 +101,7 @@ def roll_back(
     database: Database, sync_id: int, *, who: str, reason: str, only: rollback.Only | None = None
 ) -> SyncResult:
     """Undo a sync, or only its archivals, and report it. Raises AlreadyUndone, NothingToUndo, UnknownSync, NoReason."""
-    return rollback.roll_back(database, sync_id, who=who, reason=given_reason(reason), only=only, also=_report)
+    return rollback.roll_back(database, sync_id, who=who, reason=given_reason(reason), only=only, also=conclude)
 
 
 def _moved(key: str) -> SyncError:
@@ -111,8 +110,3 @@ def _moved(key: str) -> SyncError:
         "people of this plan were changed since it was made, or its roster was tested again, so it was not applied",
         f"Run: roster sync {key}, look at the new plan and approve that",
     )
-
-
-def _report(conn: Connection, result: SyncResult) -> None:
-    put_report(conn, result.sync_id)
-    settle_sync(conn, result.sync_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -11,9 +12,10 @@ from roster_pipeline.directory import contacts, plans, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_plan
+from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.sync.build_report import put_report
 from roster_pipeline.sync.error_messages import SyncError
-from roster_pipeline.sync.monitoring import settle_sync
+from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.plan_changes import plan_snapshot
 from roster_pipeline.vocabulary import CHANGING
 
@@ -34,11 +36,11 @@ class Applied:
 def apply_latest(database: Database, school_key: str, *, run_id: str | None, who: str) -> Applied:
     """Apply the newest plan of a school, once per snapshot, and put its report into the outbox."""
     with database.begin() as connection:
-        school = tenants.get_school(connection, school_key)
-        plan_id = latest_plan(connection, school.id, run_id)
-    if plan_id is None:
-        raise SyncError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
-    result = _apply_or_replan(database, school, plan_id, run_id, who)
+        plan_id = latest_plan(connection, school_key, run_id)
+        if plan_id is None:
+            tenants.get_school(connection, school_key)
+            raise SyncError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
+    result = _apply_or_replan(database, school_key, plan_id, run_id, who)
     return _numbers(result)
 
 
@@ -55,27 +57,31 @@ def apply_approved(database: Database, school_key: str, plan_id: int, *, run_id:
     return _numbers(result)
 
 
-def _apply_or_replan(
-    database: Database, school: tenants.SchoolRow, plan_id: int, run_id: str | None, who: str
-) -> SyncResult:
+def _apply_or_replan(database: Database, school_key: str, plan_id: int, run_id: str | None, who: str) -> SyncResult:
     for _ in range(MOST_TRIES):
         try:
             return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=finish)
         except PlanStale:
             with database.begin() as connection:
+                school = tenants.get_school(connection, school_key)
                 snapshot_id = plans.snapshot_of(connection, plan_id)
             plan_id = plan_snapshot(database, school, snapshot_id, run_id=run_id).plan_id
     raise SyncError(
-        school.key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True
+        school_key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True
     )
 
 
 def finish(connection: Connection, result: SyncResult) -> None:
-    """What belongs to every sync, in its transaction: the contacts nobody wants any more go, the report is written,
-    and alerts that it answers or opens are settled."""
+    """What belongs to every sync, in its transaction: the contacts nobody wants any more go, then `conclude`."""
     contacts.drop_unwanted(connection, result.sync_id)
-    put_report(connection, result.sync_id)
-    settle_sync(connection, result.sync_id)
+    conclude(connection, result)
+
+
+def conclude(connection: Connection, result: SyncResult) -> None:
+    """Write the report of a sync of any kind, and settle the alerts that it answers or opens."""
+    summary = sync_summary(connection, result.sync_id)
+    put_report(connection, summary)
+    settle(connection, summary.school_id, datetime.now(UTC))
 
 
 def _numbers(result: SyncResult) -> Applied:

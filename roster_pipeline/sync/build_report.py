@@ -74,16 +74,15 @@ def put_reports(database: Database, school_key: str | None = None) -> int:
     """Write the missing reports of one school, or of all, into the outbox. Returns how many mails were put."""
     with database.begin() as connection:
         waiting = unreported(connection, school_key)
-        return sum(put_report(connection, sync_id) for sync_id in waiting)
+        return sum(put_report(connection, sync_summary(connection, sync_id)) for sync_id in waiting)
 
 
-def put_report(connection: Connection, sync_id: int) -> int:
+def put_report(connection: Connection, known: SyncSummary) -> int:
     """Write one sync's report beside it, and its mail into the outbox where the school wants one (then 1, else 0).
 
     In the caller's transaction: a sync and its mail are committed together.
     """
-    known = sync_summary(connection, sync_id)
-    report = report_of(known)
+    report, sync_id = report_of(known), known.sync_id
     mark_reported(connection, sync_id, report.as_dict())
     if not known.settings.report_to or not wants(report, known.settings.report_when):
         return 0

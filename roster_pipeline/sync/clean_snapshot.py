@@ -45,24 +45,23 @@ class CleanedCounts:
 def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> CleanedCounts:
     """Clean the school's newest snapshot and test its quality; roster and results are written in one transaction."""
     with database.begin() as connection:
-        school = tenants.get_school(connection, school_key)
-        snapshot_id = latest_snapshot(connection, school.id, run_id)
-        if snapshot_id is None:
+        school, facts = latest_snapshot(connection, school_key, run_id)
+        if facts is None:
             raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
+        snapshot_id = int(facts["id"])
         raw = snapshots.load(connection, snapshot_id)
-        facts = snapshots.facts(connection, snapshot_id)
-        orgs = snapshots.list_orgs(connection, facts["pull_id"])
+        orgs = snapshots.list_orgs(connection, facts["pull_id"], str(facts["school_sourced_id"]), raw.users)
         withheld = withheld_from(connection, school, facts["pull_id"])
     cleaned = cleaned_records(school, str(facts["school_sourced_id"]), raw, orgs, withheld)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
     with database.begin() as connection:
-        rosters.write(connection, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts)
-        rosters.write_quality(connection, snapshot_id, quality)
         masters = int(cleaned.roster["master_identifier"].notna().sum())
         counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters}
-        rosters.set_counts(connection, snapshot_id, counts)
+        rosters.write(
+            connection, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts
+        )
     return CleanedCounts(
         snapshot_id=snapshot_id,
         people=sum(by_role.values()),

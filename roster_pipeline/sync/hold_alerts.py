@@ -36,6 +36,8 @@ def watch_holds(
     holding: dict[int, list[Hold]] = {}
     for hold in approvals.held(connection, school_id=school_id):
         holding.setdefault(hold.school_id, []).append(hold)
+    if not holding and only == []:
+        return Watched()
     cleared = alerts.clear_held(connection, list(holding), only)
     known = {alert.school_id for alert in alerts.open_alerts(connection) if alert.cause == HELD}
     fresh = {number: holds for number, holds in holding.items() if number not in known}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import alerts, ledger, tenants
+from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.alerts import PAUSED, STALE, Alert
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -70,11 +70,6 @@ def settle(connection: Connection, school_id: int, now: datetime) -> Watched:
         for alert in cleared:
             _all_clear(connection, alert, schools, now)
     return Watched(held.opened, held.cleared + len(cleared))
-
-
-def settle_sync(connection: Connection, sync_id: int) -> None:
-    """The same after a sync, an approval, a relink or a rollback."""
-    settle(connection, ledger.get_sync(connection, sync_id).school_id, datetime.now(UTC))
 
 
 def beat() -> str:

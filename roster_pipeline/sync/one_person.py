@@ -42,12 +42,10 @@ class Asked:
 def ask(database: Database, school_key: str, person_id: int) -> Asked:
     """Ask the SIS for the records of a person, and plan what follows; nothing is changed. Raises SyncError."""
     with database.begin() as conn:
-        school = tenants.get_school(conn, school_key)
+        school, base = latest_snapshot(conn, school_key)
         person = members.get_person(conn, school.district_id, person_id)
-        base_id = latest_snapshot(conn, school.id)
-        if base_id is None or not ledger.has_synced(conn, school.id):
+        if base is None or not ledger.has_synced(conn, school.id):
             raise SyncError(school_key, "it was not synced yet.", "Sync the whole school first.")
-        base = snapshots.facts(conn, base_id)
     ids = tuple(each["sourced_id"] for each in person.links if each["connection"] == school.connection.key)
     if not ids:
         raise SyncError(school_key, "no record of its SIS is linked to this person.", "Link one first.")
@@ -107,7 +105,8 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
     deleted; before anybody is archived for that, the second witness is asked."""
     with database.begin() as conn:
         raw = snapshots.load(conn, base["id"])
-        orgs = snapshots.list_orgs(conn, base["pull_id"])
+        said = [answer.user for answer in answers.values() if answer.user is not None]
+        orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), [*raw.users, *said])
         references = OrgReferences()
         references.note(snapshots.org_documents(conn, base["pull_id"]))
         withheld = withheld_from(conn, school, base["pull_id"])
@@ -125,8 +124,6 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
     )
     with database.begin() as conn:
         snapshot_id = snapshots.derive(conn, base, mode="delta", **{ONE_PERSON: base["id"]})
-        rosters.write(conn, snapshot_id, cleaned.roster, cleaned.rejected, cleaned.excluded_contacts)
-        quality = rosters.load_quality(conn, base["id"])
-        if not quality.empty:
-            rosters.write_quality(conn, snapshot_id, quality.drop(columns="snapshot_id"))
+        quality = rosters.load_quality(conn, base["id"]).drop(columns="snapshot_id")
+        rosters.write(conn, snapshot_id, cleaned.roster, cleaned.rejected, cleaned.excluded_contacts, quality=quality)
     return snapshot_id

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import good_snapshots, ledger, planning_input, plans, rosters, snapshots, tenants
+from roster_pipeline.directory import good_snapshots, planning_input, plans, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -64,11 +64,10 @@ class OnePerson:
 def plan_latest(database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False) -> Planned:
     """Plan the newest cleaned snapshot of a school."""
     with database.begin() as connection:
-        school = tenants.get_school(connection, school_key)
-        snapshot_id = latest_snapshot(connection, school.id, run_id)
-    if snapshot_id is None:
+        school, newest = latest_snapshot(connection, school_key, run_id)
+    if newest is None:
         raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
-    return plan_snapshot(database, school, snapshot_id, run_id=run_id, dry_run=dry_run)
+    return plan_snapshot(database, school, int(newest["id"]), run_id=run_id, dry_run=dry_run)
 
 
 @infrequent_collection()
@@ -83,15 +82,12 @@ def plan_snapshot(
 ) -> Planned:
     """Plan and judge one snapshot against the directory of this moment. only: leave out the rows of everybody else."""
     with database.begin() as connection:
-        facts = snapshots.facts(connection, snapshot_id)
+        before = good_snapshots.history_of(connection, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
         roster, rejected = rosters.load(connection, snapshot_id)
         loaded = planning_input.load_directory(connection, school, snapshot_id)
-        history = good_snapshots.role_history(connection, school.id)
-        good = good_snapshots.good_proofs(connection, school.id, GOOD_SNAPSHOTS_READ)
-        first_sync = not ledger.has_synced(connection, school.id)
-        answers = plans.load_witnesses(connection, snapshot_id)
         quality = rosters.load_quality(connection, snapshot_id)
         excluded = rosters.load_excluded(connection, snapshot_id)
+    facts, first_sync, answers = before.facts, before.first_sync, before.answers
     snapshot = snapshot_facts(facts)
     directory = DirectoryFrames(
         connection_id=school.connection.id,
@@ -107,20 +103,20 @@ def plan_snapshot(
     if only is not None:
         plan = only.rows_of(plan)
     served = True
-    unlike = smaller(facts["proof"], good)
+    unlike = smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
         answers, served = _second_witness(
             database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers
         )
         if not served and not is_bundle(school.connection):
             served_before = bool(school.connection.learned.get(SINGLE_USERS))
-            unlike = replace(unlike, single_users_gone=misses_single_users(good, served_before=served_before))
+            unlike = replace(unlike, single_users_gone=misses_single_users(before.proofs, served_before=served_before))
             waiting = school.settings.without_witness()
             plan = make_plan(roster, directory, waiting, snapshot, first_sync=first_sync)
             plan = only.rows_of(plan) if only is not None else plan
     plan = plan.witnessed(answers if served else None)
     today = datetime.now(school.settings.zone).date()
-    found = plan_stats_of(plan, roster, rejected, directory, snapshot, history, today)
+    found = plan_stats_of(plan, roster, rejected, directory, snapshot, before.roles, today)
     found = replace(found, unlike=unlike)
     judged = judge(plan, found, school.settings.guards, _quality_findings(quality, school, snapshot_id))
     with database.begin() as connection:

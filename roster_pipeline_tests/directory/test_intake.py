@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pandas as pd
 import pytest
+from sqlalchemy import Connection
 
 from roster_pipeline.directory import good_snapshots, planning_input, pulls, rosters, snapshots
 from roster_pipeline.directory.database import Database
@@ -148,7 +150,7 @@ def test_a_pull_that_breaks_off_leaves_no_page_behind(database: Database, lincol
         pull_id, _ = pulls.claim(conn, lincoln.connection, "monday")
     with pytest.raises(ConnectionResetError):
         pulls.store(database, pull_id, pages())
-    assert one(database, "select count(*) from sis_record") == 0
+    assert one(database, "select count(*) from pulled_user") == 0
     with database.begin() as conn, pytest.raises(pulls.PullGone):
         snapshots.take(conn, lincoln, "org", pull_id, contacts=False, run_id=None)
 
@@ -166,7 +168,7 @@ def test_only_one_run_fetches_for_a_batch(database: Database, lincoln: SchoolRow
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(run, range(4))) == [False, False, False, True]
-    assert one(database, "select count(*) from pull_record") == 1
+    assert one(database, "select count(*) from pulled_user") == 1
 
 
 def test_a_connections_older_pulls_are_dropped_and_its_snapshots_stay(database: Database, lincoln: SchoolRow) -> None:
@@ -218,6 +220,11 @@ def test_an_empty_roster_is_a_frame_with_all_columns(database: Database, lincoln
     assert rejected.empty
 
 
+def write(conn: Connection, snapshot_id: int, **what: Any) -> None:
+    """Quality results, or counts, of a snapshot whose roster does not matter."""
+    rosters.write(conn, snapshot_id, pd.DataFrame(), pd.DataFrame(), **what)
+
+
 def test_quality_results_replace_those_of_an_earlier_run(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
     results = pd.DataFrame(
@@ -230,15 +237,15 @@ def test_quality_results_replace_those_of_an_earlier_run(database: Database, lin
     ).astype({"passed": "boolean", "tested": "Int64", "failed": "Int64"})
     for _ in range(2):
         with database.begin() as conn:
-            rosters.write_quality(conn, snapshot_id, results)
+            write(conn, snapshot_id, quality=results)
             found = rosters.load_quality(conn, snapshot_id)
             assert found.drop(columns="snapshot_id").to_dict("records") == results.to_dict("records")
             assert set(found["snapshot_id"]) == {snapshot_id}
     with database.begin() as conn:
         assert rosters.quality_digest(found) == rosters.quality_digest(rosters.load_quality(conn, snapshot_id))
-        rosters.write_quality(conn, snapshot_id, results.assign(failed=2))
+        write(conn, snapshot_id, quality=results.assign(failed=2))
         assert rosters.quality_digest(found) != rosters.quality_digest(rosters.load_quality(conn, snapshot_id))
-        rosters.write_quality(conn, snapshot_id, results.head(0))
+        write(conn, snapshot_id, quality=results.head(0))
         assert rosters.quality_digest(rosters.load_quality(conn, snapshot_id)) is None
 
 
@@ -284,12 +291,13 @@ def test_the_history_of_roles_leaves_out_tonight_and_what_was_held(database: Dat
     for students in (10, 11, 12):
         snapshot_id = snapshot_of(database, lincoln)
         with database.begin() as conn:
-            rosters.set_counts(conn, snapshot_id, {"roles": {"student": students}})
+            write(conn, snapshot_id, counts={"roles": {"student": students}})
         if students < 12:
             sync_rows(database, lincoln, snapshot_id=snapshot_id)
     every(database, "update sync set outcome = 'held' where id = (select min(id) from sync) returning 1")
     with database.begin() as conn:
-        assert good_snapshots.role_history(conn, lincoln.id).to_dict("records") == [{"student": 11}]
+        history = good_snapshots.history_of(conn, lincoln.id, snapshot_id)
+        assert history.roles.to_dict("records") == [{"student": 11}]
         assert snapshots.facts(conn, snapshot_id)["counts"]["roles"] == {"student": 12}
 
 
@@ -310,7 +318,7 @@ def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
     for students in (10, 20, 30):
         snapshot_id = snapshot_of(database, lincoln)
         with database.begin() as conn:
-            rosters.set_counts(conn, snapshot_id, {"roles": {"student": students}})
+            write(conn, snapshot_id, counts={"roles": {"student": students}})
         synced = sync_rows(database, lincoln, snapshot_id=snapshot_id)
         if students == 20:
             every(
@@ -323,7 +331,7 @@ def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
                 sync=synced.sync_id if approved else None,
             )
     with database.begin() as conn:
-        assert good_snapshots.role_history(conn, lincoln.id)["student"].tolist() == usual
+        assert good_snapshots.history_of(conn, lincoln.id, snapshot_id).roles["student"].tolist() == usual
 
 
 def test_old_snapshots_lose_their_records_and_keep_their_counts(database: Database, lincoln: SchoolRow) -> None:

@@ -95,8 +95,8 @@ plan_row = Table(
     PrimaryKeyConstraint("plan_id", "row"),
     Index(
         "ix_plan_row_other_connection",
-        "plan_id",
         "person_id",
+        "plan_id",
         postgresql_where=text("(reason = 'other_connection'::text)"),
     ),
     CheckConstraint(

@@ -20,6 +20,7 @@ ConnectionKey = Annotated[str, typer.Option("--connection", help="The connection
 Record = Annotated[str, typer.Argument(metavar="SOURCED_ID", help="sourcedId of the record in the SIS.")]
 School = Annotated[str, typer.Option("--school", help="The school of the membership.")]
 Field = Annotated[str, typer.Argument(help="The name of a field; see: roster person show PERSON")]
+Other = Annotated[int, typer.Argument(metavar="OTHER", help="The number of the other person.")]
 __all__ = ["person"]
 
 
@@ -166,6 +167,45 @@ def restore(number: Number, school: School, reason: Reason, district: District =
     with _by_hand(who, reason) as (opened, said):
         _in_district(opened, school, district)
         done = person_changes.restore(opened, school, number, **said)
+    note(done)
+
+
+@person.command("merge", epilog=examples("roster person merge 42 57 --reason 'entered twice'"))
+def merge(number: Number, other: Other, reason: Reason, district: District = None, who: Who = None) -> None:
+    """Make one person of two: everything of OTHER moves to PERSON, and PERSON is kept."""
+    from roster_pipeline.services import possible_duplicates
+
+    with _by_hand(who, reason) as (opened, said):
+        owner = district_of(opened, district).id
+        done = possible_duplicates.merge(opened, owner, number, other, **said)
+    note(done)
+
+
+@person.command("unmerge", epilog=examples("roster person unmerge 42 --reason 'two people after all'"))
+def unmerge(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
+    """Undo the newest merge of a person. What syncs changed since stays."""
+    from roster_pipeline.services import possible_duplicates
+
+    with _by_hand(who, reason) as (opened, said):
+        done = possible_duplicates.undo_merge(opened, district_of(opened, district).id, number, **said)
+    note(done)
+
+
+@person.command("distinct", epilog=examples("roster person distinct 42 57 --reason 'father and son'"))
+def distinct(
+    number: Number,
+    other: Other,
+    reason: Reason,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it back.")] = False,
+    district: District = None,
+    who: Who = None,
+) -> None:
+    """Say that two people are two: they are not proposed as duplicates again, and cannot be merged."""
+    from roster_pipeline.services import possible_duplicates
+
+    say = possible_duplicates.ask_again if undo else possible_duplicates.say_two
+    with _by_hand(who, reason) as (opened, said):
+        done = say(opened, district_of(opened, district).id, number, other, **said)
     note(done)
 
 

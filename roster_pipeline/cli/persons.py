@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import DistrictRow
 
 person = group("One person: what the directory has, what it is linked to, and what ever happened to it.")
+MOST_PAIRS = 200
+"""Pairs that the command line shows; each costs a look at both people."""
 OURS = {"revision", "updated_at"}
 """What changes with every change, and tells nothing."""
 KEYS = {"id", "district_id", "person_id", "school_id", "created_at"}
@@ -56,6 +58,48 @@ def find(
         ],
     )
     note(f"{len(found)} people" if found else "Nobody found.")
+
+
+@person.command("duplicates", epilog=examples("roster person duplicates", "roster person duplicates --school oak"))
+def duplicates(
+    school: Annotated[str | None, typer.Option("--school", help="Only with somebody of this school.")] = None,
+    distinct: Annotated[
+        bool, typer.Option("--distinct", help="The pairs of which somebody said that they are two people.")
+    ] = False,
+    district: District = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pairs of people who may be one person, to merge or to keep apart."""
+    from roster_pipeline.directory import tenants
+    from roster_pipeline.services.possible_duplicates import possible_duplicates
+
+    with open_directory() as database, database.begin() as opened:
+        row = tenants.get_school(opened, school) if school else None
+        owner = row.district_id if row else district_of(opened, district).id
+        found = possible_duplicates(
+            opened,
+            owner,
+            lambda _: True,
+            lambda _: True,
+            school_id=row.id if row else None,
+            said_two=distinct,
+            limit=MOST_PAIRS,
+        )
+    columns = ("person", "other", "name", "other_name", "agree", "differ")
+    rows = [
+        (
+            *(side.person_id for side in pair.sides),
+            *(side.name for side in pair.sides),
+            pair.agree,
+            [name for name in pair.fields if pair.differs(name)],
+        )
+        for pair in found.pairs
+    ]
+    if as_json:
+        print_json([dict(zip(columns, values, strict=True)) for values in rows])
+        return
+    print_table([name.replace("_", " ") for name in columns], rows)
+    note(f"{found.total} {'pair' if found.total == 1 else 'pairs'}")
 
 
 @person.command("show", epilog=examples("roster person show 42", "roster person show 42 --history"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, or_, select
 
+from roster_pipeline.directory.members import numbers_of
 from roster_pipeline.directory.tables import audit, school
 
 RUN_ASKED_FOR = "run asked for"
@@ -86,11 +87,13 @@ def entries(
     person_id: int | None = None,
     limit: int = 100,
 ) -> list[Entry]:
-    """The newest lines first."""
+    """The newest lines first. person_id: also of those who were merged into them."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
-    for column, value in (("district_id", district_id), ("school_id", school_id), ("person_id", person_id)):
+    for column, value in (("district_id", district_id), ("school_id", school_id)):
         if value is not None:
             query = query.where(audit.c[column] == value)
+    if person_id is not None:
+        query = query.where(audit.c.person_id.in_(numbers_of(conn, person_id)))
     return [Entry(**row) for row in conn.execute(query).mappings()]
 
 

@@ -1,21 +1,24 @@
-"""Erasing one person: everything the directory holds of them, everywhere, for good. Only a person does this by hand.
+"""Erasing one person: everything the directory holds of them and of those who were merged into them, for good. Only a
+person does this by hand.
 
 The sync never deletes anybody. While the SIS still has the person, the next sync creates them again: erase there first.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.members import UnknownPerson, numbers_of
 
 RECORDS = """
 select connection_id, sourced_id from link where district_id = :district and person_id = :person
 union
 select cast(after ->> 'connection_id' as bigint), after ->> 'sourced_id' from change_log
-where district_id = :district and person_id = :person and entity = 'link' and after ->> 'sourced_id' is not null
+where district_id = :district and person_id = any(:people) and entity = 'link' and after ->> 'sourced_id' is not null
 except
 select connection_id, sourced_id from link_exclusion where district_id = :district and person_id = :person
 """
@@ -33,11 +36,13 @@ SCRUB = (
     f"delete from link_exclusion a using {THEIRS} "  # noqa: S608
     "where a.connection_id = theirs.connection_id and a.sourced_id = theirs.sourced_id",
     "delete from person where district_id = :district and id = :person",
-    "select erase_from_log(:district, :person)",
+    "delete from person_merge where district_id = :district "
+    "and (kept_id = any(:people) or (gone_id = any(:people) and undone_at is not null))",
+    "select erase_from_log(:district, number) from unnest(cast(:people as bigint[])) number",
     "update outbox o set attachment = null from school s "
     "where s.id = o.school_id and s.district_id = :district and o.attachment is not null",
     "delete from plan_row r using plan p "
-    "where p.id = r.plan_id and p.district_id = :district and r.person_id = :person",
+    "where p.id = r.plan_id and p.district_id = :district and r.person_id = any(:people)",
     f"delete from plan_row r using plan p, snapshot s, {THEIRS} "  # noqa: S608
     "where p.id = r.plan_id and s.id = p.snapshot_id and s.connection_id = theirs.connection_id "
     "and theirs.sourced_id = any(r.sourced_ids)",
@@ -59,9 +64,10 @@ def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reaso
     The change log keeps that something happened, and when, without content. Raises UnknownPerson.
     """
     lock_district(conn, district_id)
-    given = {"district": district_id, "person": person_id}
+    given: dict[str, Any] = {"district": district_id, "person": person_id}
     if conn.scalar(text("select id from person where district_id = :district and id = :person"), given) is None:
         raise UnknownPerson(person_id)
+    given["people"] = numbers_of(conn, person_id)
     known = conn.execute(text(RECORDS), given).all()
     records = {**given, "connections": [row[0] for row in known], "sourced_ids": [row[1] for row in known]}
     for statement in SCRUB:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select, text
 
 from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.members import numbers_of
 from roster_pipeline.directory.tables import change_log, school, sync
 
 HAS_SYNCED = """exists (
@@ -97,8 +98,9 @@ def changes_of(conn: Connection, sync_id: int, limit: int | None = None) -> list
 
 
 def changes_of_person(conn: Connection, district_id: int, person_id: int) -> list[Change]:
-    """What ever happened to one person, in order; by syncs and by hand."""
-    query = _changes().where(change_log.c.district_id == district_id, change_log.c.person_id == person_id)
+    """What ever happened to one person, and to those who were merged into them; by syncs and by hand, in order."""
+    people = numbers_of(conn, person_id)
+    query = _changes().where(change_log.c.district_id == district_id, change_log.c.person_id.in_(people))
     return [Change(**row) for row in conn.execute(query.order_by(change_log.c.position)).mappings()]
 
 

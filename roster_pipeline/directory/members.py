@@ -43,8 +43,12 @@ limit :limit
 class UnknownPerson(DirectoryError):
     """There is no such person in this district."""
 
-    def __init__(self, person_id: int) -> None:
-        super().__init__(f"There is no person {person_id}.", "Search for the person: roster person find WORDS")
+    def __init__(self, person_id: int, now: int | None = None) -> None:
+        """now: whom they were merged into."""
+        if now is None:
+            super().__init__(f"There is no person {person_id}.", "Search for the person: roster person find WORDS")
+        else:
+            super().__init__(f"Person {person_id} was merged into person {now}.", f"See: roster person show {now}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
     row = conn.execute(text("select * from person where district_id = :district and id = :person"), given).mappings()
     found = row.first()
     if found is None:
-        raise UnknownPerson(person_id)
+        raise UnknownPerson(person_id, merged_into(conn, person_id))
 
     def rows(query: str) -> list[dict[str, Any]]:
         return [dict(each) for each in conn.execute(text(query), given).mappings()]
@@ -142,3 +146,29 @@ def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
             "where c.district_id = :district and c.person_id = :person order by s.key, c.place"
         ),
     )
+
+
+def merged_into(conn: Connection, person_id: int) -> int | None:
+    """Whom somebody who is gone was merged into, in the end; None for everybody else."""
+    query = """
+    with recursive now (id) as (
+        select cast(:person as bigint)
+        union
+        select m.kept_id from now join person_merge m on m.gone_id = now.id and m.undone_at is null
+    )
+    select p.id from now join person p on p.id = now.id and p.id <> :person
+    """
+    return conn.scalar(text(query), {"person": person_id})  # type: ignore[no-any-return]
+
+
+def numbers_of(conn: Connection, person_id: int) -> list[int]:
+    """The person's number, and those of all who were merged into them."""
+    query = """
+    with recursive earlier (id) as (
+        select cast(:person as bigint)
+        union
+        select m.gone_id from earlier join person_merge m on m.kept_id = earlier.id and m.undone_at is null
+    )
+    select id from earlier order by id
+    """
+    return list(conn.scalars(text(query), {"person": person_id}))

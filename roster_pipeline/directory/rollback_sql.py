@@ -101,9 +101,16 @@ where u.entity = 'contact' and u.way <> 'remove' and not u.moved and exists (
           select from link l join snapshot s on s.id = e.snapshot_id and s.connection_id = l.connection_id
           where l.sourced_id = e.student_id and l.person_id = u.person_id)))
 """,
+    """
+update undoing u set moved = true
+where u.way = 'remove' and not u.moved and exists (
+    select from person_merge g where g.kept_id = u.person_id and g.district_id = :district and g.undone_at is null
+      and g.at > (select at from sync where id = :sync))
+""",
 )
-"""What is not there as the sync left it; a link of a record that somebody said since is not that person; and a contact
-of whom the SIS said last that nobody may call them.
+"""What is not there as the sync left it; a link of a record that somebody said since is not that person; a contact of
+whom the SIS said last that nobody may call them; and what the sync made of somebody whom another person was merged into
+since.
 """
 _PRIMARY_MOVES = "coalesce({0}.before ->> 'is_primary', 'false') <> coalesce({0}.after ->> 'is_primary', 'false')"
 _STAYS = "not exists (select from undoing o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"

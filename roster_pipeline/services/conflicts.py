@@ -17,7 +17,7 @@ from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.person_view import find
+from roster_pipeline.services.person_view import Found, find
 from roster_pipeline.services.plan_rows import Line, line_of
 from roster_pipeline.vocabulary import OTHER_CONNECTION
 
@@ -134,7 +134,12 @@ def _side(
         return None
     if not found.whole:
         return None
-    belongs = next((each for each in found.memberships if each["school"] == school.key), None)
+    return side_of(found, school.key)
+
+
+def side_of(found: Found, school: str = "") -> Side:
+    """A person as one side, with the role and grade in this school, or else in the first."""
+    belongs = next((each for each in found.memberships if each["school"] == school), None)
     belongs = belongs or next(iter(found.memberships), {})
     values = found.person.fields | {"role": belongs.get("role"), "grade": belongs.get("grade")}
-    return Side(values, person_id=person_id, name=found.name, may_change=found.may_change)
+    return Side(values, person_id=found.person.id, name=found.name, may_change=found.may_change)

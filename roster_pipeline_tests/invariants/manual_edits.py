@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
+import pytest
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline.directory.person_merge import MergeImpossible
+from roster_pipeline.services import possible_duplicates
 from roster_pipeline_tests.invariants.district import DistrictUnderProof
-from roster_pipeline_tests.invariants.person import Person
+from roster_pipeline_tests.invariants.merging import merge, never_one
+from roster_pipeline_tests.invariants.person import Membership, Person
 
-WAYS = ("archive", "exclude", "include", "unlink", "unlink", "link")
+WAYS = ("archive", "exclude", "include", "unlink", "unlink", "link", "merge", "merge")
+ROSTERS = """
+select s.key as school, array_agg(c.sourced_id) as records
+from school s join cleaned_roster c on c.snapshot_id = (select max(id) from snapshot n where n.school_id = s.id)
+where s.district_id = :district and c.record_status = 'member' group by s.key
+"""
 _TOLD = {"who": "owner", "reason": "asked for it"}
 
 
 def do(district: DistrictUnderProof, what: str, pick: int) -> bool:
     """One of these ways, with a person that is picked. Whether there was anybody to do it with."""
+    if what == "merge":
+        return _merge(district, pick)
     able = [person for person in district.model.people if _able(district, person, what)]
     if not able:
         return False
@@ -45,6 +58,56 @@ def say_the_truth_of(district: DistrictUnderProof, link: str) -> bool:
         else:
             _unlink(conn, district, person, link)
     return right
+
+
+def _merge(district: DistrictUnderProof, pick: int) -> bool:
+    """Two people who are one human in truth become one person, unless something speaks against it; undone before."""
+    people = district.model.people
+    pairs = [pair for pair in permutations(people, 2) if pair[0].truth == pair[1].truth] or _entered_again(
+        district, pick
+    )
+    if not pairs:
+        return False
+    kept, gone = pairs[pick % len(pairs)]
+    numbers = district.number_of(kept), district.number_of(gone)
+    rosters = {row["school"]: set(row["records"]) for row in district.place.rows(ROSTERS)}
+    if never_one(kept, gone, rosters):
+        with district.place.database.begin() as conn, pytest.raises(MergeImpossible):
+            possible_duplicates.merge(conn, district.place.district_id, *numbers, **_TOLD)
+        return False
+    prints = district.place.fingerprint()
+    with district.place.database.begin() as conn:
+        possible_duplicates.merge(conn, district.place.district_id, *numbers, **_TOLD)
+        possible_duplicates.undo_merge(conn, district.place.district_id, numbers[0], **_TOLD)
+    after = district.place.fingerprint()
+    assert after == prints, [name for name in prints if prints[name] != after[name]]
+    with district.place.database.begin() as conn:
+        possible_duplicates.merge(conn, district.place.district_id, *numbers, **_TOLD)
+    district.world.confirmed |= gone.links
+    merge(kept, gone)
+    district.model.people.remove(gone)
+    return True
+
+
+def _entered_again(district: DistrictUnderProof, pick: int) -> list[tuple[Person, Person]]:
+    """Somebody types in a member of a school who is there already; as pairs, each of the two first."""
+    active = [
+        (person, key, person.members[school])
+        for person in district.model.people
+        for key, school in district.ids.items()
+        if person.links and school in person.members and person.members[school].status == "active"
+    ]
+    if not active:
+        return []
+    person, key, member = active[pick % len(active)]
+    own = {name: person.fields[name] for name in ("given", "family", "email")}
+    typed = {"given_name": own["given"], "family_name": own["family"], "email": own["email"], "role": member.role}
+    with district.place.database.begin() as conn:
+        number = manual_edits.add(conn, tenants.get_school(conn, key), typed, **_TOLD)
+    twin = Person(dict.fromkeys(person.fields) | own, None, number=number, truth=person.truth)
+    twin.members[district.ids[key]] = Membership(member.role)
+    district.model.people.append(twin)
+    return [(person, twin), (twin, person)]
 
 
 def _able(district: DistrictUnderProof, person: Person, what: str) -> bool:

@@ -328,6 +328,6 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(
         else set()
     )
     usual = {"create", "update", "restore", "archive", "held", "held: quality", "approved", "bad", "unlink by hand"}
-    usual |= {"org_below", "unknown_org", "id_reused"}
+    usual |= {"org_below", "unknown_org", "id_reused", "merge by hand"}
     assert_happened(nights, usual | seldom)
     assert nights["nights"] >= 100

@@ -1,4 +1,6 @@
-"""Conflicts of a school, to be worked through: both sides beside each other, "same person" or "two people"."""
+"""Conflicts of a school and possible duplicates of the directory, to be worked through: both sides beside each other,
+"same person" or "two people".
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import school_of, viewer
-from roster_pipeline.console.list_filters import list_filter
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.list_filters import ListFilter, list_filter, number_of
 from roster_pipeline.console.page import database, page
-from roster_pipeline.directory import plans
+from roster_pipeline.directory import plans, tenants
+from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.services import conflicts
+from roster_pipeline.services.possible_duplicates import Pairs, pair_of, possible_duplicates
 
 AT_ONCE = 20
 
@@ -44,4 +48,80 @@ def show(request: Request) -> Response:
     )
 
 
-routes = [Route("/schools/{key}/conflicts", show, methods=["GET"])]
+def of_school(request: Request) -> Response:
+    """Possible duplicates with somebody of one school."""
+    who, asked = viewer(request), list_filter(request, "said")
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        found = possible_duplicates(
+            opened,
+            school.district_id,
+            who.may_see,
+            who.may_manage,
+            school_id=school.id,
+            said_two=asked["said"] == "two",
+            limit=AT_ONCE,
+            offset=(asked.page - 1) * AT_ONCE,
+        )
+    return _listed(request, found, asked, f"/schools/{school.key}/people", school.name)
+
+
+def of_district(request: Request) -> Response:
+    """Possible duplicates of a district, for those who manage it."""
+    who, asked = viewer(request), list_filter(request, "said", "district")
+    with database(request).begin() as opened:
+        districts = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)]
+        district = next((row for row in districts if asked["district"] in ("", row.key)), None)
+        if district is None:
+            raise nothing_here()
+        found = possible_duplicates(
+            opened,
+            district.id,
+            who.may_see,
+            who.may_manage,
+            said_two=asked["said"] == "two",
+            limit=AT_ONCE,
+            offset=(asked.page - 1) * AT_ONCE,
+        )
+    return _listed(request, found, asked, f"/people?district={district.key}", district.name)
+
+
+def beside(request: Request) -> Response:
+    """Two people beside each other, whatever made somebody think of them."""
+    who = viewer(request)
+    other = request.query_params.get("other", "").strip()
+    number = int(other) if other.isascii() and other.isdigit() and len(other) < 19 else 0
+    one = number_of(request, "person_id")
+    try:
+        with database(request).begin() as opened:
+            if number == one:
+                raise nothing_here()
+            pair = pair_of(opened, one, number, who.may_see, who.may_manage)
+    except UnknownPerson:
+        raise nothing_here() from None
+    return page(request, "duplicates.html", pairs=[pair], single=one, title=f"Person {one} and person {number}")
+
+
+def _listed(request: Request, found: Pairs, asked: ListFilter, people: str, name: str) -> Response:
+    end = (asked.page - 1) * AT_ONCE + len(found.pairs)
+    return page(
+        request,
+        "duplicates.html",
+        pairs=found.pairs,
+        found=found,
+        single=None,
+        title="Possible duplicates",
+        name=name,
+        people=people,
+        asked=asked,
+        newer=asked.at(asked.page - 1) if asked.page > 1 else None,
+        older=asked.at(asked.page + 1) if end < found.total else None,
+    )
+
+
+routes = [
+    Route("/schools/{key}/conflicts", show, methods=["GET"]),
+    Route("/schools/{key}/duplicates", of_school, methods=["GET"]),
+    Route("/people/duplicates", of_district, methods=["GET"]),
+    Route("/people/{person_id}/beside", beside, methods=["GET"]),
+]

@@ -14,19 +14,20 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.rate_limits import limit
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.console.list_filters import number_of
 from roster_pipeline.console.page import database, page, redirect, texts
-from roster_pipeline.directory import rosters, tenants
+from roster_pipeline.directory import members, rosters, tenants
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.manual_edits import NotAMember
 from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.person_merge import merges_of
 from roster_pipeline.notifications.console_words import in_console
-from roster_pipeline.services import person_changes, person_view
+from roster_pipeline.services import person_changes, person_view, possible_duplicates
 from roster_pipeline.services.decisions import LONGEST_REASON
 from roster_pipeline.services.person_view import Found
 from roster_pipeline.sync import one_person
@@ -38,13 +39,21 @@ ASKS, WINDOW = 60, timedelta(hours=1)
 """How often one person may ask a SIS."""
 WHY = "Say why; it is kept in the audit."
 KEY = re.compile("[a-z0-9-]+")
+LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/duplicates(\?[a-z0-9=&-]*)?")
+"""The addresses of lists of pairs, where a decision leads back to."""
 
 Act = Callable[[Connection, Found, Mapping[str, str], Viewer], str]
+Decision = Callable[[Connection, Found, Found, Mapping[str, str], Viewer], str]
 
 
 def show(request: Request) -> Response:
-    """The person's page."""
+    """The person's page; of somebody who was merged into another person, that person's."""
     asked = request.query_params.get("asked", "")
+    with database(request).begin() as opened:
+        now = members.merged_into(opened, number_of(request, "person_id"))
+        if now is not None:
+            _seen(opened, now, viewer(request))
+            return RedirectResponse(f"/people/{now}", 303)
     return _page_of(request, asked=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else 0)
 
 
@@ -107,6 +116,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
             "planned": person_view.planned(opened, found),
             "events": person_view.history(opened, found),
             "connections": connections,
+            "merges": [one for one in merges_of(opened, *_of(found)) if one.undone_at is None],
         }
     school = next(iter(found.schools.values()), None)
     return page(
@@ -123,9 +133,13 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
 
 
 def _found(request: Request, opened: Connection) -> Found:
-    who = viewer(request)
+    return _seen(opened, number_of(request, "person_id"), viewer(request))
+
+
+def _seen(opened: Connection, person_id: int, who: Viewer) -> Found:
+    """Raises HTTPException 404 for somebody whom the viewer may not see."""
     try:
-        return person_view.find(opened, number_of(request, "person_id"), who.may_see, who.may_manage)
+        return person_view.find(opened, person_id, who.may_see, who.may_manage)
     except UnknownPerson:
         raise nothing_here() from None
 
@@ -205,6 +219,56 @@ def _home(opened: Connection, found: Found, given: Mapping[str, str], who: Viewe
     return person_changes.choose_home(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
 
 
+def _undo_merge(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return possible_duplicates.undo_merge(opened, *_of(found), who=who.who, reason=given["reason"])
+
+
+def _merge(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
+    both = [found.person.id, other.person.id]
+    kept = other.person.id if given.get("keep") == str(other.person.id) else found.person.id
+    gone = next(number for number in both if number != kept)
+    return possible_duplicates.merge(opened, found.person.district_id, kept, gone, who=who.who, reason=given["reason"])
+
+
+def _two(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return possible_duplicates.say_two(opened, *_of(found), other.person.id, who=who.who, reason=given["reason"])
+
+
+def _open_again(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
+    return possible_duplicates.ask_again(opened, *_of(found), other.person.id, who=who.who, reason=given["reason"])
+
+
+def _deciding(act: Decision) -> Callable[[Request], Response]:
+    """The handler of a form about two people; both have to be the viewer's to change."""
+
+    def handler(request: Request) -> Response:
+        given, who = texts(request), viewer(request)
+        given["reason"] = given.get("reason", "").strip()
+        other = given.get("other", "")
+        if not (other.isascii() and other.isdigit() and len(other) < 19) or not 0 < int(other) != number_of(
+            request, "person_id"
+        ):
+            raise nothing_here()
+        if not given["reason"] or len(given["reason"]) > LONGEST_REASON:
+            return _page_of(request, status=400, error=WHY)
+        try:
+            with database(request).begin() as opened:
+                found, second = _found(request, opened), _seen(opened, int(other), who)
+                if not (found.may_change and second.may_change):
+                    raise HTTPException(403, OF_A_MANAGER)
+                told = act(opened, found, second, given, who)
+        except DirectoryError as problem:
+            if problem.retryable:
+                raise
+            return _page_of(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
+        back = given.get("back", "")
+        listed = LIST.fullmatch(back)
+        kept = given.get("keep") if act is _merge and given.get("keep") == other else found.person.id
+        return redirect(request, back if listed else f"/people/{kept}", told=told)
+
+    return handler
+
+
 def erase(request: Request) -> Response:
     """Delete everything held of a person: operators only, and only with the person's number typed in."""
     who = viewer(request)
@@ -265,6 +329,10 @@ routes = [
     Route("/people/{person_id}/link", _changing(_link), methods=["POST"]),
     Route("/people/{person_id}/unlink", _changing(_unlink), methods=["POST"]),
     Route("/people/{person_id}/home", _changing(_home), methods=["POST"]),
+    Route("/people/{person_id}/undo-merge", _changing(_undo_merge), methods=["POST"]),
+    Route("/people/{person_id}/merge", _deciding(_merge), methods=["POST"]),
+    Route("/people/{person_id}/two", _deciding(_two), methods=["POST"]),
+    Route("/people/{person_id}/open-again", _deciding(_open_again), methods=["POST"]),
     Route("/people/{person_id}/ask", ask, methods=["POST"]),
     Route("/people/{person_id}/sync", sync, methods=["POST"]),
     Route("/people/{person_id}/erase", erase, methods=["POST"]),

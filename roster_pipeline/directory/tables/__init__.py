@@ -34,7 +34,15 @@ from roster_pipeline.directory.tables.intake import (
 from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync
 from roster_pipeline.directory.tables.monitoring import alert, digest, scheduled_run
 from roster_pipeline.directory.tables.on_demand import connection_test, manual_run
-from roster_pipeline.directory.tables.people import contact, link, link_exclusion, membership, person
+from roster_pipeline.directory.tables.people import (
+    contact,
+    link,
+    link_exclusion,
+    membership,
+    not_duplicate,
+    person,
+    person_merge,
+)
 from roster_pipeline.directory.tables.planning import approval, plan, plan_row, verdict
 from roster_pipeline.directory.tables.tenants import application, connection, district, school
 
@@ -60,9 +68,11 @@ __all__ = [
     "manual_run",
     "membership",
     "metadata",
+    "not_duplicate",
     "oidc_attempt",
     "outbox",
     "person",
+    "person_merge",
     "plan",
     "plan_row",
     "pull",

@@ -1,4 +1,5 @@
-"""The directory itself: people, the SIS records that are theirs and that are not, memberships, contacts.
+"""The directory itself: people, the SIS records that are theirs and that are not, memberships, contacts, and people who
+were merged or are said to be two.
 
 Every table carries `district_id` in its key and in its foreign keys, so the database itself refuses a row that
 reaches into another district.
@@ -20,7 +21,17 @@ from sqlalchemy import (
     text,
 )
 
-from roster_pipeline.directory.tables.base import field_columns, flag, identity, metadata, moment, now, number, words
+from roster_pipeline.directory.tables.base import (
+    field_columns,
+    flag,
+    identity,
+    mapping,
+    metadata,
+    moment,
+    now,
+    number,
+    words,
+)
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 person = Table(
@@ -113,4 +124,36 @@ contact = Table(
         ["membership.district_id", "membership.school_id", "membership.person_id"],
         ondelete="CASCADE",
     ),
+)
+
+person_merge = Table(
+    "person_merge",
+    metadata,
+    identity(),
+    number("district_id"),
+    number("kept_id", comment="the person who stayed"),
+    number("gone_id", comment="the person whose rows the kept one got; the number is never given out again"),
+    words("who"),
+    now("at"),
+    mapping("before", comment="both people, row by row, as they were"),
+    mapping("after", comment="the rows of the kept person as the merge left them"),
+    moment("undone_at"),
+    PrimaryKeyConstraint("id"),
+    ForeignKeyConstraint(["district_id"], ["district.id"]),
+    Index("ix_person_merge_kept_id", "kept_id"),
+    Index("ix_person_merge_gone_id", "gone_id"),
+)
+
+not_duplicate = Table(
+    "not_duplicate",
+    metadata,
+    number("district_id"),
+    number("person_id", comment="somebody said that these two are two people"),
+    number("other_id"),
+    now("created_at"),
+    PrimaryKeyConstraint("person_id", "other_id"),
+    ForeignKeyConstraint(["district_id", "person_id"], ["person.district_id", "person.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["district_id", "other_id"], ["person.district_id", "person.id"], ondelete="CASCADE"),
+    Index("ix_not_duplicate_other_id", "other_id"),
+    CheckConstraint("person_id < other_id", name="ordered"),
 )

@@ -1,0 +1,465 @@
+"""Merging two people, undoing that, and remembering that two people are two; also who may be proposed as one.
+
+A merge moves everything of one person to the other in one transaction, under the district's lock, and keeps both people
+as they were, row by row, so that it can be undone. Whether two people may be merged is decided in `identity`.
+"""
+
+# ruff: noqa: S608 - what is put together here are our own table and column names
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory import audit, tables
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.members import UnknownPerson
+
+Decide = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+"""From a row of the kept person and a row of the other to what results."""
+
+_LARGEST_GROUP = 6
+"""More people than this with one number, e-mail or name are not duplicates of each other, but bad data."""
+MOST_PAIRS = 2_000
+"""Pairs that are compared for one list."""
+
+_NAME = "nullif(regexp_replace(lower(normalize({0}, NFKD)), '[^[:alnum:]]+', '', 'g'), '')"
+_PAIRS = f"""
+with named as materialized (
+    select id, lower(email) as email, number_kind, number_connection_id, nullif(ltrim(number, '0'), '') as number,
+           {_NAME.format("given_name")} as given, {_NAME.format("family_name")} as family
+    from person where district_id = :district
+), keyed as (
+    select 1 as way, id, concat_ws('/', number_connection_id, number_kind, number) as key from named
+    where number is not null and number_connection_id is not null
+    union all
+    select 2, id, email from named where email is not null
+    union all
+    select 3, id, concat_ws('/', given, family) from named where given is not null and family is not null
+), several as materialized (
+    select way, array_agg(id order by id) as ids from keyed group by way, key
+    having count(*) between 2 and {_LARGEST_GROUP}
+), pair as (
+    select min(s.way) as way, a.id as one, b.id as other
+    from several s cross join lateral unnest(s.ids) a(id) cross join lateral unnest(s.ids) b(id)
+    where a.id < b.id group by 2, 3
+)
+select p.one, p.other, n.person_id is not null as said_two
+from pair p join named a on a.id = p.one join named b on b.id = p.other
+left join not_duplicate n on n.person_id = p.one and n.other_id = p.other
+where (p.way = 1 or a.given is null or b.given is null or a.given = b.given)
+  and (p.way = 1 or a.family is null or b.family is null or a.family = b.family)
+  and (p.way < 3 or a.email is null or b.email is null)
+  and (p.way < 3 or a.number is null or b.number is null
+       or (a.number_kind, a.number_connection_id) is distinct from (b.number_kind, b.number_connection_id))
+  and (:said_two or n.person_id is null)
+  and (cast(:school as bigint) is null or exists (
+      select from membership m where m.district_id = :district and m.school_id = :school
+        and m.person_id in (p.one, p.other)))
+order by p.way, p.one, p.other limit {MOST_PAIRS}
+"""
+"""Pairs that share a number, an e-mail, or both names, without those that the table of evidence would refuse anyhow."""
+_PEOPLE = "select * from person where district_id = :district and id = any(:people)"
+_LINKS = """
+select person_id, connection_id, sourced_id, master_identifier from link
+where district_id = :district and person_id = any(:people)
+"""
+_MEMBERSHIPS = """
+select person_id, school_id, role, grade, status, archived_by,
+       extract(year from age(updated_at))::int as years
+from membership where district_id = :district and person_id = any(:people)
+"""
+_NOT_THEIRS = """
+select person_id, connection_id, sourced_id from link_exclusion
+where district_id = :district and person_id = any(:people)
+"""
+_CURRENT = """
+with newest as (
+    select s.id as school_id, s.connection_id,
+           (select max(id) from snapshot where school_id = s.id) as snapshot_id
+    from school s where s.district_id = :district
+)
+select l.person_id, n.school_id from link l join newest n on n.connection_id = l.connection_id
+join cleaned_roster c on c.snapshot_id = n.snapshot_id and c.sourced_id = l.sourced_id and c.record_status = 'member'
+where l.district_id = :district and l.person_id = any(:people)
+"""
+_OWNED = {
+    "person": "id",
+    "link": "person_id",
+    "membership": "person_id",
+    "contact": "person_id",
+    "link_exclusion": "person_id",
+}
+"""Table to the column that names the person."""
+_STATE = "jsonb_build_object({})".format(
+    ", ".join(
+        f"'{name}', coalesce((select jsonb_agg(to_jsonb(x)) from {name} x "
+        f"where x.district_id = :district and x.{column} = :{{0}}), '[]')"
+        for name, column in _OWNED.items()
+    )
+    + ", 'not_duplicate', coalesce((select jsonb_agg(to_jsonb(x)) from not_duplicate x "
+    "where x.district_id = :district and :{0} in (x.person_id, x.other_id)), '[]')"
+)
+_BOTH = f"select jsonb_build_object('kept', {_STATE.format('kept')}, 'gone', {_STATE.format('gone')})"
+_BOTH_TWO = (
+    "insert into not_duplicate (district_id, person_id, other_id) values (:district, :one, :other) "
+    "on conflict do nothing"
+)
+
+
+_OF_MEMBERSHIP, _OF_CONTACT = (
+    ", ".join(column.name for column in table.columns if column.name != "person_id")
+    for table in (tables.membership, tables.contact)
+)
+_OF_CONTACT_KEY = ("district_id", "school_id", "person_id", "place")
+_COUNTED = {"absent_syncs", "revision", "updated_at"}
+"""What a later sync may count or note without having changed a membership."""
+_MOVE_CONTACTS = (
+    f"insert into contact (person_id, {_OF_CONTACT}) select :to, {_OF_CONTACT} from contact "
+    "where district_id = :district and person_id = :from and school_id = any(:schools)"
+)
+_MOVE_MEMBERSHIPS = (
+    f"insert into membership (person_id, {_OF_MEMBERSHIP}) select :to, {_OF_MEMBERSHIP} from membership "
+    "where district_id = :district and person_id = :from and school_id = any(:schools)",
+    _MOVE_CONTACTS,
+    "delete from membership where district_id = :district and person_id = :from and school_id = any(:schools)",
+)
+"""Contacts go with their membership."""
+_SET_MEMBERSHIP = """
+update membership m set role = n.role, grade = n.grade, source_role = n.source_role, source_grade = n.source_grade,
+    status = n.status, archived_by = n.archived_by, archived_at = n.archived_at, managed = n.managed,
+    absent_syncs = n.absent_syncs, revision = m.revision + 1, updated_at = now()
+from jsonb_populate_record(null::membership, cast(:row as jsonb)) n
+where m.district_id = :district and m.school_id = n.school_id and m.person_id = :person
+"""
+_TAKE_LINKS = """
+insert into link (district_id, connection_id, sourced_id, person_id, is_primary, version, master_identifier, confirmed,
+                  primary_by_hand, created_at)
+select district_id, connection_id, sourced_id, :kept, is_primary and not :has_primary, version, master_identifier, true,
+       primary_by_hand and not :has_primary, created_at
+from jsonb_populate_recordset(null::link, cast(:links as jsonb))
+"""
+"""Somebody says that the records are this person's, so the links are confirmed and no sync doubts them."""
+_TAKE_APART = """
+insert into link_exclusion (district_id, connection_id, sourced_id, person_id, created_at)
+select district_id, connection_id, sourced_id, :kept, created_at
+from link_exclusion where district_id = :district and person_id = :gone on conflict do nothing
+"""
+_TAKE_TWO = """
+insert into not_duplicate (district_id, person_id, other_id, created_at)
+select district_id, least(:kept, x.third), greatest(:kept, x.third), created_at
+from not_duplicate n cross join lateral (
+    select case when n.person_id = :gone then n.other_id else n.person_id end as third) x
+where n.district_id = :district and :gone in (n.person_id, n.other_id) and x.third <> :kept on conflict do nothing
+"""
+
+
+class MergeImpossible(DirectoryError):
+    """The merge, or undoing it, is not possible as things are."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One merge of two people. undone_at: None while it holds."""
+
+    id: int
+    kept_id: int
+    gone_id: int
+    who: str
+    at: datetime
+    undone_at: datetime | None
+
+
+def pairs(
+    conn: Connection, district_id: int, *, school_id: int | None = None, said_two: bool = False
+) -> list[tuple[int, int, bool]]:
+    """At most `MOST_PAIRS` pairs of people of a district who share a number, an e-mail or both names.
+
+    school_id: only pairs with somebody who is or was in this school. said_two: also pairs of which somebody said that
+    they are two people; the third value of a pair tells.
+    """
+    given = {"district": district_id, "school": school_id, "said_two": said_two}
+    return [(row.one, row.other, row.said_two) for row in conn.execute(text(_PAIRS), given)]
+
+
+def stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """By person: what `identity.person_pairs.StoredPerson` takes, under its names. Unknown people are left out."""
+    given = {"district": district_id, "people": list(people)}
+    found: dict[int, dict[str, Any]] = {
+        row["id"]: {
+            "id": row["id"],
+            "fields": dict(row),
+            "links": {},
+            "memberships": [],
+            "current": set(),
+            "not_theirs": set(),
+        }
+        for row in conn.execute(text(_PEOPLE), given).mappings()
+    }
+    for row in conn.execute(text(_LINKS), given):
+        found[row.person_id]["links"][row.connection_id, row.sourced_id] = row.master_identifier
+    for each in conn.execute(text(_MEMBERSHIPS), given).mappings():
+        found[each["person_id"]]["memberships"].append(dict(each))
+    for row in conn.execute(text(_NOT_THEIRS), given):
+        found[row.person_id]["not_theirs"].add((row.connection_id, row.sourced_id))
+    for row in conn.execute(text(_CURRENT), given):
+        found[row.person_id]["current"].add(row.school_id)
+    return found
+
+
+def said_two(conn: Connection, one: int, other: int) -> bool:
+    """Whether somebody said that these two are two people."""
+    query = "select exists (select from not_duplicate where person_id = :one and other_id = :other)"
+    return bool(conn.scalar(text(query), _ordered(one, other)))
+
+
+def say_two(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
+    """Remember that two people are two; they are never proposed again and cannot be merged."""
+    _both_known(conn, district_id, one, other)
+    conn.execute(text(_BOTH_TWO), _ordered(one, other) | {"district": district_id})
+    _audited(conn, district_id, one, other, "two people", who, reason)
+
+
+def ask_again(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
+    """Take back that two people are two. Raises MergeImpossible if nobody said so."""
+    _both_known(conn, district_id, one, other)
+    query = "delete from not_duplicate where person_id = :one and other_id = :other"
+    if not conn.execute(text(query), _ordered(one, other)).rowcount:
+        raise MergeImpossible(f"Nobody said that {one} and {other} are two people.", "Nothing has to be taken back.")
+    _audited(conn, district_id, one, other, "two people taken back", who, reason)
+
+
+def merge(
+    conn: Connection,
+    district_id: int,
+    kept: int,
+    gone: int,
+    *,
+    fields: Decide,
+    membership: Decide,
+    who: str,
+    reason: str,
+) -> int:
+    """Move everything of one person to another, and remove the one. Returns the number of the merge.
+
+    fields: from the two rows of `person` to the new values of the kept one. membership: from two rows of `membership`
+    of one school to the one that results; its `person_id` says whose it was. The caller holds the district's lock and
+    has asked whether the two may be merged. Plans made before are stale.
+    """
+    given: dict[str, Any] = {"district": district_id, "kept": kept, "gone": gone}
+    given |= {"from": gone, "to": kept, "person": kept}
+    before = conn.scalar(text(_BOTH), given)
+    mine, theirs = before["kept"], before["gone"]
+    own = {row["school_id"]: row for row in mine["membership"]}
+    given["schools"] = [row["school_id"] for row in theirs["membership"] if row["school_id"] not in own]
+    for statement in _MOVE_MEMBERSHIPS:
+        conn.execute(text(statement), given)
+    for row in theirs["membership"]:
+        school = row["school_id"]
+        if school not in own:
+            continue
+        result = membership(own[school], row)
+        conn.execute(text(_SET_MEMBERSHIP), given | {"row": _json(result)})
+        if _contacts(theirs, school) and (result["person_id"] == gone or not _contacts(mine, school)):
+            _delete(conn, "contact", _contacts(mine, school), _OF_CONTACT_KEY)
+            conn.execute(text(_MOVE_CONTACTS), given | {"schools": [school]})
+    conn.execute(text("delete from link where district_id = :district and person_id = :gone"), given)
+    has_primary = any(each["is_primary"] for each in mine["link"])
+    conn.execute(text(_TAKE_LINKS), given | {"links": _json(theirs["link"]), "has_primary": has_primary})
+    conn.execute(text(_TAKE_APART), given)
+    conn.execute(text(_TAKE_TWO), given)
+    for table in ("link_exclusion", "membership"):
+        conn.execute(text(f"delete from {table} where district_id = :district and person_id = :gone"), given)
+    conn.execute(text("delete from person where district_id = :district and id = :gone"), given)
+    _set_person(conn, district_id, kept, fields(mine["person"][0], theirs["person"][0]))
+    after = conn.scalar(text(f"select {_STATE.format('kept')}"), given)
+    merge_id = int(
+        conn.execute(
+            text(
+                "insert into person_merge (district_id, kept_id, gone_id, who, before, after) values "
+                "(:district, :kept, :gone, :who, cast(:before as jsonb), cast(:after as jsonb)) returning id"
+            ),
+            given | {"who": who, "before": _json(before), "after": _json(after)},
+        ).scalar_one()
+    )
+    _audited(conn, district_id, kept, gone, "people merged", who, reason, merge=merge_id)
+    return merge_id
+
+
+def merges_of(conn: Connection, district_id: int, person_id: int) -> list[Merge]:
+    """Merges in which this person was kept, the newest first."""
+    query = (
+        "select id, kept_id, gone_id, who, at, undone_at from person_merge "
+        "where district_id = :district and kept_id = :person order by id desc"
+    )
+    return [
+        Merge(**row) for row in conn.execute(text(query), {"district": district_id, "person": person_id}).mappings()
+    ]
+
+
+def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str) -> int:
+    """Take back the newest merge of a person, with what syncs have changed since. Returns the number that is back.
+
+    Records that are still linked to the kept person go back, memberships go back as they are today, and a value of the
+    kept person is set back if nothing has changed it since. Raises MergeImpossible, UnknownPerson.
+    """
+    lock_district(conn, district_id)
+    given: dict[str, Any] = {"district": district_id, "kept": kept, "to": 0, "from": kept}
+    if conn.scalar(text("select id from person where district_id = :district and id = :kept"), given) is None:
+        raise UnknownPerson(kept)
+    query = (
+        "select * from person_merge where district_id = :district and kept_id = :kept and undone_at is null "
+        "order by id desc limit 1"
+    )
+    found = conn.execute(text(query), given).mappings().first()
+    if found is None:
+        raise MergeImpossible(f"Nobody was merged into person {kept}.", "There is nothing to undo.")
+    mine, theirs, after = found["before"]["kept"], found["before"]["gone"], found["after"]
+    given |= {"gone": found["gone_id"], "to": found["gone_id"], "merge": found["id"]}
+    now = conn.scalar(text(f"select {_STATE.format('kept')}"), given)
+    _insert(conn, "person", [each | {"revision": each["revision"] + 1} for each in theirs["person"]])
+    _links_back(conn, given, mine, theirs)
+    _memberships_back(conn, given, mine, theirs, after, now)
+    for table, keys in (
+        ("link_exclusion", ("connection_id", "sourced_id")),
+        ("not_duplicate", ("person_id", "other_id")),
+    ):
+        own = {tuple(each[key] for key in keys) for each in mine[table]}
+        added = [each for each in after[table] if tuple(each[key] for key in keys) not in own]
+        _delete(conn, table, added, keys if table == "not_duplicate" else (*keys, "person_id"))
+        _insert(conn, table, [each for each in theirs[table] if table == "link_exclusion" or _alive(conn, each)])
+    old, left, today = mine["person"][0], after["person"][0], now["person"][0]
+    back = {
+        name: old[name]
+        for name in old
+        if name not in ("revision", "updated_at") and old[name] != left[name] and today[name] == left[name]
+    }
+    _set_person(conn, district_id, kept, back)
+    conn.execute(text("update person_merge set undone_at = now() where id = :merge"), given)
+    _audited(conn, district_id, kept, found["gone_id"], "merge undone", who, reason, merge=found["id"])
+    return int(found["gone_id"])
+
+
+def _links_back(conn: Connection, given: Mapping[str, Any], mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """The records that the merge moved, if they are still the kept person's; then one primary record each."""
+    keys = ("connection_id", "sourced_id")
+    rows = [each | {"person_id": given["kept"]} for each in theirs["link"]]
+    taken = {tuple(each[key] for key in keys) for each in _delete(conn, "link", rows, (*keys, "person_id"))}
+    _insert(conn, "link", [each for each in theirs["link"] if tuple(each[key] for key in keys) in taken])
+    primary = next((each for each in mine["link"] if each["is_primary"]), None)
+    choose = """
+    update link l set is_primary = true from (
+        select distinct on (o.person_id) o.connection_id, o.sourced_id from link o
+        where o.district_id = :district and o.person_id in (:kept, :gone)
+          and not exists (select from link h where h.person_id = o.person_id and h.is_primary)
+        order by o.person_id, (o.connection_id = :connection and o.sourced_id = :record) desc, o.created_at,
+                 o.sourced_id
+    ) next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id
+    """
+    was = {"connection": primary["connection_id"] if primary else 0, "record": primary["sourced_id"] if primary else ""}
+    conn.execute(text(choose), dict(given) | was)
+
+
+def _memberships_back(
+    conn: Connection,
+    given: Mapping[str, Any],
+    mine: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    after: Mapping[str, Any],
+    now: Mapping[str, Any],
+) -> None:
+    own, left, today = ({each["school_id"]: each for each in one["membership"]} for one in (mine, after, now))
+    moved = [each["school_id"] for each in theirs["membership"] if each["school_id"] not in own]
+    there = [school for school in moved if school in today]
+    for statement in _MOVE_MEMBERSHIPS:
+        conn.execute(text(statement), dict(given) | {"schools": there})
+    again = [each for each in theirs["membership"] if each["school_id"] not in there]
+    _insert(conn, "membership", [each | {"revision": each["revision"] + 1} for each in again])
+    schools = {each["school_id"] for each in again}
+    _insert(conn, "contact", [each for each in theirs["contact"] if each["school_id"] in schools])
+    for school in schools & own.keys() & today.keys():
+        if any(today[school][name] != left[school][name] for name in left[school].keys() - _COUNTED):
+            continue
+        conn.execute(text(_SET_MEMBERSHIP), dict(given) | {"row": _json(own[school]), "person": given["kept"]})
+        if _contacts(now, school) == _contacts(after, school) != _contacts(mine, school):
+            _delete(conn, "contact", _contacts(now, school), _OF_CONTACT_KEY)
+            _insert(conn, "contact", _contacts(mine, school))
+
+
+def _contacts(state: Mapping[str, Any], school: int) -> list[dict[str, Any]]:
+    return sorted((each for each in state["contact"] if each["school_id"] == school), key=lambda each: each["place"])
+
+
+def _set_person(conn: Connection, district_id: int, person_id: int, fields: Mapping[str, Any]) -> None:
+    pairs = "".join(f"{name} = n.{name}, " for name in fields)
+    read = ", updated_at = now()" if set(fields) - {"excluded", "locked_fields"} else ""
+    conn.execute(
+        text(
+            f"update person p set {pairs}revision = p.revision + 1{read} "
+            "from jsonb_populate_record(null::person, cast(:row as jsonb)) n "
+            "where p.district_id = :district and p.id = :person"
+        ),
+        {"district": district_id, "person": person_id, "row": _json(dict(fields))},
+    )
+
+
+def _insert(conn: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        query = (
+            f"insert into {table} select (jsonb_populate_recordset(null::{table}, cast(:rows as jsonb))).* "
+            "on conflict do nothing"
+        )
+        conn.execute(text(query), {"rows": _json(list(rows))})
+
+
+def _delete(
+    conn: Connection, table: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Delete these rows by these columns; returns those that were there."""
+    same = " and ".join(f"x.{key} = n.{key}" for key in keys)
+    query = (
+        f"delete from {table} x using jsonb_populate_recordset(null::{table}, cast(:rows as jsonb)) n "
+        f"where {same} returning x.*"
+    )
+    if not rows:
+        return []
+    return [dict(row) for row in conn.execute(text(query), {"rows": _json(list(rows))}).mappings()]
+
+
+def _alive(conn: Connection, pair: Mapping[str, Any]) -> bool:
+    query = "select count(*) = 2 from person where id in (:one, :other)"
+    return bool(conn.scalar(text(query), {"one": pair["person_id"], "other": pair["other_id"]}))
+
+
+def _both_known(conn: Connection, district_id: int, one: int, other: int) -> None:
+    lock_district(conn, district_id)
+    known = set(conn.scalars(text(_PEOPLE.replace("*", "id", 1)), {"district": district_id, "people": [one, other]}))
+    for each in (one, other):
+        if each not in known:
+            raise UnknownPerson(each)
+    if one == other:
+        raise MergeImpossible(f"Person {one} is one person.", "Name two different people.")
+
+
+def _ordered(one: int, other: int) -> dict[str, int]:
+    return {"one": min(one, other), "other": max(one, other)}
+
+
+def _audited(
+    conn: Connection, district_id: int, one: int, other: int, what: str, who: str, reason: str, **more: int
+) -> None:
+    """On the page of each person who is there, with the number of the other."""
+    there = conn.scalars(text(_PEOPLE.replace("*", "id", 1)), {"district": district_id, "people": [one, other]}).all()
+    for each in sorted(there):
+        details = {"other": other if each == one else one, **more}
+        audit.record(conn, who=who, what=what, district_id=district_id, person_id=each, reason=reason, details=details)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

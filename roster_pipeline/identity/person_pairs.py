@@ -1,0 +1,168 @@
+"""Two people of the directory who may be one human being: what speaks against it, and what one of them keeps of both.
+
+The table of evidence compares two people as it compares a record and a person. What the SIS or somebody said of the two
+counts as well: two records in one school at the same time, or a record that somebody said is not this person. The rules
+are in docs/rules.md, section 3, "Two people who are one".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from roster_pipeline.identity.evidence import Evidence, MatchKeys, kind_of, weigh, year_of
+from roster_pipeline.identity.match_keys import name_key
+from roster_pipeline.vocabulary import PERSON_FIELDS
+
+AGAINST = {
+    "number": "They have different numbers of one kind in one SIS.",
+    "master": "The SIS has different userMasterIdentifiers for them.",
+    "kind": "One is a student, the other works at a school.",
+    "grade": "Their grades are three years or more apart.",
+    "names": "Given name and family name both differ.",
+    "two_records": "The SIS has a record of each of them in one school now.",
+    "said": "Somebody said that they are two people.",
+}
+"""Why two people cannot be merged."""
+REMEDIES = {
+    "number": "Correct the wrong number first.",
+    "master": "Correct it in the SIS first.",
+    "kind": "Archive the membership that is wrong first.",
+    "grade": "Correct the wrong grade first.",
+    "names": "Correct the name that is wrong first.",
+    "two_records": "Merge the two records in the SIS first.",
+    "said": "If that was wrong, take it back first.",
+}
+
+_NUMBER = ("number", "number_kind", "number_connection_id")
+_FOLLOWING = tuple(name for name in PERSON_FIELDS if name != "number")
+
+
+@dataclass(frozen=True)
+class StoredPerson:
+    """A person as the directory has them.
+
+    fields: the columns of `person`. links: (connection, sourcedId) to userMasterIdentifier. memberships: role, grade,
+    status and years (whole years since it was written), of every school. current: the schools whose newest roster has a
+    record of theirs as a member. not_theirs: records that somebody said are not this person.
+    """
+
+    id: int
+    fields: Mapping[str, Any]
+    links: Mapping[tuple[int, str], str | None]
+    memberships: tuple[Mapping[str, Any], ...]
+    current: frozenset[int]
+    not_theirs: frozenset[tuple[int, str]]
+
+
+def compared(one: StoredPerson, other: StoredPerson) -> Evidence:
+    """What agrees and what differs between two people, by the table of evidence."""
+    shared = {connection for connection, _ in one.links} & {connection for connection, _ in other.links}
+    sides = sorted((_match_keys(one, shared), _match_keys(other, shared)), key=lambda keys: keys.years_ago)
+    return weigh(*sides)
+
+
+def against(one: StoredPerson, other: StoredPerson, *, said_two: bool = False) -> tuple[str, ...]:
+    """What speaks against one human being so strongly that the two are never merged: keys of `AGAINST`.
+
+    said_two: somebody said of the two that they are two people.
+    """
+    weighed = compared(one, other)
+    found = set(AGAINST) & weighed.differ
+    if {"given", "family"} <= weighed.differ:
+        found.add("names")
+    if one.current & other.current:
+        found.add("two_records")
+    if said_two or one.not_theirs & other.links.keys() or other.not_theirs & one.links.keys():
+        found.add("said")
+    return tuple(name for name in AGAINST if name in found)
+
+
+def may_be_one(one: StoredPerson, other: StoredPerson) -> bool:
+    """Whether two people are proposed as possible duplicates.
+
+    That is so if the table of evidence cannot rule it out and nothing strong speaks against it. A name alone proposes
+    nobody of whom the SIS has two records now.
+    """
+    weighed = compared(one, other)
+    if not weighed.may_be or against(one, other):
+        return False
+    return bool(weighed.agree & {"number", "email"}) or weighed.near or not (one.current and other.current)
+
+
+def merged_fields(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of `person` that the kept one gets from the other.
+
+    A value of theirs fills an empty one. A value that somebody locked replaces one that nobody locked, and stays
+    locked. Who was excluded stays excluded.
+    """
+    locked, theirs = set(kept["locked_fields"]), set(gone["locked_fields"])
+    new: dict[str, Any] = {}
+    for name in _FOLLOWING:
+        if name not in locked and (name in theirs or (kept[name] is None and gone[name] is not None)):
+            new[name] = gone[name]
+    if "number" not in locked and ("number" in theirs or (kept["number"] is None and gone["number"] is not None)):
+        new |= {name: gone[name] for name in _NUMBER}
+    new |= {"locked_fields": sorted(locked | theirs), "excluded": kept["excluded"] or gone["excluded"]}
+    return {name: value for name, value in new.items() if value != kept[name]}
+
+
+def stays(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> bool:
+    """Of two memberships in one school, whether the kept person's stays; else the other's takes its place.
+
+    An active one comes before an archived one. Of two archived ones, one that was archived by hand comes first, because
+    no sync restores it. Otherwise the kept person's stays.
+    """
+    if kept["status"] != gone["status"]:
+        return bool(kept["status"] == "active")
+    return bool(kept["status"] == "active" or kept["archived_by"] == "hand" or gone["archived_by"] != "hand")
+
+
+def merged_membership(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str, Any]:
+    """The one membership of two in the same school. If both are active and the sync manages one, it manages this."""
+    first, second = (kept, gone) if stays(kept, gone) else (gone, kept)
+    new = dict(first)
+    if first["status"] == second["status"] == "active":
+        new["managed"] = first["managed"] or second["managed"]
+        new["absent_syncs"] = min(first["absent_syncs"], second["absent_syncs"])
+    return new
+
+
+def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
+    fields = person.fields
+    kinds, year, years_ago = _schooling(person.memberships)
+    number = None
+    if fields["number"] is not None and fields["number_connection_id"] is not None:
+        number = f"{fields['number_connection_id']}:{fields['number_kind']}\x1f{fields['number']}"
+    return MatchKeys(
+        given=_names(fields["given_name"], fields["preferred_given_name"]),
+        family=_names(fields["family_name"], fields["preferred_family_name"]),
+        email=fields["email"].lower() if fields["email"] else None,
+        number=number,
+        username=fields["username"].lower() if fields["username"] else None,
+        masters=frozenset(
+            f"{connection}:{master}"
+            for (connection, _), master in person.links.items()
+            if master and connection in connections
+        ),
+        number_is_id=(fields["number_connection_id"], fields["number"]) in person.links,
+        kind=next(iter(kinds)) if len(kinds) == 1 else None,
+        year=year,
+        years_ago=years_ago,
+        linked=bool(person.links),
+    )
+
+
+def _names(*names: str | None) -> frozenset[str]:
+    return frozenset(key for key in map(name_key, names) if key)
+
+
+def _schooling(memberships: tuple[Mapping[str, Any], ...]) -> tuple[set[str], int | None, int]:
+    """Student or staff, school year, age of the grade: of active memberships, or of archived ones if none is."""
+    active = [each for each in memberships if each["status"] == "active"]
+    counted = active or list(memberships)
+    kinds = {kind for each in counted if (kind := kind_of(each["role"])) is not None}
+    graded = [(each["years"], year) for each in counted if (year := year_of(each["grade"])) is not None]
+    years_ago, newest = min(graded, default=(0, None))
+    return kinds, newest, years_ago

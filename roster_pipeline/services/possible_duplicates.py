@@ -1,0 +1,207 @@
+"""Two people of the directory who may be one: the list to work through, "same person" (a merge) and "two people".
+
+Whether two people may be merged, and what the kept one gets, is decided in `identity.person_pairs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import person_merge, tenants
+from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.person_merge import MergeImpossible
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.identity.person_pairs import (
+    AGAINST,
+    REMEDIES,
+    StoredPerson,
+    against,
+    compared,
+    may_be_one,
+    merged_fields,
+    merged_membership,
+)
+from roster_pipeline.services.conflicts import COMPARED, Side, side_of
+from roster_pipeline.services.decisions import given_reason
+from roster_pipeline.services.person_view import Found, find
+
+_AGREED = {"number": "the same number", "email": "the same e-mail"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two people beside each other, the older one first. said_two: somebody said that they are two people. agree: what
+    made them a pair, in words. against: why they cannot be merged, as sentences; empty if they can.
+    """
+
+    sides: tuple[Side, Side]
+    schools: tuple[list[str], list[str]]
+    agree: str
+    against: tuple[str, ...]
+    said_two: bool
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that one of the two has."""
+        return [name for name in COMPARED if any(side.values.get(name) for side in self.sides)]
+
+    def differs(self, name: str) -> bool:
+        """Whether both have the field, with different values."""
+        one, other = (side.values.get(name) for side in self.sides)
+        return bool(one and other) and str(one).casefold() != str(other).casefold()
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the reader may decide about both."""
+        return all(side.may_change for side in self.sides)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One page of pairs. total: all that the reader may see. hidden: pairs with somebody whom the reader may not see,
+    or see only by name; a manager of the district decides about them."""
+
+    pairs: list[Pair]
+    total: int
+    hidden: int
+
+
+def possible_duplicates(
+    conn: Connection,
+    district_id: int,
+    sees: Callable[[SchoolRow], bool],
+    manages: Callable[[int], bool],
+    *,
+    school_id: int | None = None,
+    said_two: bool = False,
+    limit: int,
+    offset: int = 0,
+) -> Pairs:
+    """Pairs of people who may be one, in a district or with somebody of one school.
+
+    said_two: the pairs of which somebody said that they are two people, in place of the others.
+    """
+    found = person_merge.pairs(conn, district_id, school_id=school_id, said_two=said_two)
+    people = _stored(conn, district_id, sorted({one for pair in found for one in pair[:2]}))
+    proposed = [
+        (people[one], people[other])
+        for one, other, said in found
+        if said == said_two and (said or may_be_one(people[one], people[other]))
+    ]
+    if manages(district_id):
+        shown, hidden = proposed, 0
+    else:
+        own = {row.id for row in tenants.list_schools(conn) if row.district_id == district_id and sees(row)}
+        shown = [pair for pair in proposed if all(_whole(person, own) for person in pair)]
+        hidden = len(proposed) - len(shown)
+    page = [_pair(conn, pair, said_two, sees, manages) for pair in shown[offset : offset + limit]]
+    return Pairs(page, len(shown), hidden)
+
+
+def pair_of(
+    conn: Connection, one: int, other: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]
+) -> Pair:
+    """These two beside each other. Raises UnknownPerson for people of two districts, and for whom the reader may not
+    see."""
+    district_id = find(conn, one, sees, manages).person.district_id
+    people = _stored(conn, district_id, [one, other])
+    if len(people) < 2 or not all(find(conn, each, sees, manages).whole for each in people):
+        raise UnknownPerson(other)
+    first, second = sorted(people)
+    said = person_merge.said_two(conn, first, second)
+    return _pair(conn, (people[first], people[second]), said, sees, manages)
+
+
+def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str, reason: str) -> str:
+    """Make one person of two: everything of the one moves to the kept one. Returns what was done, as a sentence.
+
+    Raises MergeImpossible, with why, and UnknownPerson.
+    """
+    why = given_reason(reason)
+    lock_district(conn, district_id)
+    people = _stored(conn, district_id, [kept, gone])
+    for each in (kept, gone):
+        if each not in people:
+            raise UnknownPerson(each)
+    if kept == gone:
+        raise MergeImpossible(f"Person {kept} is one person.", "Name two different people.")
+    said = person_merge.said_two(conn, kept, gone)
+    reasons = against(people[kept], people[gone], said_two=said)
+    if reasons:
+        raise MergeImpossible(
+            f"Person {kept} and person {gone} cannot be merged. {' '.join(AGAINST[each] for each in reasons)}",
+            " ".join(REMEDIES[each] for each in reasons),
+        )
+    person_merge.merge(
+        conn, district_id, kept, gone, fields=merged_fields, membership=merged_membership, who=who, reason=why
+    )
+    return f"Person {gone} is now person {kept}."
+
+
+def undo_merge(conn: Connection, district_id: int, kept: int, *, who: str, reason: str) -> str:
+    """Take the newest merge of a person back."""
+    back = person_merge.undo(conn, district_id, kept, who=who, reason=given_reason(reason))
+    return f"Person {kept} and person {back} are two people again."
+
+
+def say_two(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
+    """Remember that two people are two."""
+    person_merge.say_two(conn, district_id, one, other, who=who, reason=given_reason(reason))
+    return f"Person {one} and person {other} are two people. They are not proposed again."
+
+
+def ask_again(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
+    """Take back that two people are two."""
+    person_merge.ask_again(conn, district_id, one, other, who=who, reason=given_reason(reason))
+    return f"It is open again whether person {one} and person {other} are one."
+
+
+def _stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, StoredPerson]:
+    return {
+        number: StoredPerson(
+            id=number,
+            fields=row["fields"],
+            links=row["links"],
+            memberships=tuple(row["memberships"]),
+            current=frozenset(row["current"]),
+            not_theirs=frozenset(row["not_theirs"]),
+        )
+        for number, row in person_merge.stored(conn, district_id, people).items()
+    }
+
+
+def _whole(person: StoredPerson, own: set[int]) -> bool:
+    """Whether somebody who sees these schools sees every field of the person (as `person_view.find` says)."""
+    active = {each["school_id"] for each in person.memberships if each["status"] == "active"}
+    return any(each["school_id"] in own for each in person.memberships) and (not active or bool(active & own))
+
+
+def _pair(
+    conn: Connection,
+    pair: tuple[StoredPerson, StoredPerson],
+    said_two: bool,
+    sees: Callable[[SchoolRow], bool],
+    manages: Callable[[int], bool],
+) -> Pair:
+    found = [find(conn, person.id, sees, manages) for person in pair]
+    one, other = (side_of(each) for each in found)
+    agree = compared(*pair).agree
+    words = [said for name, said in _AGREED.items() if name in agree]
+    words += ["the same name"] if agree >= {"given", "family"} else []
+    return Pair(
+        sides=(one, other),
+        schools=(_schools(found[0]), _schools(found[1])),
+        agree=", ".join(words),
+        against=tuple(AGAINST[each] for each in against(*pair, said_two=said_two)),
+        said_two=said_two,
+    )
+
+
+def _schools(found: Found) -> list[str]:
+    rows: list[dict[str, Any]] = found.memberships
+    return [f"{row['name']}: {row['role']}, {row['status']}" for row in rows]

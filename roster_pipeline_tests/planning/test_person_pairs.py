@@ -1,0 +1,198 @@
+"""Two people who may be one: docs/rules.md, section 3, "Two people who are one", row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from roster_pipeline.identity.person_pairs import (
+    AGAINST,
+    REMEDIES,
+    StoredPerson,
+    against,
+    may_be_one,
+    merged_fields,
+    merged_membership,
+)
+from roster_pipeline.vocabulary import PERSON_FIELDS
+
+SIS, OTHER_SIS = 1, 2
+OAK, ELM = 10, 11
+BLANK: dict[str, Any] = dict.fromkeys(PERSON_FIELDS) | {
+    "number_kind": None,
+    "number_connection_id": None,
+    "excluded": False,
+    "locked_fields": [],
+}
+
+
+def fields(given: str | None = "Ann", family: str | None = "Lee", **more: Any) -> dict[str, Any]:
+    number = {"number_kind": "student", "number_connection_id": SIS} if "number" in more else {}
+    return BLANK | {"given_name": given, "family_name": family} | number | more
+
+
+def member(role: str = "student", grade: str | None = None, status: str = "active", years: int = 0) -> dict[str, Any]:
+    return {"role": role, "grade": grade, "status": status, "years": years, "archived_by": None}
+
+
+def person(given: str | None = "Ann", family: str | None = "Lee", **more: Any) -> StoredPerson:
+    return StoredPerson(1, fields(given, family, **more), {}, (member(),), frozenset(), frozenset())
+
+
+NAME = person()
+NUMBER = person(number="7")
+MAIL = person(email="ann@example.org")
+SAME = [
+    (NUMBER, NUMBER),
+    (NUMBER, person(number="007")),
+    (NUMBER, person("Annie", number="7")),
+    (NUMBER, person("", "", number="7")),
+    (MAIL, MAIL),
+    (MAIL, person("ANN", "L\u00e9e", email="Ann@example.org")),
+    (MAIL, person(None, "Lee", email="ann@example.org")),
+    (MAIL, replace(NUMBER, fields=fields(email="ann@example.org", number="7"))),
+    (NAME, NAME),
+    (NAME, NUMBER),
+    (NAME, MAIL),
+    (NUMBER, replace(NUMBER, fields=fields(number="8", number_connection_id=OTHER_SIS))),
+    (NAME, replace(NAME, current=frozenset({OAK}))),
+    (replace(MAIL, current=frozenset({OAK})), replace(MAIL, current=frozenset({ELM}))),
+    (NAME, replace(NAME, memberships=(member(grade="09"),))),
+]
+TWO = [
+    (NAME, person("Bo")),
+    (NAME, person("Ann", "Ray")),
+    (MAIL, person("Bo", email="ann@example.org")),
+    (MAIL, person(email="lee@example.org")),
+    (replace(NAME, current=frozenset({OAK})), replace(NAME, current=frozenset({ELM}))),
+    (person(None, None), person(None, None)),
+]
+A_AND_B = (replace(MAIL, links={(SIS, "a"): None}), replace(MAIL, links={(SIS, "b"): None}))
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_who_is_proposed(one: StoredPerson, other: StoredPerson) -> None:
+    assert may_be_one(one, other)
+    assert may_be_one(other, one)
+    assert against(one, other) == ()
+
+
+@pytest.mark.parametrize(("one", "other"), TWO)
+def test_who_is_not(one: StoredPerson, other: StoredPerson) -> None:
+    assert not may_be_one(one, other)
+    assert not may_be_one(other, one)
+
+
+def of(first: StoredPerson, **more: Any) -> StoredPerson:
+    return replace(first, **more)
+
+
+STRONG: dict[str, tuple[StoredPerson, StoredPerson]] = {
+    "number": (NUMBER, person(number="8")),
+    "master": (of(MAIL, links={(SIS, "a"): "m"}), of(MAIL, links={(SIS, "b"): "n"})),
+    "kind": (MAIL, of(MAIL, memberships=(member("teacher"),))),
+    "grade": (of(MAIL, memberships=(member(grade="09"),)), of(MAIL, memberships=(member(grade="12"),))),
+    "names": (NUMBER, person("Bo", "Ray", number="7")),
+    "two_records": (of(MAIL, current=frozenset({OAK, ELM})), of(MAIL, current=frozenset({ELM}))),
+    "said": (A_AND_B[0], of(A_AND_B[1], not_theirs=frozenset({(SIS, "a")}))),
+}
+WEAK = [
+    (NUMBER, person(number="8", number_kind="staff")),
+    (NUMBER, person(number="8", number_connection_id=None)),
+    (of(MAIL, links={(SIS, "a"): "m"}), of(MAIL, links={(OTHER_SIS, "b"): "n"})),
+    (MAIL, of(MAIL, memberships=(member("teacher", status="archived"), member()))),
+    (of(MAIL, memberships=(member(grade="09"),)), of(MAIL, memberships=(member(grade="11"),))),
+    (
+        of(MAIL, memberships=(member(grade="06", status="archived", years=4),)),
+        of(MAIL, memberships=(member(grade="11"),)),
+    ),
+    (NUMBER, person("Bo", "Ray", preferred_given_name="Ann", number="7")),
+    (NUMBER, person(email="another@example.org", number="7", username="al")),
+    (of(A_AND_B[0], not_theirs=frozenset({(SIS, "c")})), A_AND_B[1]),
+    (
+        person(number="a", email="ann@example.org"),
+        of(person(number="b", email="ann@example.org"), links={(SIS, "b"): None}),
+    ),
+]
+
+
+@pytest.mark.parametrize("reason", AGAINST)
+def test_each_strong_thing_alone_keeps_two_people_apart(reason: str) -> None:
+    one, other = STRONG[reason]
+    assert against(one, other) == against(other, one) == (reason,)
+    assert not may_be_one(one, other)
+    assert REMEDIES[reason]
+
+
+@pytest.mark.parametrize(("one", "other"), WEAK[:-1])
+def test_what_does_not_keep_two_people_apart(one: StoredPerson, other: StoredPerson) -> None:
+    assert against(one, other) == against(other, one) == ()
+
+
+def test_a_number_that_is_only_the_sourced_id_of_both_says_nothing() -> None:
+    one, other = (of(person(number=key, email="ann@example.org"), links={(SIS, key): None}) for key in "ab")
+    assert against(one, other) == ()
+    assert against(*WEAK[-1]) == ("number",), "of one of them it is a number like any other"
+
+
+def test_what_somebody_said_keeps_two_people_apart() -> None:
+    assert against(MAIL, MAIL, said_two=True) == ("said",)
+
+
+@pytest.mark.parametrize(
+    ("kept", "gone", "new"),
+    [
+        (fields(), fields("Annie", "Leigh"), {}),
+        (fields(email=None), fields(email="a@example.org"), {"email": "a@example.org"}),
+        (fields(email="k@example.org"), fields(email="g@example.org"), {}),
+        (fields(), fields(number="7"), {"number": "7", "number_kind": "student", "number_connection_id": SIS}),
+        (fields(number="6"), fields(number="7", number_connection_id=OTHER_SIS), {}),
+        (fields(excluded=True), fields(), {}),
+        (fields(), fields(excluded=True), {"excluded": True}),
+        (
+            fields(email="k@example.org"),
+            fields(email="g@example.org", locked_fields=["email"]),
+            {"email": "g@example.org", "locked_fields": ["email"]},
+        ),
+        (
+            fields(email="k@example.org", locked_fields=["email"]),
+            fields(email="g@example.org", locked_fields=["email", "phone"]),
+            {"locked_fields": ["email", "phone"]},
+        ),
+        (fields(email=None, locked_fields=["email"]), fields(email="g@example.org"), {}),
+        (
+            fields(number="6"),
+            fields(number=None, locked_fields=["number"], number_kind=None, number_connection_id=None),
+            {"number": None, "number_kind": None, "number_connection_id": None, "locked_fields": ["number"]},
+        ),
+    ],
+)
+def test_what_the_kept_person_gets(kept: dict[str, Any], gone: dict[str, Any], new: dict[str, Any]) -> None:
+    assert merged_fields(kept, gone) == new
+
+
+def at_school(status: str, by: str | None = None, managed: bool = True, absent: int = 0, **more: Any) -> dict[str, Any]:
+    return {"status": status, "archived_by": by, "managed": managed, "absent_syncs": absent} | more
+
+
+@pytest.mark.parametrize(
+    ("kept", "gone", "result"),
+    [
+        (at_school("active", grade="09"), at_school("active", grade="10"), {"grade": "09"}),
+        (at_school("active", absent=2), at_school("active"), {"absent_syncs": 0}),
+        (at_school("active", managed=False), at_school("active"), {"managed": True}),
+        (at_school("active", managed=False), at_school("archived", "sync"), {"status": "active", "managed": False}),
+        (at_school("archived", "hand"), at_school("active", grade="10"), {"status": "active", "grade": "10"}),
+        (at_school("active"), at_school("archived", "hand"), {"status": "active", "archived_by": None}),
+        (at_school("archived", "sync"), at_school("archived", "hand"), {"archived_by": "hand"}),
+        (at_school("archived", "hand"), at_school("archived", "sync"), {"archived_by": "hand"}),
+        (at_school("archived", "sync", grade="09"), at_school("archived", "sync", grade="10"), {"grade": "09"}),
+    ],
+)
+def test_two_memberships_in_one_school_become_one(
+    kept: dict[str, Any], gone: dict[str, Any], result: dict[str, Any]
+) -> None:
+    made = merged_membership(kept, gone)
+    assert {name: made[name] for name in result} == result

@@ -40,6 +40,7 @@ from roster_pipeline.console.pages import (
     settings,
     sign_in,
     syncs,
+    upload_pages,
 )
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, DirectoryError
@@ -64,6 +65,7 @@ PAGES = (
     sign_in,
     static_files,
     syncs,
+    upload_pages,
     connection_tests,
 )
 """Modules with `routes`, by name. Of two routes that fit, the first one counts."""

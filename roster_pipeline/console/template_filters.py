@@ -24,6 +24,7 @@ KINDS = {
     "rollback": "Rollback",
     "relink": "Relink",
     "person": "One person",
+    "upload": "Uploaded list",
     "failure": "Failed",
 }
 ACTIONS = DONE | {"skip": "left alone", "conflict": "in conflict", "unchanged": "unchanged"}

@@ -36,6 +36,7 @@ SCRUB = (
     f"delete from link_exclusion a using {THEIRS} "  # noqa: S608
     "where a.connection_id = theirs.connection_id and a.sourced_id = theirs.sourced_id",
     "delete from person where district_id = :district and id = :person",
+    "delete from people_upload where district_id = :district",
     "delete from person_merge where district_id = :district "
     "and (kept_id = any(:people) or (gone_id = any(:people) and undone_at is not null))",
     "select erase_from_log(:district, number) from unnest(cast(:people as bigint[])) number",

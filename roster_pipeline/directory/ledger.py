@@ -14,7 +14,7 @@ from roster_pipeline.directory.members import numbers_of
 from roster_pipeline.directory.tables import change_log, school, sync
 
 HAS_SYNCED = """exists (
-    select from sync where school_id = :school and kind <> 'rollback' and (outcome = 'applied'
+    select from sync where school_id = :school and kind not in ('rollback', 'upload') and (outcome = 'applied'
         or (outcome = 'held' and exists (select from change_log l where l.sync_id = sync.id))))"""
 
 
@@ -27,7 +27,9 @@ class UnknownSync(DirectoryError):
 
 @dataclass(frozen=True)
 class SyncRow:
-    """One line of the ledger. kind: sync, approval, relink or rollback; counts and held: role to action to rows.
+    """One line of the ledger. kind: sync, approval, relink, rollback, person or upload.
+
+    counts and held: role to action to rows.
 
     report: as it was stored beside the sync; {} where there is none.
     """

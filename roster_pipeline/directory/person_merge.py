@@ -82,7 +82,8 @@ where district_id = :district and person_id = any(:people)
 _CURRENT = """
 with newest as (
     select s.id as school_id, s.connection_id,
-           (select max(id) from snapshot where school_id = s.id) as snapshot_id
+           (select max(id) from snapshot t where t.school_id = s.id
+            and exists (select from cleaned_roster c where c.snapshot_id = t.id)) as snapshot_id
     from school s where s.district_id = :district
 )
 select l.person_id, n.school_id from link l join newest n on n.connection_id = l.connection_id

@@ -24,6 +24,7 @@ OLD = {
     ),
     "alerts": "delete from alert where cleared_at < now() - cast(:age as interval) and cause <> 'paused'",
     "runs by hand": "delete from manual_run where ended_at < now() - cast(:age as interval)",
+    "uploaded lists": "delete from people_upload where at < now() - interval '1 day'",
     "broken pulls": "delete from pull where finished_at is null and started_at < now() - interval '2 days'",
 }
 """Row details of a mail that was given up go after a week, enough for a second try: they concern people.

@@ -38,7 +38,8 @@ select s.id, s.key, s.name, d.name as district, d.key as district_key,
 from school s
 join district d on d.id = s.district_id
 left join lateral (
-    select y.id, y.at from sync y where y.school_id = s.id and y.kind <> 'person' order by y.id desc limit 1
+    select y.id, y.at from sync y where y.school_id = s.id and y.kind not in ('person', 'upload')
+    order by y.id desc limit 1
 ) done on true
 left join lateral (
     select f.at, f.message, f.cause from failure f where f.school_id = s.id and f.at > coalesce(done.at, '-infinity')

@@ -61,7 +61,9 @@ def unreported(connection: Connection, school_key: str | None = None) -> list[in
         select(sync.c.id)
         .join(school, school.c.id == sync.c.school_id)
         .outerjoin(outbox, outbox.c.sync_id == sync.c.id)
-        .where(outbox.c.id.is_(None), sync.c.report == func.jsonb_build_object(), sync.c.kind != "person")
+        .where(
+            outbox.c.id.is_(None), sync.c.report == func.jsonb_build_object(), sync.c.kind.not_in(("person", "upload"))
+        )
         .order_by(sync.c.id)
     )
     if school_key is not None:
@@ -72,7 +74,7 @@ def unreported(connection: Connection, school_key: str | None = None) -> list[in
 def latest_sync(connection: Connection, school_key: str) -> int | None:
     """The newest sync of a school; those of one person are not reported."""
     found = select(func.max(sync.c.id)).join(school, school.c.id == sync.c.school_id)
-    found = found.where(school.c.key == school_key, sync.c.kind != "person")
+    found = found.where(school.c.key == school_key, sync.c.kind.not_in(("person", "upload")))
     newest: int | None = connection.scalar(found)
     return newest
 

@@ -154,6 +154,11 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
     )
 
 
+def name_of(fields: Mapping[str, Any]) -> tuple[str, str]:
+    """Given and family name as they are compared."""
+    return name_key(fields["given_name"]), name_key(fields["family_name"])
+
+
 def _names(*names: str | None) -> frozenset[str]:
     return frozenset(key for key in map(name_key, names) if key)
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from roster_pipeline.vocabulary import DONE
 
 Action = Literal["create", "update", "restore", "archive"]
-SyncKind = Literal["sync", "approval", "relink", "rollback", "person"]
+SyncKind = Literal["sync", "approval", "relink", "rollback", "person", "upload"]
 Severity = Literal["error", "warning"]
 
 

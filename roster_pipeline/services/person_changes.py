@@ -119,7 +119,7 @@ def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, re
     unknown = sorted(set(typed) - {*ADDED, "role", "grade"})
     if unknown:
         raise manual_edits.NoSuchField(unknown[0])
-    fields |= {"role": role, "grade": _grade(typed.get("grade", ""))}
+    fields |= {"role": role, "grade": stored_grade(typed.get("grade", ""))}
     return manual_edits.add(conn, tenants.get_school(conn, school), fields, who=who, reason=why)
 
 
@@ -134,7 +134,8 @@ def stored_value(name: str, text: str) -> Any:
     return WORDS[text.strip().casefold()]
 
 
-def _grade(text: str) -> str | None:
+def stored_grade(text: str) -> str | None:
+    """A grade that was typed, as its code; None for empty. Raises NotUsable."""
     if not text.strip():
         return None
     found = ceds(text)

@@ -87,7 +87,7 @@ def possible_duplicates(
     said_two: the pairs of which somebody said that they are two people, in place of the others.
     """
     found = person_merge.pairs(conn, district_id, school_id=school_id, said_two=said_two)
-    people = _stored(conn, district_id, sorted({one for pair in found for one in pair[:2]}))
+    people = stored_people(conn, district_id, sorted({one for pair in found for one in pair[:2]}))
     proposed = [
         (people[one], people[other])
         for one, other, said in found
@@ -109,7 +109,7 @@ def pair_of(
     """These two beside each other. Raises UnknownPerson for people of two districts, and for whom the reader may not
     see."""
     district_id = find(conn, one, sees, manages).person.district_id
-    people = _stored(conn, district_id, [one, other])
+    people = stored_people(conn, district_id, [one, other])
     if len(people) < 2 or not all(find(conn, each, sees, manages).whole for each in people):
         raise UnknownPerson(other)
     first, second = sorted(people)
@@ -124,7 +124,7 @@ def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str,
     """
     why = given_reason(reason)
     lock_district(conn, district_id)
-    people = _stored(conn, district_id, [kept, gone])
+    people = stored_people(conn, district_id, [kept, gone])
     for each in (kept, gone):
         if each not in people:
             raise UnknownPerson(each)
@@ -161,7 +161,8 @@ def ask_again(conn: Connection, district_id: int, one: int, other: int, *, who: 
     return f"It is open again whether person {one} and person {other} are one."
 
 
-def _stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, StoredPerson]:
+def stored_people(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, StoredPerson]:
+    """These people as the rules compare them, by number. Unknown people are left out."""
     return {
         number: StoredPerson(
             id=number,

@@ -92,6 +92,8 @@ def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> 
         return StatusText("info", "Relinked", outcome(SyncReport.from_dict(report)) if report else RELINKED)
     if kind == "person":
         return StatusText("warn" if result == "held" else "ok", "One person", ONE_PERSON[result or "applied"])
+    if kind == "upload":
+        return StatusText("info", "List uploaded", "People of an uploaded list were entered.")
     if not report:
         return StatusText("warn" if result == "held" else "ok", "Done", UNREPORTED.get(result or "", "Done."))
     told = SyncReport.from_dict(report)

@@ -17,7 +17,8 @@ from roster_pipeline_tests.invariants.person import Membership, Person
 WAYS = ("archive", "exclude", "include", "unlink", "unlink", "link", "merge", "merge")
 ROSTERS = """
 select s.key as school, array_agg(c.sourced_id) as records
-from school s join cleaned_roster c on c.snapshot_id = (select max(id) from snapshot n where n.school_id = s.id)
+from school s join cleaned_roster c on c.snapshot_id = (select max(id) from snapshot n where n.school_id = s.id
+    and exists (select from cleaned_roster where snapshot_id = n.id))
 where s.district_id = :district and c.record_status = 'member' group by s.key
 """
 _TOLD = {"who": "owner", "reason": "asked for it"}

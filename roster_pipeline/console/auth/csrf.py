@@ -9,21 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+from collections.abc import AsyncGenerator
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console.auth.viewer import nothing_here
 from roster_pipeline.directory import sessions
+from roster_pipeline.services.people_file import LARGEST_FILE
 
 FIELD = "csrf"
 HEADER = "x-csrf-token"
 HARMLESS = ("GET", "HEAD", "OPTIONS")
 LARGEST_FORM = 256 * 1024
+LARGEST_UPLOAD = LARGEST_FILE + LARGEST_FORM
+UPLOAD = re.compile(r"/schools/[^/]+/people/upload")
+"""The one page that takes a file, from people who are signed in."""
+MULTIPART = "multipart/form-data"
 MOST_FIELDS = 1000
 OURS = ("same-origin", "none")
 NUL = b"%00"
@@ -58,8 +66,9 @@ class Forms:
         if scope["method"] in HARMLESS:
             await self.app(scope, receive, send)
             return
-        body = await _body(request)
-        form = _form(request, body)
+        upload = request.state.viewer is not None and bool(UPLOAD.fullmatch(scope["path"]))
+        body = await _body(request, LARGEST_UPLOAD if upload else LARGEST_FORM)
+        form = await _multipart(request, body) if upload and _kind(request) == MULTIPART else _form(request, body)
         given = request.headers.get(HEADER) or form.get(FIELD)
         cookie = request.state.token or request.state.visit
         if request.headers.get("sec-fetch-site", "none") not in OURS:
@@ -90,20 +99,40 @@ def _of_an_idle_session(request: Request, given: str) -> bool:
     return any(_equal(given, _token_of(one)) for one in kept)
 
 
-async def _body(request: Request) -> bytes:
-    body = b""
+async def _body(request: Request, most: int) -> bytes:
+    body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > LARGEST_FORM:
+        if len(body) > most:
             raise HTTPException(413, "This form is too large.")
-    return body
+    return bytes(body)
+
+
+async def _multipart(request: Request, body: bytes) -> FormData:
+    """One file, as bytes, beside a few short fields."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=10)
+    try:
+        parsed = await parser.parse()
+    except (MultiPartException, ValueError, KeyError):
+        raise HTTPException(400, "This form cannot be read.") from None
+    pairs: list[tuple[str, str | UploadFile]] = []
+    for name, value in parsed.multi_items():
+        pairs.append((name, value if isinstance(value, UploadFile) else value.replace("\x00", "")))
+    return FormData(pairs)
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _form(request: Request, body: bytes) -> FormData:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not body:
         return FormData()
-    if kind != "application/x-www-form-urlencoded":
+    if _kind(request) != "application/x-www-form-urlencoded":
         raise HTTPException(415, "Only plain forms are read here.")
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)

@@ -61,7 +61,7 @@ def show(request: Request) -> Response:
         waiting=bool(holds),
         decidable=any(hold.overridable for hold in holds),
         undone_whole=whole,
-        may_roll_back=sync.kind in ("sync", "approval", "person") and not whole and bool(sync.counts),
+        may_roll_back=sync.kind in ("sync", "approval", "person", "upload") and not whole and bool(sync.counts),
         run=run_url(sync.run_id),
         now=datetime.now(UTC),
     )

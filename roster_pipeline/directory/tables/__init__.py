@@ -33,7 +33,7 @@ from roster_pipeline.directory.tables.intake import (
 )
 from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync
 from roster_pipeline.directory.tables.monitoring import alert, digest, scheduled_run
-from roster_pipeline.directory.tables.on_demand import connection_test, manual_run
+from roster_pipeline.directory.tables.on_demand import connection_test, manual_run, people_upload
 from roster_pipeline.directory.tables.people import (
     contact,
     link,
@@ -71,6 +71,7 @@ __all__ = [
     "not_duplicate",
     "oidc_attempt",
     "outbox",
+    "people_upload",
     "person",
     "person_merge",
     "plan",

@@ -26,7 +26,7 @@ sync = Table(
     identity(),
     number("district_id"),
     number("school_id"),
-    words("kind", comment="sync, approval, relink, rollback or person"),
+    words("kind", comment="sync, approval, relink, rollback, person or upload"),
     Column("plan_id", BigInteger, ForeignKey("plan.id", ondelete="SET NULL")),
     number("snapshot_id", optional=True),
     number("undoes", comment="the sync that a rollback undid", optional=True),

@@ -1,4 +1,4 @@
-"""What people ask for from a page and then watch: tests of values not saved yet, and runs by hand."""
+"""What people ask for from a page: tests of values not saved yet, runs by hand, and uploaded lists of people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     PrimaryKeyConstraint,
     Table,
@@ -14,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from roster_pipeline.directory.tables.base import flag, mapping, metadata, moment, now, number, words
+from roster_pipeline.directory.tables.base import flag, identity, mapping, metadata, moment, now, number, words
 
 connection_test = Table(
     "connection_test",
@@ -57,4 +58,19 @@ manual_run = Table(
     CheckConstraint("kind in ('sync', 'dry_run')", name="kind"),
     Index("uq_manual_run_going", "school_id", unique=True, postgresql_where=text("(ended_at IS NULL)")),
     Index("ix_manual_run_school_id_requested_at", "school_id", "requested_at"),
+)
+
+people_upload = Table(
+    "people_upload",
+    metadata,
+    identity(),
+    number("district_id"),
+    number("school_id"),
+    words("who"),
+    mapping(
+        "content", comment="header, rows, columns and role of an uploaded list; deleted when applied, or after a day"
+    ),
+    now("at"),
+    PrimaryKeyConstraint("id"),
+    ForeignKeyConstraint(["district_id", "school_id"], ["school.district_id", "school.id"], ondelete="CASCADE"),
 )

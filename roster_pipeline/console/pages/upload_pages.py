@@ -1,0 +1,189 @@
+"""Upload of a list of people into a school: the file, its columns, what each row would do, and doing it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.list_filters import ROWS, Listed, list_filter, number_of
+from roster_pipeline.console.page import database, form, page, redirect, texts
+from roster_pipeline.console.template_filters import ROLES, role
+from roster_pipeline.directory import uploads
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.uploads import Upload
+from roster_pipeline.services import people_upload
+from roster_pipeline.services.decisions import LONGEST_REASON
+from roster_pipeline.services.people_file import (
+    LARGEST_FILE,
+    MOST_ROWS,
+    FileUnusable,
+    PeopleFile,
+    read_people_file,
+)
+from roster_pipeline.services.people_upload import COLUMNS, LOOK, UNREADABLE, Preview
+
+SHOWN = {
+    "": "All rows",
+    "create": "New here",
+    "same": "Same person",
+    LOOK: "Needs a look",
+    UNREADABLE: "Cannot be read",
+}
+"""The choices of the list's filter."""
+WORDS = {
+    "create": ("ok", "create"),
+    "join": ("info", "same person"),
+    "update": ("info", "same person"),
+    "nothing": ("none", "same person"),
+    LOOK: ("warn", "needs a look"),
+    UNREADABLE: ("bad", "cannot be read"),
+}
+SAME = ("join", "update", "nothing")
+WHY = "Say why; it is kept in the audit."
+
+
+def choose(request: Request) -> Response:
+    """The form for a file."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+    return _form(request, school)
+
+
+def upload(request: Request) -> Response:
+    """Read the file, keep it, and show what it would do."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+    sent, given = form(request).get("file"), texts(request)
+    default = given.get("role", "")
+    if not isinstance(sent, UploadFile) or not sent.filename:
+        return _form(request, school, "Choose a file.")
+    try:
+        file = read_people_file(sent.file.read(LARGEST_FILE + 1))
+    except FileUnusable as problem:
+        return _form(request, school, f"{problem.message} {problem.remedy}")
+    columns = people_upload.fields_of_columns(file.header)
+    with database(request).begin() as opened:
+        number = uploads.keep(
+            opened,
+            school,
+            file.header,
+            file.rows,
+            columns,
+            default if default in ROLES else "",
+            who=viewer(request).who,
+        )
+    return redirect(request, f"/schools/{school.key}/people/upload/{number}")
+
+
+def show(request: Request) -> Response:
+    """What each row of the list would do."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+    return _shown(request, school)
+
+
+def columns(request: Request) -> Response:
+    """Say what the columns mean."""
+    given = texts(request)
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        kept = _kept(request, opened, school)
+        chosen = [given.get(f"column-{place}", "") for place in range(len(kept.header))]
+        once = [name if name in COLUMNS and name not in chosen[:place] else "" for place, name in enumerate(chosen)]
+        uploads.choose_columns(opened, kept.id, once)
+    return redirect(request, f"/schools/{school.key}/people/upload/{kept.id}")
+
+
+def apply(request: Request) -> Response:
+    """Do it, if it is still what was shown."""
+    given, who = texts(request), viewer(request)
+    reason = given.get("reason", "").strip()
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        kept = _kept(request, opened, school)
+    if not reason or len(reason) > LONGEST_REASON:
+        return _shown(request, school, WHY if not reason else f"The reason has more than {LONGEST_REASON} characters.")
+    try:
+        with database(request).begin() as opened:
+            sync = people_upload.apply(
+                opened,
+                school,
+                kept,
+                given.get("digest", ""),
+                sees=who.may_see,
+                manages=who.may_manage,
+                who=who.who,
+                reason=reason,
+            )
+            uploads.forget(opened, kept.id)
+    except DirectoryError as problem:
+        if problem.retryable:
+            raise
+        return _shown(request, school, problem.message)
+    told = f"The list is entered: sync {sync}. You can roll it back here."
+    return redirect(request, f"/schools/{school.key}/syncs/{sync}", told=told)
+
+
+def _form(request: Request, school: SchoolRow, error: str = "") -> Response:
+    return page(
+        request,
+        "upload.html",
+        status=400 if error else 200,
+        school=school,
+        tab="people",
+        error=error,
+        roles=[("", "The list has a column for it"), *((name, role(name)) for name in ROLES)],
+        columns=COLUMNS,
+        most=MOST_ROWS,
+        largest=LARGEST_FILE // (1024 * 1024),
+    )
+
+
+def _kept(request: Request, opened: Connection, school: SchoolRow) -> Upload:
+    found = uploads.kept(opened, school, number_of(request, "upload_id"), who=viewer(request).who)
+    if found is None:
+        raise nothing_here()
+    return found
+
+
+def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
+    who, asked = viewer(request), list_filter(request, "show")
+    with database(request).begin() as opened:
+        kept = _kept(request, opened, school)
+        file = PeopleFile(kept.header, kept.rows)
+        seen: Preview = people_upload.preview(
+            opened, school, file, kept.columns, role=kept.role, sees=who.may_see, manages=who.may_manage
+        )
+    wanted = SAME if asked["show"] == "same" else (asked["show"],)
+    rows = [row for row in seen.rows if not asked["show"] or row.what in wanted]
+    address = f"/schools/{school.key}/people/upload/{kept.id}"
+    return page(
+        request,
+        "upload_preview.html",
+        status=400 if error else 200,
+        school=school,
+        tab="people",
+        error=error,
+        seen=seen,
+        total=len(file.rows),
+        counts=seen.counts,
+        listed=Listed(asked, list(rows[asked.offset : asked.offset + ROWS]), len(rows)),
+        address=address,
+        words=WORDS,
+        choices=list(SHOWN.items()),
+        fields=[("", "Leave out"), *((name, name.replace("_", " ").capitalize()) for name in COLUMNS)],
+    )
+
+
+routes = [
+    Route("/schools/{key}/people/upload", choose, methods=["GET"]),
+    Route("/schools/{key}/people/upload", upload, methods=["POST"]),
+    Route("/schools/{key}/people/upload/{upload_id}", show, methods=["GET"]),
+    Route("/schools/{key}/people/upload/{upload_id}/columns", columns, methods=["POST"]),
+    Route("/schools/{key}/people/upload/{upload_id}/apply", apply, methods=["POST"]),
+]

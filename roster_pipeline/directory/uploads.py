@@ -1,0 +1,168 @@
+"""Uploaded lists of people: kept until they are applied, and applied set by set, as a sync of their own.
+
+A list is kept for a day at most, because it holds people's data. A rollback undoes it like any sync.
+"""
+
+# ruff: noqa: S608 - what is put together here are our own column names
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, insert, text
+
+from roster_pipeline.directory import audit
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.tables import people_upload, sync
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.vocabulary import PERSON_FIELDS
+
+KIND = "upload"
+FORGET = "delete from people_upload where at < now() - interval '1 day'"
+_TEXTS = tuple(name for name in PERSON_FIELDS if name not in ("enabled", "number"))
+_STAGE = f"""
+create temporary table uploading on commit drop as
+select r.*, case when r.what = 'create' then nextval(pg_get_serial_sequence('person', 'id')) else r.person_id end as id,
+       case r.role when 'student' then 'student' else 'staff' end as kind
+from jsonb_to_recordset(cast(:rows as jsonb))
+    as r (what text, person_id bigint, role text, grade text, number text,
+          {", ".join(f"{name} text" for name in _TEXTS)})
+"""
+_PEOPLE = f"""
+insert into person (id, district_id, {", ".join(_TEXTS)}, number, number_kind, number_connection_id)
+select id, :district, {", ".join(_TEXTS)}, number, case when number is not null then kind end,
+       case when number is not null then cast(:connection as bigint) end
+from uploading where what = 'create'
+"""
+_MEMBERSHIPS = """
+insert into membership (district_id, school_id, person_id, role, grade, status)
+select :district, :school, id, role, grade, 'active' from uploading where what in ('create', 'join')
+"""
+_VALUES = f"""
+update person p set {", ".join(f"{name} = coalesce(u.{name}, p.{name})" for name in (*_TEXTS, "number"))},
+    number_kind = case when u.number is null then p.number_kind else u.kind end,
+    number_connection_id = case when u.number is null then p.number_connection_id else cast(:connection as bigint) end,
+    revision = p.revision + 1, updated_at = now()
+from uploading u where u.what in ('join', 'update') and p.id = u.id and p.district_id = :district
+"""
+"""Who joins gets a new revision too, so that no plan made before is applied to them."""
+_CANDIDATES = """
+select id from person where district_id = :district and lower(email) = any(:emails)
+union
+select id from person where district_id = :district and number_connection_id = :connection
+    and ltrim(number, '0') = any(:numbers)
+union
+select p.id from membership m join person p on p.id = m.person_id and p.district_id = m.district_id
+join unnest(cast(:given as text[]), cast(:family as text[])) n (given, family)
+    on lower(p.given_name) = n.given and lower(p.family_name) = n.family
+where m.district_id = :district and m.school_id = :school
+"""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A list that waits. columns: the field of each column, or an empty text. role: of rows without one."""
+
+    id: int
+    header: list[str]
+    rows: list[tuple[int, list[str]]]
+    columns: list[str]
+    role: str
+
+
+def keep(
+    conn: Connection,
+    school: SchoolRow,
+    header: Sequence[str],
+    rows: Sequence[tuple[int, Sequence[str]]],
+    columns: Sequence[str],
+    role: str,
+    *,
+    who: str,
+) -> int:
+    """Keep a list until it is applied. Returns its number."""
+    conn.execute(text(FORGET))
+    content = {"header": list(header), "rows": list(rows), "columns": list(columns), "role": role}
+    line = insert(people_upload).values(district_id=school.district_id, school_id=school.id, who=who, content=content)
+    return int(conn.execute(line.returning(people_upload.c.id)).scalar_one())
+
+
+def kept(conn: Connection, school: SchoolRow, upload_id: int, *, who: str) -> Upload | None:
+    """A list that this person uploaded for this school, within the last day."""
+    query = (
+        "select content from people_upload where id = :id and school_id = :school and who = :who "
+        "and at > now() - interval '1 day'"
+    )
+    content = conn.scalar(text(query), {"id": upload_id, "school": school.id, "who": who})
+    if content is None:
+        return None
+    rows = [(number, cells) for number, cells in content["rows"]]
+    return Upload(upload_id, content["header"], rows, content["columns"], content["role"])
+
+
+def choose_columns(conn: Connection, upload_id: int, columns: Sequence[str]) -> None:
+    """Say which field each column has."""
+    query = "update people_upload set content = content || cast(:columns as jsonb) where id = :id"
+    conn.execute(text(query), {"id": upload_id, "columns": orjson.dumps({"columns": list(columns)}).decode()})
+
+
+def forget(conn: Connection, upload_id: int) -> None:
+    """Delete a list."""
+    conn.execute(text("delete from people_upload where id = :id"), {"id": upload_id})
+
+
+def candidates(
+    conn: Connection,
+    school: SchoolRow,
+    *,
+    emails: Sequence[str],
+    numbers: Sequence[str],
+    names: Sequence[tuple[str, str]],
+) -> list[int]:
+    """People with one of these e-mails or numbers, and people of the school with one of these names."""
+    given = {
+        "district": school.district_id,
+        "school": school.id,
+        "connection": school.connection.id,
+        "emails": [each.lower() for each in emails],
+        "numbers": [each.lstrip("0") for each in numbers],
+        "given": [one for one, _ in names],
+        "family": [other for _, other in names],
+    }
+    return sorted(conn.scalars(text(_CANDIDATES), given))
+
+
+def apply(
+    conn: Connection, school: SchoolRow, rows: Sequence[Mapping[str, Any]], *, left: int, who: str, reason: str
+) -> int:
+    """Create, join and update these people, as one sync. Returns its number. The caller holds the district's lock.
+
+    rows: what (create, join or update), person_id, role, grade and the fields. left: rows that do nothing.
+    """
+    if not rows:
+        raise DirectoryError("The list changes nothing.", "Nothing was done.")
+    given: dict[str, Any] = {
+        "district": school.district_id,
+        "school": school.id,
+        "connection": school.connection.id,
+        "rows": orjson.dumps([dict(row) for row in rows]).decode(),
+    }
+    sync_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
+    conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(sync_id)})
+    conn.execute(text("drop table if exists uploading"))
+    for statement in (_STAGE, _PEOPLE, _MEMBERSHIPS, _VALUES):
+        conn.execute(text(statement), given)
+    conn.execute(text("select set_config('roster.sync_id', '', true)"))
+    counted: dict[str, Counter[str]] = {}
+    for row in rows:
+        counted.setdefault(row["role"], Counter())["update" if row["what"] == "update" else "create"] += 1
+    counts = {role: dict(actions) for role, actions in counted.items()}
+    owner = {"district_id": school.district_id, "school_id": school.id}
+    conn.execute(insert(sync).values(id=sync_id, kind=KIND, outcome="applied", counts=counts, who=who, **owner))
+    details = {"sync": sync_id, "rows": len(rows), "left": left}
+    audit.record(conn, who=who, what="people uploaded", reason=reason, details=details, **owner)
+    return sync_id

@@ -1,0 +1,152 @@
+"""A list of people as a file: CSV or XLSX, read as rows of text, with limits, so that no file fills the memory.
+
+Formulas are never computed. A cell that holds one is refused with its row.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from openpyxl import load_workbook
+
+from roster_pipeline.errors import RosterError
+from roster_pipeline.safe_csv import plain_cell
+
+_MIB = 1024 * 1024
+LARGEST_FILE = 5 * _MIB
+LARGEST_UNPACKED = 50 * _MIB
+"""Of an XLSX, which is a zip of XML files."""
+MOST_PARTS = 200
+MOST_ROWS = 5_000
+MOST_COLUMNS = 60
+LONGEST_CELL = 500
+_ZIP = b"PK\x03\x04"
+_SEPARATORS = (",", ";", "\t")
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, TypeError, NotImplementedError,
+           RuntimeError, SyntaxError, AttributeError, IndexError)  # fmt: skip
+"""What a damaged or made-up workbook makes its reader raise."""
+
+
+class FileUnusable(RosterError):
+    """The file cannot be read as a list of people. The message says why and repeats nothing of it."""
+
+
+@dataclass(frozen=True)
+class PeopleFile:
+    """header: the names of the columns as they are written. rows: number of the line, and its cells, one per column."""
+
+    header: list[str]
+    rows: list[tuple[int, list[str]]]
+
+
+def read_people_file(data: bytes) -> PeopleFile:
+    """A CSV or XLSX file. The first row that is not empty has the names of the columns. Raises FileUnusable."""
+    if len(data) > LARGEST_FILE:
+        raise FileUnusable(
+            f"The file is larger than {LARGEST_FILE // _MIB} MB.", "Leave out columns and sheets that are not needed."
+        )
+    if not data.strip():
+        raise FileUnusable("The file is empty.", "Choose a file with a row of column names and a row for each person.")
+    lines = _workbook(data) if data.startswith(_ZIP) else _csv(data)
+    filled = ((number, cells) for number, cells in enumerate(lines, 1) if any(cells))
+    header = next(filled, None)
+    if header is None:
+        raise FileUnusable("The file is empty.", "Choose a file with a row of column names and a row for each person.")
+    names = header[1]
+    while names and not names[-1]:
+        names = names[:-1]
+    if len(names) > MOST_COLUMNS:
+        raise FileUnusable(f"The file has more than {MOST_COLUMNS} columns.", "Leave out those that are not needed.")
+    rows: list[tuple[int, list[str]]] = []
+    for number, cells in filled:
+        if len(rows) == MOST_ROWS:
+            raise FileUnusable(f"The file has more than {MOST_ROWS:,} rows.", "Upload it in parts.")
+        rows.append((number, (cells + [""] * len(names))[: len(names)]))
+    if not rows:
+        raise FileUnusable("The file has column names and no rows.", "Add a row for each person.")
+    return PeopleFile(names, rows)
+
+
+def _csv(data: bytes) -> Iterator[list[str]]:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16", "replace")
+    elif b"\0" in data:
+        raise FileUnusable("This is not a CSV or XLSX file.", "In your spreadsheet, save the list as CSV or XLSX.")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("cp1252", "replace")
+    first = text.lstrip("\r\n").partition("\n")[0]
+    separator = max(_SEPARATORS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        for cells in reader:
+            yield [_text(plain_cell(cell)) for cell in cells]
+    except csv.Error:
+        raise FileUnusable(
+            "The CSV file cannot be read to its end.", "Open it in your spreadsheet and save it as CSV again."
+        ) from None
+
+
+def _workbook(data: bytes) -> Iterator[list[str]]:
+    _check_zip(data)
+    try:
+        book = load_workbook(io.BytesIO(data), read_only=True, data_only=False, keep_links=False)
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()
+        cells: Iterable[tuple[Any, ...]] = sheet.iter_rows(
+            max_row=MOST_ROWS * 2, max_col=MOST_COLUMNS + 1, values_only=True
+        )
+        for row in cells:
+            yield [_text(_of_cell(value)) for value in row]
+    except _BROKEN:
+        raise FileUnusable(
+            "The XLSX file cannot be read.", "Open it in your spreadsheet and save it as XLSX again, or as CSV."
+        ) from None
+
+
+def _check_zip(data: bytes) -> None:
+    """Unpack everything once, within the limits, whatever the table of contents says."""
+    left = LARGEST_UNPACKED
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            parts = packed.infolist()
+            if len(parts) > MOST_PARTS:
+                raise FileUnusable("The XLSX file has too many parts.", "Save the list alone as XLSX, or as CSV.")
+            for part in parts:
+                with packed.open(part) as stream:
+                    while chunk := stream.read(_MIB):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise FileUnusable(
+                                f"Unpacked, the XLSX file is larger than {LARGEST_UNPACKED // _MIB} MB.",
+                                "Save the list alone as XLSX, or as CSV.",
+                            )
+    except _BROKEN:
+        raise FileUnusable(
+            "The XLSX file cannot be read.", "Open it in your spreadsheet and save it as XLSX again, or as CSV."
+        ) from None
+
+
+def _of_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:
+        return str(int(value))
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _text(cell: str) -> str:
+    return cell.replace("\0", "").strip()

@@ -13,7 +13,6 @@ from roster_pipeline.vocabulary import full_name
 
 ROLES = ("student", "teacher", "staff", "admin")
 STATUSES = ("active", "archived", "all")
-SEARCHED = ("given_name", "family_name", "preferred_given_name", "preferred_family_name", "email", "username", "number")
 COLUMNS = ("person", "name", "role", "grade", "number", "e-mail", "status", "notes")
 
 
@@ -25,7 +24,8 @@ def people(
     as_json: AsJson = False,
 ) -> None:
     """The people of a school as the directory has them now."""
-    from roster_pipeline.directory import members, tenants
+    from roster_pipeline.directory import members, people_list, tenants
+    from roster_pipeline.directory.people_list import PeopleFilter
 
     if role is not None and role not in ROLES:
         raise typer.BadParameter(f"--role: one of {', '.join(ROLES)}")
@@ -33,22 +33,16 @@ def people(
         raise typer.BadParameter(f"--status: one of {', '.join(STATUSES)}")
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)
+        wanted = PeopleFilter(school.district_id, school.id, words=search or "")
+        found = None if search is None else people_list.ids(opened, wanted)
         rows = members.list_members(
-            opened, school.district_id, school.id, status=None if status == "all" else status, role=role
+            opened, school.district_id, school.id, status=None if status == "all" else status, role=role, people=found
         )
-    if search:
-        rows = [row for row in rows if matches(row, search)]
     if as_json:
         print_json(rows)
         return
     print_table(COLUMNS, [_cells(row) for row in rows])
     note(f"{len(rows)} people")
-
-
-def matches(row: Mapping[str, Any], words: str) -> bool:
-    """Whether every one of the words is somewhere in what a person is searched by."""
-    text = " ".join(str(row[field]) for field in SEARCHED if row[field]).casefold()
-    return all(word in text for word in words.casefold().split())
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:

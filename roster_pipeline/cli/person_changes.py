@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from roster_pipeline.cli.commands import CommandError, examples
-from roster_pipeline.cli.output import note
+from roster_pipeline.cli.output import note, print_json, print_table, shown
 from roster_pipeline.cli.persons import District, Number, district_of, person
-from roster_pipeline.cli.session import Reason, SchoolKey, Who, Yes, confirm, given_reason, open_directory, who_asks
+from roster_pipeline.cli.session import (
+    AsJson,
+    Reason,
+    SchoolKey,
+    Who,
+    Yes,
+    confirm,
+    given_reason,
+    open_directory,
+    who_asks,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -20,7 +31,123 @@ ConnectionKey = Annotated[str, typer.Option("--connection", help="The connection
 Record = Annotated[str, typer.Argument(metavar="SOURCED_ID", help="sourcedId of the record in the SIS.")]
 School = Annotated[str, typer.Option("--school", help="The school of the membership.")]
 Field = Annotated[str, typer.Argument(help="The name of a field; see: roster person show PERSON")]
+
+
+@person.command(
+    "import",
+    epilog=examples(
+        "roster person import list.xlsx --school oak",
+        "roster person import list.csv --school oak --apply --reason 'the staff'",
+    ),
+)
+def import_list(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or XLSX file with a row of column names.")],
+    school: Annotated[str, typer.Option("--school", help="The school they join.")],
+    role: Annotated[
+        str, typer.Option("--role", help="Role of rows without one: student, teacher, staff or admin.", metavar="ROLE")
+    ] = "",
+    do: Annotated[bool, typer.Option("--apply", help="Do it. Without it, only the preview is shown.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit. Needed with --apply.")] = "",
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enter the people of a list whom the SIS does not have. Shows what each row would do; nobody is archived."""
+    from roster_pipeline.directory import tenants
+    from roster_pipeline.directory.uploads import Upload
+    from roster_pipeline.services import people_upload
+    from roster_pipeline.services.people_file import read_people_file
+
+    if role and role not in ROLES:
+        raise typer.BadParameter(f"--role: one of {', '.join(ROLES)}")
+    why = given_reason(reason) if do else ""
+    if not file.is_file():
+        raise CommandError(f"{file}: there is no such file.\nName a CSV or XLSX file.")
+    read = read_people_file(file.read_bytes())
+    columns = people_upload.fields_of_columns(read.header)
+    may: dict[str, Any] = {"sees": lambda _: True, "manages": lambda _: True}
+    sync = None
+    with open_directory() as database, database.begin() as opened:
+        row = tenants.get_school(opened, school)
+        seen = people_upload.preview(opened, row, read, columns, role=role, **may)
+        if do and seen.doing:
+            upload = Upload(0, read.header, read.rows, columns, role)
+            sync = people_upload.apply(opened, row, upload, seen.digest, who=who_asks(who), reason=why, **may)
+    if seen.problem:
+        raise CommandError(f"{file}: {seen.problem}\nSee which columns are recognised: roster person import --help")
+    if as_json:
+        rows = [{"row": one.number, "what": one.what, "why": one.why, "person": one.person_id} for one in seen.rows]
+        print_json({"sync": sync, "columns_left_out": seen.unknown, "counts": seen.counts, "rows": rows})
+        return
+    if seen.unknown:
+        note(f"Columns that are not recognised and left out: {', '.join(seen.unknown)}")
+    print_table(
+        ["row", "name", "what", "person", "why"],
+        [(one.number, one.name, one.what, one.person_id, one.why) for one in seen.rows],
+    )
+    counted = [f"{number} {what}" for what, number in seen.counts.items() if number]
+    note(f"{school}: {', '.join(counted)}")
+    if sync is not None:
+        note(f"Done: sync {sync}. To undo it: roster rollback {sync}")
+    elif seen.doing:
+        note("Nothing was changed. To do it, add --apply and --reason.")
+
+
+@person.command(
+    "sync",
+    epilog=examples(
+        "roster person sync 42 --school oak", "roster person sync 42 --school oak --apply --reason 'asked for it'"
+    ),
+)
+def sync_person(
+    number: Number,
+    school: Annotated[str, typer.Option("--school", help="The school whose SIS is asked.")],
+    do: Annotated[bool, typer.Option("--apply", help="Do it. Without it, only the changes are shown.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit. Needed with --apply.")] = "",
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the SIS for this person alone, show what would change, and apply it."""
+    from roster_pipeline.directory import plans
+    from roster_pipeline.directory.plan_rows import RowFilter
+    from roster_pipeline.services.plan_rows import lines
+    from roster_pipeline.sync import one_person
+
+    why = given_reason(reason) if do else ""
+    with open_directory() as database:
+        asked = one_person.ask(database, school, number)
+        with database.begin() as opened:
+            rows = lines(opened, plans.get(opened, asked.plan_id), RowFilter())
+        result = one_person.apply_asked(database, school, asked.plan_id, who=who_asks(who), reason=why) if do else None
+    if as_json:
+        changes = [{"action": row.action, "why": row.why, "held": row.held, "changes": row.readable} for row in rows]
+        outcome = result.outcome if result else None
+        print_json({"said": dict(asked.said), "rows": changes, "outcome": outcome, "sync": result and result.sync_id})
+        return
+    for record, state in asked.said.items():
+        note(f"The SIS on record {record}: {state}.")
+    print_table(
+        ["what", "from, to", "why"],
+        [
+            (
+                f"{row.action}{', held' if row.held else ''}",
+                "\n".join(f"{name}: {shown(old)} -> {shown(new)}" for name, (old, new) in row.readable.items()),
+                row.why,
+            )
+            for row in rows
+        ],
+    )
+    if result is None:
+        note("Nothing was changed. To do it, add --apply and --reason.")
+    elif result.outcome == "applied":
+        note(f"Synced: sync {result.sync_id}. To undo it: roster rollback {result.sync_id}")
+    elif result.outcome == "held":
+        note("A guard held the change, so nothing was done. See: roster hold list")
+    else:
+        note("Nothing had to change.")
+
+
 Other = Annotated[int, typer.Argument(metavar="OTHER", help="The number of the other person.")]
+ROLES = ("student", "teacher", "staff", "admin")
 __all__ = ["person"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ left join contact c
     on c.district_id = m.district_id and c.school_id = m.school_id and c.person_id = m.person_id and c.place = 1
 where m.district_id = :district and m.school_id = :school
   and m.status = coalesce(cast(:status as text), m.status) and m.role = coalesce(cast(:role as text), m.role)
+  and (cast(:people as bigint[]) is null or m.person_id = any(:people))
 order by p.family_name, p.given_name, p.id limit :limit
 """  # noqa: S608 - our own column names
 
@@ -76,10 +78,21 @@ def list_members(
     *,
     status: str | None = "active",
     role: str | None = None,
+    people: Collection[int] | None = None,
     limit: int = 100_000,
 ) -> list[dict[str, Any]]:
-    """Members of a school by name, with person, membership and contact fields; `status` None for all."""
-    given = {"district": district_id, "school": school_id, "status": status, "role": role, "limit": limit}
+    """Members of a school by name, with person, membership and contact fields; `status` None for all.
+
+    people: only these.
+    """
+    given: dict[str, Any] = {
+        "district": district_id,
+        "school": school_id,
+        "status": status,
+        "role": role,
+        "limit": limit,
+    }
+    given["people"] = None if people is None else list(people)
     return [dict(row) for row in conn.execute(text(MEMBERS), given).mappings()]
 
 

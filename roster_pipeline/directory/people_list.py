@@ -146,6 +146,14 @@ def people(conn: Connection, wanted: PeopleFilter, *, limit: int, offset: int = 
     return [_listed(row, belong[row["id"]], row["id"] in conflicts) for row in rows]
 
 
+def ids(conn: Connection, wanted: PeopleFilter) -> list[int]:
+    """The numbers of everybody whom the filter chooses."""
+    conditions, given = wanted.sql()
+    conflicts = list(in_conflict(conn, wanted)) if wanted.mark == "conflict" else []
+    query = f"select p.id from person p where p.district_id = :district {conditions}"  # noqa: S608
+    return list(conn.scalars(text(query), given | {"in_conflict": conflicts}))
+
+
 def count(conn: Connection, wanted: PeopleFilter) -> int:
     """How many people the filter chooses."""
     conditions, given = wanted.sql()

@@ -292,6 +292,8 @@ class _Matching:
             why = "It fits several people of the directory."
         elif unsure:
             why = "It fits somebody of the directory, but something speaks against it."
+        elif "number" in weighed[shown[0]].agree or weighed[shown[0]].near:
+            why = "Somebody else here has this number."
         else:
             why = "Somebody of this name is here, and there is no number or e-mail to compare."
         return replace(row, what=LOOK, why=why, person_id=shown[0])

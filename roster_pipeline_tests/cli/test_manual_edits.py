@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +136,50 @@ def test_a_district_that_is_not_the_schools_is_refused(school: Roster, ada: int)
 def test_the_history_shows_what_a_row_was_added_with(school: Roster, ada: int) -> None:
     said = school("person", "show", ada, "--history").out
     assert "given_name: Ada" in said
+
+
+def test_two_people_are_found_merged_and_made_two_again(school: Roster, database: Database, ada: int) -> None:
+    with database.begin() as conn:
+        fields = {"given_name": "Ada", "family_name": "Byron", "email": "ada@example.org", "role": "teacher"}
+        again = manual_edits.add(conn, tenants.get_school(conn, "oak"), fields, who="test", reason="test")
+    (pair,) = school("person", "duplicates", "--school", "oak", "--json").data
+    assert (pair["person"], pair["other"], pair["differ"]) == (ada, again, [])
+    assert "1 pair" in school("person", "duplicates").err
+    assert school("person", "merge", ada, again, *WHY).code == 0
+    answer = school("person", "show", again)
+    assert answer.code != 0
+    assert f"merged into person {ada}" in answer.err
+    assert school("person", "unmerge", ada, *WHY).code == 0
+    assert school("person", "distinct", ada, again, *WHY).code == 0
+    assert school("person", "duplicates", "--json").data == []
+    assert len(school("person", "duplicates", "--distinct", "--json").data) == 1
+    refused = school("person", "merge", ada, again, *WHY)
+    assert refused.code != 0
+    assert "two people" in refused.err
+    assert school("person", "distinct", ada, again, "--undo", *WHY).code == 0
+    assert len(school("person", "duplicates", "--json").data) == 1
+
+
+def test_a_list_is_previewed_and_entered(school: Roster, database: Database, ada: int, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("First name,Last name,Mail,Shoe size\nAda,Byron,ada@example.org,42\nBo,Poe,bo@example.org,41\n")
+    asked = ("person", "import", file, "--school", "oak", "--role", "teacher")
+    answer = school(*asked, "--json")
+    assert [row["what"] for row in answer.data["rows"]] == ["nothing", "create"]
+    assert answer.data["columns_left_out"] == ["Shoe size"]
+    assert "Nothing was changed" in school(*asked).err
+    assert school(*asked, "--apply").code != 0, "it needs a reason"
+    done = school(*asked, "--apply", *WHY)
+    assert done.code == 0, done.err
+    assert [row["given_name"] for row in school("people", "oak", "--json").data] == ["Ada", "Bo"]
+    (sync,) = [each["id"] for each in school("history", "oak", "--json").data if each["kind"] == "upload"]
+    assert school("rollback", sync, "--yes", *WHY).code == 0
+    assert [row["given_name"] for row in school("people", "oak", "--json").data] == ["Ada"]
+    file.write_text("Vorname\nAda\n")
+    assert "No column has a given name" in school(*asked).err
+    assert "no such file" in school("person", "import", tmp_path / "x.csv", "--school", "oak").err
+
+
+def test_every_word_of_a_search_counts_in_any_order(school: Roster, ada: int) -> None:
+    for words, found in {"byron ada": 1, "ADA@example": 1, "ada hopper": 0, "%": 0, "": 1}.items():
+        assert len(school("people", "oak", "--search", words, "--json").data) == found, words

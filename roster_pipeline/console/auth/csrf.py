@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import re
 from collections.abc import AsyncGenerator
 from urllib.parse import parse_qsl
@@ -108,20 +109,31 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
+class _InMemory(MultiPartParser):
+    """A list of people is never written to a temporary file."""
+
+    spool_max_size = LARGEST_UPLOAD
+
+
 async def _multipart(request: Request, body: bytes) -> FormData:
     """One file, as bytes, beside a few short fields."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=10)
+    parser = _InMemory(request.headers, stream(), max_files=1, max_fields=10)
     try:
         parsed = await parser.parse()
     except (MultiPartException, ValueError, KeyError):
         raise HTTPException(400, "This form cannot be read.") from None
     pairs: list[tuple[str, str | UploadFile]] = []
     for name, value in parsed.multi_items():
-        pairs.append((name, value if isinstance(value, UploadFile) else value.replace("\x00", "")))
+        if isinstance(value, UploadFile):
+            content = io.BytesIO(await value.read())
+            await value.close()
+            pairs.append((name, UploadFile(content, filename=value.filename)))
+        else:
+            pairs.append((name, value.replace("\x00", "")))
     return FormData(pairs)
 
 

@@ -1,0 +1,154 @@
+"""Upload of a list on pages: the file, its columns, the preview, entering and rolling back; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from roster_pipeline.console.auth.csrf import FIELD
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services.people_file import LARGEST_FILE
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.held_plans import audited, words_of
+from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.hostile_strings import leaked
+
+SignedIn = Callable[[str], Browser]
+UPLOAD = "/schools/lincoln/people/upload"
+WHY = {"reason": "the office said so"}
+LIST = "First name,Last name,Shoe size,Mail,Role\nAda,Byron,42,ada@example.org,teacher\nBo,Poe,41,nothing,student\n"
+
+pytestmark = pytest.mark.usefixtures("people_let_in")
+
+
+def send(
+    browser: Browser, data: bytes | str, name: str = "list.csv", path: str = UPLOAD, **more: str
+) -> httpx.Response:
+    if browser.csrf is None:
+        browser.get("/sign-in")
+    content = data.encode() if isinstance(data, str) else data
+    return browser.post(path, data={FIELD: browser.csrf, "role": "", **more}, files={"file": (name, content)})
+
+
+def preview(browser: Browser, data: str = LIST) -> tuple[str, str]:
+    """The address of a preview, and its page."""
+    answer = send(browser, data)
+    assert answer.status_code == 303, words_of(answer.text)
+    return answer.headers["location"], browser.get(answer.headers["location"]).text
+
+
+def digest_of(page: str) -> str:
+    found = re.search(r'name="digest" value="([0-9a-f]+)"', page)
+    assert found
+    return found[1]
+
+
+def test_a_list_is_previewed_entered_and_rolled_back(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    owner = signed_in(OWNER)
+    assert UPLOAD in owner.get("/schools/lincoln/people").text
+    address, page = preview(owner)
+    said = words_of(page)
+    assert "Not recognised: Shoe size" in said
+    assert "Enter 1 person" in said
+    assert "Enter a valid e-mail address." in said
+    assert one(database, "select count(*) from person") == 0
+    assert owner.send_form(f"{address}/apply", {"digest": digest_of(page)}).status_code == 400
+    answer = owner.send_form(f"{address}/apply", {"digest": digest_of(page)} | WHY)
+    assert answer.status_code == 303
+    sync = answer.headers["location"]
+    assert "The list is entered" in words_of(owner.get(sync).text)
+    assert (
+        one(database, "select given_name || role from person p join membership m on m.person_id = p.id") == "Adateacher"
+    )
+    assert (OWNER, "people uploaded", WHY["reason"]) in audited(database)
+    assert owner.get(address).status_code == 404, "the list is not kept"
+    assert "Uploaded list" in owner.get("/schools/lincoln").text
+    assert owner.send_form(f"{sync}/rollback", WHY).status_code == 303
+    assert one(database, "select count(*) from person") == 0
+
+
+def test_columns_are_chosen_where_their_names_say_nothing(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    owner = signed_in(OWNER)
+    address, page = preview(owner, "Vorname,Nachname,Rolle\nAda,Byron,teacher\n")
+    assert "No column has a given name or a family name." in words_of(page)
+    chosen = {"column-0": "given_name", "column-1": "family_name", "column-2": "role"}
+    assert owner.send_form(f"{address}/columns", chosen).headers["location"] == address
+    page = owner.get(address).text
+    assert "Enter 1 person" in words_of(page)
+    owner.send_form(f"{address}/columns", chosen | {"column-2": "given_name", "column-1": "shoe"})
+    assert "Not recognised: Nachname, Rolle" in words_of(owner.get(address).text)
+
+
+def test_rows_are_filtered_and_paged(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    owner = signed_in(OWNER)
+    rows = "".join(f"Ada,Number{place},teacher\n" for place in range(70))
+    address, page = preview(owner, f"first name,last name,role\n{rows},,teacher\n")
+    assert page.count('data-label="Row"') == 50
+    assert owner.get(f"{address}?show=create&page=2").text.count('data-label="Row"') == 20
+    assert owner.get(f"{address}?show=unreadable").text.count('data-label="Row"') == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "The file is empty."),
+        (b"\0\1\2", "This is not a CSV or XLSX file."),
+        (b"PK\x03\x04x", "The XLSX file cannot be read."),
+        (b"x" * (LARGEST_FILE + 1), "The file is larger than 5 MB."),
+    ],
+)
+def test_what_is_no_list_is_refused(signed_in: SignedIn, lincoln: SchoolRow, data: bytes, said: str) -> None:
+    answer = send(signed_in(OWNER), data)
+    assert answer.status_code == 400
+    assert said in words_of(answer.text)
+
+
+def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_with_a_token(
+    signed_in: SignedIn, lincoln: SchoolRow
+) -> None:
+    owner = signed_in(OWNER)
+    assert send(owner, b"x" * (LARGEST_FILE + 512 * 1024)).status_code == 413
+    assert send(owner, LIST, path="/schools/lincoln/people/add").status_code == 415
+    assert owner.send_form(UPLOAD, {"file": "text"}).status_code == 400
+    assert owner.post(UPLOAD, files={"file": ("list.csv", LIST)}).status_code == 403
+    owner.cookies.clear()
+    assert send(owner, LIST).status_code in (303, 401, 415)
+    stranger = signed_in(STRANGER)
+    assert send(stranger, LIST).status_code == 404
+    broken = {"content-type": "multipart/form-data; boundary=x", "x-csrf-token": signed_in(OWNER).csrf or ""}
+    again = signed_in(OWNER)
+    broken["x-csrf-token"] = again.csrf or ""
+    assert again.post(UPLOAD, content=b"--x\r\nnothing", headers=broken).status_code == 400
+
+
+def test_nobody_else_sees_an_uploaded_list(signed_in: SignedIn, lincoln: SchoolRow) -> None:
+    address, page = preview(signed_in(OWNER))
+    for email in (MANAGER, STRANGER):
+        browser = signed_in(email)
+        assert browser.get(address).status_code == 404
+        assert browser.send_form(f"{address}/apply", {"digest": digest_of(page)} | WHY).status_code == 404
+
+
+def test_nothing_of_a_list_is_logged(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    owner = signed_in(OWNER)
+    rows = "Zyxpoison,Qqleak,qqleak@zyxpoison.example,99887766,teacher\nZyxpoison,Qqleak,qqleak,5550199777,student\n"
+    address, page = preview(owner, f"first name,last name,mail,number,role\n{rows}")
+    answer = owner.send_form(f"{address}/apply", {"digest": digest_of(page)} | WHY)
+    assert answer.status_code == 303
+    said = [str(answer.headers), address]
+    said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
+    said += [json.dumps(entry, default=str) for entry in every(database, "select * from audit")]
+    assert leaked("\n".join(said)) == []

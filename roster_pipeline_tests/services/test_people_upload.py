@@ -1,0 +1,344 @@
+"""Uploaded lists of people: how files are read, who each row is, and what is done and undone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+
+from roster_pipeline.directory import ledger, manual_edits, members, rollback, tenants, uploads
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.uploads import Upload
+from roster_pipeline.services import people_file, people_upload
+from roster_pipeline.services.people_file import FileUnusable, PeopleFile, read_people_file
+from roster_pipeline.services.people_upload import Preview, UploadChanged, fields_of_columns
+from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.hostile_strings import leaked
+
+BY = {"who": "owner", "reason": "the office said so"}
+NAMES = ("given_name", "family_name", "email", "number", "role", "grade")
+
+
+@pytest.fixture
+def lincoln(database: Database) -> SchoolRow:
+    with database.begin() as conn:
+        return add_school(conn, "lincoln")
+
+
+@pytest.fixture
+def oak(database: Database, lincoln: SchoolRow) -> SchoolRow:
+    with database.begin() as conn:
+        return add_school(conn, "oak")
+
+
+def csv_of(*rows: list[str], separator: str = ",", encoding: str = "utf-8") -> bytes:
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator).writerows(rows)
+    return out.getvalue().encode(encoding)
+
+
+def xlsx_of(*rows: list[Any]) -> bytes:
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def listed(*rows: tuple[str, ...], header: tuple[str, ...] = NAMES) -> PeopleFile:
+    filled = [[*row, *[""] * (len(header) - len(row))] for row in rows]
+    return PeopleFile(list(header), list(enumerate(filled, 2)))
+
+
+def seen(
+    database: Database,
+    school: SchoolRow,
+    file: PeopleFile,
+    *,
+    role: str = "student",
+    sees: Callable[[SchoolRow], bool] = lambda _: True,
+    manages: bool = True,
+) -> Preview:
+    with database.begin() as conn:
+        columns = fields_of_columns(file.header)
+        return people_upload.preview(conn, school, file, columns, role=role, sees=sees, manages=lambda _: manages)
+
+
+def entered(database: Database, school: SchoolRow, file: PeopleFile, digest: str | None = None) -> int:
+    digest = digest or seen(database, school, file).digest
+    upload = Upload(1, file.header, file.rows, fields_of_columns(file.header), "student")
+    with database.begin() as conn:
+        return people_upload.apply(conn, school, upload, digest, sees=lambda _: True, manages=lambda _: True, **BY)
+
+
+HEADER, ADA = ["First name", "Last name"], ["Ada", "Lovelace"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        csv_of(HEADER, ADA),
+        csv_of([], HEADER, [], ADA),
+        csv_of(HEADER, ADA, separator=";"),
+        csv_of(HEADER, ADA, separator="\t"),
+        csv_of(HEADER, ADA, encoding="utf-8-sig"),
+        csv_of(HEADER, ADA, encoding="utf-16"),
+        xlsx_of(HEADER, ADA),
+        xlsx_of(HEADER, [" Ada ", "Lovelace", None]),
+    ],
+)
+def test_a_list_is_read_from_csv_and_xlsx(data: bytes) -> None:
+    read = read_people_file(data)
+    assert read.header == HEADER
+    assert [cells for _, cells in read.rows] == [ADA]
+
+
+def test_cells_become_text() -> None:
+    values = ["x", 4711, 9.0, 1.5, True, date(2026, 3, 2), None, "\u00c4da"]
+    read = read_people_file(xlsx_of([f"c{place}" for place in range(8)], values))
+    assert read.rows[0][1] == ["x", "4711", "9", "1.5", "yes", "2026-03-02", "", "\u00c4da"]
+    assert read_people_file(csv_of(["n"], ["\u00c4da"], encoding="cp1252")).rows[0][1] == ["\u00c4da"]
+    assert read_people_file(csv_of(["n"], ["'09"])).rows[0][1] == ["09"], "as our own files write it"
+
+
+def bomb() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("xl/worksheets/sheet1.xml", b"0" * (people_file.LARGEST_UNPACKED + 1))
+    return out.getvalue()
+
+
+def far_cell() -> bytes:
+    """A workbook with one cell in the last row and column that there can be."""
+    out, book = io.BytesIO(), zipfile.ZipFile(io.BytesIO(xlsx_of(HEADER, ADA)))
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for part in book.infolist():
+            content = book.read(part)
+            if part.filename == "xl/worksheets/sheet1.xml":
+                far = b'<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>x</t></is></c></row></sheetData>'
+                content = content.replace(b"</sheetData>", far)
+            packed.writestr(part.filename, content)
+    return out.getvalue()
+
+
+def entities() -> bytes:
+    """A workbook whose XML names entities of entities."""
+    out, book = io.BytesIO(), zipfile.ZipFile(io.BytesIO(xlsx_of(HEADER, ADA)))
+    laughs = b'<!DOCTYPE x [<!ENTITY a "ha">' + b"".join(
+        b'<!ENTITY %c "%s">' % (98 + place, b"&%c;" % (97 + place) * 50) for place in range(9)
+    )
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for part in book.infolist():
+            content = book.read(part)
+            if part.filename == "xl/worksheets/sheet1.xml":
+                content = laughs + b"]>" + content.replace(b">Ada<", b">&j;<").replace(b"<t>", b"<t>&j;")
+            packed.writestr(part.filename, content)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"  \n",
+        csv_of([], []),
+        csv_of(HEADER),
+        b"\x89PNG\r\n\x1a\n\0\0",
+        csv_of([f"c{place}" for place in range(people_file.MOST_COLUMNS + 1)], ADA),
+        csv_of(HEADER, *[ADA] * (people_file.MOST_ROWS + 1)),
+        b"x" * (people_file.LARGEST_FILE + 1),
+        b"PK\x03\x04 and then nothing",
+        xlsx_of(HEADER, ADA)[:-200],
+        bomb(),
+        entities(),
+        csv_of(["a" * 200_000]),
+    ],
+)
+def test_what_is_no_list_is_refused_and_not_repeated(data: bytes) -> None:
+    with pytest.raises(FileUnusable) as refused:
+        read_people_file(data)
+    assert refused.value.remedy
+    assert len(str(refused.value)) < 300
+
+
+def test_a_workbook_with_a_cell_far_away_is_read_like_any_other() -> None:
+    assert read_people_file(far_cell()).rows[0][1] == ADA
+
+
+def test_columns_are_known_by_their_names() -> None:
+    names = ["First Name", "SURNAME", "E-Mail", "Student ID", "grade_level", "Shoe size", "forename"]
+    assert fields_of_columns(names) == ["given_name", "family_name", "email", "number", "grade", "", ""]
+
+
+def test_what_each_row_would_do(database: Database, lincoln: SchoolRow, oak: SchoolRow) -> None:
+    known = {"family_name": "Lee", "email": "ann@example.org", "number": "7"}
+    sync_rows(
+        database, lincoln, newcomer("u1", "Ann", changes=known), newcomer("u2", "Ann", changes={"family_name": "Ray"})
+    )
+    sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
+    with database.begin() as conn:
+        hand = manual_edits.add(
+            conn,
+            lincoln,
+            {"given_name": "Bo", "family_name": "Poe", "email": "bo@example.org", "role": "teacher"},
+            **BY,
+        )
+        gone = manual_edits.add(
+            conn,
+            lincoln,
+            {"given_name": "Cy", "family_name": "Doe", "email": "cy@example.org", "role": "student"},
+            **BY,
+        )
+        manual_edits.archive(conn, lincoln, gone, **BY)
+    file = listed(
+        ("New", "Person", "new@example.org", "0042", "", "9"),
+        ("ANN", "Lee", "Ann@Example.org"),
+        ("Annie", "Leigh", "ann@example.org"),
+        ("Ann", "Ray"),
+        ("Kim", "Roe", "kim@example.org"),
+        ("Bo", "Poe", "bo@example.org", "", "teacher"),
+        ("Bo", "Poe", "bo@example.org", "99", "teacher"),
+        ("Cy", "Doe", "cy@example.org"),
+        ("Ann", "Chen", "ann@example.org"),
+        ("New", "Person", "new@example.org"),
+        ("=1+1", "Person"),
+        ("", ""),
+        ("No", "Mail", "nothing"),
+        ("No", "Role", "", "", "janitor"),
+        ("No", "Grade", "", "", "", "99"),
+        ("x" * 600, "Long"),
+    )
+    found = seen(database, lincoln, file)
+    whats = [row.what for row in found.rows]
+    assert whats == [
+        "create", "nothing", "create", "look", "join", "nothing", "look", "look", "look", "look",
+        "unreadable", "unreadable", "unreadable", "unreadable", "unreadable", "unreadable",
+    ]  # fmt: skip
+    ids = [row.person_id for row in found.rows]
+    assert ids[1] == person_of(database, "u1")
+    assert ids[3] == person_of(database, "u2"), "a name alone matches nobody"
+    assert ids[4] == person_of(database, "u3")
+    assert ids[5] == hand
+    assert "row 7" in found.rows[6].why
+    assert "Archived in this school" in found.rows[7].why
+    assert "row 2" in found.rows[9].why
+    assert "formula" in found.rows[10].why
+    assert found.counts["create"] == 2
+
+
+def test_somebody_of_another_school_is_left_to_the_manager(
+    database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
+    for name in ("Roe", "Poe"):
+        file = listed(("Kim", name, "kim@example.org"))
+        (row,) = seen(database, lincoln, file, sees=lambda school: school.id == lincoln.id, manages=False).rows
+        assert row.what == "look"
+        assert "A manager of the district decides" in row.why
+        assert row.person_id is None
+
+
+def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
+    database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
+    with database.begin() as conn:
+        fields = {"given_name": "Bo", "family_name": "Poe", "email": "bo@example.org", "role": "teacher"}
+        hand = manual_edits.add(conn, lincoln, fields, **BY)
+        manual_edits.lock(conn, lincoln.district_id, hand, "username", **BY)
+    before = every(database, "select to_jsonb(p) - 'revision' - 'updated_at' from person p order by id")
+    file = listed(
+        ("Ada", "Byron", "ada@example.org", "0042", "", "9", ""),
+        ("Kim", "Roe", "kim@example.org", "", "", "10", ""),
+        ("Bo", "Poe", "bo@example.org", "17", "teacher", "", "bopo"),
+        header=(*NAMES, "username"),
+    )
+    sync = entered(database, lincoln, file)
+    with database.begin() as conn:
+        made = ledger.get_sync(conn, sync)
+        rows = members.list_members(conn, lincoln.district_id, lincoln.id)
+        assert not ledger.has_synced(conn, lincoln.id), "the first sync still waits for approval"
+    assert (made.kind, made.counts) == ("upload", {"student": {"create": 2}, "teacher": {"update": 1}})
+    by_name = {row["given_name"]: row for row in rows}
+    assert (by_name["Ada"]["number"], by_name["Ada"]["grade"], by_name["Ada"]["number_kind"]) == (
+        "0042",
+        "09",
+        "student",
+    )
+    assert by_name["Kim"]["grade"] == "10"
+    assert (by_name["Bo"]["number"], by_name["Bo"]["username"]) == ("17", None), "a locked field stays"
+    assert all(not row["managed"] for row in rows)
+    assert one(database, "select details->>'sync' from audit where what = 'people uploaded'") == str(sync)
+    assert seen(database, lincoln, file).doing == 0, "a second time it changes nothing"
+    with pytest.raises(UploadChanged):
+        entered(database, lincoln, file)
+    rollback.roll_back(database, sync, who="owner", reason="the wrong list")
+    assert every(database, "select to_jsonb(p) - 'revision' - 'updated_at' from person p order by id") == before
+    assert one(database, "select count(*) from membership where school_id = :school", school=lincoln.id) == 1
+
+
+def test_nothing_is_done_if_the_directory_changed_since_the_preview(database: Database, lincoln: SchoolRow) -> None:
+    file = listed(("Ada", "Byron", "ada@example.org"))
+    digest = seen(database, lincoln, file).digest
+    with database.begin() as conn:
+        fields = {"given_name": "Ada", "family_name": "Byron", "email": "ada@example.org", "role": "student"}
+        manual_edits.add(conn, lincoln, fields, **BY)
+    with pytest.raises(UploadChanged):
+        entered(database, lincoln, file, digest)
+    assert one(database, "select count(*) from person") == 1
+
+
+def test_a_list_without_names_says_so(database: Database, lincoln: SchoolRow) -> None:
+    found = seen(database, lincoln, PeopleFile(["Shoe size"], [(2, ["42"])]))
+    assert found.problem
+    assert found.unknown == ["Shoe size"]
+
+
+def test_lists_are_kept_for_their_owner_and_for_a_day(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        number = uploads.keep(conn, lincoln, ["a"], [(2, ["b"])], [""], "student", who="ann")
+        assert uploads.kept(conn, lincoln, number, who="ann") == Upload(number, ["a"], [(2, ["b"])], [""], "student")
+        assert uploads.kept(conn, lincoln, number, who="bob") is None
+        uploads.choose_columns(conn, number, ["given_name"])
+        kept = uploads.kept(conn, lincoln, number, who="ann")
+        assert kept is not None
+        assert kept.columns == ["given_name"]
+    every(database, "update people_upload set at = now() - interval '25 hours' returning 1")
+    with database.begin() as conn:
+        assert uploads.kept(conn, lincoln, number, who="ann") is None
+        uploads.keep(conn, lincoln, ["a"], [(2, ["b"])], [""], "", who="ann")
+    assert one(database, "select count(*) from people_upload") == 1
+
+
+def test_nothing_of_a_list_is_in_errors_or_in_the_audit(database: Database, lincoln: SchoolRow) -> None:
+    file = listed(
+        ("Zyxpoison", "Qqleak", "qqleak@zyxpoison.example", "99887766"), ("Zyxpoison", "Qqleak", "5550199777")
+    )
+    entered(database, lincoln, file)
+    with pytest.raises(UploadChanged) as refused:
+        entered(database, lincoln, file)
+    said = [str(refused.value), *(row.why for row in seen(database, lincoln, file).rows)]
+    said += [str(row) for row in every(database, "select * from audit")]
+    said += [str(row) for row in every(database, "select * from sync")]
+    assert leaked("\n".join(said)) == []
+
+
+def test_the_school_of_a_connection_counts_for_numbers(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        school = tenants.get_school(conn, "lincoln")
+        fields = {"given_name": "Ann", "family_name": "Lee", "number": "7", "role": "student"}
+        ann = manual_edits.add(conn, school, fields, **BY)
+    found = seen(
+        database, lincoln, listed(("Ann", "Leigh", "", "007"), ("Ann", "Lee", "", "007"), ("Bo", "Ray", "", "7"))
+    )
+    assert [(row.what, row.person_id) for row in found.rows] == [("look", ann), ("look", None), ("look", None)]
+    (alone,) = seen(database, lincoln, listed(("Bo", "Ray", "", "7"))).rows
+    assert (alone.what, alone.person_id, alone.why) == ("look", ann, "Somebody else here has this number.")

@@ -10,39 +10,68 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select, text, true
 
+from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables import pull, school, snapshot
 from roster_pipeline.directory.tenants import ConnectionRow
 
 PLACE_LETTERS = 16
 
 APPLY_DELTA = """
-insert into {table} select :pull, {columns} from {table} b
-where b.pull_id = :base and not exists (select from {table} c where c.pull_id = :pull and c.sourced_id = b.sourced_id)
+with named as materialized (
+    select r.kind, r.sourced_id from pull_record p join sis_record r on r.id = p.record_id where p.pull_id = :pull
+)
+insert into pull_record (pull_id, record_id)
+select :pull, b.record_id from pull_record b join sis_record r on r.id = b.record_id
+where b.pull_id = :base and not exists (select from named n where n.kind = r.kind and n.sourced_id = r.sourced_id)
 """
-TABLES = {"pulled_org": "sourced_id, payload", "pulled_user": "sourced_id, orgs, agents, payload"}
 
 KEEP_NOT_ENROLLED = """
-update pulled_user u set payload = u.payload || jsonb_build_object('notEnrolled', b.payload -> 'notEnrolled')
-from pulled_user b
-where u.pull_id = :pull and b.pull_id = :base and b.sourced_id = u.sourced_id
-  and b.payload ? 'notEnrolled' and not u.payload ? 'notEnrolled'
+with changed as materialized (
+    select u.id, u.connection_id, u.kind, u.sourced_id, u.student, u.orgs, u.agents,
+        (u.payload::jsonb || jsonb_build_object('notEnrolled', b.payload -> 'notEnrolled'))::text as payload
+    from pull_record p join sis_record u on u.id = p.record_id and u.kind = 'user'
+    join sis_record b on b.connection_id = u.connection_id and b.kind = 'user' and b.sourced_id = u.sourced_id
+    join pull_record q on q.pull_id = :base and q.record_id = b.id
+    where p.pull_id = :pull and b.payload -> 'notEnrolled' is not null and u.payload -> 'notEnrolled' is null
+), made as (
+    insert into sis_record (connection_id, kind, sourced_id, content_hash, student, orgs, agents, payload)
+    select connection_id, kind, sourced_id, md5(payload)::uuid, student, orgs, agents, payload::json from changed
+    returning id
+), unnamed as (
+    delete from pull_record p using changed c where p.pull_id = :pull and p.record_id = c.id
+)
+insert into pull_record (pull_id, record_id) select :pull, id from made
 """
 
 LEFT_OUT = """
-select count(*) from pulled_user w
-where w.pull_id = :whole and w.orgs @> array[:org]
+select count(*) from sis_record w join pull_record p on p.pull_id = :whole and p.record_id = w.id
+where w.kind = 'user' and w.orgs @> array[:org]
   and coalesce(w.payload ->> 'status', 'active') in ('', 'active')
-  and w.payload -> 'roles' @> any (array[
+  and (w.payload -> 'roles')::jsonb @> any (array[
       jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'student')),
       jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'teacher'))])
-  and not exists (select from pulled_user p where p.pull_id = :part and p.sourced_id = w.sourced_id)
+  and not exists (
+      select from sis_record o join pull_record q on q.pull_id = :part and q.record_id = o.id
+      where o.connection_id = w.connection_id and o.kind = 'user' and o.sourced_id = w.sourced_id)
 """
 
+DIFFERING = """
+one as (
+    select r.sourced_id, r.payload::jsonb as payload from pull_record p
+    join sis_record r on r.id = p.record_id and r.kind = 'user'
+    where p.pull_id = :pull
+      and not exists (select from pull_record b where b.pull_id = :base and b.record_id = p.record_id)
+), other as (
+    select r.sourced_id, r.payload::jsonb as payload from pull_record p
+    join sis_record r on r.id = p.record_id and r.kind = 'user'
+    where p.pull_id = :base
+      and not exists (select from pull_record b where b.pull_id = :pull and b.record_id = p.record_id)
+)
+"""
+"""Users of two pulls, without the records that both of them name. One content may still be stored twice."""
 
-COMPARED = """
-with one as (select sourced_id, payload from pulled_user where pull_id = :pull),
-other as (select sourced_id, payload from pulled_user where pull_id = :base),
-differing as (
+COMPARED = f"""
+with {DIFFERING}, differing as (
     select one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified' as changed,
         one.payload ->> 'dateLastModified' collate "C" as at, other.payload ->> 'dateLastModified' collate "C" as before
     from one full join other using (sourced_id) where one.payload is distinct from other.payload
@@ -52,7 +81,7 @@ select
     count(*) filter (where length(at) = length(before) and at < before) as back,
     count(*) filter (where length(at) = length(before) and at > before) as forward
 from differing
-"""
+"""  # noqa: S608
 """Times of one server are written alike, so that they compare as text."""
 
 
@@ -150,15 +179,14 @@ def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
     return Compared(found.changed, found.back, found.forward)
 
 
-def apply_delta(conn: Connection, pull_id: int, base: DeltaBase) -> dict[str, Any]:
+def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaBase) -> dict[str, Any]:
     """Fill a delta with what its base had and it does not name, so that every record is there in full.
 
     Who is missing in a delta is unchanged, not gone: the pull's mode stays `delta`. Returns what belongs into its
     proof.
     """
-    for table, columns in TABLES.items():
-        statement = APPLY_DELTA.format(table=table, columns=columns)
-        conn.execute(text(statement), {"pull": pull_id, "base": base.id})
+    keep_records(conn, connection_id)
+    conn.execute(text(APPLY_DELTA), {"pull": pull_id, "base": base.id})
     return {"full_at": base.full_at.isoformat(), "whole_records": base.records}
 
 

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, cast, func, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from roster_pipeline.directory.delta_base import DIFFERING
 from roster_pipeline.directory.tables import connection
 from roster_pipeline.directory.tenants import ConnectionRow, keep_tests
 
-MISSED = """
-with differing as (
+MISSED = f"""
+with {DIFFERING}, differing as (
     select one.sourced_id,
         one.payload -> 'roles' is distinct from other.payload -> 'roles' as membership,
         one.payload ->> 'email' is distinct from other.payload ->> 'email' as email,
         other.sourced_id is null as newcomer
-    from pulled_user one left join pulled_user other on other.pull_id = :base and other.sourced_id = one.sourced_id
-    where one.pull_id = :pull and one.payload is distinct from other.payload
-      and one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified'
+    from one left join other using (sourced_id)
+    where one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified'
 )
 select
     count(*) filter (where n.id is null) as missed,
     count(*) filter (where n.id is not null and d.membership and not d.newcomer) as membership,
     count(*) filter (where n.id is not null and d.email and not d.newcomer) as email
 from differing d left join unnest(cast(:named as text[])) n (id) on n.id = d.sourced_id
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)

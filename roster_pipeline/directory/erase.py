@@ -40,6 +40,8 @@ SCRUB = (
     "delete from person_merge where district_id = :district "
     "and (kept_id = any(:people) or (gone_id = any(:people) and undone_at is not null))",
     "select erase_from_log(:district, number) from unnest(cast(:people as bigint[])) number",
+    f"delete from sis_record r using {THEIRS} "  # noqa: S608
+    "where r.connection_id = theirs.connection_id and r.kind = 'user' and r.sourced_id = theirs.sourced_id",
     "update outbox o set attachment = null from school s "
     "where s.id = o.school_id and s.district_id = :district and o.attachment is not null",
     "delete from plan_row r using plan p "
@@ -49,14 +51,12 @@ SCRUB = (
     "and theirs.sourced_id = any(r.sourced_ids)",
 )
 OF_SNAPSHOT = (
-    "raw_user",
-    "raw_contact",
     "raw_reject",
     "cleaned_roster",
     "rejected_record",
     "witness",
 )
-OF_PULL = ("pulled_user", "pulled_reject")
+OF_PULL = ("pulled_reject",)
 
 
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:

@@ -62,6 +62,16 @@ def lock_until_commit(conn: Connection, name: str) -> None:
     _lock(conn, "pg_advisory_xact_lock", name)
 
 
+def lock_until_commit_shared(conn: Connection, name: str) -> None:
+    """As `lock_until_commit`, but several may hold it at once; only who takes it alone waits, or is waited for."""
+    _lock(conn, "pg_advisory_xact_lock_shared", name)
+
+
+def try_lock_until_commit(conn: Connection, name: str) -> bool:
+    """As `lock_until_commit`, without waiting; False where somebody else holds it, shared or alone."""
+    return bool(_lock(conn, "pg_try_advisory_xact_lock", name))
+
+
 _TAKEN_AHEAD: dict[str, Connection] = {}
 """Session locks that this process took by `take_ahead` and has not used yet, with the connections that hold them."""
 

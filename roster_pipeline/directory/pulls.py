@@ -1,7 +1,7 @@
 """Pulls: everything one connection answered in one night, shared by its schools.
 
-A pull is stored in one transaction, streamed by COPY while its pages come in, so memory is bounded by a page and a
-pull that broke off leaves nothing behind.
+A pull is stored in one transaction while its pages come in, so memory is bounded by a page and a pull that broke off
+leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Text, cast, delete, func, insert, select, text, update
@@ -18,7 +17,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import session_lock, take_ahead
-from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
+from roster_pipeline.directory.pg_copy import copy_lines, escaped
+from roster_pipeline.directory.sis_records import Kind, RecordWriter
 from roster_pipeline.directory.tables import pull
 from roster_pipeline.directory.tenants import ConnectionRow
 
@@ -29,14 +29,15 @@ The newest complete one stays besides: deltas stand on it."""
 SAME_NIGHT = "interval '1 day'"
 """A pull that is older belongs to no night that goes on; a run with its tag was copied by hand."""
 
-REJECT_COLUMNS = ("sourcedId", "collection", "field", "rule", "severity")
+REJECT_FIELDS = ("sourcedId", "collection", "field", "rule", "severity")
+REJECT_COLUMNS = ("pull_id", "sourced_id", "collection", "field", "rule", "severity")
 
 
 class Batch(Protocol):
     """One page: `kind` is "org" or "user", the records are normalised."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> Kind: ...
     @property
     def records(self) -> Sequence[Mapping[str, Any]]: ...
     @property
@@ -120,15 +121,18 @@ def overtaken(conn: Connection, connection_id: int, pull_id: int, scope: str) ->
 
 def store(database: Database, pull_id: int, batches: Iterable[Batch]) -> None:
     """Store every page of a pull in one transaction. What iterating over `batches` raises passes through."""
-    orgs: list[Mapping[str, Any]] = []
     rejects: list[bytes] = []
     with database.begin() as conn:
-        users = _user_chunks(pull_id, batches, orgs, rejects)
-        copy_lines(conn, "pulled_user", ("pull_id", "sourced_id", "orgs", "agents", "payload"), users)
-        lines = (_line(str(pull_id), escaped(org["sourcedId"]), _document(org)) for org in orgs)
-        copy_lines(conn, "pulled_org", ("pull_id", "sourced_id", "payload"), lines)
-        columns = ("pull_id", "sourced_id", "collection", "field", "rule", "severity")
-        copy_lines(conn, "pulled_reject", columns, rejects)
+        records = RecordWriter(conn, pull_id)
+        for batch in batches:
+            for reject in batch.rejects:
+                values = (reject.get(name) for name in REJECT_FIELDS)
+                rejects.append(
+                    _line(str(pull_id), *("\\N" if value is None else escaped(str(value)) for value in values))
+                )
+            records.add(batch.kind, batch.records)
+        records.finish()
+        copy_lines(conn, "pulled_reject", REJECT_COLUMNS, rejects)
 
 
 def finish(
@@ -181,10 +185,11 @@ def finish(
 
 
 METADATA_KEYS = """
-select coalesce(jsonb_agg(distinct k.key), '[]') from pulled_user u
-cross join lateral jsonb_object_keys(u.payload -> 'metadata') k(key)
-where u.pull_id = :pull and (k.key like 'agents:%' or exists (
-    select from jsonb_array_elements(u.payload -> 'roles') r where lower(r ->> 'role') = any(:roles)))
+select coalesce(jsonb_agg(distinct k.key), '[]') from pull_record p
+join sis_record u on u.id = p.record_id and u.kind = 'user'
+cross join lateral json_object_keys(u.payload -> 'metadata') k(key)
+where p.pull_id = :pull and (k.key like 'agents:%' or exists (
+    select from json_array_elements(u.payload -> 'roles') r where lower(r ->> 'role') = any(:roles)))
 """
 
 
@@ -202,40 +207,5 @@ def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple
     return str(found.scope), set(keys)
 
 
-def _user_chunks(
-    pull_id: int, batches: Iterable[Batch], orgs: list[Mapping[str, Any]], rejects: list[bytes]
-) -> Iterator[bytes]:
-    own = str(pull_id)
-    for batch in batches:
-        for reject in batch.rejects:
-            values = (reject.get(name) for name in REJECT_COLUMNS)
-            rejects.append(_line(own, *("\\N" if value is None else escaped(str(value)) for value in values)))
-        if batch.kind == "org":
-            orgs.extend(batch.records)
-        elif batch.records:
-            yield "".join([_user_line(own, user) for user in batch.records]).encode()
-
-
-def _user_line(pull_id: str, user: Mapping[str, Any]) -> str:
-    """One user for COPY. Members without a value are left out: half of a record is not worth keeping."""
-    orgs = [role["org"] for role in user["roles"] if role.get("org")]
-    agents = user.get("agents")
-    told = {name: value for name, value in user.items() if value or value is False}
-    return (
-        f"{pull_id}\t{escaped(user['sourcedId'])}\t{_array(tuple(orgs))}"
-        f"\t{escaped(array_literal(agents)) if agents else '{}'}\t{_document(told)}\n"
-    )
-
-
-@lru_cache(maxsize=4096)
-def _array(orgs: tuple[str, ...]) -> str:
-    """The distinct orgs of a user; the few orgs of a district come back for everybody."""
-    return escaped(array_literal(dict.fromkeys(orgs)))
-
-
 def _line(*fields: str) -> bytes:
     return ("\t".join(fields) + "\n").encode()
-
-
-def _document(record: Mapping[str, Any]) -> str:
-    return json_bytes(record).decode().replace("\\", "\\\\")

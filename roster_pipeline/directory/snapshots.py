@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from roster_pipeline.directory.pg_copy import driver, read_frame
 from roster_pipeline.directory.pulls import PullGone
+from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.org_tree import orgs_below
@@ -24,84 +25,103 @@ KEPT_SNAPSHOTS = 14
 AGE_KEPT = ("written", "hours_ahead", "newest")
 """Of what a pull notes of its source's age; the marks of all bundles that lie there stay with the pull."""
 
-ORGS = """
-with recursive family as (
-    select sourced_id, payload from pulled_org where pull_id = :pull and sourced_id = :org
-    union
-    select o.sourced_id, o.payload from family f join pulled_org o
-        on o.pull_id = :pull and o.sourced_id = f.payload ->> 'parent'
-)
-insert into raw_org select :snapshot, sourced_id, payload from family
+IN_PULL = "cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named"
+"""Of records `r`, those of the pull, by one look into an index for each.
+
+`offset 0`, here and below, keeps it at that. The planner knows nothing of tonight's pull, takes it for a few rows, and
+would join everybody with everybody.
 """
+ITS_CONNECTION = "(select connection_id from pull where id = :pull)"
+
+ORGS = f"""
+with recursive family as (
+    select r.id, r.payload ->> 'parent' as parent from sis_record r {IN_PULL}
+    where r.connection_id = :connection and r.kind = 'org' and r.sourced_id = :org
+    union
+    select o.id, o.parent from family f cross join lateral (
+        select r.id, r.payload ->> 'parent' as parent from sis_record r {IN_PULL}
+        where r.connection_id = :connection and r.kind = 'org' and r.sourced_id = f.parent
+    ) o
+)
+insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, id, 'org' from family
+"""  # noqa: S608
 """The school and what it belongs to. `union` ends a parent that is its own ancestor."""
 
-USERS = """
+USERS = f"""
 with found as (
-    select ctid as place from pulled_user where pull_id = :pull and orgs && cast(:here as text[])
+    select id from sis_record
+    where connection_id + 0 = :connection and kind = 'user' and orgs && cast(:here as text[])
     union
-    select u.ctid from membership m
+    select u.id from membership m
     cross join lateral (
         select sourced_id from link where person_id = m.person_id and connection_id + 0 = :connection offset 0
     ) l
     cross join lateral (
-        select ctid from pulled_user where pull_id = :pull and sourced_id = l.sourced_id offset 0
+        select id from sis_record
+        where connection_id = :connection and kind = 'user' and sourced_id = l.sourced_id offset 0
     ) u
     where m.district_id = :district and m.school_id = :school and m.status = 'active'
 )
-insert into raw_user select :snapshot, u.sourced_id, u.payload from found join pulled_user u on u.ctid = found.place
-"""
+insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, r.id, 'user' from found r {IN_PULL}
+"""  # noqa: S608
 """The school's users, and the records of its members wherever they are now: a record that moved has not vanished.
 
-`offset 0` keeps it at one look into an index per person, here and below. The planner knows nothing of tonight's pull,
-takes it for a few rows, and would join everybody with everybody.
+`+ 0`, here and below, keeps an index that is no help out of a search: it would read the whole connection.
 """
 
-ORG_LIST = """
-with recursive below as (
-    select sourced_id from pulled_org where pull_id = :pull and payload ->> 'parent' = :org
+ORG_LIST = f"""
+with recursive org as materialized (
+    select r.id, r.sourced_id, r.payload ->> 'parent' as parent from sis_record r {IN_PULL}
+    where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
+), below as (
+    select sourced_id from org where parent = :org
     union
-    select o.sourced_id from below b join pulled_org o on o.pull_id = :pull and o.payload ->> 'parent' = b.sourced_id
+    select o.sourced_id from below b join org o on o.parent = b.sourced_id
 )
-select o.sourced_id as "sourcedId", o.payload ->> 'type' as type, o.payload ->> 'parent' as parent,
-       o.payload ->> 'status' as status
-from pulled_org o
-where o.pull_id = :pull
-  and (o.sourced_id = any(cast(:named as text[])) or o.sourced_id in (select sourced_id from below))
+select o.sourced_id as "sourcedId", r.payload ->> 'type' as type, o.parent, r.payload ->> 'status' as status
+from org o join sis_record r on r.id = o.id
+where o.sourced_id = any(cast(:named as text[])) or o.sourced_id in (select sourced_id from below)
 order by 1
-"""
+"""  # noqa: S608
+ORG_DOCUMENTS = f"""
+select r.payload from sis_record r {IN_PULL} where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
+"""  # noqa: S608
 
-BELOW = """
-select count(distinct sourced_id) from pulled_user
-where pull_id = :pull and orgs && cast(:below as text[]) and not orgs && cast(:here as text[])
-  and coalesce(payload ->> 'status', 'active') not in ('tobedeleted', 'inactive')
-"""
+BELOW = f"""
+select count(distinct r.sourced_id) from sis_record r {IN_PULL}
+where r.connection_id + 0 = :connection and r.kind = 'user'
+  and r.orgs && cast(:below as text[]) and not r.orgs && cast(:here as text[])
+  and coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive')
+"""  # noqa: S608
 """People of orgs below the school who do not name the school itself."""
 
-CONTACTS = """
-with student as (
-    select sourced_id, payload from raw_user
-    where snapshot_id = :snapshot and payload -> 'roles' @> '[{"role": "student"}]'
+CONTACTS = f"""
+with student as materialized (
+    select u.sourced_id, u.agents from snapshot_record s join sis_record u on u.id = s.record_id
+    where s.snapshot_id = :snapshot and s.part = 'user' and u.student
 ), found as (
-    select u.ctid as place from student s
-    cross join lateral jsonb_array_elements_text(s.payload -> 'agents') agent
-    cross join lateral (select ctid from pulled_user where pull_id = :pull and sourced_id = agent offset 0) u
-    union
-    select u.ctid from student s
+    select u.id from (select distinct unnest(agents) as agent from student) a
     cross join lateral (
-        select ctid from pulled_user where pull_id + 0 = :pull and agents @> array[s.sourced_id] offset 0
+        select id from sis_record where connection_id = :connection and kind = 'user' and sourced_id = a.agent offset 0
     ) u
     union
-    select u.ctid from contact c
-    cross join lateral (select ctid from pulled_user where pull_id = :pull and sourced_id = c.sourced_id offset 0) u
+    select u.id from student s
+    cross join lateral (
+        select id from sis_record
+        where connection_id + 0 = :connection and kind = 'user' and agents @> array[s.sourced_id] offset 0
+    ) u
+    union
+    select u.id from contact c
+    cross join lateral (
+        select id from sis_record
+        where connection_id = :connection and kind = 'user' and sourced_id = c.sourced_id offset 0
+    ) u
     where :stored and c.district_id = :district and c.school_id = :school
 )
-insert into raw_contact select :snapshot, u.sourced_id, u.payload from found join pulled_user u on u.ctid = found.place
-"""
+insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, r.id, 'contact' from found r {IN_PULL}
+"""  # noqa: S608
 """Whom students name as their agents, and who names a student: some servers fill one side only. And, where contact
-rules exclude some, the contacts that are stored: of students who left, or whose link to them was cut.
-
-`+ 0` keeps an index that is no help out of a search: it would read the whole pull for each student.
-"""
+rules exclude some, the contacts that are stored: of students who left, or whose link to them was cut."""
 
 SEARCHABLE = """
 select clean_pending_lists()
@@ -111,9 +131,10 @@ select clean_pending_lists()
 REJECTS = """
 insert into raw_reject select :snapshot, r.sourced_id, r.collection, r.field, r.rule, r.severity
 from pulled_reject r where r.pull_id = :pull and (
-    exists (select from raw_user u where u.snapshot_id = :snapshot and u.sourced_id = r.sourced_id)
-    or exists (select from raw_contact u where u.snapshot_id = :snapshot and u.sourced_id = r.sourced_id)
-    or exists (select from raw_org o where o.snapshot_id = :snapshot and o.sourced_id = r.sourced_id)
+    exists (
+        select from sis_record u join snapshot_record s on s.snapshot_id = :snapshot and s.record_id = u.id
+        where u.connection_id = :connection and u.sourced_id = r.sourced_id and u.kind in ('org', 'user')
+    )
     or exists (
         select from link l join membership m on m.person_id = l.person_id
         where l.connection_id = :connection and l.sourced_id = r.sourced_id and m.school_id = :school
@@ -125,15 +146,16 @@ from pulled_reject r where r.pull_id = :pull and (
 """
 """Rejects of this school's records, and of records that no one can place: they might have been this school's."""
 
-FIND_SCHOOL = """
-select sourced_id from pulled_org
-where pull_id = :pull and (sourced_id = :given or payload ->> 'identifier' = :given)
-order by sourced_id <> :given limit 2
-"""
+FIND_SCHOOL = f"""
+select r.sourced_id from sis_record r {IN_PULL}
+where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
+  and (r.sourced_id = :given or r.payload ->> 'identifier' = :given)
+order by r.sourced_id <> :given limit 2
+"""  # noqa: S608
 
 OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
 """What a snapshot that was made from another one does not take over from it."""
-PRUNED = ("raw_org", "raw_user", "raw_contact", "raw_reject", "cleaned_roster", "witness", "excluded_contact")
+PRUNED = ("snapshot_record", "raw_reject", "cleaned_roster", "witness", "excluded_contact")
 OLD = """
 with good as (
     select snapshot_id from sync where school_id = :school and kind = 'sync' and snapshot_id is not null
@@ -164,7 +186,7 @@ def find_school(conn: Connection, pull_id: int, school_id: str) -> str | None:
 
 def any_org(conn: Connection, pull_id: int) -> bool:
     """Whether a pull brought any org at all."""
-    return bool(conn.scalar(text("select exists (select from pulled_org where pull_id = :pull)"), {"pull": pull_id}))
+    return bool(conn.scalar(text(f"select exists ({ORG_DOCUMENTS})"), {"pull": pull_id}))
 
 
 def list_orgs(
@@ -181,7 +203,7 @@ def list_orgs(
 
 def org_documents(conn: Connection, pull_id: int | None) -> list[dict[str, Any]]:
     """The orgs of a pull as they came: normalised records. Empty for a pull that is gone."""
-    return list(conn.scalars(text("select payload from pulled_org where pull_id = :pull"), {"pull": pull_id}))
+    return list(conn.scalars(text(ORG_DOCUMENTS), {"pull": pull_id}))
 
 
 def take(
@@ -198,10 +220,12 @@ def take(
 
     problems: what this school finds wrong with the pull besides its own problems, by when its bundle was written.
 
-    Writes snapshot, raw_org, raw_user, raw_contact (if contacts are wanted) and raw_reject, in the caller's
-    transaction. Raises PullGone.
+    Writes snapshot, snapshot_record (contacts only if they are wanted) and raw_reject, in the caller's transaction, in
+    which the pull is kept from being dropped. Raises PullGone.
     """
-    source = conn.execute(select(pull).where(pull.c.id == pull_id, pull.c.finished_at.is_not(None))).first()
+    keep_records(conn, school.connection.id)
+    of_pull = select(pull).where(pull.c.id == pull_id, pull.c.finished_at.is_not(None))
+    source = conn.execute(of_pull.with_for_update(read=True, key_share=True)).first()
     if source is None:
         raise PullGone(pull_id)
     own = problems(source.written_at)
@@ -298,9 +322,9 @@ def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
 
 def _documents(conn: Connection, table: str, snapshot_id: int) -> list[dict[str, Any]]:
     """All payloads of a snapshot in one piece of JSON: one parse, and no Python object per row on the way."""
-    query = sql.SQL("copy (select payload from {} where snapshot_id = {} order by sourced_id) to stdout").format(
-        sql.Identifier(table), sql.Literal(snapshot_id)
-    )
+    query = sql.SQL(
+        'copy (select payload from {} where snapshot_id = {} order by sourced_id collate "C") to stdout'
+    ).format(sql.Identifier(table), sql.Literal(snapshot_id))
     with driver(conn).cursor() as cursor, cursor.copy(query) as copy:
         lines = b"".join(copy)
     found: list[dict[str, Any]] = orjson.loads(

@@ -221,7 +221,7 @@ def _finish(
             learned[LISTS_LEAVE_OUT] = delta_base.left_out(connection, pull_id, part.id, org)
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
         if proof.get("mode") == "delta" and base is not None:
-            proof |= delta_base.apply_delta(connection, pull_id, base)
+            proof |= delta_base.apply_delta(connection, source.id, pull_id, base)
         if base is not None and not ENROLLMENTS_UNKNOWN.isdisjoint(proof.get("problems", ())):
             delta_base.keep_not_enrolled(connection, pull_id, base)
         if named is not None and base is not None and proof["complete"]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from roster_pipeline.directory import snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.retention import drop_old
+from roster_pipeline.directory.sis_records import prune_records
 from roster_pipeline.notifications.blocks import Link
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync.build_report import run_url
@@ -17,12 +18,16 @@ def prune(database: Database, retention: Retention) -> dict[str, int]:
     """Drop what is old from our tables, one school a transaction; what was dropped, by name."""
     with database.begin() as connection:
         schools = [school.id for school in tenants.list_schools(connection)]
-    dropped = 0
+        sources = [source.id for source in tenants.list_connections(connection)]
+    dropped = {"snapshots": 0, "records": 0}
     for school_id in schools:
         with database.begin() as connection:
-            dropped += snapshots.prune(connection, school_id, retention.keep_syncs)
+            dropped["snapshots"] += snapshots.prune(connection, school_id, retention.keep_syncs)
+    for source_id in sources:
+        with database.begin() as connection:
+            dropped["records"] += prune_records(connection, source_id)
     with database.begin() as connection:
-        return {"snapshots": dropped} | drop_old(connection, timedelta(days=retention.keep_days))
+        return dropped | drop_old(connection, timedelta(days=retention.keep_days))
 
 
 def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:

@@ -301,7 +301,7 @@ def test_a_run_that_hangs_is_canceled_within_seconds_and_leaves_nothing(
     with dg.DagsterInstance.get() as instance:
         said = [entry.message for entry in instance.all_logs(run_id)]
     assert not [line for line in said if OWNER in line], "owners of other districts can read them"
-    for table in ("sync", "plan", "snapshot", "failure", "pulled_user"):
+    for table in ("sync", "plan", "snapshot", "failure", "sis_record"):
         assert one(database, f"select count(*) from {table}") == 0, table
     again = events_of(browser, started(browser, "dry_run") + "/events")[-2][2]
     assert "The dry run is done." in again, "nothing it held is in the way of the next one"

@@ -150,7 +150,7 @@ def test_a_pull_that_breaks_off_leaves_no_page_behind(database: Database, lincol
         pull_id, _ = pulls.claim(conn, lincoln.connection, "monday")
     with pytest.raises(ConnectionResetError):
         pulls.store(database, pull_id, pages())
-    assert one(database, "select count(*) from pulled_user") == 0
+    assert one(database, "select count(*) from sis_record") == 0
     with database.begin() as conn, pytest.raises(pulls.PullGone):
         snapshots.take(conn, lincoln, "org", pull_id, contacts=False, run_id=None)
 
@@ -168,7 +168,7 @@ def test_only_one_run_fetches_for_a_batch(database: Database, lincoln: SchoolRow
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(run, range(4))) == [False, False, False, True]
-    assert one(database, "select count(*) from pulled_user") == 1
+    assert one(database, "select count(*) from pull_record") == 1
 
 
 def test_a_connections_older_pulls_are_dropped_and_its_snapshots_stay(database: Database, lincoln: SchoolRow) -> None:

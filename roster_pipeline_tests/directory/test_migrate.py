@@ -14,6 +14,7 @@ from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tables import metadata
 
+PARTS = ("org", "user", "contact")
 EMPTY = "drop schema roster_public, roster_application, public cascade; create schema public"
 
 
@@ -85,3 +86,38 @@ def test_a_directory_of_before_takes_links_made_by_hand_as_confirmed(database: D
         "connection_id": "1", "sourced_id": "by a sync", "is_primary": "true", "version": None, "confirmed": "false",
         "primary_by_hand": "false", "master_identifier": None,
     }  # fmt: skip
+
+
+RECORDS_OF_0027 = """
+insert into district (id, key, name) values (1, 'd', 'D');
+insert into connection (id, district_id, key, settings) values (1, 1, 'c', '{}');
+insert into school (id, district_id, connection_id, key, name, settings) values (1, 1, 1, 's', 'S', '{}');
+insert into pull (id, district_id, connection_id, batch, scope) values (1, 1, 1, 'b', '');
+insert into snapshot (id, district_id, school_id, connection_id, pull_id, school_sourced_id, complete, mode)
+values (1, 1, 1, 1, 1, 'o', true, 'full'), (2, 1, 1, 1, 1, 'o', true, 'full');
+insert into pulled_org values (1, 'o', '{"sourcedId": "o"}');
+insert into raw_org values (1, 'o', '{"sourcedId": "o"}'), (2, 'o', '{"sourcedId": "o"}');
+insert into pulled_user values (1, 'a', '{o}', '{g}', '{"roles": [{"org": "o", "role": "student"}], "agents": ["g"]}');
+insert into raw_user values (1, 'a', '{"roles": [{"org": "o", "role": "student"}], "agents": ["g"]}');
+insert into raw_user values (2, 'a', '{"roles": [{"org": "o", "role": "teacher"}]}'), (2, 'g', '{}');
+insert into raw_contact values (1, 'g', '{}'), (2, 'g', '{}')
+"""
+
+
+def test_records_of_before_are_kept_and_stored_once(database: Database) -> None:
+    shown = {part: f"select snapshot_id, sourced_id, payload::jsonb from raw_{part} order by 1, 2" for part in PARTS}
+    with database.begin() as conn:
+        conn.execute(text(EMPTY))
+        command.upgrade(migrate._config(conn), "0027")
+        for statement in RECORDS_OF_0027.strip().split(";\n"):
+            conn.exec_driver_sql(statement)
+        before = {part: conn.execute(text(query)).all() for part, query in shown.items()}
+    migrate.upgrade(database)
+    with database.begin() as conn:
+        assert {part: conn.execute(text(query)).all() for part, query in shown.items()} == before
+        stored = conn.execute(text("select sourced_id, student, orgs, agents from sis_record order by 1, 2")).all()
+        pulled = conn.scalars(text("select sourced_id from pull_record join sis_record on id = record_id order by 1"))
+        assert list(pulled) == ["a", "o"]
+    assert [tuple(one) for one in stored] == [
+        ("a", False, ["o"], []), ("a", True, ["o"], ["g"]), ("g", False, [], []), ("o", False, [], []),
+    ]  # fmt: skip

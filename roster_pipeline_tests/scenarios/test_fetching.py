@@ -182,7 +182,8 @@ def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_lea
     with town.database.begin() as conn:
         conn.execute(text("update pull set finished_at = finished_at - interval '8 days' where scope = ''"))
         gone = (
-            "delete from pulled_user where pull_id = (select max(id) from pull where scope <> '') and sourced_id = :id"
+            "delete from pull_record where pull_id = (select max(id) from pull where scope <> '') "
+            "and record_id in (select id from sis_record where sourced_id = :id)"
         )
         student = town.people.people_of("sch-1", "student")[0].sourced_id
         assert conn.execute(text(gone), {"id": student}).rowcount == 1

@@ -43,11 +43,11 @@ FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", 
 
 
 OF_PEOPLE = {
-    *("pulled_user", "raw_user", "raw_contact", "cleaned_roster", "plan_row"),
+    *("sis_record", "cleaned_roster", "plan_row"),
     *("person", "link", "membership", "contact", "change_log"),
 }
 """Where people are kept. Every other table is for whoever runs the house."""
-STEPS = {"fetch": "pulled_user", "clean": "cleaned_roster", "plan": "plan_row", "apply": "person"}
+STEPS = {"fetch": "sis_record", "clean": "cleaned_roster", "plan": "plan_row", "apply": "person"}
 """A table that each step writes people to."""
 COMMANDS = (("history", "lincoln"), ("hold", "list"), ("school", "show", "lincoln"), ("connection", "show", "sis"))
 """Commands that tell of a school and name nobody."""

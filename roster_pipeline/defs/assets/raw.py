@@ -24,7 +24,7 @@ def _spec(name: str) -> dg.AssetSpec:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"postgres"},
-        metadata=columns(tables.metadata.tables[name.removesuffix("s")]),
+        metadata=columns(tables.RAW_VIEWS[name.removesuffix("s")]),
     )
 
 

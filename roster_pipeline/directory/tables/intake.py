@@ -6,18 +6,20 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
+    MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, UUID
 
 from roster_pipeline.directory.tables.base import (
     field_columns,
@@ -61,26 +63,33 @@ def _of_snapshot() -> Column[int]:
     return Column("snapshot_id", BigInteger, ForeignKey("snapshot.id", ondelete="CASCADE"), nullable=False)
 
 
-pulled_org = Table(
-    "pulled_org",
+sis_record = Table(
+    "sis_record",
     metadata,
-    _of_pull(),
+    identity(),
+    number("connection_id"),
+    words("kind", comment="org or user"),
     words("sourced_id"),
-    Column("payload", JSONB, nullable=False),
-    Index("ix_pulled_org_pull_id_sourced_id", "pull_id", "sourced_id"),
-)
-
-pulled_user = Table(
-    "pulled_user",
-    metadata,
-    _of_pull(),
-    words("sourced_id"),
+    Column("content_hash", UUID, nullable=False, comment="of the normalised record; equal records have equal hashes"),
+    flag("student", comment="a role of it is student: its contacts are looked for"),
     Column("orgs", ARRAY(Text), nullable=False, comment="every org the record names"),
     Column("agents", ARRAY(Text), nullable=False),
-    Column("payload", JSONB, nullable=False, comment="the normalised record"),
-    Index("ix_pulled_user_pull_id_sourced_id", "pull_id", "sourced_id"),
-    Index("ix_pulled_user_orgs", "orgs", postgresql_using="gin"),
-    Index("ix_pulled_user_agents", "agents", postgresql_using="gin"),
+    Column("payload", JSON, nullable=False, comment="the normalised record"),
+    PrimaryKeyConstraint("id"),
+    ForeignKeyConstraint(["connection_id"], ["connection.id"]),
+    CheckConstraint("kind in ('org', 'user')", name="kind"),
+    Index("ix_sis_record_content_hash", "connection_id", "content_hash"),
+    Index("ix_sis_record_sourced_id", "connection_id", "kind", "sourced_id"),
+    Index("ix_sis_record_orgs", "orgs", postgresql_using="gin"),
+    Index("ix_sis_record_agents", "agents", postgresql_using="gin"),
+)
+
+pull_record = Table(
+    "pull_record",
+    metadata,
+    _of_pull(),
+    number("record_id", comment="of sis_record; no foreign key, which would lock each record every night"),
+    PrimaryKeyConstraint("pull_id", "record_id"),
 )
 
 
@@ -127,20 +136,25 @@ snapshot = Table(
 )
 
 
-def _raw(name: str) -> Table:
-    return Table(
+snapshot_record = Table(
+    "snapshot_record",
+    metadata,
+    _of_snapshot(),
+    number("record_id", comment="of sis_record, as in pull_record"),
+    words("part", comment="org, user or contact: the views raw_org, raw_user and raw_contact"),
+    PrimaryKeyConstraint("snapshot_id", "record_id", "part"),
+)
+RAW_VIEWS = {
+    name: Table(
         name,
-        metadata,
-        _of_snapshot(),
+        MetaData(),
+        number("snapshot_id"),
         words("sourced_id"),
-        Column("payload", JSONB, nullable=False),
-        Index(f"ix_{name}_snapshot_id", "snapshot_id"),
+        Column("payload", JSON, nullable=False, comment="the normalised record"),
     )
-
-
-raw_org = _raw("raw_org")
-raw_user = _raw("raw_user")
-raw_contact = _raw("raw_contact")
+    for name in ("raw_org", "raw_user", "raw_contact")
+}
+"""Views of the records that a snapshot names, by part."""
 raw_reject = _rejects("raw_reject", _of_snapshot())
 
 cleaned_roster = Table(

@@ -1,0 +1,120 @@
+"""The records of a SIS, each stored once however often it came: `sis_record`, keyed by its content.
+
+A pull and a snapshot only name their records (`pull_record`, `snapshot_record`). A record that is the same as last
+night is one more name, and no new payload. A changed record is a new row beside the old one.
+
+A lock keeps a name from losing its record: who names records holds it until the commit, and pruning, which deletes the
+records that nobody names, does not run beside it. Erasing a person deletes their records in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory.locks import lock_until_commit_shared, try_lock_until_commit
+from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
+
+Kind = Literal["org", "user"]
+CHUNK = 1000
+"""Records whose names are written with one statement."""
+STUDENT = "student"
+
+NAME_KNOWN = """
+with given as materialized (
+    select distinct hash from unnest(cast(:hashes as uuid[])) hash
+), known as materialized (
+    select g.hash, r.id from given g cross join lateral (
+        select id from sis_record where connection_id = :connection and content_hash = g.hash limit 1
+    ) r
+), named as (
+    insert into pull_record (pull_id, record_id) select :pull, id from known on conflict do nothing
+)
+select replace(hash::text, '-', '') from given g where not exists (select from known k where k.hash = g.hash)
+"""
+BY_INDEX = "set local enable_seqscan = off"
+"""The statement is planned when a first pull has stored a page or two, and would always read the whole table then."""
+COLUMNS = ("connection_id", "kind", "sourced_id", "content_hash", "student", "orgs", "agents", "payload")
+
+UNNAMED = """
+delete from sis_record r where r.connection_id = :connection
+  and not exists (select from pull_record p where p.record_id = r.id)
+  and not exists (select from snapshot_record s where s.record_id = r.id)
+"""
+
+
+class RecordWriter:
+    """Names the records of one pull, and stores those that are new. Call `finish` at the end."""
+
+    def __init__(self, conn: Connection, pull_id: int) -> None:
+        self._conn = conn
+        self._pull = pull_id
+        self._connection = int(
+            conn.scalar(text("select connection_id from pull where id = :pull"), {"pull": pull_id}) or 0
+        )
+        self._waiting: dict[Kind, list[Mapping[str, Any]]] = {"org": [], "user": []}
+        keep_records(conn, self._connection)
+        conn.execute(text(BY_INDEX))
+
+    def add(self, kind: Kind, records: Iterable[Mapping[str, Any]]) -> None:
+        """Normalised records. They are written in chunks, so memory is bounded by a page."""
+        waiting = self._waiting[kind]
+        waiting.extend(records)
+        if len(waiting) >= CHUNK:
+            self._write(kind)
+
+    def finish(self) -> None:
+        """Write what still waits."""
+        for kind in self._waiting:
+            self._write(kind)
+
+    def _write(self, kind: Kind) -> None:
+        records, self._waiting[kind] = self._waiting[kind], []
+        if not records:
+            return
+        by_hash = {content_hash(record): record for record in records}
+        missing = self._name(by_hash)
+        if missing:
+            lines = (self._line(kind, found, by_hash[found]) for found in missing)
+            copy_lines(self._conn, "sis_record", COLUMNS, ["".join(lines).encode()])
+            self._name(missing)
+
+    def _name(self, hashes: Iterable[str]) -> Sequence[str]:
+        """Name the records that are stored; gives the hashes of those that are not."""
+        given = {"hashes": "{" + ",".join(hashes) + "}", "connection": self._connection, "pull": self._pull}
+        return self._conn.scalars(text(NAME_KNOWN), given).all()
+
+    def _line(self, kind: Kind, found: str, record: Mapping[str, Any]) -> str:
+        """One record for COPY. Members without a value are left out."""
+        roles, agents = record.get("roles") or (), record.get("agents")
+        orgs = dict.fromkeys(role["org"] for role in roles if role.get("org"))
+        student = any(role.get("role") == STUDENT for role in roles)
+        filled = {name: value for name, value in record.items() if value or value is False}
+        payload = json_bytes(filled if kind == "user" else record).decode().replace("\\", "\\\\")
+        return (
+            f"{self._connection}\t{kind}\t{escaped(record['sourcedId'])}\t{found}\t{'t' if student else 'f'}"
+            f"\t{escaped(array_literal(orgs))}\t{escaped(array_literal(agents)) if agents else '{}'}\t{payload}\n"
+        )
+
+
+def content_hash(record: Mapping[str, Any]) -> str:
+    """128 bits of a digest of a record, as 32 hexadecimal digits. Equal records have equal hashes."""
+    return blake2b(json_bytes(record), digest_size=16).hexdigest()
+
+
+def keep_records(conn: Connection, connection_id: int) -> None:
+    """Keep the records of a connection from being pruned until the transaction ends. Take it before naming some."""
+    lock_until_commit_shared(conn, f"records {connection_id}")
+
+
+def prune_records(conn: Connection, connection_id: int) -> int:
+    """Delete the records of a connection that no pull and no snapshot names; gives how many.
+
+    While a pull or a snapshot of the connection is being stored, nothing is deleted: the next night does it.
+    """
+    if not try_lock_until_commit(conn, f"records {connection_id}"):
+        return 0
+    return conn.execute(text(UNNAMED), {"connection": connection_id}).rowcount

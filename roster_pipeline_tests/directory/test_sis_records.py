@@ -1,0 +1,153 @@
+"""Records of a SIS are stored once by their content; pulls and snapshots name them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory import delta_base, pulls, snapshots
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.delta_base import DeltaBase
+from roster_pipeline.directory.sis_records import content_hash, keep_records, prune_records
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.builders import (
+    PROOF,
+    Page,
+    add_school,
+    every,
+    newcomer,
+    one,
+    org,
+    pull_of,
+    snapshot_of,
+    sync_rows,
+    user,
+)
+
+USERS = "select sourced_id, payload ->> 'givenName' from sis_record where kind = 'user' order by 1, id"
+
+
+def night(database: Database, school: SchoolRow, *users: dict[str, Any]) -> int:
+    """A night that is synced, so that its snapshot counts for what is kept."""
+    snapshot_id = snapshot_of(database, school, *users)
+    sync_rows(database, school, newcomer(f"new-{snapshot_id}"), snapshot_id=snapshot_id)
+    return snapshot_id
+
+
+def prune(database: Database, school: SchoolRow, keep: int) -> int:
+    with database.begin() as conn:
+        snapshots.prune(conn, school.id, keep=keep)
+        return prune_records(conn, school.connection.id)
+
+
+def load(database: Database, snapshot_id: int) -> list[dict[str, Any]]:
+    with database.begin() as conn:
+        return snapshots.load(conn, snapshot_id).users
+
+
+def test_a_record_that_is_the_same_as_last_night_is_not_stored_again(database: Database, lincoln: SchoolRow) -> None:
+    here = lincoln.settings.school_id
+    first = snapshot_of(database, lincoln, user("a", here), user("b", here))
+    second = snapshot_of(database, lincoln, user("a", here), user("b", here, givenName="Bea"), user("c", here))
+    assert every(database, USERS) == [("a", "Ada"), ("b", "Ada"), ("b", "Bea"), ("c", "Ada")]
+    assert one(database, "select count(*) from sis_record where kind = 'org'") == 1
+    assert [record["givenName"] for record in load(database, first)] == ["Ada", "Ada"]
+    assert [record["givenName"] for record in load(database, second)] == ["Ada", "Bea", "Ada"]
+
+
+def test_a_record_that_comes_twice_in_a_pull_is_named_once(database: Database, lincoln: SchoolRow) -> None:
+    here = lincoln.settings.school_id
+    twice = [user("a", here), user("a", here), user("b", here), user("b", here, givenName="Bea")]
+    pull_id = pull_of(database, lincoln, Page("user", twice), Page("user", [user("a", here)]))
+    assert one(database, "select count(*) from pull_record where pull_id = :pull", pull=pull_id) == 3
+
+
+def test_a_change_and_the_way_back_find_the_first_record_again(database: Database, lincoln: SchoolRow) -> None:
+    here = lincoln.settings.school_id
+    for name in ("Ada", "Bea", "Ada"):
+        last = snapshot_of(database, lincoln, user("a", here, givenName=name))
+    assert [record["givenName"] for record in load(database, last)] == ["Ada"]
+    assert one(database, "select count(*) from sis_record where kind = 'user'") == 2
+
+
+def test_two_connections_share_no_record(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        other = add_school(conn, "oak", connection="other-sis")
+    for school in (lincoln, other):
+        snapshot_of(database, school, user("a", "org-lincoln"))
+    assert every(database, "select count(*), count(distinct connection_id) from sis_record where kind = 'user'") == [
+        (2, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "same"), [({}, True), ({"givenName": "Bea"}, False), ({"agents": ["x"]}, False), ({"x": 0}, False)]
+)
+def test_the_hash_is_that_of_the_content(members: dict[str, Any], same: bool) -> None:
+    assert (content_hash(user("a", "here")) == content_hash(user("a", "here", **members))) is same
+
+
+def test_pruning_deletes_the_records_that_nobody_names_and_no_others(database: Database, lincoln: SchoolRow) -> None:
+    here = lincoln.settings.school_id
+    for name in ("Ada", "Bea", "Cleo", "Dora"):
+        last = night(database, lincoln, user("a", here, givenName=name), user("b", here))
+    assert prune(database, lincoln, keep=4) == 0
+    assert prune(database, lincoln, keep=1) == 2, "two pulls are kept, and name the last two"
+    assert every(database, USERS) == [("a", "Cleo"), ("a", "Dora"), ("b", "Ada")]
+    assert [record["sourcedId"] for record in load(database, last)] == ["a", "b"]
+
+
+def test_nothing_is_pruned_while_records_are_being_named(database: Database, lincoln: SchoolRow) -> None:
+    here = lincoln.settings.school_id
+    for name in ("Ada", "Bea", "Cleo"):
+        night(database, lincoln, user("a", here, givenName=name))
+    with database.begin() as conn:
+        pull_id, _ = pulls.claim(conn, lincoln.connection, "tonight")
+    pruned = []
+
+    def pages() -> Any:
+        yield Page("user", [user("a", here)])
+        yield Page("user", [user("a", here, givenName="Eva")] * 1000)
+        pruned.append(prune(database, lincoln, keep=1))
+
+    pulls.store(database, pull_id, pages())
+    assert pruned == [0], "the first record was named by nobody else"
+    with database.begin() as conn:
+        pulls.finish(conn, pull_id, PROOF)
+        tonight = snapshots.take(conn, lincoln, here, pull_id, contacts=False, run_id=None)
+    assert sorted(record["givenName"] for record in load(database, tonight)) == ["Ada", "Eva"]
+    with database.begin() as conn:
+        keep_records(conn, lincoln.connection.id)
+        assert prune(database, lincoln, keep=1) == 0
+
+
+def test_a_delta_names_the_records_of_its_base_that_it_does_not_replace(database: Database, lincoln: SchoolRow) -> None:
+    here = lincoln.settings.school_id
+    base = pull_of(database, lincoln, Page("org", [org(here)]), Page("user", [user("a", here), user("b", here)]))
+    delta = pull_of(database, lincoln, Page("user", [user("b", here, givenName="Bea"), user("c", here)]))
+    with database.begin() as conn:
+        found = delta_base.delta_base_of(conn, lincoln.connection, "", before=delta)
+        assert isinstance(found, DeltaBase)
+        assert found.id == base
+        delta_base.apply_delta(conn, lincoln.connection.id, delta, found)
+        compared = delta_base.compare(conn, delta, base)
+        tonight = snapshots.take(conn, lincoln, here, delta, contacts=False, run_id=None)
+    assert [(r["sourcedId"], r["givenName"]) for r in load(database, tonight)] == [
+        ("a", "Ada"), ("b", "Bea"), ("c", "Ada"),
+    ]  # fmt: skip
+    assert compared.changed == 2
+
+
+def test_an_enrollment_that_could_not_be_read_is_taken_from_the_base(database: Database, lincoln: SchoolRow) -> None:
+    here = lincoln.settings.school_id
+    left = user("a", here, notEnrolled=[here])
+    base = pull_of(database, lincoln, Page("org", [org(here)]), Page("user", [left, user("b", here)]))
+    pull_id = pull_of(database, lincoln, Page("org", [org(here)]), Page("user", [user("a", here), user("b", here)]))
+    with database.begin() as conn:
+        found = delta_base.delta_base_of(conn, lincoln.connection, "", before=pull_id)
+        assert isinstance(found, DeltaBase)
+        delta_base.keep_not_enrolled(conn, pull_id, found)
+        assert delta_base.compare(conn, pull_id, base).changed == 0
+        tonight = snapshots.take(conn, lincoln, here, pull_id, contacts=False, run_id=None)
+    assert [record.get("notEnrolled") for record in load(database, tonight)] == [[here], None]

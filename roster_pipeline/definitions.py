@@ -11,7 +11,13 @@ from roster_pipeline.defs.jobs import rostering, test_connection
 from roster_pipeline.defs.pruning import prune, prune_nightly
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.defs.schedules import nightly
-from roster_pipeline.defs.sensors import partitions_follow_schools, send_mail, watch_runs, watch_schools
+from roster_pipeline.defs.sensors import (
+    partitions_follow_schools,
+    report_decisions,
+    send_mail,
+    watch_runs,
+    watch_schools,
+)
 
 
 def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -20,7 +26,7 @@ def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.
         assets=ASSETS,
         jobs=[rostering, test_connection, prune],
         schedules=[nightly, prune_nightly],
-        sensors=[partitions_follow_schools, send_mail, watch_schools, watch_runs],
+        sensors=[partitions_follow_schools, report_decisions, send_mail, watch_runs, watch_schools],
         resources={"directory": DirectoryResource(), **(resource_overrides or {})},
         executor=dg.in_process_executor,
     )

@@ -1,22 +1,33 @@
-"""What reacts: partitions follow the schools, and the outbox is sent.
+"""What reacts: partitions follow the schools, the outbox is sent, and what people decided is reported to Dagster.
 
 What a sensor needs is imported by its first tick: the code server and every run start without it.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
-from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG
+from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, console_page
+from roster_pipeline.defs.checks import verdict_results
 from roster_pipeline.defs.partitions import partition_of, schools
 from roster_pipeline.defs.resources import DirectoryResource
 
+if TYPE_CHECKING:
+    from roster_pipeline.directory.unreported_decisions import Decision
+
 PARTITIONS_EVERY = 30
 MAIL_EVERY = 30
+REPORT_EVERY = 30
 WATCH_EVERY = 60
 """Seconds between two looks."""
+MOST_DECISIONS = 100
+"""Decisions of one look: a tick has to be short, and each is up to three events."""
 MOST_FAILED = 500
 """Failed runs of one look; the next goes on where this one ended."""
 RETRIED = ("dagster/will_retry", "dagster/auto_retry_run_id")
@@ -67,6 +78,84 @@ def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource)
         put_digests(database, datetime.now(UTC))
         sent = send_due(database)
     return dg.SkipReason(f"{sent.sent} sent, {sent.failed} put off, {sent.dead} given up")
+
+
+@dg.sensor(
+    minimum_interval_seconds=REPORT_EVERY,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports what people decided: a materialization of applied_changes, and the checks that it changes.",
+)
+def report_decisions(
+    context: dg.SensorEvaluationContext, directory: DirectoryResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Hand the decisions of people to Dagster as events without a run.
+
+    The daemon stores the events of a tick before its cursor. So the cursor names what is surely stored, and the next
+    tick drops that: if a tick breaks off, a decision may be reported twice, but it is never lost.
+    """
+    from roster_pipeline.directory import unreported_decisions
+
+    reported = json.loads(context.cursor or "[]")
+    with directory.database().begin() as connection:
+        if reported:
+            unreported_decisions.drop(connection, reported)
+        waiting = unreported_decisions.waiting(connection, MOST_DECISIONS)
+    if not waiting and not reported:
+        return dg.SkipReason("every decision is reported")
+    return dg.SensorResult(
+        asset_events=[event for decision in waiting for event in decision_events(context.instance, decision)],
+        cursor=json.dumps([decision.id for decision in waiting]),
+        skip_reason=f"{len(waiting)} decisions reported",
+    )
+
+
+def decision_events(
+    instance: dg.DagsterInstance, decision: Decision
+) -> list[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+    """What Dagster is to show of a decision: ids, counts and a role, but nobody's name."""
+    said: dict[str, dg.RawMetadataValue] = {
+        "decision": decision.kind,
+        "decided_by": decision.by,
+        "decided_at": dg.MetadataValue.timestamp(decision.at),
+    }
+    events: list[dg.AssetMaterialization | dg.AssetCheckEvaluation] = []
+    if decision.counts or decision.sync_id is not None:
+        page = f"/syncs/{decision.sync_id}" if decision.sync_id is not None else ""
+        metadata = {
+            "dagster/row_count": sum(number for what, number in decision.counts.items() if what != "moved"),
+            **({"sync": decision.sync_id} if decision.sync_id is not None else {}),
+            **decision.counts,
+            **said,
+            **console_page(f"/schools/{decision.school}{page}"),
+        }
+        events.append(dg.AssetMaterialization("applied_changes", partition=decision.school, metadata=metadata))
+    if decision.verdict is not None:
+        judged = _materialization_judged(instance, decision.school)
+        events += [
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey("roster_diff"),
+                check_name=str(result.check_name),
+                passed=result.passed,
+                severity=result.severity,
+                metadata={**result.metadata, **said, "plan": decision.plan_id},
+                target_materialization_data=judged,
+                partition=decision.school,
+            )
+            for result in verdict_results(decision.verdict)
+        ]
+    return events
+
+
+def _materialization_judged(
+    instance: dg.DagsterInstance, school_key: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """The school's newest plan in Dagster: without it the UI would take the check for one of an older plan."""
+    plans = dg.AssetRecordsFilter(dg.AssetKey("roster_diff"), asset_partitions=[school_key])
+    for record in instance.fetch_materializations(plans, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+    return None
 
 
 @dg.sensor(

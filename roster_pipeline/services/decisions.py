@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import approvals, plans, rollback, tenants
+from roster_pipeline.directory import approvals, ledger, plans, rollback, tenants, unreported_decisions
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
@@ -67,9 +67,11 @@ def approve(
     why = given_reason(reason)
     try:
         with database.begin() as conn:
-            plan_of_school(conn, key, plan_id)
+            school_id = plan_of_school(conn, key, plan_id).school_id
             approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash, manager=manager)
-            return apply_within(conn, plan_id, who=who, kind="approval", now=now, also=finish)
+            result = apply_within(conn, plan_id, who=who, kind="approval", now=now, also=finish)
+            unreported_decisions.put(conn, school_id, "approval", who, sync_id=result.sync_id, plan_id=plan_id)
+            return result
     except PlanStale:
         raise _moved(key) from None
 
@@ -78,10 +80,11 @@ def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str
     """Drop a plan: nothing of what is held is applied. Raises PlanChanged, NothingHeld, NotOfSchool, NoReason."""
     why = given_reason(reason)
     with database.begin() as conn:
-        plan_of_school(conn, key, plan_id)
+        school_id = plan_of_school(conn, key, plan_id).school_id
         now = datetime.now(UTC)
         approvals.discard(conn, plan_id, who, why, now, plan_hash=plan_hash)
-        settle(conn, tenants.get_school(conn, key).id, now)
+        settle(conn, school_id, now)
+        unreported_decisions.put(conn, school_id, "discard", who, plan_id=plan_id)
 
 
 def relink(
@@ -90,9 +93,14 @@ def relink(
     """Give the people of a held plan their new ids, and nothing else. Raises as `approve`."""
     why = given_reason(reason)
     with database.begin() as conn:
-        plan_of_school(conn, key, plan_id)
+        school_id = plan_of_school(conn, key, plan_id).school_id
+
+    def report(conn: Connection, result: SyncResult) -> None:
+        conclude(conn, result)
+        unreported_decisions.put(conn, school_id, "relink", who, sync_id=result.sync_id, plan_id=plan_id)
+
     try:
-        return relinking.relink(database, plan_id, who=who, reason=why, plan_hash=plan_hash, also=conclude)
+        return relinking.relink(database, plan_id, who=who, reason=why, plan_hash=plan_hash, also=report)
     except PlanStale:
         raise _moved(key) from None
 
@@ -101,7 +109,13 @@ def roll_back(
     database: Database, sync_id: int, *, who: str, reason: str, only: rollback.Only | None = None
 ) -> SyncResult:
     """Undo a sync, or only its archivals, and report it. Raises AlreadyUndone, NothingToUndo, UnknownSync, NoReason."""
-    return rollback.roll_back(database, sync_id, who=who, reason=given_reason(reason), only=only, also=conclude)
+
+    def report(conn: Connection, result: SyncResult) -> None:
+        conclude(conn, result)
+        school_id = ledger.get_sync(conn, result.sync_id).school_id
+        unreported_decisions.put(conn, school_id, "rollback", who, sync_id=result.sync_id)
+
+    return rollback.roll_back(database, sync_id, who=who, reason=given_reason(reason), only=only, also=report)
 
 
 def _moved(key: str) -> SyncError:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.field_values import CEDS, ceds
-from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline.directory import manual_edits, tenants, unreported_decisions
 from roster_pipeline.directory.erase import erase as erase_everywhere
 from roster_pipeline.directory.members import get_person
 from roster_pipeline.services.decisions import given_reason
@@ -69,13 +69,17 @@ def edit(
 
 def archive(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
     """Archive a membership; syncs leave it archived. school: its key."""
-    manual_edits.archive(conn, tenants.get_school(conn, school), person_id, who=who, reason=given_reason(reason))
+    row = tenants.get_school(conn, school)
+    manual_edits.archive(conn, row, person_id, who=who, reason=given_reason(reason))
+    unreported_decisions.put(conn, row.id, "archival", who)
     return f"Person {person_id} is archived in {school}."
 
 
 def restore(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
     """Bring an archived membership back."""
-    manual_edits.restore(conn, tenants.get_school(conn, school), person_id, who=who, reason=given_reason(reason))
+    row = tenants.get_school(conn, school)
+    manual_edits.restore(conn, row, person_id, who=who, reason=given_reason(reason))
+    unreported_decisions.put(conn, row.id, "restore", who)
     return f"Person {person_id} is active in {school}."
 
 
@@ -120,7 +124,10 @@ def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, re
     if unknown:
         raise manual_edits.NoSuchField(unknown[0])
     fields |= {"role": role, "grade": stored_grade(typed.get("grade", ""))}
-    return manual_edits.add(conn, tenants.get_school(conn, school), fields, who=who, reason=why)
+    row = tenants.get_school(conn, school)
+    person_id = manual_edits.add(conn, row, fields, who=who, reason=why)
+    unreported_decisions.put(conn, row.id, "addition", who)
+    return person_id
 
 
 def stored_value(name: str, text: str) -> Any:

@@ -30,7 +30,7 @@ from roster_pipeline.directory.tables.intake import (
     snapshot_record,
     witness,
 )
-from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync
+from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync, unreported_decision
 from roster_pipeline.directory.tables.monitoring import alert, digest, scheduled_run
 from roster_pipeline.directory.tables.on_demand import connection_test, manual_run, people_upload
 from roster_pipeline.directory.tables.people import (
@@ -90,6 +90,7 @@ __all__ = [
     "snapshot",
     "snapshot_record",
     "sync",
+    "unreported_decision",
     "verdict",
     "witness",
 ]

@@ -1,4 +1,4 @@
-"""What was done, by whom, and what is still to be sent: syncs, the change log, failures, audit and outbox."""
+"""What was done, by whom, and what is still to be sent: syncs, the change log, failures, audit, outbox, decisions."""
 
 from __future__ import annotations
 
@@ -130,4 +130,17 @@ audit = Table(
     mapping("details"),
     PrimaryKeyConstraint("id"),
     Index("ix_audit_school_id_id", "school_id", "id"),
+)
+
+unreported_decision = Table(
+    "unreported_decision",
+    metadata,
+    identity(),
+    Column("school_id", BigInteger, ForeignKey("school.id", ondelete="CASCADE"), nullable=False),
+    words("kind", comment="approval, discard, relink, rollback, one person, archival, restore or addition"),
+    words("decided_by", comment="a role, or the command line; never a person"),
+    now("at"),
+    number("sync_id", optional=True),
+    number("plan_id", optional=True),
+    PrimaryKeyConstraint("id"),
 )

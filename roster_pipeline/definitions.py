@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from roster_pipeline.defs.assets import ASSETS
+from roster_pipeline.defs.assets import ASSETS, VIEWS
 from roster_pipeline.defs.jobs import rostering, test_connection
 from roster_pipeline.defs.pruning import prune, prune_nightly
 from roster_pipeline.defs.resources import DirectoryResource
@@ -23,7 +23,7 @@ from roster_pipeline.defs.sensors import (
 def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
     """All assets, checks, jobs, schedules and sensors; tests hand in their own resources."""
     return dg.Definitions(
-        assets=ASSETS,
+        assets=[*ASSETS, *VIEWS],
         jobs=[rostering, test_connection, prune],
         schedules=[nightly, prune_nightly],
         sensors=[partitions_follow_schools, report_decisions, send_mail, watch_runs, watch_schools],

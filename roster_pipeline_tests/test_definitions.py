@@ -37,6 +37,17 @@ ONLY_FOR_RUNS = (
 )
 
 
+RULES_OF = {
+    "oneroster/records/orgs.py": {"raw_orgs", "raw_users", "raw_contacts"},
+    "cleaning/quality_suite.json": {"cleaned_roster"},
+    "identity/evidence.py": {"cleaned_roster", "roster_diff"},
+    "planning/decisions.py": {"roster_diff"},
+    "directory/apply_sql.py": {"applied_changes"},
+    "console/page.py": set(),
+}
+"""A file of each kind, to the assets that its rules make."""
+
+
 def test_listing_the_definitions_loads_nothing_that_only_a_run_needs() -> None:
     code = "import roster_pipeline.definitions, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -58,6 +69,8 @@ def described() -> dict[str, object]:
             key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
             for key in sorted(graph.get_all_asset_keys())
         },
+        "run by us": sorted(key.to_user_string() for key in graph.executable_asset_keys),
+        "resources": sorted(repository.get_top_level_resources()),
         "checks": sorted(f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys),
         "jobs": sorted(name for name in repository.job_names if not name.startswith("__")),
         "schedules": {one.name: str(one.cron_schedule) for one in repository.schedule_defs},
@@ -69,6 +82,31 @@ def described() -> dict[str, object]:
 def test_the_definitions_are_those_that_the_saved_list_names() -> None:
     """Runs, history and links hang on these names: who changes one changes the list too, on purpose."""
     assert described() == json.loads(SNAPSHOT.read_text())
+
+
+def test_the_code_version_of_an_asset_changes_with_its_rules_and_with_nothing_else(tmp_path: Path) -> None:
+    package = shutil.copytree(ROOT / "roster_pipeline", tmp_path / "roster_pipeline")
+    before = versions_of(package)
+    assert set(before) == {"raw_orgs", "raw_users", "raw_contacts", "cleaned_roster", "roster_diff", "applied_changes"}
+    assert all(before.values())
+    assert versions_of(package) == before
+    for changed, assets in RULES_OF.items():
+        file = package / changed
+        as_it_was = file.read_bytes()
+        file.write_bytes(as_it_was + b"\n")
+        after = versions_of(package)
+        assert {name for name in before if after[name] != before[name]} == assets, changed
+        file.write_bytes(as_it_was)
+
+
+def versions_of(package: Path) -> dict[str, str]:
+    """Code versions as a new process sees them that loads this copy of the package."""
+    code = (
+        "from roster_pipeline.definitions import defs; import json; graph = defs.get_repository_def().asset_graph; "
+        "print(json.dumps({key.to_user_string(): graph.get(key).code_version for key in graph.executable_asset_keys}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=package.parent, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
 
 
 @pytest.fixture

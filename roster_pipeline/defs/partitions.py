@@ -1,15 +1,11 @@
 """The one partition dimension: a school. Keys follow the table `school` and are never deleted by themselves."""
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from roster_pipeline.settings.installation import Places
-
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # checks per partition
-warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill policies
 
 PARTITION_TAG = "dagster/partition"
 schools = dg.DynamicPartitionsDefinition(name="schools")

@@ -2,7 +2,14 @@
 
 import dagster as dg
 
-from roster_pipeline.defs.assets.asset_helpers import GROUP, OWNERS, clear_failures, columns, lineage
+from roster_pipeline.defs.assets.asset_helpers import (
+    GROUP,
+    OWNERS,
+    clear_failures,
+    code_version,
+    columns,
+    lineage,
+)
 from roster_pipeline.defs.checks import quality_results, quality_specs
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
@@ -27,6 +34,7 @@ LINEAGE = lineage(
     partitions_def=schools,
     backfill_policy=dg.BackfillPolicy.multi_run(1),
     group_name=GROUP,
+    code_version=code_version("cleaning", "identity"),
     owners=OWNERS,
     metadata=columns(tables.cleaned_roster, LINEAGE),
     kinds={"pandas", "postgres"},

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from roster_pipeline.defs.assets.asset_helpers import GROUP, OWNERS, clear_failures, columns, gives_way, night
+from roster_pipeline.defs.assets.asset_helpers import (
+    GROUP,
+    OWNERS,
+    clear_failures,
+    code_version,
+    columns,
+    gives_way,
+    night,
+)
 from roster_pipeline.defs.checks import completeness_result, completeness_specs
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
@@ -24,6 +32,7 @@ def _spec(name: str) -> dg.AssetSpec:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"postgres"},
+        code_version=code_version("oneroster"),
         metadata=columns(tables.RAW_VIEWS[name.removesuffix("s")]),
     )
 

@@ -66,19 +66,16 @@ def run_school(
     import dagster as dg
 
     from roster_pipeline.definitions import defs
-    from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, DRY_RUN_TAG, NIGHT_TAG
+    from roster_pipeline.defs.assets.asset_helpers import DRY_RUN_TAG, NIGHT_TAG
     from roster_pipeline.defs.partitions import schools
-    from roster_pipeline.defs.run_coordinator import connection_of
+    from roster_pipeline.defs.run_coordinator import school_tags
 
     run_id = run_id or str(uuid.uuid4())
-    tags: dict[str, str] = {}
+    tags = school_tags(school_key)  # its connection counts in the queue's limit, though this run does not wait there
     if dry_run:
         tags[DRY_RUN_TAG] = "true"
     if night:
         tags[NIGHT_TAG] = night
-    connection = connection_of(school_key)
-    if connection:
-        tags[CONNECTION_TAG] = connection  # counts in the queue's limit, though this run does not wait in the queue
     job = defs.resolve_job_def(JOB)
     selection = None
     if dry_run:

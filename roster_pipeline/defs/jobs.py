@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from roster_pipeline.defs.assets import ASSETS
-from roster_pipeline.defs.assets.asset_helpers import executing
+from roster_pipeline.defs.assets.asset_helpers import console_page, executing
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
 
@@ -34,7 +34,7 @@ def test_your_information(context: dg.OpExecutionContext, directory: DirectoryRe
         problem = explain(context.partition_key, caught)
     if problem is not None:
         raise dg.Failure(str(problem), allow_retries=False) from None
-    metadata = {"items": _table(items)}
+    metadata = {"items": _table(items), **console_page(f"/schools/{context.partition_key}/settings")}
     red = [f"{item['name']}: {item['detail']} {item['remedy']}" for item in items if item["ok"] is False]
     if red:
         description = f"{context.partition_key}: not everything works yet.\n" + "\n".join(red)

@@ -1,7 +1,8 @@
 """Dagster's run queue, which knows a school's connection: `run_coordinator` in `dagster.yaml`.
 
 `dagster.yaml` bounds how many runs of one connection execute at a time, by the tag `roster/connection`. The schedule
-sets it. Runs that come from the UI, from Dagster's own command or from a backfill get it here, before they are queued.
+sets it, and the school's name for people. Runs that come from the UI, from Dagster's own command or from a backfill get
+both here, before they are queued.
 
 It also cancels the runs of Celery's workers, for the UI and `roster run cancel` alike.
 """
@@ -13,7 +14,7 @@ import logging
 import dagster as dg
 from dagster._core.run_coordinator import SubmitRunContext
 
-from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG
+from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, SCHOOL_TAG
 from roster_pipeline.defs.jobs import test_connection
 from roster_pipeline.defs.partitions import partition_of
 from roster_pipeline.defs.resources import DirectoryResource
@@ -23,20 +24,22 @@ LOG = logging.getLogger(__name__)
 
 
 class ConnectionTaggingCoordinator(dg.QueuedRunCoordinator):
-    """A `QueuedRunCoordinator`; a run of a school without the tag `roster/connection` is given it."""
+    """A `QueuedRunCoordinator` that tags the runs of schools with their connection and their name."""
 
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Tag the run, if it names a school, and queue it.
 
-        A test of a connection stays without: it must answer while the runs of a slow SIS wait. Where the directory
+        A test of a connection gets only the name: it must answer while the runs of a slow SIS wait. Where the directory
         cannot be read, the run is queued as it is: bounded by `max_concurrent_runs` alone, and not lost.
         """
         run = context.dagster_run
         key = partition_of(run.tags)
-        if key and CONNECTION_TAG not in run.tags and run.job_name != test_connection.name:
-            connection = connection_of(key)
-            if connection is not None:
-                self._instance.add_run_tags(run.run_id, {CONNECTION_TAG: connection})
+        if key and not {CONNECTION_TAG, SCHOOL_TAG} <= set(run.tags):
+            tags = {name: value for name, value in school_tags(key).items() if name not in run.tags}
+            if run.job_name == test_connection.name:
+                tags.pop(CONNECTION_TAG, None)
+            if tags:
+                self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
 
     def cancel_run(self, run_id: str) -> bool:
@@ -56,13 +59,14 @@ class ConnectionTaggingCoordinator(dg.QueuedRunCoordinator):
         return True
 
 
-def connection_of(school_key: str) -> str | None:
-    """The key of a school's connection; None where there is no such school, or the directory cannot be read."""
+def school_tags(school_key: str) -> dict[str, str]:
+    """A school's connection and name as tags; none where there is no such school, or the directory cannot be read."""
     from roster_pipeline.directory import tenants
 
     try:
         with DirectoryResource().database().begin() as conn:
-            return tenants.connection_of(conn, school_key)
+            found = tenants.connection_and_name(conn, school_key)
+            return {CONNECTION_TAG: found[0], SCHOOL_TAG: found[1]} if found else {}
     except Exception as problem:
         LOG.warning("The run of %s waits for no other of its connection: %s", school_key, type(problem).__name__)
-        return None
+        return {}

@@ -277,11 +277,11 @@ def namesake(conn: Connection, of: SchoolRow) -> str | None:
     return name
 
 
-def connection_of(conn: Connection, school_key: str) -> str | None:
-    """The key of a school's connection; None where there is no such school."""
-    query = select(connection.c.key).join(school, school.c.connection_id == connection.c.id)
-    found: str | None = conn.scalar(query.where(school.c.key == school_key))
-    return found
+def connection_and_name(conn: Connection, school_key: str) -> tuple[str, str] | None:
+    """The key of a school's connection, and the school's name; None where there is no such school."""
+    query = select(connection.c.key, school.c.name).join(school, school.c.connection_id == connection.c.id)
+    found = conn.execute(query.where(school.c.key == school_key)).first()
+    return None if found is None else (found.key, found.name)
 
 
 def usual_time_zone(conn: Connection, district_id: int) -> str | None:

@@ -94,9 +94,10 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
 
 
 def why_none(database: Database, now: datetime) -> str:
-    """Why no school is due at the tick `now`: how many wait for their time, and what became of the others.
+    """Why no school is due at the tick `now`: how many come later, and what became of the others.
 
-    Of few schools each is named. Schools that are paused or run by hand are not counted.
+    Of few schools each is named, of many the one that comes next. Schools that are paused or run by hand are not
+    counted.
     """
     now = now.astimezone(UTC)
     with database.begin() as connection:
@@ -105,22 +106,25 @@ def why_none(database: Database, now: datetime) -> str:
         return "no school is due: none runs by itself now (automatic rostering is off, or the school is paused)"
     reasons = [(school.key, not_due(school, now, ZoneInfo(school.time_zone))) for school in schools]
     if len(reasons) <= MOST_NAMED:
-        return "no school is due: " + "; ".join(f"{key} {why} {when}" for key, (why, when) in reasons)
+        return "no school is due: " + "; ".join(f"{key} {why} (next: {when})" for key, (why, when) in reasons)
     counts = Counter(why for _, (why, _) in reasons)
-    return "no school is due: " + ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
+    following = min(schools, key=lambda school: next_night(school.sync_time, ZoneInfo(school.time_zone), now))
+    _, when = not_due(following, now, ZoneInfo(following.time_zone))
+    said = ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
+    return f"no school is due: {said}; the next is {following.key}: {when}"
 
 
 def not_due(school: Automatic, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
     """Why one school is not due at `now`, and its next sync time, in words. Pure."""
     starts_at = night_of(school.sync_time, zone, now)
     following = next_night(school.sync_time, zone, now).astimezone(zone)
-    when = f"(next: {following:%a} {following.day} {following:%b %Y, %H:%M} {school.time_zone})"
+    when = f"{following:%a} {following.day} {following:%b %Y, %H:%M} {school.time_zone}"
     if school.last_sync is not None and school.last_sync >= starts_at:
         return "synced this night", when
     if school.asked_night is not None and school.asked_night >= starts_at.astimezone(zone).date().isoformat():
         failed = school.failed_night == school.asked_night
         return ("failed this night" if failed else "started this night"), when
-    return "waits for its sync time", when
+    return "not yet due", when
 
 
 def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSettings, now: datetime) -> None:

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import SubmitRunContext
+from sqlalchemy import text
 
 from roster_pipeline.definitions import defs
 from roster_pipeline.defs.assets.asset_helpers import (
@@ -20,6 +21,7 @@ from roster_pipeline.defs.assets.asset_helpers import (
     IN_DAGSTER,
     NIGHT_TAG,
     RETRIED_AS_TAG,
+    SCHOOL_TAG,
     WHO_TAG,
     batch_of,
     started_by,
@@ -66,8 +68,10 @@ def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
     assert town.count("sync") == 1
 
 
-def tag_once_queued(instance: dg.DagsterInstance, tags: dict[str, str], job: str = "rostering") -> str | None:
-    """Hand a run to the instance's queue; gives its connection's tag afterwards."""
+def tag_once_queued(
+    instance: dg.DagsterInstance, tags: dict[str, str], job: str = "rostering", tag: str = CONNECTION_TAG
+) -> str | None:
+    """Hand a run to the instance's queue; gives one of its tags afterwards, that of its connection by default."""
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("roster_pipeline"), "__repository__")
     made = instance.create_run_for_job(
         defs.resolve_job_def(job), tags=tags, remote_job_origin=RemoteJobOrigin(repository, job)
@@ -75,7 +79,7 @@ def tag_once_queued(instance: dg.DagsterInstance, tags: dict[str, str], job: str
     queued = instance.run_coordinator.submit_run(SubmitRunContext(made, workspace=Mock()))
     assert queued.status == dg.DagsterRunStatus.QUEUED
     (run,) = instance.get_runs(dg.RunsFilter(run_ids=[made.run_id]))
-    return run.tags.get(CONNECTION_TAG)
+    return run.tags.get(tag)
 
 
 RANGE = {f"dagster/asset_partition_range_{end}": "lincoln" for end in ("start", "end")}
@@ -88,6 +92,8 @@ def test_every_run_of_a_school_carries_its_connection_however_it_is_started(inst
     assert tag_once_queued(instance, lincoln | {CONNECTION_TAG: "another"}) == "another"
     assert tag_once_queued(instance, {PARTITION_TAG: "nowhere"}) is None
     assert tag_once_queued(instance, lincoln, "test_connection") is None, "a test answers while others wait"
+    assert tag_once_queued(instance, lincoln, "test_connection", SCHOOL_TAG) == "Lincoln"
+    assert tag_once_queued(instance, RANGE, tag=SCHOOL_TAG) == "Lincoln"
     assert tag_once_queued(instance, {}, "prune") is None
 
 
@@ -98,10 +104,34 @@ def test_a_run_is_queued_though_the_directory_cannot_be_read(
     assert tag_once_queued(instance, {PARTITION_TAG: "lincoln"}) is None
 
 
+def test_assets_and_failures_link_to_their_pages_of_the_console(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://console.example/")
+    town.add_school("lincoln")
+    town.run_sync()
+    linked = {}
+    for key in defs.get_repository_def().asset_graph.executable_asset_keys:
+        found = town.instance.get_latest_materialization_event(key)
+        linked[key.to_user_string()] = found.asset_materialization.metadata["console"].value if found else None
+    with town.database.begin() as conn:
+        snapshot_id, plan_id, sync_id = conn.execute(text("select snapshot_id, plan_id, id from sync")).one()
+    school = "https://console.example/schools/lincoln"
+    assert linked == dict.fromkeys(("raw_orgs", "raw_users", "raw_contacts"), school) | {
+        "cleaned_roster": f"{school}/rejected/{snapshot_id}",
+        "roster_diff": f"{school}/plans/{plan_id}",
+        "applied_changes": f"{school}/syncs/{sync_id}",
+    }
+    town.set_connection(secret="wrong")
+    town.run_sync()
+    (failed,) = town.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    events = [entry.get_dagster_event() for entry in town.instance.all_logs(failed.run_id) if entry.is_dagster_event]
+    (said,) = [event.step_failure_data.user_failure_data for event in events if event.is_step_failure]
+    assert said.metadata["console"].value == school
+
+
 def test_a_run_by_command_carries_its_connection_too(instance: dg.DagsterInstance, town: Town) -> None:
     assert run_school("lincoln").problem is None
     (run,) = instance.get_runs()
-    assert run.tags[CONNECTION_TAG] == "sis"
+    assert (run.tags[CONNECTION_TAG], run.tags[SCHOOL_TAG]) == ("sis", "Lincoln")
 
 
 def test_a_school_has_its_partition_at_once_where_dagster_has_its_tables(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import dagster as dg
 import pytest
 from sqlalchemy import text
 
@@ -127,15 +126,3 @@ def test_the_check_up_says_which_secrets_a_key_does_not_open(town: Town, monkeyp
     town.set_connection(secret="env:SECRET_OF_SIS")
     key = {item.name: item for item in health_checks(town.database, sis=False)}["key"]
     assert (key.ok, "SECRET_OF_SIS" in key.remedy) == (False, True)
-
-
-def test_the_definitions_hold_both_schedules_and_all_sensors() -> None:
-    repository = build_defs().get_repository_def()
-    assert {schedule.name for schedule in repository.schedule_defs} == {"nightly", "prune_schedule"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {
-        "partitions_follow_schools",
-        "send_mail",
-        "watch_schools",
-        "watch_runs",
-    }
-    assert all(one.default_status == dg.DefaultSensorStatus.RUNNING for one in repository.sensor_defs)

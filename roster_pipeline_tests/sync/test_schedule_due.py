@@ -18,7 +18,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools
 from roster_pipeline.services.school_changes import add_school, change_school, resume_school
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.sync.schedule_due import FIRST, SECOND, due, due_schools, night_of, not_due, why_none
+from roster_pipeline.sync.schedule_due import FIRST, MOST_NAMED, SECOND, due, due_schools, night_of, not_due, why_none
 
 TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
 OAK = Automatic(1, "oak", "Oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False)
@@ -185,21 +185,33 @@ def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_night_is_lost
         (replace(OAK, last_sync=TONIGHT + MINUTES), "synced this night"),
         (ASKED, "started this night"),
         (replace(FAILED, retryable=False), "failed this night"),
-        (replace(OAK, last_sync=TONIGHT - timedelta(hours=40)), "waits for its sync time"),
+        (replace(OAK, last_sync=TONIGHT - timedelta(hours=40)), "not yet due"),
     ],
 )
 def test_why_a_school_is_not_due_is_said_with_its_next_time(school: Automatic, why: str) -> None:
-    now = TONIGHT + (timedelta(hours=13) if why.startswith("waits") else 15 * MINUTES)
-    assert not_due(school, now, ZoneInfo("UTC")) == (why, "(next: Wed 4 Nov 2026, 20:00 UTC)")
+    now = TONIGHT + (timedelta(hours=13) if why.startswith("not yet") else 15 * MINUTES)
+    assert not_due(school, now, ZoneInfo("UTC")) == (why, "Wed 4 Nov 2026, 20:00 UTC")
 
 
 def test_the_schedule_says_why_it_starts_nobody_and_runs_carry_the_schools_name(
     oak: Database, database_url: str
 ) -> None:
     tick = TONIGHT + timedelta(hours=13)
-    assert why_none(oak, tick).startswith("no school is due: oak waits for its sync time (next: ")
+    assert why_none(oak, tick).startswith("no school is due: oak not yet due (next: ")
     assert [one.name for one in due_schools(oak, TONIGHT)] == [tenants_name(oak)]
     assert "oak started this night" in why_none(oak, TONIGHT + 15 * MINUTES)
+
+
+def test_of_many_schools_the_schedule_counts_the_reasons_and_names_the_next(oak: Database) -> None:
+    with oak.begin() as conn:
+        settings = tenants.get_school(conn, "oak").settings
+        connection = tenants.get_school(conn, "oak").connection.key
+        for place in range(MOST_NAMED):
+            later = settings.model_copy(update={"sync_time": time(21), "school_id": f"s{place}"})
+            tenants.add_school(conn, connection, f"elm-{place}", f"Elm {place}", later)
+    tick = TONIGHT + timedelta(hours=14)
+    said = "no school is due: 11 not yet due; the next is oak: Wed 4 Nov 2026, 20:00 Asia/Kolkata"
+    assert why_none(oak, tick) == said
 
 
 def tenants_name(database: Database) -> str:

@@ -91,7 +91,9 @@ def clear_failures(context: dg.AssetExecutionContext, database: Database, step: 
         night = context.run.tags.get(NIGHT_TAG)
         record_failure(database, context.partition_key, step, problem, context.run.run_id, night)
         raise dg.Failure(
-            str(problem), metadata={NOTHING_FOUND: problem.nothing_found}, allow_retries=problem.retryable
+            str(problem),
+            metadata={NOTHING_FOUND: problem.nothing_found, **console_page(f"/schools/{context.partition_key}")},
+            allow_retries=problem.retryable,
         ) from None
 
 

@@ -8,6 +8,7 @@ from roster_pipeline.defs.assets.asset_helpers import (
     clear_failures,
     code_version,
     columns,
+    console_page,
     lineage,
 )
 from roster_pipeline.defs.checks import quality_results, quality_specs
@@ -53,6 +54,7 @@ def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResour
             "snapshot": cleaned.snapshot_id,
             "rejected": cleaned.rejected,
             **{role_name(role): count for role, count in cleaned.by_role.items()},
+            **console_page(f"/schools/{context.partition_key}/rejected/{cleaned.snapshot_id}"),
         },
         check_results=quality_results(cleaned.quality),
     )

@@ -10,6 +10,7 @@ from roster_pipeline.defs.assets.asset_helpers import (
     clear_failures,
     code_version,
     columns,
+    console_page,
     gives_way,
     night,
 )
@@ -65,6 +66,7 @@ def raw(
             metadata={
                 "dagster/row_count": fetched.counts[name],
                 "snapshot": fetched.snapshot_id,
+                **console_page(f"/schools/{context.partition_key}"),
             },
         )
     yield completeness_result(fetched.complete, fetched.problems, fetched.proof)

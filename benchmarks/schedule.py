@@ -18,7 +18,7 @@ from common import database_server, fresh_database, last_line, load
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.resources import DirectoryResource, close_databases
+from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, close_databases
 from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
@@ -86,7 +86,7 @@ def _tick(instance: dg.DagsterInstance, url: str, at: datetime) -> tuple[float, 
         instance=instance,
         scheduled_execution_time=at,
         repository_def=defs.get_repository_def(),
-        resources={"directory": directory},
+        resources={**RESOURCES, "directory": directory},
     )
     data = nightly.evaluate_tick(context)
     return time.perf_counter() - began, len(data.run_requests or [])

@@ -7,27 +7,21 @@ from collections.abc import Mapping
 import dagster as dg
 
 from roster_pipeline.defs.assets import ASSETS, VIEWS
-from roster_pipeline.defs.jobs import rostering, test_connection
+from roster_pipeline.defs.jobs import JOBS
 from roster_pipeline.defs.pruning import prune, prune_nightly
-from roster_pipeline.defs.resources import DirectoryResource
-from roster_pipeline.defs.schedules import nightly
-from roster_pipeline.defs.sensors import (
-    partitions_follow_schools,
-    report_decisions,
-    send_mail,
-    watch_runs,
-    watch_schools,
-)
+from roster_pipeline.defs.resources import RESOURCES
+from roster_pipeline.defs.schedules import SCHEDULES
+from roster_pipeline.defs.sensors import SENSORS
 
 
 def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
     """All assets, checks, jobs, schedules and sensors; tests hand in their own resources."""
     return dg.Definitions(
         assets=[*ASSETS, *VIEWS],
-        jobs=[rostering, test_connection, prune],
-        schedules=[nightly, prune_nightly],
-        sensors=[partitions_follow_schools, report_decisions, send_mail, watch_runs, watch_schools],
-        resources={"directory": DirectoryResource(), **(resource_overrides or {})},
+        jobs=[*JOBS, prune],
+        schedules=[*SCHEDULES, prune_nightly],
+        sensors=SENSORS,
+        resources={**RESOURCES, **(resource_overrides or {})},
         executor=dg.in_process_executor,
     )
 

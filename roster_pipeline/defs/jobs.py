@@ -3,11 +3,12 @@
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from roster_pipeline.defs.assets import ASSETS
 from roster_pipeline.defs.assets.asset_helpers import console_page, executing
 from roster_pipeline.defs.partitions import schools
-from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.resources import DirectoryResource, SisResource
 
 WORDS = {True: "green", False: "red", None: "note"}
 
@@ -20,7 +21,7 @@ rostering = dg.define_asset_job(
 
 
 @dg.op
-def test_your_information(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
+def test_your_information(context: dg.OpExecutionContext, directory: DirectoryResource, sis: SisResource) -> None:
     """Test the connection of one school. Red items fail the run; the failure names each with its remedy."""
     from roster_pipeline.sync import SyncError, explain  # not needed to list the jobs
     from roster_pipeline.sync.connection_checks import check_connection
@@ -29,7 +30,7 @@ def test_your_information(context: dg.OpExecutionContext, directory: DirectoryRe
     items: list[dict[str, Any]] = []
     try:
         with executing(directory.database(), context.run_id):
-            items = check_connection(directory.database(), context.partition_key)
+            items = check_connection(directory.database(), context.partition_key, sis.bounds())
     except Exception as caught:
         problem = explain(context.partition_key, caught)
     if problem is not None:
@@ -58,3 +59,6 @@ def _table(items: list[dict[str, Any]]) -> dg.TableMetadataValue:
 def test_connection() -> None:
     """Test Your Information, for one school: signs in, finds the school, counts each role, says what is missing."""
     test_your_information()
+
+
+JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [rostering, test_connection]

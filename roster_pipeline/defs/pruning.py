@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from roster_pipeline.defs.assets.asset_helpers import executing
-from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.resources import DirectoryResource, InstallationResource
 from roster_pipeline.settings.installation import Retention
 
 AT_ONCE = 200
@@ -29,11 +29,13 @@ def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
 
 
 @dg.op
-def drop_old_rows(context: dg.OpExecutionContext, directory: DirectoryResource) -> None:
+def drop_old_rows(
+    context: dg.OpExecutionContext, directory: DirectoryResource, installation: InstallationResource
+) -> None:
     """Our tables first, then Dagster's runs."""
     from roster_pipeline.sync import prune_tables  # not needed to list the jobs
 
-    database, retention = directory.database(), Retention.read()
+    database, retention = directory.database(), installation.read(Retention)
     with executing(database, context.run_id):
         dropped = prune_tables.prune(database, retention)
         context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.keep_run_days)})

@@ -1,16 +1,26 @@
-"""What the assets get handed. Plain objects that know nothing of Dagster come out of here."""
+"""What assets and sensors get handed: the directory, the SISs, and the installation with its mail server.
+
+Plain objects that know nothing of Dagster come out of here. `build_defs(resource_overrides=...)` swaps them. Their
+values come from the environment, but not by `EnvVar`: that fails where a variable is not set, and ours have defaults.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
+from pydantic import Field
 
-from roster_pipeline.settings.installation import Places
+from roster_pipeline.settings.installation import MailServer, Places, Variables
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
+    from roster_pipeline.notifications import Mailer
+    from roster_pipeline.oneroster import Limits
+
+Part = TypeVar("Part", bound=Variables)
 
 _OPEN: dict[str, Database] = {}
 """One connection pool per process and address: the runs of a warm worker share it."""
@@ -37,6 +47,44 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             if not given:
                 migrate.upgrade(_OPEN[url])
             return _OPEN[url]
+
+
+class SisResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """How the SISs are read. limits: bounds of every client that differ from the usual ones of `oneroster.Limits`."""
+
+    limits: dict[str, float] = Field(default_factory=dict)
+
+    def bounds(self) -> Limits | None:
+        """The bounds of every client; None for the usual ones."""
+        from roster_pipeline.oneroster import Limits  # the HTTP client: not needed to list resources
+
+        if not self.limits:
+            return None
+        return Limits(**{name: type(getattr(Limits, name))(value) for name, value in self.limits.items()})
+
+
+class InstallationResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The installation's variables. variables: some in place of those of the environment. The UI shows them."""
+
+    variables: dict[str, str] = Field(default_factory=dict)
+
+    def read(self, part: type[Part]) -> Part:
+        """Some of the variables, such as `Retention`. Raises InstallationError."""
+        return part.read({**os.environ, **self.variables})
+
+    def mailer(self) -> Mailer:
+        """What sends mail: the server of `ROSTER_SMTP_URL`, else into the folder `outbox`. Raises MailSettingsError."""
+        from roster_pipeline.embedded import home
+        from roster_pipeline.notifications import mailer_from
+
+        return mailer_from(self.read(MailServer), home() / "outbox")
+
+
+RESOURCES: dict[str, dg.ConfigurableResource[object]] = {
+    "directory": DirectoryResource(),
+    "sis": SisResource(),
+    "installation": InstallationResource(),
+}
 
 
 def close_databases() -> None:

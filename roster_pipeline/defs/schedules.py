@@ -5,7 +5,8 @@ import dagster as dg
 from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SCHOOL_TAG, SLOW_TAG, WHO_TAG
 from roster_pipeline.defs.jobs import rostering
 from roster_pipeline.defs.partitions import PARTITION_TAG
-from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.resources import DirectoryResource, InstallationResource
+from roster_pipeline.settings.installation import Syncs
 
 PRIORITY_TAG = "dagster/priority"
 AFTER_THE_OTHERS = "-1"
@@ -17,16 +18,23 @@ AFTER_THE_OTHERS = "-1"
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Starts every school whose night has come and whose automatic rostering is on.",
 )
-def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource) -> list[dg.RunRequest] | dg.SkipReason:
+def nightly(
+    context: dg.ScheduleEvaluationContext, directory: DirectoryResource, installation: InstallationResource
+) -> list[dg.RunRequest] | dg.SkipReason:
     """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note."""
     from roster_pipeline.sync.schedule_due import (
         due_schools,  # loaded by the first tick, so that the code server starts fast
         why_none,
     )
 
-    due = due_schools(directory.database(), context.scheduled_execution_time)
+    database, now, first_pull = (
+        directory.database(),
+        context.scheduled_execution_time,
+        installation.read(Syncs).first_pull,
+    )
+    due = due_schools(database, now, first_pull)
     if not due:
-        return dg.SkipReason(why_none(directory.database(), context.scheduled_execution_time))
+        return dg.SkipReason(why_none(database, now, first_pull))
     return [
         dg.RunRequest(
             run_key=f"{school.key}:{school.night}:{school.attempt}",
@@ -41,3 +49,6 @@ def nightly(context: dg.ScheduleEvaluationContext, directory: DirectoryResource)
         )
         for school in due
     ]
+
+
+SCHEDULES = [nightly]

@@ -16,7 +16,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, console_page
 from roster_pipeline.defs.checks import verdict_results
 from roster_pipeline.defs.partitions import partition_of, schools
-from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.resources import DirectoryResource, InstallationResource
+from roster_pipeline.settings.installation import Syncs
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.unreported_decisions import Decision
@@ -63,7 +64,9 @@ def partitions_follow_schools(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Writes reports that are still missing and sends what lies in the outbox.",
 )
-def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SkipReason:
+def send_mail(
+    context: dg.SensorEvaluationContext, directory: DirectoryResource, installation: InstallationResource
+) -> dg.SkipReason:
     """Send due mail; a failure stays in the outbox and is tried again later."""
     from roster_pipeline.directory.locks import alone
     from roster_pipeline.sync.build_report import put_reports
@@ -76,7 +79,7 @@ def send_mail(context: dg.SensorEvaluationContext, directory: DirectoryResource)
             return dg.SkipReason("the look before is still sending")
         put_reports(database)
         put_digests(database, datetime.now(UTC))
-        sent = send_due(database)
+        sent = send_due(database, installation.mailer())
     return dg.SkipReason(f"{sent.sent} sent, {sent.failed} put off, {sent.dead} given up")
 
 
@@ -163,7 +166,9 @@ def _materialization_judged(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Notices killed runs, a failed pruning, silent schools and weeks of failures; sends the heartbeat.",
 )
-def watch_schools(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
+def watch_schools(
+    context: dg.SensorEvaluationContext, directory: DirectoryResource, installation: InstallationResource
+) -> dg.SensorResult:
     """Look once. The cursor is the time up to which failed runs were looked at."""
     from roster_pipeline.sync.failure_alerts import record_crashes
     from roster_pipeline.sync.monitoring import beat, watch
@@ -175,7 +180,8 @@ def watch_schools(context: dg.SensorEvaluationContext, directory: DirectoryResou
     unpruned = bool(failed.pruning) and alert_not_pruned(database, failed.pruning[-1], now)
     seen = watch(database, now)
     opened = seen.opened + unpruned
-    said = f"{crashed} crashed, {opened} opened, {seen.cleared} cleared, {seen.reminded} reminded; {beat()}"
+    pulse = beat(installation.read(Syncs).heartbeat_url)
+    said = f"{crashed} crashed, {opened} opened, {seen.cleared} cleared, {seen.reminded} reminded; {pulse}"
     return dg.SensorResult(skip_reason=said, cursor=failed.until.isoformat() if failed.until else None)
 
 
@@ -239,3 +245,6 @@ def failed_runs(instance: dg.DagsterInstance, since: datetime | None) -> FailedR
             of_schools[run.run_id] = (key, run.tags.get(NIGHT_TAG))
     until = records[-1].update_timestamp.replace(tzinfo=UTC) if records else since
     return FailedRuns(of_schools, pruning, until)
+
+
+SENSORS = [partitions_follow_schools, report_decisions, send_mail, watch_runs, watch_schools]

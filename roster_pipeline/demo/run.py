@@ -50,6 +50,7 @@ class SyncResult:
 
 def run_demo(console: Console) -> int:
     """Run the demo and return the exit code. All processes that it starts end with it."""
+    from roster_pipeline.defs.resources import InstallationResource
     from roster_pipeline.sync.outbox_sender import send_due
 
     began = time.monotonic()
@@ -76,7 +77,7 @@ def run_demo(console: Console) -> int:
                         progress.update(task, description=f"night {night} ({title}): {school.name}")
                         results.append(_sync(night, school, school.name, f"demo-{night}"))
                         progress.advance(task)
-        sent = send_due(database).sent
+        sent = send_due(database, InstallationResource().mailer()).sent
     finally:
         database.close()
     for table in _tables(results):

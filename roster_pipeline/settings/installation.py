@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -36,7 +37,7 @@ Secret = Annotated[str, Field(repr=False)]
 """Shown in no repr. An address with a password is one, too."""
 
 
-class _Variables(BaseModel):
+class Variables(BaseModel):
     """Some of the variables: a field `keep_days` is the variable `ROSTER_KEEP_DAYS`. An empty one counts as not set."""
 
     model_config = ConfigDict(
@@ -80,7 +81,7 @@ def _bounds(name: str) -> tuple[int | None, int | None]:
     return found.get("ge"), found.get("le")
 
 
-class Places(_Variables):
+class Places(Variables):
     """Where the databases and the files are."""
 
     home: Path = Path(".roster")
@@ -102,13 +103,13 @@ class Places(_Variables):
         return not self.database_url or self.embedded_url == self.database_url
 
 
-class SecretKey(_Variables):
+class SecretKey(Variables):
     """The key for Client Secrets; several, with commas between, while they are exchanged."""
 
     secret_key: Secret = ""
 
 
-class MailServer(_Variables):
+class MailServer(Variables):
     """How mail leaves, and the operators who get every alert."""
 
     smtp_url: Secret = ""
@@ -116,7 +117,7 @@ class MailServer(_Variables):
     alerts_to: Addresses = []
 
 
-class WebAddresses(_Variables):
+class WebAddresses(Variables):
     """The addresses of the pages, for links in mails. ui_token: what the Dagster UI of `roster dev` asks for."""
 
     ui_url: str = ""
@@ -124,7 +125,7 @@ class WebAddresses(_Variables):
     console_url: str = ""
 
 
-class ConsoleVariables(_Variables):
+class ConsoleVariables(Variables):
     """How the console serves. console_mail_links: None means on, unless there is an identity provider."""
 
     console_url: str = ""
@@ -142,7 +143,7 @@ class ConsoleVariables(_Variables):
     oidc_trust_email: bool = False
 
 
-class Retention(_Variables):
+class Retention(Variables):
     """How long things are kept."""
 
     keep_syncs: int = Field(14, ge=LEAST_SYNCS, le=100_000)
@@ -153,7 +154,7 @@ class Retention(_Variables):
     """Days of Dagster's runs and their events."""
 
 
-class Syncs(_Variables):
+class Syncs(Variables):
     """How scheduled syncs run and how their records are judged."""
 
     first_pull_minutes: int = Field(15, ge=1, le=360)
@@ -163,8 +164,13 @@ class Syncs(_Variables):
     heartbeat_url: Secret = ""
     """Fetched once a minute while the daemon ticks."""
 
+    @property
+    def first_pull(self) -> timedelta:
+        """How long the pull of a night's first run may take."""
+        return timedelta(minutes=self.first_pull_minutes)
 
-class Services(_Variables):
+
+class Services(Variables):
     """What `deploy/dagster.yaml`, `deploy/workspace.yaml` and the units read themselves: broker and code server."""
 
     broker_url: Secret = ""
@@ -174,7 +180,7 @@ class Services(_Variables):
     code_port: int = Field(4000, ge=1, le=65_535)
 
 
-class CommandLine(_Variables):
+class CommandLine(Variables):
     """Of the `roster` command. who: the name for the audit."""
 
     who: str = ""

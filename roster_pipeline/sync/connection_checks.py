@@ -24,15 +24,15 @@ from roster_pipeline.sync.contact_rule_items import ContactPreview
 from roster_pipeline.sync.usable_records import UsableRecords
 
 
-def check_connection(database: Database, school_key: str) -> list[dict[str, Any]]:
-    """Try everything a sync of this school needs, and keep the result beside the school.
+def check_connection(database: Database, school_key: str, limits: Limits | None = None) -> list[dict[str, Any]]:
+    """Try everything a sync of this school needs, and keep the result beside the school. limits: see `items_of`.
 
     Returns one mapping per item: name, ok (True green, False red, None information only), detail, remedy. Counts only.
     """
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
     learned: dict[str, Any] = {}
-    items = items_of(school.connection, school.settings, keep=learned.update, name=school.name)
+    items = items_of(school.connection, school.settings, limits, keep=learned.update, name=school.name)
     plain = [item_as_data(item, school_key) for item in items]
     with database.begin() as connection:
         tenants.save_test(connection, school, plain)

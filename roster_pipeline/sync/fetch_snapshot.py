@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -25,7 +25,7 @@ from roster_pipeline.sync.delta_proof import READS, is_proved, look_at_changes
 from roster_pipeline.sync.error_messages import CONNECTION, GaveWay, SyncError
 from roster_pipeline.sync.fetch_strategy import Choice, choose
 from roster_pipeline.sync.gc_tuning import infrequent_collection
-from roster_pipeline.sync.schedule_due import first_pull
+from roster_pipeline.sync.schedule_due import FIRST_PULL
 from roster_pipeline.sync.source_age import aged, last_read, too_old
 from roster_pipeline.sync.source_alerts import watch_source
 
@@ -50,18 +50,32 @@ class Fetched:
 
 
 @infrequent_collection()
-def fetch(database: Database, school_key: str, *, batch: str, run_id: str | None, gives_way: bool = False) -> Fetched:
+def fetch(
+    database: Database,
+    school_key: str,
+    *,
+    batch: str,
+    run_id: str | None,
+    gives_way: bool = False,
+    first_pull: timedelta = FIRST_PULL,
+    limits: Limits | None = None,
+) -> Fetched:
     """Take one school's snapshot.
 
     Schools of one connection with the same `batch` (a night, or a backfill) share one pull: the first one's run
     fetches, the others wait for it and read. Raises OneRosterError and DirectoryError.
 
     gives_way: if the SIS is slow, end early with GaveWay; so do the other runs of this connection and batch that give
-    way. Only for a run of the night `batch` that the schedule asks for again.
+    way. Only for a run of the night `batch` that the schedule asks for again. first_pull: how long such a run may read.
+    limits: of the client, in place of the usual ones.
     """
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
-    pull_id = _pulled_or_gave_way(database, school, batch) if gives_way else _pulled(database, school, batch)
+    if gives_way:
+        short = replace(limits or Limits(), pull_seconds=first_pull.total_seconds())
+        pull_id = _pulled_or_gave_way(database, school, batch, short)
+    else:
+        pull_id = _pulled(database, school, batch, limits)
     with database.begin() as connection:
         sourced_id = _found(connection, pull_id, school)
         now = datetime.now(UTC)
@@ -99,12 +113,11 @@ def turn_to_fetch(database: Database, school_key: str, batch: str) -> Iterator[b
         yield ours
 
 
-def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str) -> int:
+def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str, limits: Limits) -> int:
     """As `_pulled`, as long as the SIS is not slow. Raises GaveWay, and notes it, where it is."""
-    limits = Limits(pull_seconds=first_pull().total_seconds())
     began = time.monotonic()
     try:
-        return _pulled(database, school, batch, limits)
+        return _pulled(database, school, batch, limits, gives_way=True)
     except (OneRosterError, GaveWay) as problem:
         late = problem.retryable and time.monotonic() - began > SLOW_SECONDS
         if not isinstance(problem, (TooSlow, GaveWay)) and not late:
@@ -115,7 +128,9 @@ def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str) -> in
     raise GaveWay(school.key)
 
 
-def _pulled(database: Database, school: SchoolRow, batch: str, limits: Limits | None = None) -> int:
+def _pulled(
+    database: Database, school: SchoolRow, batch: str, limits: Limits | None, *, gives_way: bool = False
+) -> int:
     """The batch's pull for this school: fetched now by the first who needs it, read by the others.
 
     How to fetch is chosen only where nothing is there yet: after tonight's pull of the whole connection, which is what
@@ -133,7 +148,7 @@ def _pulled(database: Database, school: SchoolRow, batch: str, limits: Limits | 
                 return there
             choice = _choice(connection, school)
             scope = school.settings.school_id if choice.per_school else WHOLE
-            if limits is not None and scheduled_runs.is_slow(connection, source.id, batch):
+            if gives_way and scheduled_runs.is_slow(connection, source.id, batch):
                 raise GaveWay(school.key)
             pull_id, _ = pulls.claim(connection, source, batch, scope)
             wanted = _wanted(connection, school, choice)

@@ -11,7 +11,6 @@ from roster_pipeline.directory.alerts import PAUSED, STALE, Alert
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
-from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.sync.alert_recipients import page_of_school, school_notice, send_alert, was_open
 from roster_pipeline.sync.claim_alerts import watch_claims
 from roster_pipeline.sync.hold_alerts import Watched, watch_holds
@@ -72,9 +71,8 @@ def settle(connection: Connection, school_id: int, now: datetime) -> Watched:
     return Watched(held.opened, held.cleared + len(cleared))
 
 
-def beat() -> str:
+def beat(url: str) -> str:
     """Tell the watcher outside that the daemon ticks, if there is one. Returns what became of it; never the address."""
-    url = Syncs.read().heartbeat_url
     if not url:
         return "no heartbeat"
     import httpx

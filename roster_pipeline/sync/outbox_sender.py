@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import home
 from roster_pipeline.notifications import (
     Mail,
+    Mailer,
     PermanentDeliveryError,
     ServerAwayError,
     TemporaryDeliveryError,
-    mailer_from,
 )
-from roster_pipeline.settings.installation import MailServer
 
 MOST_AT_ONCE = 200
 """Mails of one look; the rest waits for the next, so that a tick stays short."""
@@ -32,12 +30,11 @@ class Sent:
     dead: int = 0
 
 
-def send_due(database: Database) -> Sent:
-    """Send what is due, by SMTP or into the folder `outbox` of the home folder. Raises MailSettingsError.
+def send_due(database: Database, mailer: Mailer) -> Sent:
+    """Send what is due.
 
     A server that is away ends the look: every other mail would wait as long for it, and use up one of its tries.
     """
-    mailer = mailer_from(MailServer.read(), home() / "outbox")
     sent = failed = dead = 0
     away, until = False, time.monotonic() + MOST_SECONDS
     for _ in range(MOST_AT_ONCE):

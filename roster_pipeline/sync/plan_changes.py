@@ -15,6 +15,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory_frames import DirectoryFrames
+from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import MOST_PRESENT
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
@@ -61,13 +62,15 @@ class OnePerson:
         return replace(plan, rows=plan.rows[mine].reset_index(drop=True))
 
 
-def plan_latest(database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False) -> Planned:
-    """Plan the newest cleaned snapshot of a school."""
+def plan_latest(
+    database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False, limits: Limits | None = None
+) -> Planned:
+    """Plan the newest cleaned snapshot of a school. limits: of the client that asks for the second witness."""
     with database.begin() as connection:
         school, newest = latest_snapshot(connection, school_key, run_id)
     if newest is None:
         raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
-    return plan_snapshot(database, school, int(newest["id"]), run_id=run_id, dry_run=dry_run)
+    return plan_snapshot(database, school, int(newest["id"]), run_id=run_id, dry_run=dry_run, limits=limits)
 
 
 @infrequent_collection()
@@ -79,6 +82,7 @@ def plan_snapshot(
     run_id: str | None,
     dry_run: bool = False,
     only: OnePerson | None = None,
+    limits: Limits | None = None,
 ) -> Planned:
     """Plan and judge one snapshot against the directory of this moment. only: leave out the rows of everybody else."""
     with database.begin() as connection:
@@ -106,7 +110,7 @@ def plan_snapshot(
     unlike = smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
         answers, served = _second_witness(
-            database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers
+            database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers, limits
         )
         if not served and not is_bundle(school.connection):
             served_before = bool(school.connection.learned.get(SINGLE_USERS))
@@ -162,6 +166,7 @@ def _second_witness(
     plan: Plan,
     roster: pd.DataFrame,
     known: Mapping[str, str],
+    limits: Limits | None,
 ) -> tuple[dict[str, str], bool]:
     """Ask the SIS for each person the plan would archive, by id. The second value: does this server answer at all?"""
     asked = [record for record in plan.asked if record not in known]
@@ -171,7 +176,7 @@ def _second_witness(
     if is_bundle(school.connection):
         return {}, False  # a file answers for no single person
     today = datetime.now(school.settings.zone).date()
-    with client_of(school.connection) as client:
+    with client_of(school.connection, limits) as client:
         some = [str(one) for one in present.sort_values().head(MOST_PRESENT)]
         report = client.witness(asked, school_sourced_id, some, today)
         learned = dict(client.learned)

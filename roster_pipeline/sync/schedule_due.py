@@ -24,6 +24,7 @@ CATCH_UP = timedelta(hours=12)
 """A night that was missed (machine down) is still started this long after its time, once."""
 AGAIN_AFTER = timedelta(hours=1)
 """Between a failed night and its second try: longer than a restart, and still the same night."""
+FIRST_PULL = Syncs().first_pull
 FIRST, SECOND = 1, 2
 MOST_NAMED = 10
 """Schools that a reason of the schedule names one by one."""
@@ -43,11 +44,6 @@ class DueSchool:
     attempt: int = FIRST
     slow: bool = False
     name: str = ""
-
-
-def first_pull() -> timedelta:
-    """How long the pull of a night's first run may take. Raises InstallationError."""
-    return timedelta(minutes=Syncs.read().first_pull_minutes)
 
 
 def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
@@ -93,7 +89,7 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     return None
 
 
-def why_none(database: Database, now: datetime) -> str:
+def why_none(database: Database, now: datetime, first_pull: timedelta = FIRST_PULL) -> str:
     """Why no school is due at the tick `now`: how many come later, and what became of the others.
 
     Of few schools each is named, of many the one that comes next. Schools that are paused or run by hand are not
@@ -101,7 +97,7 @@ def why_none(database: Database, now: datetime) -> str:
     """
     now = now.astimezone(UTC)
     with database.begin() as connection:
-        schools = automatic_schools(connection, first_pull())
+        schools = automatic_schools(connection, first_pull)
     if not schools:
         return "no school is due: none runs by itself now (automatic rostering is off, or the school is paused)"
     reasons = [(school.key, not_due(school, now, ZoneInfo(school.time_zone))) for school in schools]
@@ -133,12 +129,15 @@ def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSett
     note_requested(conn, [(school_id, night, FIRST)], now)
 
 
-def due_schools(database: Database, now: datetime) -> list[DueSchool]:
-    """Schools to start at the tick `now`, by key, noted as asked for. Two statements, for any number of schools."""
+def due_schools(database: Database, now: datetime, first_pull: timedelta = FIRST_PULL) -> list[DueSchool]:
+    """Schools to start at the tick `now`, by key, noted as asked for. Two statements, for any number of schools.
+
+    first_pull: how long the pull of a first run may take; a connection that took longer is slow.
+    """
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
     with database.begin() as connection:
-        schools = automatic_schools(connection, first_pull())
+        schools = automatic_schools(connection, first_pull)
         found = [
             one
             for school in schools

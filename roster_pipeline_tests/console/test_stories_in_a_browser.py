@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
@@ -135,7 +136,7 @@ def test_an_owners_first_day(
     page.goto("/schools/lincoln")
     page.get_by_text("Approved plan applied").first.wait_for()
     assert page.get_by_text("20:00 (America/Chicago)").is_visible()
-    send_due(database)
+    send_due(database, InstallationResource().mailer())
     mail = _newest_mail(page, post)
     assert "Approved plan applied" in mail
     assert one(database, "select count(*) from audit where who = :who and what = 'hold approved'", who=OWNER) == 1

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from benchmarks.plant import plant, runs, submit, wait_for
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.resources import DirectoryResource, close_databases
+from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, close_databases
 from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
@@ -59,7 +59,7 @@ def systems(
 
 def requested(instance: dg.DagsterInstance, url: str, now: datetime) -> list[dict[str, str]]:
     """The tags of the runs that the schedule requests at a tick; the worst order, with the SISs that hang first."""
-    resources = {"directory": DirectoryResource(url=url)}
+    resources = {**RESOURCES, "directory": DirectoryResource(url=url)}
     context = dg.build_schedule_context(
         instance=instance,
         scheduled_execution_time=now,

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource
 from roster_pipeline.defs.sensors import failed_runs, watch_schools
 from roster_pipeline.directory import alerts, approvals, failures, tenants
 from roster_pipeline.services import decisions
@@ -158,7 +158,7 @@ def test_operators_hear_once_of_a_pruning_that_fails_and_once_when_it_works_agai
 ) -> None:
     monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
     town.add_school(automatic=True, report_to=["it@example.org"])
-    resources = {"directory": DirectoryResource(url=town.url)}
+    resources = {**RESOURCES, "directory": DirectoryResource(url=town.url)}
     prune = build_defs(resource_overrides=resources).resolve_job_def("prune")
     monkeypatch.setenv("ROSTER_KEEP_DAYS", "forever")
     for opened in (1, 0):
@@ -203,22 +203,21 @@ def pulse() -> Iterator[HTTPServer]:
     server.server_close()
 
 
-def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(
-    town: Town, pulse: HTTPServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(town: Town, pulse: HTTPServer) -> None:
     address = f"http://127.0.0.1:{pulse.server_port}"
-    monkeypatch.setenv("ROSTER_HEARTBEAT_URL", f"{address}/secret-id")
-    directory = DirectoryResource(url=town.url)
-    with dg.build_sensor_context(instance=town.instance, resources={"directory": directory}) as context:
+    resources = {
+        **RESOURCES,
+        "directory": DirectoryResource(url=town.url),
+        "installation": InstallationResource(variables={"ROSTER_HEARTBEAT_URL": f"{address}/secret-id"}),
+    }
+    with dg.build_sensor_context(instance=town.instance, resources=resources) as context:
         told = watch_schools.evaluate_tick(context)
     assert pulse.seen == ["/secret-id"]  # type: ignore[attr-defined]
     assert told.skip_message is not None
     assert told.skip_message.endswith("heartbeat sent")
     assert "secret-id" not in told.skip_message
-    monkeypatch.setenv("ROSTER_HEARTBEAT_URL", f"{address}/unknown")
-    assert beat() == "heartbeat refused (404)"
-    monkeypatch.setenv("ROSTER_HEARTBEAT_URL", "http://127.0.0.1:9")
-    assert beat().startswith("heartbeat failed")
+    assert beat(f"{address}/unknown") == "heartbeat refused (404)"
+    assert beat("http://127.0.0.1:9").startswith("heartbeat failed")
 
 
 def decide(town: Town, *, approved: bool) -> None:

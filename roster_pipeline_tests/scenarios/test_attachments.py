@@ -11,6 +11,7 @@ from email.message import EmailMessage
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory.retention import drop_old
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync import report_attachment
@@ -42,7 +43,7 @@ def rows_of(message: EmailMessage) -> list[dict[str, str]]:
 def test_nobody_gets_row_details_who_did_not_ask(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=OWNER)
     town.run_sync()
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     ((message, _),) = post.messages
     assert list(message.iter_attachments()) == []
     assert "attached" not in body_of(message)
@@ -66,7 +67,7 @@ def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post:
     town.people.remove(leaver.sourced_id)
     town.people.edit(joined.sourced_id, given_name="Zyxpoison-other", email="qqleak-other@zyxpoison.example")
     town.run_sync()
-    assert send_due(town.database).sent == 2
+    assert send_due(town.database, InstallationResource().mailer()).sent == 2
     assert town.count("outbox", "attachment is not null") == 0
     first, second = (rows_of(message) for message, _ in post.messages)
     assert {line["result"] for line in first} == {"done"}
@@ -83,7 +84,7 @@ def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post:
 def test_rows_that_wait_are_marked_as_held(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=OWNER, report_attachment="ids", first_sync="approve")
     town.run_sync()
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     ((message, _),) = post.messages
     assert {line["result"] for line in rows_of(message)} == {"held"}
 
@@ -95,7 +96,7 @@ def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_says_where_they_are(
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org/")
     town.add_school(report_to=OWNER, report_attachment="ids")
     town.run_sync()
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     ((message, _),) = post.messages
     assert list(message.iter_attachments()) == []
     assert "too many for a mail" in body_of(message)
@@ -106,7 +107,7 @@ def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_says_where_they_are(
 def test_row_details_of_a_mail_that_was_given_up_go_after_a_week(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=["nobody@example.org"], report_attachment="ids")
     town.run_sync()
-    assert send_due(town.database).dead == 1
+    assert send_due(town.database, InstallationResource().mailer()).dead == 1
     prune(town.database, Retention())
     assert town.count("outbox", "attachment is not null") == 1
     with town.database.begin() as conn:

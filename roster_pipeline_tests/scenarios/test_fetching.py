@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.resources import DirectoryResource, SisResource
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import generate_district
@@ -239,3 +241,13 @@ def test_a_pull_of_the_night_is_not_read_again_once_a_newer_one_is_there(town: T
         conn.execute(text("update pull set finished_at = finished_at - interval '2 days'"))
     town.run_sync(keys[0], night="2026-09-01")
     assert len(town.sis.log.entries) > asked, "a tag that somebody copied later is no night"
+
+
+def test_bounds_of_the_resource_hold_for_the_client(town: Town) -> None:
+    town.add_school()
+    given = {"directory": DirectoryResource(url=town.url), "sis": SisResource(limits={"records": 10})}
+    town.instance.add_dynamic_partitions("schools", ["lincoln"])
+    job = build_defs(resource_overrides=given).resolve_job_def("rostering")
+    done = job.execute_in_process(partition_key="lincoln", instance=town.instance, raise_on_error=False)
+    assert not done.success
+    assert town.run_sync()["created"] > 0

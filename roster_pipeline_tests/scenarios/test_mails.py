@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.defs.resources import DirectoryResource, close_databases
+from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource, close_databases
 from roster_pipeline.defs.sensors import send_mail
 from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
@@ -31,7 +31,7 @@ def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
 def test_a_report_says_its_school_and_a_refused_recipient_is_noted(town: Town, post: Mailbox) -> None:
     town.add_school(report_to=["it@example.org", "nobody@example.org"])
     town.run_sync()
-    assert send_due(town.database).sent == 1
+    assert send_due(town.database, InstallationResource().mailer()).sent == 1
     ((message, recipients),) = post.messages
     assert message["X-Roster-School"] == "lincoln"
     assert recipients == ["it@example.org"]
@@ -51,7 +51,7 @@ def test_one_digest_a_day_tells_a_recipient_of_all_schools(town: Town, post: Mai
     morning = due_at(now, "UTC")
     assert put_digests(town.database, morning) == 2
     assert put_digests(town.database, morning) == 0
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     mails = {tuple(recipients): message for message, recipients in post.messages}
     both, one = mails[("it@example.org",)], mails[("head@example.org",)]
     assert both["Subject"] == "Roster digest: 2 schools, 2 to look at", "a first night tells the records it joined"
@@ -78,7 +78,7 @@ def test_a_rollback_says_what_it_took_back(town: Town, post: Mailbox) -> None:
         newest = conn.scalar(text("select max(id) from sync"))
     roll_back(town.database, newest, who="it", reason="wrong term")
     assert put_reports(town.database) == 1
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     message, _ = post.messages[-1]
     assert message["Subject"] == "Lincoln: sync undone: 1 archival, 1 creation"
     said = body_of(message)
@@ -94,7 +94,7 @@ def test_a_mail_links_to_the_run_and_to_the_page_where_it_is_decided(
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org")
     town.add_school(report_to=["it@example.org"], first_sync="approve")
     town.run_sync()
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     said = body_of(post.messages[0][0])
     assert f"Dagster run: https://dagster.example.org/runs/{town.instance.get_runs()[0].run_id}" in said
     assert "Look and decide: https://roster.example.org/schools/lincoln/holds" in said
@@ -108,7 +108,7 @@ def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(town:
     town.people.remove(gone.sourced_id)
     town.people.rename(changed.sourced_id)
     town.run_sync()
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     said = " ".join(body_of(post.messages[-1][0]).split())
     assert "1 student would be archived: Archive is off." in said
     assert "1 student would be updated: Auto update is off." in said
@@ -123,11 +123,11 @@ def test_a_mail_server_that_is_away_costs_one_try_of_one_mail_a_look(
         town.run_sync(f"school-{number}")
     here = os.environ["ROSTER_SMTP_URL"]
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
-    looked = send_due(town.database)
+    looked = send_due(town.database, InstallationResource().mailer())
     assert (looked.sent, looked.failed, looked.dead) == (0, 1, 0)
     assert town.count("outbox", "attempts = 0") == 1
     monkeypatch.setenv("ROSTER_SMTP_URL", here)
-    assert send_due(town.database).sent == 1, "the other waits a minute"
+    assert send_due(town.database, InstallationResource().mailer()).sent == 1, "the other waits a minute"
 
 
 def test_two_looks_at_the_outbox_do_not_overlap(town: Town, post: Mailbox) -> None:
@@ -135,7 +135,7 @@ def test_two_looks_at_the_outbox_do_not_overlap(town: Town, post: Mailbox) -> No
     town.run_sync()
     directory = DirectoryResource(url=town.database.engine.url.render_as_string(hide_password=False))
     with dg.DagsterInstance.ephemeral() as instance:
-        context = dg.build_sensor_context(instance, resources={"directory": directory})
+        context = dg.build_sensor_context(instance, resources={**RESOURCES, "directory": directory})
         with alone(town.database, "mail") as mine:
             assert mine
             assert str(send_mail(context)) == str(dg.SkipReason("the look before is still sending"))
@@ -151,5 +151,5 @@ def test_a_slow_mail_server_ends_a_look_before_dagster_gives_it_up(
     town.add_school(report_to=["it@example.org"])
     town.run_sync()
     monkeypatch.setattr("roster_pipeline.sync.outbox_sender.MOST_SECONDS", -1)
-    assert send_due(town.database).sent == 0
+    assert send_due(town.database, InstallationResource().mailer()).sent == 0
     assert town.count("outbox", "attempts = 0 and sent_at is null") == 1

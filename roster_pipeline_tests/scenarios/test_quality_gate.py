@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from roster_pipeline.cleaning import expectations
 from roster_pipeline.cleaning.quality_suite import EXTRA_SUITE
+from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import approvals, tenants
 from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.services import decisions
@@ -97,7 +98,7 @@ def test_half_of_the_emails_and_all_grades_are_unusable_and_three_leave(
     assert quality_of(hold) == ["most_emails_valid", "most_grades_known"]
     failing = {name for name, passed in checks(town).items() if not passed}
     assert failing == {"emails", "known_values"}
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     said = " ".join(body_of(post.messages[-1][0]).split())
     for finding in hold.findings:
         assert finding["message"] in said
@@ -180,7 +181,7 @@ def test_an_expectation_that_somebody_adds_is_checked_shown_and_gates_without_a_
     assert town.active() == there
     assert quality_of(held(town)["student", "archive"]) == ["no_test_accounts"]
     assert checks(town)["further_rules"] is False
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     assert "no_test_accounts" in body_of(post.messages[-1][0])
 
 
@@ -203,7 +204,7 @@ def test_a_suite_that_cannot_be_evaluated_holds_archivals_and_fails_no_night(
     town.run_sync()
     assert not town.problems
     assert checks(town)["further_rules"] is False
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     assert told in body_of(post.messages[-1][0]), "told though nobody left"
     leave(town, "student", 1)
     town.people.add("student", "sch-1")

@@ -8,16 +8,16 @@ from functools import partial
 import dagster as dg
 import pytest
 
+from roster_pipeline import sync
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.resources import RESOURCES, DirectoryResource
 from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.defs.sensors import failed_runs
 from roster_pipeline.directory import scheduled_runs
 from roster_pipeline.directory.tenants import get_connection
 from roster_pipeline.oneroster import Endpoint, Limits
-from roster_pipeline.settings.installation import InstallationError
-from roster_pipeline.sync import client_factory, fetch_snapshot
-from roster_pipeline.sync.schedule_due import first_pull
+from roster_pipeline.settings.installation import InstallationError, Syncs
+from roster_pipeline.sync import client_factory, fetch
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.scenarios.conftest import Town
 
@@ -27,7 +27,8 @@ QUARTER = timedelta(minutes=15)
 @pytest.fixture
 def tick(town: Town, monkeypatch: pytest.MonkeyPatch) -> datetime:
     """The night of two schools of one SIS, whose first pulls may take three seconds."""
-    monkeypatch.setattr(fetch_snapshot, "first_pull", lambda: timedelta(seconds=3))
+    soon = {"first_pull": timedelta(seconds=3)}
+    monkeypatch.setattr(sync, "fetch", lambda *given, **named: fetch(*given, **named | soon))
     now = datetime.now(UTC).replace(microsecond=0)
     at = (now - timedelta(minutes=1)).time()
     for key, school_id in (("grant", "sch-2"), ("lincoln", "sch-1")):
@@ -37,7 +38,7 @@ def tick(town: Town, monkeypatch: pytest.MonkeyPatch) -> datetime:
 
 def asked(town: Town, now: datetime) -> dict[str, dict[str, str]]:
     """The runs that the schedule asks for at a tick: school to tags."""
-    resources = {"directory": DirectoryResource(url=town.url)}
+    resources = {**RESOURCES, "directory": DirectoryResource(url=town.url)}
     repository = build_defs(resource_overrides=resources).get_repository_def()
     context = dg.build_schedule_context(
         instance=town.instance, scheduled_execution_time=now, repository_def=repository, resources=resources
@@ -121,10 +122,10 @@ def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(town: Town, t
 def test_what_is_no_number_of_minutes_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("ROSTER_FIRST_PULL_MINUTES", given)
     with pytest.raises(InstallationError):
-        first_pull()
+        Syncs.read()
 
 
 def test_how_long_a_first_pull_may_take_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert first_pull() == QUARTER
+    assert Syncs.read().first_pull == QUARTER
     monkeypatch.setenv("ROSTER_FIRST_PULL_MINUTES", "40")
-    assert first_pull() == timedelta(minutes=40)
+    assert Syncs.read().first_pull == timedelta(minutes=40)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import held_plans, ledger
 from roster_pipeline.services import decisions
 from roster_pipeline.sync.build_report import put_reports
@@ -45,7 +46,7 @@ def test_ids_that_were_linked_are_in_the_ledger_and_in_a_mail(town: Town, post: 
     result = decisions.relink(town.database, key, held.plan_id, who="it", reason="the SIS was upgraded")
     assert result.counts == {"student": {"link": students}}
     assert put_reports(town.database) == 0, "the relink wrote its own, in its own transaction"
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     message, _ = post.messages[-1]
     assert message["Subject"] == f"Lincoln: the ids of {students} people were linked"
     assert "roster sync lincoln" in body_of(message)
@@ -63,7 +64,7 @@ def test_an_empty_role_is_told_though_archive_is_off_and_nobody_was_due(town: To
     for person in town.people.people_of("sch-1", "student"):
         town.people.remove(person.sourced_id)
     town.run_sync()
-    send_due(town.database)
+    send_due(town.database, InstallationResource().mailer())
     message, _ = post.messages[-1]
     assert "the roster looks wrong" in message["Subject"]
     said = " ".join(body_of(message).split())

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.resources import DirectoryResource, close_databases
+from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, close_databases
 from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory import alerts, failures, tenants
 from roster_pipeline.directory.database import Database
@@ -138,7 +138,7 @@ def test_the_schedule_asks_by_the_partition_tag_alone(oak: Database, database_ur
             instance=instance,
             scheduled_execution_time=datetime(2026, 11, 3, 14, 45, tzinfo=UTC),
             repository_def=defs.get_repository_def(),
-            resources={"directory": DirectoryResource(url=database_url)},
+            resources={"directory": DirectoryResource(url=database_url), "installation": InstallationResource()},
         )
         data = nightly.evaluate_tick(context)
     close_databases()

@@ -16,8 +16,9 @@ from roster_pipeline.defs.assets.asset_helpers import (
 )
 from roster_pipeline.defs.checks import completeness_result, completeness_specs
 from roster_pipeline.defs.partitions import schools
-from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, SisResource
 from roster_pipeline.directory import tables
+from roster_pipeline.settings.installation import Syncs
 
 DESCRIPTIONS = {
     "raw_orgs": "Orgs of the snapshot: the school, its district and its neighbours, as the SIS sent them.",
@@ -46,7 +47,10 @@ def _spec(name: str) -> dg.AssetSpec:
     backfill_policy=dg.BackfillPolicy.multi_run(1),
 )
 def raw(
-    context: dg.AssetExecutionContext, directory: DirectoryResource
+    context: dg.AssetExecutionContext,
+    directory: DirectoryResource,
+    sis: SisResource,
+    installation: InstallationResource,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Fetch one school's snapshot and its proof of completeness."""
     from roster_pipeline.sync import fetch  # pandas and all: a run needs it, the listing of assets does not
@@ -59,6 +63,8 @@ def raw(
             batch=night(context),
             run_id=context.run.run_id,
             gives_way=gives_way(context.run.tags),
+            first_pull=installation.read(Syncs).first_pull,
+            limits=sis.bounds(),
         )
     for name in DESCRIPTIONS:
         yield dg.MaterializeResult(

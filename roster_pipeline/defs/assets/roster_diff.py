@@ -14,7 +14,7 @@ from roster_pipeline.defs.assets.asset_helpers import (
 )
 from roster_pipeline.defs.checks import verdict_results, verdict_specs
 from roster_pipeline.defs.partitions import schools
-from roster_pipeline.defs.resources import DirectoryResource
+from roster_pipeline.defs.resources import DirectoryResource, SisResource
 from roster_pipeline.directory import tables
 
 LINEAGE = lineage(
@@ -36,14 +36,18 @@ LINEAGE = lineage(
     kinds={"pandas", "postgres"},
     description="The plan: one row per membership with action, reason and field changes; and the verdict on it.",
 )
-def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def roster_diff(
+    context: dg.AssetExecutionContext, directory: DirectoryResource, sis: SisResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Plan one school's sync and judge it; plan and verdict are written in one transaction."""
     from roster_pipeline.sync import plan_latest  # pandas and all: a run needs it, the listing of assets does not
 
     database = directory.database()
     dry_run = context.run.tags.get(DRY_RUN_TAG) == "true"
     with clear_failures(context, database, "plan"):
-        planned = plan_latest(database, context.partition_key, run_id=context.run.run_id, dry_run=dry_run)
+        planned = plan_latest(
+            database, context.partition_key, run_id=context.run.run_id, dry_run=dry_run, limits=sis.bounds()
+        )
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": planned.rows,

@@ -30,7 +30,7 @@ from sqlalchemy.engine import URL
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.embedded import embedded_server
+from roster_pipeline.runtime.embedded import embedded_server
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.simulator.layout import Layout
 

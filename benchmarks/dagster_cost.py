@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL
 from roster_pipeline.definitions import defs
 from roster_pipeline.defs.resources import close_databases
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import DAGSTER_DRIVER
+from roster_pipeline.runtime.embedded import DAGSTER_DRIVER
 
 AIM = 3.0
 LOADS = 5

@@ -31,7 +31,7 @@ from sqlalchemy.engine import URL
 from roster_pipeline import sync
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import DAGSTER_DRIVER
+from roster_pipeline.runtime.embedded import DAGSTER_DRIVER
 from roster_pipeline.settings.school import SchoolSettings
 
 AIM = 0.6

@@ -47,7 +47,7 @@ class Plant:
         """One worker with one process for runs. Two set-ups on one broker need different names for their workers."""
         queue = os.environ["ROSTER_QUEUE"]
         options = ["-Q", queue, "-c", "1", "-n", f"{name}-{queue}@%h", "-l", "WARNING"]
-        self._start(name, ["-m", "celery", "-A", "roster_pipeline.worker", "worker", *options])
+        self._start(name, ["-m", "celery", "-A", "roster_pipeline.runtime.worker", "worker", *options])
 
     def _start(self, name: str, command: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from roster_pipeline.embedded import prepare_environment, project_root
+from roster_pipeline.runtime.embedded import prepare_environment, project_root
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PICTURES = Path(__file__).parent / "pictures"

@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, with_driver
-from roster_pipeline.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
+from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
 from roster_pipeline_tests.left_behind import remove_at_end
 
 HURRIED = (

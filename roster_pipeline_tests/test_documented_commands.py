@@ -25,7 +25,7 @@ from roster_pipeline.cli import app
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.embedded import plain_connection, prepare_environment
+from roster_pipeline.runtime.embedded import plain_connection, prepare_environment
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import SimulatorThread, create_site
 from roster_pipeline.simulator.district import generate_district
@@ -40,7 +40,7 @@ NOT_HERE = {
     "install -m 0755 /opt/roster/deploy/roster": "needs root and the user roster; test_deploy starts the services",
     "docker compose": "needs Docker; test_deploy reads the compose file",
     "ROSTER_TEST_BROKER_URL=": "needs a broker: .ci/run runs it where one answers",
-    "celery -A roster_pipeline.worker": "needs a broker: roster_pipeline_tests/scale",
+    "celery -A roster_pipeline.runtime.worker": "needs a broker: roster_pipeline_tests/scale",
 }
 """Beginnings of lines that are not run here, and why."""
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
@@ -94,7 +94,7 @@ def machine(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
 def set_up(machine: dict[str, str]) -> Iterator[dict[str, str]]:
     """The same, with the schools oak and elm that the page speaks of."""
     holder = subprocess.Popen(
-        [sys.executable, "-c", "from roster_pipeline.embedded import addresses; print(addresses()); input()"],
+        [sys.executable, "-c", "from roster_pipeline.runtime.embedded import addresses; print(addresses()); input()"],
         env=machine,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

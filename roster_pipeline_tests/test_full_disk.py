@@ -24,7 +24,7 @@ import os, shutil
 from pathlib import Path
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
-from roster_pipeline.embedded import addresses, home
+from roster_pipeline.runtime.embedded import addresses, home
 
 database = Database(addresses().roster)
 with database.begin() as conn:

@@ -21,8 +21,8 @@ import uvicorn
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import PythonFileTarget
 
+from roster_pipeline.runtime.webserver import Rules, guarded_app, host_name, rules_from
 from roster_pipeline.settings.installation import WebAddresses
-from roster_pipeline.webserver import Rules, guarded_app, host_name, rules_from
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -92,7 +92,7 @@ def rotate(who: Who = None) -> None:
     """
     from roster_pipeline.directory import audit
     from roster_pipeline.directory import secrets as sealing
-    from roster_pipeline.embedded import SECRET_KEY, home
+    from roster_pipeline.runtime.embedded import SECRET_KEY, home
     from roster_pipeline.settings.installation import SecretKey
 
     given = SecretKey.read().secret_key

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from roster_pipeline.cli.output import note
 from roster_pipeline.errors import with_school
-from roster_pipeline.signals import Ended
+from roster_pipeline.runtime.signals import Ended
 
 DONE = 0
 FAILED = 1

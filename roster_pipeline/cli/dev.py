@@ -17,7 +17,7 @@ from roster_pipeline.cli.commands import CommandError
 from roster_pipeline.cli.output import note, say
 from roster_pipeline.cli.processes import RECORD, ProcessGroup
 from roster_pipeline.cli.web import CONSOLE_PORT, LOOPBACK, UI_PORT
-from roster_pipeline.signals import Ended
+from roster_pipeline.runtime.signals import Ended
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -43,9 +43,9 @@ def dev(
     from roster_pipeline.console.config import URL
     from roster_pipeline.directory import migrate
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import home, prepare_environment, project_root
+    from roster_pipeline.runtime.embedded import home, prepare_environment, project_root
+    from roster_pipeline.runtime.webserver import TOKEN
     from roster_pipeline.sync.build_report import UI_ADDRESS
-    from roster_pipeline.webserver import TOKEN
 
     for wanted in [port, console_port] + [simulator_port] * simulator:
         _must_be_free(wanted)

@@ -19,7 +19,7 @@ from roster_pipeline.cli.session import AsJson, open_directory
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
     from roster_pipeline.directory.outbox import OutboxMessage
-    from roster_pipeline.embedded import Addresses
+    from roster_pipeline.runtime.embedded import Addresses
     from roster_pipeline.sync.health_checks import Item
 
 
@@ -29,7 +29,7 @@ def init(as_json: AsJson = False) -> None:
 
     from roster_pipeline.directory import migrate, roles
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import prepare_environment
+    from roster_pipeline.runtime.embedded import prepare_environment
     from roster_pipeline.settings.installation import Places
 
     embedded = not Places.read().database_url
@@ -63,7 +63,7 @@ def _make_dagster_storage() -> None:
 def _facts(addresses: Addresses, embedded: bool, revision: str | None) -> dict[str, Any]:
     from sqlalchemy.engine import make_url
 
-    from roster_pipeline.embedded import home
+    from roster_pipeline.runtime.embedded import home
     from roster_pipeline.settings.installation import SecretKey
 
     key_file = home() / "secret.key"
@@ -126,7 +126,7 @@ def metrics(
     """Print metrics for Prometheus: last syncs, people, holds, failures, mails, runs, workers. No data of a person."""
     import dagster as dg
 
-    from roster_pipeline.run_queue import look_at_runs, numbers
+    from roster_pipeline.runtime.run_queue import look_at_runs, numbers
     from roster_pipeline.sync.metrics import exposition
 
     with open_directory() as database:
@@ -155,7 +155,7 @@ def metrics(
 def _installation(sis: bool) -> Iterator[Item]:
     """The checks of the installation. Without a database the others are skipped: all of them need it."""
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import DatabaseRefusedError, prepare_environment
+    from roster_pipeline.runtime.embedded import DatabaseRefusedError, prepare_environment
     from roster_pipeline.sync.health_checks import Item, health_checks
 
     try:
@@ -173,7 +173,7 @@ def _runs(database: Database) -> Iterator[Item]:
     import dagster as dg
 
     from roster_pipeline.directory.database_errors import DirectoryError
-    from roster_pipeline.run_queue import findings, look_at_runs
+    from roster_pipeline.runtime.run_queue import findings, look_at_runs
     from roster_pipeline.sync.health_checks import Item
 
     try:

@@ -51,7 +51,7 @@ def open_directory() -> Iterator[Database]:
     """
     from roster_pipeline.directory import migrate, tenants
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.embedded import prepare_environment
+    from roster_pipeline.runtime.embedded import prepare_environment
 
     database = Database(prepare_environment().roster)
     try:

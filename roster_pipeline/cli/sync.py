@@ -12,7 +12,7 @@ import typer
 from roster_pipeline.cli.commands import DONE, FAILED, HELD, CommandError, examples, group
 from roster_pipeline.cli.output import console, note, print_findings, print_json, print_plan_counts, print_report
 from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
-from roster_pipeline.signals import Ended
+from roster_pipeline.runtime.signals import Ended
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -34,7 +34,7 @@ def sync(
             school = tenants.get_school(conn, key)  # an unknown school is reported before a run starts
             run_id, kind = str(uuid.uuid4()), "dry_run" if dry_run else "sync"
             audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who_asks(who))
-        from roster_pipeline.run_school import run_school
+        from roster_pipeline.runtime.run_school import run_school
 
         try:
             with _progress(key) as show_step:
@@ -169,7 +169,7 @@ def _terminate(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> bool
     import dagster as dg
     from dagster._core.storage.tags import GRPC_INFO_TAG
 
-    from roster_pipeline.run_queue import TASK_TAG
+    from roster_pipeline.runtime.run_queue import TASK_TAG
 
     waits = dagster_run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING)
     if not waits and GRPC_INFO_TAG not in dagster_run.tags and TASK_TAG not in dagster_run.tags:

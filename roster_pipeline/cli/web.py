@@ -12,7 +12,7 @@ import typer
 from roster_pipeline.cli.commands import CommandError
 from roster_pipeline.cli.output import note, say
 from roster_pipeline.cli.session import open_directory
-from roster_pipeline.signals import Ended
+from roster_pipeline.runtime.signals import Ended
 
 LOOPBACK = "127.0.0.1"
 UI_PORT = 3000
@@ -30,9 +30,9 @@ def web(
     workspace: Annotated[str, typer.Option("--workspace", help="The workspace file. Default: the project's.")] = "",
 ) -> None:
     """Serve the Dagster UI. It answers its own pages only: no other web site can start a run. Ctrl-C ends it."""
-    from roster_pipeline.embedded import prepare_environment, project_root
+    from roster_pipeline.runtime.embedded import prepare_environment, project_root
+    from roster_pipeline.runtime.webserver import rules_from, serve
     from roster_pipeline.settings.installation import Places, WebAddresses
-    from roster_pipeline.webserver import rules_from, serve
 
     if read_only and Places.read().dagster_database_url:  # it shows Dagster's tables only: no directory, no key
         os.environ["DAGSTER_HOME"] = str(project_root())
@@ -77,7 +77,7 @@ def console(
 
 def dagster(ctx: typer.Context) -> None:
     """Run Dagster's own command with the databases of this installation. Its help: roster dagster --help"""
-    from roster_pipeline.embedded import prepare_environment
+    from roster_pipeline.runtime.embedded import prepare_environment
 
     prepare_environment()
     with subprocess.Popen([sys.executable, "-m", "dagster", *ctx.args]) as child:  # noqa: S603 - the caller's own words

@@ -10,7 +10,7 @@ from threading import Thread
 
 from roster_pipeline.directory import connection_tests
 from roster_pipeline.directory.database import Database, DirectoryError
-from roster_pipeline.embedded import DATABASE_URL
+from roster_pipeline.runtime.embedded import DATABASE_URL
 
 MODULE = "roster_pipeline.console.connection_test_worker"
 LONGEST = 25 * 60.0

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import DATABASE_URL
+from roster_pipeline.runtime.embedded import DATABASE_URL
 from roster_pipeline.services.connection_test import carry_out
 
 MOST_MEMORY = 1024 * 1024 * 1024

@@ -18,7 +18,7 @@ from roster_pipeline.directory import audit, manual_runs
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.manual_runs import Kind
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.embedded import DATABASE_URL
+from roster_pipeline.runtime.embedded import DATABASE_URL
 
 DIED = "The run's process ended before it could say why (exit code {code}).\nStart it again; nothing was half applied."
 MODULE = "roster_pipeline.console.manual_run_worker"

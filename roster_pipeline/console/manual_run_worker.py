@@ -22,7 +22,7 @@ from roster_pipeline.console.manual_run_launcher import DIED
 from roster_pipeline.directory import manual_runs
 from roster_pipeline.directory.database import NAME, Database, DirectoryError, end_sessions
 from roster_pipeline.directory.manual_runs import CANCELED, ManualRun
-from roster_pipeline.embedded import prepare_environment
+from roster_pipeline.runtime.embedded import prepare_environment
 from roster_pipeline.sync.error_messages import SyncError, explain
 from roster_pipeline.sync.failure_alerts import record_failure
 
@@ -146,7 +146,7 @@ def _run(database: Database, asked: ManualRun, key: str) -> str | None:
             manual_runs.alive(conn, asked.id, words)
 
     try:
-        from roster_pipeline.run_school import run_school
+        from roster_pipeline.runtime.run_school import run_school
 
         return run_school(key, dry_run=asked.kind == "dry_run", run_id=asked.id, on_step=step).problem
     except Exception as problem:

@@ -24,7 +24,7 @@ def add_partitions(keys: Sequence[str]) -> bool:
     """
     from sqlalchemy.engine import make_url
 
-    from roster_pipeline.embedded import plain_connection
+    from roster_pipeline.runtime.embedded import plain_connection
 
     try:
         with plain_connection(make_url(Places.read().dagster_database_url)) as connection:

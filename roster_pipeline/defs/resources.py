@@ -37,7 +37,7 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The database of this process, opened on first use. The embedded one is brought to the schema, too."""
         from roster_pipeline.directory import migrate  # PostgreSQL's driver: not needed to list resources
         from roster_pipeline.directory.database import Database
-        from roster_pipeline.embedded import prepare_environment
+        from roster_pipeline.runtime.embedded import prepare_environment
 
         with _OPENING:
             given = self.url or Places.read().database_url
@@ -74,8 +74,8 @@ class InstallationResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def mailer(self) -> Mailer:
         """What sends mail: the server of `ROSTER_SMTP_URL`, else into the folder `outbox`. Raises MailSettingsError."""
-        from roster_pipeline.embedded import home
         from roster_pipeline.notifications import mailer_from
+        from roster_pipeline.runtime.embedded import home
 
         return mailer_from(self.read(MailServer), home() / "outbox")
 

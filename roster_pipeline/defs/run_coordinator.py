@@ -18,7 +18,7 @@ from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, SCHOOL_TAG
 from roster_pipeline.defs.jobs import test_connection
 from roster_pipeline.defs.partitions import partition_of
 from roster_pipeline.defs.resources import DirectoryResource
-from roster_pipeline.run_queue import TASK_TAG
+from roster_pipeline.runtime.run_queue import TASK_TAG
 
 LOG = logging.getLogger(__name__)
 

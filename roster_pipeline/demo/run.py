@@ -21,8 +21,8 @@ from roster_pipeline.demo.demo_sis import PORT, simulated
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.embedded import Addresses, home, plain_connection, prepare_environment
 from roster_pipeline.notifications.delivery import SMTP_URL
+from roster_pipeline.runtime.embedded import Addresses, home, plain_connection, prepare_environment
 
 NOON = f"{story.SCHOOLS[0].name}, noon"
 BAD_NIGHT = 3
@@ -92,7 +92,7 @@ def run_demo(console: Console) -> int:
 def _sync(night: int, school: story.DemoSchool, shown: str, batch: str | None) -> SyncResult:
     """One run. batch: runs of one connection with the same batch share a pull; None for a manual run."""
     from roster_pipeline.defs.resources import DirectoryResource
-    from roster_pipeline.run_school import run_school
+    from roster_pipeline.runtime.run_school import run_school
     from roster_pipeline.sync.latest_counts import latest_counts
 
     ran = run_school(school.key, night=batch)

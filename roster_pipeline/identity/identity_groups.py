@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import DirectoryFrames
 from roster_pipeline.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, truth
 from roster_pipeline.identity.deduplication import UnionFind
+from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.identity.match_keys import numbered
 from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK
 

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
 from roster_pipeline.frames import TEXT, Array, Ints, strings, truth
+from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
 
 _LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})

@@ -24,8 +24,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.frames import Array, Flags, Ints, column_of, filled, repeated, strings, taken, truth
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, ROLE_OFF, IdentityGroups, record_conflicts
 from roster_pipeline.identity.match_keys import (

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, strings, taken, truth
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.identity.match_keys import numbered
 from roster_pipeline.identity.matching import BY
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS

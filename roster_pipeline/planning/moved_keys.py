@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.frames import TEXT, Flags, Ints, persons_of, strings, truth
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.planning.findings import Finding, RowFinding
 from roster_pipeline.settings.school import Guards

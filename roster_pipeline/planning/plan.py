@@ -20,8 +20,8 @@ import pandas as pd
 import pyarrow as pa
 
 from roster_pipeline.cleaning.contact_exclusions import none_excluded
-from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import PLAN_COLUMNS, persons_of, strings
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
 from roster_pipeline.planning.plan_absent import absent_rows

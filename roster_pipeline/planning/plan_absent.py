@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import flags_of
 from roster_pipeline.frames import (
     TEXT,
     Array,
@@ -33,6 +32,7 @@ from roster_pipeline.frames import (
     strings,
     truth,
 )
+from roster_pipeline.identity.directory_frames import flags_of
 from roster_pipeline.identity.evidence import MatchKeys, bare, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, IdentityGroups
 from roster_pipeline.identity.match_keys import (

@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.frames import (
     TEXT,
     Array,
@@ -25,6 +24,7 @@ from roster_pipeline.frames import (
     taken,
     uncollected,
 )
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, ROLE_OFF, IdentityGroups
 from roster_pipeline.identity.matching import BY, Matched
 from roster_pipeline.planning.decisions import Situation, Words, decide

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.frames import Flags, Ints, positions, strings
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.identity.identity_groups import NOBODY, IdentityGroups
 from roster_pipeline.vocabulary import STATUS_RANK, UNUSABLE
 

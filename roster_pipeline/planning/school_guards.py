@@ -14,8 +14,8 @@ import pandas as pd
 
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.cleaning.quality import TOO_FEW
-from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import Flags, persons_of
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import CONTACT, Role

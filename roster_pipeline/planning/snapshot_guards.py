@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from roster_pipeline.cleaning.quality_suite import Rule
-from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import ARCHIVE

@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.directory_frames import DirectoryFrames
 from roster_pipeline.frames import TEXT, Array, Flags, blanks, column_of, filled, strings, truth
+from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.planning.field_changes import Differences
 from roster_pipeline.vocabulary import CONTACT, CONTACT_EXCLUDED, CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
 

@@ -14,10 +14,10 @@ from roster_pipeline.directory import alerts, migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.secrets import seal, unseal
-from roster_pipeline.embedded import home
 from roster_pipeline.notifications import MailError, mailer_from
 from roster_pipeline.notifications.mail import address_of
 from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.runtime.embedded import home
 from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs
 from roster_pipeline.sync.alert_recipients import operators
 from roster_pipeline.sync.client_factory import client_of, is_bundle

@@ -14,7 +14,7 @@ from roster_pipeline.directory import good_snapshots, planning_input, plans, ros
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.directory_frames import DirectoryFrames
+from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import MOST_PRESENT
 from roster_pipeline.planning.findings import Finding

@@ -9,7 +9,7 @@ from typing import Any
 
 from roster_pipeline.completeness_messages import in_words
 from roster_pipeline.directory.delta_base import Compared, DeltaBase
-from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
 from roster_pipeline.planning.snapshot_guards import ABOUT_AGE, OLDER, stale_source
 from roster_pipeline.settings.school import Guards

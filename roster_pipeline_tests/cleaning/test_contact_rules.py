@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.cleaning.contact_rules import ALLOWED, EXCLUDED, UNKNOWN, rules_of, withheld_fields
-from roster_pipeline.directory_frames import SnapshotFacts
 from roster_pipeline.frames import frame_of
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
 from roster_pipeline.cli import app
-from roster_pipeline.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline.runtime.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
 
 SECRET = "correct-horse-battery"
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-from roster_pipeline.embedded import DAGSTER_URL
+from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.cli.conftest import Roster, drop
 
 

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import SECRET_KEY
+from roster_pipeline.runtime.embedded import SECRET_KEY
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline.sync import apply_changes, clean_snapshot, fetch_snapshot, plan_changes
 from roster_pipeline_tests.cli.conftest import Roster

@@ -28,7 +28,7 @@ from roster_pipeline.cli import main
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.embedded import prepare_environment
+from roster_pipeline.runtime.embedded import prepare_environment
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 address = f"http://127.0.0.1:{sys.argv[1]}"
@@ -45,7 +45,7 @@ main()
 """
 INSTANCE = """
 import dagster as dg
-from roster_pipeline.embedded import prepare_environment
+from roster_pipeline.runtime.embedded import prepare_environment
 prepare_environment()
 with dg.DagsterInstance.get() as instance:
     print(*[run.status.value for run in instance.get_runs()])
@@ -136,7 +136,7 @@ def test_a_sync_ends_at_once_and_says_that_nothing_was_applied(
 def test_a_signal_that_comes_while_an_object_is_deleted_is_not_lost(environment: dict[str, str], number: int) -> None:
     """Python prints what is raised in there, and goes on."""
     code = (
-        "import time; from roster_pipeline.signals import end_by_signals, Ended\n"
+        "import time; from roster_pipeline.runtime.signals import end_by_signals, Ended\n"
         "class Slow:\n    def __del__(self): print('up', flush=True); time.sleep(2)\n"
         "end_by_signals()\n"
         "try:\n    Slow(); time.sleep(60)\n"
@@ -187,7 +187,7 @@ def test_what_a_killed_dev_left_is_ended_by_the_next_command(environment: dict[s
 
 
 def test_a_server_that_a_killed_command_left_is_used_and_stopped_by_the_next(environment: dict[str, str]) -> None:
-    code = "from roster_pipeline.embedded import addresses; print(addresses().roster, flush=True)"
+    code = "from roster_pipeline.runtime.embedded import addresses; print(addresses().roster, flush=True)"
     waiting = f"import time; {code}; time.sleep(60)"
     first = started(["-c", waiting], environment)
     assert first.stdout is not None
@@ -204,7 +204,7 @@ def test_a_server_that_a_killed_command_left_is_used_and_stopped_by_the_next(env
 
 
 def test_two_commands_share_a_server_and_the_last_stops_it(environment: dict[str, str]) -> None:
-    code = "from roster_pipeline.embedded import addresses; print(addresses().roster, flush=True); input()"
+    code = "from roster_pipeline.runtime.embedded import addresses; print(addresses().roster, flush=True); input()"
     both = [
         subprocess.Popen(
             [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

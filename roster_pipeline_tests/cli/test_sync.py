@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from roster_pipeline.definitions import defs
 from roster_pipeline.directory import manual_runs, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline.runtime.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline_tests.cli.conftest import SECRET, Answer, drop, run
 

@@ -24,7 +24,7 @@ from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.embedded import DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline.runtime.embedded import DATABASE_URL, HOME, SECRET_KEY
 from roster_pipeline_tests.directory.builders import add_school
 
 ENDING_SECONDS = 20

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.embedded import DAGSTER_URL
+from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of

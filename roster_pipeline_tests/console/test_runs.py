@@ -23,7 +23,7 @@ from roster_pipeline.directory.manual_runs import ManualRun, next_to_start, orde
 from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.embedded import DAGSTER_URL
+from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.served_sis import Served, events_of, school_in, served_sis
 from roster_pipeline_tests.directory.builders import add_school, every, one

@@ -11,7 +11,7 @@ import pytest
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.embedded import DAGSTER_URL
+from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.browser import LEFT_OUT, PATIENCE, Open, faults_of
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER
 from roster_pipeline_tests.console.served_sis import SECRET, Served, school_in, served_sis

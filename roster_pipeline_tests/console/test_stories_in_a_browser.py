@@ -17,7 +17,7 @@ from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.embedded import DAGSTER_URL
+from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.console.browser import Open, faults_of

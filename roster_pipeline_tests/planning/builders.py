@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
-from roster_pipeline.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import frame_of
+from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from roster_pipeline.directory_frames import flags_of
 from roster_pipeline.frames import TEXT, codes, frame_of, lists, positions, repeated, sorted_by, strings, taken, truth
+from roster_pipeline.identity.directory_frames import flags_of
 
 ABC = pa.array(["a", "b", None, "c"], TEXT)
 

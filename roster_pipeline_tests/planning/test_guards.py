@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of

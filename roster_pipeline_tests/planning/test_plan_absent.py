@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.settings.school import ConnectionSettings, Guards
 from roster_pipeline_tests.planning.builders import COMPLETE, SIS, Directory, cleaned, entry, school, user

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
 from roster_pipeline.vocabulary import CHANGING

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.planning.builders import Directory, entry, school, user
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roster_pipeline.cleaning.quality_suite import installed_suite
-from roster_pipeline.directory_frames import SnapshotFacts
+from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning import guards as judging
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import Verdict, judge

@@ -19,7 +19,7 @@ from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG,
 from roster_pipeline.defs.partitions import PARTITION_TAG
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import DAGSTER_DRIVER, OUR_DRIVER, embedded_server, plain_connection
+from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, OUR_DRIVER, embedded_server, plain_connection
 from roster_pipeline.simulator import generate_district
 from roster_pipeline_tests.scale.conftest import (
     OVER_A_BROKER,

@@ -26,7 +26,7 @@ from roster_pipeline.defs.resources import DirectoryResource, close_databases
 from roster_pipeline.defs.sensors import watch_runs
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import alive
-from roster_pipeline.run_queue import RunQueue, findings, look_at_runs
+from roster_pipeline.runtime.run_queue import RunQueue, findings, look_at_runs
 from roster_pipeline_tests.scale.conftest import BROKER, OVER_A_BROKER, environment, production
 
 PATIENCE = 90.0

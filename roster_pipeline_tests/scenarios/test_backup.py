@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database
-from roster_pipeline.embedded import embedded_server
+from roster_pipeline.runtime.embedded import embedded_server
 from roster_pipeline_tests.cli.conftest import admin, drop
 from roster_pipeline_tests.scenarios.conftest import Town
 

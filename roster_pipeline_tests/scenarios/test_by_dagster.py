@@ -28,7 +28,7 @@ from roster_pipeline.defs.assets.asset_helpers import (
 )
 from roster_pipeline.defs.partitions import PARTITION_TAG, add_partitions
 from roster_pipeline.directory import audit, tenants
-from roster_pipeline.run_school import run_school
+from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline_tests.scenarios.conftest import Town
 
 ROOT = Path(__file__).resolve().parents[2]

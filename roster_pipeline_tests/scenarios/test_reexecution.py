@@ -17,9 +17,9 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from roster_pipeline.directory import audit, tenants
-from roster_pipeline.run_school import run_school
+from roster_pipeline.runtime.run_school import run_school
+from roster_pipeline.runtime.webserver import guarded_app, rules_from
 from roster_pipeline.settings.installation import WebAddresses
-from roster_pipeline.webserver import guarded_app, rules_from
 from roster_pipeline_tests.scenarios.conftest import SECRET, Town
 
 pytestmark = pytest.mark.timeout(300)

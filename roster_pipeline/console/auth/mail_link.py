@@ -13,9 +13,9 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.directory import accounts, sign_ins
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.sessions import hashed
-from roster_pipeline.embedded import home
 from roster_pipeline.notifications import MailError, mailer_from, message_id
 from roster_pipeline.notifications.sign_in_mail import sign_in_mail
+from roster_pipeline.runtime.embedded import home
 from roster_pipeline.services.access_changes import note_refusal
 from roster_pipeline.settings.installation import MailServer
 

@@ -21,7 +21,7 @@ from roster_pipeline.directory import audit, manual_runs, plans
 from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.run_school import LAST_STEP, STEPS
+from roster_pipeline.runtime.run_school import LAST_STEP, STEPS
 from roster_pipeline.services.plan_summary import summary_of, would_do
 from roster_pipeline.services.school_status import status_of_sync
 from roster_pipeline.sync.build_report import report_of, run_url

@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 
-from roster_pipeline.run_queue import OURS, PATIENCE_SECONDS, RunQueue
+from roster_pipeline.runtime.run_queue import OURS, PATIENCE_SECONDS, RunQueue
 
 RETRY_WITHIN = timedelta(seconds=30)
 """The daemon retries a failed run within seconds."""

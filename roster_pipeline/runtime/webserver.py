@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from roster_pipeline.console.serve import exit_on_signals
+from roster_pipeline.runtime.instance import keep_connections
 from roster_pipeline.settings.installation import WebAddresses
-from roster_pipeline.storage_pools import keep_connections
 
 if TYPE_CHECKING:
     from dagster._core.workspace.context import IWorkspaceProcessContext

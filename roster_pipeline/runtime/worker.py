@@ -1,6 +1,6 @@
 """The Celery app of a warm worker: whole runs, one after the other, in a process that has everything loaded.
 
-    celery -A roster_pipeline.worker worker -Q "$ROSTER_QUEUE"
+    celery -A roster_pipeline.runtime.worker worker -Q "$ROSTER_QUEUE"
 
 Broker, result store and settings are those of the run launcher in `dagster.yaml`, so there is one place for them.
 Against dagster-celery's own app it adds five things:
@@ -46,7 +46,7 @@ from roster_pipeline.defs.partitions import partition_of
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import alive_runs
-from roster_pipeline.storage_pools import keep_connections
+from roster_pipeline.runtime.instance import keep_connections
 
 STATEMENT_SECONDS = 60
 """No query of a run's bookkeeping takes long; one that does hangs."""

@@ -28,7 +28,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from roster_pipeline import signals
+from roster_pipeline.runtime import signals
 from roster_pipeline.settings.installation import Places, SecretKey
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def project_root() -> Path:
     """The folder with `dagster.yaml` and `workspace.yaml`: `DAGSTER_HOME`, the working folder, or the checkout."""
     given = Places.read().dagster_home
     places = [Path(given)] if given else []
-    places += [Path.cwd(), Path(__file__).resolve().parent.parent]
+    places += [Path.cwd(), Path(__file__).resolve().parents[2]]
     for place in places:
         if (place / "dagster.yaml").exists():
             return place

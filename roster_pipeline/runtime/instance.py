@@ -1,4 +1,4 @@
-"""What `dagster.yaml` names: Dagster's tables and files where ours are, also when nobody has set a variable.
+"""Dagster's instance: its tables and files are where ours are, also when nobody has set a variable.
 
 `dagster dev` and `dg` read that file before they load any definition, so the embedded server is started from here.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import dagster as dg
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.storage import DagsterPostgresStorage
 
-from roster_pipeline.embedded import dagster_address, home
+from roster_pipeline.runtime.embedded import dagster_address, home
 
 
 class InstanceStorage(DagsterPostgresStorage):
@@ -40,3 +41,20 @@ class HomeFolder(LocalArtifactStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> HomeFolder:
         """Called by Dagster in every process that opens the instance."""
         return cls(str(home()), inst_data=inst_data)
+
+
+def keep_connections(
+    instance: dg.DagsterInstance, *, statement_seconds: int, recycle_seconds: int, overflow: int
+) -> None:
+    """Keep one connection per storage open, and up to `overflow` more while they are needed.
+
+    Dagster's own way to do so does not ask whether a kept connection still lives, so that the first query after a
+    restart of the database fails.
+    """
+    instance.optimize_for_webserver(
+        statement_timeout=statement_seconds * 1000, pool_recycle=recycle_seconds, max_overflow=overflow
+    )
+    for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+        engine = getattr(storage, "_engine", None)
+        if engine is not None:
+            engine.pool._pre_ping = True

@@ -170,6 +170,33 @@ def list_(as_json: AsJson = False) -> None:
     )
 
 
+@connection.command("schools", epilog=examples("roster connection schools sis", "roster connection schools sis --json"))
+def schools(key: ConnectionKey, as_json: AsJson = False, who: Who = None) -> None:
+    """List the schools of the SIS with the numbers of their people: what to write into a file of schools."""
+    from roster_pipeline.directory import sis_school_lists, tenants
+    from roster_pipeline.services import sis_schools
+
+    with open_directory() as database:
+        with database.begin() as conn:
+            list_id = sis_schools.begin(conn, tenants.get_connection(conn, key), who=who_asks(who))
+        if list_id is None:
+            raise CommandError("The schools of this SIS are being read already.\nWait a minute, then try again.")
+        sis_schools.carry_out(database, key, list_id)
+        with database.begin() as conn:
+            found = sis_school_lists.get(conn, tenants.get_connection(conn, key))
+    listed = found.schools if found else []
+    if as_json:
+        print_json(listed)
+    elif listed:
+        roles = list(listed[0]["people"] or {})
+        print_table(
+            ["school-id", "identifier", "name", *roles],
+            [(one["id"], one["identifier"], one["name"], *((one["people"] or {}).values())) for one in listed],
+        )
+    if found and found.problem:
+        raise CommandError(found.problem)
+
+
 @connection.command("show", epilog=examples("roster connection show sis --json"))
 def show(key: ConnectionKey, as_json: AsJson = False) -> None:
     """Show a connection's settings and what was found out about its SIS."""

@@ -1,5 +1,7 @@
 """One test of a connection, in a process of its own: `python -m ...connection_test_worker SCHOOL TEST`.
 
+With `--schools CONNECTION LIST`, it lists the schools of the connection's SIS instead.
+
 A SIS that sends far too much can end this process, and nothing else: its memory is limited, and it is the first that a
 machine without memory ends. What is to be tested stands in the test's row, and so does how far it is.
 """
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import DATABASE_URL
+from roster_pipeline.services import sis_schools
 from roster_pipeline.services.connection_test import carry_out
 
 MOST_MEMORY = 1024 * 1024 * 1024
@@ -21,16 +24,20 @@ MOST_MEMORY = 1024 * 1024 * 1024
 FIRST_TO_END = "1000"
 
 
-def main(school_key: str, test_id: str) -> int:
-    """Carry the test out; how it ended stands in its row."""
+def main(*arguments: str) -> int:
+    """Carry the test, or the list, out; how it ended stands in its row."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, "ascii")
-    carry_out(Database(os.environ[DATABASE_URL]), school_key, test_id)
+    database = Database(os.environ[DATABASE_URL])
+    if arguments[0] == "--schools":
+        sis_schools.carry_out(database, *arguments[1:3])
+    else:
+        carry_out(database, *arguments[:2])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    sys.exit(main(*sys.argv[1:]))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import accounts, audit, sign_ins, tenants
+from roster_pipeline.directory import accounts, audit, outbox, sign_ins, tenants
 from roster_pipeline.directory.accounts import Account, Place
 from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.notifications import message_id
+from roster_pipeline.notifications.delivery import FOLDER_SENDER
+from roster_pipeline.notifications.sign_in_mail import invitation_mail
+from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.settings.school import EmailAddress
 
 ADDRESS: TypeAdapter[str] = TypeAdapter(EmailAddress)
@@ -81,6 +88,24 @@ def link_for(conn: Connection, email: str, *, who: str) -> str:
         raise NoAccess
     audit.record(conn, who=who, what="sign-in link made", details={"account": account.email})
     return sign_ins.new_link(conn, account.id)
+
+
+def invite(conn: Connection, email: str, places: Sequence[str], *, console_url: str | None, path: str = "") -> None:
+    """Put a mail into the outbox that says what somebody was let in to, and where they sign in.
+
+    places: names of schools or districts. path: the page it leads to. The mail holds no link that signs in: others may
+    read the outbox, and it may be opened weeks later.
+    """
+    sender = MailServer.read().mail_from or FOLDER_SENDER
+    outbox.put(
+        conn,
+        message_id=message_id("invitation", email, *places, datetime.now(UTC).isoformat(), sender=sender),
+        kind="invitation",
+        school_id=None,
+        sync_id=None,
+        recipients=[email],
+        mail=invitation_mail(places, f"{console_url}{path}" if console_url else None),
+    )
 
 
 def note_sign_in(conn: Connection, account: Account, by: str) -> None:

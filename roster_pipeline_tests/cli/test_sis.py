@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from roster_pipeline_tests.cli.conftest import Roster
+from roster_pipeline.simulator import Sis, create_site, generate_district, running
+from roster_pipeline_tests.cli.conftest import SECRET, Roster
 
 
 def test_every_known_sis_is_listed_and_can_be_shown(roster: Roster) -> None:
@@ -25,3 +26,18 @@ def test_a_new_connection_starts_from_what_is_known_of_its_sis(roster: Roster) -
     assert roster(*new, "--sis", "nonesuch", "--url", "https://sis.example.org").code == 2
     assert roster(*new, "--sis", "classlink", "--url", "https://sis.example.org").code == 0
     assert roster("connection", "show", "sis", "--json").data["settings"]["sign_in"] == "oauth1"
+
+
+def test_the_schools_of_a_sis_are_listed_with_their_people(school: Roster) -> None:
+    people = generate_district(3, schools=2, students_per_school=10)
+    with running(create_site([Sis(people, credentials={"client": SECRET})])) as base_url:
+        given = ("--url", base_url, "--client-id", "client", "--allow-private-addresses", "--client-secret", "-")
+        assert school("connection", "set", "sis", *given, stdin=f"{SECRET}\n").code == 0
+        listed = school("connection", "schools", "sis", "--json").data
+        assert {one["id"] for one in listed} == {"sch-1", "sch-2"}
+        assert listed[0]["people"]["student"] == len(people.people_of(listed[0]["id"], "student"))
+        assert listed[0]["name"] in school("connection", "schools", "sis").out
+        assert school("connection", "set", "sis", "--client-secret", "-", stdin="wrong\n").code == 0
+        refused = school("connection", "schools", "sis")
+    assert refused.code == 1
+    assert "Client ID and Client Secret" in refused.err

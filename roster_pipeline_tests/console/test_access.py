@@ -49,6 +49,20 @@ def may(database: Database, email: str) -> list[tuple[str, str]]:
         return [(row.role, row.place) for row in accounts.grants(opened) if row.email == email]
 
 
+def test_who_is_let_in_is_invited_by_mail_if_that_is_ticked(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(MANAGER)
+    assert let_in(browser, "owner", "lincoln")[0] == 303
+    assert every(database, "select id from outbox") == []
+    given = {"email": NEW, "role": "manager", "place": "springfield", "invite": "on"}
+    assert browser.send_form("/access", given).status_code == 303
+    assert "They get an invitation by mail." in browser.get("/access").text
+    assert browser.send_form("/access", given).status_code == 303, "they are let in already, and hear nothing more"
+    recipients, text = every(database, "select recipients, text from outbox")[0]
+    assert recipients == [NEW]
+    assert "You can now look after" in text
+    assert one(database, "select count(*) from outbox") == 1
+
+
 def test_an_operator_lets_anybody_in(signed_in: SignedIn, database: Database) -> None:
     browser = signed_in(OPERATOR)
     for role, place in (("owner", "lincoln"), ("manager", "shelbyville"), ("operator", "")):

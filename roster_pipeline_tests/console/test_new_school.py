@@ -1,21 +1,36 @@
-"""Adding a school from a page: who may, what is made, what is refused."""
+"""New districts, connections and schools from pages: who may, what is read, what is made, what is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
 from typing import Any
 
-from roster_pipeline.console.pages.new_school import key_of
-from roster_pipeline.directory import audit, secrets, tenants
+import pytest
+
+from roster_pipeline.directory import accounts, audit, outbox, secrets, sis_school_lists, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.connection_test.school_list import SchoolList
+from roster_pipeline.services.connection_test_state import LastTest, last_test
+from roster_pipeline.services.sis_schools import carry_out, key_of, new_key
+from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
+from roster_pipeline.simulator import generate_district
+from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline.sync.outbox_sender import send_due
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console
 from roster_pipeline_tests.console.filling import errors_in, fields_of
+from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
+from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 
 SignedIn = Callable[[str], Browser]
-PAGE = "/schools/new"
-OAK = {"name": "St. Mary's Oak", "school_id": "4711"}
-NEW: dict[str, Any] = OAK | {
-    "place": "new in springfield",
+PAGE, LIST, PICK = "/schools/new", "/connections/sis/list", "/connections/sis/schools"
+NEW: dict[str, Any] = {
+    "district": "springfield",
     "connection-sis": "powerschool",
     "connection-url": "https://sis.example.org/ims",
     "connection-client_id": "abc",
@@ -23,46 +38,156 @@ NEW: dict[str, Any] = OAK | {
 }
 
 
-def test_a_manager_adds_a_school_to_a_connection_of_their_district(signed_in: SignedIn, database: Database) -> None:
+@pytest.fixture(scope="module")
+def sis() -> Iterator[Served]:
+    with served_sis() as served:
+        yield served
+
+
+@pytest.fixture
+def lincoln(database: Database, environment: object, sis: Served) -> SchoolRow:
+    return school_in(database, sis)
+
+
+def students_of(sis: Served) -> str:
+    return f"{len(sis.people.people_of('sch-2', 'student'))} students"
+
+
+def listed(browser: Browser, path: str = PICK) -> str:
+    """The page with the schools, once their people are counted."""
+    for _ in range(600):
+        shown = browser.get(path).text
+        if "http-equiv" not in shown:
+            return shown
+        time.sleep(0.1)
+    raise AssertionError("the list did not end")
+
+
+def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_added_like_another(
+    signed_in: SignedIn, database: Database, sis: Served
+) -> None:
+    browser = signed_in(MANAGER)
+    shown = browser.get(PAGE).text
+    assert 'action="/connections/sis/list"' in shown
+    assert "foreign-sis" not in shown
+    assert browser.send_form(LIST).headers["location"] == PICK
+    shown = listed(browser)
+    names = [org.name for org in sis.people.orgs if org.type == "school"]
+    assert len(names) == 2
+    for name in names:
+        assert name in shown
+    assert students_of(sis) in shown
+    assert 'href="/schools/lincoln"' in shown, "what is there already cannot be added again"
+    assert shown.count('name="school"') == 1
+    with database.begin() as conn:
+        there = tenants.get_school(conn, "lincoln").settings
+        roles = RoleSettings(rostered=True, archive=True)
+        like = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "phone_region": "DE"}
+        tenants.set_school(conn, "lincoln", settings=there.model_copy(update=like))
+    sent = fields_of(shown, PICK) | {"school": "sch-2", "owner-sch-2": "Oak@Example.org", "pattern": "lincoln"}
+    answer = browser.send_form(PICK, sent | {"owners": "it@example.org"})
+    name = next(org.name for org in sis.people.orgs if org.sourced_id == "sch-2")
+    assert answer.headers["location"] == f"/schools/{key_of(name)}"
+    with database.begin() as conn:
+        made = tenants.get_school(conn, key_of(name))
+        owners = {grant.email for grant in accounts.grants(conn) if grant.school_id == made.id}
+        mails = outbox.messages(conn)
+        what = {entry.what for entry in audit.entries(conn, school_id=made.id)}
+    assert (made.name, made.settings.school_id, made.connection.key) == (name, "sch-2", "sis")
+    assert (made.settings.students, made.settings.phone_region) == (roles, "DE")
+    assert not made.settings.automatic, "only after a test of its own"
+    assert last_test(made) is LastTest.NEVER
+    assert made.settings.report_to == ["oak@example.org", "it@example.org"], "not those of the other school"
+    assert owners == {"oak@example.org", "it@example.org"}
+    assert {"school added", "access granted"} <= what
+    assert sorted(mail.recipients[0] for mail in mails) == ["it@example.org", "oak@example.org"]
+    for mail in mails:
+        assert name in mail.text
+        assert f"/schools/{made.key}" in mail.text
+        assert mail.kind == "invitation"
+    assert "token" not in mails[0].text, "others may read the outbox"
+
+
+def test_a_list_is_followed_until_its_people_are_counted(signed_in: SignedIn, sis: Served) -> None:
+    browser = signed_in(MANAGER)
+    browser.send_form(LIST)
+    assert events_of(browser, f"{PICK}/events")[0][1] == "reload"
+    kinds = events_of(browser, f"{PICK}/events?shown=yes")
+    assert kinds[0][1] == "fill"
+    assert students_of(sis) in kinds[0][2]
+
+
+def test_a_school_that_is_not_in_the_list_is_typed(signed_in: SignedIn, database: Database) -> None:
     with database.begin() as conn:
         there = tenants.get_school(conn, "lincoln").settings
         tenants.set_school(conn, "lincoln", settings=there.model_copy(update={"time_zone": "America/Chicago"}))
     browser = signed_in(MANAGER)
-    shown = browser.get(PAGE).text
-    assert 'value="sis"' in shown
-    assert "foreign-sis" not in shown
-    assert "shelbyville" not in shown.lower()
-    answer = browser.send_form(PAGE, fields_of(shown, "/new") | OAK | {"place": "sis"})
-    assert answer.headers["location"] == "/schools/st-marys-oak/settings"
-    assert "The school was added." in browser.get("/schools/st-marys-oak/settings/connection").text
+    typed = {"name": "St. Mary's Oak", "school_id": "4711"}
+    for change, field in (({"name": ""}, "name"), ({"school_id": ""}, "school_id")):
+        refused = browser.send_form(PICK, typed | change)
+        assert (refused.status_code, set(errors_in(refused.text))) == (400, {field})
+    taken = browser.send_form(PICK, typed | {"school_id": "sch-1"})
+    assert "the School ID of Lincoln" in taken.text
+    assert "Tick at least one school." in browser.send_form(PICK, {}).text
+    assert browser.send_form(PICK, typed).headers["location"] == "/schools/st-marys-oak"
+    assert browser.send_form(PICK, typed | {"school_id": "4712"}).headers["location"] == "/schools/st-marys-oak-2"
     with database.begin() as conn:
-        made = tenants.get_school(conn, "st-marys-oak")
-        assert audit.entries(conn, school_id=made.id)[0].who == MANAGER
-    assert (made.name, made.settings.school_id, made.connection.key) == ("St. Mary's Oak", "4711", "sis")
-    assert not made.settings.automatic
-    assert made.settings.time_zone == "America/Chicago", "as most schools of the district"
+        assert tenants.get_school(conn, "st-marys-oak").settings.time_zone == "America/Chicago"
 
 
-def test_a_new_connection_is_made_with_it_and_starts_from_what_is_known(
-    signed_in: SignedIn, database: Database
+def test_all_schools_that_the_search_leaves_are_added_at_once(
+    signed_in: SignedIn, database: Database, tmp_path: Path
 ) -> None:
-    browser = signed_in(MANAGER)
-    assert browser.send_form(PAGE, NEW | {"connection-allow_private_addresses": "on"}).is_redirect
+    people = generate_district(3, schools=6, students_per_school=5)
+    (tmp_path / "export").mkdir()
+    write_csv_bundle(people, tmp_path / "export" / "roster.zip")
+    settings = ConnectionSettings(url=f"file://{tmp_path}/export", allow_private_addresses=True)
     with database.begin() as conn:
-        made = tenants.get_school(conn, "st-marys-oak").connection
-    assert (made.key, made.settings.sis, made.settings.sign_in) == ("st-marys-oak-sis", "powerschool", "oauth2")
+        connection = tenants.add_connection(conn, "springfield", "csv", settings, None)
+        list_id = sis_school_lists.start(conn, connection, who="test")
+    carry_out(database, "csv", list_id)
+    browser, page = signed_in(MANAGER), "/connections/csv/schools"
+    shown = browser.get(page).text
+    names = [org.name for org in people.orgs if org.type == "school"]
+    assert f"{len(people.people_of('sch-1', 'student'))} students" in shown, "of CSV files too"
+    assert "All 6 of them" in shown
+    word = names[0].split()[-2]
+    fitting = [name for name in names if word in name]
+    assert browser.send_form(f"{page}?q={word}", {"all": "on"}).is_redirect
+    with database.begin() as conn:
+        added = [row.name for row in tenants.schools_of(conn, connection.id)]
+    assert sorted(added) == sorted(fitting)
+    assert browser.send_form(page, {"all": "on"}).headers["location"] == "/"
+    with database.begin() as conn:
+        assert len(tenants.schools_of(conn, connection.id)) == len(names)
+
+
+def test_nothing_is_made_where_one_address_is_wrong(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(MANAGER)
+    browser.send_form(LIST)
+    sent = fields_of(listed(browser), PICK) | {"school": "sch-2", "owners": "nobody"}
+    answer = browser.send_form(PICK, sent)
+    assert (answer.status_code, set(errors_in(answer.text))) == (400, {"owners"})
+    assert 'value="sch-2" checked' in answer.text, "what was ticked stays"
+    wrong = browser.send_form(PICK, sent | {"owners": "", "pattern": "foreign"})
+    assert set(errors_in(wrong.text)) == {"pattern"}, "the settings of another district"
+    with database.begin() as conn:
+        assert {row.key for row in tenants.list_schools(conn)} == {"foreign", "lincoln"}
+        assert outbox.messages(conn) == []
+
+
+def test_a_new_connection_starts_from_what_is_known_of_its_sis(signed_in: SignedIn, database: Database) -> None:
+    browser = signed_in(MANAGER)
+    answer = browser.send_form(PAGE, NEW | {"connection-allow_private_addresses": "on"})
+    assert answer.headers["location"] == "/connections/springfield-powerschool/schools"
+    with database.begin() as conn:
+        made = tenants.get_connection(conn, "springfield-powerschool")
+    assert (made.settings.sis, made.settings.sign_in) == ("powerschool", "oauth2")
     assert not made.settings.allow_private_addresses
     assert secrets.unseal(made.secret or "") == "p0ison"
 
 
 WRONG = [
-    ({"name": ""}, "name"),
-    ({"school_id": ""}, "school_id"),
-    ({"place": "sis", "school_id": "org-lincoln"}, "school_id"),
-    ({"place": ""}, "place"),
-    ({"key": "Oak!"}, "key"),
-    ({"key": "new"}, "key"),
-    ({"key": "lincoln"}, "key"),
     ({"connection_key": "sis"}, "connection_key"),
     ({"connection_key": "A B"}, "connection_key"),
     ({"connection-url": ""}, "connection-url"),
@@ -77,28 +202,137 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(signed_in: Si
     for change, field in WRONG:
         answer = browser.send_form(PAGE, NEW | change)
         assert answer.status_code == 400, change
-        typed = {"secret"} if "place" not in change else set()
-        assert set(errors_in(answer.text)) == {field} | typed, "the secret that was typed is gone, and the page says so"
+        assert set(errors_in(answer.text)) == {field, "secret"}, "the typed secret is gone, and the page says so"
         assert "p0ison" not in answer.text
         assert fields_of(answer.text, "/new")["connection-client_id"] == "abc", "what was entered is kept"
     with database.begin() as conn:
-        assert {one.key for one in tenants.list_schools(conn)} == {"foreign", "lincoln"}
-        assert {one.key for one in tenants.list_connections(conn)} == {"foreign-sis", "sis"}
+        assert {row.key for row in tenants.list_connections(conn)} == {"foreign-sis", "sis"}
 
 
-def test_owners_and_managers_of_other_districts_add_nothing(signed_in: SignedIn, database: Database) -> None:
-    owner, manager = signed_in(OWNER), signed_in(MANAGER)
-    assert owner.get(PAGE).status_code == 404
-    assert owner.send_form(PAGE, OAK | {"place": "sis"}).status_code == 404
-    for place in ("foreign-sis", "new in shelbyville", "new in nowhere", "nowhere"):
-        answer = manager.send_form(PAGE, NEW | {"place": place})
-        assert answer.status_code == 404, place
-    assert signed_in(OPERATOR).send_form(PAGE, OAK | {"place": "foreign-sis"}).is_redirect
-
-
-def test_a_key_is_proposed_from_the_name(signed_in: SignedIn) -> None:
-    assert key_of("St. Mary's, Lincoln (Übung)") == "st-marys-lincoln-ubung"
-    assert len(key_of("x" * 100)) == 64
+def test_a_wrong_secret_is_named_and_corrected_in_place(signed_in: SignedIn, database: Database, sis: Served) -> None:
+    with database.begin() as conn:
+        tenants.set_connection(conn, "sis", secret_sealed=secrets.seal("wr0ng"))
     browser = signed_in(MANAGER)
-    assert 'value="oak-high"' in browser.get("/school-key?name=Oak+High&key=").text
-    assert 'value="mine"' in browser.get("/school-key?name=Oak+High&key=mine").text
+    browser.send_form(LIST)
+    shown = listed(browser)
+    assert "The schools could not be read." in shown
+    assert "Check Client ID and Client Secret" in shown
+    assert "wr0ng" not in shown
+    assert browser.send_form(LIST, fields_of(shown, LIST) | {"secret": SECRET}).headers["location"] == PICK
+    assert students_of(sis) in listed(browser)
+    with database.begin() as conn:
+        assert tenants.get_connection(conn, "sis").settings.allow_private_addresses, "the rest stays"
+    moved = browser.send_form(LIST, fields_of(shown, LIST) | {"connection-url": "https://elsewhere.example/ims"})
+    assert "type the Client Secret again" in errors_in(moved.text)["secret"]
+
+
+def test_the_end_of_a_list_is_not_the_end_of_the_next_one(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        first = sis_school_lists.start(conn, lincoln.connection, who="test")
+        sis_school_lists.end(conn, first, "wrong")
+        second = sis_school_lists.start(conn, lincoln.connection, who="test")
+        sis_school_lists.note(conn, first, [{"id": "1"}])
+        sis_school_lists.end(conn, first, "its process ended")
+        found = sis_school_lists.get(conn, lincoln.connection)
+    assert found is not None
+    assert (found.id, found.problem, found.ended_at, found.schools) == (second, None, None, [])
+
+
+def test_owners_and_managers_of_other_districts_see_and_add_nothing(signed_in: SignedIn, database: Database) -> None:
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    for path in (PAGE, PICK, f"{PICK}/events"):
+        assert owner.get(path).status_code == 404, path
+    for path in (PAGE, PICK, LIST):
+        assert owner.send_form(path, NEW).status_code == 404, path
+    for path in ("/connections/foreign-sis/schools", "/connections/nowhere/schools"):
+        assert manager.get(path).status_code == 404
+        assert manager.send_form(path, {"name": "Oak", "school_id": "1"}).status_code == 404
+    for path in ("/connections/foreign-sis/list", "/connections/foreign-sis/schools/events"):
+        assert manager.send_form(path).status_code in (404, 405)
+    for district in ("shelbyville", "nowhere"):
+        assert manager.send_form(PAGE, NEW | {"district": district}).status_code == 404
+    assert one(database, "select count(*) from sis_school_list") == 0
+
+
+def test_operators_make_districts_and_their_managers_are_invited(
+    signed_in: SignedIn, database: Database, console: Console
+) -> None:
+    operator = signed_in(OPERATOR)
+    for who in (OWNER, MANAGER):
+        assert signed_in(who).get("/districts/new").status_code == 404
+        assert signed_in(who).send_form("/districts/new", {"name": "Oak Park"}).status_code == 404
+    for change, field in (
+        ({"name": ""}, "name"),
+        ({"key": "springfield"}, "key"),
+        ({"key": "A"}, "key"),
+        ({"managers": "nobody"}, "managers"),
+    ):
+        refused = operator.send_form("/districts/new", {"name": "Oak Park"} | change)
+        assert (refused.status_code, set(errors_in(refused.text))) == (400, {field})
+    sent = {"name": "Oak Park", "managers": "ann@oak.example, bob@oak.example"}
+    assert operator.send_form("/districts/new", sent).headers["location"] == PAGE
+    with database.begin() as conn:
+        made = tenants.get_district(conn, "oak-park")
+        assert accounts.managers_of(conn, made.id) == ["ann@oak.example", "bob@oak.example"]
+        mail = outbox.messages(conn)[0]
+        assert audit.entries(conn, district_id=made.id)[-1].what == "district added"
+    assert f"{console.url}/schools/new" in mail.text
+    assert "You can now look after Oak Park in Roster." in mail.text
+    assert send_due(database).sent == 2
+
+
+def test_keys_are_made_of_names() -> None:
+    assert key_of("St. Mary's, Lincoln (Übung)") == "st-marys-lincoln-ubung"
+    assert len(key_of("x" * 100)) == 60
+    assert new_key("Oak", {"oak", "oak-2"}) == "oak-3"
+    assert new_key("New", ()) == "school-new"
+    assert new_key("学校", ()) == "school"
+
+
+def test_counting_keeps_counts_alone_and_says_nothing_of_people(
+    database: Database, lincoln: SchoolRow, environment: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served_sis() as poisoned:
+        hostile_strings(poisoned.people)
+        settings = ConnectionSettings(url=poisoned.url, client_id="client", allow_private_addresses=True)
+        for fault in ("", "truncated_json"):
+            with database.begin() as conn:
+                tenants.set_connection(conn, "sis", settings, secrets.seal(SECRET))
+                connection = tenants.get_connection(conn, "sis")
+                list_id = sis_school_lists.start(conn, connection, who="test")
+            if fault:
+                poisoned.sis.faults.set(fault)
+            carry_out(database, "sis", list_id)
+            said = str(every(database, "select * from sis_school_list")) + caplog.text
+            assert leaked(said) == []
+            with database.begin() as conn:
+                found = sis_school_lists.get(conn, connection)
+            assert found is not None
+            assert (found.problem is None) == (not fault)
+
+
+def test_people_are_counted_once_for_each_school_and_role() -> None:
+    def org(name: str, kind: str = "school", status: str = "active") -> dict[str, Any]:
+        return {"sourcedId": name, "name": name, "identifier": None, "type": kind, "status": status, "parent": None}
+
+    def user(*roles: tuple[str, str], status: str = "active", end: str | None = None) -> dict[str, Any]:
+        entries = [{"org": org, "role": role, "beginDate": None, "endDate": end} for org, role in roles]
+        return {"sourcedId": "u", "status": status, "roles": entries}
+
+    found = SchoolList(date(2027, 1, 15))
+    found.take(Batch("org", [org("b"), org("a"), org("d", "district"), org("gone", status="tobedeleted")], []))
+    assert [(one["id"], one["people"]) for one in found.schools()] == [("a", None), ("b", None)]
+    users = [
+        user(("a", "student"), ("b", "student")),
+        user(("a", "aide"), ("a", "proctor")),
+        user(("a", "guardian")),
+        user(("a", "student"), end="2026-12-31"),
+        user(("a", "student"), status="tobedeleted"),
+    ]
+    found.take(Batch("user", users, []))
+    a, b = (one["people"] for one in found.schools())
+    assert a == {"student": 1, "teacher": 0, "staff": 1, "admin": 0}
+    assert b == {"student": 1, "teacher": 0, "staff": 0, "admin": 0}
+    alone = SchoolList(date(2027, 1, 15))
+    alone.take(Batch("org", [org("d", "district")], []))
+    assert [one["id"] for one in alone.schools()] == ["d"], "a SIS that calls none of its orgs a school"

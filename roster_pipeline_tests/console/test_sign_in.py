@@ -154,7 +154,7 @@ def test_neither_link_nor_session_can_be_read_in_the_database(
         used(browser, link)
         secret = browser.cookies[console.config.session_cookie]
     token = parse_qs(urlsplit(link).query)["token"][0]
-    for table in ("sign_in_link", "console_session", "outbox", "audit", "rate"):
+    for table in ("sign_in_link", "console_session", "outbox", "audit", "rate_limit"):
         rows = str(every(database, f"select * from {table}"))
         assert token not in rows
         assert secret not in rows
@@ -292,7 +292,7 @@ def test_an_address_is_mailed_once_an_hour_and_the_page_says_when_again(
     with console.browser() as browser:
         assert again not in asked(browser, OWNER).text, "a link that was used keeps nobody from the next one"
         with database.begin() as opened:
-            opened.execute(text("update rate set until = now()"))
+            opened.execute(text("update rate_limit set until = now()"))
         assert again not in asked(browser, OWNER).text
 
 

@@ -38,7 +38,7 @@ def grant(request: Request) -> Response:
     """POST /access: let somebody in."""
     who, sent = _may(request), form(request)
     values = {name: str(sent.get(name, "")).strip() for name in ("email", "role", "place")}
-    role = values["role"]
+    role, invited = values["role"], bool(sent.get("invite"))
     if role not in _roles(who):
         return _shown(request, values, {"role": "Choose one of these."})
     if role != OPERATOR and not values["place"]:
@@ -58,13 +58,24 @@ def grant(request: Request) -> Response:
             if home is not None and not who.may_manage(home):
                 raise UnknownKey("place", values["place"])
             added = access_changes.grant(opened, values["email"], place, who=who.who)
+            if added and invited:
+                _invite(opened, accounts.normal(values["email"]), place, request.app.state.config.url)
     except NoAddress as problem:
         return _shown(request, values, {"email": f"{problem.message} {in_console(problem.remedy)}"})
     except UnknownKey:
         return _shown(request, values, {"place": NO_SUCH_PLACE})
     email = accounts.normal(values["email"])
     where = f"They sign in at {request.app.state.config.url} with this address."
+    if added and invited:
+        where = "They get an invitation by mail."
     return redirect(request, "/access", told=f"{email} {'is let in' if added else 'was let in already'}. {where}")
+
+
+def _invite(opened: Connection, email: str, place: Place, url: str) -> None:
+    school = tenants.schools_by_id(opened, [place.school_id])[place.school_id] if place.school_id else None
+    names = [row.name for row in tenants.list_districts(opened) if row.id == place.district_id]
+    path = f"/schools/{school.key}" if school else ""
+    access_changes.invite(opened, email, [school.name] if school else names, console_url=url, path=path)
 
 
 def places(request: Request) -> Response:
@@ -126,7 +137,13 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
         roles=list(_roles(who).items()),
         role_names=ROLES,
         places=proposed,
-        values={"email": "", "role": OWNER, "place": ""} | values,
+        values={
+            "email": "",
+            "role": OWNER,
+            "place": "",
+            "invite": bool(form(request).get("invite")) if errors else True,
+        }
+        | values,
         errors=errors,
     )
 

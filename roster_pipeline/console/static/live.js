@@ -1,5 +1,5 @@
 // Places that follow a stream of events: data-live holds its address. "add" brings one more item, "state" the words
-// below, "show" the whole place, "end" closes. A browser that lost the stream asks for what came after the last id.
+// below, "show" the whole place, "fill" texts of [data-fill], "reload" loads the page anew, "end" closes. A browser that lost the stream asks for what came after the last id.
 (function () {
   "use strict";
   function piece(html) {
@@ -18,11 +18,24 @@
       });
     }
     on("add", function (html) { place.querySelector("[data-items]").append(piece(html)); });
-    on("state", function (html) { place.querySelector("[data-state]").replaceChildren(piece(html)); });
+    on("state", function (html) { place.querySelector("[data-state]").replaceChildren(piece(html)); unfold(place); });
     on("show", function (html) { place.replaceChildren(piece(html)); });
+    on("reload", function () { source.close(); window.location.reload(); });
+    on("fill", function (json) {
+      const texts = JSON.parse(json);
+      place.querySelectorAll("[data-fill]").forEach(function (it) { it.textContent = texts[it.dataset.fill] || ""; });
+      place.querySelectorAll("[role=status]").forEach(function (it) { it.textContent = "Their people are counted."; });
+    });
     on("end", function () { source.close(); place.dataset.ended = "yes"; });
     source.addEventListener("error", function () {
       if (source.readyState === EventSource.CLOSED && place.isConnected) place.append(note("This page hears no more of it. Reload it to see how it went on."));
+    });
+  }
+  function unfold(place) {
+    place.querySelectorAll("[data-unfold]").forEach(function (link) {
+      const field = document.getElementById(link.hash.slice(1));
+      const folded = field && field.closest("details");
+      if (folded) folded.open = true;
     });
   }
   function note(words) {
@@ -36,6 +49,12 @@
     if (root.matches && root.matches("[data-live]")) follow(root);
     root.querySelectorAll("[data-live]").forEach(follow);
   }
+  document.addEventListener("change", function (event) {
+    const field = event.target.dataset.into && document.getElementById(event.target.dataset.into);
+    if (!field || !event.target.value) return;
+    field.value = event.target.value;
+    field.dispatchEvent(new Event("input", {bubbles: true}));
+  });
   document.addEventListener("DOMContentLoaded", function () { all(document); });
   document.addEventListener("htmx:sendError", function (event) {
     event.detail.target.replaceChildren(note("The console cannot be reached. Look at your network, and try again."));

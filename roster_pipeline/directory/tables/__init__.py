@@ -32,7 +32,7 @@ from roster_pipeline.directory.tables.intake import (
 )
 from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync, unreported_decision
 from roster_pipeline.directory.tables.monitoring import alert, digest, scheduled_run
-from roster_pipeline.directory.tables.on_demand import connection_test, manual_run, people_upload
+from roster_pipeline.directory.tables.on_demand import connection_test, manual_run, people_upload, sis_school_list
 from roster_pipeline.directory.tables.people import (
     contact,
     link,
@@ -87,6 +87,7 @@ __all__ = [
     "school",
     "sign_in_link",
     "sis_record",
+    "sis_school_list",
     "snapshot",
     "snapshot_record",
     "sync",

@@ -39,6 +39,26 @@ connection_test = Table(
     Index("ix_connection_test_school_id_started_at", "school_id", "started_at"),
 )
 
+sis_school_list = Table(
+    "sis_school_list",
+    metadata,
+    Column("connection_id", BigInteger, ForeignKey("connection.id", ondelete="CASCADE"), nullable=False),
+    words("id", comment="of this reading; a connection keeps its newest one"),
+    number("connection_revision"),
+    words("who"),
+    Column(
+        "schools",
+        JSONB,
+        nullable=False,
+        server_default=text("'[]'::jsonb"),
+        comment='[{"id", "identifier", "name", "people": {role: count} or null}]',
+    ),
+    words("problem", comment="why it could not be read to its end, for people", optional=True),
+    now("started_at"),
+    moment("ended_at"),
+    PrimaryKeyConstraint("connection_id"),
+)
+
 manual_run = Table(
     "manual_run",
     metadata,

@@ -1,0 +1,86 @@
+"""The schools that the SIS of a connection listed, as somebody asked for them: names and counts, no people."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from roster_pipeline.directory.tables import sis_school_list
+from roster_pipeline.directory.tenants import ConnectionRow
+
+LOST_MINUTES = 30
+"""Reading takes less; a list that is older and has no end lost the process that read it."""
+LOST = "The list ended without a result. Read it again."
+
+
+@dataclass(frozen=True)
+class SisSchoolList:
+    """id: of this reading. schools: id, identifier, name and people of each, by name; people: None until counted.
+
+    ended_at: None while it is read. problem: why it was not read to its end.
+    """
+
+    connection_id: int
+    id: str
+    connection_revision: int
+    who: str
+    schools: list[dict[str, Any]]
+    problem: str | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+def start(conn: Connection, connection: ConnectionRow, *, who: str) -> str:
+    """Note that a connection's list is read now; returns its id. What an earlier one said is dropped."""
+    values = {
+        "id": str(uuid.uuid4()),
+        "connection_revision": connection.revision,
+        "who": who,
+        "schools": [],
+        "problem": None,
+        "started_at": func.now(),
+        "ended_at": None,
+    }
+    row = insert(sis_school_list).values(connection_id=connection.id, **values)
+    conn.execute(row.on_conflict_do_update(index_elements=["connection_id"], set_=values))
+    return str(values["id"])
+
+
+def note(conn: Connection, list_id: str, schools: Sequence[dict[str, Any]]) -> None:
+    """Keep what is known so far, unless a newer list was started."""
+    conn.execute(update(sis_school_list).where(sis_school_list.c.id == list_id).values(schools=list(schools)))
+
+
+def end(conn: Connection, list_id: str, problem: str | None = None) -> None:
+    """It is over, unless it was before. problem: why it could not be read to its end, for people."""
+    over = update(sis_school_list).where(sis_school_list.c.id == list_id, sis_school_list.c.ended_at.is_(None))
+    conn.execute(over.values(ended_at=func.now(), problem=problem))
+
+
+def get(conn: Connection, connection: ConnectionRow) -> SisSchoolList | None:
+    """The list of a connection as it is now; None where it was not read, or not since the connection changed."""
+    end_lost(conn)
+    of = sis_school_list.c.connection_id == connection.id
+    same = sis_school_list.c.connection_revision == connection.revision
+    found = conn.execute(select(sis_school_list).where(of, same)).mappings().first()
+    return None if found is None else SisSchoolList(**found)
+
+
+def going(conn: Connection) -> int:
+    """How many lists are read now."""
+    end_lost(conn)
+    unended = sis_school_list.c.ended_at.is_(None)
+    return int(conn.scalar(select(func.count()).select_from(sis_school_list).where(unended)) or 0)
+
+
+def end_lost(conn: Connection) -> None:
+    """End the lists whose process is gone."""
+    old = sis_school_list.c.started_at < func.now() - text(f"interval '{LOST_MINUTES} minutes'")
+    lost = update(sis_school_list).where(sis_school_list.c.ended_at.is_(None), old)
+    conn.execute(lost.values(ended_at=func.now(), problem=LOST))

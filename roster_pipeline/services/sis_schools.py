@@ -1,0 +1,153 @@
+"""The schools of a SIS: read from it, and added to a district with the settings of one that is there."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, count
+
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import audit, connection_tests, sis_school_lists, tenants
+from roster_pipeline.directory.accounts import Place
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.locks import lock_until_commit
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.bundle import pull_bundle
+from roster_pipeline.oneroster.collections.pull import pull
+from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Wanted
+from roster_pipeline.oneroster.connection_test.school_list import SchoolList
+from roster_pipeline.services import access_changes
+from roster_pipeline.services.connection_changes import servers_of
+from roster_pipeline.services.connection_test import LIMITS, MOST_AT_ONCE, TOO_MUCH, TestGoesOn
+from roster_pipeline.services.school_changes import add_school
+from roster_pipeline.settings.school import MOST_RECIPIENTS, SchoolSettings
+from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
+from roster_pipeline.sync.error_messages import explain
+
+RESERVED = ("new",)
+EVERYBODY = Wanted(roles=frozenset(GROUPS))
+
+
+def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | None:
+    """Note that somebody reads the schools of a connection: the id of the list. None: it is read already.
+
+    Raises TestGoesOn.
+    """
+    lock_until_commit(conn, "connection tests")
+    known = sis_school_lists.get(conn, connection)
+    if known is not None and known.ended_at is None:
+        return None
+    if connection_tests.going(conn) + sis_school_lists.going(conn) >= MOST_AT_ONCE:
+        raise TestGoesOn("Several other tests are going on.")
+    details = {"connection": connection.key, "servers": servers_of(connection.settings)}
+    audit.record(conn, who=who, what="schools listed", district_id=connection.district_id, details=details)
+    return sis_school_lists.start(conn, connection, who=who)
+
+
+def carry_out(database: Database, connection_key: str, list_id: str) -> None:
+    """Read the list and note its end. Never raises: what goes wrong is the list's `problem`."""
+    problem: str | None = None
+    with database.begin() as conn:
+        connection = tenants.get_connection(conn, connection_key)
+    try:
+        _read(database, connection, list_id)
+    except (OneRosterError, DirectoryError) as caught:
+        problem = f"{caught.message}\n{caught.remedy}"
+    except MemoryError:
+        problem = TOO_MUCH
+    except Exception as caught:
+        problem = str(explain(connection_key, caught))
+    with database.begin() as conn:
+        sis_school_lists.end(conn, list_id, problem)
+
+
+def _read(database: Database, connection: ConnectionRow, list_id: str) -> None:
+    """First the schools, then how many people each has: reading all people of a SIS takes minutes."""
+    found = SchoolList(datetime.now(UTC).date())
+
+    def note() -> None:
+        with database.begin() as conn:
+            sis_school_lists.note(conn, list_id, found.schools())
+
+    def store(batches: Iterable[Batch]) -> None:
+        found.start()
+        for batch in batches:
+            found.take(batch)
+
+    if is_bundle(connection):
+        store(pull_bundle(source_of_connection(connection), EVERYBODY))
+    else:
+        with client_of(connection, LIMITS) as client:
+            client.connect()
+            found.take(Batch("org", list(client.orgs()), []))
+            note()
+            pull(client, EVERYBODY).into(store)
+            with database.begin() as conn:
+                tenants.remember(conn, connection.id, client.learned)
+    note()
+
+
+@dataclass(frozen=True)
+class PickedSchool:
+    """A school of the SIS that somebody picked. owners: e-mail addresses."""
+
+    school_id: str
+    name: str
+    owners: Sequence[str] = ()
+
+
+def add_picked(
+    conn: Connection,
+    connection: ConnectionRow,
+    picked: Sequence[PickedSchool],
+    pattern: SchoolSettings | None,
+    *,
+    who: str,
+    console_url: str | None,
+) -> list[SchoolRow]:
+    """Add schools of a connection, let their owners in and invite them by mail; in the caller's transaction.
+
+    pattern: the settings to take over. Automatic rostering stays off until each is tested, and the Roster Email goes to
+    the owners of the new school, never to those of the pattern. None: the standard settings, in the time zone that most
+    schools of the district have. Raises KeyTaken, FieldError, NoAddress.
+    """
+    if pattern is None:
+        zone = tenants.usual_time_zone(conn, connection.district_id)
+        pattern = SchoolSettings(school_id="any", **({"time_zone": zone} if zone else {}))
+    taken = {key for key, _ in tenants.school_names(conn, None, limit=1_000_000)}
+    added: list[SchoolRow] = []
+    invited: dict[str, list[SchoolRow]] = {}
+    for one in picked:
+        key = new_key(one.name, taken)
+        taken.add(key)
+        owners = list(dict.fromkeys(access_changes.address(email) for email in one.owners))
+        own = {"school_id": one.school_id, "automatic": False, "report_to": owners[:MOST_RECIPIENTS]}
+        row = add_school(conn, connection.key, key, one.name, pattern.model_copy(update=own), who=who)
+        for email in owners:
+            access_changes.grant(conn, email, Place(school_id=row.id), who=who)
+            invited.setdefault(email, []).append(row)
+        added.append(row)
+    for email, schools in invited.items():
+        first = f"/schools/{schools[0].key}" if len(schools) == 1 else ""
+        access_changes.invite(conn, email, [row.name for row in schools], console_url=console_url, path=first)
+    return added
+
+
+def key_of(name: str) -> str:
+    """A key made of a name: `St. Mary's, Lincoln` becomes `st-marys-lincoln`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower().replace("'", "")
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:60].strip("-")
+
+
+def new_key(name: str, taken: Collection[str]) -> str:
+    """The same for a school, with a number behind it where it is taken, and never a word of the console's addresses."""
+    plain = key_of(name)
+    plain = plain if plain and plain not in RESERVED else f"school-{plain}".strip("-")
+    numbered = (f"{plain}-{number}" for number in count(2))
+    return next(key for key in chain([plain], numbered) if key not in taken)

@@ -39,6 +39,7 @@ from roster_pipeline.console.pages import (
     runs,
     settings,
     sign_in,
+    supported_sis,
     syncs,
     upload_pages,
 )
@@ -64,6 +65,7 @@ PAGES = (
     settings,
     sign_in,
     static_files,
+    supported_sis,
     syncs,
     upload_pages,
     connection_tests,

@@ -31,11 +31,13 @@ from roster_pipeline.console.forms import (
 from roster_pipeline.console.page import form
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
+from roster_pipeline.directory.plans import findings_of_syncs
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
+from roster_pipeline.planning.guard_history import MOST_PLANS, PastPlan, guard_lines
 from roster_pipeline.services.connection_changes import NOT_TESTED
-from roster_pipeline.services.connection_test_state import last_test
+from roster_pipeline.services.connection_test_state import fields_named, last_test
 from roster_pipeline.services.save_settings import Wanted
 from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile
 from roster_pipeline.settings import fields
@@ -47,6 +49,7 @@ from roster_pipeline.settings.school import (
     SchoolSettings,
     display_name,
 )
+from roster_pipeline.vocabulary import Role
 
 CONNECTION_SECTION = SECTIONS[0]
 NAME = "school-name"
@@ -205,6 +208,16 @@ def _label(field_name: str, rules: Mapping[str, str]) -> str:
     return SETTINGS[field_name].title if field_name in SETTINGS else ""
 
 
+def past_guards(conn: Connection, school: SchoolRow) -> dict[str, str]:
+    """What each guard would have done on the last syncs, by its name."""
+    plans_of = findings_of_syncs(conn, school.id, MOST_PLANS)
+    past = [
+        PastPlan({role.value: plan.counts[role] for role in Role if role in plan.counts}, findings, plan.first_sync)
+        for plan, findings in plans_of
+    ]
+    return guard_lines(past, school.settings.guards)
+
+
 def quality_rules() -> dict[str, str]:
     """What each quality rule of this installation asks, by its name; none where the suite cannot be read."""
     try:
@@ -268,6 +281,7 @@ def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, A
     mine = [row.name for row in shown_form.sharing if who.may_see(row)]
     others = len(shown_form.sharing) - len(mine)
     values = shown_form.values if may_connect else shown(stored, CONNECTION) | shown_form.values
+    tried = test.items if test else school.test["items"] if school.test else []
     return {
         "presets": presets(),
         "preset": chosen_preset(values),
@@ -281,7 +295,7 @@ def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, A
         "keep_test": kept,
         "again": _again(request, school, test) if test else "",
         "tested_at": datetime.fromisoformat(school.test["at"]) if school.test else None,
-        "advanced_wrong": _advanced_wrong(shown_form.errors),
+        "advanced_wrong": _advanced_wrong(shown_form.errors) or bool(fields_named(tried)),
     }
 
 

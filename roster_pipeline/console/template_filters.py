@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.outcome import NOUNS
+from roster_pipeline.services.connection_test_state import fields_named, tested_school
 from roster_pipeline.vocabulary import DONE, Role, counted, role_name, role_place
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -83,9 +84,11 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "changes": changes,
     "clock": clock,
     "exact": exact,
+    "fields_named": fields_named,
     "in_console": in_console,
     "number": number,
     "role": role,
+    "tested_school": tested_school,
     "words": words,
     "kind": lambda slug: KINDS.get(slug, words(slug).capitalize()),
     "action": lambda slug: ACTIONS.get(slug, words(slug)),

@@ -137,6 +137,19 @@ def latest(conn: Connection, school_id: int, *, dry_run: bool = False) -> PlanRo
     return None if found is None else PlanRow(**found)
 
 
+def findings_of_syncs(conn: Connection, school_id: int, limit: int) -> list[tuple[PlanRow, dict[str, float]]]:
+    """The newest plans of a school's syncs, and for each guard the largest value that it found in the plan."""
+    query = select(plan).where(plan.c.school_id == school_id, plan.c.person_id.is_(None), plan.c.dry_run.is_(False))
+    rows = [PlanRow(**row) for row in conn.execute(query.order_by(plan.c.id.desc()).limit(limit)).mappings()]
+    found: dict[int, dict[str, float]] = {row.id: {} for row in rows}
+    lines = select(verdict.c.plan_id, verdict.c.findings).where(verdict.c.plan_id.in_(found))
+    for plan_id, findings in conn.execute(lines):
+        for one in findings:
+            of = found[plan_id]
+            of[one["guard"]] = max(of.get(one["guard"], 0.0), float(one["value"] or 0))
+    return [(row, found[row.id]) for row in rows]
+
+
 def replace(conn: Connection, plan_id: int) -> None:
     """Nobody can approve or apply this plan any more."""
     conn.execute(update(plan).where(plan.c.id == plan_id).values(state="replaced"))

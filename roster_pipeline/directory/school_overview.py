@@ -124,6 +124,34 @@ class SchoolStatus:
 
 
 @dataclass(frozen=True)
+class FirstDays:
+    """What a school has come to. applied: syncs that changed something, or found that nothing had to change.
+
+    plan_id: the newest plan, of a dry run too. held: something of the newest plan that may be applied waits.
+    """
+
+    applied: int
+    plan_id: int | None
+    held: bool
+
+
+FIRST_DAYS = """
+select
+    (select count(*) from (select 1 from sync y where y.school_id = :school and y.kind in ('sync', 'approval')
+        and y.outcome in ('applied', 'unchanged') limit 100) done) as applied,
+    (select p.id from plan p where p.school_id = :school and p.person_id is null order by p.id desc limit 1) as plan_id,
+    exists (select from verdict v where v.verdict = 'hold' and v.rows > 0 and v.sync_id is null and v.plan_id = (
+        select p.id from plan p where p.school_id = :school and p.person_id is null and not p.dry_run
+            and p.state = 'planned' order by p.id desc limit 1)) as held
+"""
+
+
+def first_days(conn: Connection, school_id: int) -> FirstDays:
+    """How far a school has come since it was added."""
+    return FirstDays(**conn.execute(text(FIRST_DAYS), {"school": school_id}).mappings().one())
+
+
+@dataclass(frozen=True)
 class Overview:
     """A page of schools, and counts: over all that the person may see, but `found`, which the search leaves."""
 

@@ -8,10 +8,23 @@ be away today, or none. The command line warns and goes on, because scripts set 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.oneroster.connection_test.items import ROLE_NAMES
+from roster_pipeline.settings.fields import CONNECTION, Setting
+
+IN_REMEDIES = {
+    "token url": "token_url",
+    "scopes": "scopes",
+    "page size": "page_size",
+    "ca bundle": "ca_bundle",
+    "host key": "host_key",
+}
+"""How remedies name settings that the form folds away."""
 
 
 class LastTest(StrEnum):
@@ -47,6 +60,21 @@ def last_test(school: SchoolRow) -> LastTest:
         return LastTest.STALE
     red = any(item["ok"] is False for item in school.test["items"])
     return LastTest.RED if red else LastTest.GREEN
+
+
+def tested_school(items: Sequence[Mapping[str, Any]]) -> str:
+    """Whom a test found, in words: `Oak High: 412 students, 31 teachers`; empty where it did not come so far."""
+    names = [str(item["value"]) for item in items if item["name"] == "School" and item.get("value")]
+    counts = {item["name"]: item["value"] for item in items if isinstance(item.get("value"), int)}
+    people = [f"{counts[name]:,} {name.lower()}" for name in ROLE_NAMES.values() if name in counts]
+    return f"{names[0]}: {', '.join(people)}" if names and people else ""
+
+
+def fields_named(items: Sequence[Mapping[str, Any]]) -> list[Setting]:
+    """The folded settings that the remedies of red items name, so that a page can unfold them."""
+    said = " ".join(str(item["remedy"]).lower() for item in items if item["ok"] is False)
+    found = {name for phrase, name in IN_REMEDIES.items() if phrase in said}
+    return [setting for setting in CONNECTION if setting.name in found]
 
 
 def may_be_automatic(before: SchoolRow, after: SchoolRow) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import accounts, audit, outbox, secrets, sis_school_lists, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -278,7 +279,7 @@ def test_operators_make_districts_and_their_managers_are_invited(
         assert audit.entries(conn, district_id=made.id)[-1].what == "district added"
     assert f"{console.url}/schools/new" in mail.text
     assert "You can now look after Oak Park in Roster." in mail.text
-    assert send_due(database).sent == 2
+    assert send_due(database, InstallationResource().mailer()).sent == 2
 
 
 def test_keys_are_made_of_names() -> None:

@@ -50,7 +50,7 @@ def test_a_wrong_secret_then_the_right_one_then_every_night(open_page: Open, peo
     expect(results.get_by_role("listitem").nth(8)).to_be_visible()
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1, "the page was not loaded again"
     assert faults_of(page) == []
-    page.get_by_role("button", name="Save").click()
+    page.locator("#test").get_by_role("button", name="Save").click()
     expect(page.get_by_role("status").first).to_contain_text("Saved.")
     expect(secret).to_have_value("")
     page.get_by_role("link", name="What is synced").click()
@@ -121,7 +121,7 @@ def test_the_form_and_its_test_work_without_scripts(open_page: Open, people_let_
     page.get_by_role("button", name="Test Your Information").click()
     expect(page.get_by_text("Everything works.")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_label("Client Secret", exact=True)).to_have_value("")
-    page.get_by_role("button", name="Save").click()
+    page.locator("#test").get_by_role("button", name="Save").click()
     expect(page.get_by_role("status").first).to_contain_text("Saved.")
     expect(page.get_by_text("Last test:")).to_contain_text("Everything works")
 
@@ -142,19 +142,17 @@ def test_a_dry_run_is_followed_to_its_plan(
     expect(page).to_have_url(re.compile(r"/schools/lincoln/plans/\d+"))
 
 
-def test_a_manager_adds_a_school_and_its_key_is_proposed(open_page: Open, people_let_in: None) -> None:
+def test_a_manager_ticks_a_school_of_the_sis_while_its_people_are_counted(open_page: Open, people_let_in: None) -> None:
     page = open_page(MANAGER)
-    page.goto("/schools/new")
-    page.get_by_label("Name", exact=True).fill("Oak Elementary")
-    page.get_by_label("School ID").click()
-    expect(page.get_by_label("Key", exact=True)).to_have_value("oak-elementary")
-    page.get_by_label("School ID").fill("sch-2")
+    page.goto("/")
+    page.get_by_role("link", name="Add schools").first.click()
     assert faults_of(page) == []
-    expect(page.get_by_label("Client ID", exact=True)).to_be_hidden()
-    page.get_by_label("How the SIS is reached").select_option("new in springfield")
-    expect(page.get_by_label("Client ID", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Show its schools").click()
+    page.get_by_role("checkbox").first.check(timeout=PATIENCE)
+    expect(page.locator("[data-fill=sch-2]")).to_contain_text("students", timeout=PATIENCE)
+    expect(page.get_by_role("checkbox").first).to_be_checked()
     assert faults_of(page) == []
-    page.get_by_label("How the SIS is reached").select_option("sis")
-    page.get_by_role("button", name="Add the school").click()
-    expect(page).to_have_url(re.compile(r"/schools/oak-elementary/settings"))
+    page.get_by_role("button", name="Add the schools").click()
+    expect(page.get_by_role("status").first).to_contain_text("was added")
+    page.get_by_role("link", name="Settings", exact=True).click()
     expect(page.get_by_text("This connection is shared with Lincoln.")).to_be_visible()

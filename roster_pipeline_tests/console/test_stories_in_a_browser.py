@@ -21,7 +21,7 @@ from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.console.browser import Open, faults_of
-from roster_pipeline_tests.console.conftest import OWNER, STRANGER, link_in
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, link_in
 from roster_pipeline_tests.console.served_sis import CLIENT, SECRET, Served, school_in, served_sis
 from roster_pipeline_tests.directory.builders import add_school, one
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, post_office
@@ -71,75 +71,86 @@ def post(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox
         yield office
 
 
-def test_an_owners_first_day(
-    open_page: Open, database: Database, lincoln: SchoolRow, sis: Served, post: Mailbox, dagster: None
+def test_a_first_day_from_the_invitation_to_the_first_applied_sync(
+    open_page: Open, database: Database, sis: Served, post: Mailbox, environment: Path, dagster: None
 ) -> None:
+    with database.begin() as opened:
+        accounts.grant(opened, OPERATOR, Place(), by="test")
+    page = open_page(OPERATOR)
+    page.goto("/districts/new")
+    page.get_by_label("Name", exact=True).fill("Springfield")
+    page.get_by_label("Managers").fill(MANAGER)
+    page.get_by_role("button", name="Add the district").click()
+    page.get_by_text("Springfield was added.").wait_for()
+    with database.begin() as opened:  # only an operator may let a connection into this machine's network
+        settings = ConnectionSettings(url=sis.url, allow_private_addresses=True)
+        tenants.add_connection(opened, "springfield", "sis", settings, None)
+    send_due(database, InstallationResource().mailer())
+    invitation = _newest_mail(page, post)
+    assert "You can now look after Springfield in Roster." in invitation
+
     page = open_page()
-    page.goto("/schools/lincoln/settings")
-    page.get_by_label("E-mail").fill(OWNER)
+    post.messages.clear()
+    page.goto(re.findall(r"http://127\.0\.0\.1:\d+(/\S+)", invitation)[0])
+    page.get_by_label("E-mail").fill(MANAGER)
     page.get_by_role("button", name="Send me a link").click()
     page.get_by_role("heading", name="Look into your mail").wait_for()
     page.goto(link_in(_newest_mail(page, post)))
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Connection", exact=True).wait_for()
+    page.get_by_role("heading", name="Add schools").wait_for()
 
+    page.get_by_role("button", name="Show its schools").click()
+    page.get_by_text("The schools could not be read.").wait_for()
+    assert faults_of(page) == []
     page.get_by_label("Client ID", exact=True).fill(CLIENT)
-    page.get_by_label("Client Secret", exact=True).fill("a wrong one")
-    page.get_by_label("School ID", exact=True).fill("sch-1")
-    page.get_by_role("button", name="Test Your Information").click()
-    page.get_by_text("Not everything works yet.").wait_for()
-    refused = page.locator(".steps li.bad").first.inner_text()
-    assert "Sign-in" in refused
-    assert "Check Client ID and Client Secret" in refused
+    page.get_by_label("Client Secret", exact=True).fill(SECRET)
+    page.get_by_role("button", name="Sign in and list the schools").click()
+    school = next(org for org in sis.people.orgs if org.sourced_id == "sch-1")
+    page.get_by_role("checkbox", name=school.name).check()
+    page.get_by_role("button", name="Add the schools").click()
+    page.get_by_text(f"{school.name} was added.").wait_for()
     assert faults_of(page) == []
 
-    page.get_by_label("Client Secret", exact=True).fill(SECRET)
+    page.get_by_role("link", name="Test Your Information", exact=True).first.click()
     page.get_by_role("button", name="Test Your Information").click()
     page.get_by_text("Everything works.").wait_for()
-    assert page.locator(".steps li.bad").count() == 0
-    _save(page)
-    assert page.get_by_label("Client Secret", exact=True).input_value() == ""
-    assert SECRET not in page.content()
-    page.get_by_role("link", name="What is synced").click()
+    students = len(sis.people.people_of("sch-1", "student"))
+    assert f"{school.name}: {students} students, " in page.locator("[data-state]").inner_text()
+    assert page.locator("#test .steps li.bad").count() == 0
+    assert faults_of(page) == []
+    page.locator("#test").get_by_role("button", name="Save").click()
+    page.get_by_role("link", name="Choose the roles").click()
     page.get_by_label("Students rostered").check()
     page.get_by_label("Teachers rostered").check()
     _save(page)
-    page.get_by_role("link", name="Roster Email").click()
-    page.get_by_label("Recipients").fill(OWNER)
-    _save(page)
-    page.get_by_role("link", name="Schedule").click()
-    page.get_by_label("Time zone").fill("America/Chicago")
-    page.get_by_label("Enable Automatic Rostering").check()
-    _save(page)
-
-    page.get_by_role("link", name="Preview & run").first.click()
+    page.get_by_role("link", name="Dry run", exact=True).click()
     page.get_by_role("button", name="Dry run").click()
     page.get_by_text("The dry run is done. Nothing was changed.").wait_for(timeout=A_RUN)
     assert faults_of(page) == []
-    page.get_by_role("link", name="See what would change").click()
-    page.get_by_text("Nothing of it was applied, and nothing of it can be.").wait_for()
-    assert faults_of(page) == []
     assert one(database, "select count(*) from person") == 0
 
-    page.get_by_role("link", name="Preview & run").first.click()
+    page.get_by_role("link", name="Syncs", exact=True).click()
+    page.get_by_text(re.compile(r"A sync would bring \d+ creations")).first.wait_for()
+    page.get_by_role("link", name="Sync now").click()
     page.get_by_role("button", name="Sync now").click()
     page.get_by_text("Something is held.").wait_for(timeout=A_RUN)
-    assert faults_of(page) == []
     assert one(database, "select count(*) from person") == 0
     page.get_by_role("link", name="Look at what is held").click()
     page.get_by_label("Reason").first.fill("checked against the office's list")
     page.get_by_role("button", name="Approve and apply").click()
-
     page.get_by_text(re.compile(r"^Approved plan applied: \d+ created\.$")).wait_for(timeout=A_RUN)
-    assert one(database, ACTIVE) == len(sis.people.people_of("sch-1", "student"))
+    assert one(database, ACTIVE) == students
+
+    page.get_by_role("link", name="Syncs", exact=True).click()
+    page.get_by_role("link", name="Open the schedule").click()
+    page.get_by_label("Time zone").fill("america/chicago")
+    page.get_by_label("Enable Automatic Rostering").check()
+    _save(page)
     assert faults_of(page) == []
-    page.goto("/schools/lincoln")
-    page.get_by_text("Approved plan applied").first.wait_for()
+    assert page.get_by_role("heading", name="First steps").count() == 0
+    page.get_by_role("link", name="Syncs", exact=True).click()
     assert page.get_by_text("20:00 (America/Chicago)").is_visible()
-    send_due(database, InstallationResource().mailer())
-    mail = _newest_mail(page, post)
-    assert "Approved plan applied" in mail
-    assert one(database, "select count(*) from audit where who = :who and what = 'hold approved'", who=OWNER) == 1
+    assert one(database, "select count(*) from audit where who = :who and what = 'hold approved'", who=MANAGER) == 1
 
 
 def test_a_bad_morning(
@@ -209,7 +220,7 @@ def _has_nothing_for_a_stranger(open_page: Callable[..., Page], database: Databa
     for path in (
         here,
         home,
-        f"{home}/settings",
+        f"{home}/settings/connection",
         f"{home}/holds",
         f"{home}/audit",
         f"{home}/runs",
@@ -232,7 +243,7 @@ def _has_nothing_for_a_stranger(open_page: Callable[..., Page], database: Databa
     assert "Lincoln" not in page.content()
     token = page.locator("input[name=csrf]").first.input_value()
     for path in (
-        "settings",
+        "settings/connection",
         "runs",
         "test",
         f"plans/{plan}/approve",

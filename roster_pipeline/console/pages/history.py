@@ -14,8 +14,9 @@ from roster_pipeline.console.page import database, page, redirect
 from roster_pipeline.directory import approvals
 from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history
 from roster_pipeline.directory.school_overview import school_status
+from roster_pipeline.services.first_steps import first_steps, next_of
 from roster_pipeline.services.school_changes import resume_school
-from roster_pipeline.services.school_status import next_run, next_step, status_of, status_of_entry
+from roster_pipeline.services.school_status import NextStep, next_run, next_step, status_of, status_of_entry
 from roster_pipeline.sync.build_report import run_url
 from roster_pipeline.vocabulary import role_place
 
@@ -35,8 +36,13 @@ def show(request: Request) -> Response:
             raise nothing_here() from None
         holds = approvals.held(opened, school_id=school.id) if stands.held else []
         alerts = alerts_of(opened, school.id, school.connection.id)
+        steps = first_steps(opened, school)
         people = people_by_role(opened, school.district_id, school.id)
     shown = found[:PAGE]
+    step = next_step(stands, decidable=any(hold.overridable for hold in holds), tested=bool(school.test))
+    todo = next_of(steps)
+    if todo is not None and stands.state in ("off", "fine"):
+        step = NextStep(todo.button, todo.path)
     return page(
         request,
         "history.html",
@@ -44,7 +50,8 @@ def show(request: Request) -> Response:
         tab="syncs",
         stands=stands,
         said=status_of(stands),
-        step=next_step(stands, decidable=any(hold.overridable for hold in holds), tested=bool(school.test)),
+        step=step,
+        steps=steps,
         next=next_run(stands, now),
         now=now,
         alerts=alerts,

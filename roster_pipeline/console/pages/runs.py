@@ -22,6 +22,7 @@ from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun,
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime.run_school import LAST_STEP, STEPS
+from roster_pipeline.services.first_steps import first_steps
 from roster_pipeline.services.plan_summary import summary_of, would_do
 from roster_pipeline.services.school_status import status_of_sync
 from roster_pipeline.sync.build_report import report_of, run_url
@@ -36,8 +37,8 @@ def list_(request: Request) -> Response:
     """GET: the two buttons, and the runs of late."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        runs = manual_runs.of_school(opened, school.id)
-    return page(request, "runs.html", **_context(school), runs=runs, refused=None)
+        runs, steps = manual_runs.of_school(opened, school.id), first_steps(opened, school)
+    return page(request, "runs.html", **_context(school), runs=runs, steps=steps, refused=None)
 
 
 def start(request: Request) -> Response:
@@ -45,7 +46,7 @@ def start(request: Request) -> Response:
     kind = KINDS.get(str(form(request).get("kind", "")))
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        runs = manual_runs.of_school(opened, school.id)
+        runs, steps = manual_runs.of_school(opened, school.id), first_steps(opened, school)
     if kind is None:
         raise nothing_here()
     who = viewer(request)
@@ -55,7 +56,7 @@ def start(request: Request) -> Response:
     try:
         run_id = launch(database(request), school, kind, who=who.who, slots=config.runs, minutes=config.run_minutes)
     except AlreadyGoing as problem:
-        return page(request, "runs.html", status=409, **_context(school), runs=runs, refused=problem)
+        return page(request, "runs.html", status=409, **_context(school), runs=runs, steps=steps, refused=problem)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from roster_pipeline.console.auth.rate_limits import limit
 from roster_pipeline.console.auth.viewer import school_of, viewer
 from roster_pipeline.console.page import database, page, redirect
 from roster_pipeline.console.settings_form import (
@@ -15,6 +17,7 @@ from roster_pipeline.console.settings_form import (
     Form,
     chosen_preset,
     context,
+    past_guards,
     seen_of,
     sent_form,
     stored_form,
@@ -22,10 +25,17 @@ from roster_pipeline.console.settings_form import (
     wrong,
 )
 from roster_pipeline.directory import connection_tests
+from roster_pipeline.notifications import MailError
+from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.services.connection_test_state import LastTest
+from roster_pipeline.services.first_steps import first_steps
+from roster_pipeline.services.report_preview import preview_mail, send_test_mail
 from roster_pipeline.services.save_settings import SaveResult, save_settings
 from roster_pipeline.settings.fields import SECTIONS, Section
 
+WINDOW = timedelta(minutes=15)
+TEST_MAILS = 10
+MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 AUTOMATIC = "school-automatic"
 TEST = "test"
 """The place of the test on the page of the connection."""
@@ -87,14 +97,42 @@ def page_with_hints(request: Request) -> Response:
     return filled(request, came)
 
 
+def preview(request: Request) -> Response:
+    """GET: the Roster Email as a page of its own. Mails have their style inside, so this page alone allows that."""
+    with database(request).begin() as opened:
+        mail = preview_mail(opened, school_of(request, opened))
+    return HTMLResponse(mail.html, headers={"content-security-policy": MAIL_POLICY})
+
+
+def send_test(request: Request) -> Response:
+    """POST: the same to the person who asks, and to nobody else."""
+    who = viewer(request)
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+    with database(request).begin() as opened:
+        limit(opened, "test mails to", who.email, TEST_MAILS, WINDOW)
+    try:
+        with database(request).begin() as opened:
+            send_test_mail(opened, school, who.email, who=who.who)
+        told = f"A test mail was sent to {who.email}."
+    except MailError as problem:
+        told = f"The test mail could not be sent: {in_console(problem.message)} {in_console(problem.remedy)}"
+    return redirect(request, f"/schools/{school.key}/settings/report", told=told)
+
+
 def filled(request: Request, shown_form: Form, status: int = 200) -> Response:
     """The page with a form."""
-    return page(request, "settings.html", status=status, **context(request, shown_form))
+    with database(request).begin() as opened:
+        steps = first_steps(opened, shown_form.school)
+        past = past_guards(opened, shown_form.school) if shown_form.section.key == "guards" else {}
+    known = {"steps": steps, "past": past} | context(request, shown_form)
+    return page(request, "settings.html", status=status, **known)
 
 
 def _saved_message(result: SaveResult, section: Section) -> str:
     if not result.changed:
-        return "Nothing was changed."
+        tested = section is CONNECTION_SECTION and result.test is LastTest.GREEN
+        return "Nothing was changed. The connection is tested." if tested else "Nothing was changed."
     if "automatic" in result.changed and result.automatic:
         return "Saved. The school is synced every night."
     if section is CONNECTION_SECTION and result.test is not LastTest.GREEN:
@@ -110,5 +148,7 @@ routes = [
         for section in SECTIONS
         for method, act in (("GET", show), ("POST", save))
     ),
+    Route("/schools/{key}/settings/report/preview", preview, methods=["GET"]),
+    Route("/schools/{key}/settings/report/test-mail", send_test, methods=["POST"]),
     Route("/schools/{key}/hints", page_with_hints, methods=["POST"]),
 ]

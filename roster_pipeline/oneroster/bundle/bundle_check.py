@@ -162,9 +162,9 @@ def _school(school: dict[str, Any] | None, name: str) -> CheckItem:
 def _role(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:
     if rostered and not counts.people[group]:
         if proof.mode == "delta":
-            return CheckItem(ROLE_NAMES[group], None, "0 in this school")
+            return CheckItem(ROLE_NAMES[group], None, "0 in this school", value=0)
         remedy = "Check what the export includes, or switch this role off."
-        return CheckItem(ROLE_NAMES[group], False, "0 in this school", remedy)
+        return CheckItem(ROLE_NAMES[group], False, "0 in this school", remedy, 0)
     return role_item(counts, proof, group, rostered=rostered)
 
 

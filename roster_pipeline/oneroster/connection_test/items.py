@@ -15,6 +15,8 @@ from roster_pipeline.vocabulary import counted
 
 MOST_LIKELY = 3
 """Orgs to suggest if no org has the School ID."""
+MOST_CHOICES = 1000
+"""Schools to choose from if no org has the School ID."""
 MANY_DISABLED = 0.5
 MANY_UNENROLLED = 0.1
 """Share of students without an enrollment. If it is higher, the school year may be the reason."""
@@ -27,12 +29,18 @@ ROLE_NAMES = {"student": "Students", "teacher": "Teachers", "staff": "Staff", "a
 
 @dataclass(frozen=True)
 class CheckItem:
-    """One line of Test Your Information. ok: True green, False red, None information. remedy: "" if none is needed."""
+    """One line of Test Your Information. ok: True green, False red, None information. remedy: "" if none is needed.
+
+    value: of the school its name in the SIS, of a role the number of its people. choices: schools that may be meant, as
+    pairs of sourcedId and name.
+    """
 
     name: str
     ok: bool | None
     detail: str
     remedy: str = ""
+    value: str | int | None = None
+    choices: tuple[tuple[str, str], ...] = ()
 
 
 class Watcher(Protocol):
@@ -54,20 +62,27 @@ def school_item(school: dict[str, Any], name: str) -> CheckItem:
             None,
             f"{detail}; here it is called {name}",
             "Check that the School ID is right: a wrong one rosters the people of another school.",
+            school["name"],
         )
-    return CheckItem("School", True, detail, "" if school["foundBy"] == "sourcedId" else "Its sourcedId is stored.")
+    remedy = "" if school["foundBy"] == "sourcedId" else "Its sourcedId is stored."
+    return CheckItem("School", True, detail, remedy, school["name"])
 
 
 def missing_school_item(orgs: Sequence[dict[str, Any]], school_id: str, name: str) -> CheckItem:
     """No org has the School ID; suggests orgs that may be meant. orgs: all that the SIS lists."""
     meant = [org for org in orgs if org["status"] not in GONE_STATUSES and _meant(org, school_id, name)]
     meant = ([org for org in meant if is_school(org)] or meant)[:MOST_LIKELY]
+    there = [org for org in orgs if org["status"] not in GONE_STATUSES]
+    schools = [org for org in there if is_school(org)] or there
+    pairs = [(org["sourcedId"], org["name"] or org["sourcedId"]) for org in schools]
+    choices = tuple(sorted(pairs, key=lambda pair: pair[1].casefold())[:MOST_CHOICES])
     if not meant:
         return CheckItem(
             "School",
             False,
             "no org of the SIS has this School ID",
             "Enter the school's sourcedId, or its identifier; and share the school with this application in the SIS.",
+            choices=choices,
         )
     ids = ", ".join(f"{org['name'] or 'an org without a name'} has the sourcedId {org['sourcedId']}" for org in meant)
     return CheckItem(
@@ -76,6 +91,7 @@ def missing_school_item(orgs: Sequence[dict[str, Any]], school_id: str, name: st
         f"no org of the SIS has this School ID; {ids}",
         "If that is the school, enter this sourcedId as School ID. If people were rostered before, the ids of the SIS "
         "may have changed: look at the plan before anything is applied.",
+        choices=choices,
     )
 
 
@@ -101,12 +117,13 @@ def role_item(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool)
     people, records = counts.people[group], counts.records[group]
     number = str(people) if people == records else f"{people} people ({records} records)"
     if not rostered:
-        return CheckItem(name, None, f"{'cannot be read' if unread else f'{number} in this school'}; not rostered")
+        detail = "cannot be read" if unread else f"{number} in this school"
+        return CheckItem(name, None, f"{detail}; not rostered", value=None if unread else people)
     if unread:
         remedy = "Grant users, or this role, to the application."
         return CheckItem(name, False, "the SIS does not let us read them", remedy)
     remedy = "" if people else "Check the share and the permissions in the SIS, or switch this role off."
-    return CheckItem(name, bool(people), f"{number} in this school", remedy)
+    return CheckItem(name, bool(people), f"{number} in this school", remedy, people)
 
 
 def other_role_items(counts: PeopleCounts) -> Iterator[CheckItem]:

@@ -1,0 +1,132 @@
+"""The first steps of a school, and the Roster Email before it is sent: preview and test mail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+from sqlalchemy import text as sql
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.oneroster.presets import presets
+from roster_pipeline.services.connection_test_state import fields_named
+from roster_pipeline.services.first_steps import first_steps, next_of
+from roster_pipeline.settings.school import RoleSettings
+from roster_pipeline_tests.console.conftest import OWNER, Browser
+from roster_pipeline_tests.console.filling import fields_of
+from roster_pipeline_tests.console.held_plans import held_creates
+from roster_pipeline_tests.scenarios.mailbox import post_office
+
+SignedIn = Callable[[str], Browser]
+REPORT = "/schools/lincoln/settings/report"
+GREEN = [
+    {"name": "School", "ok": True, "detail": "Lincoln High, found by sourcedId", "remedy": "", "value": "Lincoln High"},
+    {"name": "Students", "ok": None, "detail": "1200 in this school", "remedy": "", "value": 1200},
+    {"name": "Teachers", "ok": None, "detail": "0 in this school", "remedy": "", "value": 0},
+]
+
+
+def next_step(database: Database) -> tuple[str, str] | None:
+    with database.begin() as conn:
+        step = next_of(first_steps(conn, tenants.get_school(conn, "lincoln")))
+    return None if step is None else (step.button, step.path)
+
+
+def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    browser = signed_in(OWNER)
+    off = lincoln.settings.model_copy(update={"students": RoleSettings()})
+    with database.begin() as conn:
+        tenants.set_school(conn, "lincoln", settings=off)
+    assert next_step(database) == ("Test Your Information", "/settings/connection")
+    assert "First steps" in browser.get("/schools/lincoln").text
+    with database.begin() as conn:
+        tenants.save_test(conn, tenants.get_school(conn, "lincoln"), GREEN)
+    assert next_step(database) == ("Choose the roles", "/settings/synced")
+    shown = browser.get("/schools/lincoln").text
+    assert "Lincoln High: 1,200 students, 0 teachers" in shown, "before a switch is set"
+    assert 'class="button primary" href="/schools/lincoln/settings/synced"' in shown
+    with database.begin() as conn:
+        rostered = {"students": RoleSettings(rostered=True)}
+        tenants.set_school(conn, "lincoln", settings=off.model_copy(update=rostered))
+    assert next_step(database) == ("Dry run", "/runs")
+    assert '<button class="primary" type="submit">Dry run' in browser.get("/schools/lincoln/runs").text
+    held_creates(database, lincoln)
+    assert next_step(database) == ("Look and decide", "/holds")
+    with database.begin() as conn:
+        conn.execute(sql("update sync set outcome = 'applied', kind = 'approval'"))
+    assert next_step(database) == ("Open the schedule", "/settings/schedule")
+    with database.begin() as conn:
+        tenants.set_school(conn, "lincoln", settings=off.model_copy(update=rostered | {"automatic": True}))
+    assert next_step(database) is None
+    for path in ("", "/runs", "/settings/synced"):
+        assert "First steps" not in browser.get(f"/schools/lincoln{path}").text
+
+
+def test_what_a_red_item_asks_for_is_named_and_unfolded(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    red = {"name": "Sign-in", "ok": False, "detail": "", "remedy": "Enter the token URL that the SIS shows."}
+    assert [setting.title for setting in fields_named([red])] == ["Token URL"]
+    assert fields_named([red | {"ok": True}]) == []
+    folded = "<details>\n<summary>Advanced connection settings"
+    browser = signed_in(OWNER)
+    assert folded in browser.get("/schools/lincoln/settings/connection").text
+    with database.begin() as conn:
+        tenants.save_test(conn, lincoln, [red])
+    assert folded not in browser.get("/schools/lincoln/settings/connection").text
+
+
+def test_guards_say_what_they_would_have_done(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    page = "/schools/lincoln/settings/guards"
+    browser = signed_in(OWNER)
+    assert "would have held" not in browser.get(page).text, "nothing was synced"
+    held_creates(database, lincoln)
+    assert "Last sync: would have held nothing" in browser.get(page).text
+
+
+def test_every_supported_sis_has_a_page_and_its_settings_lead_there(signed_in: SignedIn) -> None:
+    browser = signed_in(OWNER)
+    shown = browser.get("/sis").text
+    for one in presets():
+        assert f'href="/sis/{one.name}"' in shown
+        page = unescape(browser.get(f"/sis/{one.name}").text)
+        assert one.display_name in page
+        for text in (one.client_id_at, one.client_secret_at, one.school_id_at, one.csv_at, *one.permissions):
+            assert text is None or text in page
+    assert "sftp://" in shown
+    assert browser.get("/sis/nowhere").status_code == 404
+    assert 'href="/sis/powerschool"' in browser.get("/sis-hints?connection-sis=powerschool").text
+    assert 'href="/sis#csv"' in browser.get("/schools/lincoln/settings/connection").text
+
+
+def test_the_report_is_previewed_and_a_test_mail_goes_to_nobody_else(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = signed_in(OWNER)
+    with database.begin() as conn:
+        told = lincoln.settings.model_copy(update={"report_to": ["head@lincoln.example"]})
+        tenants.set_school(conn, "lincoln", settings=told)
+    before = browser.get(f"{REPORT}/preview")
+    assert before.status_code == 200, "also before the first sync"
+    assert "sandbox" in before.headers["content-security-policy"]
+    assert "script" not in before.headers["content-security-policy"]
+    held_creates(database, lincoln)
+    preview = browser.get(f"{REPORT}/preview").text
+    assert lincoln.name in preview
+    assert "zyxpoison" not in preview.lower()
+    with post_office(monkeypatch) as office:
+        answer = browser.send_form(f"{REPORT}/test-mail", fields_of(browser.get(REPORT).text, "/test-mail"))
+        assert answer.headers["location"] == REPORT
+        assert f"A test mail was sent to {OWNER}." in browser.get(REPORT).text
+    message = office.messages[0][0]
+    assert message["To"] == OWNER
+    assert message["Subject"].startswith("Test: ")
+    monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
+    monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
+    assert browser.send_form(f"{REPORT}/test-mail").is_redirect
+    assert "The test mail could not be sent" in browser.get(REPORT).text
+    monkeypatch.setattr("roster_pipeline.console.pages.settings.TEST_MAILS", 1)
+    assert browser.send_form(f"{REPORT}/test-mail").status_code == 429

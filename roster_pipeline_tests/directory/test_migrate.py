@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from alembic import command
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from roster_pipeline.directory import migrate
-from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tables import metadata
 
-PARTS = ("org", "user", "contact")
 EMPTY = "drop schema roster_public, roster_application, public cascade; create schema public"
 
 
@@ -55,69 +56,76 @@ def test_a_ledger_restored_into_a_younger_server_is_shown_to_readers(database: D
         assert conn.scalar(text("select count(*) from roster_public.directory_change")) == 1
 
 
-PEOPLE_OF_0008 = """
-insert into district (id, key, name) values (1, 'd', 'D');
-insert into connection (id, district_id, key, settings) values (1, 1, 'c', '{}');
-insert into person (id, district_id) values (1, 1), (2, 1);
-insert into link (district_id, connection_id, sourced_id, person_id) values (1, 1, 'by hand', 1);
-select set_config('roster.sync_id', '7', true);
-insert into link (district_id, connection_id, sourced_id, person_id) values (1, 1, 'by a sync', 2);
-select set_config('roster.sync_id', '', true);
-"""
+SHAPE = {
+    "columns": """
+        select table_schema, table_name, column_name, ordinal_position, data_type, udt_name, column_default,
+            is_nullable, is_identity, identity_generation
+        from information_schema.columns where table_schema = any(array['public', 'roster_public', 'roster_application'])
+        """,
+    "indexes": "select tablename, indexdef from pg_indexes where schemaname = 'public'",
+    "constraints": """
+        select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint
+        where connamespace = 'public'::regnamespace and contype <> 'n'
+        """,
+    "views": """
+        select oid::regclass::text, reloptions, pg_get_viewdef(oid) from pg_class where relkind = 'v'
+        and relnamespace::regnamespace::text = any(array['public', 'roster_public', 'roster_application'])
+        """,
+    "functions": """
+        select proname, prosecdef, proconfig, pg_get_function_arguments(oid), pg_get_function_result(oid),
+            regexp_replace(prosrc, '\\s+', ' ', 'g')
+        from pg_proc where pronamespace = 'public'::regnamespace
+        """,
+    "triggers": "select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal",
+    "comments": """
+        select objoid::regclass::text, objsubid, description from pg_description
+        where classoid = 'pg_class'::regclass and objoid::regclass::text !~ '^pg_|information_schema'
+        """,
+}
+DUMP = Path(__file__).with_name("schema_0029.sql")
 
 
-def test_a_directory_of_before_takes_links_made_by_hand_as_confirmed(database: Database) -> None:
+def _restore(database: Database) -> None:
     with database.begin() as conn:
         conn.execute(text(EMPTY))
-        command.upgrade(migrate._config(conn), "0008")
-        for statement in PEOPLE_OF_0008.strip().split(";\n"):
-            conn.execute(text(statement.rstrip(";")))
+        driver(conn).execute(DUMP.read_text())
+
+
+def _shape(database: Database) -> dict[str, list[str]]:
+    with database.begin() as conn:
+        return {name: sorted(str(tuple(row)) for row in conn.execute(text(query))) for name, query in SHAPE.items()}
+
+
+def test_a_database_of_the_migrations_before_the_baseline_becomes_the_same_as_a_new_one(database: Database) -> None:
+    new = _shape(database)
+    assert all(new.values())
+    _restore(database)
     migrate.upgrade(database)
+    assert migrate.current(database) == migrate.head()
+    old = _shape(database)
+    for part, rows in new.items():
+        assert old[part] == rows, part
     with database.begin() as conn:
-        logged = conn.scalars(text("select after from change_log where entity = 'link' order by position")).all()
-        found = conn.execute(text("select sourced_id, confirmed from link order by 1")).all()
-        conn.execute(text("update link set is_primary = true where sourced_id = 'by a sync'"))
-        last = conn.scalar(text("select after from change_log order by position desc limit 1"))
-    assert [tuple(one) for one in found] == [("by a sync", False), ("by hand", True)]
-    assert [(one["sourced_id"], one["is_primary"], "home" in one) for one in logged] == [
-        ("by hand", "false", False), ("by a sync", "false", False), ("by hand", "false", False),
-    ]  # fmt: skip
-    assert last == {
-        "connection_id": "1", "sourced_id": "by a sync", "is_primary": "true", "version": None, "confirmed": "false",
-        "primary_by_hand": "false", "master_identifier": None,
-    }  # fmt: skip
+        people = conn.execute(text("select given_name, family_name, active from roster_public.directory_person")).all()
+        records = conn.scalars(text("select payload ->> 'givenName' from raw_user")).all()
+        conn.execute(text("insert into person (district_id, given_name) values (1, 'Bea')"))
+        logged = conn.execute(text("select person_id, operation from change_log order by position desc limit 1")).one()
+    assert [tuple(one) for one in people] == [("Ada", "Lovelace", True)]
+    assert list(records) == ["Ada"]
+    assert tuple(logged) == (8, "insert")
 
 
-RECORDS_OF_0027 = """
-insert into district (id, key, name) values (1, 'd', 'D');
-insert into connection (id, district_id, key, settings) values (1, 1, 'c', '{}');
-insert into school (id, district_id, connection_id, key, name, settings) values (1, 1, 1, 's', 'S', '{}');
-insert into pull (id, district_id, connection_id, batch, scope) values (1, 1, 1, 'b', '');
-insert into snapshot (id, district_id, school_id, connection_id, pull_id, school_sourced_id, complete, mode)
-values (1, 1, 1, 1, 1, 'o', true, 'full'), (2, 1, 1, 1, 1, 'o', true, 'full');
-insert into pulled_org values (1, 'o', '{"sourcedId": "o"}');
-insert into raw_org values (1, 'o', '{"sourcedId": "o"}'), (2, 'o', '{"sourcedId": "o"}');
-insert into pulled_user values (1, 'a', '{o}', '{g}', '{"roles": [{"org": "o", "role": "student"}], "agents": ["g"]}');
-insert into raw_user values (1, 'a', '{"roles": [{"org": "o", "role": "student"}], "agents": ["g"]}');
-insert into raw_user values (2, 'a', '{"roles": [{"org": "o", "role": "teacher"}]}'), (2, 'g', '{}');
-insert into raw_contact values (1, 'g', '{}'), (2, 'g', '{}')
-"""
-
-
-def test_records_of_before_are_kept_and_stored_once(database: Database) -> None:
-    shown = {part: f"select snapshot_id, sourced_id, payload::jsonb from raw_{part} order by 1, 2" for part in PARTS}
+@pytest.mark.parametrize(
+    ("revision", "problem", "remedy"),
+    [("0012", migrate.OldSchema, f"commit {migrate.LAST_BEFORE}"), ("9999", migrate.UnknownSchema, "the version that")],
+)
+def test_a_schema_that_cannot_be_upgraded_is_left_alone_with_a_way_out(
+    database: Database, revision: str, problem: type[DirectoryError], remedy: str
+) -> None:
     with database.begin() as conn:
-        conn.execute(text(EMPTY))
-        command.upgrade(migrate._config(conn), "0027")
-        for statement in RECORDS_OF_0027.strip().split(";\n"):
-            conn.exec_driver_sql(statement)
-        before = {part: conn.execute(text(query)).all() for part, query in shown.items()}
-    migrate.upgrade(database)
-    with database.begin() as conn:
-        assert {part: conn.execute(text(query)).all() for part, query in shown.items()} == before
-        stored = conn.execute(text("select sourced_id, student, orgs, agents from sis_record order by 1, 2")).all()
-        pulled = conn.scalars(text("select sourced_id from pull_record join sis_record on id = record_id order by 1"))
-        assert list(pulled) == ["a", "o"]
-    assert [tuple(one) for one in stored] == [
-        ("a", False, ["o"], []), ("a", True, ["o"], ["g"]), ("g", False, [], []), ("o", False, [], []),
-    ]  # fmt: skip
+        conn.execute(text("update alembic_version set version_num = :revision"), {"revision": revision})
+    with pytest.raises(problem) as told:
+        migrate.upgrade(database)
+    assert revision in told.value.message
+    assert remedy in (told.value.remedy or "")
+    assert migrate.current(database) == revision

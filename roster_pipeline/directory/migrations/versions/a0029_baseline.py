@@ -1,0 +1,23 @@
+"""The whole schema, in place of the migrations up to 0029: a database that is at 0029 is at this baseline.
+
+Older databases are upgraded by an earlier version first (`migrate.OldSchema`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from roster_pipeline.directory.migrations.migration_steps import run
+
+revision = "0029"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+FOLDER = Path(__file__).parents[1] / "baseline"
+
+
+def upgrade() -> None:
+    """Make tables, functions and triggers, views, and the role that reads the views."""
+    for part in ("tables", "functions", "views", "reader"):
+        run((FOLDER / f"{part}.sql").read_text())

@@ -19,7 +19,7 @@ from roster_pipeline.cli.session import (
     open_directory,
     who_asks,
 )
-from roster_pipeline.vocabulary import is_overridable
+from roster_pipeline.vocabulary import CHANGING, Role, is_overridable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -85,8 +85,18 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
 @hold.command(
     "approve", epilog=examples("roster hold approve oak --plan 17 --reason 'two classes left, the office confirmed'")
 )
-def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, as_json: AsJson = False) -> None:
-    """Approve the held rows of this plan, and apply them now."""
+def approve(
+    key: SchoolKey,
+    plan: PlanNumber,
+    reason: Reason,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="ROLE:ACTION", help="Only this part, such as student:archive. Repeat for more."),
+    ] = None,
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Approve the held rows of this plan, all or some of them, and apply them now."""
     from roster_pipeline.directory.sync_summary import sync_summary
     from roster_pipeline.notifications import outcome
     from roster_pipeline.services import decisions
@@ -94,7 +104,9 @@ def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, a
 
     with open_directory() as database:
         # a person who can run this command operates the installation, so they decide for every district
-        applied = decisions.approve(database, key, plan, who=who_asks(who), reason=given_reason(reason), manager=True)
+        applied = decisions.approve(
+            database, key, plan, who=who_asks(who), reason=given_reason(reason), manager=True, parts=_parts(only)
+        )
         with database.begin() as conn:
             report = report_of(sync_summary(conn, applied.sync_id))
     if as_json:
@@ -104,6 +116,39 @@ def approve(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None, a
     note(f"{key}, sync {applied.sync_id}: {outcome(report)}")
     if any(held.rows for held in report.held):
         raise typer.Exit(HELD)
+
+
+@hold.command(
+    "exempt",
+    epilog=examples(
+        "roster hold exempt oak --plan 17 --row 3 --row 5 --reason 'on a journey'",
+        "roster hold exempt oak --take-back --reason 'they have left after all'",
+    ),
+)
+def exempt(
+    key: SchoolKey,
+    reason: Reason,
+    plan: Annotated[int | None, typer.Option("--plan", help="The plan that you looked at.")] = None,
+    row: Annotated[
+        list[int] | None,
+        typer.Option("--row", help="The number of a held row, as roster hold show has it. Repeat."),
+    ] = None,
+    take_back: Annotated[bool, typer.Option("--take-back", help="End all exemptions of the school instead.")] = False,
+    who: Who = None,
+) -> None:
+    """Leave single held rows out: no sync makes these changes, as long as the SIS asks for the same."""
+    from roster_pipeline.services import decisions
+
+    if not take_back and (plan is None or not row):
+        raise typer.BadParameter("give --plan and at least one --row, or --take-back")
+    given = {"who": who_asks(who), "reason": given_reason(reason)}
+    with open_directory() as database:
+        if take_back:
+            done = decisions.take_back(database, key, None, **given)
+            note(f"{key}: {done} changes are planned again by the next sync.")
+            return
+        done = decisions.exempt(database, key, plan or 0, row or (), **given)
+    note(f"{key}: {done} rows are left out, in plan {plan} and in later ones.")
 
 
 @hold.command("discard", epilog=examples("roster hold discard oak --plan 17 --reason 'the SIS was half empty'"))
@@ -130,6 +175,13 @@ def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) ->
 def as_data(held: Hold) -> dict[str, Any]:
     """A hold as plain data."""
     return {**vars(held), "overridable": held.overridable}
+
+
+def _parts(only: list[str] | None) -> list[tuple[str, str]] | None:
+    parts = [(role, action) for role, _, action in (one.partition(":") for one in only or ())]
+    if any(role not in set(Role) or action not in CHANGING for role, action in parts):
+        raise typer.BadParameter("--only: write ROLE:ACTION, for example student:archive; see: roster hold list")
+    return parts or None
 
 
 def _held(conn: Connection, key: str | None) -> list[Hold]:

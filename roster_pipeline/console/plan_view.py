@@ -17,7 +17,7 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import lines
 
-FIELDS = ("action", "role", "held")
+FIELDS = ("action", "role", "held", "sort")
 EVERY_ROW = "all"
 QUIET = "unchanged"
 """Rows of which nothing is to be told; they are shown only where somebody asks for them."""
@@ -64,6 +64,7 @@ def row_filter(asked: ListFilter, *, held: bool = False) -> RowFilter:
         role=asked["role"] if asked["role"] in ROLES else None,
         words=asked.words,
         held=held or bool(asked["held"]),
+        sort=asked["sort"],
     )
 
 

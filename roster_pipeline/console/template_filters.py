@@ -87,6 +87,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "fields_named": fields_named,
     "in_console": in_console,
     "number": number,
+    "rejectkey": lambda given, name: {key: value for key, value in given.items() if key != name},
     "role": role,
     "tested_school": tested_school,
     "words": words,

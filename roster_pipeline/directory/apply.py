@@ -29,7 +29,7 @@ young table, without statistics, it would take a hundred thousand members for on
 JUDGED = f"""
 select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
        s.connection_id, s.proof ->> 'version' as version, coalesce(s.counts ->> 'masters', '0') <> '0' as masters,
-       a.id as approval_id, a.by_manager,
+       a.id as approval_id, a.by_manager, a.parts,
        exists (select from plan_row r where r.plan_id = :plan and r.action = any(:changing) and not exists (
            select from verdict w
            where w.plan_id = r.plan_id and w.role = r.role and w.action = r.action and w.guard = r.guard)) as missing
@@ -180,19 +180,20 @@ def _judged(conn: Connection, plan: plans.PlanRow, now: datetime) -> list[RowMap
 
 def _allowed(judged: list[RowMapping], plan: plans.PlanRow, kind: str) -> tuple[list[Judged], int | None]:
     """The kinds of rows that may be applied, and the approval that let some of them through."""
-    approval_id, by_manager = judged[0]["approval_id"], bool(judged[0]["by_manager"])
-    if kind == "approval" and approval_id is None:
+    approved = approvals.approved_of(judged[0])
+    if kind == "approval" and approved is None:
         raise NotApproved(f"Nobody approved plan {plan.id}, or the approval lapsed.", "Approve it: roster hold approve")
     open_ = [row for row in judged if row["sync_id"] is None]
     passed = [row for row in open_ if row["verdict"] == "pass"]
-    overridden = [row for row in open_ if approval_id is not None and _overridable(row, by_manager)]
+    overridden = [row for row in open_ if approved is not None and _lets_through(approved, row)]
     kinds = [(row["role"], row["action"], row["guard"]) for row in (*passed, *overridden)]
-    return kinds, approval_id if any(row["rows"] for row in overridden) else None
+    return kinds, approved.id if approved is not None and any(row["rows"] for row in overridden) else None
 
 
-def _overridable(row: RowMapping, by_manager: bool) -> bool:
+def _lets_through(approved: approvals.Approved, row: RowMapping) -> bool:
     findings = row["findings"]
-    return row["verdict"] == "hold" and approvable(findings) and (by_manager or not needs_manager(findings))
+    may = approvable(findings) and (approved.by_manager or not needs_manager(findings))
+    return row["verdict"] == "hold" and may and approved.covers(row["role"], row["action"])
 
 
 def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -> dict[str, Any]:
@@ -270,7 +271,8 @@ def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
     """Rows by role and action: applied by now and, of the changing actions, not applied."""
     rows = conn.execute(
         text(
-            "select r.role, r.action, count(*) as rows, count(a.row) as applied, "
+            "select r.role, r.action, count(*) filter (where not r.exempted) as rows, "
+            "count(*) filter (where r.exempted) as exempted, count(a.row) as applied, "
             "count(v.sync_id) > 0 as settled from plan_row r left join applying a on a.row = r.row "
             "left join verdict v on (v.plan_id, v.role, v.action, v.guard) = (r.plan_id, r.role, r.action, r.guard) "
             "where r.plan_id = :plan group by r.role, r.action, r.guard"
@@ -279,8 +281,10 @@ def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
     )
     counts: Counts = {}
     held: Counts = {}
-    for role, action, planned, applied, settled in rows:
+    for role, action, planned, exempted, applied, settled in rows:
         of_role = counts.setdefault(role, {})
+        if exempted:
+            of_role["skip"] = of_role.get("skip", 0) + exempted
         of_role[action] = of_role.get(action, 0) + (applied if action in CHANGING else planned)
         if action in CHANGING and planned > applied and not settled:
             waiting = held.setdefault(role, {})

@@ -45,15 +45,15 @@ select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.n
        r.role <> '{CONTACT}' and {_any_of(CONTACT_FIELDS)} as of_contact,
        r.role <> '{CONTACT}' and r.changes ? '{MORE_CONTACTS}' as of_more
 from plan_row r
-where r.plan_id = :plan
+where r.plan_id = :plan and not r.exempted
   and (r.role, r.action, r.guard) in (
       select * from unnest(cast(:roles as text[]), cast(:actions as text[]), cast(:guards as text[])))
   and (r.action <> 'archive' or (r.person_id is not null and r.witness is distinct from 'here' and not exists (
       select from witness w
       where w.snapshot_id = :snapshot and w.answer = 'here' and w.sourced_id = any(r.sourced_ids))))
 """
-"""The rows that may be applied: roles, actions and guards are parallel arrays of what passed. New people get their ids
-here."""
+"""The rows that may be applied and that nobody exempted: roles, actions and guards are parallel arrays of what passed.
+New people get their ids here."""
 
 STAGE_LINKS = """
 select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as is_primary

@@ -6,12 +6,12 @@ same night), serves one sync, and lapses after 72 hours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, text, update
+from sqlalchemy import Connection, insert, null, text, update
 
 from roster_pipeline.directory import audit, plans
 from roster_pipeline.directory.database_errors import DirectoryError
@@ -36,7 +36,7 @@ order by s.key, v.role, v.action
 """
 
 COVERING = """
-select a.id, a.by_manager from approval a join plan p on p.id = a.plan_id
+select a.id, a.by_manager, a.parts from approval a join plan p on p.id = a.plan_id
 where p.school_id = :school and a.plan_hash = :hash and a.decision = 'approve' and a.used_by is null
   and a.lapses_at > :now and a.at <= :now
 order by a.by_manager desc, a.id desc limit 1
@@ -80,6 +80,23 @@ class ManagerDecides(DirectoryError):
         )
 
 
+Part = tuple[str, str]
+"""Role and action: what a person can approve by itself."""
+
+
+@dataclass(frozen=True)
+class Approved:
+    """An approval that covers a plan. parts: of what is held, only these; None: all that can be approved."""
+
+    id: int
+    by_manager: bool
+    parts: frozenset[Part] | None
+
+    def covers(self, role: str, action: str) -> bool:
+        """Whether this kind of action of this role is part of it."""
+        return self.parts is None or (role, action) in self.parts
+
+
 @dataclass(frozen=True)
 class Hold:
     """One kind of action of one role that waits. `overridable`: a person may let it through."""
@@ -95,6 +112,11 @@ class Hold:
     action: str
     rows: int
     findings: list[dict[str, Any]]
+
+    @property
+    def part(self) -> Part:
+        """What a person can approve by itself."""
+        return self.role, self.action
 
     @property
     def overridable(self) -> bool:
@@ -124,13 +146,17 @@ def approve(
     *,
     plan_hash: str | None = None,
     manager: bool = False,
+    parts: Collection[Part] | None = None,
 ) -> int:
     """Approve what is held and overridable; then `apply_plan(..., kind="approval")` applies it. Returns its id.
 
     plan_hash: of the plan the person looked at. manager: whether they may decide what only the district's manager may;
-    without it those rows stay held. Raises PlanChanged, NothingHeld, NotOverridable, ManagerDecides, UnknownPlan.
+    without it those rows stay held. parts: approve only these; None: everything. Raises PlanChanged, NothingHeld (also
+    where no part is held), NotOverridable, ManagerDecides, UnknownPlan.
     """
-    waiting = _waiting(conn, plan_id, plan_hash)
+    waiting = [hold for hold in waiting_of(conn, plan_id, plan_hash) if parts is None or hold.part in parts]
+    if not waiting:
+        raise NothingHeld(plan_id)
     overridable = [hold for hold in waiting if hold.overridable]
     if not overridable:
         raise NotOverridable(plan_id, waiting[0].school)
@@ -138,25 +164,34 @@ def approve(
     if not approved:
         raise ManagerDecides(plan_id)
     guards = sorted({str(finding["guard"]) for hold in approved for finding in hold.findings})
-    return _decide(conn, plan_id, "approve", who, reason, now, by_manager=manager, guards=guards)
+    return _decide(conn, plan_id, "approve", who, reason, now, by_manager=manager, guards=guards, parts=parts)
 
 
 def discard(
     conn: Connection, plan_id: int, who: str, reason: str, now: datetime, *, plan_hash: str | None = None
 ) -> None:
     """Take a held plan from the list: it will never be applied. The next sync makes a new one."""
-    _waiting(conn, plan_id, plan_hash)
+    waiting_of(conn, plan_id, plan_hash)
     _decide(conn, plan_id, "discard", who, reason, now)
     conn.execute(update(plan).where(plan.c.id == plan_id).values(state="discarded"))
 
 
-def covering(conn: Connection, school_id: int, plan_hash: str, now: datetime) -> tuple[int, bool] | None:
-    """The approval that covers a plan of this school with this hash now: its id, and whether a manager gave it."""
-    found = conn.execute(text(COVERING), {"school": school_id, "hash": plan_hash, "now": now}).first()
-    return None if found is None else (found.id, found.by_manager)
+def covering(conn: Connection, school_id: int, plan_hash: str, now: datetime) -> Approved | None:
+    """The approval that covers a plan of this school with this hash now."""
+    found = conn.execute(text(COVERING), {"school": school_id, "hash": plan_hash, "now": now}).mappings().first()
+    return None if found is None else approved_of(dict(found) | {"approval_id": found["id"]})
 
 
-def _waiting(conn: Connection, plan_id: int, plan_hash: str | None) -> list[Hold]:
+def approved_of(row: Mapping[Any, Any]) -> Approved | None:
+    """The approval that a row names as `approval_id`, by_manager, parts; None for none."""
+    if row["approval_id"] is None:
+        return None
+    parts = None if row["parts"] is None else frozenset((role, action) for role, action in row["parts"])
+    return Approved(row["approval_id"], row["by_manager"], parts)
+
+
+def waiting_of(conn: Connection, plan_id: int, plan_hash: str | None) -> list[Hold]:
+    """What waits of a plan, with the district locked. Raises PlanChanged, NothingHeld, UnknownPlan."""
     found = plans.get(conn, plan_id)
     lock_district(conn, found.district_id)
     found = plans.get(conn, plan_id)
@@ -178,13 +213,16 @@ def _decide(
     *,
     by_manager: bool = False,
     guards: Sequence[str] = (),
+    parts: Collection[Part] | None = None,
 ) -> int:
     found = plans.get(conn, plan_id)
+    chosen = None if parts is None else sorted(map(list, parts))
     row = insert(approval).values(
         plan_id=plan_id,
         plan_hash=found.hash,
         decision=decision,
         by_manager=by_manager,
+        parts=null() if chosen is None else chosen,
         who=who,
         reason=reason,
         at=now,
@@ -198,6 +236,8 @@ def _decide(
         district_id=found.district_id,
         school_id=found.school_id,
         reason=reason,
-        details={"plan": plan_id, "hash": found.hash} | ({"guards": list(guards)} if guards else {}),
+        details={"plan": plan_id, "hash": found.hash}
+        | ({"guards": list(guards)} if guards else {})
+        | ({"parts": [" ".join(part) for part in chosen]} if chosen else {}),
     )
     return approval_id

@@ -31,6 +31,9 @@ SCRUB = (
     "delete from membership where district_id = :district and person_id = :person",
     "delete from link where district_id = :district and person_id = :person",
     "delete from link_exclusion where district_id = :district and person_id = :person",
+    "delete from exemption where district_id = :district and person_id = :person",
+    f"delete from exemption e using {THEIRS} "  # noqa: S608
+    "where e.connection_id = theirs.connection_id and theirs.sourced_id = any(e.sourced_ids)",
     f"delete from excluded_contact e using snapshot s, {THEIRS} "  # noqa: S608
     "where s.id = e.snapshot_id and s.connection_id = theirs.connection_id and e.student_id = theirs.sourced_id",
     f"delete from link_exclusion a using {THEIRS} "  # noqa: S608

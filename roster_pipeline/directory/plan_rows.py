@@ -11,6 +11,14 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.plans import PlanRow
 
+SORTS = {
+    "name": "lower(coalesce(p.family_name, r.changes -> 'family_name' ->> 1)), "
+    "lower(coalesce(p.given_name, r.changes -> 'given_name' ->> 1))",
+    "role": "array_position(array['student', 'teacher', 'staff', 'admin', 'contact'], r.role)",
+    "action": "array_position(array['archive', 'restore', 'update', 'create', 'conflict', 'skip'], r.action)",
+    "reason": "r.reason",
+}
+"""What rows can be sorted by, and the SQL of it."""
 AT_ONCE = 500
 """Rows read at a time where all of them are wanted."""
 MOST_WORDS = 8
@@ -18,7 +26,9 @@ MOST_WORDS = 8
 
 # the person's name as the directory has it now; who is new has none there
 _NAME = "nullif(concat_ws(' ', p.given_name, p.family_name), '')"
-_HELD = "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is distinct from 'here', false)"
+_HELD = (
+    "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is distinct from 'here', false) and not r.exempted"
+)
 _FROM = """
 from plan_row r
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
@@ -40,7 +50,8 @@ _LINKED = (
 """Whose the row's first record is now: somebody whom the plan created has no number in it."""
 _COLUMNS = f"""
 select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.notes, r.changes,
-       {_HELD} as held, case when r.witness is distinct from 'here' then v.sync_id end as sync_id,
+       {_HELD} as held, r.exempted,
+       case when r.witness is distinct from 'here' and not r.exempted then v.sync_id end as sync_id,
        case when v.sync_id is not null then {_LINKED} end as linked_person_id
 """
 
@@ -48,7 +59,7 @@ select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.m
 @dataclass(frozen=True)
 class RowFilter:
     """Which rows: of these actions, this role, this person; all the words in what a person is searched by; only what
-    waits."""
+    waits. sort: one of `SORTS`."""
 
     actions: tuple[str, ...] = ()
     role: str | None = None
@@ -56,6 +67,7 @@ class RowFilter:
     words: str = ""
     held: bool = False
     person_id: int | None = None
+    sort: str = ""
     records: tuple[str, ...] = ()
     """With a person: their sourcedIds at the plan's connection, for a row that created them does not name them."""
 
@@ -85,12 +97,13 @@ class RowFilter:
 def page(
     conn: Connection, plan: PlanRow, chosen: RowFilter, *, limit: int | None = None, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """Rows by number, of what is held archivals first: the columns of `_COLUMNS`.
+    """Rows as they are to be sorted, else by number, of what is held archivals first: the columns of `_COLUMNS`.
 
     name: None for who is not in the directory. held: waits for a person. sync_id: which sync applied the row.
     """
     conditions, given = chosen.sql()
-    order = "r.action <> 'archive', r.row" if chosen.held else "r.row"
+    order = f"{SORTS[chosen.sort]}, r.row" if chosen.sort in SORTS else "r.row"
+    order = "r.action <> 'archive', r.row" if chosen.held and not chosen.sort else order
     query = f"{_COLUMNS} {_FROM} {conditions} order by {order} limit :limit offset :offset"
     found = conn.execute(text(query), {**_of(plan), **given, "limit": limit, "offset": offset})
     return [dict(row) for row in found.mappings()]
@@ -128,7 +141,7 @@ def new_links(conn: Connection, plan_id: int) -> int:
     """How many known people of the plan came with an id that is new: those whom a relink would link."""
     query = (
         "select count(*) from plan_row r left join verdict v using (plan_id, role, action, guard) "
-        "where plan_id = :plan and person_id is not null and cardinality(new_links) > 0 "
+        "where plan_id = :plan and not exempted and person_id is not null and cardinality(new_links) > 0 "
         "and action in ('create', 'update', 'restore', 'unchanged', 'skip') "
         'and not coalesce(v.findings @> \'[{"approver": "manager"}]\', false)'
     )

@@ -41,7 +41,7 @@ ROWS: dict[str, Kind] = {
 LOAD_ROWS = """
 select r.row, r.action, r.reason, r.role, r.person_id, array_to_json(r.sourced_ids), array_to_json(r.new_links),
        r.matched_by, r.notes, r.changes, r.number_kind, r.absent_syncs, r.person_revision, r.membership_revision,
-       r.witness, r.guard, case when r.witness is distinct from 'here' then v.sync_id end
+       r.witness, r.guard, case when r.witness is distinct from 'here' and not r.exempted then v.sync_id end
 from plan_row r left join verdict v using (plan_id, role, action, guard)
 where r.plan_id = {plan} order by r.row
 """

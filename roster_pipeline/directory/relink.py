@@ -22,7 +22,8 @@ create temporary table linking on commit drop as
 select r.person_id, false as fresh, l.sourced_id, false as is_primary
 from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
-where r.plan_id = :plan and r.person_id is not null and r.action in ('create', 'update', 'restore', 'unchanged', 'skip')
+where r.plan_id = :plan and not r.exempted and r.person_id is not null
+  and r.action in ('create', 'update', 'restore', 'unchanged', 'skip')
   and not coalesce(v.findings @> '[{"approver": "manager"}]', false)
 """
 """Without the people of another connection: a link would settle what only the district's manager decides."""

@@ -15,7 +15,7 @@ select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reas
        array_remove(array[p.email, p.username, p.number,
            r.changes -> 'email' ->> 0, r.changes -> 'username' ->> 0, r.changes -> 'number' ->> 0,
            r.changes -> 'email' ->> 1, r.changes -> 'username' ->> 1, r.changes -> 'number' ->> 1], null) as secrets,
-       case when v.plan_id is null or r.witness = 'here' then 'left alone'
+       case when v.plan_id is null or r.witness = 'here' or r.exempted then 'left alone'
             when v.sync_id = :sync then 'done' else 'held' end as result
 from plan_row r
 join plan o on o.id = r.plan_id

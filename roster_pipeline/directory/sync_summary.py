@@ -126,7 +126,8 @@ def _list(query: str) -> str:
 
 
 _ACTIONS = """
-select r.role, r.action, r.guard, r.reason, count(*) as rows,
+select r.role, case when r.exempted then 'skip' else r.action end as action, r.guard,
+    case when r.exempted then 'exempted' else r.reason end as reason, count(*) as rows,
     count(*) filter (where v.sync_id = y.id and r.witness is distinct from 'here') as applied,
     count(*) filter (where v.sync_id is not null and r.witness is distinct from 'here') as applied_ever
 from plan_row r left join verdict v using (plan_id, role, action, guard)

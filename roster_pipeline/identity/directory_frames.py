@@ -24,6 +24,10 @@ def _affiliations() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype="Int64") for name in ("person_id", "connection_id", "since")})
 
 
+def _exemptions() -> pd.DataFrame:
+    return pd.DataFrame(columns=["id", "action", "person_id", "sourced_ids", "changes"])
+
+
 @dataclass(frozen=True)
 class DirectoryFrames:
     """What planning knows of the directory.
@@ -47,6 +51,8 @@ class DirectoryFrames:
     affiliations: person_id, connection_id, since: for people whom another connection knows too, the connections that
     have them in a school; since when the oldest active membership is there (a moment as a number), or missing if none
     is active.
+
+    exemptions: id, action, person_id, sourced_ids, changes: changes of this school that somebody exempted.
     """
 
     connection_id: int
@@ -57,6 +63,7 @@ class DirectoryFrames:
     elsewhere: pd.DataFrame
     connections: pd.DataFrame = field(default_factory=_connections)
     affiliations: pd.DataFrame = field(default_factory=_affiliations)
+    exemptions: pd.DataFrame = field(default_factory=_exemptions)
 
     @cached_property
     def own_links(self) -> pd.DataFrame:

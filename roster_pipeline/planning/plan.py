@@ -24,6 +24,7 @@ from roster_pipeline.frames import PLAN_COLUMNS, persons_of, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
+from roster_pipeline.planning.exempted_rows import with_exemptions
 from roster_pipeline.planning.plan_absent import absent_rows
 from roster_pipeline.planning.plan_present import PlanningContext, present_rows
 from roster_pipeline.planning.stored_contacts import without_excluded
@@ -42,6 +43,7 @@ class Plan:
     approve.
 
     own_witness: records that say themselves that the person is gone, by a disabled account or by enrollments.
+    ended_exemptions: ids of exemptions of changes that the SIS no longer asks for.
     """
 
     rows: pd.DataFrame
@@ -49,6 +51,7 @@ class Plan:
     awaits_approval: bool
     rostered: tuple[str, ...]
     own_witness: frozenset[str] = frozenset()
+    ended_exemptions: tuple[int, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -137,13 +140,14 @@ def make_plan(
     present = present_rows(context)
     others = [frame for frame in (absent_rows(context), removed) if len(frame)]
     rows = pd.concat([present, *others], ignore_index=True) if others else present
+    rows, ended = with_exemptions(rows, directory, snapshot)
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
     own_witness = frozenset(
         str(sourced_id) for sourced_id in roster.loc[roster["record_status"].isin(_OWN_WITNESS), "sourced_id"]
     )
     awaits = first and school.first_sync == "approve"
-    return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_witness)
+    return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_witness, ended)
 
 
 def _after_witness(reason: str, answers: set[str], *, asked: bool) -> tuple[str, str, str]:

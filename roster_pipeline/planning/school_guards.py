@@ -20,7 +20,7 @@ from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import CONTACT, Role
 
-_NOT_EXPECTED = ("excluded", "not_linked", "archive_off")
+_NOT_EXPECTED = ("excluded", "not_linked", "archive_off", "exempted")
 """Absent people whom no sync expects. Where archive is off, people who left stay active."""
 _NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")
 _YEAR = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}

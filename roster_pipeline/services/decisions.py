@@ -5,13 +5,17 @@ A decision is bound to the plan that the person looked at: by its number, its sc
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import approvals, ledger, plans, rollback, tenants, unreported_decisions
+from roster_pipeline.directory import approvals, exemptions, ledger, plans, rollback, tenants, unreported_decisions
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
+from roster_pipeline.directory.approvals import Part
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.sync.apply_changes import conclude, finish
@@ -20,6 +24,27 @@ from roster_pipeline.sync.monitoring import settle
 
 LONGEST_REASON = 500
 """Letters of a reason: a sentence or two."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A held plan that a person chose among several. manager: whether they may decide for the district."""
+
+    key: str
+    plan_id: int
+    plan_hash: str
+    manager: bool = False
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of one of them: the sync that applied it, or why nothing was done. left: rows that stay held."""
+
+    key: str
+    plan_id: int
+    sync_id: int | None = None
+    left: int = 0
+    problem: str = ""
 
 
 class NotOfSchool(DirectoryError):
@@ -57,23 +82,49 @@ def approve(
     reason: str,
     plan_hash: str | None = None,
     manager: bool = False,
+    parts: Collection[Part] | None = None,
 ) -> SyncResult:
     """Approve what is held of a plan and apply it, or neither: a plan that moved meanwhile is refused.
 
-    manager: whether they may decide what only the district's manager may; without it, that stays held. Raises
-    PlanChanged, NothingHeld, NotOverridable, ManagerDecides, NotOfSchool, NoReason, SyncError where people moved.
+    manager: whether they may decide what only the district's manager may; without it, that stays held. parts: roles and
+    kinds of change that are approved, the others stay held; None: everything. Raises PlanChanged, NothingHeld,
+    NotOverridable, ManagerDecides, NotOfSchool, NoReason, SyncError where people moved.
     """
     now = datetime.now(UTC)
     why = given_reason(reason)
     try:
         with database.begin() as conn:
             school_id = plan_of_school(conn, key, plan_id).school_id
-            approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash, manager=manager)
+            approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash, manager=manager, parts=parts)
             result = apply_within(conn, plan_id, who=who, kind="approval", now=now, also=finish)
             unreported_decisions.put(conn, school_id, "approval", who, sync_id=result.sync_id, plan_id=plan_id)
             return result
     except PlanStale:
         raise _moved(key) from None
+
+
+def decide_each(
+    database: Database, chosen: Iterable[Chosen], *, decision: Literal["approve", "discard"], who: str, reason: str
+) -> list[Decided]:
+    """One decision on the plans of several schools. Each is bound to its hash and is a transaction of its own: what
+    changed since is refused, and the others go on. Raises NoReason.
+    """
+    why = given_reason(reason)
+    done = []
+    for one in chosen:
+        try:
+            if decision == "discard":
+                discard(database, one.key, one.plan_id, who=who, reason=why, plan_hash=one.plan_hash)
+                done.append(Decided(one.key, one.plan_id))
+                continue
+            result = approve(
+                database, one.key, one.plan_id, who=who, reason=why, plan_hash=one.plan_hash, manager=one.manager
+            )
+            left = sum(rows for of in result.held.values() for rows in of.values())
+            done.append(Decided(one.key, one.plan_id, result.sync_id, left))
+        except (DirectoryError, SyncError) as problem:
+            done.append(Decided(one.key, one.plan_id, problem=problem.message))
+    return done
 
 
 def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> None:
@@ -85,6 +136,40 @@ def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str
         approvals.discard(conn, plan_id, who, why, now, plan_hash=plan_hash)
         settle(conn, school_id, now)
         unreported_decisions.put(conn, school_id, "discard", who, plan_id=plan_id)
+
+
+def exempt(
+    database: Database,
+    key: str,
+    plan_id: int,
+    rows: Collection[int],
+    *,
+    who: str,
+    reason: str,
+    plan_hash: str | None = None,
+) -> int:
+    """Take single rows out of what is held: no sync makes these changes, as long as the SIS asks for them.
+
+    rows: their numbers in the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, NotOfSchool,
+    NoReason.
+    """
+    why = given_reason(reason)
+    with database.begin() as conn:
+        plan_of_school(conn, key, plan_id)
+        done = exemptions.exempt(conn, plan_id, rows, who, why, plan_hash=plan_hash)
+        settle(conn, tenants.get_school(conn, key).id, datetime.now(UTC))
+        return done
+
+
+def take_back(database: Database, key: str, ids: Collection[int] | None, *, who: str, reason: str) -> int:
+    """End exemptions, all of a school or these; the next sync plans these changes again. Returns how many.
+
+    Raises NoReason, UnknownKey.
+    """
+    why = given_reason(reason)
+    with database.begin() as conn:
+        school = tenants.get_school(conn, key)
+        return exemptions.take_back(conn, school.district_id, school.id, ids, who, why)
 
 
 def relink(

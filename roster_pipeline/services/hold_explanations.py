@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from roster_pipeline.directory.approvals import Part
 from roster_pipeline.notifications.outcome import NOUNS
-from roster_pipeline.vocabulary import approvable, is_overridable, needs_manager, role_place
+from roster_pipeline.vocabulary import ARCHIVE, approvable, is_overridable, needs_manager, role_place
 
 ADVICE: dict[str, str] = {
     "incomplete_snapshot": "People who are missing from an incomplete list may still be at the school. So nobody is "
@@ -123,9 +124,18 @@ class HoldExplanation:
         return sum(kind.rows for kind in self.kinds if kind.overridable)
 
     @property
-    def archivals(self) -> int:
-        """How many people an approval archives."""
-        return sum(kind.rows for kind in self.kinds if kind.overridable and kind.action == "archive")
+    def parts(self) -> dict[Part, int]:
+        """Role and action to rows, of what can be approved; each can be approved by itself. Archivals first."""
+        parts: dict[Part, int] = {}
+        for kind in self.kinds:
+            if kind.overridable:
+                parts[kind.role, kind.action] = parts.get((kind.role, kind.action), 0) + kind.rows
+        return parts
+
+    def archivals(self, parts: Collection[Part] | None = None) -> int:
+        """How many people an approval archives; of these parts alone, or of everything."""
+        chosen = {part: rows for part, rows in self.parts.items() if parts is None or part in parts}
+        return sum(rows for (_, action), rows in chosen.items() if action == ARCHIVE)
 
     @property
     def managers(self) -> int:

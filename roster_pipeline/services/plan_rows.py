@@ -26,8 +26,8 @@ FLAGS = "contact_flags"
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a plan. changes: field to (from, to). held: waits for a person. sync_id: the sync that applied it.
-    linked_person_id: whose the record is since then."""
+    """One row of a plan. changes: field to (from, to). held: waits for a person. exempted: somebody took it out.
+    sync_id: the sync that applied it. linked_person_id: whose the record is since then."""
 
     row: int
     action: str
@@ -40,6 +40,7 @@ class Line:
     why: str
     changes: Mapping[str, tuple[Any, Any]]
     held: bool = False
+    exempted: bool = False
     sync_id: int | None = None
     linked_person_id: int | None = None
 
@@ -110,6 +111,7 @@ def line_of(row: Mapping[str, Any]) -> Line:
         why=why_of(row["reason"], row["notes"]),
         changes=changes,
         held=row["held"],
+        exempted=row["exempted"],
         sync_id=row["sync_id"],
         linked_person_id=row["linked_person_id"],
     )

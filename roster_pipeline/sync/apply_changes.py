@@ -44,19 +44,6 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
     return _numbers(result)
 
 
-def apply_approved(database: Database, school_key: str, plan_id: int, *, run_id: str | None, who: str) -> Applied:
-    """Apply the held rows of a plan that a person approved. A plan that moved meanwhile is refused, not replaced."""
-    try:
-        result = apply_plan(database, plan_id, who=who, run_id=run_id, kind="approval", also=finish)
-    except PlanStale:
-        raise SyncError(
-            school_key,
-            "people of this plan were changed since it was made, or its roster was tested again, so it was not applied",
-            f"Run: roster sync {school_key}, look at the new plan and approve that",
-        ) from None
-    return _numbers(result)
-
-
 def _apply_or_replan(database: Database, school_key: str, plan_id: int, run_id: str | None, who: str) -> SyncResult:
     for _ in range(MOST_TRIES):
         try:

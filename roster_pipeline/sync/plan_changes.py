@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import good_snapshots, planning_input, plans, rosters, snapshots, tenants
+from roster_pipeline.directory import exemptions, good_snapshots, planning_input, plans, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -91,6 +91,7 @@ def plan_snapshot(
         loaded = planning_input.load_directory(connection, school, snapshot_id)
         quality = rosters.load_quality(connection, snapshot_id)
         excluded = rosters.load_excluded(connection, snapshot_id)
+        exempted = exemptions.load(connection, school.id)
     facts, first_sync, answers = before.facts, before.first_sync, before.answers
     snapshot = snapshot_facts(facts)
     directory = DirectoryFrames(
@@ -102,6 +103,7 @@ def plan_snapshot(
         connections=loaded.connections,
         affiliations=loaded.affiliations,
         elsewhere=loaded.elsewhere,
+        exemptions=exempted,
     )
     plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
     if only is not None:
@@ -124,6 +126,8 @@ def plan_snapshot(
     found = replace(found, unlike=unlike)
     judged = judge(plan, found, school.settings.guards, _quality_findings(quality, school, snapshot_id))
     with database.begin() as connection:
+        if not dry_run and only is None:
+            exemptions.end(connection, plan.ended_exemptions)
         plan_id = plans.write(
             connection,
             school,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from roster_pipeline.directory import approvals, manual_edits
+from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
@@ -24,7 +27,16 @@ from roster_pipeline_tests.console.held_plans import (
     held_creates,
     words_of,
 )
-from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
+from roster_pipeline_tests.directory.builders import (
+    add_school,
+    every,
+    newcomer,
+    one,
+    person_of,
+    row,
+    sync_rows,
+    write_plan,
+)
 
 SignedIn = Callable[[str], Browser]
 PEOPLE = "select count(*) from person"
@@ -311,3 +323,125 @@ def test_many_archivals_are_approved_with_their_number_typed(
     assert one(database, "select count(*) from membership where status = 'archived'") == 0
     assert _decide(owner, database, plan_id, "approve", archivals="51")[0] == 303
     assert one(database, "select count(*) from membership where status = 'archived'") == 51
+
+
+def _rows_of(database: Database, plan_id: int) -> dict[str, int]:
+    found = every(database, "select sourced_ids[1], row from plan_row where plan_id = :id", id=plan_id)
+    return {str(name): int(number) for name, number in found}
+
+
+def _archives_and_creations(database: Database, lincoln: SchoolRow) -> int:
+    """A held plan of two archivals and two creations."""
+    sync_rows(database, lincoln, newcomer("old", "Grace"), newcomer("older", "Alan"))
+    leaving = [row("archive", person_of(database, name), links=[name], reason="left") for name in ("old", "older")]
+    held = {("student", "create"): [MANY], ("student", "archive"): [MANY | {"guard": "archivals"}]}
+    plan_id = write_plan(database, lincoln, [newcomer("u1"), newcomer("u2"), *leaving], held=held)
+    apply_plan(database, plan_id, who="night")
+    return plan_id
+
+
+def test_one_role_and_kind_is_approved_and_the_rest_waits(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = _archives_and_creations(database, lincoln)
+    owner = signed_in(OWNER)
+    page = words_of(owner.get("/schools/lincoln/holds").text)
+    assert "What to approve 2 archivals of students 2 creations of students" in page
+    status, _, text = _decide(owner, database, plan_id, "approve", parts="chosen")
+    assert (status, "Choose what to approve." in text) == (400, True)
+    status, place, _ = _decide(owner, database, plan_id, "approve", parts="chosen", part="student create")
+    assert (status, one(database, PEOPLE)) == (303, 4)
+    assert "2 rows stay held." in words_of(owner.get(place).text)
+    assert one(database, "select count(*) from membership where status = 'archived'") == 0
+    assert "2 changes wait for a decision" in words_of(owner.get("/schools/lincoln/holds").text)
+    assert _decide(owner, database, plan_id, "approve")[0] == 303
+    assert one(database, "select count(*) from membership where status = 'archived'") == 2
+
+
+def test_single_rows_are_left_out_by_this_plan_and_the_next(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = _archives_and_creations(database, lincoln)
+    owner, rows = signed_in(OWNER), _rows_of(database, plan_id)
+    status, _, text = _decide(owner, database, plan_id, "exempt")
+    assert (status, "Choose the rows to leave out" in text) == (400, True)
+    assert _decide(owner, database, plan_id, "exempt", row=str(rows["old"]), hash="another")[0] == 409
+    status, place, _ = _decide(owner, database, plan_id, "exempt", row=str(rows["old"]), reason="on a journey")
+    assert (status, place) == (303, "/schools/lincoln/holds")
+    page = words_of(owner.get(place).text)
+    assert "1 row is left out, in this plan and in later ones." in page
+    assert "3 changes wait for a decision" in page
+    assert "on a journey" in page
+    assert _decide(owner, database, plan_id, "approve")[0] == 303
+    assert every(
+        database,
+        "select p.given_name from membership m join person p on p.id = m.person_id where m.status = 'archived'",
+    ) == [("Alan",)]
+    assert "left out" in words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
+    number = one(database, "select id from exemption")
+    assert signed_in(STRANGER).send_form("/schools/lincoln/exemptions", {"exemption": number}).status_code == 404
+    answer = owner.send_form("/schools/lincoln/exemptions", {"exemption": str(number), "reason": "left after all"})
+    assert answer.status_code == 303
+    assert one(database, "select count(*) from exemption") == 0
+    assert [what for _, what, _ in audited(database)] == ["rows exempted", "hold approved", "exemptions taken back"]
+
+
+def test_rows_can_be_sorted(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    held_creates(database, lincoln, "b", "c", "a")
+    with database.begin() as opened:
+        for place, name in enumerate(("Bea", "Cleo", "Amy")):
+            opened.execute(
+                text("update plan_row set changes = jsonb_set(changes, '{given_name}', :v) where row = :row"),
+                {"v": json.dumps([None, name]), "row": place},
+            )
+    owner = signed_in(OWNER)
+    usual = words_of(owner.get("/schools/lincoln/holds").text)
+    assert usual.index("Bea") < usual.index("Cleo") < usual.index("Amy")
+    page = owner.send_form("/schools/lincoln/holds", {"sort": "name"})
+    assert 'aria-sort="ascending"' in page.text
+    by_name = words_of(page.text)
+    assert by_name.index("Amy") < by_name.index("Bea") < by_name.index("Cleo")
+    assert owner.send_form("/schools/lincoln/holds", {"sort": "drop table"}).status_code == 200
+
+
+def test_several_schools_are_decided_at_once_each_bound_to_its_plan(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+) -> None:
+    with database.begin() as opened:
+        east = add_school(opened, "east")
+    plans = {"lincoln": held_creates(database, lincoln, "l1"), "east": held_creates(database, east, "e1")}
+    foreign_plan = held_creates(database, foreign, "f1")
+    sent = [f"{plan} {hash_of(database, plan)}" for plan in (*plans.values(), foreign_plan)]
+    manager = signed_in(MANAGER)
+    assert "Decide about the chosen schools" in manager.get("/holds").text
+    given = {"plan": sent, "decision": "approve", "reason": "the office confirmed"}
+    assert "Say why" in words_of(manager.send_form("/holds/decide", given | {"reason": " "}).text)
+    assert "Choose the schools" in words_of(manager.send_form("/holds/decide", given | {"plan": []}).text)
+    held_creates(database, east, "e1", "e2")  # a newer plan, after the page was shown
+    page = words_of(manager.send_form("/holds/decide", given).text)
+    assert "1 of 2 schools" in page, "the school of another district is not the manager's"
+    assert "was replaced by a newer one" in page
+    assert every(database, "select school_id from sync where kind = 'approval'") == [(lincoln.id,)]
+    newest = one(database, "select max(id) from plan where school_id = :id", id=east.id)
+    again = {"plan": [f"{newest} {hash_of(database, newest)}"], "decision": "discard", "reason": "the SIS was wrong"}
+    assert "Discarded" in words_of(manager.send_form("/holds/decide", again).text)
+    assert one(database, "select state from plan where id = :id", id=newest) == "discarded"
+
+
+def test_the_archivals_of_several_schools_are_typed_together(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as opened:
+        schools = [lincoln, add_school(opened, "east")]
+    sent = []
+    for school in schools:
+        names = [f"{school.key}-{number}" for number in range(26)]
+        sync_rows(database, school, *(newcomer(name, f"Given{name}") for name in names))
+        leaving = [row("archive", person_of(database, name), links=[name], reason="left") for name in names]
+        plan_id = write_plan(database, school, leaving, held={("student", "archive"): [MANY]})
+        sent.append(f"{plan_id} {hash_of(database, plan_id)}")
+    manager, given = signed_in(MANAGER), {"plan": sent, "reason": "the year ended"}
+    assert "Type 52, the number of people to archive" in words_of(manager.send_form("/holds/decide", given).text)
+    assert one(database, "select count(*) from membership where status = 'archived'") == 0
+    assert "2 of 2 schools" in words_of(manager.send_form("/holds/decide", given | {"archivals": "52"}).text)
+    assert one(database, "select count(*) from membership where status = 'archived'") == 52

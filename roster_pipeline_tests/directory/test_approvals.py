@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from roster_pipeline.directory import approvals, audit
+from roster_pipeline.directory import approvals, audit, exemptions, plan_rows, plans
 from roster_pipeline.directory.apply import NotApproved, PlanNotForApply, apply_plan
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.erase import erase
+from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import newcomer, one, person_of, row, snapshot_of, sync_rows, write_plan
 
 NOW = datetime.now(UTC)
 FINDING = {"guard": "archivals", "message": "many", "value": 0.5, "limit": 0.1, "overridable": True}
 FIXED = FINDING | {"guard": "incomplete", "overridable": False}
-CREATES = ("student", "create")
+CREATES, ARCHIVES = ("student", "create"), ("student", "archive")
 
 
 def _held_plan(database: Database, school: SchoolRow, **more: object) -> int:
     return write_plan(database, school, [newcomer("u1")], held={CREATES: [FINDING]}, **more)  # type: ignore[arg-type]
 
 
-def _approve(database: Database, plan_id: int, at: datetime = NOW, **more: str) -> int:
+def _approve(database: Database, plan_id: int, at: datetime = NOW, **more: Any) -> int:
     with database.begin() as conn:
         return approvals.approve(conn, plan_id, "owner", "they are new", at, **more)
 
@@ -126,3 +129,78 @@ def test_a_discarded_plan_is_never_applied(database: Database, lincoln: SchoolRo
         assert audit.entries(conn)[0].what == "hold discarded"
     with pytest.raises(PlanNotForApply):
         apply_plan(database, plan_id, who="night")
+
+
+def _leaving(database: Database, school: SchoolRow, *names: str) -> list[dict[str, Any]]:
+    sync_rows(database, school, *(newcomer(name, f"Given{name}") for name in names))
+    return [row("archive", person_of(database, name), links=[name], reason="left") for name in names]
+
+
+def test_one_kind_of_change_of_one_role_is_approved_and_the_rest_stays_held(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    rows = [*_leaving(database, lincoln, "old"), newcomer("u1")]
+    plan_id = write_plan(database, lincoln, rows, held={CREATES: [FINDING], ARCHIVES: [FINDING]})
+    apply_plan(database, plan_id, who="night")
+    with pytest.raises(approvals.NothingHeld):
+        _approve(database, plan_id, parts=[("teacher", "create")])
+    _approve(database, plan_id, parts=[CREATES])
+    first = apply_plan(database, plan_id, who="owner", kind="approval")
+    assert (first.outcome, first.counts["student"]["create"], first.held) == ("held", 1, {"student": {"archive": 1}})
+    with database.begin() as conn:
+        assert [hold.part for hold in approvals.held(conn)] == [ARCHIVES]
+        assert audit.entries(conn)[0].details["parts"] == ["student create"]
+    _approve(database, plan_id)
+    assert apply_plan(database, plan_id, who="owner", kind="approval").outcome == "applied"
+    assert one(database, "select status from membership where person_id = :id", id=person_of(database, "old")) == (
+        "archived"
+    )
+
+
+def test_an_exempted_row_is_never_applied_and_no_longer_waits(database: Database, lincoln: SchoolRow) -> None:
+    rows = _leaving(database, lincoln, "a", "b", "c")
+    plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING]})
+    apply_plan(database, plan_id, who="night")
+    with database.begin() as conn:
+        assert exemptions.exempt(conn, plan_id, [0], "owner", "on a journey") == 1
+        with pytest.raises(exemptions.NothingExempted):
+            exemptions.exempt(conn, plan_id, [0, 99], "owner", "again")
+        assert [hold.rows for hold in approvals.held(conn)] == [2]
+        (known,) = exemptions.of_school(conn, lincoln.id)
+        assert (known.action, known.who, known.reason, known.total) == ("archive", "owner", "on a journey", 1)
+        found = exemptions.load(conn, lincoln.id).to_dict("records")
+        assert [(line["action"], line["person_id"]) for line in found] == [("archive", person_of(database, "a"))]
+        plan = plans.get(conn, plan_id)
+        lines = plan_rows.page(conn, plan, plan_rows.RowFilter())
+        assert [(line["exempted"], line["held"]) for line in lines] == [(True, False), (False, True), (False, True)]
+        assert plan_rows.count(conn, plan, plan_rows.RowFilter(held=True)) == 2
+    _approve(database, plan_id)
+    done = apply_plan(database, plan_id, who="owner", kind="approval")
+    assert (done.outcome, done.held, done.counts["student"]) == ("applied", {}, {"archive": 2, "skip": 1})
+    assert one(database, "select status from membership where person_id = :id", id=person_of(database, "a")) == "active"
+    with database.begin() as conn:
+        lines = plan_rows.page(conn, plan, plan_rows.RowFilter())
+        assert [line["sync_id"] for line in lines] == [None, done.sync_id, done.sync_id]
+        actions = sync_summary(conn, done.sync_id).actions
+        assert ("skip", "exempted", 1) in [(line["action"], line["reason"], line["rows"]) for line in actions]
+        assert exemptions.take_back(conn, lincoln.district_id, lincoln.id, None, "owner", "left after all") == 1
+        assert exemptions.of_school(conn, lincoln.id) == []
+
+
+def test_only_rows_that_wait_can_be_exempted(database: Database, lincoln: SchoolRow) -> None:
+    rows = [*_leaving(database, lincoln, "a"), newcomer("u1")]
+    plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING]})
+    apply_plan(database, plan_id, who="night")
+    with database.begin() as conn, pytest.raises(exemptions.NothingExempted):
+        exemptions.exempt(conn, plan_id, [1], "owner", "applied already")
+    with database.begin() as conn, pytest.raises(approvals.PlanChanged):
+        exemptions.exempt(conn, plan_id, [0], "owner", "why", plan_hash="of another plan")
+
+
+def test_a_person_who_is_erased_leaves_no_exemption(database: Database, lincoln: SchoolRow) -> None:
+    rows = [*_leaving(database, lincoln, "a"), newcomer("u1")]
+    plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING], CREATES: [FINDING]})
+    with database.begin() as conn:
+        exemptions.exempt(conn, plan_id, [0, 1], "owner", "why")
+        erase(conn, lincoln.district_id, person_of(database, "a"), who="operator", reason="asked for it")
+        assert [known.sourced_ids for known in exemptions.of_school(conn, lincoln.id)] == [["u1"]]

@@ -37,13 +37,21 @@ class Row:
     found_anew: bool = False
     of_keys: bool = False
 
-    @property
-    def signature(self) -> tuple[object, ...]:
-        """What an approval is bound to: what the row would do to whom."""
-        known = tuple(sorted(self.human.ids)) if self.human else ()
-        whom = self.person.serial if self.person else None
-        links, fields = tuple(sorted(self.new_links)), tuple(sorted(self.fields.items(), key=str))
-        return (self.action, self.role, whom, known, self.home, fields, links, self.membership, self.grade)
+
+@dataclass(frozen=True)
+class Exemption:
+    """A change that somebody refused. serial: of the person; None: the records of somebody new. id: in the database."""
+
+    id: int
+    action: str
+    serial: int | None
+    records: frozenset[str]
+
+    def is_about(self, row: Row) -> bool:
+        """Whether a row is this change."""
+        if row.person is None:
+            return self.serial is None and row.human is not None and bool(self.records & row.human.ids)
+        return self.serial == row.person.serial and row.action == self.action
 
 
 @dataclass
@@ -54,9 +62,8 @@ class SchoolState:
     synced: bool = False
     sizes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
     waiting: list[Row] = field(default_factory=list)
-    planned: frozenset[tuple[object, ...]] = frozenset()
-    approved: frozenset[tuple[object, ...]] | None = None
     doubted: list[str] = field(default_factory=list)
+    exempted: list[Exemption] = field(default_factory=list)
 
 
 class Model:
@@ -78,14 +85,15 @@ class Model:
         humans = identities_of(records, school, state.rules, self.linked, self.people)
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
         rows += self._absent(school, humans)
+        refused = [row for row in rows if any(one.is_about(row) for one in state.exempted)]
+        state.exempted = [one for one in state.exempted if self._goes_on(one, school, humans, refused)]
+        rows = [row for row in rows if row not in refused]
         state.doubted = [link for human in humans if human.present for link in human.doubted]
-        facts = facts_of(self, school, humans, apparent_identities(records, school, state.rules), rows, records)
+        seeming = apparent_identities(records, school, state.rules)
+        facts = facts_of(self, school, humans, seeming, rows, records, refused)
         judged = judge(facts, state.rules)
         judged.held.update(held_by_quality(apparent_identities(records, school, state.rules)))
         doing = [row for row in rows if row.action in CHANGING]
-        state.planned = frozenset(row.signature for row in doing)
-        if state.approved == state.planned:
-            judged, state.approved = Judged({}), None
         held = [row for place, row in enumerate(rows) if place in judged.rows or judged.holds(row.role, row.action)]
         held = [row for row in held if row in doing]
         self._count_absences(school, humans, judged)
@@ -95,12 +103,21 @@ class Model:
         state.synced = state.synced or len(doing) > len(held)
         return judged
 
-    def approve(self, school: str) -> None:
-        """Carry out what waited."""
+    def _goes_on(self, exemption: Exemption, school: str, humans: list[Identity], refused: list[Row]) -> bool:
+        """Whether the SIS still asks for the change; for an archival, until the person came or is no member."""
+        if any(exemption.is_about(row) for row in refused):
+            return True
+        here = {human.person.serial for human in humans if human.present and human.person and not human.conflict}
+        active = {person.serial for person in self.active(school)}
+        return exemption.action == "archive" and exemption.serial in active - here
+
+    def approve(self, school: str, part: tuple[str, str] | None = None) -> None:
+        """Carry out what waited, all of it or one role's rows of one kind."""
         state = self.schools[school]
-        self._carry_out(school, state.waiting)
-        state.waiting, state.synced = [], True
-        state.sizes[-1] = (state.sizes[-1][0], True)
+        done = [row for row in state.waiting if part in (None, (row.role, row.action))]
+        self._carry_out(school, done)
+        state.waiting, state.synced = [row for row in state.waiting if row not in done], True
+        state.sizes[-1] = (state.sizes[-1][0], not state.waiting)
 
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
         """Records that name the school, and those of its active members wherever they are now."""

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 
 def facts_of(
-    model: Model, school: str, humans: list[Identity], seeming: list[Identity], rows: list[Row], records: list[Record]
+    model: Model,
+    school: str,
+    humans: list[Identity],
+    seeming: list[Identity],
+    rows: list[Row],
+    records: list[Record],
+    refused: list[Row],
 ) -> Role:
-    """See `guarding.Role`."""
+    """See `guarding.Role`. refused: rows that somebody exempted; they are not among `rows`."""
     state = model.schools[school]
     rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
     managed = [person.members[school].role for person in model.active(school)]
@@ -42,7 +48,7 @@ def facts_of(
         first_sync=not state.synced,
         unknown={role: _unknown(model, school, role, humans) for role in rostered},
         bare={role: _bare(model, school, role, records) for role in rostered},
-        expected=_expected(model, school, humans, len([role for role in managed if role in rostered])),
+        expected=_expected(model, school, humans, len([role for role in managed if role in rostered]), refused),
         came=_came(model, school, humans, rows, managed),
         moved=moved,
         swapped=swapped,
@@ -90,14 +96,15 @@ def _gone(model: Model, school: str, humans: list[Identity]) -> list[Person]:
     return [p for p in model.active(school) if id(p) not in here and rostered(p.members[school].role)]
 
 
-def _expected(model: Model, school: str, humans: list[Identity], known: int) -> tuple[int, int]:
+def _expected(model: Model, school: str, humans: list[Identity], known: int, refused: list[Row]) -> tuple[int, int]:
     """How many people are known here and expected, and how many of them did not come."""
+    exempted = {id(row.person) for row in refused if row.action == "archive"}
     doubtful, rules = model.doubtful(school, humans), model.schools[school].rules
     missing = 0
     for person in _gone(model, school, humans):
         waits = id(person) in doubtful
         leaves = bool(person.links) and rules.archive(person.members[school].role)
-        expected = not person.excluded and (waits or leaves)
+        expected = not person.excluded and (waits or leaves) and id(person) not in exempted
         missing += expected
         known -= not expected
     return known, missing

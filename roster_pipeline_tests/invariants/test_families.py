@@ -14,11 +14,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from roster_pipeline.directory import approvals, tenants
+from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
+from roster_pipeline.services import decisions
 from roster_pipeline.settings.school import Guards, RoleSettings, Window
-from roster_pipeline.sync.apply_changes import apply_approved
 from roster_pipeline_tests.invariants.families import Parent, Pupil, Says, School
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -136,9 +136,7 @@ class Families(RuleBasedStateMachine):
     def approve(self) -> None:
         """The owner looks at the updates that wait, and approves them."""
         ((plan_id,),) = [row.values() for row in self.place.rows(HELD, school=self.key)]
-        with self.database.begin() as conn:
-            approvals.approve(conn, plan_id, "owner", "looked at it", datetime.now(UTC))
-        apply_approved(self.database, self.key, plan_id, run_id=None, who="owner")
+        decisions.approve(self.database, self.key, plan_id, who="owner", reason="looked at it")
         self.school.approve()
         self._agree()
         nights["approved"] += 1

@@ -26,17 +26,19 @@ from roster_pipeline import sync
 from roster_pipeline.directory import approvals, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
-from roster_pipeline.sync.apply_changes import Applied, apply_approved
+from roster_pipeline.services import decisions
+from roster_pipeline.sync.apply_changes import Applied
 from roster_pipeline.sync.error_messages import SyncError, explain
 from roster_pipeline_tests.invariants import manual_edits
 from roster_pipeline_tests.invariants.district import DistrictUnderProof, Shown
 from roster_pipeline_tests.invariants.histories import MANY, assert_happened, histories, run_histories
+from roster_pipeline_tests.invariants.model import Exemption
 from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
-from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS
 from roster_pipeline_tests.invariants.sync_district import Site
 
-EXAMPLES = histories(12, 300)
+EXAMPLES = histories(16, 300)
 DAYS = 24
 FAULTS = (
     "record_missing", "record_doubled", "role_absent=student", "role_absent=teacher", "no_share", "list_omits=30",
@@ -66,6 +68,13 @@ REASONS = """
 select distinct r.reason from plan_row r
 where r.plan_id = (select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
 """
+ROW_OF = """
+select r.row from plan_row r where r.plan_id = :plan and r.action = :action and r.role <> 'contact'
+  and (r.person_id = cast(:person as bigint)
+       or cast(:person as bigint) is null and r.person_id is null and r.sourced_ids && cast(:records as text[]))
+"""
+EXEMPTED = ("archive", "create", "restore")
+"""The model refuses these; an update is refused for its values alone, which the tables of the plan test."""
 UNUSUAL = "people_missing|strangers|empty_role|no_orgs|shrunk_role|rejected"
 PICK = st.integers(0, 10**4)
 CHANGES = st.lists(st.tuples(st.sampled_from(KINDS), PICK, PICK, PICK), max_size=4)
@@ -177,7 +186,9 @@ class Districts(RuleBasedStateMachine):
                 assert not district.truly_here(school_id, links), f"{fault}: {links} was archived and is there"
         district.adopt()
         state = district.model.schools[school_id]
-        state.waiting, state.planned, state.approved = [], frozenset(), None
+        state.waiting = []
+        left = {row["id"] for row in district.place.rows("select id from exemption where district_id = :district")}
+        state.exempted = [one for one in state.exempted if one.id in left]
         self._relearn(district, school)
 
     def _relearn(self, district: DistrictUnderProof, school: str) -> None:
@@ -203,33 +214,63 @@ class Districts(RuleBasedStateMachine):
             tenants.set_school(conn, district.schools[place], rules.settings())
 
     @precondition(lambda self: self._waiting())
-    @rule(pick=PICK, discard=st.booleans())
-    def answer_a_hold(self, pick: int, discard: bool) -> None:
-        """A person looks at a held plan and approves or discards it."""
+    @rule(pick=PICK, discard=st.booleans(), part=st.booleans())
+    def answer_a_hold(self, pick: int, discard: bool, part: bool = False) -> None:
+        """A person looks at a held plan and approves it, or one kind of change of one role; or discards it."""
         waiting = self._waiting()
         district, school = waiting[pick % len(waiting)]
-        state = district.model.schools[district.ids[school]]
-        with self.database.begin() as conn:
-            found = tenants.get_school(conn, school)
-            plan_id = approvals.held(conn, school_id=found.id)[0].plan_id
-            decide = approvals.discard if discard else approvals.approve
-            decide(conn, plan_id, "owner", "looked at it", datetime.now(UTC))
-        nights["discarded" if discard else "approved"] += 1
+        state, plan_id = district.model.schools[district.ids[school]], self._held_plan(school)
         if discard:
+            decisions.discard(self.database, school, plan_id, who="owner", reason="looked at it")
+            nights["discarded"] += 1
             state.waiting = []
             return
-        prints = district.place.fingerprint()
+        kinds = sorted({(row.role, row.action) for row in state.waiting})
+        chosen = kinds[pick % len(kinds)] if part else None
+        prints, parts = district.place.fingerprint(), [chosen] if chosen else None
         try:
-            apply_approved(self.database, school, plan_id, run_id=None, who="owner")
+            decisions.approve(self.database, school, plan_id, who="owner", reason="looked at it", parts=parts)
         except SyncError as problem:
             refused = problem.message
         else:
-            district.model.approve(district.ids[school])
+            nights["approved in part" if part and len(kinds) > 1 else "approved"] += 1
+            district.model.approve(district.ids[school], chosen)
             return
         assert "changed since" in refused
         assert district.place.fingerprint() == prints
-        state.waiting, state.approved = [], state.planned
+        state.waiting = []
         nights["stale"] += 1
+
+    @precondition(lambda self: self._waiting(EXEMPTED))
+    @rule(pick=PICK)
+    def leave_a_row_out(self, pick: int) -> None:
+        """A person takes one row out of what is held; neither this plan nor a later one does it."""
+        waiting = self._waiting(EXEMPTED)
+        district, school = waiting[pick % len(waiting)]
+        state, plan_id = district.model.schools[district.ids[school]], self._held_plan(school)
+        able = [row for row in state.waiting if row.action in EXEMPTED]
+        row = able[pick % len(able)]
+        person = district.number_of(row.person) if row.person else None
+        records = sorted(row.human.ids) if row.human else []
+        given = {"plan": plan_id, "action": row.action, "person": person, "records": records}
+        (found,) = district.place.rows(ROW_OF, **given)
+        decisions.exempt(self.database, school, plan_id, [found["row"]], who="owner", reason="they stay")
+        number = district.place.rows("select max(id) as id from exemption")[0]["id"]
+        serial = row.person.serial if row.person else None
+        state.exempted.append(Exemption(number, row.action, serial, frozenset(records)))
+        state.waiting.remove(row)
+        nights[f"{row.action} left out"] += 1
+
+    @precondition(lambda self: any(state.exempted for state in self.districts[0].model.schools.values()))
+    @rule(pick=PICK)
+    def take_it_back(self, pick: int) -> None:
+        """Somebody says that the change may be made after all."""
+        district = self.districts[0]
+        able = [key for key in district.schools if district.model.schools[district.ids[key]].exempted]
+        school = able[pick % len(able)]
+        state = district.model.schools[district.ids[school]]
+        one = state.exempted.pop(pick % len(state.exempted))
+        assert decisions.take_back(self.database, school, [one.id], who="owner", reason="they left after all") == 1
 
     @precondition(lambda self: any(district.doubted() for district in self.districts))
     @rule(pick=PICK)
@@ -277,13 +318,17 @@ class Districts(RuleBasedStateMachine):
         for district in self.districts:
             district.check()
 
-    def _waiting(self) -> list[tuple[DistrictUnderProof, str]]:
+    def _waiting(self, actions: tuple[str, ...] = CHANGING) -> list[tuple[DistrictUnderProof, str]]:
         return [
             (district, school)
             for district in self.districts
             for school in district.schools
-            if district.model.schools[district.ids[school]].waiting
+            if any(row.action in actions for row in district.model.schools[district.ids[school]].waiting)
         ]
+
+    def _held_plan(self, school: str) -> int:
+        with self.database.begin() as conn:
+            return approvals.held(conn, school_id=tenants.get_school(conn, school).id)[0].plan_id
 
     def _night(self, district: DistrictUnderProof, school: str) -> Applied:
         judged = district.model.night(district.ids[school], district.world.served())

@@ -24,9 +24,9 @@ from hypothesis.stateful import (
 from roster_pipeline.directory import approvals, manual_edits, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.erase import erase
+from roster_pipeline.services import decisions
 from roster_pipeline.services.school_changes import change_district
 from roster_pipeline.settings.school import DistrictSettings, Guards
-from roster_pipeline.sync.apply_changes import apply_approved
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
 from roster_pipeline_tests.invariants.trust_model import CREATED, Known, Link, Record, TrustModel
@@ -177,9 +177,8 @@ class Connections(RuleBasedStateMachine):
             with self.town.database.begin() as conn, pytest.raises(approvals.ManagerDecides):
                 approvals.approve(conn, plan_id, "owner", "ours", datetime.now(UTC))
             seen["claimed approved"] += 1
-        with self.town.database.begin() as conn:
-            approvals.approve(conn, plan_id, "decides", "looked at it", datetime.now(UTC), manager=held.claimed)
-        apply_approved(self.town.database, key, plan_id, run_id=None, who="decides")
+        given = {"who": "decides", "reason": "looked at it"}
+        decisions.approve(self.town.database, key, plan_id, manager=held.claimed, **given)
         self.model.approve()
         self.they_agree()
 

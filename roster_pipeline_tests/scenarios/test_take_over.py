@@ -21,7 +21,6 @@ from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.notifications import wants
 from roster_pipeline.services import decisions
 from roster_pipeline.services.plan_rows import lines
-from roster_pipeline.sync.apply_changes import apply_approved
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.sync.hold_alerts import watch_holds
 from roster_pipeline.sync.monitoring import watch
@@ -134,11 +133,10 @@ def test_the_same_number_gives_a_membership_and_no_field(town: SeveralConnection
             approvals.approve(conn, held.plan_id, "owner", "they are here", datetime.now(UTC))
         assert "The district's manager decides" in held.findings[0]["message"]
         assert watch_holds(conn, NOW).opened == 0, "the sync itself has opened the alert"
-        approvals.approve(conn, held.plan_id, "manager", "they are here", datetime.now(UTC), manager=True)
     (told,) = town.rows("select recipients, text from outbox where kind = 'alert'")
     assert "manager@valley.example" in told["recipients"]
     assert "held until the district's manager decides" in " ".join(told["text"].split())
-    apply_approved(town.database, "east", held.plan_id, run_id=None, who="owner")
+    decisions.approve(town.database, "east", held.plan_id, who="manager", reason="they are here", manager=True)
     assert town.of("m-ada")["schools"] == ["east", "main"]
     mains_own(town.of("m-ada"), number="77")
     leaves_main(town)

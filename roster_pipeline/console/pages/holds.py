@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import school_of, viewer
-from roster_pipeline.console.list_filters import ROWS, Listed, list_filter
+from roster_pipeline.console.list_filters import LONGEST_NUMBER, ROWS, Listed, list_filter
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.plan_view import decides_as_manager, plan_of, rows_of
-from roster_pipeline.directory import approvals, held_plans, plan_rows, plans
+from roster_pipeline.directory import approvals, exemptions, held_plans, plan_rows, plans, tenants
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.exemptions import NothingExempted
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.services import decisions
-from roster_pipeline.services.decisions import LONGEST_REASON
+from roster_pipeline.services.decisions import LONGEST_REASON, Chosen
 from roster_pipeline.services.hold_explanations import ADVICE, HoldExplanation, hold_explanation_of
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.vocabulary import counted
@@ -28,7 +32,7 @@ MOST_UNTYPED = 50
 """Archivals that are approved by a button alone; above that their number is typed as well."""
 
 
-def every_hold(request: Request) -> Response:
+def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: Collection[int] = ()) -> Response:
     """What waits in all schools that the viewer may see, the newest first."""
     who = viewer(request)
     asked = list_filter(request, "guard")
@@ -45,6 +49,10 @@ def every_hold(request: Request) -> Response:
     return page(
         request,
         "holds.html",
+        status=status,
+        error=error,
+        chosen=chosen,
+        most_untyped=MOST_UNTYPED,
         held=[(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found],
         listed=Listed(asked, list(found), found[0].plans if found else 0),
         guards=list(ADVICE),
@@ -67,6 +75,96 @@ def discard(request: Request) -> Response:
     return _decide(request, "discard")
 
 
+def exempt(request: Request) -> Response:
+    """Take the chosen rows out of the plan that was looked at; no later sync makes these changes either."""
+    with database(request).begin() as opened:
+        school, plan = plan_of(request, opened)
+    reason, rows = _reason(request), [row for row in map(str, form(request).getlist("row")) if row.isdecimal()]
+    error = _wrong(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
+    if error:
+        return _page_of(request, status=400, error=error, decision="exempt")
+    given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": _hash(request)}
+    try:
+        done = decisions.exempt(database(request), school.key, plan.id, [*map(int, rows[:ROWS])], **given)
+    except NothingExempted as problem:
+        return _page_of(request, status=409, error=in_console(str(problem)), decision="exempt")
+    except (approvals.PlanChanged, approvals.NothingHeld):
+        return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
+    rows_left = f"{counted(done, 'row is', 'rows are')} left out, in this plan and in later ones."
+    return redirect(request, f"/schools/{school.key}/holds", told=rows_left)
+
+
+def take_back(request: Request) -> Response:
+    """Plan exempted changes again."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+    reason, ids = _reason(request), [one for one in map(str, form(request).getlist("exemption")) if one.isdecimal()]
+    error = _wrong(reason) or ("" if ids else "Choose what to plan again.")
+    if error:
+        return _page_of(request, status=400, error=error, decision="take_back")
+    done = decisions.take_back(database(request), school.key, [*map(int, ids)], who=viewer(request).who, reason=reason)
+    told = f"{counted(done, 'change is', 'changes are')} planned again by the next sync."
+    return redirect(request, f"/schools/{school.key}/holds", told=told)
+
+
+def decide_several(request: Request) -> Response:
+    """Approve or discard the chosen plans of several schools; each is bound to what was looked at."""
+    sent, reason = form(request), _reason(request)
+    decision: Literal["approve", "discard"] = "discard" if sent.get("decision") == "discard" else "approve"
+    with database(request).begin() as opened:
+        chosen = [one for each in sent.getlist("plan") if (one := _chosen(request, opened, str(each))) is not None]
+        archivals = 0
+        for one in chosen if decision == "approve" else ():
+            found = approvals.held(opened, plan_id=one.plan_id)
+            archivals += hold_explanation_of((vars(hold) for hold in found), manager=one.manager).archivals()
+    error = _wrong(reason) or ("" if chosen else "Choose the schools to decide about.")
+    typed = str(sent.get("archivals", "")).replace(",", "").strip()
+    if not error and archivals > MOST_UNTYPED and typed != str(archivals):
+        error = f"Type {archivals}, the number of people to archive in these schools."
+    if error:
+        return every_hold(request, status=400, error=error, chosen=[one.plan_id for one in chosen])
+    done = decisions.decide_each(database(request), chosen, decision=decision, who=viewer(request).who, reason=reason)
+    with database(request).begin() as opened:
+        names = {one.key: tenants.get_school(opened, one.key).name for one in done}
+    return page(request, "holds_decided.html", done=done, names=names, decision=decision)
+
+
+def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
+    """A chosen plan, as `number hash`; None for what is not of a school of the viewer."""
+    number, _, hash_ = sent.partition(" ")
+    try:
+        plan = plans.get(opened, int(number) if number.isdecimal() and len(number) <= LONGEST_NUMBER else 0)
+    except plans.UnknownPlan:
+        return None
+    school = tenants.schools_by_id(opened, [plan.school_id])[plan.school_id]
+    if not viewer(request).may_see(school):
+        return None
+    return Chosen(school.key, plan.id, hash_, decides_as_manager(viewer(request), opened, school, plan.id))
+
+
+def _reason(request: Request) -> str:
+    return str(form(request).get("reason", "")).strip()
+
+
+def _hash(request: Request) -> str:
+    return str(form(request).get("hash", ""))
+
+
+def _wrong(reason: str) -> str:
+    """What is wrong with a reason; empty if nothing is."""
+    if not reason:
+        return "Say why; it is kept in the audit."
+    return f"At most {LONGEST_REASON} characters." if len(reason) > LONGEST_REASON else ""
+
+
+def _parts(request: Request) -> list[approvals.Part] | None:
+    """The roles and kinds of change that were chosen; None where the form offered no choice."""
+    if "parts" not in form(request):
+        return None
+    pairs = (str(sent).partition(" ") for sent in form(request).getlist("part"))
+    return [(role, action) for role, _, action in pairs]
+
+
 def relink(request: Request) -> Response:
     """Give the people of the plan that was looked at their new ids."""
     return _decide(request, "relink")
@@ -76,15 +174,13 @@ def _decide(request: Request, decision: str) -> Response:
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
         manager = decides_as_manager(viewer(request), opened, school, plan.id)
-    reason, hash_ = str(form(request).get("reason", "")).strip(), str(form(request).get("hash", ""))
-    if not reason or len(reason) > LONGEST_REASON:
-        error = "Say why; it is kept in the audit." if not reason else f"At most {LONGEST_REASON} characters."
+    reason, parts = _reason(request), _parts(request)
+    error = _wrong(reason) or ("Choose what to approve." if decision == "approve" and parts == [] else "")
+    if not error and decision == "approve" and (typing := _to_type(request, school, plan, manager, parts)):
+        error = f"Type {typing}, the number of people to archive."
+    if error:
         return _page_of(request, status=400, error=error, decision=decision)
-    if decision == "approve" and (typing := _to_type(request, school, plan, manager)):
-        return _page_of(
-            request, status=400, error=f"Type {typing}, the number of people to archive.", decision=decision
-        )
-    given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": hash_}
+    given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": _hash(request)}
     home, opened_again = f"/schools/{school.key}", database(request)
     try:
         if decision == "discard":
@@ -92,7 +188,7 @@ def _decide(request: Request, decision: str) -> Response:
             told = f"Plan {plan.id} was discarded: nothing of what was held is applied. The next sync makes a new plan."
             return redirect(request, f"{home}/plans/{plan.id}", told=told)
         if decision == "approve":
-            result = decisions.approve(opened_again, school.key, plan.id, manager=manager, **given)
+            result = decisions.approve(opened_again, school.key, plan.id, manager=manager, parts=parts, **given)
         else:
             result = decisions.relink(opened_again, school.key, plan.id, **given)
     except approvals.ManagerDecides as problem:
@@ -104,11 +200,13 @@ def _decide(request: Request, decision: str) -> Response:
     return redirect(request, f"{home}/syncs/{result.sync_id}", told=_told(decision, plan, result))
 
 
-def _to_type(request: Request, school: SchoolRow, plan: PlanRow, manager: bool) -> int | None:
+def _to_type(
+    request: Request, school: SchoolRow, plan: PlanRow, manager: bool, parts: list[approvals.Part] | None
+) -> int | None:
     """How many people would be archived, where that many are to be typed and something else was."""
     with database(request).begin() as opened:
         found = approvals.held(opened, school_id=school.id, plan_id=plan.id)
-    archivals = hold_explanation_of((vars(one) for one in found), manager=manager).archivals
+    archivals = hold_explanation_of((vars(one) for one in found), manager=manager).archivals(parts)
     typed = str(form(request).get("archivals", "")).replace(",", "").strip()
     return archivals if archivals > MOST_UNTYPED and typed != str(archivals) else None
 
@@ -173,6 +271,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
             rows = rows_of(request, opened, school, plan, address=address, kinds=kinds)
             events = held_plans.timeline(opened, plan)
             links = plan_rows.new_links(opened, plan.id) if holding.rekeyed else 0
+        exempted = exemptions.of_school(opened, school.id)
     return page(
         request,
         "school_holds.html",
@@ -183,7 +282,8 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         newest=newest,
         holding=holding,
         decisions=_offered(holding, links),
-        typed=holding.archivals > MOST_UNTYPED,
+        typed=holding.archivals() > MOST_UNTYPED,
+        exempted=exempted,
         links=links,
         rows=rows,
         events=events,
@@ -204,6 +304,9 @@ def _offered(holding: HoldExplanation, links: int) -> list[str]:
 routes = [
     Route("/holds", every_hold, methods=["GET", "POST"]),
     Route("/schools/{key}/holds", of_school, methods=["GET", "POST"]),
+    Route("/holds/decide", decide_several, methods=["POST"]),
+    Route("/schools/{key}/exemptions", take_back, methods=["POST"]),
+    Route("/schools/{key}/plans/{plan_id}/exempt", exempt, methods=["POST"]),
     Route("/schools/{key}/plans/{plan_id}/approve", approve, methods=["POST"]),
     Route("/schools/{key}/plans/{plan_id}/discard", discard, methods=["POST"]),
     Route("/schools/{key}/plans/{plan_id}/relink", relink, methods=["POST"]),

@@ -65,7 +65,7 @@ def rows_csv(request: Request) -> Response:
             what="plan rows downloaded",
             district_id=school.district_id,
             school_id=school.id,
-            details=details | {name: value for name, value in asked.fields.items() if value},
+            details=details | {name: value for name, value in asked.fields.items() if value and name != "sort"},
         )
     lines = every_line(database(request), plan, wanted)
     return csv_answer(f"{school.key}-plan-{plan.id}", HEADER, cells(lines))

@@ -42,7 +42,7 @@ from roster_pipeline.directory.tables.people import (
     person,
     person_merge,
 )
-from roster_pipeline.directory.tables.planning import approval, plan, plan_row, verdict
+from roster_pipeline.directory.tables.planning import approval, exemption, plan, plan_row, verdict
 from roster_pipeline.directory.tables.tenants import application, connection, district, school
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "digest",
     "district",
     "excluded_contact",
+    "exemption",
     "failure",
     "link",
     "link_exclusion",

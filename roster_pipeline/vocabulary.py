@@ -6,6 +6,7 @@ Each is written here once; roster, plan, directory, mails and pages use the same
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -38,6 +39,11 @@ ROLE_NAMES = {
 def counted(number: int, one: str, many: str) -> str:
     """`1 archival`, `1,200 archivals`."""
     return f"{number:,} {one if number == 1 else many}"
+
+
+def day(value: date) -> str:
+    """`Tue 3 Nov 2026`: how pages, mails and commands write a day."""
+    return f"{value:%a} {value.day} {value:%b %Y}"
 
 
 def role_place(role: str) -> int:
@@ -202,7 +208,10 @@ REASONS: dict[str, str] = {
 }
 """Why a row of a plan has its action: the slug, and the sentence that people read."""
 
+ANNOUNCED = "announced"
+"""The note on the archival of an announced leaver, and the name under which these rows have a verdict of their own."""
 NOTES: dict[str, str] = {
+    ANNOUNCED: "Announced as a leaver.",
     "records_joined": "Several records were taken for one person.",
     "found_by_number": "Found by number and name, not by a link.",
     "found_by_email": "Found by e-mail and name, not by a link.",

@@ -13,6 +13,7 @@ from roster_pipeline.cli.commands import HANDS_ON, examples, group
 from roster_pipeline.cli.connections import check_connection, connection, sis
 from roster_pipeline.cli.dev import demo, dev, simulator
 from roster_pipeline.cli.districts import district
+from roster_pipeline.cli.expected import guard, leavers, pause
 from roster_pipeline.cli.history import audit, history, rollback
 from roster_pipeline.cli.holds import hold
 from roster_pipeline.cli.operations import doctor, init, metrics, outbox, prune
@@ -53,6 +54,13 @@ def build_app() -> typer.Typer:
     app.add_typer(outbox, name="outbox", rich_help_panel=SYNCS)
     app.add_typer(plan, name="plan", rich_help_panel=SYNCS)
     app.add_typer(hold, name="hold", rich_help_panel=SYNCS)
+    app.command(
+        "pause",
+        rich_help_panel=SYNCS,
+        epilog=examples("roster pause oak --until 2026-09-01 --reason 'summer holidays'"),
+    )(pause)
+    app.add_typer(guard, name="guard", rich_help_panel=SYNCS)
+    app.add_typer(leavers, name="leavers", rich_help_panel=SYNCS)
     app.command(
         "rollback",
         rich_help_panel=SYNCS,

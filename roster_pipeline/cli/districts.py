@@ -70,6 +70,16 @@ def list_(as_json: AsJson = False) -> None:
         )
 
 
+@district.command("resume", epilog=examples("roster district resume springfield"))
+def resume(key: Annotated[str, typer.Argument(metavar="DISTRICT")], who: Who = None) -> None:
+    """End the pause of a district."""
+    from roster_pipeline.services.school_changes import resume_district
+
+    with open_directory() as database, database.begin() as conn:
+        paused = resume_district(conn, key, who=who_asks(who))
+    note(f"District {key} runs by itself again." if paused else f"District {key} was not paused.")
+
+
 def valid_key(key: str) -> str:
     """The key, if it can name partitions, files and links. Raises BadParameter."""
     import re

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cache, partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from roster_pipeline.console.template_filters import FILTERS
 from roster_pipeline.directory import sessions
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sessions import new_token
+from roster_pipeline.services.settings_diff import FieldError
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
@@ -60,6 +62,14 @@ def form(request: Request) -> FormData:
 def texts(request: Request) -> dict[str, str]:
     """The same as plain texts by name."""
     return {name: str(value) for name, value in form(request).items()}
+
+
+def day_of(text: str, name: str) -> date:
+    """A day that was typed or chosen. Raises FieldError of the field `name`."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise FieldError(name, "Choose a day, or write it as 2026-11-03.") from None
 
 
 def database(request: Request) -> Database:

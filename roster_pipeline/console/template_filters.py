@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.outcome import NOUNS
 from roster_pipeline.services.connection_test_state import fields_named, tested_school
-from roster_pipeline.vocabulary import DONE, Role, counted, role_name, role_place
+from roster_pipeline.vocabulary import DONE, Role, counted, day, role_name, role_place
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
@@ -83,6 +83,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "changes": changes,
     "clock": clock,
+    "day": day,
     "exact": exact,
     "fields_named": fields_named,
     "in_console": in_console,

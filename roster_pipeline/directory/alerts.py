@@ -43,9 +43,10 @@ select a.id from alert a where a.cleared_at is null and (
 """The open alerts of a school and its connection, but for those that another transaction looks at right now."""
 SILENT = f"""
 select s.id, s.key, greatest(done.at, s.updated_at) as since from school s
+join district d on d.id = s.district_id
 left join lateral (select max(at) as at from sync y where y.school_id = s.id and y.kind = 'sync') done on true
 where (s.settings ->> 'automatic')::boolean
-  and greatest(done.at, s.updated_at) < :now - cast(:after as interval)
+  and greatest(done.at, s.updated_at, s.paused_until, d.paused_until) < :now - cast(:after as interval)
   and not exists (
     select from alert a where a.cleared_at is null and a.cause not in {LASTING}
       and (a.school_id = s.id or a.connection_id = s.connection_id)

@@ -37,8 +37,9 @@ UNLIKE_BEFORE = "unlike_before"
 
 
 _NEWEST_FIRST = "coalesce((select jsonb_agg(g.one order by g.id desc) from ({}) g), '[]'::jsonb)"
+_ROLES = "jsonb_build_object('id', s.id, 'roles', s.counts -> 'roles')"
 BEFORE = f"""
-select t.*, {_NEWEST_FIRST.format(_GOOD.format("s.counts -> 'roles'", ":nothing", ":n"))} as roles,
+select t.*, {_NEWEST_FIRST.format(_GOOD.format(_ROLES, ":nothing", ":n"))} as roles,
     {_NEWEST_FIRST.format(_GOOD.format("s.proof", ":besides", ":proofs"))} as proofs,
     {HAS_SYNCED} as synced,
     (select coalesce(jsonb_object_agg(w.sourced_id, w.answer), '{{}}'::jsonb) from witness w
@@ -49,7 +50,7 @@ from snapshot t where t.id = :snapshot
 
 @dataclass(frozen=True)
 class History:
-    """facts: the snapshot that is planned. roles: people per role of the last good snapshots, newest last, a row each.
+    """facts: the snapshot that is planned. roles: people per role of the last good snapshots, newest last, by id.
 
     proofs: of completeness, of the last good snapshots, newest first. first_sync: no sync ever changed anybody.
     answers: what the SIS said of single people of this snapshot, by sourcedId.
@@ -67,9 +68,10 @@ def history_of(conn: Connection, school_id: int, snapshot_id: int, *, proofs: in
     given = {"school": school_id, "snapshot": snapshot_id, "n": HISTORY, "proofs": proofs}
     given_too = {"unusual": list(UNUSUAL), "besides": UNLIKE_BEFORE, "nothing": ""}
     row = conn.execute(text(BEFORE), given | given_too).mappings().one()
+    good = row["roles"][::-1]
     return History(
         facts={name: row[name] for name in snapshot.c.keys()},  # noqa: SIM118 - no mapping
-        roles=pd.DataFrame(row["roles"][::-1]).fillna(0),
+        roles=pd.DataFrame([one["roles"] for one in good], index=[one["id"] for one in good]).fillna(0),
         proofs=row["proofs"],
         first_sync=not row["synced"],
         answers=row["answers"],

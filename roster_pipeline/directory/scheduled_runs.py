@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -19,9 +19,11 @@ select s.id, s.key, s.name, c.key as connection_key,
     exists (select from scheduled_run n where n.school_id = s.id and n.night = asked.night and n.slow_at is not null)
         as gave_way,
     coalesce(usual.time > cast(:first_pull as interval), false) as usually_slow,
-    broken.at as failed_at, broken.night as failed_night, coalesce(broken.retryable, false) as retryable
+    broken.at as failed_at, broken.night as failed_night, coalesce(broken.retryable, false) as retryable,
+    greatest(s.paused_until, d.paused_until) as paused_until
 from school s
 join connection c on c.id = s.connection_id
+join district d on d.id = s.district_id
 left join lateral (
     select at from sync y where y.school_id = s.id and y.kind = 'sync' order by y.id desc limit 1
 ) done on true
@@ -60,7 +62,7 @@ class Automatic:
     """A school with automatic rostering on that is not paused, and what is known of its nights.
 
     gave_way: its first run of `asked_night` gave way to others. usually_slow: a pull of its connection took longer than
-    a first run may take.
+    a first run may take. paused_until: the first night that the schedule starts again.
     """
 
     id: int
@@ -78,6 +80,7 @@ class Automatic:
     failed_at: datetime | None
     failed_night: str | None
     retryable: bool
+    paused_until: date | None = None
 
 
 def automatic_schools(conn: Connection, first_pull: timedelta) -> list[Automatic]:

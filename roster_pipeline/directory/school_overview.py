@@ -1,20 +1,21 @@
 """Every school that somebody may see, with how it stands: one query for the counts and for one page of schools.
 
 What happened last is found by one look into an index per school, so the age of the ledger does not matter. A school
-needs attention when its last sync failed, when something is held, when it was paused, or when it has fallen silent.
+needs attention when its last sync failed, when something is held, when it was paused after failed nights, or when it
+has fallen silent; not when somebody paused it until a day.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-State = Literal["failing", "held", "paused", "stale", "off", "fine"]
-STATES: tuple[State, ...] = ("failing", "held", "paused", "stale", "off", "fine")
+State = Literal["failing", "held", "paused", "stale", "resting", "off", "fine"]
+STATES: tuple[State, ...] = ("failing", "held", "paused", "stale", "resting", "off", "fine")
 NEEDS_ATTENTION = ("failing", "held", "paused", "stale")
 
 KNOWN = """
@@ -26,10 +27,11 @@ select s.id, s.key, s.name, d.name as district, d.key as district_key,
     broken.at as failed_at, broken.message as failure,
     coalesce(broken.cause = 'credentials', false) as sign_in,
     coalesce(warned.alerts, 0) as alerts, coalesce(warned.paused, false) as paused,
-    coalesce(warned.stale, false) as stale,
+    coalesce(warned.stale, false) as stale, rest.until as paused_until,
     case
+        when coalesce(waits.held, 0) > 0 and (broken.at is null or rest.until is not null) then 'held'
+        when rest.until is not null then 'resting'
         when broken.at is not null then 'failing'
-        when coalesce(waits.held, 0) > 0 then 'held'
         when warned.paused then 'paused'
         when warned.stale then 'stale'
         when not coalesce((s.settings ->> 'automatic')::boolean, false) then 'off'
@@ -37,6 +39,11 @@ select s.id, s.key, s.name, d.name as district, d.key as district_key,
     end as state
 from school s
 join district d on d.id = s.district_id
+left join lateral (
+    select greatest(s.paused_until, d.paused_until) as until
+    where greatest(s.paused_until, d.paused_until)
+          > (now() at time zone coalesce(s.settings ->> 'time_zone', 'UTC'))::date
+) rest on true
 left join lateral (
     select y.id, y.at from sync y where y.school_id = s.id and y.kind not in ('person', 'upload')
     order by y.id desc limit 1
@@ -68,7 +75,7 @@ with known as materialized ({KNOWN}),
 matching as (
     select * from known
     where (cast(:state as text) is null or state = :state or (:state = 'attention' and state = any(:attention))
-        or (:state = 'held' and held > 0) or (:state = 'quiet' and (stale or paused)))
+        or (:state = 'held' and held > 0) or (:state = 'quiet' and (stale or paused or state = 'resting')))
       and (cast(:search as text) is null or name ilike :search or key ilike :search or district ilike :search)
 ),
 page as (
@@ -86,7 +93,7 @@ from totals t left join page on true left join sync y on y.id = page.sync_id
 order by array_position(cast(:order as text[]), page.state), lower(page.name), page.key
 """  # noqa: S608 - a constant
 
-ORDER = ("failing", "held", "paused", "stale", "fine", "off")
+ORDER = ("failing", "held", "paused", "stale", "resting", "fine", "off")
 """Those that need attention first."""
 
 
@@ -95,7 +102,8 @@ class SchoolStatus:
     """One school. held: rows that wait for a person. failed_at: set when something failed after the last sync;
     sign_in: because the SIS refused the sign-in.
 
-    report: that of the last sync as it was stored, {} for none. state: the most pressing of what is the matter.
+    report: that of the last sync as it was stored, {} for none. paused_until: somebody paused the school, or its
+    district, until this day. state: the most pressing of what is the matter.
     """
 
     id: int
@@ -117,6 +125,7 @@ class SchoolStatus:
     alerts: int
     paused: bool
     stale: bool
+    paused_until: date | None
     state: State
     kind: str | None = None
     outcome: str | None = None

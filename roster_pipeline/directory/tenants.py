@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, Text, case, cast, false, func, insert, or_, select, true, update
@@ -20,6 +20,7 @@ from roster_pipeline.settings.school import (
     TOO_MANY_RECIPIENTS,
     ConnectionSettings,
     DistrictSettings,
+    Guards,
     SchoolSettings,
     display_name,
 )
@@ -56,6 +57,7 @@ class DistrictRow:
     key: str
     name: str
     settings: DistrictSettings = field(default_factory=DistrictSettings)
+    paused_until: date | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class SchoolRow:
     """One school with its connection. revision: grows with every change of name or settings.
 
     test: the last Test Your Information, {"at", "items", "of"}; "of" says which revision of the connection and which
-    School ID was tested.
+    School ID was tested. paused_until: the first day on which the schedule starts the school again; the later one of
+    the school's own and the district's. raised_limits: guard setting to value, until, who, reason.
     """
 
     id: int
@@ -92,6 +95,13 @@ class SchoolRow:
     settings: SchoolSettings
     test: dict[str, Any] | None
     revision: int = 1
+    paused_until: date | None = None
+    raised_limits: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def guards_on(self, day: date) -> Guards:
+        """The limits of the guards on a day, with those that are raised on it. The last day of a raise counts."""
+        raised = {name: one["value"] for name, one in self.raised_limits.items() if one["until"] >= day.isoformat()}
+        return Guards.model_validate(self.settings.guards.model_dump() | raised)
 
 
 def add_district(conn: Connection, key: str, name: str) -> DistrictRow:
@@ -187,6 +197,20 @@ def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None
     values = {"settings": settings.model_dump(mode="json")}
     if not conn.execute(update(district).where(district.c.key == key).values(values)).rowcount:
         raise UnknownKey("district", key)
+
+
+def pause(
+    conn: Connection, until: date | None, *, school_id: int | None = None, district_id: int | None = None
+) -> None:
+    """Let the schedule start a school, or a whole district, only from this day on; None: at once."""
+    table, id_ = (school, school_id) if school_id is not None else (district, district_id)
+    conn.execute(update(table).where(table.c.id == id_).values(paused_until=until))
+
+
+def raise_limits(conn: Connection, school_id: int, limits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Replace the raised limits of a school."""
+    values = {name: dict(one) for name, one in limits.items()}
+    conn.execute(update(school).where(school.c.id == school_id).values(raised_limits=values))
 
 
 def get_district(conn: Connection, key: str) -> DistrictRow:
@@ -332,6 +356,7 @@ def schools_query() -> Select[Any]:
             *(column.label(f"school_{column.name}") for column in school.c),
             connection,
             district.c.key.label("district_key"),
+            func.greatest(school.c.paused_until, district.c.paused_until).label("any_pause"),
         )
         .join(connection, connection.c.id == school.c.connection_id)
         .join(district, district.c.id == school.c.district_id)
@@ -339,7 +364,8 @@ def schools_query() -> Select[Any]:
 
 
 def _district(row: Mapping[Any, Any]) -> DistrictRow:
-    return DistrictRow(row["id"], row["key"], row["name"], DistrictSettings.model_validate(row["settings"]))
+    settings = DistrictSettings.model_validate(row["settings"])
+    return DistrictRow(row["id"], row["key"], row["name"], settings, row["paused_until"])
 
 
 def _connection(row: Mapping[Any, Any]) -> ConnectionRow:
@@ -367,4 +393,6 @@ def school_of(row: Mapping[Any, Any]) -> SchoolRow:
         settings=SchoolSettings.model_validate(row["school_settings"]),
         test=row["school_test"],
         revision=row["school_revision"],
+        paused_until=row["any_pause"],
+        raised_limits=row["school_raised_limits"],
     )

@@ -53,6 +53,8 @@ class DirectoryFrames:
     is active.
 
     exemptions: id, action, person_id, sourced_ids, changes: changes of this school that somebody exempted.
+
+    announced: people whose leaving was announced, and is in force today.
     """
 
     connection_id: int
@@ -64,6 +66,7 @@ class DirectoryFrames:
     connections: pd.DataFrame = field(default_factory=_connections)
     affiliations: pd.DataFrame = field(default_factory=_affiliations)
     exemptions: pd.DataFrame = field(default_factory=_exemptions)
+    announced: frozenset[int] = frozenset()
 
     @cached_property
     def own_links(self) -> pd.DataFrame:

@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from roster_pipeline.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.frames import persons_of
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.vocabulary import ARCHIVE, CONTACT, CREATE, UPDATE
 
 EXEMPTED = "exempted"

@@ -18,6 +18,7 @@ import pandas as pd
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.completeness_messages import in_words
 from roster_pipeline.frames import strings
+from roster_pipeline.planning.announced import COUNT_ARCHIVALS
 from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
 from roster_pipeline.planning.moved_keys import moved_keys_finding
 from roster_pipeline.planning.plan import Plan
@@ -27,6 +28,7 @@ from roster_pipeline.planning.school_guards import school_findings
 from roster_pipeline.planning.snapshot_guards import older_source, stale_source, unlike_before
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import (
+    ANNOUNCED,
     ARCHIVE,
     CHANGING,
     CONTACT,
@@ -89,6 +91,8 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
     row_guards = np.full(len(plan.rows), "", dtype=object)
     for row_finding in reversed(row_findings):
         row_guards[row_finding.rows] = row_finding.finding.guard
+    if len(stats.announced):
+        row_guards[stats.announced] = ANNOUNCED
     roles, actions = strings(plan.rows["role"]).to_pylist(), strings(plan.rows["action"]).to_pylist()
     sizes = Counter(zip(roles, actions, row_guards.tolist(), strict=True))
     lines = []
@@ -111,6 +115,12 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
                             [*concerned, row_finding.finding.as_dict()],
                         )
                     )
+        expected = int(sizes.get((role, ARCHIVE, ANNOUNCED), 0))
+        if expected:
+            doubts = [
+                found for found in findings if found.concerns(role, ARCHIVE) and found.guard not in COUNT_ARCHIVALS
+            ]
+            lines.append((role, ARCHIVE, ANNOUNCED, "hold" if doubts else "pass", expected, as_line(doubts)))
     if (CONTACT, UPDATE, "") in sizes:
         lines.append((CONTACT, UPDATE, "", "pass", int(sizes[CONTACT, UPDATE, ""]), []))
     columns = ["role", "action", "guard", "verdict", "rows", "findings"]

@@ -24,6 +24,7 @@ from roster_pipeline.frames import PLAN_COLUMNS, persons_of, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
+from roster_pipeline.planning.announced import with_notes
 from roster_pipeline.planning.exempted_rows import with_exemptions
 from roster_pipeline.planning.plan_absent import absent_rows
 from roster_pipeline.planning.plan_present import PlanningContext, present_rows
@@ -141,6 +142,7 @@ def make_plan(
     others = [frame for frame in (absent_rows(context), removed) if len(frame)]
     rows = pd.concat([present, *others], ignore_index=True) if others else present
     rows, ended = with_exemptions(rows, directory, snapshot)
+    rows = with_notes(rows, directory.announced)
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
     own_witness = frozenset(

@@ -8,9 +8,10 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.frames import Ints, persons_of, positions, strings
+from roster_pipeline.frames import Flags, Ints, persons_of, positions, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.matching import district_controlled, known_elsewhere
+from roster_pipeline.planning.announced import announced_gone, archivals_of
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.school_guards import WholeSchool, whole_school
@@ -35,7 +36,7 @@ class PlanStats:
     to somebody else now, active members found). claimed: people of another connection who get a role here. without_org:
     active members whose records all came without an org. school: the school as a whole. moved: keys that move between
     known people. roles: person to role of the active members. unlike: what the connection showed in earlier good
-    snapshots.
+    snapshots. announced: which rows of the plan archive an announced leaver. Such a person is in no number here.
     """
 
     snapshot: SnapshotFacts
@@ -57,6 +58,7 @@ class PlanStats:
     moved: Moved = field(default_factory=Moved)
     unlike: UnlikeBefore = field(default_factory=UnlikeBefore)
     roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
+    announced: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
 def plan_stats_of(
@@ -77,14 +79,17 @@ def plan_stats_of(
     rows = plan.rows
     archives = rows[rows["action"] == "archive"]
     there = {role: int(managed.get(role, 0)) for role in roles}
+    gone = announced_gone(rows, directory.announced)
+    left = directory.managed["role"][directory.managed.index.isin(gone)].value_counts()
+    surprising = rows[~np.isin(persons_of(rows), list(gone))]
     return PlanStats(
         snapshot=snapshot,
         history=history,
         counts={role: people.get(role, 0) for role in roles},
-        managed=there,
+        managed={role: number - int(left.get(role, 0)) for role, number in there.items()},
         records=_counted(records, roles),
         rejected=_counted(_rejected_roles(rejected, known_roles), roles),
-        contradictions=int((rows["reason"] == "sis_still_answers").sum()),
+        contradictions=int((surprising["reason"] == "sis_still_answers").sum()),
         today=today,
         first_sync=plan.first_sync,
         rekeyed=_rekeyed(plan, directory),
@@ -92,21 +97,24 @@ def plan_stats_of(
         awaits_approval=plan.awaits_approval,
         reused=_reused(plan, directory),
         claimed=claims(rows, directory),
-        without_org=_without_org(roster, directory, roles),
-        school=whole_school(rows, directory, there, snapshot),
+        without_org=_without_org(roster, directory, roles, gone),
+        school=whole_school(rows, directory, there, snapshot, gone),
         moved=moved_keys(rows, directory),
         roles=directory.members["role"][directory.active],
+        announced=archivals_of(rows, gone),
     )
 
 
-def _without_org(roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[str, ...]) -> dict[str, int]:
-    """Active members by role who came, and whose records all name no org."""
+def _without_org(
+    roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[str, ...], announced: frozenset[int]
+) -> dict[str, int]:
+    """Active members by role who came, and whose records all name no org; without announced leavers."""
     bare = roster["record_status"] == "no_org"
     if not bare.any():
         return dict.fromkeys((*roles, UNKNOWN), 0)
     links = directory.own_links
     person = roster["sourced_id"].map(pd.Series(links["person_id"].to_numpy(), index=links["sourced_id"]))
-    gone = set(person[bare].dropna()) - set(person[~bare].dropna())
+    gone = set(person[bare].dropna()) - set(person[~bare].dropna()) - announced
     theirs = directory.members["role"][directory.active]
     return _counted(theirs[theirs.index.isin(gone)], roles)
 

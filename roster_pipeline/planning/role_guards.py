@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.identity.match_keys import name_key
@@ -88,8 +90,9 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
         keyed = sum(map(_of_keys, of["changes"].tolist()))
         updates[str(role)] = Updates(len(of), keyed, tuple(str(into) for into in of["role"].unique()))
     arrivals = moves["role"][moves["origin"] != moves["role"]].value_counts()
+    expected = stats.announced if len(stats.announced) else np.zeros(len(plan.rows), dtype=bool)
     return Numbers(
-        plan.counts,
+        replace(plan, rows=plan.rows[~expected]).counts,
         updates,
         {str(role): int(count) for role, count in arrivals.items()},
         {role: stats.managed.get(role, 0) for role in stats.counts},

@@ -49,9 +49,13 @@ class WholeSchool:
 
 
 def whole_school(
-    rows: pd.DataFrame, directory: DirectoryFrames, managed: dict[str, int], snapshot: SnapshotFacts
+    rows: pd.DataFrame,
+    directory: DirectoryFrames,
+    managed: dict[str, int],
+    snapshot: SnapshotFacts,
+    announced: frozenset[int] = frozenset(),
 ) -> WholeSchool:
-    """Count them in the rows of a plan. managed: active people of each rostered role.
+    """Count them in the rows of a plan. managed: active people of each rostered role. announced: leavers who are gone.
 
     A list of changes does not say who came, because it names only those who changed.
     """
@@ -61,7 +65,7 @@ def whole_school(
     here = np.isin(person, active)
     matched = rows["matched_by"].notna().to_numpy()
     absent = here & ~matched
-    expected = ~rows["reason"].isin(_NOT_EXPECTED).to_numpy()
+    expected = ~rows["reason"].isin(_NOT_EXPECTED).to_numpy() & ~np.isin(person, list(announced))
     old = rows["role"].isin([role for role, there in managed.items() if there]).to_numpy()
     came = ~absent & old & ~rows["reason"].isin(_NO_MEMBERS).to_numpy()
     strangers = came & (rows["action"] == "create").to_numpy()

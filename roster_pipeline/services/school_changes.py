@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -14,10 +15,32 @@ from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.connection_test_state import runs_untested
 from roster_pipeline.services.settings_diff import ChangedMeanwhile, FieldError, SettingsDiff, changed_names
-from roster_pipeline.settings.school import DistrictSettings, SchoolSettings
+from roster_pipeline.settings.school import DistrictSettings, Guards, SchoolSettings
 from roster_pipeline.sync.schedule_due import begin_with_next_night
 
 WHAT = "school changed"
+LONGEST_PAUSE = timedelta(days=400)
+"""A year and a holiday; what is paused for longer has automatic rostering switched off."""
+LONGEST_RAISE = timedelta(days=92)
+"""A limit that is higher for longer than a term is a setting."""
+RAISABLE = (
+    "archive_share",
+    "archive_most",
+    "create_share",
+    "restore_share",
+    "update_share",
+    "update_key_share",
+    "shrink_share",
+    "missing_share",
+    "strangers_share",
+    "lower_grades_share",
+    "rekeyed_share",
+    "moved_keys",
+    "rejected_share_archive",
+    "rejected_share_all",
+    "unknown_org_share",
+)
+"""The limits that can be higher until a day: those of guards whose findings a person can approve."""
 
 
 def add_school(
@@ -130,13 +153,91 @@ def _check_school_id(conn: Connection, row: SchoolRow) -> None:
         raise FieldError("school_id", f"This is the School ID of {other}; each school of a connection has its own.")
 
 
+def pause(
+    conn: Connection, until: date, *, school: str | None = None, district: str | None = None, who: str, reason: str
+) -> None:
+    """Let the schedule start nothing in a school, or in all schools of a district, before this day.
+
+    Syncs by hand still work. Raises FieldError for a day that is past or far away, UnknownKey.
+    """
+    row = tenants.get_school(conn, school) if school is not None else None
+    owner = tenants.get_district(conn, district) if row is None and district is not None else None
+    today = datetime.now(row.settings.zone if row else UTC).date()
+    if not today < until <= today + LONGEST_PAUSE:
+        raise FieldError("until", f"Give a day after today and within the next {LONGEST_PAUSE.days} days.")
+    if not reason.strip():
+        raise FieldError("reason", "Say why; it is kept in the audit.")
+    given: dict[str, Any] = {"who": who, "reason": reason.strip(), "details": {"until": until.isoformat()}}
+    if row is not None:
+        tenants.pause(conn, until, school_id=row.id)
+        audit.record(conn, what="school paused", district_id=row.district_id, school_id=row.id, **given)
+    elif owner is not None:
+        tenants.pause(conn, until, district_id=owner.id)
+        audit.record(conn, what="district paused", district_id=owner.id, **given)
+
+
+def resume_district(conn: Connection, key: str, *, who: str) -> bool:
+    """End the pause of a district. False if it was not paused. Raises UnknownKey."""
+    row = tenants.get_district(conn, key)
+    if row.paused_until is None or row.paused_until <= datetime.now(UTC).date():
+        return False
+    tenants.pause(conn, None, district_id=row.id)
+    audit.record(conn, who=who, what="district resumed", district_id=row.id)
+    return True
+
+
+def raise_limit(conn: Connection, key: str, name: str, value: float, until: date, *, who: str, reason: str) -> None:
+    """Raise one limit of a school's guards until a day, which still counts; then it goes back by itself.
+
+    name: one of `RAISABLE`. Raises FieldError for a limit that is no higher, or a day out of range; UnknownKey.
+    """
+    row = locked_school(conn, key)
+    today = datetime.now(row.settings.zone).date()
+    now = row.settings.guards.model_dump()
+    if name not in RAISABLE:
+        raise FieldError("limit", f"This limit cannot be raised for a time. Those that can: {', '.join(RAISABLE)}.")
+    try:
+        plain = Guards.model_validate(now | {name: value}).model_dump()[name]
+    except ValueError:
+        kind = "share from 0 to 1" if isinstance(now[name], float) else "whole number"
+        raise FieldError("value", f"Give a {kind}.") from None
+    if plain <= now[name]:
+        raise FieldError("value", f"The limit is {now[name]:g} now. Give a higher one.")
+    if not today <= until <= today + LONGEST_RAISE:
+        raise FieldError("until", f"Give a day from today on and within the next {LONGEST_RAISE.days} days.")
+    if not reason.strip():
+        raise FieldError("reason", "Say why; it is kept in the audit.")
+    kept = {one: raised for one, raised in row.raised_limits.items() if raised["until"] >= today.isoformat()}
+    raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": reason.strip()}
+    tenants.raise_limits(conn, row.id, kept | {name: raised})
+    details = {"limit": name, "value": plain, "until": until.isoformat()}
+    audit.record(
+        conn, who=who, what="limit raised", district_id=row.district_id, school_id=row.id,
+        reason=reason.strip(), details=details,
+    )  # fmt: skip
+
+
+def lower_limits(conn: Connection, key: str, *, who: str) -> int:
+    """End every raise of a school's limits at once. Returns how many there were. Raises UnknownKey."""
+    row = locked_school(conn, key)
+    if row.raised_limits:
+        tenants.raise_limits(conn, row.id, {})
+        audit.record(
+            conn, who=who, what="raised limits ended", district_id=row.district_id, school_id=row.id,
+            details={"limits": sorted(row.raised_limits)},
+        )  # fmt: skip
+    return len(row.raised_limits)
+
+
 def resume_school(conn: Connection, key: str, *, who: str) -> bool:
     """Let a paused school run by itself again, from its next night on. False if it was not paused.
 
-    Raises UnknownKey.
+    A pause of the whole district goes on. Raises UnknownKey.
     """
     row = tenants.get_school(conn, key)
-    if not alerts.resume(conn, row.id):
+    resting = row.paused_until is not None and row.paused_until > datetime.now(row.settings.zone).date()
+    tenants.pause(conn, None, school_id=row.id)
+    if not alerts.resume(conn, row.id) and not resting:
         return False
     begin_with_next_night(conn, row.id, row.settings, datetime.now(UTC))
     audit.record(conn, who=who, what="school resumed", district_id=row.district_id, school_id=row.id)

@@ -17,6 +17,7 @@ from roster_pipeline.notifications import SyncReport, outcome, tone
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.outcome import age_of_source, nothing_found
 from roster_pipeline.sync.schedule_due import next_night
+from roster_pipeline.vocabulary import day
 
 Tone = Literal["ok", "warn", "bad", "info", "none"]
 NO_SYNC = "Nothing was synced yet."
@@ -57,7 +58,7 @@ def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextSte
         return NextStep("Test and settings", "/settings") if school.sign_in else NextStep("Sync again", "/runs")
     if school.state == "held":
         return NextStep("Look and decide", "/holds") if decidable else NextStep("Sync again", "/runs")
-    if school.state == "paused":
+    if school.state in ("paused", "resting"):
         return NextStep("Let it run by itself again", "/resume")
     if school.state == "stale":
         return NextStep("Sync now", "/runs")
@@ -79,6 +80,8 @@ def status_of(school: SchoolStatus) -> StatusText:
         return StatusText(
             "bad", "Paused", "Paused after a week of failed nights; it runs by itself again once resumed."
         )
+    if school.state == "resting" and school.paused_until:
+        return StatusText("none", "Paused", f"Paused until {day(school.paused_until)}. A sync by hand still works.")
     if school.state == "stale":
         return StatusText("warn", "Silent", sentence, source)
     if last and last.badge == "Held":
@@ -126,7 +129,7 @@ def next_run(school: SchoolStatus, now: datetime) -> datetime | None:
     """When the schedule starts the school next; None where it does not, because that is off or paused."""
     if not school.automatic or school.paused:
         return None
-    return next_night(school.sync_time, ZoneInfo(school.time_zone), now)
+    return next_night(school.sync_time, ZoneInfo(school.time_zone), now, school.paused_until)
 
 
 def plain(message: str, key: str) -> str:

@@ -10,13 +10,23 @@ from typing import Any
 import pandas as pd
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import exemptions, good_snapshots, planning_input, plans, rosters, snapshots, tenants
+from roster_pipeline.directory import (
+    announced_leavers,
+    exemptions,
+    good_snapshots,
+    planning_input,
+    plans,
+    rosters,
+    snapshots,
+    tenants,
+)
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import MOST_PRESENT
+from roster_pipeline.planning.announced import announced_gone, usual_sizes
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, make_plan
@@ -85,6 +95,7 @@ def plan_snapshot(
     limits: Limits | None = None,
 ) -> Planned:
     """Plan and judge one snapshot against the directory of this moment. only: leave out the rows of everybody else."""
+    today = datetime.now(school.settings.zone).date()
     with database.begin() as connection:
         before = good_snapshots.history_of(connection, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
         roster, rejected = rosters.load(connection, snapshot_id)
@@ -92,6 +103,9 @@ def plan_snapshot(
         quality = rosters.load_quality(connection, snapshot_id)
         excluded = rosters.load_excluded(connection, snapshot_id)
         exempted = exemptions.load(connection, school.id)
+        announced = announced_leavers.in_force(connection, school.id, today)
+    if only is not None:
+        announced &= {only.person_id}
     facts, first_sync, answers = before.facts, before.first_sync, before.answers
     snapshot = snapshot_facts(facts)
     directory = DirectoryFrames(
@@ -104,6 +118,7 @@ def plan_snapshot(
         affiliations=loaded.affiliations,
         elsewhere=loaded.elsewhere,
         exemptions=exempted,
+        announced=announced,
     )
     plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
     if only is not None:
@@ -121,10 +136,16 @@ def plan_snapshot(
             plan = make_plan(roster, directory, waiting, snapshot, first_sync=first_sync)
             plan = only.rows_of(plan) if only is not None else plan
     plan = plan.witnessed(answers if served else None)
-    today = datetime.now(school.settings.zone).date()
-    found = plan_stats_of(plan, roster, rejected, directory, snapshot, before.roles, today)
+    history, gone = before.roles, announced_gone(plan.rows, announced)
+    if gone:
+        with database.begin() as connection:
+            earlier = announced_leavers.in_earlier_snapshots(
+                connection, school.connection.id, [int(one) for one in history.index], gone
+            )
+        history = usual_sizes(history, earlier, gone)
+    found = plan_stats_of(plan, roster, rejected, directory, snapshot, history, today)
     found = replace(found, unlike=unlike)
-    judged = judge(plan, found, school.settings.guards, _quality_findings(quality, school, snapshot_id))
+    judged = judge(plan, found, school.guards_on(today), _quality_findings(quality, school, snapshot_id))
     with database.begin() as connection:
         if not dry_run and only is None:
             exemptions.end(connection, plan.ended_exemptions)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from datetime import time as wall_time
 from zoneinfo import ZoneInfo
 
@@ -60,9 +60,11 @@ def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
-    """The first moment after `now` at which the sync time passes in this zone, as UTC."""
+def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime, paused_until: date | None = None) -> datetime:
+    """The first moment after `now` at which the sync time passes in this zone, as UTC; of a pause, from its end on."""
     day = now.astimezone(zone).date()
+    if paused_until is not None and paused_until > day:
+        return datetime.combine(paused_until, sync_time, zone).astimezone(UTC)
     times = (datetime.combine(day + timedelta(days=more), sync_time, zone).astimezone(UTC) for more in (0, 1))
     return next(at for at in times if at > now.astimezone(UTC))
 
@@ -73,6 +75,8 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     if now - starts_at > CATCH_UP or (school.last_sync is not None and school.last_sync >= starts_at):
         return None
     night = starts_at.astimezone(zone).date().isoformat()
+    if school.paused_until is not None and night < school.paused_until.isoformat():
+        return None
     first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow, name=school.name)
     if school.asked_night is not None and school.asked_night > night:
         return None  # the school moved to a zone further west since it was asked for: that night was this one
@@ -104,7 +108,9 @@ def why_none(database: Database, now: datetime, first_pull: timedelta = FIRST_PU
     if len(reasons) <= MOST_NAMED:
         return "no school is due: " + "; ".join(f"{key} {why} (next: {when})" for key, (why, when) in reasons)
     counts = Counter(why for _, (why, _) in reasons)
-    following = min(schools, key=lambda school: next_night(school.sync_time, ZoneInfo(school.time_zone), now))
+    following = min(
+        schools, key=lambda each: next_night(each.sync_time, ZoneInfo(each.time_zone), now, each.paused_until)
+    )
     _, when = not_due(following, now, ZoneInfo(following.time_zone))
     said = ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
     return f"no school is due: {said}; the next is {following.key}: {when}"
@@ -113,8 +119,10 @@ def why_none(database: Database, now: datetime, first_pull: timedelta = FIRST_PU
 def not_due(school: Automatic, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
     """Why one school is not due at `now`, and its next sync time, in words. Pure."""
     starts_at = night_of(school.sync_time, zone, now)
-    following = next_night(school.sync_time, zone, now).astimezone(zone)
+    following = next_night(school.sync_time, zone, now, school.paused_until).astimezone(zone)
     when = f"{following:%a} {following.day} {following:%b %Y, %H:%M} {school.time_zone}"
+    if school.paused_until is not None and starts_at.astimezone(zone).date() < school.paused_until:
+        return "paused until a day", when
     if school.last_sync is not None and school.last_sync >= starts_at:
         return "synced this night", when
     if school.asked_night is not None and school.asked_night >= starts_at.astimezone(zone).date().isoformat():

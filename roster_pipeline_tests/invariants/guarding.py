@@ -19,10 +19,12 @@ MOVED = 3
 class Judged:
     """Held kinds of action: (role, action), and "*" for every role.
 
-    rows: places in the plan that wait by themselves.
+    rows: places in the plan that wait by themselves. doubted: as `held`, but not for the number of archivals alone:
+    that is what holds the archival of an announced leaver.
     """
 
     held: dict[tuple[str, str], str]
+    doubted: dict[tuple[str, str], str] = field(default_factory=dict)
     unusual: bool = False
     """Whether what came looked wrong in itself, even if nothing waits: such a night is no measure for the next."""
     rows: frozenset[int] = frozenset()
@@ -30,6 +32,10 @@ class Judged:
     def holds(self, role: str, action: str) -> bool:
         """Does this kind of action of this role wait?"""
         return (role, action) in self.held or ("*", action) in self.held
+
+    def doubts(self, role: str) -> bool:
+        """Do the archivals of announced leavers of this role wait?"""
+        return (role, "archive") in self.doubted or ("*", "archive") in self.doubted
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Role:
     bare: active members of whom no record names a school. unknown: of whom only an org is known that the SIS does not
     list, or that is not a school. expected: people we know, and of them those who did not come. came: people of roles
     that have anybody, and of them those who are no members. moved: rows that give somebody what another known person
-    had; swapped: whether an identity is among it. lower: students who would go down a grade.
+    had; swapped: whether an identity is among it. lower: students who would go down a grade. Announced leavers who are
+    gone are in none of these numbers.
     """
 
     rostered: tuple[str, ...]
@@ -80,10 +87,14 @@ class Role:
 def judge(facts: Role, rules: SchoolRules) -> Judged:
     """What waits, and why."""
     held: dict[tuple[str, str], str] = {}
+    doubted: dict[tuple[str, str], str] = {}
     unusual = False
 
     def hold(why: str, role: str = "*", *actions: str) -> None:
-        held.update({(role, action): why for action in actions or CHANGING})
+        found = {(role, action): why for action in actions or CHANGING}
+        held.update(found)
+        if not why.startswith("archivals"):
+            doubted.update(found)
 
     if facts.first_sync and rules.approves_first:
         hold("first sync")
@@ -142,7 +153,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             for into in {row.role for row in facts.updates(role)}:
                 hold("keys", into, "update")
     moved = facts.moved if len(facts.moved) > MOVED or facts.swapped else frozenset()
-    return Judged(held, unusual, moved)
+    return Judged(held, doubted, unusual, moved)
 
 
 def _sizes(facts: Role) -> list[tuple[str, str, str]]:

@@ -60,7 +60,10 @@ class SchoolState:
 
     rules: SchoolRules
     synced: bool = False
-    sizes: list[tuple[dict[str, int], bool]] = field(default_factory=list)
+    sizes: list[tuple[dict[str, int], bool, dict[str, str]]] = field(default_factory=list)
+    """Of each night: people by role, whether it is a measure for the next, and the role of each record."""
+    announced: set[int] = field(default_factory=set)
+    """Serials of people whose leaving was announced and is in force."""
     waiting: list[Row] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
     exempted: list[Exemption] = field(default_factory=list)
@@ -85,21 +88,32 @@ class Model:
         humans = identities_of(records, school, state.rules, self.linked, self.people)
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
         rows += self._absent(school, humans)
+        came = {human.person.serial for human in humans if human.matched_by and human.person}
+        came |= {person.serial for human in humans if human.matched_by for person in human.candidates}
+        gone = state.announced - came
         refused = [row for row in rows if any(one.is_about(row) for one in state.exempted)]
         state.exempted = [one for one in state.exempted if self._goes_on(one, school, humans, refused)]
         rows = [row for row in rows if row not in refused]
         state.doubted = [link for human in humans if human.present for link in human.doubted]
         seeming = apparent_identities(records, school, state.rules)
-        facts = facts_of(self, school, humans, seeming, rows, records, refused)
+        facts = facts_of(self, school, humans, seeming, rows, records, refused, gone)
         judged = judge(facts, state.rules)
-        judged.held.update(held_by_quality(apparent_identities(records, school, state.rules)))
+        by_quality = held_by_quality(apparent_identities(records, school, state.rules))
+        judged.held.update(by_quality)
+        judged.doubted.update(by_quality)
         doing = [row for row in rows if row.action in CHANGING]
-        held = [row for place, row in enumerate(rows) if place in judged.rows or judged.holds(row.role, row.action)]
+        held = [
+            row
+            for place, row in enumerate(rows)
+            if place in judged.rows
+            or (judged.doubts(row.role) if _expected(row, gone) else judged.holds(row.role, row.action))
+        ]
         held = [row for row in held if row in doing]
         self._count_absences(school, humans, judged)
         self._carry_out(school, [row for row in doing if row not in held])
         state.waiting = held
-        state.sizes.append((facts.counts, not held and not judged.unusual))
+        roles = {record: human.role for human in seeming if human.role for record in human.ids}
+        state.sizes.append((facts.counts, not held and not judged.unusual, roles))
         state.synced = state.synced or len(doing) > len(held)
         return judged
 
@@ -117,7 +131,8 @@ class Model:
         done = [row for row in state.waiting if part in (None, (row.role, row.action))]
         self._carry_out(school, done)
         state.waiting, state.synced = [row for row in state.waiting if row not in done], True
-        state.sizes[-1] = (state.sizes[-1][0], not state.waiting)
+        counts, _, roles = state.sizes[-1]
+        state.sizes[-1] = (counts, not state.waiting, roles)
 
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
         """Records that name the school, and those of its active members wherever they are now."""
@@ -232,3 +247,8 @@ class Model:
             member.status, member.by, member.absent = "active", None, 0
             if row.membership:
                 member.role, member.grade = row.role, row.grade
+
+
+def _expected(row: Row, gone: set[int]) -> bool:
+    """Whether a row archives an announced leaver."""
+    return row.action == "archive" and row.person is not None and row.person.serial in gone

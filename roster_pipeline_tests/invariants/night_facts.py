@@ -22,11 +22,15 @@ def facts_of(
     rows: list[Row],
     records: list[Record],
     refused: list[Row],
+    announced: set[int],
 ) -> Role:
-    """See `guarding.Role`. refused: rows that somebody exempted; they are not among `rows`."""
+    """See `guarding.Role`. refused: rows that somebody exempted; they are not among `rows`. announced: the serials of
+    announced leavers who are gone.
+    """
     state = model.schools[school]
     rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
     managed = [person.members[school].role for person in model.active(school)]
+    left = [person.members[school].role for person in model.active(school) if person.serial in announced]
     moved, swapped = _moved(model, school, rows, humans)
     anew: dict[str, tuple[int, int]] = {}
     reused: dict[str, tuple[int, int]] = {}
@@ -38,17 +42,22 @@ def facts_of(
     return Role(
         rostered=tuple(rostered),
         counts={role: sum(human.role == role for human in seeming) for role in rostered},
-        managed={role: managed.count(role) for role in rostered},
+        managed={role: managed.count(role) - left.count(role) for role in rostered},
         planned=[
-            Planned(row.role, row.action, _origin(row, school), row.of_keys) for row in rows if row.action in CHANGING
+            Planned(row.role, row.action, _origin(row, school), row.of_keys)
+            for row in rows
+            if row.action in CHANGING
+            and not (row.action == "archive" and row.person and row.person.serial in announced)
         ],
         anew=anew,
         reused=reused,
-        history=[sizes for sizes, good in state.sizes if good],
+        history=[_without(model, announced, sizes, roles) for sizes, good, roles in state.sizes if good],
         first_sync=not state.synced,
         unknown={role: _unknown(model, school, role, humans) for role in rostered},
-        bare={role: _bare(model, school, role, records) for role in rostered},
-        expected=_expected(model, school, humans, len([role for role in managed if role in rostered]), refused),
+        bare={role: _bare(model, school, role, records, announced) for role in rostered},
+        expected=_expected(
+            model, school, humans, len([role for role in managed if role in rostered]), refused, announced
+        ),
         came=_came(model, school, humans, rows, managed),
         moved=moved,
         swapped=swapped,
@@ -79,10 +88,23 @@ def _unknown(model: Model, school: str, role: str, humans: list[Identity]) -> in
     )
 
 
-def _bare(model: Model, school: str, role: str, records: list[Record]) -> int:
+def _without(model: Model, announced: set[int], sizes: dict[str, int], roles: dict[str, str]) -> dict[str, int]:
+    """An earlier night's people by role, without announced leavers who are gone now. roles: of that night's records."""
+    without = dict(sizes)
+    for person in model.people:
+        theirs = [roles[link] for link in person.links if link in roles] if person.serial in announced else []
+        if theirs:
+            role = min(theirs, key=("admin", "teacher", "staff", "student").index)
+            without[role] = without.get(role, 0) - 1
+    return without
+
+
+def _bare(model: Model, school: str, role: str, records: list[Record], announced: set[int]) -> int:
     """Active members who came, and of whom no record names any school."""
     found = 0
     for person in model.active(school):
+        if person.serial in announced:
+            continue
         theirs = [record for record in records if record.sourced_id in person.links]
         bare = bool(theirs) and all(record.gone == "lose_org" for record in theirs)
         found += bare and person.members[school].role == role
@@ -96,7 +118,9 @@ def _gone(model: Model, school: str, humans: list[Identity]) -> list[Person]:
     return [p for p in model.active(school) if id(p) not in here and rostered(p.members[school].role)]
 
 
-def _expected(model: Model, school: str, humans: list[Identity], known: int, refused: list[Row]) -> tuple[int, int]:
+def _expected(
+    model: Model, school: str, humans: list[Identity], known: int, refused: list[Row], announced: set[int]
+) -> tuple[int, int]:
     """How many people are known here and expected, and how many of them did not come."""
     exempted = {id(row.person) for row in refused if row.action == "archive"}
     doubtful, rules = model.doubtful(school, humans), model.schools[school].rules
@@ -104,7 +128,9 @@ def _expected(model: Model, school: str, humans: list[Identity], known: int, ref
     for person in _gone(model, school, humans):
         waits = id(person) in doubtful
         leaves = bool(person.links) and rules.archive(person.members[school].role)
-        expected = not person.excluded and (waits or leaves) and id(person) not in exempted
+        expected = (
+            not person.excluded and (waits or leaves) and id(person) not in exempted and person.serial not in announced
+        )
         missing += expected
         known -= not expected
     return known, missing

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import note
@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from roster_pipeline import sync
-from roster_pipeline.directory import approvals, tenants
+from roster_pipeline.directory import announced_leavers, approvals, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
@@ -58,6 +58,10 @@ select s.counts -> 'roles' as roles, y.outcome, exists (select from change_log l
                and v.findings::text ~ ('"guard": "(' || :unusual || ')"')) as unusual
 from sync y join snapshot s on s.id = y.snapshot_id join school c on c.id = y.school_id
 where c.key = :school and s.complete order by y.id
+"""
+MEMBERS = """
+select sourced_id, role from cleaned_roster where record_status = 'member' and snapshot_id = (
+    select max(y.snapshot_id) from sync y join school s on s.id = y.school_id where s.key = :school)
 """
 VERDICT = """
 select v.verdict, v.rows, v.findings from verdict v
@@ -200,7 +204,8 @@ class Districts(RuleBasedStateMachine):
         if good and len(rows) > len(state.sizes):
             rostered = state.rules.rostered
             sizes = {role: int(rows[-1]["roles"].get(role, 0)) for role in GROUPS if rostered(role)}
-            state.sizes.append((sizes, True))
+            members = district.place.rows(MEMBERS, school=school)
+            state.sizes.append((sizes, True, {row["sourced_id"]: row["role"] for row in members}))
 
     @rule(place=st.integers(0, 1), role=st.sampled_from(GROUPS), which=st.integers(0, 2), on=st.booleans())
     def switch(self, place: int, role: str, which: int, on: bool) -> None:
@@ -285,6 +290,24 @@ class Districts(RuleBasedStateMachine):
     def by_hand(self, pick: int, what: str) -> None:
         """Somebody archives a membership, excludes a person, or says that a record is this person or is not."""
         nights[f"{what} by hand"] += manual_edits.do(self.districts[0], what, pick)
+
+    @precondition(lambda self: self.districts[0].model.people)
+    @rule(pick=PICK, place=st.integers(0, 1), days=st.sampled_from((0, 0, -30, -31, 1)), many=st.booleans())
+    def announce_leavers(self, pick: int, place: int, days: int, many: bool) -> None:
+        """Somebody says who leaves: today, weeks ago, too long ago to count, or only tomorrow."""
+        district = self.districts[0]
+        school = district.schools[place]
+        state, able = district.model.schools[district.ids[school]], district.model.active(district.ids[school])
+        people = able[pick % 3 :: 2] if many else able[pick % len(able) :][:1] if able else []
+        if not people:
+            return
+        day = datetime.now(UTC).date() + timedelta(days=days)
+        with self.database.begin() as conn:
+            numbers = [district.number_of(person) for person in people]
+            announced_leavers.announce(conn, tenants.get_school(conn, school), numbers, day, "owner", "they said so")
+        serials = {person.serial for person in people}
+        state.announced = state.announced | serials if -30 <= days <= 0 else state.announced - serials
+        nights["announced"] += len(people)
 
     @rule(changes=CHANGES, place=st.integers(0, 1))
     def undone_night(self, changes: list[tuple[str, int, int, int]], place: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -10,15 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
-from roster_pipeline.console.page import database, page, redirect
-from roster_pipeline.directory import approvals
+from roster_pipeline.console.page import database, day_of, page, redirect, texts
+from roster_pipeline.directory import announced_leavers, approvals
 from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history
 from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.services.first_steps import first_steps, next_of
-from roster_pipeline.services.school_changes import resume_school
+from roster_pipeline.services.school_changes import pause, resume_school
 from roster_pipeline.services.school_status import NextStep, next_run, next_step, status_of, status_of_entry
+from roster_pipeline.services.settings_diff import FieldError
 from roster_pipeline.sync.build_report import run_url
-from roster_pipeline.vocabulary import role_place
+from roster_pipeline.vocabulary import day, role_place
 
 PAGE = 30
 
@@ -38,6 +39,7 @@ def show(request: Request) -> Response:
         alerts = alerts_of(opened, school.id, school.connection.id)
         steps = first_steps(opened, school)
         people = people_by_role(opened, school.district_id, school.id)
+        leavers = announced_leavers.of_school(opened, school.id, limit=1)
     shown = found[:PAGE]
     step = next_step(stands, decidable=any(hold.overridable for hold in holds), tested=bool(school.test))
     todo = next_of(steps)
@@ -57,6 +59,8 @@ def show(request: Request) -> Response:
         alerts=alerts,
         people=dict(sorted(people.items(), key=lambda found: role_place(found[0]))),
         test=_test(school.test),
+        leavers=leavers[0].total if leavers else 0,
+        earliest=now.astimezone(school.settings.zone).date() + timedelta(days=1),
         lines=[(one, status_of_entry(one, school.key), run_url(one.run_id)) for one in shown],
         newer=f"/schools/{school.key}" if before else None,
         older=f"/schools/{school.key}?before={shown[-1].place}" if len(found) > PAGE else None,
@@ -68,8 +72,24 @@ def resume(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         done = resume_school(opened, school.key, who=viewer(request).who)
+        after = school_of(request, opened)
     told = "The school runs by itself again, from its next sync time on." if done else "The school was not paused."
+    if after.paused_until and after.paused_until > datetime.now(UTC).astimezone(after.settings.zone).date():
+        told = f"The whole district is paused until {day(after.paused_until)}. Its manager can end that."
     return redirect(request, f"/schools/{school.key}", told=told)
+
+
+def pause_until(request: Request) -> Response:
+    """Let the schedule start the school only from a day on."""
+    sent = texts(request)
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        try:
+            until = day_of(sent.get("until", ""), "until")
+            pause(opened, until, school=school.key, who=viewer(request).who, reason=sent.get("reason", ""))
+        except FieldError as problem:
+            return redirect(request, f"/schools/{school.key}", told=f"Not paused. {problem.message}")
+    return redirect(request, f"/schools/{school.key}", told=f"Paused until {day(until)}. A sync by hand still works.")
 
 
 def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -83,4 +103,5 @@ def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:
 routes = [
     Route("/schools/{key}", show, methods=["GET"]),
     Route("/schools/{key}/resume", resume, methods=["POST"]),
+    Route("/schools/{key}/pause", pause_until, methods=["POST"]),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import school_of, viewer
 from roster_pipeline.console.list_filters import LONGEST_NUMBER, ROWS, Listed, list_filter
-from roster_pipeline.console.page import database, form, page, redirect
+from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
 from roster_pipeline.console.plan_view import decides_as_manager, plan_of, rows_of
 from roster_pipeline.directory import approvals, exemptions, held_plans, plan_rows, plans, tenants
 from roster_pipeline.directory.apply import SyncResult
@@ -22,11 +22,14 @@ from roster_pipeline.directory.exemptions import NothingExempted
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.console_words import in_console
-from roster_pipeline.services import decisions
+from roster_pipeline.services import decisions, school_changes
 from roster_pipeline.services.decisions import LONGEST_REASON, Chosen
 from roster_pipeline.services.hold_explanations import ADVICE, HoldExplanation, hold_explanation_of
+from roster_pipeline.services.settings_diff import FieldError
+from roster_pipeline.settings.fields import title_of
+from roster_pipeline.settings.school import Guards
 from roster_pipeline.sync.error_messages import SyncError
-from roster_pipeline.vocabulary import counted
+from roster_pipeline.vocabulary import counted, day
 
 MOST_UNTYPED = 50
 """Archivals that are approved by a button alone; above that their number is typed as well."""
@@ -92,6 +95,59 @@ def exempt(request: Request) -> Response:
         return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
     rows_left = f"{counted(done, 'row is', 'rows are')} left out, in this plan and in later ones."
     return redirect(request, f"/schools/{school.key}/holds", told=rows_left)
+
+
+def raise_limit(request: Request) -> Response:
+    """Raise one limit of the school's guards until a day."""
+    sent = texts(request)
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        try:
+            until, name = day_of(sent.get("until", ""), "until"), sent.get("limit", "")
+            value = limit_of(sent.get("value", ""), school.settings.guards, name)
+            given = {"who": viewer(request).who, "reason": sent.get("reason", "")}
+            school_changes.raise_limit(opened, school.key, name, value, until, **given)
+        except FieldError as problem:
+            return _page_of(request, status=400, error=problem.message, decision="raise")
+    told = f"The limit is higher until {day(until)}, this day included. The next sync uses it."
+    return redirect(request, f"/schools/{school.key}/holds", told=told)
+
+
+def lower_limits(request: Request) -> Response:
+    """End all raises of the school's limits."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        school_changes.lower_limits(opened, school.key, who=viewer(request).who)
+    return redirect(request, f"/schools/{school.key}/holds", told="All limits are as in the settings again.")
+
+
+def limit_of(text: str, guards: Guards, name: str) -> float:
+    """A limit as people type it: shares as percent. Raises FieldError."""
+    try:
+        number = float(text.strip().removesuffix("%").replace(",", "."))
+    except ValueError:
+        raise FieldError("value", "Give the new limit as a number.") from None
+    return number / 100 if isinstance(getattr(guards, name, None), float) else number
+
+
+def _limits(school: SchoolRow) -> list[tuple[str, str]]:
+    """The limits that can be raised, with their value now."""
+    now = school.settings.guards.model_dump()
+    return [(name, f"{title_of('guards.' + name)}: now {_limit(now[name])}") for name in school_changes.RAISABLE]
+
+
+def _raised(school: SchoolRow) -> list[tuple[str, str, date, str, str]]:
+    """Title, value, last day, who and why of the limits that are raised today."""
+    today = datetime.now(school.settings.zone).date()
+    return [
+        (title_of(f"guards.{name}"), _limit(one["value"]), date.fromisoformat(one["until"]), one["who"], one["reason"])
+        for name, one in school.raised_limits.items()
+        if date.fromisoformat(one["until"]) >= today
+    ]
+
+
+def _limit(value: float) -> str:
+    return f"{value * 100:g} %" if isinstance(value, float) else f"{value:,}"
 
 
 def take_back(request: Request) -> Response:
@@ -284,6 +340,8 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         decisions=_offered(holding, links),
         typed=holding.archivals() > MOST_UNTYPED,
         exempted=exempted,
+        limits=_limits(school),
+        raised=_raised(school),
         links=links,
         rows=rows,
         events=events,
@@ -305,6 +363,8 @@ routes = [
     Route("/holds", every_hold, methods=["GET", "POST"]),
     Route("/schools/{key}/holds", of_school, methods=["GET", "POST"]),
     Route("/holds/decide", decide_several, methods=["POST"]),
+    Route("/schools/{key}/limits", raise_limit, methods=["POST"]),
+    Route("/schools/{key}/limits/end", lower_limits, methods=["POST"]),
     Route("/schools/{key}/exemptions", take_back, methods=["POST"]),
     Route("/schools/{key}/plans/{plan_id}/exempt", exempt, methods=["POST"]),
     Route("/schools/{key}/plans/{plan_id}/approve", approve, methods=["POST"]),

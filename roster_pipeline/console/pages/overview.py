@@ -23,6 +23,7 @@ SHOWN = {
     "failing": "Failing",
     "paused": "Paused",
     "stale": "Silent",
+    "resting": "Paused until a day",
     "quiet": "Paused or silent",
     "off": "By hand",
     "fine": "In order",

@@ -55,6 +55,15 @@
     field.value = event.target.value;
     field.dispatchEvent(new Event("input", {bubbles: true}));
   });
+  // A chosen file is added to a text field, where it is seen before it is sent: forms carry text alone.
+  document.addEventListener("change", function (event) {
+    const into = event.target.dataset && event.target.dataset.linesInto;
+    if (!into || !event.target.files.length) return;
+    event.target.files[0].text().then(function (words) {
+      const field = document.getElementById(into);
+      field.value = (field.value.trim() + "\n" + words).trim();
+    });
+  });
   document.addEventListener("DOMContentLoaded", function () { all(document); });
   document.addEventListener("htmx:sendError", function (event) {
     event.detail.target.replaceChildren(note("The console cannot be reached. Look at your network, and try again."));

@@ -34,6 +34,7 @@ from roster_pipeline.directory.tables.ledger import audit, change_log, failure, 
 from roster_pipeline.directory.tables.monitoring import alert, digest, scheduled_run
 from roster_pipeline.directory.tables.on_demand import connection_test, manual_run, people_upload, sis_school_list
 from roster_pipeline.directory.tables.people import (
+    announced_leaver,
     contact,
     link,
     link_exclusion,
@@ -50,6 +51,7 @@ __all__ = [
     "access_grant",
     "account",
     "alert",
+    "announced_leaver",
     "application",
     "approval",
     "audit",

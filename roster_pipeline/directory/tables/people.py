@@ -11,6 +11,7 @@ from sqlalchemy import (
     ARRAY,
     CheckConstraint,
     Column,
+    Date,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -156,4 +157,22 @@ not_duplicate = Table(
     ForeignKeyConstraint(["district_id", "other_id"], ["person.district_id", "person.id"], ondelete="CASCADE"),
     Index("ix_not_duplicate_other_id", "other_id"),
     CheckConstraint("person_id < other_id", name="ordered"),
+)
+
+announced_leaver = Table(
+    "announced_leaver",
+    metadata,
+    number("district_id"),
+    number("school_id"),
+    number("person_id"),
+    Column("day", Date, nullable=False, comment="from this day on, for some weeks, nobody wonders that they are gone"),
+    words("who"),
+    words("reason"),
+    now("at"),
+    PrimaryKeyConstraint("district_id", "school_id", "person_id"),
+    ForeignKeyConstraint(
+        ["district_id", "school_id", "person_id"],
+        ["membership.district_id", "membership.school_id", "membership.person_id"],
+        ondelete="CASCADE",
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Date,
     ForeignKeyConstraint,
     Integer,
     PrimaryKeyConstraint,
@@ -23,6 +24,11 @@ def revision() -> Column[object]:
     return Column("revision", Integer, nullable=False, server_default=text("1"))
 
 
+def paused_until() -> Column[object]:
+    """The first day on which the schedule starts syncs again, in the school's own calendar; null: not paused."""
+    return Column("paused_until", Date, comment="the first day with scheduled syncs again; null: not paused")
+
+
 district = Table(
     "district",
     metadata,
@@ -30,6 +36,7 @@ district = Table(
     words("key"),
     words("name"),
     mapping("settings"),
+    paused_until(),
     now("created_at"),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("key"),
@@ -75,6 +82,8 @@ school = Table(
     words("key", comment="the Dagster partition key"),
     words("name"),
     Column("settings", JSONB, nullable=False),
+    paused_until(),
+    mapping("raised_limits", comment="{guard setting: {value, until, who, reason}}; counts until that day"),
     Column("test", JSONB, comment="the last Test Your Information: items, at, and of what"),
     revision(),
     now("created_at"),

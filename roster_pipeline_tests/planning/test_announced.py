@@ -1,0 +1,134 @@
+"""Announced leavers: no surprise once they are gone, and nothing more than that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from roster_pipeline.planning.announced import usual_sizes
+from roster_pipeline.planning.guards import Verdict, judge
+from roster_pipeline.planning.plan import Plan, make_plan
+from roster_pipeline.planning.plan_stats import plan_stats_of
+from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user
+
+MANY = 60
+NOBODY = pd.DataFrame(
+    {name: pd.Series(dtype="str") for name in ("collection", "sourced_id", "rule", "severity", "role")}
+)
+NO_HISTORY = pd.DataFrame()
+
+
+def _night(
+    gone: int,
+    announced: int,
+    *,
+    history: pd.DataFrame = NO_HISTORY,
+    settings: SchoolSettings | None = None,
+    answers: dict[str, str] | None = None,
+    **snapshot: Any,
+) -> tuple[Plan, Verdict]:
+    """A school of sixty students: the first `gone` are absent, the first `announced` were announced as leavers."""
+    directory, settings = Directory(), settings or school()
+    people = [directory.member(directory.person(f"s{number}")) for number in range(MANY)]
+    frames = replace(directory.frames(), announced=frozenset(people[:announced]))
+    roster = cleaned([user(f"s{number}") for number in range(gone, MANY)], settings).roster
+    facts = replace(COMPLETE, **snapshot)
+    plan = make_plan(roster, frames, settings, facts)
+    plan = plan.witnessed(answers if answers is not None else dict.fromkeys(plan.asked, "gone"))
+    return plan, judge(plan, plan_stats_of(plan, roster, NOBODY, frames, facts, history, TODAY), settings.guards)
+
+
+def _archivals(judged: Verdict) -> dict[str, tuple[str, int, list[str]]]:
+    """The archivals of students: guard of the line ("" for the rest) to verdict, rows, and the guards that hold it."""
+    rows = judged.rows[(judged.rows["role"] == "student") & (judged.rows["action"] == "archive")]
+    return {
+        line.guard: (line.verdict, line.rows, [finding["guard"] for finding in line.findings])
+        for line in rows.itertuples()
+    }
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, tuple[str, int, list[str]]]]] = [
+    (
+        "thirty who were announced go",
+        {"gone": 30, "announced": 30},
+        {"": ("pass", 0, []), "announced": ("pass", 30, [])},
+    ),
+    (
+        "thirty whom nobody announced are held",
+        {"gone": 30, "announced": 0},
+        {"": ("hold", 30, ["archivals"])},
+    ),
+    (
+        "others are held by their own share, and do not hold the announced",
+        {"gone": 36, "announced": 30},
+        {"": ("hold", 6, ["archivals"]), "announced": ("pass", 30, [])},
+    ),
+    (
+        "few others pass",
+        {"gone": 33, "announced": 30},
+        {"": ("pass", 3, []), "announced": ("pass", 30, [])},
+    ),
+    ("whoever is still in the roster stays", {"gone": 0, "announced": 30}, {"": ("pass", 0, [])}),
+    (
+        "an incomplete snapshot archives nobody",
+        {"gone": 30, "announced": 30, "complete": False},
+        {"": ("hold", 0, ["incomplete_snapshot"]), "announced": ("hold", 30, ["incomplete_snapshot"])},
+    ),
+    (
+        "a school that does not look like itself is held, the announced too",
+        {"gone": 50, "announced": 10},
+        {
+            "": ("hold", 40, ["people_missing", "archivals"]),
+            "announced": ("hold", 10, ["people_missing"]),
+        },
+    ),
+    (
+        "archive off archives nobody",
+        {"gone": 30, "announced": 30, "settings": school(students={"rostered": True, "auto_update": True})},
+        {"": ("pass", 0, [])},
+    ),
+]
+
+
+@pytest.mark.parametrize(("night", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_an_announcement_does_to_the_guards(
+    night: dict[str, Any], expected: dict[str, tuple[str, int, list[str]]]
+) -> None:
+    _, judged = _night(**night)
+    assert _archivals(judged) == expected
+
+
+def test_the_sis_still_answers_for_announced_people_without_doubt_for_the_others() -> None:
+    here = {f"s{number}": "here" for number in range(5)}
+    plan, judged = _night(6, 5, answers=here | {"s5": "gone"})
+    assert plan.rows["reason"].value_counts()["sis_still_answers"] == 5, "they stay"
+    assert _archivals(judged) == {"": ("pass", 1, [])}
+    _, judged = _night(6, 0, answers=here | {"s5": "gone"})
+    assert "witness" in _archivals(judged)[""][2]
+
+
+def test_the_archival_says_that_it_was_announced() -> None:
+    plan, _ = _night(2, 1)
+    rows = plan.rows[plan.rows["action"] == "archive"].set_index("person_id")
+    assert rows["notes"].fillna("").to_dict() == {1: "announced", 2: ""}
+    assert rows["reason"].tolist() == ["left", "left"]
+
+
+def test_a_role_of_which_everybody_was_announced_may_be_empty() -> None:
+    _, judged = _night(MANY, MANY, history=pd.DataFrame({"student": [0.0, 0.0]}))
+    assert _archivals(judged) == {"": ("pass", 0, []), "announced": ("pass", MANY, [])}
+    _, judged = _night(MANY, 0)
+    assert _archivals(judged)[""][0] == "hold"
+
+
+def test_earlier_sizes_are_counted_without_those_who_have_gone() -> None:
+    history = pd.DataFrame({"student": [60.0, 60.0, 30.0], "teacher": [5.0, 5.0, 5.0]}, index=[11, 12, 13])
+    earlier = [{"student": [1, 2, 3]}, {"student": [2, 3, 9]}, {}]
+    without = usual_sizes(history, earlier, {1, 2, 3})
+    assert without["student"].tolist() == [57.0, 58.0, 30.0]
+    assert without["teacher"].tolist() == [5.0, 5.0, 5.0]
+    assert history["student"].tolist() == [60.0, 60.0, 30.0]

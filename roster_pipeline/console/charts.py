@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from roster_pipeline.directory.trends import Week
 from roster_pipeline.notifications import RoleCounts
 from roster_pipeline.notifications.outcome import joined
 from roster_pipeline.vocabulary import role_name
@@ -59,3 +60,66 @@ def _words(role: RoleCounts) -> str:
 
 def _total(role: RoleCounts) -> int:
     return sum(getattr(role, name) for name in SHOWN)
+
+
+WIDTH, HEIGHT = 520, 90
+"""Of a trend, in its own units: it is drawn as wide as its place."""
+
+
+def trend_line(points: Sequence[float | None], words: str) -> Markup:
+    """A line from the oldest to the newest value, between their least and their most. Gaps are bridged.
+
+    words: what a reader hears instead. Empty for fewer than two values.
+    """
+    known = [(place, value) for place, value in enumerate(points) if value is not None]
+    if len(known) < 2:
+        return Markup("")
+    least, most = min(value for _, value in known), max(value for _, value in known)
+    span, last = (most - least) or 1, len(points) - 1
+    drawn = " ".join(
+        f"{round(WIDTH * place / last, 1)},{round(HEIGHT - 6 - (HEIGHT - 12) * (value - least) / span, 1)}"
+        for place, value in known
+    )
+    return _trend(words, Markup('<polyline class="trend" points="{}"/>').format(drawn))
+
+
+def trend_bars(points: Sequence[float], words: str) -> Markup:
+    """A bar for each value, from the oldest to the newest. Empty where all of them are nothing."""
+    most = max(points, default=0)
+    if not most:
+        return Markup("")
+    wide = WIDTH / len(points)
+    bars = Markup("").join(
+        Markup('<rect class="fill-updated" x="{}" y="{}" width="{}" height="{}"/>').format(
+            round(wide * place, 1), round(HEIGHT - HEIGHT * value / most, 1), round(wide * 0.8, 1),
+            round(HEIGHT * value / most, 1),
+        )
+        for place, value in enumerate(points)
+        if value
+    )  # fmt: skip
+    return _trend(words, bars)
+
+
+def _trend(words: str, drawn: Markup) -> Markup:
+    return Markup(
+        '<svg class="year" role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>'
+    ).format(words, WIDTH, HEIGHT, drawn)
+
+
+def year_charts(weeks: Sequence[Week]) -> list[tuple[str, str, Markup]]:
+    """The charts of a year: title, the newest value in words, and the drawing. Those without anything are left out."""
+    if len(weeks) < 2:
+        return []
+    people, changes = [week.people for week in weeks], [week.changes for week in weeks]
+    usable = [week.usable for week in weeks]
+    known = [value for value in usable if value is not None]
+    of_people = f"{people[-1]:,} now, {min(people):,} to {max(people):,} in a year"
+    of_changes = f"{changes[-1]:,} this week, {sum(changes):,} in a year"
+    shown = [
+        ("People", of_people, trend_line(people, f"People by week: {of_people}")),
+        ("Changes a week", of_changes, trend_bars(changes, f"Changes by week: {of_changes}")),
+    ]
+    if known:
+        words = f"{known[-1]:.1f} % usable records now, {min(known):.1f} % at the least"
+        shown.append(("Quality", words, trend_line(usable, words)))
+    return [one for one in shown if one[2]]

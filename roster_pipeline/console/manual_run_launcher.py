@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
-from threading import Thread
+from threading import Lock, Thread
 
 from roster_pipeline.directory import audit, manual_runs
 from roster_pipeline.directory.database import Database, DirectoryError
@@ -37,6 +38,36 @@ def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots
         audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who)
     Thread(target=_carry_out, args=(database, run_id, slots, minutes), daemon=True, name="run").start()
     return run_id
+
+
+def launch_all(
+    database: Database, schools: Sequence[SchoolRow], *, who: str, slots: int, minutes: float
+) -> tuple[int, int]:
+    """Start a sync of each school, in turn. Returns how many wait or run now, and how many were running already."""
+    run_ids, going = [], 0
+    for school in schools:
+        run_id = str(uuid.uuid4())
+        try:
+            with database.begin() as conn:
+                manual_runs.ask(conn, run_id, school.id, school.key, kind="sync", who=who, host=socket.gethostname())
+                audit.record_run(conn, run_id, "sync", school.id, school.district_id, who=who)
+            run_ids.append(run_id)
+        except manual_runs.AlreadyGoing:
+            going += 1
+    waiting = iter(run_ids)
+    lock = Lock()
+
+    def in_turn() -> None:
+        while True:
+            with lock:
+                run_id = next(waiting, None)
+            if run_id is None:
+                return
+            _carry_out(database, run_id, slots, minutes)
+
+    for _ in range(min(slots, len(run_ids))):
+        Thread(target=in_turn, daemon=True, name="runs").start()
+    return len(run_ids), going
 
 
 def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> None:

@@ -19,7 +19,7 @@ STATES: tuple[State, ...] = ("failing", "held", "paused", "stale", "resting", "o
 NEEDS_ATTENTION = ("failing", "held", "paused", "stale")
 
 KNOWN = """
-select s.id, s.key, s.name, d.name as district, d.key as district_key,
+select s.id, s.connection_id, s.key, s.name, d.name as district, d.key as district_key,
     coalesce((s.settings ->> 'automatic')::boolean, false) as automatic,
     coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
     coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
@@ -93,6 +93,21 @@ from totals t left join page on true left join sync y on y.id = page.sync_id
 order by array_position(cast(:order as text[]), page.state), lower(page.name), page.key
 """  # noqa: S608 - a constant
 
+CONNECTIONS = f"""
+with known as materialized ({KNOWN})
+select c.id, c.key, c.settings ->> 'url' as url, count(k.id) as schools,
+    count(*) filter (where k.state = 'failing') as failing, count(*) filter (where k.held > 0) as held,
+    count(*) filter (where k.paused) as paused, count(*) filter (where k.state = 'stale') as stale,
+    count(*) filter (where k.state = 'resting') as resting, max(k.last_sync) as last_sync,
+    max(k.failed_at) filter (where k.state = 'failing') as failed_at,
+    (array_agg(k.failure order by k.failed_at desc) filter (where k.state = 'failing'))[1] as failure,
+    coalesce(bool_or(k.sign_in) filter (where k.state = 'failing'), false) as sign_in
+from connection c left join known k on k.connection_id = c.id
+where c.district_id = any(cast(:districts as bigint[]))
+group by c.id
+order by count(*) filter (where k.state = 'failing') desc, count(*) filter (where k.held > 0) desc, c.key
+"""  # noqa: S608 - a constant
+
 ORDER = ("failing", "held", "paused", "stale", "resting", "fine", "off")
 """Those that need attention first."""
 
@@ -107,6 +122,7 @@ class SchoolStatus:
     """
 
     id: int
+    connection_id: int
     key: str
     name: str
     district: str
@@ -211,6 +227,38 @@ def overview(
             page.append(SchoolStatus(**found))
     totals["held"] = totals.pop("held_schools")
     return Overview(**totals, page=page)
+
+
+@dataclass(frozen=True)
+class ConnectionStatus:
+    """A connection of a district with its schools in numbers. failure: the newest message of a school that fails."""
+
+    id: int
+    key: str
+    url: str
+    schools: int
+    failing: int
+    held: int
+    paused: int
+    stale: int
+    resting: int
+    last_sync: datetime | None
+    failed_at: datetime | None
+    failure: str | None
+    sign_in: bool
+
+
+def connections(conn: Connection, district_id: int) -> list[ConnectionStatus]:
+    """The connections of a district, those with most failing schools first."""
+    given = {"everyone": False, "districts": [district_id], "schools": []}
+    return [ConnectionStatus(**row) for row in conn.execute(text(CONNECTIONS), given).mappings()]
+
+
+def schools_in_state(conn: Connection, district_id: int, connection_id: int, states: Collection[State]) -> list[str]:
+    """Keys of the schools of a connection that are in one of these states."""
+    query = f"select key from ({KNOWN}) known where connection_id = :connection and state = any(:states) order by key"  # noqa: S608
+    given = {"everyone": False, "districts": [district_id], "schools": []}
+    return list(conn.scalars(text(query), given | {"connection": connection_id, "states": list(states)}))
 
 
 def school_status(conn: Connection, school_id: int) -> SchoolStatus:

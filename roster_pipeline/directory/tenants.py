@@ -201,10 +201,15 @@ def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None
 
 def pause(
     conn: Connection, until: date | None, *, school_id: int | None = None, district_id: int | None = None
-) -> None:
-    """Let the schedule start a school, or a whole district, only from this day on; None: at once."""
+) -> date | None:
+    """Let the schedule start a school, or a whole district, only from this day on; None: at once.
+
+    Returns the day of before, without that of the school's district.
+    """
     table, id_ = (school, school_id) if school_id is not None else (district, district_id)
+    before: date | None = conn.scalar(select(table.c.paused_until).where(table.c.id == id_).with_for_update())
     conn.execute(update(table).where(table.c.id == id_).values(paused_until=until))
+    return before
 
 
 def raise_limits(conn: Connection, school_id: int, limits: Mapping[str, Mapping[str, Any]]) -> None:

@@ -235,8 +235,8 @@ def resume_school(conn: Connection, key: str, *, who: str) -> bool:
     A pause of the whole district goes on. Raises UnknownKey.
     """
     row = tenants.get_school(conn, key)
-    resting = row.paused_until is not None and row.paused_until > datetime.now(row.settings.zone).date()
-    tenants.pause(conn, None, school_id=row.id)
+    until = tenants.pause(conn, None, school_id=row.id)
+    resting = until is not None and until > datetime.now(row.settings.zone).date()
     if not alerts.resume(conn, row.id) and not resting:
         return False
     begin_with_next_night(conn, row.id, row.settings, datetime.now(UTC))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import contacts, plans, tenants
+from roster_pipeline.directory import contacts, plans, tenants, trends
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.latest import latest_plan
@@ -65,9 +65,10 @@ def finish(connection: Connection, result: SyncResult) -> None:
 
 
 def conclude(connection: Connection, result: SyncResult) -> None:
-    """Write the report of a sync of any kind, and settle the alerts that it answers or opens."""
+    """Write the report of a sync of any kind, count it in its week, and settle the alerts that it answers or opens."""
     summary = sync_summary(connection, result.sync_id)
     put_report(connection, summary)
+    trends.note(connection, result.sync_id)
     settle(connection, summary.school_id, datetime.now(UTC))
 
 

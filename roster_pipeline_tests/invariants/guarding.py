@@ -87,14 +87,14 @@ class Role:
 def judge(facts: Role, rules: SchoolRules) -> Judged:
     """What waits, and why."""
     held: dict[tuple[str, str], str] = {}
-    doubted: dict[tuple[str, str], str] = {}
+    in_doubt: dict[tuple[str, str], str] = {}
     unusual = False
 
     def hold(why: str, role: str = "*", *actions: str) -> None:
         found = {(role, action): why for action in actions or CHANGING}
         held.update(found)
         if not why.startswith("archivals"):
-            doubted.update(found)
+            in_doubt.update(found)
 
     if facts.first_sync and rules.approves_first:
         hold("first sync")
@@ -153,7 +153,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             for into in {row.role for row in facts.updates(role)}:
                 hold("keys", into, "update")
     moved = facts.moved if len(facts.moved) > MOVED or facts.swapped else frozenset()
-    return Judged(held, doubted, unusual, moved)
+    return Judged(held, in_doubt, unusual, moved)
 
 
 def _sizes(facts: Role) -> list[tuple[str, str, str]]:

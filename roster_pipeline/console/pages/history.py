@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.page import database, day_of, page, redirect, texts
-from roster_pipeline.directory import announced_leavers, approvals
+from roster_pipeline.directory import announced_leavers, approvals, trends
 from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history
 from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.services.first_steps import first_steps, next_of
@@ -39,6 +40,7 @@ def show(request: Request) -> Response:
         alerts = alerts_of(opened, school.id, school.connection.id)
         steps = first_steps(opened, school)
         people = people_by_role(opened, school.district_id, school.id)
+        weeks = trends.year(opened, school_id=school.id) if not before else []
         leavers = announced_leavers.of_school(opened, school.id, limit=1)
     shown = found[:PAGE]
     step = next_step(stands, decidable=any(hold.overridable for hold in holds), tested=bool(school.test))
@@ -59,6 +61,8 @@ def show(request: Request) -> Response:
         alerts=alerts,
         people=dict(sorted(people.items(), key=lambda found: role_place(found[0]))),
         test=_test(school.test),
+        charts=year_charts(weeks),
+        weeks=weeks[::-1],
         leavers=leavers[0].total if leavers else 0,
         earliest=now.astimezone(school.settings.zone).date() + timedelta(days=1),
         lines=[(one, status_of_entry(one, school.key), run_url(one.run_id)) for one in shown],

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import viewer
 from roster_pipeline.console.page import database, page
+from roster_pipeline.directory import tenants
 from roster_pipeline.directory.school_overview import STATES, Overview, overview
 from roster_pipeline.services.school_status import next_run, status_of
 
@@ -50,7 +51,13 @@ def show(request: Request) -> Response:
             limit=PAGE,
             offset=(number - 1) * PAGE,
         )
-    return page(request, "overview.html", **lines(found, search, state, number))
+        districts = tenants.list_districts(opened) if who.lets_others_in else []
+    return page(
+        request,
+        "overview.html",
+        districts=[row for row in districts if who.may_manage(row.id)],
+        **lines(found, search, state, number),
+    )
 
 
 def lines(found: Overview, search: str, state: str | None, number: int) -> dict[str, Any]:

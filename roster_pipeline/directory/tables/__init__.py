@@ -30,7 +30,15 @@ from roster_pipeline.directory.tables.intake import (
     snapshot_record,
     witness,
 )
-from roster_pipeline.directory.tables.ledger import audit, change_log, failure, outbox, sync, unreported_decision
+from roster_pipeline.directory.tables.ledger import (
+    audit,
+    change_log,
+    failure,
+    outbox,
+    school_week,
+    sync,
+    unreported_decision,
+)
 from roster_pipeline.directory.tables.monitoring import alert, digest, scheduled_run
 from roster_pipeline.directory.tables.on_demand import connection_test, manual_run, people_upload, sis_school_list
 from roster_pipeline.directory.tables.people import (
@@ -88,6 +96,7 @@ __all__ = [
     "rejected_record",
     "scheduled_run",
     "school",
+    "school_week",
     "sign_in_link",
     "sis_record",
     "sis_school_list",

@@ -6,6 +6,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Column,
+    Date,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -143,4 +144,25 @@ unreported_decision = Table(
     number("sync_id", optional=True),
     number("plan_id", optional=True),
     PrimaryKeyConstraint("id"),
+)
+
+school_week = Table(
+    "school_week",
+    metadata,
+    number("school_id"),
+    Column("week", Date, nullable=False, comment="its Monday, in the school's own calendar"),
+    *(
+        Column(name, Integer, nullable=False, server_default=text("0"), comment=comment)
+        for name, comment in (
+            ("people", "in the roster of the week's last complete snapshot"),
+            ("created", None),
+            ("updated", None),
+            ("restored", None),
+            ("archived", None),
+            ("records", "of users in that snapshot"),
+            ("rejected", "of these, records that could not be used"),
+        )
+    ),
+    PrimaryKeyConstraint("school_id", "week"),
+    ForeignKeyConstraint(["school_id"], ["school.id"]),
 )

@@ -1,0 +1,123 @@
+"""The page of a district: one row for each connection, what can be done for all of its schools, and the last year."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+
+from roster_pipeline.directory import alerts, failures, trends
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.vocabulary import day
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.held_plans import audited, held_creates, words_of
+from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, sync_rows
+
+SignedIn = Callable[[str], Browser]
+HOME = "/districts/springfield"
+SOON = datetime.now(UTC).date() + timedelta(days=20)
+MANY = """
+insert into school (district_id, connection_id, key, name, settings)
+select :district, :connection, 'many-' || n, 'Many ' || n, '{"school_id": "x", "automatic": true}'
+from generate_series(1, 3000) n;
+"""
+YEARS = """
+insert into school_week (school_id, week, people, created, records, rejected)
+select s.id, date_trunc('week', now())::date - 7 * n, 300 + n, 3, 310, 4
+from school s cross join generate_series(0, 51) n
+"""
+FAILING = """
+insert into failure (school_id, step, message, cause)
+select id, 'raw', 'the SIS did not answer', 'away' from school where key like 'many-%' limit 300
+"""
+
+
+def test_a_dead_sis_is_one_row_with_its_schools_below(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+) -> None:
+    with database.begin() as opened:
+        east = add_school(opened, "east", connection="other-sis")
+        west = add_school(opened, "west", connection="other-sis")
+        for school in (east, west):
+            failures.record(
+                opened, school.key, "raw_users", "the SIS did not answer", run_id=None, retryable=True, cause="away"
+            )
+    held_creates(database, lincoln)
+    page = signed_in(MANAGER).get(HOME)
+    text_ = words_of(page.text)
+    assert text_.index("2 of 2 failing") < text_.index("1 held")
+    assert "The SIS did not answer" in text_
+    assert "2 schools need attention" in text_
+    assert "Sync 2 again" in text_
+    assert all(name in text_ for name in ("East", "West", "Lincoln"))
+    assert "Foreign" not in text_
+    assert HOME in signed_in(MANAGER).get("/").text
+    for email in (OWNER, STRANGER):
+        assert signed_in(email).get(HOME).status_code == 404
+        assert signed_in(email).send_form(f"{HOME}/pause", {"until": SOON.isoformat()}).status_code == 404
+    other = signed_in(MANAGER).send_form(f"{HOME}/sync", {"connection": "foreign-sis"})
+    assert other.status_code == 404
+
+
+def test_a_whole_district_is_paused_and_runs_again(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+    manager = signed_in(MANAGER)
+    manager.send_form(f"{HOME}/pause", {"until": SOON.isoformat(), "reason": "summer"})
+    assert f"The whole district is paused until {day(SOON)}" in words_of(manager.get(HOME).text)
+    owner = signed_in(OWNER)
+    assert f"Paused until {day(SOON)}" in words_of(owner.get("/schools/lincoln").text)
+    place = owner.send_form("/schools/lincoln/resume").headers["location"]
+    assert "The whole district is paused" in words_of(owner.get(place).text), "an owner cannot end that"
+    manager.send_form(f"{HOME}/pause/end")
+    assert one(database, "select paused_until from district where key = 'springfield'") is None
+    assert [what for _, what, _ in audited(database)] == ["district paused", "district resumed"]
+
+
+def test_paused_schools_of_a_connection_are_resumed_together(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as opened:
+        alerts.open_alert(opened, "school lincoln", alerts.PAUSED, "failed for a week", school=lincoln.id)
+    manager = signed_in(MANAGER)
+    assert "Resume 1" in words_of(manager.get(HOME).text)
+    manager.send_form(f"{HOME}/resume", {"connection": "sis"})
+    assert "1 school runs by itself again." in words_of(manager.get(HOME).text)
+    assert one(database, "select count(*) from alert where cleared_at is null") == 0
+
+
+def test_each_sync_counts_in_its_week(database: Database, lincoln: SchoolRow) -> None:
+    first = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2"))
+    second = sync_rows(database, lincoln, newcomer("u3"))
+    with database.begin() as opened:
+        for sync in (first, second):
+            trends.note(opened, sync.sync_id)
+        (week,) = trends.year(opened, school_id=lincoln.id)
+        assert (week.created, week.changes, week.usable) == (3, 3, None)
+        assert trends.year(opened, district_id=lincoln.district_id) == [week]
+
+
+def test_three_thousand_schools_are_shown_within_a_second(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as opened:
+        opened.execute(text(MANY), {"district": lincoln.district_id, "connection": lincoln.connection.id})
+        opened.execute(text(YEARS))
+        opened.execute(text(FAILING))
+        opened.execute(text("analyze"))
+    manager = signed_in(MANAGER)
+    manager.get(HOME)
+    took = {}
+    for path in (HOME, "/", "/holds", "/schools/many-7"):
+        began = time.perf_counter()
+        answer = manager.get(path)
+        took[path] = time.perf_counter() - began
+        assert answer.status_code == 200
+    page = words_of(manager.get(HOME).text)
+    assert "300 of 3001 failing" in page
+    assert "The last year" in page
+    assert "Numbers by week" in page
+    assert max(took.values()) < 3, took  # a second on an idle machine; tests share theirs
+    assert len(every(database, "select 1 from school")) == 3002
+    assert signed_in(OPERATOR).get(HOME).status_code == 200

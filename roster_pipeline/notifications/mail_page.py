@@ -109,6 +109,7 @@ def _about(report: SyncReport) -> list[str]:
         "relink": "Relink, sync",
         "rollback": "Rollback, sync",
         "person": "One person, sync",
+        "upload": "Uploaded list, sync",
     }
     return [f"{kinds[report.kind]} {report.sync_id}"] if report.sync_id is not None else []
 

@@ -28,7 +28,12 @@ NOUNS: dict[Action, tuple[str, str]] = {
     "restore": ("restoration", "restorations"),
 }
 """The riskiest first: the order in which held changes are named."""
-_LEAD: dict[str, str] = {"sync": "", "approval": "approved plan applied: ", "person": "one person: "}
+_LEAD: dict[str, str] = {
+    "sync": "",
+    "approval": "approved plan applied: ",
+    "person": "one person: ",
+    "upload": "uploaded list: ",
+}
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from roster_pipeline.console.app import all_routes
 from roster_pipeline.console.headers import POLICY
 from roster_pipeline.console.pages.settings import MAIL_POLICY
-from roster_pipeline.directory import connection_tests, manual_runs
+from roster_pipeline.directory import connection_tests, manual_runs, uploads
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
@@ -54,12 +54,14 @@ def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
         )
         connection_tests.end(opened, connection_test)
         manual_runs.end(opened, "run-1")
+        upload = uploads.keep(opened, school, ["Name"], [(2, ["Ada"])], [""], "", who=OWNER)
     return {
         "plan_id": str(plan_id),
         "sync_id": str(one(database, "select max(id) from sync")),
         "snapshot_id": str(one(database, "select snapshot_id from plan where id = :id", id=plan_id)),
         "run": "run-1",
         "test": connection_test,
+        "upload_id": str(upload),
     }
 
 

@@ -16,6 +16,7 @@ from roster_pipeline.console.page import database, page
 from roster_pipeline.directory import plans, tenants
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.services import conflicts
+from roster_pipeline.services.person_view import find
 from roster_pipeline.services.possible_duplicates import Pairs, pair_of, possible_duplicates
 
 AT_ONCE = 20
@@ -89,17 +90,16 @@ def of_district(request: Request) -> Response:
 def beside(request: Request) -> Response:
     """Two people beside each other, whatever made somebody think of them."""
     who = viewer(request)
-    other = request.query_params.get("other", "").strip()
-    number = int(other) if other.isascii() and other.isdigit() and len(other) < 19 else 0
+    typed = request.query_params.get("other", "").strip()
+    other = int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 19 else 0
     one = number_of(request, "person_id")
     try:
         with database(request).begin() as opened:
-            if number == one:
-                raise nothing_here()
-            pair = pair_of(opened, one, number, who.may_see, who.may_manage)
+            find(opened, one, who.may_see, who.may_manage)
+            pairs = [pair_of(opened, one, other, who.may_see, who.may_manage)] if typed and other != one else []
     except UnknownPerson:
         raise nothing_here() from None
-    return page(request, "duplicates.html", pairs=[pair], single=one, title=f"Person {one} and person {number}")
+    return page(request, "duplicates.html", pairs=pairs, single=one, title="One person or two?")
 
 
 def _listed(request: Request, found: Pairs, asked: ListFilter, people: str, name: str) -> Response:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Text, cast, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import Database
@@ -19,13 +19,14 @@ from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import copy_lines, escaped
 from roster_pipeline.directory.sis_records import Kind, RecordWriter
-from roster_pipeline.directory.tables import pull
+from roster_pipeline.directory.tables import pull, pull_record
 from roster_pipeline.directory.tenants import ConnectionRow
 
 KEPT_PULLS = 2
 """Per connection: tonight's, and the one before for whoever looks into a difference. Snapshots hold the rest.
 The newest complete one stays besides: deltas stand on it."""
 
+BROKEN_AFTER = "interval '2 days'"
 SAME_NIGHT = "interval '1 day'"
 """A pull that is older belongs to no night that goes on; a run with its tag was copied by hand."""
 
@@ -99,7 +100,7 @@ def claim(conn: Connection, connection: ConnectionRow, batch: str, scope: str = 
     if there is not None:
         return there, False
     same = (pull.c.connection_id == connection.id, pull.c.batch == batch, pull.c.scope == scope)
-    conn.execute(delete(pull).where(*same, pull.c.finished_at.is_(None)))
+    _drop(conn, *same, pull.c.finished_at.is_(None))
     conn.execute(update(pull).where(*same).values(batch=pull.c.batch + " until " + cast(pull.c.id, Text)))
     begun = insert(pull).values(
         district_id=connection.district_id, connection_id=connection.id, batch=batch, scope=scope
@@ -172,16 +173,28 @@ def finish(
     newest_complete = select(func.max(pull.c.id)).where(
         pull.c.connection_id == owner.connection_id, pull.c.scope == owner.scope, pull.c.complete
     )
-    conn.execute(
-        delete(pull).where(
-            pull.c.connection_id == owner.connection_id,
-            pull.c.scope == owner.scope,
-            pull.c.id < pull_id,
-            pull.c.finished_at.is_not(None),
-            pull.c.id.not_in(kept),
-            pull.c.id.not_in(newest_complete.correlate(None)),
-        )
+    _drop(
+        conn,
+        pull.c.connection_id == owner.connection_id,
+        pull.c.scope == owner.scope,
+        pull.c.id < pull_id,
+        pull.c.finished_at.is_not(None),
+        pull.c.id.not_in(kept),
+        pull.c.id.not_in(newest_complete.correlate(None)),
     )
+
+
+def drop_broken(conn: Connection) -> int:
+    """Drop pulls that were begun two days ago and never finished; gives how many."""
+    return _drop(conn, pull.c.finished_at.is_(None), pull.c.started_at < func.now() - text(BROKEN_AFTER))
+
+
+def _drop(conn: Connection, *which: ColumnElement[bool]) -> int:
+    """Drop pulls with the names of their records, once no snapshot is being taken of them; gives how many."""
+    gone = list(conn.scalars(delete(pull).where(*which).returning(pull.c.id)))
+    if gone:
+        conn.execute(delete(pull_record).where(pull_record.c.pull_id.in_(gone)))
+    return len(gone)
 
 
 METADATA_KEYS = """

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import connection_tests
+from roster_pipeline.directory import connection_tests, pulls
 
 OLD = {
     "mails": "delete from outbox where sent_at < now() - cast(:age as interval)",
@@ -25,7 +25,6 @@ OLD = {
     "alerts": "delete from alert where cleared_at < now() - cast(:age as interval) and cause <> 'paused'",
     "runs by hand": "delete from manual_run where ended_at < now() - cast(:age as interval)",
     "uploaded lists": "delete from people_upload where at < now() - interval '1 day'",
-    "broken pulls": "delete from pull where finished_at is null and started_at < now() - interval '2 days'",
 }
 """Row details of a mail that was given up go after a week, enough for a second try: they concern people.
 Failures of a school that never worked since are kept: they count towards its pause, and so does the last one."""
@@ -34,4 +33,4 @@ Failures of a school that never worked since are kept: they count towards its pa
 def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
     """Drop what is older; what was dropped, by name."""
     dropped = {name: conn.execute(text(query), {"age": age}).rowcount for name, query in OLD.items()}
-    return dropped | {"tests of forms": connection_tests.prune(conn)}
+    return dropped | {"tests of forms": connection_tests.prune(conn), "broken pulls": pulls.drop_broken(conn)}

@@ -153,6 +153,19 @@ where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
 order by r.sourced_id <> :given limit 2
 """  # noqa: S608
 
+_OF_PART = (
+    "select r.payload from snapshot_record s join sis_record r on r.id = s.record_id "
+    "where s.snapshot_id = {snapshot} and s.part = {part}"
+)
+_IN_ORDER = ' order by r.sourced_id collate "C"'
+DOCUMENTS = {
+    "org": _OF_PART + _IN_ORDER,
+    "user": _OF_PART + _IN_ORDER,
+    "contact": _OF_PART + " and not exists (select from snapshot_record u where u.snapshot_id = {snapshot} "
+    "and u.part = 'user' and u.record_id = s.record_id)" + _IN_ORDER,
+}
+"""Most guardians name the school themselves, so their records are among the users."""
+
 OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
 """What a snapshot that was made from another one does not take over from it."""
 PRUNED = ("snapshot_record", "raw_reject", "cleaned_roster", "witness", "excluded_contact")
@@ -282,15 +295,16 @@ def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **said: Any)
 
 
 def load(conn: Connection, snapshot_id: int) -> Raw:
-    """A snapshot's records. Empty lists when there is nothing, or no longer."""
+    """A snapshot's records; a contact who is among the users as well is only there. Empty lists when there is nothing,
+    or no longer."""
     columns = {"collection": "text", "sourced_id": "text", "field": "text", "rule": "text", "severity": "text"}
     query = f"select {', '.join(columns)} from raw_reject where snapshot_id = {{snapshot}} order by 1, 2, 3, 4"  # noqa: S608
     rejected = read_frame(conn, query, columns, snapshot=snapshot_id)  # type: ignore[arg-type]
     rejected["role"] = pd.Series(None, index=rejected.index, dtype="str")
     return Raw(
-        users=_documents(conn, "raw_user", snapshot_id),
-        contacts=_documents(conn, "raw_contact", snapshot_id),
-        orgs=_documents(conn, "raw_org", snapshot_id),
+        users=_documents(conn, "user", snapshot_id),
+        contacts=_documents(conn, "contact", snapshot_id),
+        orgs=_documents(conn, "org", snapshot_id),
         rejected=rejected,
     )
 
@@ -320,11 +334,11 @@ def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
     return len(old)
 
 
-def _documents(conn: Connection, table: str, snapshot_id: int) -> list[dict[str, Any]]:
-    """All payloads of a snapshot in one piece of JSON: one parse, and no Python object per row on the way."""
-    query = sql.SQL(
-        'copy (select payload from {} where snapshot_id = {} order by sourced_id collate "C") to stdout'
-    ).format(sql.Identifier(table), sql.Literal(snapshot_id))
+def _documents(conn: Connection, part: str, snapshot_id: int) -> list[dict[str, Any]]:
+    """All payloads of a part in one piece of JSON: one parse, and no Python object per row on the way."""
+    query = sql.SQL("copy ({}) to stdout").format(
+        sql.SQL(DOCUMENTS[part]).format(snapshot=sql.Literal(snapshot_id), part=sql.Literal(part))
+    )
     with driver(conn).cursor() as cursor, cursor.copy(query) as copy:
         lines = b"".join(copy)
     found: list[dict[str, Any]] = orjson.loads(

@@ -87,8 +87,8 @@ sis_record = Table(
 pull_record = Table(
     "pull_record",
     metadata,
-    _of_pull(),
-    number("record_id", comment="of sis_record; no foreign key, which would lock each record every night"),
+    number("pull_id", comment="without foreign keys, which would be looked up for each record every night"),
+    number("record_id", comment="of sis_record"),
     PrimaryKeyConstraint("pull_id", "record_id"),
 )
 
@@ -139,8 +139,8 @@ snapshot = Table(
 snapshot_record = Table(
     "snapshot_record",
     metadata,
-    _of_snapshot(),
-    number("record_id", comment="of sis_record, as in pull_record"),
+    number("snapshot_id", comment="without foreign keys, as pull_record"),
+    number("record_id", comment="of sis_record"),
     words("part", comment="org, user or contact: the views raw_org, raw_user and raw_contact"),
     PrimaryKeyConstraint("snapshot_id", "record_id", "part"),
 )

@@ -18,7 +18,7 @@ from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER
 from roster_pipeline.directory.tables import plan, school, sync, unreported_decision, verdict
 from roster_pipeline.vocabulary import CHANGING
 
-Kind = Literal["approval", "discard", "relink", "rollback", "one person", "archival", "restore", "addition"]
+Kind = Literal["approval", "discard", "relink", "rollback", "one person", "upload", "archival", "restore", "addition"]
 
 COMMAND_LINE = "command line"
 COUNTED = (*CHANGING, "link", "moved")
@@ -32,8 +32,8 @@ class Decision:
     """One decision, without the person who made it and without those it is about.
 
     by: operator, manager, owner, or the command line. counts: action to rows, of those it changed; empty if none.
-    verdict: what the school's plan now says, line by line, without the lines that are settled; None
-    where the decision was about no plan, or about one that a newer plan has replaced since.
+    verdict: what the school's plan now says, line by line, without the lines that are settled; None where the decision
+    was about no plan, or about one that a newer plan has replaced since.
     """
 
     id: int

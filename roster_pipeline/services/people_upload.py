@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.emails_and_phones import e164
-from roster_pipeline.directory import tenants, uploads
+from roster_pipeline.directory import tenants, unreported_decisions, uploads
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
@@ -174,7 +174,9 @@ def apply(
     doing = [
         {"what": row.what, "person_id": row.person_id, **(row.fields or {})} for row in seen.rows if row.what in DOING
     ]
-    return uploads.apply(conn, school, doing, left=len(seen.rows) - len(doing), who=who, reason=why)
+    sync_id = uploads.apply(conn, school, doing, left=len(seen.rows) - len(doing), who=who, reason=why)
+    unreported_decisions.put(conn, school.id, "upload", who, sync_id=sync_id)
+    return sync_id
 
 
 def _read(number: int, cells: Sequence[str], columns: Sequence[str], role: str, school: SchoolRow) -> Row:

@@ -138,7 +138,7 @@ unreported_decision = Table(
     metadata,
     identity(),
     Column("school_id", BigInteger, ForeignKey("school.id", ondelete="CASCADE"), nullable=False),
-    words("kind", comment="approval, discard, relink, rollback, one person, archival, restore or addition"),
+    words("kind", comment="approval, discard, relink, rollback, one person, upload, archival, restore or addition"),
     words("decided_by", comment="a role, or the command line; never a person"),
     now("at"),
     number("sync_id", optional=True),

@@ -77,6 +77,8 @@ class Persons:
 
     def match_keys(self) -> list[MatchKeys]:
         """The match keys of each person, in order."""
+        if not len(self.ids):
+            return []
         frame = self.frame
         links = _links_of(self.directory, self.ids)
         linked = set(links["person_id"].tolist())

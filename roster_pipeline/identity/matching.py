@@ -192,6 +192,8 @@ class _Search:
             if value is not None:
                 holders[value].append(place)
         hits = np.flatnonzero(truth(pc.is_in(wanted, value_set=among, skip_nulls=True)))
+        if not len(hits):
+            return
         match_keys = persons.match_keys()
         rows = self._rows[hits]
         for identity, value, record in zip(

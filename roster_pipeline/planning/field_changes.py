@@ -169,6 +169,8 @@ def _another_has(directory: DirectoryFrames, name: str, wanted: Array, person: I
     near = np.flatnonzero(truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True)))
     ids = people.index.to_numpy(dtype=np.int64)[near]
     linked = np.isin(ids, directory.links["person_id"].to_numpy(dtype=np.int64))
+    if not linked.any():
+        return np.zeros(len(wanted), dtype=bool)
     numbers, _ = codes(pa.concat_arrays([wanted, theirs.take(pa.array(near))]))
     rows = pd.DataFrame({"value": numbers[: len(wanted)], "person": person, "row": np.arange(len(wanted))})
     holders = pd.DataFrame({"value": numbers[len(wanted) :], "holder": ids})[linked]

@@ -7,13 +7,16 @@ together with a larger role that is held for its size.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from roster_pipeline.cleaning.quality import TOO_FEW
+from roster_pipeline.frames import persons_of, strings, taken
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.planning.findings import Finding, out_of, percent
 from roster_pipeline.planning.plan import Plan
@@ -83,18 +86,24 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
     """Updates are compared with the role that people come from, because they are a share of that role."""
     updating = (plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)
     rows = plan.rows.loc[updating, ["person_id", "role", "changes"]]
-    former = rows["person_id"].map(stats.roles).astype(object)
-    moves = rows.assign(origin=former.where(former.notna(), rows["role"]))
-    updates: dict[str, Updates] = {}
-    for role, of in moves.groupby("origin", sort=False) if len(moves) else ():
-        keyed = sum(map(_of_keys, of["changes"].tolist()))
-        updates[str(role)] = Updates(len(of), keyed, tuple(str(into) for into in of["role"].unique()))
-    arrivals = moves["role"][moves["origin"] != moves["role"]].value_counts()
+    known_people = pd.Index(stats.roles.index.to_numpy(dtype=np.int64))
+    place = known_people.get_indexer(pd.Index(persons_of(rows))).astype(np.int64)
+    former = taken(strings(stats.roles), place).to_pylist()
+    counts, keyed, arrivals = Counter[str](), Counter[str](), Counter[str]()
+    into: dict[str, dict[str, None]] = {}
+    for known, role, changes in zip(former, rows["role"].tolist(), rows["changes"].tolist(), strict=True):
+        origin = known or role
+        counts[origin] += 1
+        keyed[origin] += _of_keys(changes)
+        into.setdefault(origin, {})[role] = None
+        if origin != role:
+            arrivals[role] += 1
+    updates = {role: Updates(count, keyed[role], tuple(into[role])) for role, count in counts.items()}
     expected = stats.announced if len(stats.announced) else np.zeros(len(plan.rows), dtype=bool)
     return Numbers(
-        replace(plan, rows=plan.rows[~expected]).counts,
+        replace(plan, rows=plan.rows[~expected]).counts if expected.any() else plan.counts,
         updates,
-        {str(role): int(count) for role, count in arrivals.items()},
+        dict(arrivals),
         {role: stats.managed.get(role, 0) for role in stats.counts},
         stats.first_sync,
     )

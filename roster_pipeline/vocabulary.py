@@ -6,9 +6,10 @@ Each is written here once; roster, plan, directory, mails and pages use the same
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 # Roles
 
@@ -44,6 +45,12 @@ def counted(number: int, one: str, many: str) -> str:
 def day(value: date) -> str:
     """`Tue 3 Nov 2026`: how pages, mails and commands write a day."""
     return f"{value:%a} {value.day} {value:%b %Y}"
+
+
+def moment(at: datetime, zone: str | tzinfo = UTC) -> str:
+    """`Tue 3 Nov 2026, 20:04 CST`: how pages, mails and commands write a time, by the clock of a zone that is named."""
+    local = at.astimezone(ZoneInfo(zone) if isinstance(zone, str) else zone)
+    return f"{day(local)}, {local:%H:%M %Z}"
 
 
 def role_place(role: str) -> int:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from roster_pipeline.vocabulary import ACTIONS, COUNTS
+from roster_pipeline.vocabulary import ACTIONS, COUNTS, moment
 
 if TYPE_CHECKING:
     from roster_pipeline.notifications import SyncReport
@@ -76,7 +76,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M")
+        return moment(value, value.astimezone().tzinfo or "UTC")
     if isinstance(value, list | tuple | set):
         return ", ".join(shown(part) for part in value) or "-"
     if isinstance(value, Mapping):

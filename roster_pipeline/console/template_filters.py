@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.outcome import NOUNS
 from roster_pipeline.services.connection_test_state import fields_named, tested_school
-from roster_pipeline.vocabulary import DONE, Role, counted, day, role_name, role_place
+from roster_pipeline.vocabulary import DONE, Role, counted, day, moment, role_name, role_place
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
@@ -29,12 +29,6 @@ KINDS = {
     "failure": "Failed",
 }
 ACTIONS = DONE | {"skip": "left alone", "conflict": "in conflict", "unchanged": "unchanged"}
-
-
-def exact(at: datetime, zone: str = "UTC") -> str:
-    """`Tue 3 Nov 2026, 20:04 CST`: the school's own clock."""
-    local = at.astimezone(ZoneInfo(zone))
-    return f"{local:%a} {local.day} {local:%b %Y, %H:%M %Z}"
 
 
 def clock(at: datetime, zone: str = "UTC", now: datetime | None = None) -> str:
@@ -55,8 +49,7 @@ def ago(at: datetime, now: datetime | None = None, zone: str = "UTC") -> str:
         if passed < most:
             number = passed // unit
             return f"{number} {word}{'' if number == 1 else 's'} ago"
-    local = at.astimezone(ZoneInfo(zone))
-    return f"{local.day} {local:%b %Y}"
+    return day(at.astimezone(ZoneInfo(zone)))
 
 
 def number(value: float) -> str:
@@ -84,7 +77,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "changes": changes,
     "clock": clock,
     "day": day,
-    "exact": exact,
+    "exact": moment,
     "fields_named": fields_named,
     "in_console": in_console,
     "number": number,

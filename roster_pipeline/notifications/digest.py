@@ -9,10 +9,9 @@ from roster_pipeline.notifications.blocks import Block, Command, Link, Page, Sec
 from roster_pipeline.notifications.content import SyncReport
 from roster_pipeline.notifications.links import page_links, web_address
 from roster_pipeline.notifications.mail import Mail
-from roster_pipeline.notifications.mail_page import shown_time
 from roster_pipeline.notifications.outcome import outcome, remarks, tone
 from roster_pipeline.notifications.render import draw
-from roster_pipeline.vocabulary import counted
+from roster_pipeline.vocabulary import counted, moment
 
 FOOTER = (
     "Counts only: this mail names nobody. One mail a day instead of one per sync: "
@@ -45,7 +44,7 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, c
         badge="Please look" if worrying else "Done",
         headline=f"{schools}{look}.",
         remarks=(),
-        details=(shown_time(when, time_zone),),
+        details=(moment(when, time_zone),),
         action=action,
         sections=tuple(sections),
         footer=FOOTER_IN_CONSOLE if web_address(console_url) else FOOTER,

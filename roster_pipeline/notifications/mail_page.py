@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from roster_pipeline.completeness_messages import in_words
 from roster_pipeline.notifications.blocks import Block, Command, Facts, Link, Page, Section, Sentence, Table
@@ -32,7 +31,7 @@ from roster_pipeline.notifications.outcome import (
     tone,
     wrong_as_such,
 )
-from roster_pipeline.vocabulary import counted, people_of, role_name
+from roster_pipeline.vocabulary import counted, moment, people_of, role_name
 
 BADGES: dict[Tone, str] = {"good": "Done", "attention": "Please look", "failed": "Failed"}
 COUNTS = tuple(field.name for field in fields(RoleCounts) if field.name != "role")
@@ -72,7 +71,7 @@ def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) ->
         badge=BADGES[colour],
         headline=headline,
         remarks=tuple(remarks(mail)) if isinstance(mail, SyncReport) else (),
-        details=(shown_time(mail.when, mail.time_zone), *details),
+        details=(moment(mail.when, mail.time_zone), *details),
         action=action_of(mail),
         sections=tuple(section for section in sections if section.blocks),
         footer=f"{FOOTER} roster school show {mail.school_key}" if typed else FOOTER_IN_CONSOLE,
@@ -94,12 +93,6 @@ def action_of(mail: SyncReport | FailureAlert) -> Link | None:
     else:
         return None
     return next(iter(page_links(mail.console_url, f"{school}{path}", text)), None)
-
-
-def shown_time(when: datetime, time_zone: str) -> str:
-    """`Tuesday 3 November 2026, 20:04 (America/Chicago)`: the school's own clock."""
-    local = when.astimezone(ZoneInfo(time_zone))
-    return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({time_zone})"
 
 
 def _about(report: SyncReport) -> list[str]:
@@ -225,7 +218,7 @@ def _comparison(report: SyncReport) -> Section:
     )
     if not rows:
         return Section("", ())
-    since = Sentence(f"In the roster, against the sync of {shown_time(compared.previous, report.time_zone)}.", "quiet")
+    since = Sentence(f"In the roster, against the sync of {moment(compared.previous, report.time_zone)}.", "quiet")
     return Section("Compared with the sync before", (since, Table(("", "Before", "Now", "Change"), rows)))
 
 
@@ -277,12 +270,12 @@ def _details(report: SyncReport, typed: bool) -> Section:
     return Section("Row by row", tuple(blocks))
 
 
-def _dated(moment: datetime | None, report: SyncReport) -> str:
+def _dated(at: datetime | None, report: SyncReport) -> str:
     """A time with its age; nothing for one that is not known."""
-    if moment is None:
+    if at is None:
         return ""
-    days = (report.when - moment).days
-    return shown_time(moment, report.time_zone) + (f", {counted(days, 'day', 'days')} before" if days > 0 else "")
+    days = (report.when - at).days
+    return moment(at, report.time_zone) + (f", {counted(days, 'day', 'days')} before" if days > 0 else "")
 
 
 def _requests(facts: ConnectionFacts) -> str:

@@ -8,9 +8,9 @@ from datetime import datetime
 from roster_pipeline.notifications.blocks import Block, Command, Link, Page, Section, Sentence
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.mail import Mail
-from roster_pipeline.notifications.mail_page import shown_time
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.notifications.render import draw
+from roster_pipeline.vocabulary import moment
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def notice_mail(notice: Notice, *, commands: bool = True) -> Mail:
         badge=notice.badge,
         headline=f"{notice.headline}.",
         remarks=(),
-        details=(shown_time(notice.when, notice.time_zone),),
+        details=(moment(notice.when, notice.time_zone),),
         action=notice.link,
         sections=(
             *([Section("What to know", tuple(blocks))] if blocks else []),

@@ -36,6 +36,7 @@ from roster_pipeline.vocabulary import (
     ROLE_NAMES,
     UPDATE,
     Role,
+    day,
     people_of,
     role_name,
 )
@@ -238,10 +239,12 @@ def _calendar(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     for window in guards.windows:
         if window.first <= stats.today <= window.last:
             if window.kind == "blackout":
-                yield Finding("blackout", f"Nothing is changed until {window.last}, by the school's calendar.", 1, 0)
+                yield Finding(
+                    "blackout", f"Nothing is changed until {day(window.last)}, by the school's calendar.", 1, 0
+                )
             else:
                 actions = tuple(action for action in CHANGING if action != CREATE)
-                message = f"People are only added until {window.last}, by the school's calendar."
+                message = f"People are only added until {day(window.last)}, by the school's calendar."
                 yield Finding("add_only", message, 1, 0, actions)
 
 

@@ -20,7 +20,7 @@ from roster_pipeline.cleaning.quality_suite import Rule
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
 from roster_pipeline.settings.school import Guards
-from roster_pipeline.vocabulary import ARCHIVE
+from roster_pipeline.vocabulary import ARCHIVE, day
 
 SOURCE_STALE, OLDER_SOURCE = "source_stale", "older_source"
 
@@ -71,7 +71,7 @@ def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
     days = (taken_at - unchanged_since).days
     limit = guards.bundle_unchanged_days if snapshot.bundle else guards.api_unchanged_days
     if days >= limit:
-        since = f"{days} days, since {unchanged_since:%Y-%m-%d}"
+        since = f"{days} days, since {day(unchanged_since)}"
         message = (
             f"The CSV bundle has been the same, byte for byte, for {since}. Does the export still run?"
             if snapshot.bundle

@@ -16,6 +16,7 @@ from roster_pipeline.notifications.notice import Notice, notice_mail
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.sync.build_report import console_url, message_id
+from roster_pipeline.vocabulary import moment
 
 
 def send_alert(
@@ -66,9 +67,9 @@ def school_notice(
     return Notice(school.name, school.key, now, zone, tone, badge, headline, sentences, command, link)
 
 
-def was_open(since: datetime, message: str) -> str:
-    """What an all-clear says of the alert that it ends."""
-    return f"This was open since {since:%Y-%m-%d %H:%M} UTC: {message}"
+def was_open(since: datetime, message: str, zone: str = "UTC") -> str:
+    """What an all-clear says of the alert that it ends. zone: of the school that it is about."""
+    return f"This was open since {moment(since, zone)}: {message}"
 
 
 def page_of_school(key: str, text: str, path: str = "") -> Link | None:

@@ -31,7 +31,7 @@ def watch_claims(connection: Connection, now: datetime) -> Watched:
         alert, school = known[school_id], schools[school_id or 0]
         alerts.close(connection, alert.id)
         headline = "Nobody of this school is claimed elsewhere any more"
-        since = was_open(alert.opened_at, alert.message)
+        since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
         send_alert(
             connection, [school], school_notice(school, now, "good", "All clear", headline, since), alert.id, "cleared"
         )

@@ -21,6 +21,7 @@ from roster_pipeline.runtime.embedded import home
 from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs
 from roster_pipeline.sync.alert_recipients import operators
 from roster_pipeline.sync.client_factory import client_of, is_bundle
+from roster_pipeline.vocabulary import moment
 
 LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
@@ -64,7 +65,7 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     room = "" if free >= LEAST_FREE else f"Make room under {home()}."
     yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
     for alert in open_now:
-        yield Item("open alert", None, f"{alert.subject}, {alert.cause}, since {alert.opened_at:%Y-%m-%d %H:%M} UTC")
+        yield Item("open alert", None, f"{alert.subject}, {alert.cause}, since {moment(alert.opened_at)}")
     if sis:
         for one in connections:
             yield _sis(one)

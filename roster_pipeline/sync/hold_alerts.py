@@ -46,7 +46,7 @@ def watch_holds(
     schools = tenants.schools_by_id(connection, [*fresh, *(alert.school_id or 0 for alert in cleared)])
     for alert in cleared:
         school = schools[alert.school_id or 0]
-        since = was_open(alert.opened_at, alert.message)
+        since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
         notice = school_notice(school, now, "good", "All clear", "Nothing is held any more", since)
         send_alert(connection, [school], notice, alert.id, "cleared", owners_too=_waits(school))
     for number, holds in fresh.items():

@@ -15,6 +15,7 @@ from roster_pipeline.sync.alert_recipients import page_of_school, school_notice,
 from roster_pipeline.sync.claim_alerts import watch_claims
 from roster_pipeline.sync.hold_alerts import Watched, watch_holds
 from roster_pipeline.sync.secret_expiry import secret_turns, send_turn
+from roster_pipeline.vocabulary import moment
 
 SILENCE = timedelta(hours=36)
 """Without a finished sync: one missed night and half a day, so that a late night is no alarm."""
@@ -43,7 +44,8 @@ def watch(database: Database, now: datetime) -> Watched:
             opened = alerts.open_alert(connection, f"school {key}", PAUSED, said, school=school_id)
             _paused(connection, schools[school_id], said, now, opened, "opened")
         for one in silent:
-            said = f"No roster sync was finished since {one.since:%Y-%m-%d %H:%M} UTC, and no run says why"
+            zone = schools[one.id].settings.time_zone
+            said = f"No roster sync was finished since {moment(one.since, zone)}, and no run says why"
             opened = alerts.open_alert(connection, f"school {one.key}", STALE, said, school=one.id)
             _stale(connection, schools[one.id], said, now, opened)
         for alert in reminded:
@@ -101,7 +103,7 @@ def _all_clear(connection: Connection, alert: Alert, schools: dict[int, SchoolRo
         "good",
         "All clear",
         what,
-        (was_open(alert.opened_at, alert.message.splitlines()[0]),),
+        (was_open(alert.opened_at, alert.message.splitlines()[0], concerned[0].settings.time_zone),),
     )
     send_alert(connection, concerned, notice, alert.id, "cleared")
 

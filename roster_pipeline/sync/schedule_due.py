@@ -19,6 +19,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools, note_requested
 from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.vocabulary import moment
 
 CATCH_UP = timedelta(hours=12)
 """A night that was missed (machine down) is still started this long after its time, once."""
@@ -119,8 +120,7 @@ def why_none(database: Database, now: datetime, first_pull: timedelta = FIRST_PU
 def not_due(school: Automatic, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
     """Why one school is not due at `now`, and its next sync time, in words. Pure."""
     starts_at = night_of(school.sync_time, zone, now)
-    following = next_night(school.sync_time, zone, now, school.paused_until).astimezone(zone)
-    when = f"{following:%a} {following.day} {following:%b %Y, %H:%M} {school.time_zone}"
+    when = moment(next_night(school.sync_time, zone, now, school.paused_until), zone)
     if school.paused_until is not None and starts_at.astimezone(zone).date() < school.paused_until:
         return "paused until a day", when
     if school.last_sync is not None and school.last_sync >= starts_at:

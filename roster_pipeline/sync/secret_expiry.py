@@ -15,6 +15,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.sync.alert_recipients import page_of_school, send_alert
+from roster_pipeline.vocabulary import day
 
 EARLY_DAYS, LATE_DAYS = 14, 3
 """Before the last day: time to ask whoever runs the SIS for a new secret, and the last call."""
@@ -70,7 +71,7 @@ def send_turn(connection: Connection, turn: Turn, schools: Iterable[SchoolRow], 
 def _open(connection: Connection, one: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
     today = now.astimezone(UTC).date()
     verb = "ended" if one.expires < today else "ends"
-    said = f"The Client Secret of {one.key} {verb} on {one.expires:%Y-%m-%d}"
+    said = f"The Client Secret of {one.key} {verb} on {day(one.expires)}"
     alert = alerts.open_alert(connection, f"connection {one.key}", stage, said, connection=one.connection_id)
     if alert is None:
         return False
@@ -85,7 +86,7 @@ def _open(connection: Connection, one: Dated, stage: str, concerned: list[School
 
 
 def _renewed(subject: str, one: Dated | None, concerned: list[SchoolRow], now: datetime) -> Notice:
-    until = f"It is now valid until {one.expires:%Y-%m-%d}" if one else "No last day is entered for it any more"
+    until = f"It is now valid until {day(one.expires)}" if one else "No last day is entered for it any more"
     about = subject[0].upper() + subject[1:]
     return _notice(about, concerned, now, "good", "All clear", "The Client Secret was renewed", (f"{until}.",), "")
 

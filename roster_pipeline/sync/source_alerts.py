@@ -25,7 +25,7 @@ def watch_source(connection: Connection, school: SchoolRow, facts: Mapping[str, 
     if not found:
         cleared = alerts.close_of(connection, subject, SOURCE_STALE)
         if cleared is not None:
-            since = was_open(cleared.opened_at, cleared.message)
+            since = was_open(cleared.opened_at, cleared.message, school.settings.time_zone)
             notice = school_notice(school, now, "good", "All clear", "The source is up to date again", since)
             send_alert(connection, [school], notice, cleared.id, "cleared")
         return

@@ -271,13 +271,13 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
         QUIET,
         night(),
         Guards(windows=[Window(first=TODAY, last=UNTIL, kind="blackout")]),
-        [finding("blackout", "Nothing is changed until 2026-03-09, by the school's calendar.", 1, 0)],
+        [finding("blackout", "Nothing is changed until Mon 9 Mar 2026, by the school's calendar.", 1, 0)],
     ),
     (
         QUIET,
         night(),
         Guards(windows=[Window(first=TODAY, last=UNTIL, kind="add_only")]),
-        [finding("add_only", "People are only added until 2026-03-09, by the school's calendar.", 1, 0)],
+        [finding("add_only", "People are only added until Mon 9 Mar 2026, by the school's calendar.", 1, 0)],
     ),
 ]  # fmt: skip
 

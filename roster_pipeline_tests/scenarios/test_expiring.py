@@ -60,7 +60,7 @@ def test_each_stage_is_one_mail_to_all_schools_of_the_connection_and_a_renewal_o
         assert watch(town.database, before(days)).opened == 0
     assert told == [14, 3]
     assert [subject for subject, _ in mails(town)] == [
-        "Connection sis: the Client Secret of sis ends on 2027-06-01"
+        "Connection sis: the Client Secret of sis ends on Tue 1 Jun 2027"
     ] * 2
     assert {tuple(to) for _, to in mails(town)} == {("lincoln@example.org", "roosevelt@example.org", "ops@example.org")}
     assert town.count("alert", "cleared_at is null") == 1
@@ -86,4 +86,4 @@ def test_a_secret_that_ended_unnoticed_is_said_so_and_hides_no_silent_school(tow
     two_schools(town, automatic=True)
     town.set_connection(secret_expires=LAST_DAY)
     assert watch(town.database, before(-30)).opened == 3, "the secret, and two schools that nothing is heard of"
-    assert "ended on 2027-06-01" in mails(town)[-1][0]
+    assert "ended on Tue 1 Jun 2027" in mails(town)[-1][0]

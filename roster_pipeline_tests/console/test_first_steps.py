@@ -48,6 +48,7 @@ def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database
     shown = browser.get("/schools/lincoln").text
     assert "Lincoln High: 1,200 students, 0 teachers" in shown, "before a switch is set"
     assert 'class="button primary" href="/schools/lincoln/settings/synced"' in shown
+    assert "The last test found Lincoln High: 1,200 students" in browser.get("/schools/lincoln/settings/synced").text
     with database.begin() as conn:
         rostered = {"students": RoleSettings(rostered=True)}
         tenants.set_school(conn, "lincoln", settings=off.model_copy(update=rostered))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.directory import manual_edits
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.browser import PHONE, Open, faults_of
+from roster_pipeline_tests.console.browser import PHONE, SCHEMES, WIDE, Open, faults_of
 from roster_pipeline_tests.console.conftest import OWNER
 from roster_pipeline_tests.console.held_plans import audited
 from roster_pipeline_tests.directory.builders import newcomer, one, person_of, row, sync_rows, write_plan
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.timeout(600)
+PICTURES = os.environ.get("ROSTER_TEST_PICTURES")
+"""A folder for pictures of the pages, to look at. Without it none are drawn."""
 RECORD = """
 insert into cleaned_roster (snapshot_id, sourced_id, record_status, given_name, family_name, email)
 select snapshot_id, 'new1', 'member', 'Adele', 'Lovelace', 'ada@example.org' from plan where id = :plan
@@ -95,6 +100,86 @@ def test_an_owner_says_that_two_sides_of_a_conflict_are_one_person(
     one_person.get_by_role("button", name="They are the same person").click()
     page.get_by_text("decided, the next sync follows").wait_for()
     assert person_of(database, "new1") == ada
+
+
+def _shown_well(page: Page, picture: str) -> None:
+    """No fault of accessibility or width, unfolded, on a desktop and on a phone, in light and in dark, and in print."""
+    page.evaluate("document.querySelectorAll('details.act').forEach(each => { each.open = true; })")
+    for size in (WIDE, PHONE):
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        assert faults_of(page) == [], picture
+        if PICTURES:
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                page.screenshot(path=f"{PICTURES}/{picture}-{scheme}-{size['width']}.png", full_page=True)
+            page.emulate_media(color_scheme="light")
+    if PICTURES:
+        page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        page.emulate_media(media="print")
+        page.screenshot(path=f"{PICTURES}/{picture}-print.png", full_page=True)
+        page.emulate_media(media="screen")
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+
+
+def test_an_owner_makes_one_person_of_two_and_takes_it_back(
+    open_page: Open, people_let_in: None, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Ada", changes={"email": "ada@example.org", "grade": "09"}))
+    ada, typed = person_of(database, "u1"), {"email": "ada@example.org", "phone": "+13125550142", "role": "student"}
+    with database.begin() as conn:
+        fields = {"given_name": "Ada", "family_name": "Lovelace", **typed}
+        again = manual_edits.add(conn, lincoln, fields, who="test", reason="test")
+    page = open_page(OWNER)
+    page.goto("/schools/lincoln/people")
+    _shown_well(page, "people")
+    page.get_by_role("link", name="Possible duplicates").click()
+    page.get_by_role("heading", name="Ada Lovelace").wait_for()
+    _shown_well(page, "duplicates")
+    same = page.locator("details.act").filter(has_text="Schools, records of the SIS")
+    same.get_by_label(f"Person {again}").check()
+    same.get_by_label("Reason").fill("entered twice")
+    same.get_by_role("button", name="They are the same person").click()
+    page.get_by_text("No possible duplicates.").wait_for()
+    assert person_of(database, "u1") == again
+
+    page.goto(f"/people/{ada}")
+    assert page.url.endswith(f"/people/{again}")
+    _shown_well(page, "person")
+    undo = page.locator("details.act").filter(has_text="Undo this merge")
+    undo.get_by_label("Reason").fill("two people after all")
+    undo.get_by_role("button", name="Undo the merge").click()
+    page.get_by_text("are two people again").wait_for()
+    assert person_of(database, "u1") == ada
+
+
+def test_an_owner_uploads_a_list_and_rolls_it_back(
+    open_page: Open, people_let_in: None, database: Database, lincoln: SchoolRow, tmp_path: Path
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Ada", changes={"email": "ada@example.org"}))
+    file = tmp_path / "list.csv"
+    file.write_text(
+        "First name,Last name,Mail,Shoe size\nAda,Lovelace,ada@example.org,38\nBo,Poe,bo@example.org,41\n"
+        "Cy,Roe,nothing,40\n=1+1,Roe,,\n"
+    )
+    page = open_page(OWNER)
+    page.goto("/schools/lincoln/people")
+    page.get_by_role("link", name="Upload a list").click()
+    _shown_well(page, "upload")
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_label("Role of everybody").select_option("teacher")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_text("Not recognised: Shoe size").wait_for()
+    _shown_well(page, "upload-preview")
+    page.get_by_label("Reason").fill("the list of the office")
+    page.get_by_role("button", name="Enter them").click()
+    page.get_by_text("The list is entered").wait_for()
+    assert one(database, "select count(*) from person where given_name = 'Bo'") == 1
+    page.get_by_role("link", name="Roll back").click()
+    page.get_by_label("Reason").first.fill("the wrong list")
+    page.get_by_role("button", name="Roll back").first.click()
+    page.locator(".flash").wait_for()
+    assert one(database, "select count(*) from person where given_name = 'Bo'") == 0
 
 
 def test_the_list_and_the_page_fit_a_phone_with_long_values(

@@ -1,18 +1,21 @@
-"""Pulls that stand on earlier ones: deltas laid over their base, and per-school lists compared with the whole."""
+"""Pulls that depend on earlier ones: deltas applied to their base, per-school lists compared with the whole, and full
+pulls compared with whom the SIS names as changed."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, or_, select, text, true
+from sqlalchemy import Connection, Select, cast, func, or_, select, text, true, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.sis_records import keep_records
+from roster_pipeline.directory.tables import connection as connection_table
 from roster_pipeline.directory.tables import pull, school, snapshot
-from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.directory.tenants import ConnectionRow, keep_tests
 
 PLACE_LETTERS = 16
 
@@ -85,6 +88,23 @@ from differing
 """Times of one server are written alike, so that they compare as text."""
 
 
+MISSED = f"""
+with {DIFFERING}, differing as (
+    select one.sourced_id,
+        one.payload -> 'roles' is distinct from other.payload -> 'roles' as membership,
+        one.payload ->> 'email' is distinct from other.payload ->> 'email' as email,
+        other.sourced_id is null as newcomer
+    from one left join other using (sourced_id)
+    where one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified'
+)
+select
+    count(*) filter (where n.id is null) as missed,
+    count(*) filter (where n.id is not null and d.membership and not d.newcomer) as membership,
+    count(*) filter (where n.id is not null and d.email and not d.newcomer) as email
+from differing d left join unnest(cast(:named as text[])) n (id) on n.id = d.sourced_id
+"""  # noqa: S608
+
+
 @dataclass(frozen=True)
 class DeltaBase:
     """An earlier complete pull. full_at: when the full pull below it was finished. server_time: on the SIS's clock.
@@ -113,6 +133,16 @@ class Compared:
     changed: int
     back: int
     forward: int
+
+
+@dataclass(frozen=True)
+class Named:
+    """People who differ from an earlier pull: missed, whom the SIS did not name as changed; of the named, those with
+    another school or role, and those with another e-mail."""
+
+    missed: int
+    membership: int
+    email: int
 
 
 def place_of(url: str) -> str:
@@ -177,6 +207,28 @@ def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
     """How the people of a pull differ from those of an earlier one."""
     found = conn.execute(text(COMPARED), {"pull": pull_id, "base": base_id}).one()
     return Compared(found.changed, found.back, found.forward)
+
+
+def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Named:
+    """Hold everybody's records against an earlier pull and against whom the SIS names as changed since."""
+    found = conn.execute(text(MISSED), {"pull": pull_id, "base": base_id, "named": list(named)}).one()
+    return Named(found.missed, found.membership, found.email)
+
+
+def switch_delta_off(conn: Connection, of: ConnectionRow) -> bool:
+    """Fetch everything from a connection from now on; False if that is so already. What was tested stays tested."""
+    off = connection_table.c.settings.op("||")(cast({"delta": False}, JSONB))
+    done = (
+        update(connection_table)
+        .where(connection_table.c.id == of.id, connection_table.c.settings["delta"].as_boolean())
+        .values(settings=off, revision=connection_table.c.revision + 1, updated_at=func.now())
+        .returning(connection_table.c.revision)
+    )
+    revision = conn.scalar(done)
+    if revision is None:
+        return False
+    keep_tests(conn, of.id, revision - 1, revision)
+    return True
 
 
 def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaBase) -> dict[str, Any]:

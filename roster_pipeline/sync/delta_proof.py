@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, delta_proof
+from roster_pipeline.directory import audit, delta_base
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
@@ -37,7 +37,7 @@ def look_at_changes(
     proved = set(school.connection.learned.get(PROVED, ()))
     if base.proof.get(READS) != reads:
         return sorted(proved), []
-    found = delta_proof.compare_named(connection, pull_id, base.id, named.ids)
+    found = delta_base.compare_named(connection, pull_id, base.id, named.ids)
     if found.missed:
         _switch_off(connection, school, pull_id, found.missed)
         return [], [f"{NOT_NAMED}:{found.missed}"]
@@ -49,7 +49,7 @@ def look_at_changes(
 
 def _switch_off(connection: Connection, school: SchoolRow, pull_id: int, missed: int) -> None:
     source = school.connection
-    if not delta_proof.switch_delta_off(connection, source):
+    if not delta_base.switch_delta_off(connection, source):
         return
     audit.record(
         connection,

@@ -25,7 +25,7 @@ ROUTES = [
     if isinstance(route, Route)
     for method in sorted((route.methods or set()) - {"HEAD"})
 ]
-OF_A_SCHOOL = [(method, path) for method, path in ROUTES if "{key}" in path]
+OF_A_SCHOOL = [(method, path) for method, path in ROUTES if path.startswith("/schools/{key}")]
 OF_A_PERSON = [(method, path) for method, path in ROUTES if "{person_id}" in path]
 OPEN = ("/sign-in", "/static", "/health")
 MAIL = "/report/preview"

@@ -266,6 +266,7 @@ def test_operators_make_districts_and_their_managers_are_invited(
         ({"name": ""}, "name"),
         ({"key": "springfield"}, "key"),
         ({"key": "A"}, "key"),
+        ({"key": "new"}, "key"),
         ({"managers": "nobody"}, "managers"),
     ):
         refused = operator.send_form("/districts/new", {"name": "Oak Park"} | change)

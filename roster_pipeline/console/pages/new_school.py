@@ -34,7 +34,7 @@ from roster_pipeline.services.access_changes import NoAddress
 from roster_pipeline.services.connection_changes import add_connection, allowed, change_connection, usable_secret
 from roster_pipeline.services.connection_test import TestGoesOn
 from roster_pipeline.services.settings_diff import SECRET, FieldError
-from roster_pipeline.services.sis_schools import PickedSchool, key_of, new_key
+from roster_pipeline.services.sis_schools import RESERVED, PickedSchool, key_of, new_key
 from roster_pipeline.settings.school import KEY_PATTERN, ConnectionSettings, SchoolSettings, display_name
 
 KEY_WORDS = "Use lower-case letters, digits and hyphens, at most 64."
@@ -190,7 +190,7 @@ def add_district(request: Request) -> Response:
         values["name"] = display_name(values.get("name", ""))
     except ValueError as problem:
         errors["name"] = str(problem)
-    if "name" not in errors and not re.match(KEY_PATTERN, key):
+    if "name" not in errors and (not re.match(KEY_PATTERN, key) or key in RESERVED):
         errors["key"] = KEY_WORDS
     if not errors:
         try:

@@ -26,7 +26,7 @@ Decide = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
 _LARGEST_GROUP = 6
 """More people than this with one number, e-mail or name are not duplicates of each other, but bad data."""
-MOST_PAIRS = 2_000
+MOST_PAIRS = 500
 """Pairs that are compared for one list."""
 
 _NAME = "nullif(regexp_replace(lower(normalize({0}, NFKD)), '[^[:alnum:]]+', '', 'g'), '')"

@@ -25,7 +25,7 @@ with named as materialized (
 )
 insert into pull_record (pull_id, record_id)
 select :pull, b.record_id from pull_record b join sis_record r on r.id = b.record_id
-where b.pull_id = :base and not exists (select from named n where n.kind = r.kind and n.sourced_id = r.sourced_id)
+where b.pull_id = :base and (r.kind, r.sourced_id) not in (select kind, sourced_id from named)
 """
 
 KEEP_NOT_ENROLLED = """
@@ -34,7 +34,7 @@ with changed as materialized (
         (u.payload::jsonb || jsonb_build_object('notEnrolled', b.payload -> 'notEnrolled'))::text as payload
     from pull_record p join sis_record u on u.id = p.record_id and u.kind = 'user'
     join sis_record b on b.connection_id = u.connection_id and b.kind = 'user' and b.sourced_id = u.sourced_id
-    join pull_record q on q.pull_id = :base and q.record_id = b.id
+    cross join lateral (select from pull_record where pull_id = :base and record_id = b.id offset 0) q
     where p.pull_id = :pull and b.payload -> 'notEnrolled' is not null and u.payload -> 'notEnrolled' is null
 ), made as (
     insert into sis_record (connection_id, kind, sourced_id, content_hash, student, orgs, agents, payload)
@@ -47,14 +47,16 @@ insert into pull_record (pull_id, record_id) select :pull, id from made
 """
 
 LEFT_OUT = """
-select count(*) from sis_record w join pull_record p on p.pull_id = :whole and p.record_id = w.id
+select count(*) from sis_record w
+cross join lateral (select from pull_record where pull_id = :whole and record_id = w.id offset 0) p
 where w.kind = 'user' and w.orgs @> array[:org]
   and coalesce(w.payload ->> 'status', 'active') in ('', 'active')
   and (w.payload -> 'roles')::jsonb @> any (array[
       jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'student')),
       jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'teacher'))])
   and not exists (
-      select from sis_record o join pull_record q on q.pull_id = :part and q.record_id = o.id
+      select from sis_record o
+      cross join lateral (select from pull_record where pull_id = :part and record_id = o.id offset 0) q
       where o.connection_id = w.connection_id and o.kind = 'user' and o.sourced_id = w.sourced_id)
 """
 
@@ -63,15 +65,18 @@ one as (
     select r.sourced_id, r.payload::jsonb as payload from pull_record p
     join sis_record r on r.id = p.record_id and r.kind = 'user'
     where p.pull_id = :pull
-      and not exists (select from pull_record b where b.pull_id = :base and b.record_id = p.record_id)
+      and not exists (select from pull_record b where b.pull_id = :base and b.record_id = p.record_id offset 0)
 ), other as (
     select r.sourced_id, r.payload::jsonb as payload from pull_record p
     join sis_record r on r.id = p.record_id and r.kind = 'user'
     where p.pull_id = :base
-      and not exists (select from pull_record b where b.pull_id = :pull and b.record_id = p.record_id)
+      and not exists (select from pull_record b where b.pull_id = :pull and b.record_id = p.record_id offset 0)
 )
 """
-"""Users of two pulls, without the records that both of them name. One content may still be stored twice."""
+"""Users of two pulls, without the records that both of them name. One content may still be stored twice.
+
+`offset 0` is explained in `snapshots`: without statistics, a join would compare every record with every other.
+"""
 
 COMPARED = f"""
 with {DIFFERING}, differing as (

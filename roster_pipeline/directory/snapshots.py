@@ -132,7 +132,10 @@ REJECTS = """
 insert into raw_reject select :snapshot, r.sourced_id, r.collection, r.field, r.rule, r.severity
 from pulled_reject r where r.pull_id = :pull and (
     exists (
-        select from sis_record u join snapshot_record s on s.snapshot_id = :snapshot and s.record_id = u.id
+        select from sis_record u
+        cross join lateral (
+            select from snapshot_record where snapshot_id = :snapshot and record_id = u.id offset 0
+        ) s
         where u.connection_id = :connection and u.sourced_id = r.sourced_id and u.kind in ('org', 'user')
     )
     or exists (
@@ -153,18 +156,15 @@ where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
 order by r.sourced_id <> :given limit 2
 """  # noqa: S608
 
-_OF_PART = (
-    "select r.payload from snapshot_record s join sis_record r on r.id = s.record_id "
-    "where s.snapshot_id = {snapshot} and s.part = {part}"
-)
-_IN_ORDER = ' order by r.sourced_id collate "C"'
-DOCUMENTS = {
-    "org": _OF_PART + _IN_ORDER,
-    "user": _OF_PART + _IN_ORDER,
-    "contact": _OF_PART + " and not exists (select from snapshot_record u where u.snapshot_id = {snapshot} "
-    "and u.part = 'user' and u.record_id = s.record_id)" + _IN_ORDER,
-}
-"""Most guardians name the school themselves, so their records are among the users."""
+DOCUMENTS = """
+select r.payload from (
+    select record_id from snapshot_record where snapshot_id = {snapshot}
+    group by record_id having bool_or(part = {part}) and ({part} <> 'contact' or bool_and(part = 'contact'))
+) s
+cross join lateral (select payload, sourced_id from sis_record where id = s.record_id offset 0) r
+order by r.sourced_id collate "C"
+"""
+"""Most guardians name the school themselves: such contacts are left out, for their records are among the users."""
 
 OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
 """What a snapshot that was made from another one does not take over from it."""
@@ -337,7 +337,7 @@ def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
 def _documents(conn: Connection, part: str, snapshot_id: int) -> list[dict[str, Any]]:
     """All payloads of a part in one piece of JSON: one parse, and no Python object per row on the way."""
     query = sql.SQL("copy ({}) to stdout").format(
-        sql.SQL(DOCUMENTS[part]).format(snapshot=sql.Literal(snapshot_id), part=sql.Literal(part))
+        sql.SQL(DOCUMENTS).format(snapshot=sql.Literal(snapshot_id), part=sql.Literal(part))
     )
     with driver(conn).cursor() as cursor, cursor.copy(query) as copy:
         lines = b"".join(copy)

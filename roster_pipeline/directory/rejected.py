@@ -10,6 +10,28 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.database_errors import DirectoryError
 
+_PAGE = """
+with chosen as (
+    select r.sourced_id, r.collection, r.field, r.rule, r.severity, r.role {source} {conditions} {order}
+)
+select chosen.*, concat_ws(' ', sent.payload ->> 'givenName', sent.payload ->> 'familyName') as name,
+    left(case chosen.field
+        when 'role' then (
+            select string_agg(entry ->> 'role', ', ') from json_array_elements(sent.payload -> 'roles') entry
+        )
+        when 'sourcedId' then chosen.sourced_id
+        else sent.payload ->> chosen.field
+    end, :longest) as value
+from chosen left join lateral (
+    select record.payload
+    from snapshot_record named join sis_record record on record.id = named.record_id
+    where named.snapshot_id = :snapshot and record.sourced_id = chosen.sourced_id
+        and named.part = case chosen.collection when 'contacts' then 'contact' else 'user' end
+    limit 1
+) sent on true
+"""
+LONGEST_VALUE = 200
+"""Characters of a value that are shown."""
 _FROM = "from rejected_record r where r.snapshot_id = :snapshot"
 _ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"
 
@@ -64,11 +86,15 @@ def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> Sn
 def page(
     conn: Connection, snapshot_id: int, chosen: RejectedFilter, *, limit: int, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """sourced_id, collection, field, rule, severity, role; errors before warnings."""
+    """sourced_id, collection, field, rule, severity, role, name, value; errors before warnings.
+
+    name and value are what the SIS sent: empty or None where the record is no longer stored. For people who may see
+    the school only, never for mails or logs.
+    """
     conditions, given = chosen.sql()
-    query = f"select r.sourced_id, r.collection, r.field, r.rule, r.severity, r.role {_FROM} {conditions} {_ORDER}"
-    found = conn.execute(text(query), {**given, "snapshot": snapshot_id, "limit": limit, "offset": offset})
-    return [dict(row) for row in found.mappings()]
+    query = _PAGE.format(source=_FROM, conditions=conditions, order=_ORDER)
+    given |= {"snapshot": snapshot_id, "limit": limit, "offset": offset, "longest": LONGEST_VALUE}
+    return [dict(row) for row in conn.execute(text(query), given).mappings()]
 
 
 def count(conn: Connection, snapshot_id: int, chosen: RejectedFilter) -> int:

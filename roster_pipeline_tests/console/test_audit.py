@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import logging
 import re
 from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from sqlalchemy import text
 
 from roster_pipeline.console.list_filters import ROWS
 from roster_pipeline.directory import audit, rosters
@@ -19,6 +22,14 @@ from roster_pipeline_tests.console.held_plans import SCRIPT, words_of
 from roster_pipeline_tests.directory.builders import snapshot_of
 
 SignedIn = Callable[[str], Browser]
+POISONED = "Zyxpoison"
+STORED = """
+with record as (
+    insert into sis_record (connection_id, kind, sourced_id, content_hash, student, orgs, agents, payload)
+    values (:connection, 'user', 'u1', gen_random_uuid(), true, '{}', '{}', cast(:payload as json)) returning id
+)
+insert into snapshot_record (snapshot_id, part, record_id) select :snapshot, 'user', id from record
+"""
 COLUMNS = ["collection", "sourced_id", "field", "rule", "severity", "role"]
 
 
@@ -97,6 +108,43 @@ def test_rejected_records_are_listed_with_the_rule_in_words(
     for path in (f"/schools/lincoln/rejected/{other}", f"/schools/foreign/rejected/{other}", f"{page}9"):
         assert owner.get(path).status_code == owner.get(f"{path}/rows.csv").status_code == 404
     assert "Every record could be used" in signed_in(STRANGER).get(f"/schools/foreign/rejected/{other}").text
+
+
+def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    snapshot_id = snapshot_of(database, lincoln)
+    sent = {"givenName": POISONED, "familyName": SCRIPT, "email": "ana@@example", "roles": [{"role": "ext:coach"}]}
+    frame = pd.DataFrame(
+        [("users", "u1", "email", "invalid_email", "warning", "student"),
+         ("users", "u1", "role", "unmapped_role", "error", None),
+         ("users", "u2", "email", "invalid_email", "warning", "student")],
+        columns=COLUMNS,
+    )  # fmt: skip
+    with database.begin() as conn:
+        conn.execute(
+            text(STORED), {"snapshot": snapshot_id, "connection": lincoln.connection.id, "payload": json.dumps(sent)}
+        )
+        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
+    owner, page = signed_in(OWNER), f"/schools/lincoln/rejected/{snapshot_id}"
+    answer = owner.get(page)
+    assert SCRIPT not in answer.text
+    shown = words_of(answer.text)
+    assert all(word in shown for word in (POISONED, "ana@@example", "ext:coach", "nothing"))
+    file = owner.get(f"{page}/rows.csv").content.decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(file)))
+    assert [(row["name"], row["value"]) for row in rows] == [
+        (f"{POISONED} {SCRIPT}", "ext:coach"),
+        (f"{POISONED} {SCRIPT}", "ana@@example"),
+        ("", ""),
+    ]
+    assert signed_in(STRANGER).get(page).status_code == 404
+    assert POISONED not in caplog.text
+    with database.begin() as conn:
+        assert not conn.scalar(
+            text("select count(*) from audit where audit::text like :name"), {"name": f"%{POISONED}%"}
+        )
 
 
 def test_the_filter_offers_only_what_it_can_find(signed_in: SignedIn, entries: None) -> None:

@@ -1,4 +1,4 @@
-"""Records of one snapshot that could not be used as they are: which, in what field, by which rule."""
+"""Records of one snapshot that could not be used as they are: whose, which value, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rejected import RejectedFilter, SnapshotHead, UnknownSnapshot
 from roster_pipeline.directory.tenants import SchoolRow
 
-HEADER = ("sourcedId", "collection", "field", "rule", "meaning", "severity", "role")
+HEADER = ("name", "value", "sourcedId", "collection", "field", "rule", "meaning", "severity", "role")
 AT_ONCE = 1000
 
 
@@ -74,6 +74,8 @@ def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> 
         for row in found:
             rule = row["rule"]
             yield (
+                row["name"],
+                row["value"],
                 row["sourced_id"],
                 row["collection"],
                 row["field"],

@@ -20,7 +20,6 @@ TESTED_STATUSES = ("member", "rejected", "unmapped", "no_org")
 """Records that are of this school, or should be."""
 RESULT_COLUMNS = ("rule", "role", "check_name", "severity", "passed", "tested", "failed")
 _ROLES = tuple(role.value for role in Role)
-_ROLE_NAMES = strings(_ROLES)
 _NO_ROLE = len(_ROLES)
 _Counted = tuple[str, bool, int | None, int | None]
 """role, passed, tested, failed."""
@@ -37,7 +36,7 @@ def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settin
     from roster_pipeline.cleaning.expectations import Outcome, evaluate
 
     frame = suite_frame(roster, rejected)
-    codes = positions(strings(frame["role"]), _ROLE_NAMES)
+    codes = positions(strings(frame["role"]), strings(_ROLES))
     codes[codes < 0] = _NO_ROLE
     outcomes = dict(zip((rule.name for rule in suite.rules), evaluate(suite, frame, codes, _NO_ROLE + 1), strict=True))
     lines: list[tuple[object, ...]] = []

@@ -20,11 +20,8 @@ MODULE = "roster_pipeline.console.connection_test_worker"
 SCHOOLS = "--schools"
 LONGEST = 25 * 60.0
 """Seconds until a test that has no end is ended: less than after which it would count as lost."""
-SMALL = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
-    "ARROW_DEFAULT_MEMORY_POOL": "system"
-}
-"""A test computes nothing. The threads of these libraries would take memory of its limit, and the usual pool of Arrow
-reserves a whole gigabyte at its first use."""
+SMALL = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""A test computes nothing, and the threads of these libraries would take memory of its limit."""
 DIED = (
     "The test's process ended before it was done (exit code {code}).\n"
     "Start it again. If it stays, the SIS sends more than a test may hold in memory: choose a smaller page size."

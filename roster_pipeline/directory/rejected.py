@@ -24,9 +24,11 @@ select chosen.*, concat_ws(' ', sent.payload ->> 'givenName', sent.payload ->> '
     end, :longest) as value
 from chosen left join lateral (
     select record.payload
-    from snapshot_record named join sis_record record on record.id = named.record_id
-    where named.snapshot_id = :snapshot and record.sourced_id = chosen.sourced_id
-        and named.part = case chosen.collection when 'contacts' then 'contact' else 'user' end
+    from snapshot join school on school.id = snapshot.school_id
+    join sis_record record on record.connection_id = school.connection_id
+        and record.kind = 'user' and record.sourced_id = chosen.sourced_id
+    where snapshot.id = :snapshot
+        and exists (select from snapshot_record where snapshot_id = :snapshot and record_id = record.id offset 0)
     limit 1
 ) sent on true
 """

@@ -235,10 +235,12 @@ def _remembering(ask: Callable[..., bool]) -> Callable[..., bool]:
 
 def warm_up(**_: object) -> None:
     """Load what a run needs before the first one comes."""
-    from roster_pipeline import sync  # noqa: F401 - for what it loads: pandas, the client, the driver
+    from roster_pipeline import sync
     from roster_pipeline.cleaning import expectations  # noqa: F401 - for Great Expectations, which takes seconds
     from roster_pipeline.definitions import defs
 
+    for step in sync.STEPS:
+        getattr(sync, step)
     defs.resolve_job_def("rostering")
     instance_of_process()
 

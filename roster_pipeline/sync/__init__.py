@@ -4,10 +4,28 @@ Here the core's decisions meet the SIS, the database and the mail; Dagster's ass
 call these functions and nothing below them twice. Nothing in here knows Dagster.
 """
 
-from roster_pipeline.sync.apply_changes import apply_latest
-from roster_pipeline.sync.clean_snapshot import clean_latest
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from roster_pipeline.sync.error_messages import SyncError, explain
-from roster_pipeline.sync.fetch_snapshot import fetch
-from roster_pipeline.sync.plan_changes import plan_latest
+
+if TYPE_CHECKING:
+    from roster_pipeline.sync.apply_changes import apply_latest
+    from roster_pipeline.sync.clean_snapshot import clean_latest
+    from roster_pipeline.sync.fetch_snapshot import fetch
+    from roster_pipeline.sync.plan_changes import plan_latest
 
 __all__ = ["SyncError", "apply_latest", "clean_latest", "explain", "fetch", "plan_latest"]
+STEPS = {
+    "fetch": "fetch_snapshot",
+    "clean_latest": "clean_snapshot",
+    "plan_latest": "plan_changes",
+    "apply_latest": "apply_changes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a step when somebody needs it: pages, connection tests and most commands do without pandas."""
+    if name not in STEPS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{STEPS[name]}"), name)

@@ -28,10 +28,11 @@ PASS_ON = {
     "console/connection_test_worker.py",
     "console/manual_run_launcher.py",
     "console/manual_run_worker.py",
+    "defs/resources.py",
     "demo/run.py",
     "directory/database.py",
     "directory/secrets.py",
-    "embedded.py",
+    "runtime/embedded.py",
 }
 """Modules that hand the environment to children, change it for them, read what a child was given, or look up a
 variable that a person named (`env:NAME`)."""

@@ -227,7 +227,7 @@ def test_a_library_that_crashes_holds_archivals_and_fails_no_night(town: Town, m
     town.run_sync()
     there = town.active()
     leave(town, "student", 1)
-    monkeypatch.setattr(expectations.ValidationGraph, "resolve", crash)
+    monkeypatch.setattr(expectations.PandasExecutionEngine, "resolve_metrics", crash)
     town.run_sync()
     assert not town.problems
     assert town.active() == there

@@ -94,7 +94,7 @@ ON = {"automatic": True}
         (GREEN, False, ON, None),
         (GREEN, True, {"school_id": "2"}, LastTest.STALE),
         (RED, True, {"time_zone": "Europe/Berlin"}, None),
-        (None, True, {"time_zone": "Europe/Berlin"}, LastTest.NEVER),
+        (None, True, {"time_zone": "Europe/Berlin"}, None),
         (None, True, {"automatic": False}, None),
         (None, False, {"time_zone": "Europe/Berlin"}, None),
     ],

@@ -176,6 +176,7 @@ def vanished(town: Town, key: str) -> None:
 def unusable(town: Town, key: str) -> None:
     for one in of_school(town, key):
         town.sis.district.edit(one, status="strange")
+    next(NUMBERS)  # the next school has some of these pupils, too
 
 
 NOBODY = [

@@ -62,18 +62,18 @@ def schools(district: District, database: Database, monkeypatch: pytest.MonkeyPa
         yield keys
 
 
-def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
-    schools: list[str],
-    district: District,
-    database: Database,
-    database_url: str,
-    dagster_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    home = tmp_path / "home"
-    for name, value in environment(home, database_url, dagster_url).items():
+@pytest.fixture
+def home(database_url: str, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of daemon and workers; the environment names it."""
+    folder = tmp_path / "home"
+    for name, value in environment(folder, database_url, dagster_url).items():
         monkeypatch.setenv(name, value)
+    return folder
+
+
+def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
+    schools: list[str], district: District, database: Database, home: Path
+) -> None:
     with plant(home, production()) as (night, instance):
         night.start_worker("one")
         night.start_worker("two")
@@ -99,16 +99,8 @@ def test_every_school_is_synced_exactly_once_though_a_worker_is_killed(
 
 
 def test_a_run_of_a_worker_is_canceled_within_seconds_and_never_started_again(
-    schools: list[str],
-    database: Database,
-    database_url: str,
-    dagster_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    schools: list[str], database: Database, home: Path
 ) -> None:
-    home = tmp_path / "home"
-    for name, value in environment(home, database_url, dagster_url).items():
-        monkeypatch.setenv(name, value)
     canceled, waiting, other = schools[:3]
     with plant(home, production()) as (night, instance):
         night.start_worker("one")

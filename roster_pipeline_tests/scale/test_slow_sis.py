@@ -145,28 +145,31 @@ def test_eight_runs_of_a_slow_sis_leave_processes_of_the_default_launcher_to_oth
     assert systems.pulls("slow") == (1, 1)
 
 
+@over_a_broker
 @pytest.mark.filterwarnings("ignore:Function .AssetSelection.sources. is deprecated")  # Dagster asks itself
-def test_a_backfill_in_the_ui_fetches_a_sis_once_for_all_its_schools(systems: TwoSystems) -> None:
+def test_a_backfill_in_the_ui_fetches_a_sis_once_for_all_its_schools(
+    systems: TwoSystems, on_celery: tuple[Plant, dg.DagsterInstance]
+) -> None:
+    night, instance = on_celery
     systems.slow.faults.clear()
     keys = [f"slow-{number}" for number in range(1, BACKFILLED + 1)]
-    with plant(Path(os.environ["DAGSTER_HOME"]), (ROOT / "dagster.yaml").read_text()) as (night, instance):
-        instance.add_dynamic_partitions("schools", keys)
-        backfill = PartitionBackfill.from_asset_partitions(
-            backfill_id=make_new_backfill_id(),
-            asset_graph=defs.get_repository_def().asset_graph,
-            partition_names=keys,
-            asset_selection=[asset.key for asset in defs.resolve_all_asset_specs() if asset.partitions_def],
-            backfill_timestamp=time.time(),
-            tags={},
-            dynamic_partitions_store=instance,
-            all_partitions=False,
-            title=None,
-            description=None,
-            run_config=None,
-        )
-        instance.add_backfill(backfill)
-        night.start_daemon()
-        wait_for(instance, "SUCCESS", BACKFILLED, PATIENCE)
-        assert {run.tags[CONNECTION_TAG] for run in instance.get_runs()} == {"slow"}
+    instance.add_dynamic_partitions("schools", keys)
+    backfill = PartitionBackfill.from_asset_partitions(
+        backfill_id=make_new_backfill_id(),
+        asset_graph=defs.get_repository_def().asset_graph,
+        partition_names=keys,
+        asset_selection=[asset.key for asset in defs.resolve_all_asset_specs() if asset.partitions_def],
+        backfill_timestamp=time.time(),
+        tags={},
+        dynamic_partitions_store=instance,
+        all_partitions=False,
+        title=None,
+        description=None,
+        run_config=None,
+    )
+    instance.add_backfill(backfill)
+    night.start_daemon()
+    wait_for(instance, "SUCCESS", BACKFILLED, PATIENCE)
+    assert {run.tags[CONNECTION_TAG] for run in instance.get_runs()} == {"slow"}
     assert systems.pulls("slow") == (1, 1)
     assert sorted(systems.synced("slow")) == [0] * (SLOW_SCHOOLS - BACKFILLED) + [1] * BACKFILLED

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.planning.findings import percent
+from roster_pipeline.planning.role_guards import passes_as_small
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import ARCHIVE, CREATE, RESTORE, UPDATE, counted
 
@@ -47,7 +48,7 @@ def guard_lines(plans: Sequence[PastPlan], guards: Guards) -> dict[str, str]:
     if not plans:
         return {}
     lines = {}
-    shares = [(_largest(plan, ARCHIVE), _archives_too_many(plan, guards)) for plan in plans]
+    shares = [(_largest(plan, ARCHIVE), not all(_beyond_share(plan, guards))) for plan in plans]
     lines["archive_share"] = _line(shares, percent)
     most = [max((_rows(of, ARCHIVE) for of in plan.counts.values()), default=0) for plan in plans]
     lines["archive_most"] = _line(((rows, rows > guards.archive_most) for rows in most), lambda rows: f"{rows:,.0f}")
@@ -62,7 +63,7 @@ def guard_lines(plans: Sequence[PastPlan], guards: Guards) -> dict[str, str]:
         values = [max((plan.findings.get(guard, 0.0) for guard in found_by), default=0.0) for plan in plans]
         as_text: Callable[[float], str] = percent if isinstance(limit, float) else lambda value: f"{value:,.0f}"
         lines[name] = _line(((value, value > limit) for value in values), as_text)
-    passed = sum(_let_through(plan, guards) for plan in plans)
+    passed = sum(any(_beyond_share(plan, guards)) for plan in plans)
     small = f"{_of(len(plans))}: archivals of a small role passed in {counted(passed, 'sync', 'syncs')}."
     return lines | {"archive_always_allowed": small, "archive_small_role": small}
 
@@ -95,19 +96,7 @@ def _largest(plan: PastPlan, action: str, few: int = 0) -> float:
     return max(shares, default=0.0)
 
 
-def _passes(of: Mapping[str, int], guards: Guards) -> bool:
-    """Whether archivals of a role pass because it is small, although they are beyond the share."""
-    going, there = _rows(of, ARCHIVE), _there(of)
-    small = there < guards.archive_small_role and going <= guards.archive_always_allowed
-    return small and going > guards.archive_share * there
-
-
-def _let_through(plan: PastPlan, guards: Guards) -> bool:
-    return any(_passes(of, guards) for of in plan.counts.values())
-
-
-def _archives_too_many(plan: PastPlan, guards: Guards) -> bool:
-    return any(
-        _rows(of, ARCHIVE) > guards.archive_share * _there(of) and not _passes(of, guards)
-        for of in plan.counts.values()
-    )
+def _beyond_share(plan: PastPlan, guards: Guards) -> list[bool]:
+    """For each role whose archivals are beyond the share: whether they pass because it is small."""
+    sizes = [(_rows(of, ARCHIVE), _there(of)) for of in plan.counts.values()]
+    return [passes_as_small(going, there, guards) for going, there in sizes if going > guards.archive_share * there]

@@ -118,7 +118,7 @@ def _by_size(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
                 "archive_most", message, going, guards.archive_most, (ARCHIVE,), (role,),
                 about=role, people={role: going}, allowed=guards.archive_most,
             )  # fmt: skip
-        if going > guards.archive_share * there and not _let_through(going, there, guards):
+        if going > guards.archive_share * there and not passes_as_small(going, there, guards):
             yield _archivals(role, going, there, guards)
         if not numbers.first_sync:
             new, back = numbers.rows(role, CREATE), numbers.rows(role, RESTORE)
@@ -151,7 +151,7 @@ def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator
     """Archivals of a small role that are few enough to pass, if the rest of the school is not calm."""
     for role, there in numbers.managed.items():
         few = numbers.rows(role, ARCHIVE)
-        if few > guards.archive_share * there and _let_through(few, there, guards):
+        if few > guards.archive_share * there and passes_as_small(few, there, guards):
             others = sum(numbers.rows(other, ARCHIVE) for other in numbers.managed) - few
             rest = sum(numbers.managed.values()) - there
             many = others > guards.archive_always_allowed and others > guards.archive_share * rest
@@ -173,7 +173,8 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
             yield Finding("small_role", message, there, limit, roles=(role,), about=role, people={role: 1})
 
 
-def _let_through(going: int, there: int, guards: Guards) -> bool:
+def passes_as_small(going: int, there: int, guards: Guards) -> bool:
+    """Whether archivals beyond the share are let through, because they are few and the role is small."""
     return there < guards.archive_small_role and going <= guards.archive_always_allowed
 
 

@@ -29,7 +29,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 SCHOOLS = 3_000
 NIGHTS = 60
 ROUNDS = 15
-MORE = """
+MORE_SCHOOLS = """
 insert into school (district_id, connection_id, key, name, settings)
 select s.district_id, s.connection_id, 'school-' || n, 'School ' || n, s.settings
 from school s, generate_series(2, :schools) n
@@ -66,7 +66,7 @@ def main(schools: int) -> None:
         address = url.render_as_string(hide_password=False)
         database = Database(address)
         _fill(database, schools)
-        console = _console(database, address)
+        console = console_of(database, address)
         with database.begin() as conn:
             cases: dict[str, Callable[[], object]] = {
                 "query": lambda: overview(conn, everyone=True),
@@ -74,10 +74,10 @@ def main(schools: int) -> None:
                 "last page": lambda: overview(conn, everyone=True, offset=schools - 50),
                 "the page": lambda: console.get("/").raise_for_status(),
             }
-            figures = {name: _median(case) for name, case in cases.items()}
+            figures = {name: milliseconds(case) for name, case in cases.items()}
         database.close()
-    for name, milliseconds in figures.items():
-        print(f"{name:>10}: {milliseconds:.0f} ms")
+    for name, took in figures.items():
+        print(f"{name:>10}: {took:.0f} ms")
     last_line("overview", schools=schools, **{f"{name} ms": round(value) for name, value in figures.items()})
 
 
@@ -89,14 +89,14 @@ def _fill(database: Database, schools: int) -> None:
         tenants.add_district(conn, "district", "District")
         tenants.add_connection(conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), "env:NO")
         tenants.add_school(conn, "sis", "school-1", "School 1", SchoolSettings(school_id="org", automatic=True))
-        conn.execute(text(MORE), {"schools": schools})
+        conn.execute(text(MORE_SCHOOLS), {"schools": schools})
         conn.execute(text(PAST), {"nights": NIGHTS, "report": json.dumps(report)})
         conn.execute(text(FAILURES))
     with database.session() as conn:
         conn.execute(text("analyze"))
 
 
-def _console(database: Database, address: str) -> TestClient:
+def console_of(database: Database, address: str) -> TestClient:
     with database.begin() as conn:
         accounts.grant(conn, "operator@example.org", Place(), by="benchmark")
         account = accounts.find(conn, "operator@example.org")
@@ -105,9 +105,10 @@ def _console(database: Database, address: str) -> TestClient:
     return TestClient(create_app(config), base_url=config.url, cookies={config.session_cookie: token})
 
 
-def _median(case: Callable[[], object]) -> float:
+def milliseconds(case: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """The median of some rounds."""
     took = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         began = time.perf_counter()
         case()
         took.append(time.perf_counter() - began)

@@ -7,12 +7,10 @@ its 40 schools, plainly, with a search, filtered and on the last page; one perso
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
-from statistics import median
 
 from common import database_server, fresh_database, last_line
-from overview import _console
+from overview import MORE_SCHOOLS, console_of, milliseconds
 from sqlalchemy import text
 
 from roster_pipeline.console.auth.csrf import FIELD, token_for
@@ -22,11 +20,6 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 PEOPLE, SCHOOLS = 100_000, 40
 ROUNDS = 5
-MORE = """
-insert into school (district_id, connection_id, key, name, settings)
-select s.district_id, s.connection_id, 'school-' || n, 'School ' || n, s.settings
-from school s, generate_series(2, :schools) n
-"""
 FILL = """
 with made as (
     insert into person (district_id, given_name, family_name, email, username, number, number_kind,
@@ -56,11 +49,11 @@ def main(people: int) -> None:
             tenants.add_district(conn, "district", "District")
             tenants.add_connection(conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), "env:NO")
             tenants.add_school(conn, "sis", "school-1", "School 1", SchoolSettings(school_id="org"))
-            conn.execute(text(MORE), {"schools": SCHOOLS})
+            conn.execute(text(MORE_SCHOOLS), {"schools": SCHOOLS})
             conn.execute(text(FILL), {"people": people, "schools": SCHOOLS})
         with database.session() as conn:
             conn.execute(text("analyze"))
-        console = _console(database, address)
+        console = console_of(database, address)
         (cookie,) = console.cookies.values()
         search = {FIELD: token_for(cookie), "q": "given12 family5", "district": "district"}
         last = max(1, people // 50)
@@ -74,20 +67,11 @@ def main(people: int) -> None:
             "duplicates": lambda: console.get("/people/duplicates?district=district").raise_for_status(),
             "of a school": lambda: console.get("/schools/school-1/duplicates").raise_for_status(),
         }
-        figures = {name: _median(case) for name, case in cases.items()}
+        figures = {name: milliseconds(case, ROUNDS) for name, case in cases.items()}
         database.close()
-    for name, milliseconds in figures.items():
-        print(f"{name:>12}: {milliseconds:.0f} ms")
+    for name, took in figures.items():
+        print(f"{name:>12}: {took:.0f} ms")
     last_line("people", people=people, **{f"{name} ms": round(value) for name, value in figures.items()})
-
-
-def _median(case: Callable[[], object]) -> float:
-    took = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        case()
-        took.append(time.perf_counter() - began)
-    return median(took) * 1000
 
 
 if __name__ == "__main__":

@@ -53,6 +53,18 @@ def moment(at: datetime, zone: str | tzinfo = UTC) -> str:
     return f"{day(local)}, {local:%H:%M %Z}"
 
 
+LONGEST_REASON = 500
+"""Letters of a reason: a sentence or two."""
+NO_REASON = "Say why; it is kept in the audit."
+
+
+def reason_problem(reason: str) -> str:
+    """What is wrong with the reason that a form brought, without blanks at its ends; empty if nothing is."""
+    if not reason:
+        return NO_REASON
+    return f"The reason has more than {LONGEST_REASON} characters." if len(reason) > LONGEST_REASON else ""
+
+
 def role_place(role: str) -> int:
     """Where a role stands among the others, on pages, in tables and in mails; what is none of these comes last."""
     return list(ROLE_NAMES).index(role) if role in ROLE_NAMES else len(ROLE_NAMES)

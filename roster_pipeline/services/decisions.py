@@ -21,9 +21,7 @@ from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.sync.apply_changes import conclude, finish
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.monitoring import settle
-
-LONGEST_REASON = 500
-"""Letters of a reason: a sentence or two."""
+from roster_pipeline.vocabulary import NO_REASON
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class NoReason(DirectoryError):
     """Decisions need a reason."""
 
     def __init__(self) -> None:
-        super().__init__("A decision needs a reason.", "Say why; it is kept in the audit.")
+        super().__init__("A decision needs a reason.", NO_REASON)
 
 
 def given_reason(reason: str) -> str:
@@ -155,9 +153,9 @@ def exempt(
     """
     why = given_reason(reason)
     with database.begin() as conn:
-        plan_of_school(conn, key, plan_id)
+        school_id = plan_of_school(conn, key, plan_id).school_id
         done = exemptions.exempt(conn, plan_id, rows, who, why, plan_hash=plan_hash)
-        settle(conn, tenants.get_school(conn, key).id, datetime.now(UTC))
+        settle(conn, school_id, datetime.now(UTC))
         return done
 
 

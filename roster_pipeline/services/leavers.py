@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import announced_leavers
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.settings_diff import FieldError
+from roster_pipeline.vocabulary import NO_REASON
 
 MOST = 2000
 """Entries of one list: the leavers of a large school."""
@@ -47,7 +48,7 @@ def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: 
     if not today - announced_leavers.STAYS <= day <= today + LONGEST:
         raise FieldError("day", f"Give a day from {announced_leavers.STAYS.days} days ago to a year ahead.")
     if not reason.strip():
-        raise FieldError("reason", "Say why; it is kept in the audit.")
+        raise FieldError("reason", NO_REASON)
     found = announced_leavers.find(conn, school, words)
     people = {of[0] for of in found.values() if len(of) == 1}
     if people:

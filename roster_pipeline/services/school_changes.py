@@ -17,6 +17,7 @@ from roster_pipeline.services.connection_test_state import runs_untested
 from roster_pipeline.services.settings_diff import ChangedMeanwhile, FieldError, SettingsDiff, changed_names
 from roster_pipeline.settings.school import DistrictSettings, Guards, SchoolSettings
 from roster_pipeline.sync.schedule_due import begin_with_next_night
+from roster_pipeline.vocabulary import NO_REASON
 
 WHAT = "school changed"
 LONGEST_PAUSE = timedelta(days=400)
@@ -166,7 +167,7 @@ def pause(
     if not today < until <= today + LONGEST_PAUSE:
         raise FieldError("until", f"Give a day after today and within the next {LONGEST_PAUSE.days} days.")
     if not reason.strip():
-        raise FieldError("reason", "Say why; it is kept in the audit.")
+        raise FieldError("reason", NO_REASON)
     given: dict[str, Any] = {"who": who, "reason": reason.strip(), "details": {"until": until.isoformat()}}
     if row is not None:
         tenants.pause(conn, until, school_id=row.id)
@@ -206,7 +207,7 @@ def raise_limit(conn: Connection, key: str, name: str, value: float, until: date
     if not today <= until <= today + LONGEST_RAISE:
         raise FieldError("until", f"Give a day from today on and within the next {LONGEST_RAISE.days} days.")
     if not reason.strip():
-        raise FieldError("reason", "Say why; it is kept in the audit.")
+        raise FieldError("reason", NO_REASON)
     kept = {one: raised for one, raised in row.raised_limits.items() if raised["until"] >= today.isoformat()}
     raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": reason.strip()}
     tenants.raise_limits(conn, row.id, kept | {name: raised})

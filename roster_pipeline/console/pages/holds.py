@@ -23,13 +23,13 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.services import decisions, school_changes
-from roster_pipeline.services.decisions import LONGEST_REASON, Chosen
+from roster_pipeline.services.decisions import Chosen
 from roster_pipeline.services.hold_explanations import ADVICE, HoldExplanation, hold_explanation_of
 from roster_pipeline.services.settings_diff import FieldError
 from roster_pipeline.settings.fields import title_of
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.sync.error_messages import SyncError
-from roster_pipeline.vocabulary import counted, day
+from roster_pipeline.vocabulary import counted, day, reason_problem
 
 MOST_UNTYPED = 50
 """Archivals that are approved by a button alone; above that their number is typed as well."""
@@ -83,7 +83,7 @@ def exempt(request: Request) -> Response:
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
     reason, rows = _reason(request), [row for row in map(str, form(request).getlist("row")) if row.isdecimal()]
-    error = _wrong(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
+    error = reason_problem(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
     if error:
         return _page_of(request, status=400, error=error, decision="exempt")
     given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": _hash(request)}
@@ -155,7 +155,7 @@ def take_back(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
     reason, ids = _reason(request), [one for one in map(str, form(request).getlist("exemption")) if one.isdecimal()]
-    error = _wrong(reason) or ("" if ids else "Choose what to plan again.")
+    error = reason_problem(reason) or ("" if ids else "Choose what to plan again.")
     if error:
         return _page_of(request, status=400, error=error, decision="take_back")
     done = decisions.take_back(database(request), school.key, [*map(int, ids)], who=viewer(request).who, reason=reason)
@@ -173,7 +173,7 @@ def decide_several(request: Request) -> Response:
         for one in chosen if decision == "approve" else ():
             found = approvals.held(opened, plan_id=one.plan_id)
             archivals += hold_explanation_of((vars(hold) for hold in found), manager=one.manager).archivals()
-    error = _wrong(reason) or ("" if chosen else "Choose the schools to decide about.")
+    error = reason_problem(reason) or ("" if chosen else "Choose the schools to decide about.")
     typed = str(sent.get("archivals", "")).replace(",", "").strip()
     if not error and archivals > MOST_UNTYPED and typed != str(archivals):
         error = f"Type {archivals}, the number of people to archive in these schools."
@@ -206,13 +206,6 @@ def _hash(request: Request) -> str:
     return str(form(request).get("hash", ""))
 
 
-def _wrong(reason: str) -> str:
-    """What is wrong with a reason; empty if nothing is."""
-    if not reason:
-        return "Say why; it is kept in the audit."
-    return f"At most {LONGEST_REASON} characters." if len(reason) > LONGEST_REASON else ""
-
-
 def _parts(request: Request) -> list[approvals.Part] | None:
     """The roles and kinds of change that were chosen; None where the form offered no choice."""
     if "parts" not in form(request):
@@ -231,7 +224,7 @@ def _decide(request: Request, decision: str) -> Response:
         school, plan = plan_of(request, opened)
         manager = decides_as_manager(viewer(request), opened, school, plan.id)
     reason, parts = _reason(request), _parts(request)
-    error = _wrong(reason) or ("Choose what to approve." if decision == "approve" and parts == [] else "")
+    error = reason_problem(reason) or ("Choose what to approve." if decision == "approve" and parts == [] else "")
     if not error and decision == "approve" and (typing := _to_type(request, school, plan, manager, parts)):
         error = f"Type {typing}, the number of people to archive."
     if error:

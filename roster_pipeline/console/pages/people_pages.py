@@ -23,7 +23,7 @@ from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
 from roster_pipeline.services import person_changes
 from roster_pipeline.services.conflicts import count as count_conflicts
-from roster_pipeline.services.decisions import LONGEST_REASON
+from roster_pipeline.vocabulary import reason_problem
 
 FIELDS = ("role", "grade", "status", "source", "mark", "district")
 STATUSES = {"": "Active", "archived": "Archived", "all": "Active and archived"}
@@ -74,8 +74,8 @@ def add(request: Request) -> Response:
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
     with database(request).begin() as opened:
         school = school_of(request, opened)
-    if len(reason) > LONGEST_REASON:
-        return _form(request, school, given, f"The reason has more than {LONGEST_REASON} characters.")
+    if reason and (error := reason_problem(reason)):
+        return _form(request, school, given, error)
     try:
         with database(request).begin() as opened:
             number = person_changes.add(opened, school.key, typed, who=viewer(request).who, reason=reason)

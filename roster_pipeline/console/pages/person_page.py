@@ -28,16 +28,15 @@ from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.person_merge import merges_of
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.services import person_changes, person_view, possible_duplicates
-from roster_pipeline.services.decisions import LONGEST_REASON
 from roster_pipeline.services.person_view import Found
 from roster_pipeline.sync import one_person
 from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.vocabulary import reason_problem
 
 OF_A_MANAGER = "This person is active in a school that is not yours, so a manager of the district has to do this."
 NOT_YOURS = "No school of yours has such a record. Ask a manager of the district."
 ASKS, WINDOW = 60, timedelta(hours=1)
 """How often one person may ask a SIS."""
-WHY = "Say why; it is kept in the audit."
 KEY = re.compile("[a-z0-9-]+")
 LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/duplicates(\?[a-z0-9=&-]*)?")
 """The addresses of lists of pairs, where a decision leads back to."""
@@ -81,8 +80,8 @@ def sync(request: Request) -> Response:
         shown = person_view.asked_now(opened, found, plan_id)
     if shown is None:
         raise nothing_here()
-    if not reason or len(reason) > LONGEST_REASON:
-        return _page_of(request, status=400, error=WHY, asked=plan_id)
+    if error := reason_problem(reason):
+        return _page_of(request, status=400, error=error, asked=plan_id)
     who = viewer(request).who
     try:
         result = one_person.apply_asked(database(request), shown.school.key, plan_id, who=who, reason=reason)
@@ -154,9 +153,8 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
             found = _found(request, opened)
         if shared and not found.may_change:
             raise HTTPException(403, OF_A_MANAGER)
-        if not given["reason"] or len(given["reason"]) > LONGEST_REASON:
-            too_long = f"The reason has more than {LONGEST_REASON} characters."
-            return _page_of(request, status=400, error=too_long if given["reason"] else WHY)
+        if error := reason_problem(given["reason"]):
+            return _page_of(request, status=400, error=error)
         try:
             with database(request).begin() as opened:
                 told = act(opened, _found(request, opened), given, viewer(request))
@@ -249,8 +247,8 @@ def _deciding(act: Decision) -> Callable[[Request], Response]:
             request, "person_id"
         ):
             raise nothing_here()
-        if not given["reason"] or len(given["reason"]) > LONGEST_REASON:
-            return _page_of(request, status=400, error=WHY)
+        if error := reason_problem(given["reason"]):
+            return _page_of(request, status=400, error=error)
         try:
             with database(request).begin() as opened:
                 found, second = _found(request, opened), _seen(opened, int(other), who)
@@ -278,8 +276,8 @@ def erase(request: Request) -> Response:
         found = _found(request, opened)
     given = texts(request)
     reason, typed = given.get("reason", "").strip(), given.get("number", "").strip()
-    if not reason or len(reason) > LONGEST_REASON:
-        return _page_of(request, status=400, error=WHY)
+    if error := reason_problem(reason):
+        return _page_of(request, status=400, error=error)
     if typed != str(found.person.id):
         return _page_of(request, status=400, error="To erase somebody, type their number as it stands on this page.")
     with database(request).begin() as opened:

@@ -17,7 +17,7 @@ from roster_pipeline.directory.ledger import SyncRow
 from roster_pipeline.directory.rollback import Only
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
-from roster_pipeline.services.decisions import LONGEST_REASON
+from roster_pipeline.vocabulary import reason_problem
 
 ARCHIVED = "archived"
 
@@ -33,8 +33,7 @@ def roll_back(request: Request) -> Response:
     with database(request).begin() as opened:
         school, sync = _sync_of(request, opened)
     reason = str(form(request).get("reason", "")).strip()
-    if not reason or len(reason) > LONGEST_REASON:
-        error = "Say why; it is kept in the audit." if not reason else f"At most {LONGEST_REASON} characters."
+    if error := reason_problem(reason):
         return _page_of(request, only=only, status=400, error=error)
     home = f"/schools/{school.key}/syncs"
     try:

@@ -17,7 +17,6 @@ from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_upload
-from roster_pipeline.services.decisions import LONGEST_REASON
 from roster_pipeline.services.people_file import (
     LARGEST_FILE,
     MOST_ROWS,
@@ -26,6 +25,7 @@ from roster_pipeline.services.people_file import (
     read_people_file,
 )
 from roster_pipeline.services.people_upload import COLUMNS, LOOK, UNREADABLE, Preview
+from roster_pipeline.vocabulary import reason_problem
 
 SHOWN = {
     "": "All rows",
@@ -44,7 +44,6 @@ WORDS = {
     UNREADABLE: ("bad", "cannot be read"),
 }
 SAME = ("join", "update", "nothing")
-WHY = "Say why; it is kept in the audit."
 
 
 def choose(request: Request) -> Response:
@@ -106,8 +105,8 @@ def apply(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         kept = _kept(request, opened, school)
-    if not reason or len(reason) > LONGEST_REASON:
-        return _shown(request, school, WHY if not reason else f"The reason has more than {LONGEST_REASON} characters.")
+    if problem := reason_problem(reason):
+        return _shown(request, school, problem)
     try:
         with database(request).begin() as opened:
             sync = people_upload.apply(
@@ -121,10 +120,10 @@ def apply(request: Request) -> Response:
                 reason=reason,
             )
             uploads.forget(opened, kept.id)
-    except DirectoryError as problem:
-        if problem.retryable:
+    except DirectoryError as refused:
+        if refused.retryable:
             raise
-        return _shown(request, school, problem.message)
+        return _shown(request, school, refused.message)
     told = f"The list is entered: sync {sync}. You can roll it back here."
     return redirect(request, f"/schools/{school.key}/syncs/{sync}", told=told)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -115,11 +115,11 @@ def list_(key: SchoolKey, as_json: AsJson = False) -> None:
     with open_directory() as database, database.begin() as conn:
         found = announced_leavers.of_school(conn, tenants.get_school(conn, key).id, limit=10_000)
     if as_json:
-        print_json([vars(one) | {"day": _iso(one.day)} for one in found])
+        print_json([vars(one) | {"day": one.day.isoformat()} for one in found])
         return
     print_table(
         ["person", "name", "role", "leaves on", "now", "by", "reason"],
-        [(one.person_id, one.name, one.role, _iso(one.day), one.status, one.who, one.reason) for one in found],
+        [(one.person_id, one.name, one.role, one.day.isoformat(), one.status, one.who, one.reason) for one in found],
     )
 
 
@@ -138,7 +138,3 @@ def remove(
     with open_directory() as database, database.begin() as conn:
         done = announced_leavers.withdraw(conn, tenants.get_school(conn, key), None if every else person, who_asks(who))
     note(f"{key}: {done} announcements were taken back.")
-
-
-def _iso(value: date) -> str:
-    return value.isoformat()

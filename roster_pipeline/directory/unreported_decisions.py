@@ -88,9 +88,9 @@ def drop(conn: Connection, ids: Collection[int]) -> None:
 def _role(conn: Connection, school_id: int, who: str) -> str:
     """The highest role that lets this account decide about the school."""
     found = accounts.find(conn, who)
-    district_id = conn.scalar(select(school.c.district_id).where(school.c.id == school_id))
     if found is None:
         return COMMAND_LINE
+    district_id = conn.scalar(select(school.c.district_id).where(school.c.id == school_id))
     return OPERATOR if found.operator else MANAGER if district_id in found.districts else OWNER
 
 

@@ -22,6 +22,7 @@ from roster_pipeline_tests.left_behind import MARK
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 AT_ONCE = 40
 """Seconds. The database's last checkpoint is most of it, on a machine that is busy with other tests."""
+PYTHON = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", "PYTHONFAULTHANDLER": "1"}
 SYNC = """
 import sys
 from roster_pipeline.cli import main
@@ -56,7 +57,7 @@ with dg.DagsterInstance.get() as instance:
 def environment(open_folder: Path) -> dict[str, str]:
     """A home folder of its own, with an embedded database."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ROSTER_", "DAGSTER_"))}
-    return kept | {"ROSTER_HOME": str(open_folder / "home"), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"}
+    return kept | {"ROSTER_HOME": str(open_folder / "home")} | PYTHON
 
 
 @pytest.fixture
@@ -106,7 +107,11 @@ def segments() -> set[str]:
 def ended(process: subprocess.Popen[str], number: int) -> str:
     """Send it the signal: what it said. It has to end soon, with the code that says which signal."""
     process.send_signal(number)
-    said, _ = process.communicate(timeout=AT_ONCE)
+    try:
+        said, _ = process.communicate(timeout=AT_ONCE)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER makes it say where it was
+        said, _ = process.communicate(timeout=AT_ONCE)
     assert process.returncode == 128 + number, said
     return said
 

@@ -32,7 +32,7 @@ dev: $(INSTALLED)
 
 # One worker more than there are cores: the long tests wait for a daemon or a browser half of their time.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --maxschedchunk 1 -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+	$(BIN)/python -m pytest --dist loadgroup -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
 # For every edit: no database, no browser, under a minute.
 check: lint

@@ -17,8 +17,10 @@ INVARIANTS = Path(__file__).parent / "invariants"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the lane of each test, for `-m`."""
+    """Mark the lane of each test, for `-m`, and keep together what shares a browser or a server."""
     item.add_marker(lane(item))
+    if shares_with_its_module(item):
+        item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
 @pytest.hookimpl(trylast=True)
@@ -43,6 +45,12 @@ def lane(item: pytest.Item) -> str:
     if "postgres_server" in needed:
         return "db"
     return "slow" if item.get_closest_marker("timeout") else "fast"
+
+
+def shares_with_its_module(item: pytest.Item) -> bool:
+    """Whether a fixture of the test lasts as long as its module. Each worker that runs one of these makes its own."""
+    fixtures = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - private
+    return any(one.scope == "module" for name in fixtures for one in fixtures[name])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -43,9 +43,7 @@ def postgres_server() -> Iterator[URL]:
     if given:
         yield with_driver(given)
         return
-    in_memory = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
-    folder = Path(tempfile.mkdtemp(prefix="roster-pg-", dir=MEMORY if in_memory else None))
-    remove_at_end(folder)
+    folder = _in_memory("roster-pg-")
     server = embedded_server(folder / "data")
     url = make_url(server.get_uri())
     with _admin(url) as admin:
@@ -60,9 +58,8 @@ def postgres_server() -> Iterator[URL]:
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder for an embedded server: root's runs as another user, and pytest closes its own folders to others."""
-    folder = Path(tempfile.mkdtemp(prefix="roster-test-"))
+    folder = _in_memory("roster-test-")
     folder.chmod(0o755)
-    remove_at_end(folder)
     yield folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -118,6 +115,14 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.close()
+
+
+def _in_memory(prefix: str) -> Path:
+    """A folder of this run of the tests, in memory if there is room: a server of its own syncs thousands of files."""
+    room = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if room else None))
+    remove_at_end(folder)
+    return folder
 
 
 def _admin(server: URL) -> psycopg.Connection:

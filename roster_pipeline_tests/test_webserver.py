@@ -9,9 +9,8 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -52,18 +51,24 @@ class UI:
     url: str
     port: int
     instance: dg.DagsterInstance
+    driven_before: int = 0
+
+    def driven(self) -> int:
+        """How many mutations got through, ever."""
+        return len(self.instance.fetch_materializations(dg.AssetKey("target"), limit=100).records)
 
     def was_driven(self) -> bool:
-        """Whether a mutation got through, ever."""
-        return self.instance.get_latest_materialization_event(dg.AssetKey("target")) is not None
+        """Whether a mutation got through in this test."""
+        return self.driven() > self.driven_before
 
 
-@pytest.fixture
-def ui(tmp_path: Path) -> Iterator[UI]:
+@pytest.fixture(scope="module")
+def running_ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
     """Dagster's own webserver over a workspace of one asset, behind the rules."""
-    code = tmp_path / "code.py"
+    folder = tmp_path_factory.mktemp("code")
+    code = folder / "code.py"
     code.write_text(DEFINITIONS)
-    target = PythonFileTarget(str(code), attribute=None, working_directory=str(tmp_path), location_name="here")
+    target = PythonFileTarget(str(code), attribute=None, working_directory=str(folder), location_name="here")
     with (
         dg.instance_for_test() as instance,
         WorkspaceProcessContext(instance, version="test", workspace_load_target=target) as context,
@@ -78,6 +83,12 @@ def ui(tmp_path: Path) -> Iterator[UI]:
         yield UI(f"http://127.0.0.1:{port}", port, instance)
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def ui(running_ui: UI) -> UI:
+    """The same for every test, which sees only what it did itself."""
+    return replace(running_ui, driven_before=running_ui.driven())
 
 
 def test_only_a_post_of_json_from_our_own_pages_or_a_program_changes_anything(ui: UI) -> None:

@@ -102,7 +102,7 @@ def test_dev_says_where_the_ui_is_and_a_signal_ends_everything(environment: dict
 
 
 def test_dev_ends_with_the_first_child_that_ends(environment: dict[str, str]) -> None:
-    out, _ = dev(environment, free_port(), seconds=0).communicate(timeout=30)
+    out, _ = dev(environment, free_port(), seconds=0).communicate(timeout=100)
     assert "The Dagster daemon ended by itself" in out
 
 
@@ -111,7 +111,7 @@ def test_a_port_in_use_is_told_before_anything_starts(environment: dict[str, str
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         started = dev(environment, taken.getsockname()[1])
-        out, _ = started.communicate(timeout=30)
+        out, _ = started.communicate(timeout=100)
     assert started.returncode == 1
     assert "is in use" in out
 

@@ -20,7 +20,7 @@ from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.left_behind import MARK
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-AT_ONCE = 40
+AT_ONCE = 100
 """Seconds. The database's last checkpoint is most of it, on a machine that is busy with other tests."""
 PYTHON = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", "PYTHONFAULTHANDLER": "1"}
 SYNC = """

@@ -1,4 +1,4 @@
-"""Nights at the same moment: one school twice, and two schools that share people. Each ten times, with changes.
+"""Nights at the same moment: one school twice, and two schools that share people. Each several times, with changes.
 
 What comes out must be what one night after the other gives, in one of the two orders; nobody twice, nobody lost,
 nothing stuck.
@@ -16,13 +16,14 @@ import pytest
 from roster_pipeline import sync
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.invariants.district import DistrictUnderProof, Shown
+from roster_pipeline_tests.invariants.histories import histories
 from roster_pipeline_tests.invariants.model import Model
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS, Record
 from roster_pipeline_tests.invariants.sync_district import Site
 
 pytestmark = [pytest.mark.usefixtures("hurried"), pytest.mark.timeout(0)]
-TIMES = 10
+TIMES = histories(5, 20)
 STUCK = 60
 """Seconds after which a night that should take one counts as stuck."""
 

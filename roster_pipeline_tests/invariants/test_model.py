@@ -38,7 +38,7 @@ from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS
 from roster_pipeline_tests.invariants.sync_district import Site
 
-EXAMPLES = histories(10, 300)
+EXAMPLES = histories(6, 300)
 DAYS = 24
 FAULTS = (
     "record_missing", "record_doubled", "role_absent=student", "role_absent=teacher", "no_share", "list_omits=30",
@@ -393,4 +393,4 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(
     seldom = {"discarded", "link by hand", "match_contradicted", "held: students go down a grade"}
     usual = {"create", "update", "archive", "held", "approved", "bad"}
     assert_happened(nights, usual, seldom)
-    assert nights["nights"] >= 100
+    assert nights["nights"] >= 50

@@ -5,6 +5,7 @@ Each is written here once; roster, plan, directory, mails and pages use the same
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
@@ -35,6 +36,9 @@ ROLE_NAMES = {
     "admin": ("admin", "admins"),
     "contact": ("contact", "contacts"),
 }
+"""In the order in which pages, tables and mails show them."""
+ROLE_ORDER = tuple(role for role in ROLE_NAMES if role != CONTACT)
+"""The role groups that are rostered, in the same order."""
 
 
 def counted(number: int, one: str, many: str) -> str:
@@ -53,6 +57,11 @@ def moment(at: datetime, zone: str | tzinfo = UTC) -> str:
     return f"{day(local)}, {local:%H:%M %Z}"
 
 
+def similar(word: str, keys: Iterable[str]) -> list[str]:
+    """At most three keys that are most like a word that is none of them; the most alike first."""
+    return difflib.get_close_matches(word.lower(), list(keys), n=3)
+
+
 LONGEST_REASON = 500
 """Letters of a reason: a sentence or two."""
 NO_REASON = "Say why; it is kept in the audit."
@@ -68,6 +77,11 @@ def reason_problem(reason: str) -> str:
 def role_place(role: str) -> int:
     """Where a role stands among the others, on pages, in tables and in mails; what is none of these comes last."""
     return list(ROLE_NAMES).index(role) if role in ROLE_NAMES else len(ROLE_NAMES)
+
+
+def held_place(role: str, action: str) -> tuple[int, int]:
+    """Where a kind of change stands among what is held: archivals first, then by role."""
+    return RISKIEST_FIRST.index(action) if action in RISKIEST_FIRST else len(RISKIEST_FIRST), role_place(role)
 
 
 def full_name(fields: Mapping[str, Any]) -> str:
@@ -155,6 +169,8 @@ CHANGING = (CREATE, UPDATE, RESTORE, ARCHIVE)
 """The actions that change the directory. Guards judge these."""
 DONE = {CREATE: "created", UPDATE: "updated", RESTORE: "restored", ARCHIVE: "archived"}
 """What reports and pages say about an action that was applied; also the names of these counts."""
+RISKIEST_FIRST = (ARCHIVE, CREATE, UPDATE, RESTORE)
+"""The order in which pages, plans and mails name what is held."""
 WRITING = (CREATE, UPDATE, RESTORE)
 """The actions that write fields or links of a person who is in the roster."""
 ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")

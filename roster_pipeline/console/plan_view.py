@@ -10,12 +10,13 @@ from starlette.requests import Request
 
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
-from roster_pipeline.console.template_filters import ACTIONS, ROLES, role
+from roster_pipeline.console.template_filters import ACTIONS, role
 from roster_pipeline.directory import claims, plan_rows, plans
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import lines
+from roster_pipeline.vocabulary import ROLE_ORDER
 
 FIELDS = ("action", "role", "held", "sort")
 EVERY_ROW = "all"
@@ -61,7 +62,7 @@ def row_filter(asked: ListFilter, *, held: bool = False) -> RowFilter:
         actions = () if action == EVERY_ROW or held else tuple(name for name in ACTIONS if name != QUIET)
     return RowFilter(
         actions=actions,
-        role=asked["role"] if asked["role"] in ROLES else None,
+        role=asked["role"] if asked["role"] in ROLE_ORDER else None,
         words=asked.words,
         held=held or bool(asked["held"]),
         sort=asked["sort"],
@@ -83,11 +84,11 @@ def rows_of(
     found = lines(opened, plan, wanted, limit=ROWS, offset=asked.offset)
     if kinds is None:
         actions = [("", "All but unchanged"), (EVERY_ROW, "Every row"), *ACTIONS.items()]
-        roles = list(ROLES)
+        roles = list(ROLE_ORDER)
     else:
         listed = list(kinds)
         actions = [("", "All"), *((name, ACTIONS[name]) for name in ACTIONS if name in {of for _, of in listed})]
-        roles = [name for name in ROLES if name in {of for of, _ in listed}]
+        roles = [name for name in ROLE_ORDER if name in {of for of, _ in listed}]
     return Rows(
         listed=Listed(asked, list(found), plan_rows.count(opened, plan, wanted)),
         actions=actions,

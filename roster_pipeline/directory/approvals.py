@@ -17,7 +17,7 @@ from roster_pipeline.directory import audit, plans
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import approval, plan
-from roster_pipeline.vocabulary import approvable, needs_manager
+from roster_pipeline.vocabulary import approvable, held_place, needs_manager
 
 LAPSES_AFTER = timedelta(hours=72)
 """Longer than a weekend; after that, somebody should look again."""
@@ -32,7 +32,6 @@ where p.state = 'planned' and not p.dry_run and v.verdict = 'hold' and v.rows > 
   and p.district_id = coalesce(cast(:district as bigint), p.district_id)
   and p.school_id = coalesce(cast(:school as bigint), p.school_id)
   and p.id = coalesce(cast(:plan as bigint), p.id)
-order by s.key, v.role, v.action
 """
 
 COVERING = """
@@ -132,9 +131,10 @@ class Hold:
 def held(
     conn: Connection, *, district_id: int | None = None, school_id: int | None = None, plan_id: int | None = None
 ) -> list[Hold]:
-    """What waits for a person now, by school, role and action."""
+    """What waits for a person now, by school; of each, archivals first."""
     rows = conn.execute(text(HELD), {"district": district_id, "school": school_id, "plan": plan_id})
-    return [Hold(**row) for row in rows.mappings()]
+    found = [Hold(**row) for row in rows.mappings()]
+    return sorted(found, key=lambda hold: (hold.school, *held_place(hold.role, hold.action)))
 
 
 def approve(

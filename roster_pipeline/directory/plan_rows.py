@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.vocabulary import RISKIEST_FIRST, ROLE_NAMES
 
 SORTS = {
     "name": "lower(coalesce(p.family_name, r.changes -> 'family_name' ->> 1)), "
     "lower(coalesce(p.given_name, r.changes -> 'given_name' ->> 1))",
-    "role": "array_position(array['student', 'teacher', 'staff', 'admin', 'contact'], r.role)",
-    "action": "array_position(array['archive', 'restore', 'update', 'create', 'conflict', 'skip'], r.action)",
+    "role": f"array_position(array{list(ROLE_NAMES)}, r.role)",
+    "action": f"array_position(array{[*RISKIEST_FIRST, 'conflict', 'skip']}, r.action)",
     "reason": "r.reason",
 }
 """What rows can be sorted by, and the SQL of it."""

@@ -19,6 +19,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import sync
+from roster_pipeline.vocabulary import role_place
 
 Only = Literal["archived"]
 
@@ -91,7 +92,8 @@ def outline(database: Database, sync_id: int, *, only: Only | None = None, most_
             people.setdefault(role, {})[what] = number
         rows = conn.execute(text(rollback_sql.OUTLINE)).mappings().all()
         moved = conn.execute(text(rollback_sql.MOVED), given | {"limit": most_moved}).mappings().all()
-        return Outline(people, [dict(row) for row in rows], [dict(row) for row in moved])
+        ordered = dict(sorted(people.items(), key=lambda of_role: role_place(of_role[0])))
+        return Outline(ordered, [dict(row) for row in rows], [dict(row) for row in moved])
 
 
 def roll_back(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from roster_pipeline.notifications.content import Action, FailureAlert, SyncReport
-from roster_pipeline.vocabulary import DONE, counted
+from roster_pipeline.vocabulary import DONE, counted, day
 
 Tone = Literal["good", "attention", "failed"]
 
@@ -27,7 +28,7 @@ NOUNS: dict[Action, tuple[str, str]] = {
     "update": ("update", "updates"),
     "restore": ("restoration", "restorations"),
 }
-"""The riskiest first: the order in which held changes are named."""
+"""In the order of `RISKIEST_FIRST`."""
 _LEAD: dict[str, str] = {
     "sync": "",
     "approval": "approved plan applied: ",
@@ -222,7 +223,7 @@ def _of_contacts(report: SyncReport) -> list[str]:
 
 
 def age_of_source(report: SyncReport) -> str:
-    """How old what was read is: `bundle of 7 Nov 2026, 21 days old`, `no change for 15 days`; "" for nothing to say."""
+    """How old what was read is: `bundle of Sat 7 Nov 2026, 21 days old`, `no change for 15 days`; "" for nothing."""
     facts = report.connection
     if facts is None:
         return ""
@@ -230,7 +231,7 @@ def age_of_source(report: SyncReport) -> str:
     if facts.written is not None:
         days = (report.when - facts.written).days
         age = f", {counted(days, 'day', 'days')} old" if days else ""
-        said.append(f"bundle of {facts.written.day} {facts.written:%b %Y}{age}")
+        said.append(f"bundle of {day(facts.written.astimezone(ZoneInfo(report.time_zone)))}{age}")
     same = (report.when - facts.unchanged_since).days if facts.unchanged_since is not None else 0
     if same:
         said.append(f"no change for {counted(same, 'day', 'days')}")

@@ -11,7 +11,7 @@ from roster_pipeline.directory.school_overview import first_days
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.connection_test_state import LastTest, last_test, tested_school
 from roster_pipeline.services.plan_summary import summary_of, would_do
-from roster_pipeline.vocabulary import role_name
+from roster_pipeline.vocabulary import ROLE_ORDER, role_name
 
 MOST_SYNCS = 5
 """A school with as many syncs is not new any more, even if it stays without automatic rostering."""
@@ -49,7 +49,7 @@ def first_steps(conn: Connection, school: SchoolRow) -> list[FirstStep]:
         FirstStep(
             "Choose who is rostered",
             bool(settings.rostered),
-            ", ".join(map(role_name, settings.rostered)),
+            ", ".join(role_name(role) for role in ROLE_ORDER if role in settings.rostered),
             "Choose the roles",
             "/settings/synced",
         ),

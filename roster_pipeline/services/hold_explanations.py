@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roster_pipeline.directory.approvals import Part
-from roster_pipeline.notifications.outcome import NOUNS
-from roster_pipeline.vocabulary import ARCHIVE, approvable, is_overridable, needs_manager, role_place
+from roster_pipeline.vocabulary import ARCHIVE, approvable, held_place, is_overridable, needs_manager
 
 ADVICE: dict[str, str] = {
     "incomplete_snapshot": "People who are missing from an incomplete list may still be at the school. So nobody is "
@@ -166,5 +165,5 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
             found.setdefault(key, []).append(kind)
             told |= set() if finding.get("repeats") else {key}
     why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in told) for key, of in found.items()]
-    kinds.sort(key=lambda kind: (list(NOUNS).index(kind.action) if kind.action in NOUNS else 9, role_place(kind.role)))
+    kinds.sort(key=lambda kind: held_place(kind.role, kind.action))
     return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))

@@ -18,9 +18,8 @@ from roster_pipeline.directory.erase import erase as erase_everywhere
 from roster_pipeline.directory.members import get_person
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.services.manual_values import NotUsable, as_stored
-from roster_pipeline.vocabulary import PERSON_FIELDS, Role
+from roster_pipeline.vocabulary import PERSON_FIELDS, ROLE_ORDER
 
-ROLES = tuple(role.value for role in Role)
 WORDS = {"yes": True, "true": True, "no": False, "false": False}
 LONGEST_ID = 255
 ADDED = tuple(name for name in PERSON_FIELDS if name != "enabled")
@@ -115,8 +114,8 @@ def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, re
     """Enter a person by hand. typed: fields as text, `role` (needed) and `grade` too. Returns the person's number."""
     why = given_reason(reason)
     role = typed.get("role", "")
-    if role not in ROLES:
-        raise NotUsable("A person needs a role.", f"Roles are: {', '.join(ROLES)}")
+    if role not in ROLE_ORDER:
+        raise NotUsable("A person needs a role.", f"Roles are: {', '.join(ROLE_ORDER)}")
     fields: dict[str, Any] = {name: stored_value(name, value) for name, value in typed.items() if name in ADDED}
     if not fields.get("given_name") and not fields.get("family_name"):
         raise NotUsable("A person needs a name.", "Give a given name, a family name, or both.")

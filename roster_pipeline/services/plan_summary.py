@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from roster_pipeline.notifications.outcome import NOUNS, joined
-from roster_pipeline.vocabulary import counted
+from roster_pipeline.vocabulary import counted, held_place, role_place
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -110,6 +110,8 @@ def summary_of(opened: Connection, plan: PlanRow) -> PlanSummary:
 
     judged = plans.load_verdict(opened, plan.id).to_dict("records")
     lines = [{str(name): plain(value) for name, value in row.items()} for row in judged]
-    counts = {role: dict(of) for role, of in plan.counts.items() if isinstance(of, dict)}
+    lines.sort(key=lambda line: held_place(line["role"], line["action"]))
+    found = [(role, dict(of)) for role, of in plan.counts.items() if isinstance(of, dict)]
+    counts = dict(sorted(found, key=lambda one: role_place(one[0])))
     roles = snapshots.facts(opened, plan.snapshot_id)["counts"].get("roles")
     return PlanSummary(plan, counts, lines, found=None if roles is None else sum(roles.values()))

@@ -43,7 +43,8 @@ from roster_pipeline.vocabulary import (
     CONTACT,
     NOTES,
     REASONS,
-    Role,
+    ROLE_ORDER,
+    held_place,
     is_overridable,
     role_place,
     without_repeats,
@@ -132,17 +133,17 @@ def report_of(known: SyncSummary) -> SyncReport:
         first_sync=known.first_sync,
         run_url=run_url(known.run_id),
         console_url=console_url(),
-        roles=tuple(_role(role, known) for role in sorted(Role, key=role_place) if _concerns(role.value, known)),
+        roles=tuple(_role(role, known) for role in ROLE_ORDER if _concerns(role, known)),
         linked=known.linked,
         claimed=known.claimed,
-        held=(*_held(known), *_held_as_such(known)),
+        held=tuple(sorted([*_held(known), *_held_as_such(known)], key=lambda one: held_place(one.role, one.action))),
         noted=_noted(known),
         left_alone=tuple(
             LeftAlone(line["role"], line["rows"], line["reason"], REASONS.get(line["reason"], ""))
-            for line in known.actions
+            for line in sorted(known.actions, key=lambda line: role_place(line["role"]))
             if line["action"] in ("skip", "conflict")
         ),
-        row_notes=tuple(_row_note(line) for line in known.notes),
+        row_notes=tuple(_row_note(line) for line in sorted(known.notes, key=lambda line: role_place(line["role"]))),
         checks=tuple(_checks(known.quality)),
         rejected=tuple(
             Rejected(line["collection"], line["field"], line["rule"], line["rows"], line["severity"])
@@ -296,6 +297,7 @@ def _comparison(known: SyncSummary) -> Comparison | None:
     when, before = known.previous
     sizes = tuple(
         RoleSize(role, before.get(role, 0), known.roles.get(role, 0))
-        for role in sorted(known.settings.rostered, key=role_place)
+        for role in ROLE_ORDER
+        if role in known.settings.rostered
     )
     return Comparison(when, sizes)

@@ -15,6 +15,7 @@ from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.notifications import render
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import (
@@ -65,7 +66,13 @@ def test_what_waits_in_all_ones_schools_is_on_one_page(
     searched = signed_in(OPERATOR).send_form("/holds", {"q": "FOREI"})
     assert "Foreign" in searched.text
     assert "Lincoln" not in words_of(searched.text)
-    assert "Nothing held fits" in signed_in(OPERATOR).get("/holds?guard=witness").text
+    operator = signed_in(OPERATOR)
+    assert "Nothing held fits" in operator.get("/holds?guard=witness").text
+    of_one = words_of(operator.get("/holds?district=springfield").text)
+    assert "1 school waits, 2 changes" in of_one
+    assert "Lincoln" in of_one
+    assert 'name="district"' not in signed_in(MANAGER).get("/holds").text, "of a single district there is no choice"
+    assert "Foreign" not in words_of(signed_in(MANAGER).get("/holds?district=shelbyville").text)
 
 
 def test_a_held_plan_is_shown_with_its_reasons_and_rows(
@@ -175,6 +182,7 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     assert "Sync again" in text
     sync_id = one(database, "select max(id) from sync")
     said = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
+    assert "1 student to archive Cannot be approved" in said
     assert "No approval lets it through; a sync after the cause was put right clears it." in said
     assert "It waits for" not in said
     assert f"/plans/{plan_id}/approve" not in page.text
@@ -347,6 +355,13 @@ def test_one_role_and_kind_is_approved_and_the_rest_waits(
     owner = signed_in(OWNER)
     page = words_of(owner.get("/schools/lincoln/holds").text)
     assert "What to approve 2 archivals of students 2 creations of students" in page
+    sync_id = int(one(database, "select max(id) from sync"))
+    with database.begin() as opened:
+        assert [hold.action for hold in approvals.held(opened, plan_id=plan_id)] == ["archive", "create"]
+        report = report_of(sync_summary(opened, sync_id))
+    assert [(held.role, held.action) for held in report.held] == [("student", "archive"), ("student", "create")]
+    mail = render(report).text
+    assert mail.index("2 archivals of students") < mail.index("2 creations of students")
     status, _, text = _decide(owner, database, plan_id, "approve", parts="chosen")
     assert (status, "Choose what to approve." in text) == (400, True)
     status, place, _ = _decide(owner, database, plan_id, "approve", parts="chosen", part="student create")

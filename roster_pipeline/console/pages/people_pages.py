@@ -16,14 +16,14 @@ from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, list_filter
 from roster_pipeline.console.page import database, page, redirect, texts
-from roster_pipeline.console.template_filters import ROLES, role
+from roster_pipeline.console.template_filters import role
 from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
 from roster_pipeline.services import person_changes
 from roster_pipeline.services.conflicts import count as count_conflicts
-from roster_pipeline.vocabulary import reason_problem
+from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
 
 FIELDS = ("role", "grade", "status", "source", "mark", "district")
 STATUSES = {"": "Active", "archived": "Archived", "all": "Active and archived"}
@@ -98,7 +98,7 @@ def _form(request: Request, school: SchoolRow, given: dict[str, str], error: str
         given=given,
         error=error,
         fields=person_changes.ADDED,
-        roles=[(name, role(name)) for name in ROLES],
+        roles=[(name, role(name)) for name in ROLE_ORDER],
         grades=[("", "None"), *((code, code) for code in CEDS)],
     )
 
@@ -121,7 +121,7 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
         school_id=scope.school_id,
         everything=scope.everything,
         words=asked.words,
-        role=asked["role"] if asked["role"] in ROLES else "",
+        role=asked["role"] if asked["role"] in ROLE_ORDER else "",
         grade=asked["grade"],
         status={"archived": "archived", "all": ""}.get(asked["status"], "active"),
         source=_one_of(Source, asked["source"]),
@@ -132,9 +132,9 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
     by_role = people_list.active_by_role(opened, scope)
     return {
         "listed": Listed(asked, list(rows), people_list.count(opened, wanted)),
-        "by_role": {name: by_role[name] for name in ROLES if by_role.get(name)},
+        "by_role": {name: by_role[name] for name in ROLE_ORDER if by_role.get(name)},
         "choices": {
-            "role": [("", "Any"), *((name, role(name)) for name in ROLES)],
+            "role": [("", "Any"), *((name, role(name)) for name in ROLE_ORDER)],
             "grade": [("", "Any"), *((one, one) for one in grades)],
             "status": list(STATUSES.items()),
             "source": list(SOURCES.items()),

@@ -18,7 +18,7 @@ from roster_pipeline.directory import audit, held_plans, plan_rows
 from roster_pipeline.services.hold_explanations import hold_explanation_of
 from roster_pipeline.services.plan_rows import HEADER, cells, every_line
 from roster_pipeline.services.plan_summary import summary_of
-from roster_pipeline.vocabulary import REASONS, role_place
+from roster_pipeline.vocabulary import REASONS, held_place, role_place
 
 ALWAYS = ("create", "update", "archive")
 """Columns that are shown also where they are empty."""
@@ -43,7 +43,10 @@ def show(request: Request) -> Response:
         summary=summary,
         counts=counts,
         columns=[name for name in ACTIONS if name in ALWAYS or any(name in of for of in counts.values())],
-        why=[line | {"sentence": REASONS.get(line["reason"], line["reason"])} for line in why],
+        why=[
+            line | {"sentence": REASONS.get(line["reason"], line["reason"])}
+            for line in sorted(why, key=lambda line: held_place(line["role"], line["action"])[::-1])
+        ],
         holding=hold_explanation_of((line for line in summary.verdict if _waits(line)), manager=manager),
         rows=rows,
         events=events,

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, list_filter, number_of
 from roster_pipeline.console.page import database, form, page, redirect, texts
-from roster_pipeline.console.template_filters import ROLES, role
+from roster_pipeline.console.template_filters import role
 from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
@@ -25,7 +25,7 @@ from roster_pipeline.services.people_file import (
     read_people_file,
 )
 from roster_pipeline.services.people_upload import COLUMNS, LOOK, UNREADABLE, Preview
-from roster_pipeline.vocabulary import reason_problem
+from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
 
 SHOWN = {
     "": "All rows",
@@ -73,7 +73,7 @@ def upload(request: Request) -> Response:
             file.header,
             file.rows,
             columns,
-            default if default in ROLES else "",
+            default if default in ROLE_ORDER else "",
             who=viewer(request).who,
         )
     return redirect(request, f"/schools/{school.key}/people/upload/{number}")
@@ -136,7 +136,7 @@ def _form(request: Request, school: SchoolRow, error: str = "") -> Response:
         school=school,
         tab="people",
         error=error,
-        roles=[("", "The list has a column for it"), *((name, role(name)) for name in ROLES)],
+        roles=[("", "The list has a column for it"), *((name, role(name)) for name in ROLE_ORDER)],
         columns=COLUMNS,
         most=MOST_ROWS,
         largest=LARGEST_FILE // (1024 * 1024),

@@ -21,12 +21,13 @@ from roster_pipeline.oneroster.records.orgs import OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import UserReader, reject
 from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
+from roster_pipeline.vocabulary import ROLE_ORDER
 
 NOT_READABLE = (NotOffered, Refused, RequestRefused)
 """Errors that mean that we cannot read a collection, now or later; other errors end the pull."""
 LISTED = {"student": "/students", "teacher": "/teachers"}
 """Role groups with a collection of their own; all others are only in `/users`."""
-GROUPS = ("student", "teacher", "staff", "admin")
+GROUPS = ROLE_ORDER
 """Role groups. Guardians are one more, wanted by `Wanted.contacts`."""
 ROLES_OF = {
     "student": ("student",),

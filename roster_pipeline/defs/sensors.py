@@ -18,6 +18,7 @@ from roster_pipeline.defs.checks import verdict_results
 from roster_pipeline.defs.partitions import partition_of, schools
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource
 from roster_pipeline.settings.installation import Syncs
+from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.unreported_decisions import Decision
@@ -108,7 +109,7 @@ def report_decisions(
     return dg.SensorResult(
         asset_events=[event for decision in waiting for event in decision_events(context.instance, decision)],
         cursor=json.dumps([decision.id for decision in waiting]),
-        skip_reason=f"{len(waiting)} decisions reported",
+        skip_reason=f"{counted(len(waiting), 'decision', 'decisions')} reported",
     )
 
 
@@ -209,7 +210,8 @@ def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource
     certain = [item for item in items if item.ok is not False or item.name in before.get("red", ())]
     opened, cleared = watch_installation(database, certain, datetime.now(UTC))
     said = (
-        f"{len(red)} red, {opened} opened, {cleared} cleared; {len(swept.failed)} runs failed, {missed} retries missed"
+        f"{len(red)} red, {opened} opened, {cleared} cleared; {counted(len(swept.failed), 'run', 'runs')} failed, "
+        f"{counted(missed, 'retry', 'retries')} missed"
     )
     return dg.SensorResult(
         skip_reason=said, cursor=json.dumps({"red": red, "lost": swept.suspects, "beats": [*map(list, beats)]})

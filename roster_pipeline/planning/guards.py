@@ -36,6 +36,7 @@ from roster_pipeline.vocabulary import (
     ROLE_NAMES,
     UPDATE,
     Role,
+    counted,
     day,
     people_of,
     role_name,
@@ -147,14 +148,14 @@ def _snapshot(stats: PlanStats) -> Iterator[Finding]:
 def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     if stats.contradictions > guards.contradictions:
         message = (
-            f"The list left out {stats.contradictions} people for whom the SIS still answers one by one; "
-            f"{guards.contradictions} are allowed. Its lists cannot be trusted now."
+            f"The list left out {counted(stats.contradictions, 'person', 'people')} for whom the SIS still answers one "
+            f"by one; {counted(guards.contradictions, 'is', 'are')} allowed. Its lists cannot be trusted now."
         )
         yield Finding("witness", message, stats.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
     if (
         stats.unwitnessed and stats.snapshot.complete
     ):  # for an incomplete list nobody is asked, and another finding says so
-        message = f"The SIS was not asked for {stats.unwitnessed} people one by one."
+        message = f"The SIS was not asked for {counted(stats.unwitnessed, 'person', 'people')} one by one."
         yield Finding("no_witness", message, stats.unwitnessed, 0, (ARCHIVE,), overridable=False)
 
 
@@ -211,7 +212,8 @@ def _shrunk(role: str, people: int, stats: PlanStats, guards: Guards) -> Iterato
     lost = usual - people
     few = usual < guards.archive_small_role and lost <= guards.archive_always_allowed
     if usual > 0 and lost > guards.shrink_share * usual and not few:
-        message = f"{people_of(role, people)} came, {usual:.0f} are usual: {percent(lost / usual)} fewer."
+        are = counted(round(usual), "is", "are")
+        message = f"{people_of(role, people)} came, {are} usual: {percent(lost / usual)} fewer."
         limit = guards.shrink_share * usual
         share = lost / usual
         yield Finding(

@@ -21,7 +21,7 @@ from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.planning.findings import Finding, RowFinding
 from roster_pipeline.settings.school import Guards
-from roster_pipeline.vocabulary import CONTACT, CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS, WRITING
+from roster_pipeline.vocabulary import CONTACT, CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS, WRITING, counted
 
 GUARD = "moved_keys"
 _CONTACT = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
@@ -93,7 +93,7 @@ def moved_keys_finding(moved: Moved, guards: Guards) -> RowFinding | None:
         return None
     of = ", ".join(f"{count} {word}" for word, count in moved.people.items())
     message = (
-        f"{people} people would get what another known person had until now ({of}). "
+        f"{counted(people, 'person', 'people')} would get what another known person had until now ({of}). "
         "Check whether the SIS mixed up its people."
     )
     finding = Finding(GUARD, message, people, guards.moved_keys)

@@ -230,7 +230,7 @@ def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share
         there = managed.get(role, 0)
         if number > share * there:
             message = (
-                f"{counted(number, 'person', 'people')} of another connection would become {role_name(role)} here, "
+                f"{counted(number, 'person', 'people')} of another connection would join the {role_name(role)} here, "
                 f"with {there} in the directory. Only this school's own connection says so. The district's manager "
                 "decides, or a person who owns every school that has them now."
             )

@@ -20,7 +20,7 @@ from roster_pipeline.cleaning.quality_suite import Rule
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
 from roster_pipeline.settings.school import Guards
-from roster_pipeline.vocabulary import ARCHIVE, day
+from roster_pipeline.vocabulary import ARCHIVE, counted, day
 
 SOURCE_STALE, OLDER_SOURCE = "source_stale", "older_source"
 
@@ -71,7 +71,7 @@ def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
     days = (taken_at - unchanged_since).days
     limit = guards.bundle_unchanged_days if snapshot.bundle else guards.api_unchanged_days
     if days >= limit:
-        since = f"{days} days, since {day(unchanged_since)}"
+        since = f"{counted(days, 'day', 'days')}, since {day(unchanged_since)}"
         message = (
             f"The CSV bundle has been the same, byte for byte, for {since}. Does the export still run?"
             if snapshot.bundle
@@ -117,7 +117,8 @@ def misses_single_users(good: Sequence[Mapping[str, Any]], *, served_before: boo
 def unlike_before(unlike: UnlikeBefore) -> Iterator[Finding]:
     """Archivals wait: people whom a connection no longer shows may still be in the school."""
     if unlike.usual:
-        message = f"The connection sent {unlike.records} records, {unlike.usual} are usual. What is shared with us?"
+        sent, usual = counted(unlike.records, "record", "records"), counted(unlike.usual, "is", "are")
+        message = f"The connection sent {sent}, {usual} usual. What is shared with us?"
         yield Finding("unlike_before", message, unlike.records / unlike.usual, HALF, (ARCHIVE,))
     if unlike.single_users_gone:
         message = "The SIS answered for single people until now and does not any more, so there is no second witness."
@@ -168,8 +169,9 @@ def _failed(
 ) -> Finding:
     share = failed / tested if tested else 1.0
     about = f" ({rule.description[0].lower()}{rule.description[1:]})" if rule else ""
-    of = f"{role} records" if role else "records"
-    counts = f"{failed} of {tested} {of} fail, {percent(share)}" if tested else "nobody came who could be tested"
+    of = f"{role} " if role else ""
+    records = f"{of}record fails" if failed == tested == 1 else f"{of}records {'fails' if failed == 1 else 'fail'}"
+    counts = f"{failed} of {tested} {records}, {percent(share)}" if tested else "nobody came who could be tested"
     limit = round(1 - rule.mostly, 6) if rule else 0.0
     message = f"Quality rule {name}{about}: {counts}."
     bad = {role or EVERYBODY: failed} if name == USABLE else {}

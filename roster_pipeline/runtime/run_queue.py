@@ -17,6 +17,7 @@ from dagster._utils.tags import TagConcurrencyLimitsCounter
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import alive_runs
 from roster_pipeline.sync.health_checks import Item
+from roster_pipeline.vocabulary import counted
 
 OURS = frozenset({"rostering", "test_connection", "prune", "__ASSET_JOB"})
 """Jobs whose processes show that they live; runs of other code on the same instance are not judged."""
@@ -215,7 +216,7 @@ def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[I
         Item(
             STANDING_STILL,
             not (stuck and still),
-            f"{len(stuck)} runs could start, and none has for {PATIENCE_SECONDS / 60:.0f} minutes"
+            f"{counted(len(stuck), 'run', 'runs')} could start, and none has for {PATIENCE_SECONDS / 60:.0f} minutes"
             if stuck and still
             else f"{len(queue.waiting)} wait, {len(queue.launched)} are launched, {len(queue.started)} go on",
             "Look whether daemon and workers run, and at what they print: roster doctor" if stuck and still else "",
@@ -223,20 +224,26 @@ def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[I
         Item(
             LONG_QUEUE,
             oldest <= LONG_QUEUE_SECONDS,
-            f"the oldest run has waited for {oldest / 60:.0f} minutes" if oldest else "nothing waits",
+            f"the oldest run has waited for {counted(round(oldest / 60), 'minute', 'minutes')}"
+            if oldest
+            else "nothing waits",
             "Start more workers, or spread the schools' sync times." if oldest > LONG_QUEUE_SECONDS else "",
         ),
         Item(
             LOST,
             not lost,
-            f"{len(lost)} runs were launched, and their messages are gone from the broker" if lost else "none",
-            "They are failed and started again within minutes. Find out who empties the queue." if lost else "",
+            f"{counted(len(lost), 'launched run has', 'launched runs have')} no message in the broker any more"
+            if lost
+            else "none",
+            "Such runs are failed and started again within minutes. Find out who empties the queue." if lost else "",
         ),
         Item(
             DEAD,
             not dead,
-            f"{len(dead)} runs count as started, and no process executes them" if dead else "none",
-            "They are failed and started again within minutes. Look why their processes ended." if dead else "",
+            f"no process executes {counted(len(dead), 'run that counts', 'runs that count')} as started"
+            if dead
+            else "none",
+            "Such runs are failed and started again within minutes. Look why their processes ended." if dead else "",
         ),
         Item(
             DAEMONS,
@@ -251,18 +258,24 @@ def _over_the_broker(broker: Broker, queue: RunQueue) -> list[Item]:
     if broker.problem:
         remedy = "Start RabbitMQ or Redis, and check ROSTER_BROKER_URL of daemon, code server and workers."
         return [Item(BROKER, False, f"cannot be reached ({broker.problem})", remedy)]
-    reached = Item(BROKER, True, f"answers, {broker.waiting} messages wait in the queue {broker.queue}")
+    reached = Item(
+        BROKER,
+        True,
+        f"answers, {counted(broker.waiting, 'message waits', 'messages wait')} in the queue {broker.queue}",
+    )
     if not broker.processes:
         remedy = "Start workers (docs/deployment.md), and check that ROSTER_QUEUE and ROSTER_BROKER_URL are the same."
         return [reached, Item(WORKERS, False, f"none takes runs from the queue {broker.queue}", remedy)]
     of_one = min((int(str(limit["limit"])) for limit in queue.limits), default=0)
-    detail = f"{broker.processes} processes, {broker.active} busy, {queue.slots} slots"
+    processes, slots = counted(broker.processes, "process", "processes"), counted(queue.slots, "slot", "slots")
+    detail = f"{processes}, {broker.active} busy, {slots}"
     if 0 <= queue.slots < broker.processes:
         remedy = "Raise max_concurrent_runs in dagster.yaml: some processes never get a run."
         return [reached, Item(WORKERS, None, detail, remedy)]
     if of_one >= broker.processes:
         remedy = (
-            f"One connection may have {of_one} runs at once: a slow SIS can take every process. Start more workers."
+            f"One connection may have {counted(of_one, 'run', 'runs')} at once: a slow SIS can take every process. "
+            "Start more workers."
         )
         return [reached, Item(WORKERS, None, detail, remedy)]
     return [reached, Item(WORKERS, True, detail)]

@@ -16,6 +16,7 @@ from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.connection_test.items import ROLE_NAMES
 from roster_pipeline.settings.fields import CONNECTION, Setting
+from roster_pipeline.vocabulary import people_of
 
 IN_REMEDIES = {
     "token url": "token_url",
@@ -66,7 +67,7 @@ def tested_school(items: Sequence[Mapping[str, Any]]) -> str:
     """Whom a test found, in words: `Oak High: 412 students, 31 teachers`; empty where it did not come so far."""
     names = [str(item["value"]) for item in items if item["name"] == "School" and item.get("value")]
     counts = {item["name"]: item["value"] for item in items if isinstance(item.get("value"), int)}
-    people = [f"{counts[name]:,} {name.lower()}" for name in ROLE_NAMES.values() if name in counts]
+    people = [people_of(role, counts[name]) for role, name in ROLE_NAMES.items() if name in counts]
     return f"{names[0]}: {', '.join(people)}" if names and people else ""
 
 

@@ -13,6 +13,7 @@ from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.items import CheckItem
 from roster_pipeline.org_tree import GONE_STATUSES, org_meant, orgs_below
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.vocabulary import people_of
 
 NAME = "Contact rules"
 KEPT = ("sourcedId", "status", "dateLastModified", "givenName", "familyName", "roles", "agents", "metadata")
@@ -69,7 +70,7 @@ class ContactPreview:
             return
         *single, together = found
         yield from map(_item, single)
-        told = f"{together.students} of {len(self._students)} students of this school would have a contact"
+        told = f"{together.students} of {people_of('student', len(self._students))} of this school would have a contact"
         if not single:
             yield CheckItem(NAME, None, f"none set: {_accepted(together)}; {told}")
         elif len(single) > 1 and not together.accepted:
@@ -89,4 +90,4 @@ def _item(one: Accepted) -> CheckItem:
 
 
 def _accepted(one: Accepted) -> str:
-    return f"{one.accepted} of {one.contacts} contacts would be accepted ({text_of(one.kinds)})"
+    return f"{one.accepted} of {people_of('contact', one.contacts)} would be accepted ({text_of(one.kinds)})"

@@ -14,6 +14,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, NamedChanges
 from roster_pipeline.sync.alert_recipients import affected_schools, send_alert
+from roster_pipeline.vocabulary import counted
 
 READS = "reads"
 """In a pull's proof: what of the records was asked for. Pulls that differ in it differ in people who did not change."""
@@ -51,15 +52,15 @@ def _switch_off(connection: Connection, school: SchoolRow, pull_id: int, missed:
     source = school.connection
     if not delta_base.switch_delta_off(connection, source):
         return
+    people = counted(missed, "person who had", "people who had")
     audit.record(
         connection,
         who="roster",
         what="connection changed",
         district_id=source.district_id,
-        reason=f"the SIS did not name {missed} people who had changed",
+        reason=f"the SIS did not name {people} changed",
         details={"connection": source.key, "changed": ["delta"]},
     )
-    people = "1 person who had" if missed == 1 else f"{missed:,} people who had"
     notice = Notice(
         f"Connection {source.key}",
         "",
@@ -71,7 +72,7 @@ def _switch_off(connection: Connection, school: SchoolRow, pull_id: int, missed:
         (
             "Between full pulls only changes were to be fetched from this SIS. A full pull found people who had "
             "changed without being named, so that setting was switched off. Tonight's data are complete.",
-            "Tell whoever runs the SIS that dateLastModified does not follow every change of a user.",
+            "Tell the people who run the SIS that dateLastModified does not follow every change of a user.",
         ),
         f"roster connection show {source.key}",
     )

@@ -13,6 +13,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
 from roster_pipeline.planning.snapshot_guards import ABOUT_AGE, OLDER, stale_source
 from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import counted
 
 SOURCE_OLD = "source-old"
 TOO_FEW = 2
@@ -97,7 +98,7 @@ def _unchanged_since(
 def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[str]:
     """What a school finds wrong with the age of a bundle: a problem of its snapshot, or nothing."""
     days = 0 if written_at is None else (now - written_at).days
-    return [f"{SOURCE_OLD}:{days} days"] if days >= guards.bundle_age_days else []
+    return [f"{SOURCE_OLD}:{counted(days, 'day', 'days')}"] if days >= guards.bundle_age_days else []
 
 
 def snapshot_facts(row: Mapping[str, Any]) -> SnapshotFacts:

@@ -30,7 +30,7 @@ def test_a_good_bundle_is_green_throughout(tmp_path: Path) -> None:
     assert [name for name, item in items.items() if item.ok is False] == []
     assert items["Students"].detail == "1 in this school"
     assert items["Teachers"].ok is True
-    assert "2 of 2 named by 1 students" in items["Guardians"].detail
+    assert "2 of 2 named by 1 student are delivered" in items["Guardians"].detail
     assert items["Bulk or delta"].ok is True
     assert (items["Second witness"].ok, items["Completeness"].ok) == (None, True)
 
@@ -39,7 +39,7 @@ def test_guardians_that_name_their_students_themselves_are_green(tmp_path: Path)
     lonely = STUDENT | {"agentSourcedIds": ""}
     items = checked(as_folder(tmp_path, bundle_11(lonely, PARENT | {"agentSourcedIds": "stu-1"})))
     assert items["Guardians"].ok
-    assert items["Guardians"].detail == "1 students are named by guardians"
+    assert items["Guardians"].detail == "1 student is named by guardians"
 
 
 def test_the_school_may_be_named_by_its_identifier(tmp_path: Path) -> None:
@@ -129,5 +129,5 @@ def test_every_role_is_counted_whether_it_is_rostered_or_not(tmp_path: Path) -> 
 def test_the_number_and_people_in_no_school_are_told(tmp_path: Path) -> None:
     lost = STUDENT | {"sourcedId": "stu-9", "orgSourcedIds": "", "agentSourcedIds": ""}
     items = checked(as_folder(tmp_path, bundle_11(STUDENT, lost)))
-    assert items["No school"].detail == "1 people of this SIS name no school"
+    assert items["No school"].detail == "1 person of this SIS names no school"
     assert items["Student number"].detail.startswith("identifier 100%")

@@ -221,7 +221,7 @@ def test_the_guards_reach_down_to_roles_of_one() -> None:
     strict = Guards(archive_small_role=0)
     one = facts(history=pd.DataFrame({"student": [1] * 7}), counts={"student": 0}, managed={"student": 1})
     found = [line["message"] for row in judge(plan_of(archive=1), one, strict).rows["findings"] for line in row]
-    assert "0 students came, 1 are usual: 100 % fewer." in found
+    assert "0 students came, 1 is usual: 100 % fewer." in found
     assert "1 of 1 student would be archived: 100 %." in found
 
 

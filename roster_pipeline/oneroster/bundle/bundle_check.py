@@ -34,6 +34,7 @@ from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.org_tree import is_school
 from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import counted
 
 LENGTHS = {"too-few-cells": "fewer cells", "too-many-cells": "more cells"}
 CELLS = (
@@ -129,11 +130,12 @@ def _bundle(source: BundleSource, proof: Proof) -> CheckItem:
 def _age(proof: Proof, now: datetime, old_days: int) -> CheckItem:
     age = proof.age
     if age is not None and age.hours_ahead:
-        detail = f"its time is {age.hours_ahead:.0f} hours in the future, so its age is unknown"
+        hours = counted(round(age.hours_ahead), "hour", "hours")
+        detail = f"its time is {hours} in the future, so its age is unknown"
         return CheckItem("Age", False, detail, "Correct the clock of the machine that writes or stores the export.")
     days = 0 if age is None else (now - datetime.fromisoformat(age.written)).days
     old = days >= old_days
-    written = "today" if days < 1 else "1 day ago" if days == 1 else f"{days} days ago"
+    written = "today" if days < 1 else f"{counted(days, 'day', 'days')} ago"
     return CheckItem(
         "Age", not old, f"written {written}", "Check whether the export still runs every night." if old else ""
     )
@@ -178,11 +180,12 @@ def _odd_rows(odd: Counter[str]) -> Iterator[CheckItem]:
     """Rows that are not used because of their length."""
     for rule, length in LENGTHS.items():
         if odd[rule]:
-            yield CheckItem("Cells", False, f"{odd[rule]} rows have {length} than the header, and are not used", CELLS)
+            rows, are = counted(odd[rule], "row has", "rows have"), "is" if odd[rule] == 1 else "are"
+            yield CheckItem("Cells", False, f"{rows} {length} than the header, and {are} not used", CELLS)
 
 
 def _completeness(proof: Proof) -> CheckItem:
-    detail = f"{proof.records} rows of people read to the end, {proof.rejected} unusable"
+    detail = f"{counted(proof.records, 'row', 'rows')} of people read to the end, {proof.rejected:,} unusable"
     if proof.complete:
         return CheckItem("Completeness", True, detail)
     remedy = "Nobody is archived because of such a bundle. Show this to the people who run the export."

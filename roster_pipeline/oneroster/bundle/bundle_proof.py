@@ -13,6 +13,7 @@ from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout
 from roster_pipeline.oneroster.bundle.bundle_reading import Tally
 from roster_pipeline.oneroster.bundle.delta_chain import MISSED, LastRead, is_broken, is_older
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
+from roster_pipeline.vocabulary import counted
 
 NO_WITNESS = "no-second-witness"
 """Note of every bundle's proof: a bundle cannot be asked for a single person."""
@@ -61,7 +62,8 @@ def proof_of(
     bulk = sorted(each.layout.revision for each in results[len(chain) - 1 :]) if whole else []
     age = _age(chain[0], bundles, last, bulk)
     if chain[0].ahead or any(bundle.ahead and bundle.is_new for bundle in chain):
-        all_problems.append(f"{AHEAD_OF_TIME}:{age.hours_ahead:.0f} hours" if age.hours_ahead else AHEAD_OF_TIME)
+        hours = counted(round(age.hours_ahead), "hour", "hours")
+        all_problems.append(f"{AHEAD_OF_TIME}:{hours}" if age.hours_ahead else AHEAD_OF_TIME)
     if older:
         all_problems.append(OLDER)
     all_notes = [*(note for each in results for note in (*each.layout.notes, *each.tally.notes)), *notes]

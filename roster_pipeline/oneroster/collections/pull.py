@@ -16,6 +16,7 @@ from roster_pipeline.oneroster.errors import DataMoved, PagingBroken
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
 from roster_pipeline.oneroster.paging.list_end import ConcurrentChange
 from roster_pipeline.oneroster.paging.seen_ids import Repetitions
+from roster_pipeline.vocabulary import counted
 
 Stored = TypeVar("Stored")
 
@@ -155,7 +156,7 @@ class Pull:
 def _clock_notes(skew: float | None) -> list[str]:
     if skew is None or abs(skew) <= MOST_SKEW:
         return []
-    much = f"{abs(skew) / 3600:.1f} hours" if abs(skew) >= 3600 else f"{abs(skew) / 60:.0f} minutes"
+    much = f"{abs(skew) / 3600:.1f} hours" if abs(skew) >= 3600 else counted(round(abs(skew) / 60), "minute", "minutes")
     return [f"{CLOCK_AHEAD if skew > 0 else CLOCK_BEHIND}:{much}"]
 
 

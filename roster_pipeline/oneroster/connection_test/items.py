@@ -11,7 +11,7 @@ from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.people_counts import FIELD_NAMES, PeopleCounts
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
-from roster_pipeline.vocabulary import counted
+from roster_pipeline.vocabulary import ROLE_ORDER, counted, role_name
 
 MOST_LIKELY = 3
 """Orgs to suggest if no org has the School ID."""
@@ -24,7 +24,7 @@ LEAST_DELIVERED = 0.8
 """Share of the guardians named by students that must be delivered. A few references are always broken."""
 NO_GUARDIANS = "not offered: no student names a guardian"
 NOT_OFFERED = "not offered by the SIS"
-ROLE_NAMES = {"student": "Students", "teacher": "Teachers", "staff": "Staff", "admin": "Admins"}
+ROLE_NAMES = {role: role_name(role).capitalize() for role in ROLE_ORDER}
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def role_item(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool)
     """How many people of a role group the school has."""
     name, unread = ROLE_NAMES[group], group in proof.unread_roles
     people, records = counts.people[group], counts.records[group]
-    number = str(people) if people == records else f"{people} people ({records} records)"
+    several = f"{counted(people, 'person', 'people')} ({counted(records, 'record', 'records')})"
+    number = f"{people:,}" if people == records else several
     if not rostered:
         detail = "cannot be read" if unread else f"{number} in this school"
         return CheckItem(name, None, f"{detail}; not rostered", value=None if unread else people)
@@ -140,18 +141,20 @@ def not_counted_items(counts: PeopleCounts) -> Iterator[CheckItem]:
         yield CheckItem(
             "Status",
             False,
-            f"{counts.unknown_status} people of this school have a status other than active and tobedeleted",
+            f"{counted(counts.unknown_status, 'person of this school has', 'people of this school have')} a status "
+            "other than active and tobedeleted",
             "Their records are not used, and this archives nobody. Make the SIS send the standard's statuses.",
         )
     if counts.without_school:
         yield CheckItem(
             "No school",
             None,
-            f"{counts.without_school} people of this SIS name no school",
+            f"{counted(counts.without_school, 'person of this SIS names', 'people of this SIS name')} no school",
             "We cannot roster them. If some are yours, make the SIS give each person a school.",
         )
     if counts.other_dates:
-        yield CheckItem("Dates", None, f"{counts.other_dates} people whose role in this school has ended or not begun")
+        people = counted(counts.other_dates, "person", "people")
+        yield CheckItem("Dates", None, f"{people} with a role in this school that has ended or not begun")
 
 
 def guardian_item(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem:
@@ -159,9 +162,11 @@ def guardian_item(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckI
     delivered, named = counts.agents_found, counts.students_named
     links = []
     if counts.agents:
-        links.append(f"{delivered} of {counts.agents} named by {counts.students_with_agents} students are delivered")
+        students = counted(counts.students_with_agents, "student", "students")
+        are = "is" if delivered == 1 else "are"
+        links.append(f"{delivered:,} of {counts.agents:,} named by {students} {are} delivered")
     if named > (counts.students_with_agents if delivered else 0):
-        links.append(f"{named} students are named by guardians")
+        links.append(f"{counted(named, 'student is', 'students are')} named by guardians")
     detail = "; ".join(links)
     if not wanted:
         return CheckItem("Guardians", None, f"{detail or NO_GUARDIANS}; not rostered")
@@ -189,7 +194,9 @@ def enrollment_item(counts: PeopleCounts, proof: Proof, *, decide: bool, read: b
     if problems:
         return CheckItem(name, None, "not offered, or not completely readable; they decide nothing here")
     students, unenrolled = counts.records["student"], counts.not_enrolled
-    detail = f"{unenrolled} of {students} students have no running enrollment in this school"
+    have = "has" if unenrolled == 1 else "have"
+    of = counted(students, "student", "students")
+    detail = f"{unenrolled:,} of {of} {have} no running enrollment in this school"
     if not decide:
         return CheckItem(name, None, f"{detail}; it decides nothing here")
     many = unenrolled > MANY_UNENROLLED * students

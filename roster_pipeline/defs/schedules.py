@@ -21,20 +21,21 @@ AFTER_THE_OTHERS = "-1"
 def nightly(
     context: dg.ScheduleEvaluationContext, directory: DirectoryResource, installation: InstallationResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note."""
+    """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note.
+
+    Why the other schools are not due is the reason of a tick that starts none, and in the log of any other.
+    """
     from roster_pipeline.sync.schedule_due import (
         due_schools,  # loaded by the first tick, so that the code server starts fast
-        why_none,
+        why_not,
     )
 
-    database, now, first_pull = (
-        directory.database(),
-        context.scheduled_execution_time,
-        installation.read(Syncs).first_pull,
-    )
-    due = due_schools(database, now, first_pull)
+    now = context.scheduled_execution_time
+    due, others = due_schools(directory.database(), now, installation.read(Syncs).first_pull)
     if not due:
-        return dg.SkipReason(why_none(database, now, first_pull))
+        return dg.SkipReason(f"no school is due: {why_not(others, now)}")
+    if others:
+        context.log.info("not due: %s", why_not(others, now))
     return [
         dg.RunRequest(
             run_key=f"{school.key}:{school.night}:{school.attempt}",

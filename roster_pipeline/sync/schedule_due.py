@@ -8,6 +8,7 @@ behind the others. Anything else waits for a person, or for the next night.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as wall_time
@@ -94,27 +95,23 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     return None
 
 
-def why_none(database: Database, now: datetime, first_pull: timedelta = FIRST_PULL) -> str:
-    """Why no school is due at the tick `now`: how many come later, and what became of the others.
+def why_not(schools: Sequence[Automatic], now: datetime) -> str:
+    """Why none of these schools is due at `now`: what became of each, and when it comes next. Pure.
 
-    Of few schools each is named, of many the one that comes next. Schools that are paused or run by hand are not
-    counted.
+    Of few schools each is named; of many the reasons are counted, and the one that comes next is named.
     """
-    now = now.astimezone(UTC)
-    with database.begin() as connection:
-        schools = automatic_schools(connection, first_pull)
     if not schools:
-        return "no school is due: none runs by itself now (automatic rostering is off, or the school is paused)"
+        return "none runs by itself now (automatic rostering is off, or the school is paused)"
     reasons = [(school.key, not_due(school, now, ZoneInfo(school.time_zone))) for school in schools]
     if len(reasons) <= MOST_NAMED:
-        return "no school is due: " + "; ".join(f"{key} {why} (next: {when})" for key, (why, when) in reasons)
+        return "; ".join(f"{key} {why} (next: {when})" for key, (why, when) in reasons)
     counts = Counter(why for _, (why, _) in reasons)
     following = min(
         schools, key=lambda each: next_night(each.sync_time, ZoneInfo(each.time_zone), now, each.paused_until)
     )
     _, when = not_due(following, now, ZoneInfo(following.time_zone))
     said = ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
-    return f"no school is due: {said}; the next is {following.key}: {when}"
+    return f"{said}; the next is {following.key}: {when}"
 
 
 def not_due(school: Automatic, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
@@ -137,19 +134,22 @@ def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSett
     note_requested(conn, [(school_id, night, FIRST)], now)
 
 
-def due_schools(database: Database, now: datetime, first_pull: timedelta = FIRST_PULL) -> list[DueSchool]:
-    """Schools to start at the tick `now`, by key, noted as asked for. Two statements, for any number of schools.
+def due_schools(
+    database: Database, now: datetime, first_pull: timedelta = FIRST_PULL
+) -> tuple[list[DueSchool], list[Automatic]]:
+    """Schools to start at the tick `now`, by key, noted as asked for; and those that run by themselves and are not due.
 
-    first_pull: how long the pull of a first run may take; a connection that took longer is slow.
+    Two statements, for any number of schools. first_pull: how long the pull of a first run may take; a connection that
+    took longer is slow.
     """
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
     with database.begin() as connection:
         schools = automatic_schools(connection, first_pull)
-        found = [
-            one
+        found = {
+            one.id: one
             for school in schools
             if (one := due(school, now, zones.setdefault(school.time_zone, ZoneInfo(school.time_zone)))) is not None
-        ]
-        note_requested(connection, ((one.id, one.night, one.attempt) for one in found), now)
-    return found
+        }
+        note_requested(connection, ((one.id, one.night, one.attempt) for one in found.values()), now)
+    return [*found.values()], [school for school in schools if school.id not in found]

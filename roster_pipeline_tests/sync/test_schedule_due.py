@@ -18,7 +18,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools
 from roster_pipeline.services.school_changes import add_school, change_school, resume_school
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.sync.schedule_due import FIRST, MOST_NAMED, SECOND, due, due_schools, night_of, not_due, why_none
+from roster_pipeline.sync.schedule_due import FIRST, MOST_NAMED, SECOND, due, due_schools, night_of, not_due, why_not
 
 TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
 OAK = Automatic(1, "oak", "Oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False)
@@ -108,11 +108,11 @@ def oak(database: Database) -> Database:
 
 def test_a_night_is_asked_for_once_and_a_school_that_is_off_never(oak: Database) -> None:
     tick = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)
-    assert due_schools(oak, tick - 15 * MINUTES) == []
-    assert [(one.key, one.night) for one in due_schools(oak, tick)] == [("oak", "2026-11-03")]
-    assert len(due_schools(oak, tick)) == 1, "a tick that Dagster evaluates again asks the same"
-    assert due_schools(oak, tick + 15 * MINUTES) == []
-    assert [one.night for one in due_schools(oak, tick + timedelta(days=1))] == ["2026-11-04"]
+    assert due_schools(oak, tick - 15 * MINUTES)[0] == []
+    assert [(one.key, one.night) for one in due_schools(oak, tick)[0]] == [("oak", "2026-11-03")]
+    assert len(due_schools(oak, tick)[0]) == 1, "a tick that Dagster evaluates again asks the same"
+    assert due_schools(oak, tick + 15 * MINUTES)[0] == []
+    assert [one.night for one in due_schools(oak, tick + timedelta(days=1))[0]] == ["2026-11-04"]
 
 
 def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
@@ -120,18 +120,22 @@ def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
     with oak.begin() as conn:
         settings = SchoolSettings(school_id="1", automatic=True, sync_time=(tick - MINUTES).time())
         tenants.set_school(conn, "oak", settings)
-    (first,) = due_schools(oak, tick)
+    (first,) = due_schools(oak, tick)[0]
     with oak.begin() as conn:
         failures.record(conn, "oak", "fetch", "away", "r1", night=first.night, retryable=True)
-    assert due_schools(oak, tick + 15 * MINUTES) == []
-    (second,) = due_schools(oak, tick + 75 * MINUTES)
+    assert due_schools(oak, tick + 15 * MINUTES)[0] == []
+    (second,) = due_schools(oak, tick + 75 * MINUTES)[0]
     assert (second.night, second.attempt) == (first.night, SECOND)
-    assert due_schools(oak, tick + 90 * MINUTES) == []
+    assert due_schools(oak, tick + 90 * MINUTES)[0] == []
     with oak.begin() as conn:
         assert [school.asked_attempt for school in automatic_schools(conn, 15 * MINUTES)] == [SECOND]
 
 
-def test_the_schedule_asks_by_the_partition_tag_alone(oak: Database, database_url: str) -> None:
+def test_the_schedule_asks_by_the_partition_tag_alone_and_logs_why_others_wait(
+    oak: Database, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with oak.begin() as conn:
+        tenants.set_school(conn, "elm", SchoolSettings(school_id="2", automatic=True, sync_time=time(23)))
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=database_url)})
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(
@@ -140,8 +144,10 @@ def test_the_schedule_asks_by_the_partition_tag_alone(oak: Database, database_ur
             repository_def=defs.get_repository_def(),
             resources={"directory": DirectoryResource(url=database_url), "installation": InstallationResource()},
         )
-        data = nightly.evaluate_tick(context)
+        with caplog.at_level("INFO"):
+            data = nightly.evaluate_tick(context)
     close_databases()
+    print(repr(caplog.text))
     assert [request.run_key for request in data.run_requests or []] == ["oak:2026-11-03:1"]
     (request,) = data.run_requests or []
     assert request.partition_key is None or request.tags["dagster/partition"] == "oak"
@@ -164,8 +170,8 @@ def test_a_school_that_is_switched_on_or_resumed_begins_with_its_next_night(oak:
         assert resume_school(conn, "fir", who="ada")
         assert not resume_school(conn, "fir", who="ada")
     mine = {"elm", "ash", "fir"}
-    assert not mine & {one.key for one in due_schools(oak, now + MINUTES)}
-    assert mine <= {one.key for one in due_schools(oak, now + timedelta(hours=23, minutes=30))}
+    assert not mine & {one.key for one in due_schools(oak, now + MINUTES)[0]}
+    assert mine <= {one.key for one in due_schools(oak, now + timedelta(hours=23, minutes=30))[0]}
 
 
 def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_night_is_lost(oak: Database) -> None:
@@ -176,7 +182,7 @@ def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_night_is_lost
     with oak.begin() as conn:
         earlier = before.model_copy(update={"sync_time": (now - timedelta(hours=1)).time()})
         change_school(conn, "elm", who="ada", settings=earlier)
-    assert "elm" in {one.key for one in due_schools(oak, now + MINUTES)}
+    assert "elm" in {one.key for one in due_schools(oak, now + MINUTES)[0]}
 
 
 @pytest.mark.parametrize(
@@ -197,9 +203,9 @@ def test_the_schedule_says_why_it_starts_nobody_and_runs_carry_the_schools_name(
     oak: Database, database_url: str
 ) -> None:
     tick = TONIGHT + timedelta(hours=13)
-    assert why_none(oak, tick).startswith("no school is due: oak not yet due (next: ")
-    assert [one.name for one in due_schools(oak, TONIGHT)] == [tenants_name(oak)]
-    assert "oak started this night" in why_none(oak, TONIGHT + 15 * MINUTES)
+    assert _why_not(oak, tick).startswith("oak not yet due (next: ")
+    assert [one.name for one in due_schools(oak, TONIGHT)[0]] == [tenants_name(oak)]
+    assert "oak started this night" in _why_not(oak, TONIGHT + 15 * MINUTES)
 
 
 def test_of_many_schools_the_schedule_counts_the_reasons_and_names_the_next(oak: Database) -> None:
@@ -210,8 +216,13 @@ def test_of_many_schools_the_schedule_counts_the_reasons_and_names_the_next(oak:
             later = settings.model_copy(update={"sync_time": time(21), "school_id": f"s{place}"})
             tenants.add_school(conn, connection, f"elm-{place}", f"Elm {place}", later)
     tick = TONIGHT + timedelta(hours=14)
-    said = "no school is due: 11 not yet due; the next is oak: Wed 4 Nov 2026, 20:00 IST"
-    assert why_none(oak, tick) == said
+    assert _why_not(oak, tick) == "11 not yet due; the next is oak: Wed 4 Nov 2026, 20:00 IST"
+
+
+def _why_not(database: Database, at: datetime) -> str:
+    due_now, others = due_schools(database, at)
+    assert due_now == []
+    return why_not(others, at)
 
 
 def tenants_name(database: Database) -> str:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 
 
-def with_school(text: str, key: str) -> str:
-    """The text with the key of a school in place of `SCHOOL`, which stands for it in the commands of a remedy."""
-    return re.sub(r"\bSCHOOL\b", key, text)
+def with_keys(text: str, *, school: str = "", connection: str = "") -> str:
+    """The text with keys in place of `SCHOOL` and `CONNECTION`, which stand for them in the commands of a remedy."""
+    for word, key in (("SCHOOL", school), ("CONNECTION", connection)):
+        text = re.sub(rf"\b{word}\b", key, text) if key else text
+    return text
 
 
 class RosterError(Exception):

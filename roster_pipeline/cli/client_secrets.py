@@ -15,6 +15,7 @@ import typer
 from roster_pipeline.cli.commands import CommandError, examples, group
 from roster_pipeline.cli.output import note, say
 from roster_pipeline.cli.session import Who, open_directory, who_asks
+from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -109,7 +110,7 @@ def rotate(who: Who = None) -> None:
             _write_key(path, new)
         with database.begin() as conn:
             audit.record(conn, who=who_asks(who), what="secrets rotated", details={"secrets": number})
-    note(f"{number} Client Secrets sealed anew.", style="green")
+    note(f"{counted(number, 'Client Secret is', 'Client Secrets are')} sealed anew.", style="green")
     if given:
         note(f"Now take the old key out of {SECRET_KEY}.")
     else:

@@ -10,8 +10,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from roster_pipeline.cli.output import note
-from roster_pipeline.errors import with_school
+from roster_pipeline.errors import with_keys
 from roster_pipeline.runtime.signals import Ended
+from roster_pipeline.vocabulary import counted
 
 DONE = 0
 FAILED = 1
@@ -50,7 +51,7 @@ class ErrorHandlingGroup(TyperGroup):
                 raise
             text, code = explained(problem)
             if school := ctx.meta.get(SCHOOL):
-                text = with_school(text, school)
+                text = with_keys(text, school=school)
         note(text, style="red")
         raise typer.Exit(code)
 
@@ -61,7 +62,8 @@ def _end_what_was_left() -> None:
 
     number = end_left_behind(Path(os.environ.get("ROSTER_HOME", ".roster")) / RECORD)
     if number:
-        note(f"A roster dev was killed and left {number} processes behind; they were ended.")
+        left = counted(number, "process behind; it was", "processes behind; they were")
+        note(f"A roster dev was killed and left {left} ended.")
 
 
 def explained(problem: Exception) -> tuple[str, int]:

@@ -11,7 +11,7 @@ import typer
 from roster_pipeline.cli.commands import examples, group
 from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.session import AsJson, Reason, SchoolKey, Who, given_reason, open_directory, who_asks
-from roster_pipeline.vocabulary import day
+from roster_pipeline.vocabulary import counted, day
 
 guard = group("Guards: the limits of a school's guards.")
 leavers = group("Leavers: people who were announced to leave. They count for no guard once they are gone.")
@@ -70,7 +70,8 @@ def lower(key: SchoolKey, who: Who = None) -> None:
 
     with open_directory() as database, database.begin() as conn:
         done = school_changes.lower_limits(conn, key, who=who_asks(who))
-    note(f"{key}: {done} raised limits are as in the settings again.")
+    limits = counted(done, "raised limit is", "raised limits are")
+    note(f"{key}: {limits} as in the settings again.")
 
 
 @leavers.command(
@@ -100,7 +101,7 @@ def add(
     given = {"who": who_asks(who), "reason": given_reason(reason)}
     with open_directory() as database, database.begin() as conn:
         done = service.announce(conn, tenants.get_school(conn, key), words, leaves.date(), **given)
-    note(f"{key}: {done.people} people are announced as leaving on {day(leaves.date())}.")
+    note(f"{key}: {counted(done.people, 'person is', 'people are')} announced as leaving on {day(leaves.date())}.")
     if done.unknown:
         note(f"Nobody in this school has: {', '.join(done.unknown)}")
     if done.several:
@@ -119,7 +120,7 @@ def list_(key: SchoolKey, as_json: AsJson = False) -> None:
         return
     print_table(
         ["person", "name", "role", "leaves on", "now", "by", "reason"],
-        [(one.person_id, one.name, one.role, one.day.isoformat(), one.status, one.who, one.reason) for one in found],
+        [(one.person_id, one.name, one.role, one.day, one.status, one.who, one.reason) for one in found],
     )
 
 
@@ -137,4 +138,4 @@ def remove(
         raise typer.BadParameter("give --person, or --all")
     with open_directory() as database, database.begin() as conn:
         done = announced_leavers.withdraw(conn, tenants.get_school(conn, key), None if every else person, who_asks(who))
-    note(f"{key}: {done} announcements were taken back.")
+    note(f"{key}: {counted(done, 'announcement was', 'announcements were')} taken back.")

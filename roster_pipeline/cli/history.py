@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from roster_pipeline.cli.commands import HELD
-from roster_pipeline.cli.output import note, print_json, print_table
+from roster_pipeline.cli.output import note, print_json, print_table, shown
 from roster_pipeline.cli.session import (
     AsJson,
     MaybeSchoolKey,
@@ -20,12 +20,14 @@ from roster_pipeline.cli.session import (
     open_directory,
     who_asks,
 )
-from roster_pipeline.vocabulary import DONE
+from roster_pipeline.vocabulary import DONE, counted, moment
 
 if TYPE_CHECKING:
+    from roster_pipeline.directory.audit import Entry
     from roster_pipeline.directory.failures import FailureRow
     from roster_pipeline.directory.ledger import SyncRow
     from roster_pipeline.directory.rollback import Undo
+    from roster_pipeline.directory.tenants import SchoolRow
 
 ACTIONS = DONE | {"link": "linked", "held": "held"}
 
@@ -42,6 +44,7 @@ def history(
         school_id = tenants.get_school(conn, key).id if key else None
         syncs = ledger.history(conn, school_id=school_id, limit=limit)
         failed = failures.recent(conn, school_id=school_id, limit=limit)
+        zones = tenants.time_zones(conn)
     rows: list[SyncRow | FailureRow] = [*syncs, *failed]
     rows = sorted(rows, key=lambda row: row.at, reverse=True)[:limit]
     if as_json:
@@ -49,7 +52,7 @@ def history(
         return
     print_table(
         ["sync", "when", "school", "kind", *ACTIONS.values(), "source", "outcome", "who", "undone by"],
-        [_line(row) for row in rows],
+        [_line(row, zones[row.school]) for row in rows],
     )
 
 
@@ -64,16 +67,17 @@ def _data(row: SyncRow | FailureRow) -> dict[str, Any]:
     return plain | {"id": None, "kind": "failure", "outcome": "failed"}
 
 
-def _line(row: SyncRow | FailureRow) -> tuple[Any, ...]:
+def _line(row: SyncRow | FailureRow, zone: str) -> tuple[Any, ...]:
     from roster_pipeline.directory.ledger import SyncRow
     from roster_pipeline.services.school_status import plain
 
     if not isinstance(row, SyncRow):
-        return ("-", row.at, row.school, "failure", *("·" for _ in ACTIONS), "", plain(row.message, row.school), "", "")
+        said = plain(row.message, row.school)
+        return ("-", moment(row.at, zone), row.school, "failure", *("·" for _ in ACTIONS), "", said, row.who, "")
     text, age = _outcome(row)
     kind = row.kind if row.undoes is None else f"{row.kind} of {row.undoes}"
     counts = (_total(row.counts, action) or "·" for action in ACTIONS)
-    return (row.id, row.at, row.school, kind, *counts, age, text or row.outcome, row.who, row.undone_by)
+    return (row.id, moment(row.at, zone), row.school, kind, *counts, age, text or row.outcome, row.who, row.undone_by)
 
 
 def _outcome(row: SyncRow) -> tuple[str, str]:
@@ -89,6 +93,14 @@ def _total(counts: Mapping[str, Mapping[str, int]], action: str) -> int:
 
 
 ARCHIVED = "archived"
+THINGS = {
+    "person": ("person", "people"),
+    "link": ("link", "links"),
+    "membership": ("membership", "memberships"),
+    "contact": ("contact", "contacts"),
+}
+WAYS = {"remove": "removed", "set back": "set back", "remake": "made again"}
+"""What a rollback does with rows of the directory, in words."""
 
 
 def rollback(
@@ -127,7 +139,8 @@ def rollback(
     note(f"Sync {sync_id} is undone by sync {result.sync_id}.")
     note("The next sync plans the same again, unless the settings or the SIS change before.")
     if moved:
-        note(f"{moved} people were changed since and are left as they are.", style="yellow")
+        left = ("person was changed since and is left as is", "people were changed since and are left as they are")
+        note(f"{counted(moved, *left)}.", style="yellow")
         raise typer.Exit(HELD)
 
 
@@ -141,8 +154,9 @@ def _show(rows: list[Undo], as_json: bool) -> None:
 
 
 def _summary(rows: list[Undo]) -> str:
-    ways = Counter("left alone, changed since" if row.moved else f"{row.entity} {row.way}" for row in rows)
-    return ", ".join(f"{number} {way}" for way, number in sorted(ways.items())) or "Nothing would be undone."
+    ways = Counter((row.entity, "left as is, changed since" if row.moved else WAYS[row.way]) for row in rows)
+    said = [f"{counted(number, *THINGS[entity])} {way}" for (entity, way), number in sorted(ways.items())]
+    return "; ".join(said) or "Nothing would be undone."
 
 
 def audit(
@@ -156,16 +170,35 @@ def audit(
     from roster_pipeline.directory import tenants
 
     with open_directory() as database, database.begin() as conn:
-        schools = {row.id: row.key for row in tenants.list_schools(conn)}
+        schools = {row.id: row for row in tenants.list_schools(conn)}
         school_id = tenants.get_school(conn, school).id if school else None
         entries = lines.entries(conn, school_id=school_id, person_id=person, limit=limit)
     if as_json:
-        print_json([vars(line) | {"school": schools.get(line.school_id or 0)} for line in entries])
+        print_json([vars(line) | {"school": _key(schools, line)} for line in entries])
         return
     print_table(
         ["when", "who", "what", "school", "person", "why", "details"],
         [
-            (line.at, line.who, line.what, schools.get(line.school_id or 0), line.person_id, line.reason, line.details)
+            (
+                _moment(schools, line),
+                line.who,
+                line.what,
+                _key(schools, line),
+                line.person_id,
+                line.reason,
+                line.details,
+            )
             for line in entries
         ],
     )
+
+
+def _key(schools: Mapping[int, SchoolRow], line: Entry) -> str | None:
+    row = schools.get(line.school_id or 0)
+    return row.key if row else None
+
+
+def _moment(schools: Mapping[int, SchoolRow], line: Entry) -> str:
+    """When it was, by the clock of its school; where it is about none, by that of this machine."""
+    row = schools.get(line.school_id or 0)
+    return moment(line.at, row.settings.zone) if row else shown(line.at)

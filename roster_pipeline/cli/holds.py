@@ -19,7 +19,7 @@ from roster_pipeline.cli.session import (
     open_directory,
     who_asks,
 )
-from roster_pipeline.vocabulary import CHANGING, Role, is_overridable
+from roster_pipeline.vocabulary import CHANGING, Role, counted, is_overridable, moment
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,8 +33,10 @@ PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looke
 @hold.command("list")
 def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
     """List what waits for a decision, in one school or in all."""
+    from roster_pipeline.directory import tenants
+
     with open_directory() as database, database.begin() as conn:
-        holds = _held(conn, key)
+        holds, zones = _held(conn, key), tenants.time_zones(conn)
     if as_json:
         print_json([as_data(held) for held in holds])
         return
@@ -44,7 +46,7 @@ def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
             (
                 held.school,
                 held.plan_id,
-                held.made_at,
+                moment(held.made_at, zones[held.school]),
                 held.role,
                 held.action,
                 held.rows,
@@ -145,10 +147,11 @@ def exempt(
     with open_directory() as database:
         if take_back:
             done = decisions.take_back(database, key, None, **given)
-            note(f"{key}: {done} changes are planned again by the next sync.")
+            changes = counted(done, "change is", "changes are")
+            note(f"{key}: {changes} planned again by the next sync.")
             return
         done = decisions.exempt(database, key, plan or 0, row or (), **given)
-    note(f"{key}: {done} rows are left out, in plan {plan} and in later ones.")
+    note(f"{key}: {counted(done, 'row is', 'rows are')} left out, in plan {plan} and in later ones.")
 
 
 @hold.command("discard", epilog=examples("roster hold discard oak --plan 17 --reason 'the SIS was half empty'"))
@@ -169,7 +172,8 @@ def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) ->
     with open_directory() as database:
         result = decisions.relink(database, key, plan, who=who_asks(who), reason=given_reason(reason))
     people = sum(of.get("link", 0) for of in result.counts.values())
-    note(f"{key}, sync {result.sync_id}: the ids of {people} people were linked. Next: roster sync {key}")
+    linked = counted(people, "person", "people")
+    note(f"{key}, sync {result.sync_id}: the ids of {linked} were linked. Next: roster sync {key}")
 
 
 def as_data(held: Hold) -> dict[str, Any]:

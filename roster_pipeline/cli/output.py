@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from roster_pipeline.vocabulary import ACTIONS, COUNTS, moment
+from roster_pipeline.vocabulary import ACTIONS, COUNTS, day, moment
 
 if TYPE_CHECKING:
     from roster_pipeline.notifications import SyncReport
@@ -77,6 +77,8 @@ def shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return moment(value, value.astimezone().tzinfo or "UTC")
+    if isinstance(value, date):
+        return day(value)
     if isinstance(value, list | tuple | set):
         return ", ".join(shown(part) for part in value) or "-"
     if isinstance(value, Mapping):

@@ -9,16 +9,15 @@ import typer
 
 from roster_pipeline.cli.output import note, print_json, print_table
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
-from roster_pipeline.vocabulary import full_name
+from roster_pipeline.vocabulary import ROLE_ORDER, counted, full_name
 
-ROLES = ("student", "teacher", "staff", "admin")
 STATUSES = ("active", "archived", "all")
 COLUMNS = ("person", "name", "role", "grade", "number", "e-mail", "status", "notes")
 
 
 def people(
     key: SchoolKey,
-    role: Annotated[str | None, typer.Option("--role", help=f"Only {', '.join(ROLES)}.", metavar="ROLE")] = None,
+    role: Annotated[str | None, typer.Option("--role", help=f"Only {', '.join(ROLE_ORDER)}.", metavar="ROLE")] = None,
     status: Annotated[str, typer.Option("--status", help="active, archived or all.", metavar="STATUS")] = "active",
     search: Annotated[str | None, typer.Option("--search", help="Part of a name, e-mail, username or number.")] = None,
     as_json: AsJson = False,
@@ -27,8 +26,8 @@ def people(
     from roster_pipeline.directory import members, people_list, tenants
     from roster_pipeline.directory.people_list import PeopleFilter
 
-    if role is not None and role not in ROLES:
-        raise typer.BadParameter(f"--role: one of {', '.join(ROLES)}")
+    if role is not None and role not in ROLE_ORDER:
+        raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
     if status not in STATUSES:
         raise typer.BadParameter(f"--status: one of {', '.join(STATUSES)}")
     with open_directory() as database, database.begin() as opened:
@@ -42,7 +41,7 @@ def people(
         print_json(rows)
         return
     print_table(COLUMNS, [_cells(row) for row in rows])
-    note(f"{len(rows)} people")
+    note(counted(len(rows), "person", "people"))
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:

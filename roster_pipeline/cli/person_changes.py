@@ -23,6 +23,7 @@ from roster_pipeline.cli.session import (
     open_directory,
     who_asks,
 )
+from roster_pipeline.vocabulary import ROLE_ORDER
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -57,8 +58,8 @@ def import_list(
     from roster_pipeline.services import people_upload
     from roster_pipeline.services.people_file import read_people_file
 
-    if role and role not in ROLES:
-        raise typer.BadParameter(f"--role: one of {', '.join(ROLES)}")
+    if role and role not in ROLE_ORDER:
+        raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
     why = given_reason(reason) if do else ""
     if not file.is_file():
         raise CommandError(f"{file}: there is no such file.\nName a CSV or XLSX file.")
@@ -84,8 +85,8 @@ def import_list(
         ["row", "name", "what", "person", "why"],
         [(one.number, one.name, one.what, one.person_id, one.why) for one in seen.rows],
     )
-    counted = [f"{number} {what}" for what, number in seen.counts.items() if number]
-    note(f"{school}: {', '.join(counted)}")
+    said = [f"{what}: {number:,}" for what, number in seen.counts.items() if number]
+    note(f"{school}: {', '.join(said)}")
     if sync is not None:
         note(f"Done: sync {sync}. To undo it: roster rollback {sync}")
     elif seen.doing:
@@ -147,7 +148,6 @@ def sync_person(
 
 
 Other = Annotated[int, typer.Argument(metavar="OTHER", help="The number of the other person.")]
-ROLES = ("student", "teacher", "staff", "admin")
 __all__ = ["person"]
 
 

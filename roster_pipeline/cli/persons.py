@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from roster_pipeline.cli.commands import CommandError, examples, group
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table, shown
 from roster_pipeline.cli.session import AsJson, open_directory
-from roster_pipeline.vocabulary import full_name
+from roster_pipeline.vocabulary import counted, full_name, moment
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -57,7 +58,7 @@ def find(
             for one in found
         ],
     )
-    note(f"{len(found)} people" if found else "Nobody found.")
+    note(counted(len(found), "person", "people") if found else "Nobody found.")
 
 
 @person.command("duplicates", epilog=examples("roster person duplicates", "roster person duplicates --school oak"))
@@ -99,7 +100,7 @@ def duplicates(
         print_json([dict(zip(columns, values, strict=True)) for values in rows])
         return
     print_table([name.replace("_", " ") for name in columns], rows)
-    note(f"{found.total} {'pair' if found.total == 1 else 'pairs'}")
+    note(counted(found.total, "pair", "pairs"))
 
 
 @person.command("show", epilog=examples("roster person show 42", "roster person show 42 --history"))
@@ -110,12 +111,13 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Everything the directory holds of one person."""
-    from roster_pipeline.directory import ledger, members
+    from roster_pipeline.directory import ledger, members, tenants
 
     with open_directory() as database, database.begin() as opened:
         owner = district_of(opened, district)
         found = members.get_person(opened, owner.id, number)
         changes = ledger.changes_of_person(opened, owner.id, number) if history else []
+        zones = tenants.time_zones(opened) if changes else {}
     if as_json:
         print_json(vars(found) | ({"history": [vars(change) for change in changes]} if history else {}))
         return
@@ -133,7 +135,7 @@ def show(
             print_table(list(rows[0]), [list(row.values()) for row in rows], title=f"\n{title}")
     if changes:
         columns = ["when", "sync", "school", "entity", "operation", "changes"]
-        print_table(columns, [_change(change) for change in changes], title="\nHistory")
+        print_table(columns, [_change(change, zones) for change in changes], title="\nHistory")
 
 
 def district_of(opened: Connection, key: str | None) -> DistrictRow:
@@ -154,11 +156,12 @@ def _membership(membership: dict[str, Any]) -> str:
     return f"{membership['school']}: {membership['role']}, {membership['status']}"
 
 
-def _change(change: Change) -> tuple[Any, ...]:
+def _change(change: Change, zones: Mapping[str, str]) -> tuple[Any, ...]:
     before, after = change.before or {}, change.after or {}
     moved = sorted(name for name in before.keys() & after.keys() - OURS if before[name] != after[name])
     text = "\n".join(f"{name}: {shown(before[name])} -> {shown(after[name])}" for name in moved)
     if not (before and after):  # a row that was added, or taken away
         kept = {name: value for name, value in (before or after).items() if value not in (None, [], {})}
         text = "\n".join(f"{name}: {shown(kept[name])}" for name in sorted(kept.keys() - OURS - KEYS))
-    return (change.at, change.sync_id or "by hand", change.school, change.entity, change.operation, text)
+    at = moment(change.at, zones[change.school]) if change.school in zones else change.at
+    return (at, change.sync_id or "by hand", change.school, change.entity, change.operation, text)

@@ -10,6 +10,7 @@ import typer
 from roster_pipeline.cli.commands import CommandError, examples, group
 from roster_pipeline.cli.output import note, print_findings, print_json, print_plan_counts, print_table, say, shown
 from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
+from roster_pipeline.vocabulary import counted, moment
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import SchoolRow
@@ -53,7 +54,8 @@ def show(
         summary = summary_of(conn, row)
         lines = lines_of(conn, row, RowFilter(actions=(action,) if action else ()))
     if csv is not None:
-        note(f"{write_csv(csv, lines)} lines written to {csv}. It names people: delete it when done.")
+        written = counted(write_csv(csv, lines), "line", "lines")
+        note(f"{written} written to {csv}. It names people: delete it when done.")
         return
     if as_json:
         print_json(summary.as_dict() | {"rows": [line.as_dict() for line in lines]})
@@ -61,7 +63,7 @@ def show(
     print_lines([line for line in lines if everything or action or line.action != QUIET])
     _print_doubted([line for line in lines if line.reason in DOUBTED], school)
     _print_waiting([line for line in lines if line.reason == OTHER_CONNECTION], school)
-    _print_summary(summary)
+    _print_summary(summary, school)
 
 
 def print_lines(lines: list[Line]) -> None:
@@ -105,8 +107,8 @@ def _print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:
     say(f"The same person: roster person link PERSON RECORD {of}")
 
 
-def _print_summary(summary: PlanSummary) -> None:
+def _print_summary(summary: PlanSummary, school: SchoolRow) -> None:
     made = summary.plan
-    title = f"\nPlan {made.id} of {shown(made.made_at)}, {summary.state}"
+    title = f"\nPlan {made.id} of {moment(made.made_at, school.settings.zone)}, {summary.state}"
     print_plan_counts(summary.counts, title=title)
     print_findings(summary.held)

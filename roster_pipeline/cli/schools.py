@@ -14,6 +14,7 @@ from roster_pipeline.cli.output import note, print_facts, print_json, print_tabl
 from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
 from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, merged, with_options
 from roster_pipeline.settings.fields import ROLES
+from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import SchoolRow
@@ -85,7 +86,7 @@ def _add_file(file: Path, connection: str | None, chosen: dict[str, Any], who: s
             problems.refuse()
         _note_added(rows)
     note(
-        f"{len(rows)} {'school' if len(rows) == 1 else 'schools'} added. Next, for each of them, as for the first: "
+        f"{counted(len(rows), 'school', 'schools')} added. Next, for each of them, as for the first: "
         f"roster test-connection {rows[0].key}"
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import getpass
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import SCHOOL, CommandError
+from roster_pipeline.vocabulary import similar
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -75,7 +75,7 @@ def _similar(database: Database, unknown: UnknownKey) -> str:
     }
     with database.begin() as conn:
         keys = [row.key for row in listed[unknown.kind](conn)]
-    near = difflib.get_close_matches(unknown.key.lower(), keys, n=3)
+    near = similar(unknown.key, keys)
     return f" Do you mean {' or '.join(near)}?" if near else ""
 
 

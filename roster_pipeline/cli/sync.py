@@ -84,7 +84,7 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
 
 
 def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
-    from roster_pipeline.services.plan_summary import summary_of_run
+    from roster_pipeline.services.plan_summary import summary_of_run, would_do
 
     with database.begin() as conn:
         summary = summary_of_run(conn, key, run_id)
@@ -93,7 +93,7 @@ def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
     else:
         print_plan_counts(summary.counts)
         print_findings(summary.held)
-    note(f"{key}: nothing was applied. Every row: roster plan show {key}", style="green")
+    note(f"{key}: nothing was applied. {would_do(summary)} Every row: roster plan show {key}", style="green")
     if summary.found == 0:
         note(f"Nobody was found. See what the SIS shows: roster test-connection {key}", style="yellow")
     return HELD if summary.held_rows or summary.found == 0 else DONE

@@ -5,22 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select, text
 
-from roster_pipeline.directory.tables import failure, school, sync
+from roster_pipeline.directory.audit import RUN_ASKED_FOR
+from roster_pipeline.directory.tables import failure, school
 
-
-@dataclass(frozen=True)
-class Recorded:
-    """A stored failure. `news`: the school's first since its last finished sync, or one in another step."""
-
-    failure_id: int
-    news: bool
+STARTED_BY = """coalesce(
+    (
+        select c.who from audit c where c.school_id = f.school_id and c.what = :asked
+          and c.details ->> 'run' = f.run_id order by c.id desc limit 1
+    ),
+    case when f.night is not null then 'schedule' else 'by hand' end
+)"""
+"""Who started the run of a failure `f`: a person of the audit, or the schedule. asked: `audit.RUN_ASKED_FOR`."""
+RECENT = f"""
+select f.id, f.at, s.key as school, f.step, f.message, f.run_id, {STARTED_BY} as who
+from failure f join school s on s.id = f.school_id
+where cast(:school as bigint) is null or f.school_id = :school order by f.id desc limit :limit
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
 class FailureRow:
-    """One failed step of a school. message: what was wrong, a line break, and what to do."""
+    """One failed step of a school. message: what was wrong, a line break, and what to do. who: started its run."""
 
     id: int
     at: datetime
@@ -28,16 +35,13 @@ class FailureRow:
     step: str
     message: str
     run_id: str | None
+    who: str
 
 
 def recent(conn: Connection, *, school_id: int | None = None, limit: int = 50) -> list[FailureRow]:
     """Failed steps, newest first."""
-    shown = (failure.c.id, failure.c.at, school.c.key.label("school"), failure.c.step, failure.c.message)
-    query = select(*shown, failure.c.run_id).join(school, school.c.id == failure.c.school_id)
-    if school_id is not None:
-        query = query.where(failure.c.school_id == school_id)
-    found = conn.execute(query.order_by(failure.c.id.desc()).limit(limit)).mappings()
-    return [FailureRow(**row) for row in found]
+    given = {"school": school_id, "limit": limit, "asked": RUN_ASKED_FOR}
+    return [FailureRow(**row) for row in conn.execute(text(RECENT), given).mappings()]
 
 
 def record(
@@ -50,19 +54,11 @@ def record(
     cause: str = "step",
     night: str | None = None,
     retryable: bool = False,
-) -> Recorded | None:
-    """Store one failed step; None where there is no such school. night: the night it failed in, None by hand."""
+) -> bool:
+    """Store one failed step; False where there is no such school. night: the night it failed in, None by hand."""
     school_id = connection.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
     if school_id is None:
-        return None
-    last_sync = select(func.coalesce(func.max(sync.c.at), func.to_timestamp(0))).where(sync.c.school_id == school_id)
-    earlier = (
-        select(failure.c.step)
-        .where(failure.c.school_id == school_id, failure.c.at > last_sync.scalar_subquery())
-        .order_by(failure.c.id.desc())
-        .limit(1)
-    )
-    before = connection.scalar(earlier)
+        return False
     row = insert(failure).values(
         school_id=school_id,
         step=step,
@@ -72,5 +68,5 @@ def record(
         night=night,
         retryable=retryable,
     )
-    failure_id = connection.scalar(row.returning(failure.c.id))
-    return Recorded(int(failure_id or 0), news=before != step)
+    connection.execute(row)
+    return True

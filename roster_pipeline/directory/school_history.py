@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.audit import RUN_ASKED_FOR, RUN_CANCELED
+from roster_pipeline.directory.failures import STARTED_BY
 
-SCHOOL_HISTORY = """
+SCHOOL_HISTORY = f"""
 select at, id, kind, outcome, counts, held, report, who, run_id, undoes, undone_by, step, message from (
     (
         select 1 as rank, y.at, y.id, y.kind, y.outcome, y.counts, y.held, y.report, y.who, y.run_id, y.undoes,
@@ -21,28 +22,22 @@ select at, id, kind, outcome, counts, held, report, who, run_id, undoes, undone_
     )
     union all
     (
-        select 0, f.at, f.id, 'failure', 'failed', '{}'::jsonb, '{}'::jsonb, '{}'::jsonb,
-            coalesce(
-                (
-                    select c.who from audit c where c.school_id = f.school_id and c.what = :asked
-                      and c.details ->> 'run' = f.run_id order by c.id desc limit 1
-                ),
-                case when f.night is not null then 'schedule' else 'by hand' end
-            ), f.run_id, null, null, f.step, f.message
+        select 0, f.at, f.id, 'failure', 'failed', '{{}}'::jsonb, '{{}}'::jsonb, '{{}}'::jsonb,
+            {STARTED_BY}, f.run_id, null, null, f.step, f.message
         from failure f where f.school_id = :school and (f.at, 0, f.id) < (cast(:at as timestamptz), :rank, :id)
         order by f.at desc, f.id desc limit :limit
     )
     union all
     (
-        select 2, c.at, c.id, 'canceled', 'canceled', '{}'::jsonb, '{}'::jsonb, '{}'::jsonb, c.who, c.details ->> 'run',
-            null, null, null, null
+        select 2, c.at, c.id, 'canceled', 'canceled', '{{}}'::jsonb, '{{}}'::jsonb, '{{}}'::jsonb, c.who,
+            c.details ->> 'run', null, null, null, null
         from audit c
         where c.school_id = :school and c.what = :canceled and (c.at, 2, c.id) < (cast(:at as timestamptz), :rank, :id)
         order by c.at desc, c.id desc limit :limit
     )
 ) every_kind
 order by at desc, rank desc, id desc limit :limit
-"""
+"""  # noqa: S608 - constants
 OPEN_ALERTS = """
 select a.subject, a.cause, a.message, a.opened_at from alert a
 where a.cleared_at is null and (a.school_id = :school or a.connection_id = :connection)

@@ -313,18 +313,29 @@ def connection_and_name(conn: Connection, school_key: str) -> tuple[str, str] | 
     return None if found is None else (found.key, found.name)
 
 
-def usual_time_zone(conn: Connection, district_id: int) -> str | None:
-    """The time zone that most schools of a district have; None where it has no school yet."""
+def usual_time_zone(conn: Connection, districts: Collection[int] | None, schools: Collection[int] = ()) -> str | None:
+    """The time zone that most of these schools, and of the schools of these districts (None: of all), have.
+
+    None where there is no such school yet.
+    """
     zone = school.c.settings["time_zone"].astext
-    query = select(zone).where(school.c.district_id == district_id).group_by(zone)
-    found: str | None = conn.scalar(query.order_by(func.count().desc(), zone).limit(1))
+    query = select(zone).group_by(zone).order_by(func.count().desc(), zone).limit(1)
+    if districts is not None:
+        query = query.where(or_(school.c.district_id.in_(districts), school.c.id.in_(schools)))
+    found: str | None = conn.scalar(query)
     return found
 
 
+def time_zones(conn: Connection) -> dict[str, str]:
+    """The key of every school to its time zone."""
+    zone = func.coalesce(school.c.settings["time_zone"].astext, "UTC").label("zone")
+    return {row.key: row.zone for row in conn.execute(select(school.c.key, zone))}
+
+
 def school_names(
-    conn: Connection, districts: Collection[int] | None, *, limit: int, words: str = ""
+    conn: Connection, districts: Collection[int] | None, schools: Collection[int] = (), *, limit: int, words: str = ""
 ) -> list[tuple[str, str]]:
-    """Key and name of the schools of some districts (None: of all), by key; at most `limit`.
+    """Key and name of the schools of some districts (None: of all), and of these schools, by key; at most `limit`.
 
     words: only schools with all of them in key or name, capitals aside.
     """
@@ -332,7 +343,7 @@ def school_names(
     for word in words.lower().replace("\0", "").split():
         query = query.where(func.strpos(func.lower(school.c.key + " " + school.c.name), word) > 0)
     if districts is not None:
-        query = query.where(school.c.district_id.in_(districts))
+        query = query.where(or_(school.c.district_id.in_(districts), school.c.id.in_(schools)))
     return [(row.key, row.name) for row in conn.execute(query)]
 
 

@@ -14,8 +14,8 @@ from roster_pipeline.notifications.render import draw
 from roster_pipeline.vocabulary import counted, moment
 
 FOOTER = (
-    "Counts only: this mail names nobody. One mail a day instead of one per sync: "
-    "roster school set SCHOOL --report-when daily"
+    "Counts only: this mail names nobody. One mail a day instead of one per sync is a setting of each school: "
+    "roster school set {school} --report-when daily"
 )
 FOOTER_IN_CONSOLE = (
     "Counts only: this mail names nobody. One mail a day instead of one per sync is a choice on the page Settings."
@@ -29,8 +29,9 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, c
     schools = counted(len({report.school_key for report in reports}), "school", "schools")
     look = f", {len(worrying)} to look at" if worrying else ", nothing to look at"
     sections = []
-    decide = any(held.rows for report in worrying for held in report.held)
-    action = next(iter(page_links(console_url, "/holds", "Look and decide")), None) if decide else None
+    decide = any(held.rows and held.overridable for report in worrying for held in report.held)
+    text, path = ("Look and decide", "/holds") if decide else ("Look at these schools", "/?state=attention")
+    action = next(iter(page_links(console_url, path, text)), None) if worrying else None
     if worrying:
         blocks = _lines(worrying, console_url)
         if decide and not action:
@@ -47,7 +48,7 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, c
         details=(moment(when, time_zone),),
         action=action,
         sections=tuple(sections),
-        footer=FOOTER_IN_CONSOLE if web_address(console_url) else FOOTER,
+        footer=FOOTER_IN_CONSOLE if web_address(console_url) else FOOTER.format(school=reports[0].school_key),
     )
     return draw(page, f"Roster digest: {schools}{look}", "")
 

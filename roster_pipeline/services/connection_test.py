@@ -6,7 +6,8 @@ is stored counts as the school's last test; one of other values counts from the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.errors import with_school
+from roster_pipeline.errors import with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.services.connection_changes import allowed, same_org, secret_must_be_typed, servers_of
@@ -126,27 +127,45 @@ def _typed_in(test: ConnectionTest) -> str | None:
 
 def carry_out(database: Database, school_key: str, test_id: str) -> None:
     """Try it, item by item, and note the end. Never raises: what goes wrong is the test's `problem`."""
-    problem: str | None = None
-    try:
+
+    def test() -> None:
         with database.begin() as conn:
             school = tenants.get_school(conn, school_key)
-            test = connection_tests.get(conn, school.id, test_id)
-        if test is None:
-            return
-        _run_test(database, school, test)
+            row = connection_tests.get(conn, school.id, test_id)
+        if row is not None:
+            _run_test(database, school, row)
+
+    def end(conn: Connection, problem: str | None) -> None:
+        connection_tests.end(conn, test_id, problem)
+        if problem is None:
+            _keep(conn, school_key, test_id)
+
+    note_end(database, test, end, school=school_key)
+
+
+def note_end(
+    database: Database,
+    work: Callable[[], None],
+    end: Callable[[Connection, str | None], None],
+    *,
+    school: str = "",
+    connection: str = "",
+) -> None:
+    """Do the work and note its end, with the problem for people or None. Never raises.
+
+    school, connection: the keys that a remedy names. Where the database is away, the row ends as one that was lost.
+    """
+    problem: str | None = None
+    try:
+        work()
     except (OneRosterError, DirectoryError) as caught:
-        problem = f"{caught.message}\n{with_school(caught.remedy, school_key)}"
+        problem = f"{caught.message}\n{with_keys(caught.remedy, school=school, connection=connection)}"
     except MemoryError:
         problem = TOO_MUCH
     except Exception as caught:
-        problem = str(explain(school_key, caught))
-    try:
-        with database.begin() as conn:
-            connection_tests.end(conn, test_id, problem)
-            if problem is None:
-                _keep(conn, school_key, test_id)
-    except Exception:  # the database is away; the test ends as one that was lost
-        return
+        problem = str(explain(school or connection, caught))
+    with suppress(Exception), database.begin() as conn:
+        end(conn, problem)
 
 
 def _run_test(database: Database, school: SchoolRow, test: ConnectionTest) -> None:
@@ -163,7 +182,7 @@ def _run_test(database: Database, school: SchoolRow, test: ConnectionTest) -> No
 
     for item in items_of(tried, test.school_settings, LIMITS, keep=keep, name=school.name):
         with database.begin() as conn:
-            connection_tests.add_item(conn, test.id, item_as_data(item, school.key))
+            connection_tests.add_item(conn, test.id, item_as_data(item, school))
 
 
 def _keep(conn: Connection, school_key: str, test_id: str) -> None:

@@ -14,21 +14,18 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import audit, connection_tests, sis_school_lists, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
-from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.bundle import pull_bundle
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Wanted
 from roster_pipeline.oneroster.connection_test.school_list import SchoolList
 from roster_pipeline.services import access_changes
 from roster_pipeline.services.connection_changes import servers_of
-from roster_pipeline.services.connection_test import LIMITS, MOST_AT_ONCE, TOO_MUCH, TestGoesOn
+from roster_pipeline.services.connection_test import LIMITS, MOST_AT_ONCE, TestGoesOn, note_end
 from roster_pipeline.services.school_changes import add_school
 from roster_pipeline.settings.school import MOST_RECIPIENTS, SchoolSettings
 from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
-from roster_pipeline.sync.error_messages import explain
 
 RESERVED = ("new",)
 EVERYBODY = Wanted(roles=frozenset(GROUPS))
@@ -52,23 +49,18 @@ def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | Non
 
 def carry_out(database: Database, connection_key: str, list_id: str) -> None:
     """Read the list and note its end. Never raises: what goes wrong is the list's `problem`."""
-    problem: str | None = None
+    note_end(
+        database,
+        lambda: _read(database, connection_key, list_id),
+        lambda conn, problem: sis_school_lists.end(conn, list_id, problem),
+        connection=connection_key,
+    )
+
+
+def _read(database: Database, connection_key: str, list_id: str) -> None:
+    """First the schools, then how many people each has: reading all people of a SIS takes minutes."""
     with database.begin() as conn:
         connection = tenants.get_connection(conn, connection_key)
-    try:
-        _read(database, connection, list_id)
-    except (OneRosterError, DirectoryError) as caught:
-        problem = f"{caught.message}\n{caught.remedy}"
-    except MemoryError:
-        problem = TOO_MUCH
-    except Exception as caught:
-        problem = str(explain(connection_key, caught))
-    with database.begin() as conn:
-        sis_school_lists.end(conn, list_id, problem)
-
-
-def _read(database: Database, connection: ConnectionRow, list_id: str) -> None:
-    """First the schools, then how many people each has: reading all people of a SIS takes minutes."""
     found = SchoolList(datetime.now(UTC).date())
 
     def note() -> None:
@@ -118,7 +110,7 @@ def add_picked(
     schools of the district have. Raises KeyTaken, FieldError, NoAddress.
     """
     if pattern is None:
-        zone = tenants.usual_time_zone(conn, connection.district_id)
+        zone = tenants.usual_time_zone(conn, [connection.district_id])
         pattern = SchoolSettings(school_id="any", **({"time_zone": zone} if zone else {}))
     taken = {key for key, _ in tenants.school_names(conn, None, limit=1_000_000)}
     added: list[SchoolRow] = []

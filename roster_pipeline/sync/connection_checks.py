@@ -10,8 +10,8 @@ from typing import Any
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.tenants import ConnectionRow
-from roster_pipeline.errors import with_school
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
+from roster_pipeline.errors import with_keys
 from roster_pipeline.oneroster.bundle import check_bundle
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.check import check
@@ -33,7 +33,7 @@ def check_connection(database: Database, school_key: str, limits: Limits | None 
         school = tenants.get_school(connection, school_key)
     learned: dict[str, Any] = {}
     items = items_of(school.connection, school.settings, limits, keep=learned.update, name=school.name)
-    plain = [item_as_data(item, school_key) for item in items]
+    plain = [item_as_data(item, school) for item in items]
     with database.begin() as connection:
         tenants.save_test(connection, school, plain)
         if tenants.get_school(connection, school_key).connection.revision == school.connection.revision:
@@ -41,9 +41,10 @@ def check_connection(database: Database, school_key: str, limits: Limits | None 
     return plain
 
 
-def item_as_data(item: CheckItem, school_key: str) -> dict[str, Any]:
-    """An item as plain data; its remedy names the school's key."""
-    return asdict(item) | {"remedy": with_school(item.remedy or "", school_key)}
+def item_as_data(item: CheckItem, school: SchoolRow) -> dict[str, Any]:
+    """An item as plain data; its remedy names the school and its connection by their keys."""
+    remedy = with_keys(item.remedy or "", school=school.key, connection=school.connection.key)
+    return asdict(item) | {"remedy": remedy}
 
 
 def items_of(

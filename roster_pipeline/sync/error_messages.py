@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from roster_pipeline.directory.database_errors import DirectoryError
-from roster_pipeline.errors import RosterError, with_school
+from roster_pipeline.errors import RosterError, with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.errors import (
     Redirected,
@@ -74,7 +74,7 @@ def explain(school: str, problem: Exception) -> SyncError:
             school, problem.message, remedy, retryable=problem.retryable, cause=cause, nothing_found=nothing
         )
     if isinstance(problem, DirectoryError | InstallationError):
-        return SyncError(school, problem.message, with_school(problem.remedy, school), retryable=problem.retryable)
+        return SyncError(school, problem.message, with_keys(problem.remedy, school=school), retryable=problem.retryable)
     if isinstance(problem, OSError) and problem.errno in FULL:
         return SyncError(
             school,

@@ -38,7 +38,7 @@ def record_failure(
                 night=night,
                 retryable=problem.retryable,
             )
-            if recorded is None or isinstance(problem, GaveWay):
+            if not recorded or isinstance(problem, GaveWay):
                 return
             school = tenants.get_school(connection, school_key)
             shared = problem.cause != STEP

@@ -21,7 +21,7 @@ from roster_pipeline.runtime.embedded import home
 from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs
 from roster_pipeline.sync.alert_recipients import operators
 from roster_pipeline.sync.client_factory import client_of, is_bundle
-from roster_pipeline.vocabulary import moment
+from roster_pipeline.vocabulary import counted, moment
 
 LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
@@ -54,6 +54,7 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
         verbosity = str(connection.scalar(text("show log_error_verbosity")))
         connections = tenants.list_connections(connection)
         open_now = alerts.open_alerts(connection)
+        tried_by = {row.connection.id: row.key for row in tenants.list_schools(connection)} if sis else {}
     yield _server_log(verbosity)
     yield _key(connections)
     yield _mail()
@@ -68,7 +69,7 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
         yield Item("open alert", None, f"{alert.subject}, {alert.cause}, since {moment(alert.opened_at)}")
     if sis:
         for one in connections:
-            yield _sis(one)
+            yield _sis(one, tried_by.get(one.id))
 
 
 def _server_log(verbosity: str) -> Item:
@@ -93,7 +94,7 @@ def _key(connections: list[tenants.ConnectionRow]) -> Item:
     if closed:
         first = next(iter(closed.values()))
         return Item("key", False, f"does not open {', '.join(closed)}: {first.message}", first.remedy)
-    return Item("key", True, f"opens the secrets of {len(connections)} connections")
+    return Item("key", True, f"opens the secrets of {counted(len(connections), 'connection', 'connections')}")
 
 
 def _mail() -> Item:
@@ -119,7 +120,7 @@ def _told() -> Item:
         return Item(
             "alerts", False, "not all can be sent", "Correct ROSTER_ALERTS_TO: e-mail addresses, with commas between."
         )
-    return Item("alerts", True, f"go to {len(addresses)} addresses of operators too")
+    return Item("alerts", True, f"go to {counted(len(addresses), 'address', 'addresses')} of operators too")
 
 
 def _heartbeat() -> Item:
@@ -138,22 +139,23 @@ def _retention() -> Item:
         kept = Retention.read()
     except InstallationError as problem:
         return Item("retention", False, problem.message, problem.remedy)
-    return Item(
-        "retention", True, f"{kept.keep_syncs} syncs, {kept.keep_days} days, Dagster's runs {kept.keep_run_days} days"
-    )
+    syncs, days = counted(kept.keep_syncs, "sync", "syncs"), counted(kept.keep_days, "day", "days")
+    of_runs = counted(kept.keep_run_days, "day", "days")
+    return Item("retention", True, f"{syncs}, {days}, Dagster's runs {of_runs}")
 
 
 def _quality_suite() -> Item:
     try:
-        return Item("quality suite", True, f"{len(installed_suite().rules)} rules")
+        return Item("quality suite", True, counted(len(installed_suite().rules), "rule", "rules"))
     except QualitySuiteError as problem:
         return Item("quality suite", False, problem.message, problem.remedy)
 
 
-def _sis(one: tenants.ConnectionRow) -> Item:
+def _sis(one: tenants.ConnectionRow, school: str | None) -> Item:
     name = f"SIS {one.key}"
     if is_bundle(one):
-        return Item(name, None, "gives bundles; try: roster test-connection SCHOOL")
+        remedy = f"Try: roster test-connection {school}" if school else ""
+        return Item(name, None, "gives bundles, which are tested with a school", remedy)
     try:
         with client_of(one) as client:
             return Item(name, True, f"answers, OneRoster {client.version}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -157,7 +158,9 @@ def test_a_wrong_school_id_is_one_message_and_changes_nothing(town: Town) -> Non
     (line,) = run("history", key, "--json").data
     assert (line["kind"], line["outcome"]) == ("failure", "failed")
     assert "Check the School ID" in line["message"]
-    assert "failure" in run("history", key).out
+    assert line["who"] not in ("", "by hand"), "who started it"
+    run("school", "set", key, "--time-zone", "Asia/Tokyo")
+    assert re.search(r"\d\d:\d\d JST +\S+ +failure", run("history", key).out), "by the clock of the school"
     red = run("test-connection", key, "--json")
     assert red.code == 1
     assert not red.data["ok"]

@@ -10,16 +10,21 @@ from pathlib import Path
 import pytest
 
 import roster_pipeline
+from roster_pipeline.errors import with_keys
 from roster_pipeline.notifications.console_words import in_console
 
 COMMAND_LINE = ("cli", "demo", "simulator")
+PLACEHOLDER = re.compile(r"roster [a-z -]*(\b(SCHOOL|CONNECTION|DISTRICT)\b|<[a-z]+>)")
+FILLED = {"oneroster/connection_test/items.py", "sync/contact_rule_items.py", "sync/usable_records.py"}
+"""Items of Test Your Information: `item_as_data` puts the keys in place of the placeholders."""
 COMMAND = re.compile(r"[:(`] ?`?roster [a-z][a-z-]*\b")
 
 
-def _texts() -> Iterator[str]:
-    """The sentences in the package's code, f-strings with their values as `oak`; neither docstrings nor commands."""
+def _texts() -> Iterator[tuple[str, str]]:
+    """Module and sentence of the package, f-strings with their values as `oak`; neither docstrings nor commands."""
     package = Path(roster_pipeline.__file__).parent
     for path in sorted(package.rglob("*.py")):
+        module = path.relative_to(package).as_posix()
         if path.relative_to(package).parts[0] in COMMAND_LINE:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -32,17 +37,26 @@ def _texts() -> Iterator[str]:
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
-                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "oak" for part in node.values)
+                yield (
+                    module,
+                    "".join(str(part.value) if isinstance(part, ast.Constant) else "oak" for part in node.values),
+                )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
-                yield node.value
+                yield module, node.value
 
 
 def test_every_remedy_of_the_package_is_told_without_a_command() -> None:
-    texts = (text.replace("roster oak", "roster school") for text in _texts())  # `roster {kind} list`
+    texts = (text.replace("roster oak", "roster school") for _, text in _texts())  # `roster {kind} list`
     told = [text for text in texts if COMMAND.search(text) and "`roster init` and" not in text]
     assert len(told) > 20, "the search finds the remedies"
     left = [text for text in told if COMMAND.search(in_console(text))]
     assert left == []
+
+
+def test_commands_of_remedies_name_keys() -> None:
+    texts = [(module, text) for module, text in _texts() if PLACEHOLDER.search(text)]
+    assert {module for module, _ in texts} == FILLED
+    assert all(not PLACEHOLDER.search(with_keys(text, school="oak", connection="sis")) for _, text in texts)
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,15 @@ def test_a_digest_links_to_the_run_of_every_school_and_to_what_is_held() -> None
     syncs = [f"https://roster.example.org/schools/lincoln-high/syncs/{one.sync_id}" for one in (HELD, GOOD)]
     assert read(mail).links == ["https://roster.example.org/holds", *syncs]
     assert "roster hold list" not in mail.text
-    assert "roster hold list" in digest_mail([GOOD, HELD], GOOD.when, "UTC").text
+    typed = digest_mail([GOOD, HELD], GOOD.when, "UTC").text
+    assert "roster hold list" in typed
+    assert "roster school set lincoln-high --report-when daily" in " ".join(typed.split())
+    incomplete = replace(
+        HELD, held=(Held("teacher", "archive", 2, (Finding("incomplete", "Cut.", overridable=False),)),)
+    )
+    alone = digest_mail([incomplete], GOOD.when, "UTC", CONSOLE).text
+    assert "Look at these schools: https://roster.example.org/?state=attention" in alone
+    assert "decide" not in alone, "where nobody can"
     assert mail.subject == "Roster digest: 1 school, 1 to look at"
     assert "could not be matched safely" in mail.text
 

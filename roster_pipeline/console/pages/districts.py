@@ -37,7 +37,7 @@ def show(request: Request) -> Response:
         connections = school_overview.connections(opened, district.id)
         attention = school_overview.overview(opened, districts=[district.id], state="attention", limit=SHOWN)
         weeks = trends.year(opened, district_id=district.id)
-        zone = tenants.usual_time_zone(opened, district.id) or "UTC"
+        zone = tenants.usual_time_zone(opened, [district.id]) or "UTC"
     under = {one.id: [school for school in attention.page if school.connection_id == one.id] for one in connections}
     return page(
         request,

@@ -22,6 +22,8 @@ from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.services.connection_test_state import runs_untested
 from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile, FieldError, SettingsDiff, changed_names
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.sync.secret_expiry import settle_expiry
+from roster_pipeline.vocabulary import day
 
 PEM = "-----BEGIN"
 TYPE_AGAIN = "The server changed, so type the Client Secret again: the stored one is not sent to another."
@@ -68,6 +70,8 @@ def change_connection(
     )
     names = changed_names(before.settings, settings or before.settings)
     names += ["client_secret"] if secret else []
+    if "secret_expires" in names:
+        settle_expiry(conn, before.id, datetime.now(UTC))
     if names and set(names) <= NOT_TESTED:
         tenants.keep_tests(conn, before.id, before.revision, revision)
     audit.record(
@@ -86,9 +90,8 @@ def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSe
     new = stored is None or stored.secret_expires != wanted.secret_expires
     today = (datetime.now(UTC) - timedelta(hours=12)).date()
     if new and wanted.secret_expires is not None and wanted.secret_expires < today:
-        raise FieldError(
-            "secret_expires", f"{wanted.secret_expires} is in the past. Write the last day on which the secret works."
-        )
+        past = day(wanted.secret_expires)
+        raise FieldError("secret_expires", f"{past} is in the past. Write the last day on which the secret works.")
 
 
 def secret_must_be_typed(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:

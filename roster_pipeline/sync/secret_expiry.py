@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import alerts
+from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON, Alert
 from roster_pipeline.directory.secret_expiries import Dated, dated_secrets, open_expiries
 from roster_pipeline.directory.tenants import SchoolRow
@@ -53,6 +53,13 @@ def secret_turns(connection: Connection, now: datetime) -> list[Turn]:
         if over or (stage and not known):
             turns.append(Turn(number, one, stage, over))
     return turns
+
+
+def settle_expiry(connection: Connection, connection_id: int, now: datetime) -> None:
+    """What a new last day of a connection's secret opens and closes, in the transaction of that change."""
+    for turn in secret_turns(connection, now):
+        if turn.connection_id == connection_id:
+            send_turn(connection, turn, tenants.schools_of(connection, connection_id), now)
 
 
 def send_turn(connection: Connection, turn: Turn, schools: Iterable[SchoolRow], now: datetime) -> tuple[int, int]:

@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.directory import tenants
 from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON
+from roster_pipeline.services.connection_changes import change_connection
 from roster_pipeline.sync.monitoring import watch
 from roster_pipeline.sync.secret_expiry import stage_of
 from roster_pipeline_tests.scenarios.conftest import Town
@@ -77,8 +79,11 @@ def test_a_last_day_that_is_taken_away_or_moved_a_little_ends_the_stage(town: To
     assert watch(town.database, before(2)).opened == 1
     town.set_connection(secret_expires=LAST_DAY + timedelta(days=7))
     assert watch(town.database, before(2)).opened == 1
-    town.set_connection(secret_expires=None)
-    assert watch(town.database, before(2)).cleared == 1
+    with town.database.begin() as conn:
+        settings = tenants.get_connection(conn, "sis").settings.model_copy(update={"secret_expires": None})
+        change_connection(conn, "sis", who="test", settings=settings)
+    assert town.count("alert", "cleared_at is null") == 0, "in the transaction of that change"
+    assert watch(town.database, before(2)).cleared == 0
     assert len(mails(town)) == 3
 
 

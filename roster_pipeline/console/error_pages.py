@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console.auth.provider_errors import ProviderAway
 from roster_pipeline.console.auth.session import HTMX, SessionEnded, sign_in_before
-from roster_pipeline.console.auth.viewer import NOTHING_HERE
+from roster_pipeline.console.auth.viewer import NOTHING_HERE, NoSuchSchool
 from roster_pipeline.console.page import page
 from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.approvals import PlanChanged
@@ -87,7 +87,8 @@ def answer_to(request: Request, problem: Exception) -> Response:
         _note(problem)
     title = TITLES.get(status, "Something went wrong")
     piece = bool(request.headers.get(HTMX))
-    more = {"title": title, "message": message, "remedy": remedy, "piece": piece}
+    meant = problem.meant if isinstance(problem, NoSuchSchool) else []
+    more = {"title": title, "message": message, "remedy": remedy, "piece": piece, "meant": meant}
     name = "error"
     if isinstance(problem, SessionEnded):
         name, more["sign_in"] = "session_ended", sign_in_before(problem.page_before)

@@ -1,6 +1,6 @@
 """How values are written on pages: times in the school's zone, numbers, roles and actions as words. Pure.
 
-`FILTERS` is what templates may use behind a bar: `{{ at | ago }}`, `{{ at | exact(zone) }}`, `{{ rows | number }}`.
+`FILTERS` is what templates may use behind a bar: `{{ at | ago(zone) }}`, `{{ rows | number }}`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from zoneinfo import ZoneInfo
 from roster_pipeline.notifications.console_words import in_console
 from roster_pipeline.notifications.outcome import NOUNS
 from roster_pipeline.services.connection_test_state import fields_named, tested_school
-from roster_pipeline.vocabulary import DONE, Role, counted, day, moment, role_name, role_place
+from roster_pipeline.vocabulary import DONE, counted, day, moment, people_of, role_name
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
 """Longer ago than this, a date says more than a number of days."""
-ROLES = tuple(sorted(Role, key=role_place))
 KINDS = {
     "sync": "Sync",
     "approval": "Approved plan",
@@ -31,7 +30,7 @@ KINDS = {
 ACTIONS = DONE | {"skip": "left alone", "conflict": "in conflict", "unchanged": "unchanged"}
 
 
-def clock(at: datetime, zone: str = "UTC", now: datetime | None = None) -> str:
+def clock(at: datetime, zone: str, now: datetime | None = None) -> str:
     """`today 20:00`, `tomorrow 20:00`, else `Tue 3 Nov, 20:00`, by the school's own clock."""
     local = at.astimezone(ZoneInfo(zone))
     days = (local.date() - (now or datetime.now(UTC)).astimezone(ZoneInfo(zone)).date()).days
@@ -39,7 +38,7 @@ def clock(at: datetime, zone: str = "UTC", now: datetime | None = None) -> str:
     return f"{named} {local:%H:%M}" if named else f"{local:%a} {local.day} {local:%b, %H:%M}"
 
 
-def ago(at: datetime, now: datetime | None = None, zone: str = "UTC") -> str:
+def ago(at: datetime, zone: str, now: datetime | None = None) -> str:
     """`just now`, `12 minutes ago`, `3 hours ago`, `5 days ago`, else the date by the school's own clock."""
     now = now or datetime.now(UTC)
     passed = now - at
@@ -81,6 +80,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "fields_named": fields_named,
     "in_console": in_console,
     "number": number,
+    "people": lambda rows, role: people_of(role, rows),
     "rejectkey": lambda given, name: {key: value for key, value in given.items() if key != name},
     "role": role,
     "tested_school": tested_school,

@@ -26,6 +26,7 @@ join verdict v on v.plan_id = p.id
 where p.state = 'planned' and not p.dry_run and v.verdict = 'hold' and v.rows > 0 and v.sync_id is null
   and (:everything or p.district_id = any(:districts) or p.school_id = any(:schools))
   and position(:words in lower(s.name || ' ' || s.key)) > 0
+  and (cast(:district as bigint) is null or p.district_id = :district)
   and (:guard = '' or v.findings @> jsonb_build_array(jsonb_build_object('guard', cast(:guard as text))))
 group by p.id, s.id
 order by p.made_at desc, p.id desc limit :limit offset :offset
@@ -86,12 +87,14 @@ def waiting(
     schools: Collection[int] | None = None,
     words: str = "",
     guard: str = "",
+    district: int | None = None,
     limit: int = 50,
     offset: int = 0,
 ) -> list[HeldPlan]:
     """Held plans, newest first. Without districts and schools: of everybody.
 
-    words: part of a school's name or key. guard: only kinds of action that this guard holds.
+    words: part of a school's name or key. guard: only kinds of action that this guard holds. district: only of
+    this one.
     """
     given = {
         "everything": districts is None and schools is None,
@@ -99,6 +102,7 @@ def waiting(
         "schools": list(schools or ()),
         "words": words.strip().lower(),
         "guard": guard,
+        "district": district,
         "limit": limit,
         "offset": offset,
     }

@@ -70,12 +70,14 @@ left join (
 where (:everyone or s.district_id = any(cast(:districts as bigint[])) or s.id = any(cast(:schools as bigint[])))
 """
 
+QUIET = "(stale or paused)"
+"""Paused or silent, as the tile counts it. A school that somebody paused until a day is neither."""
 PAGE = f"""
 with known as materialized ({KNOWN}),
 matching as (
     select * from known
     where (cast(:state as text) is null or state = :state or (:state = 'attention' and state = any(:attention))
-        or (:state = 'held' and held > 0) or (:state = 'quiet' and (stale or paused or state = 'resting')))
+        or (:state = 'held' and held > 0) or (:state = 'quiet' and {QUIET}))
       and (cast(:search as text) is null or name ilike :search or key ilike :search or district ilike :search)
 ),
 page as (
@@ -84,7 +86,7 @@ page as (
 ),
 totals as (
     select count(*) as schools, count(*) filter (where held > 0) as held_schools,
-        count(*) filter (where state = 'failing') as failing, count(*) filter (where stale or paused) as silent,
+        count(*) filter (where state = 'failing') as failing, count(*) filter (where {QUIET}) as silent,
         count(*) filter (where not automatic) as off, (select count(*) from matching) as found
     from known
 )

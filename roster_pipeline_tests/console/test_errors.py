@@ -130,6 +130,15 @@ def test_each_kind_of_problem_has_its_status(problem: Exception, status: int) ->
     assert PUPIL not in message + remedy
 
 
+def test_a_mistyped_key_is_answered_with_ones_own_schools_like_it(signed_in: SignedIn) -> None:
+    for path in ("/schools/lincon", "/schools/LINCOLN/people"):
+        page = signed_in(OWNER).get(path)
+        assert page.status_code == 404
+        assert 'Do you mean <a href="/schools/lincoln">Lincoln</a>?' in page.text
+    for path in ("/schools/foreing", "/schools/" + "lincoln" * 100, "/schools/xyzzy"):
+        assert "Do you mean" not in signed_in(OWNER).get(path).text
+
+
 @pytest.mark.usefixtures("people_let_in")
 def test_one_link_used_twice_at_the_same_moment_signs_in_once(console: Console, database: Database) -> None:
     with database.begin() as opened:

@@ -85,6 +85,7 @@ def test_a_failure_offers_its_next_step_and_no_command(
     text = words_of(page)
     assert text.index("The SIS refused the sign-in.") < text.index("2 creations are held")
     assert "Then press Test Your Information" in text
+    assert "It closes with the next sync that reads the schools of this SIS." in text
     assert "roster test-connection" not in page
 
 
@@ -112,6 +113,7 @@ def test_a_pause_is_ended_on_the_schools_page(signed_in: SignedIn, database: Dat
     text = words_of(owner.get("/schools/lincoln").text)
     assert "The school runs by itself again" in text
     assert "Paused" not in text
+    assert "People 1 student " in text
 
 
 def test_a_failed_run_says_who_started_it(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
@@ -120,7 +122,8 @@ def test_a_failed_run_says_who_started_it(signed_in: SignedIn, database: Databas
         failures.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-1")
         failures.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-2", night="2026-11-03")
         found = [entry.who for entry in school_history(opened, lincoln.id)]
-    assert sorted(found) == ["ann@example.org", "schedule"]
+        listed = [failure.who for failure in failures.recent(opened, school_id=lincoln.id)]
+    assert sorted(found) == sorted(listed) == ["ann@example.org", "schedule"]
     assert "ann@example.org" in signed_in(OWNER).get("/schools/lincoln").text
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from roster_pipeline.console.pages.new_school import LABELS
 from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import accounts, audit, outbox, secrets, sis_school_lists, tenants
 from roster_pipeline.directory.database import Database
@@ -205,6 +206,7 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(signed_in: Si
         assert answer.status_code == 400, change
         assert set(errors_in(answer.text)) == {field, "secret"}, "the typed secret is gone, and the page says so"
         assert "p0ison" not in answer.text
+        assert f'<li><a href="#{field}">{LABELS[field]}: ' in answer.text, "the list above the form names the field"
         assert fields_of(answer.text, "/new")["connection-client_id"] == "abc", "what was entered is kept"
     with database.begin() as conn:
         assert {row.key for row in tenants.list_connections(conn)} == {"foreign-sis", "sis"}

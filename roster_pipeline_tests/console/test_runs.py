@@ -102,7 +102,7 @@ def test_a_dry_run_then_a_first_sync_that_is_held_then_a_failure(
     held = events_of(browser, place + "/events")[-2][2]
     assert "Something is held." in held
     assert "first sync of this school waits for approval: " in held.lower(), "what it did is told in a sentence"
-    assert 'href="/schools/lincoln/holds"' in held
+    assert '<a class="button primary" href="/schools/lincoln/holds">Look and decide</a>' in held
     with database.begin() as conn:
         who = conn.scalar(text("select who from sync order by id desc limit 1"))
         people = conn.scalar(text("select count(*) from person"))

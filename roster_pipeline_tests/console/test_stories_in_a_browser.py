@@ -135,7 +135,7 @@ def test_a_first_day_from_the_invitation_to_the_first_applied_sync(
     page.get_by_role("button", name="Sync now").click()
     page.get_by_text("Something is held.").wait_for(timeout=A_RUN)
     assert one(database, "select count(*) from person") == 0
-    page.get_by_role("link", name="Look at what is held").click()
+    page.get_by_role("link", name="Look and decide").click()
     page.get_by_label("Reason").first.fill("checked against the office's list")
     page.get_by_role("button", name="Approve and apply").click()
     page.get_by_text(re.compile(r"^Approved plan applied: \d+ created\.$")).wait_for(timeout=A_RUN)

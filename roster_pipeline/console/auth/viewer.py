@@ -11,8 +11,20 @@ from starlette.requests import Request
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenants import SchoolRow, UnknownKey
+from roster_pipeline.vocabulary import similar
 
 NOTHING_HERE = "There is no such page, or it is not one of yours."
+MOST_SCHOOLS = 5000
+"""Among which a mistyped key is looked for."""
+LONGEST_KEY = 64
+
+
+class NoSuchSchool(HTTPException):
+    """The viewer has no such school. meant: key and name of schools of theirs with a key like the one of the path."""
+
+    def __init__(self, meant: list[tuple[str, str]]) -> None:
+        super().__init__(404, NOTHING_HERE)
+        self.meant = meant
 
 
 @dataclass(frozen=True)
@@ -59,14 +71,28 @@ def viewer(request: Request) -> Viewer:
 
 
 def school_of(request: Request, opened: Connection) -> SchoolRow:
-    """The school in the path. Raises HTTPException 404, the same for one that there is not and for another's."""
+    """The school in the path. Raises NoSuchSchool, the same for one that there is not and for another's."""
+    key, who = request.path_params["key"], viewer(request)
     try:
-        school = tenants.get_school(opened, request.path_params["key"])
+        school = tenants.get_school(opened, key)
     except UnknownKey:
-        raise nothing_here() from None
-    if not viewer(request).may_see(school):
-        raise nothing_here()
+        raise NoSuchSchool(_like(opened, who, key)) from None
+    if not who.may_see(school):
+        raise NoSuchSchool(_like(opened, who, key))
     return school
+
+
+def _like(opened: Connection, who: Viewer, key: str) -> list[tuple[str, str]]:
+    """Key and name of the viewer's schools with a key like this one."""
+    if len(key) > LONGEST_KEY:
+        return []
+    names = dict(tenants.school_names(opened, None if who.operator else who.districts, who.schools, limit=MOST_SCHOOLS))
+    return [(near, names[near]) for near in similar(key, names)]
+
+
+def zone_of(who: Viewer, opened: Connection) -> str:
+    """The clock of pages that are about no single school: that of most of the viewer's schools."""
+    return tenants.usual_time_zone(opened, None if who.operator else who.districts, who.schools) or "UTC"
 
 
 def nothing_here() -> HTTPException:

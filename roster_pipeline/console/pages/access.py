@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
+from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer, zone_of
 from roster_pipeline.console.page import database, form, page, piece, redirect
 from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Place
@@ -126,7 +126,7 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
     words = request.query_params.get("q", "")[:LONGEST_SEARCH]
     with database(request).begin() as opened:
         found = accounts.grants(opened, districts=_seen(who), words=words, limit=MOST_SHOWN + 1)
-        proposed = _places(opened, who, values.get("place", ""))
+        proposed, zone = _places(opened, who, values.get("place", "")), zone_of(who, opened)
     return page(
         request,
         "access.html",
@@ -134,6 +134,7 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
         grants=found[:MOST_SHOWN],
         more=len(found) > MOST_SHOWN,
         words=words,
+        zone=zone,
         roles=list(_roles(who).items()),
         role_names=ROLES,
         places=proposed,

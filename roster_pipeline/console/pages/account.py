@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.session import signed_out
-from roster_pipeline.console.auth.viewer import viewer
+from roster_pipeline.console.auth.viewer import viewer, zone_of
 from roster_pipeline.console.page import database, page
 from roster_pipeline.directory import audit, sessions
 
@@ -16,8 +16,8 @@ def show(request: Request) -> Response:
     """GET /account: the sessions of whoever asks."""
     who, config = viewer(request), request.app.state.config
     with database(request).begin() as opened:
-        found = sessions.open_of(opened, who.account_id, request.state.token, config.idle)
-    return page(request, "account.html", sessions=found)
+        found, zone = sessions.open_of(opened, who.account_id, request.state.token, config.idle), zone_of(who, opened)
+    return page(request, "account.html", sessions=found, zone=zone)
 
 
 def sign_out_everywhere(request: Request) -> Response:

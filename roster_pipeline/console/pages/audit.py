@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import date
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer, zone_of
 from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter
 from roster_pipeline.console.page import database, page
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.fields import title_of
+from roster_pipeline.vocabulary import day
+
+DAYS = ("until", "day")
+"""Details that are days."""
 
 
 def everything(request: Request) -> Response:
@@ -47,6 +52,7 @@ def _page_of(
             offset=asked.offset,
         )
         kinds = audit.kinds(opened, districts, school.id if school else None)
+        zone = school.settings.time_zone if school else zone_of(viewer(request), opened)
     return page(
         request,
         "school_audit.html" if school else "audit.html",
@@ -55,7 +61,7 @@ def _page_of(
         listed=_listed(asked, found),
         kinds=kinds,
         details=_details,
-        zone=school.settings.time_zone if school else "UTC",
+        zone=zone,
     )
 
 
@@ -66,6 +72,7 @@ def _listed(asked: ListFilter, found: list[audit.Shown]) -> Listed:
 def _details(entry: audit.Shown) -> str:
     """`plan 17, rows 120`, or `changed Recipients, Students: Archive`."""
     details = entry.details | {"changed": ", ".join(map(title_of, entry.details.get("changed") or ()))}
+    details |= {name: day(date.fromisoformat(details[name])) for name in DAYS if name in details}
     given = ((name.replace("_", " "), _plain(value)) for name, value in details.items() if value)
     return ", ".join(f"{name} {value}".strip() for name, value in given)
 

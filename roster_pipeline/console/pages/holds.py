@@ -38,14 +38,16 @@ MOST_UNTYPED = 50
 def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: Collection[int] = ()) -> Response:
     """What waits in all schools that the viewer may see, the newest first."""
     who = viewer(request)
-    asked = list_filter(request, "guard")
+    asked = list_filter(request, "guard", "district")
     with database(request).begin() as opened:
+        mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.lets_others_in else []
         found = held_plans.waiting(
             opened,
             districts=None if who.operator else who.districts,
             schools=None if who.operator else who.schools,
             words=asked.words,
             guard=asked["guard"],
+            district=next((row.id for row in mine if row.key == asked["district"]), None),
             limit=ROWS,
             offset=asked.offset,
         )
@@ -59,6 +61,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
         held=[(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found],
         listed=Listed(asked, list(found), found[0].plans if found else 0),
         guards=list(ADVICE),
+        districts=mine,
         now=datetime.now(UTC),
     )
 
@@ -263,7 +266,8 @@ def _to_type(
 def _told(decision: str, plan: PlanRow, result: SyncResult) -> str:
     if decision == "relink":
         people = sum(of.get("link", 0) for of in result.counts.values())
-        return f"The ids of {people:,} people were linked and nothing else was changed. Sync again to see the rest."
+        linked = counted(people, "person", "people")
+        return f"The ids of {linked} were linked and nothing else was changed. Sync again to see the rest."
     left = sum(rows for of in result.held.values() for rows in of.values())
     rest = f" {counted(left, 'row stays', 'rows stay')} held." if left else ""
     return f"Plan {plan.id} was approved and applied.{rest}"

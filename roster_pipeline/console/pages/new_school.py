@@ -27,7 +27,6 @@ from roster_pipeline.directory import audit, sis_school_lists, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.sis_school_lists import SisSchoolList
 from roster_pipeline.directory.tenants import ConnectionRow, KeyTaken, RefusedSetting, SchoolRow, UnknownKey
-from roster_pipeline.oneroster.connection_test.items import ROLE_NAMES
 from roster_pipeline.oneroster.presets import presets
 from roster_pipeline.services import access_changes, sis_schools
 from roster_pipeline.services.access_changes import NoAddress
@@ -36,6 +35,7 @@ from roster_pipeline.services.connection_test import TestGoesOn
 from roster_pipeline.services.settings_diff import SECRET, FieldError
 from roster_pipeline.services.sis_schools import RESERVED, PickedSchool, key_of, new_key
 from roster_pipeline.settings.school import KEY_PATTERN, ConnectionSettings, SchoolSettings, display_name
+from roster_pipeline.vocabulary import ROLE_ORDER, people_of
 
 KEY_WORDS = "Use lower-case letters, digits and hyphens, at most 64."
 TAKEN = "This key is in use; choose another."
@@ -46,6 +46,14 @@ MOST_SHOWN = 400
 LONGEST_SEARCH = 100
 LONGEST_ID = 255
 TESTED_NEXT = "Test Your Information is next."
+LABELS = {name: setting.title for name, setting in SETTINGS.items()} | {
+    "connection_key": "Key of the connection",
+    "name": "Name",
+    "school_id": "School ID",
+    "owners": "Owners",
+    "pattern": "Settings",
+}
+"""Fields of the forms to what they are called there, for the list of what is wrong above a form."""
 
 
 def choose(request: Request) -> Response:
@@ -215,7 +223,7 @@ def people_words(people: dict[str, int] | None) -> str:
     """The people of a school in words; empty where they are not counted."""
     if people is None:
         return ""
-    counts = [f"{people[role]:,} {name.lower()}" for role, name in ROLE_NAMES.items() if people[role]]
+    counts = [people_of(role, people[role]) for role in ROLE_ORDER if people[role]]
     return ", ".join(counts) or "nobody"
 
 
@@ -254,7 +262,7 @@ def _settings_of(
     if typed["token_url"] or known:
         given["token_url"] = typed["token_url"]
     if not typed["url"]:
-        errors[name_of(CONNECTION, "url")] = "Fill in the URL of the SIS."
+        errors[name_of(CONNECTION, "url")] = "Fill this in."
         return None
     try:
         return ConnectionSettings.model_validate(plain | given)
@@ -271,7 +279,7 @@ def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[Pi
     except ValueError as problem:
         errors["name"] = str(problem)
     if not 0 < len(school_id) <= LONGEST_ID:
-        errors["school_id"] = "Fill in the School ID, at most 255 characters."
+        errors["school_id"] = f"Fill this in, with at most {LONGEST_ID} characters."
     return [] if errors else [PickedSchool(school_id, name, owners)]
 
 
@@ -346,6 +354,7 @@ def _choice(opened: Connection, who: Viewer, values: Values, errors: dict[str, s
         "v": values,
         "e": errors,
         "s": SETTINGS,
+        "labels": LABELS,
         "districts": districts,
         "connections": [one for one in tenants.list_connections(opened) if one.district_id in mine],
         "presets": presets(),
@@ -395,6 +404,7 @@ def _pick_context(
         "v": stored | values,
         "e": errors,
         "s": SETTINGS,
+        "labels": LABELS,
         "presets": presets(),
         "preset": chosen_preset(stored | values),
         "secret_hint": "The stored one is kept if you leave this empty." if connection.secret else "",

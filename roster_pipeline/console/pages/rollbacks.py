@@ -17,9 +17,10 @@ from roster_pipeline.directory.ledger import SyncRow
 from roster_pipeline.directory.rollback import Only
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
-from roster_pipeline.vocabulary import reason_problem
+from roster_pipeline.vocabulary import counted, reason_problem
 
 ARCHIVED = "archived"
+LEFT = ("person was changed since and is left as is", "people were changed since and are left as they are")
 
 
 def preview(request: Request) -> Response:
@@ -45,7 +46,7 @@ def roll_back(request: Request) -> Response:
             return _page_of(request, only=only, status=409)
         return redirect(request, f"{home}/{undone_by}", told=f"Sync {sync.id} was undone already, by this one.")
     moved = sum(of.get("moved", 0) for of in result.counts.values())
-    left = f" {moved:,} people were changed since and are left as they are." if moved else ""
+    left = f" {counted(moved, *LEFT)}." if moved else ""
     return redirect(request, f"{home}/{result.sync_id}", told=f"Sync {sync.id} is undone by this one.{left}")
 
 

@@ -17,7 +17,7 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.console.manual_run_launcher import launch
 from roster_pipeline.console.page import database, form, page, piece
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
-from roster_pipeline.directory import audit, manual_runs, plans
+from roster_pipeline.directory import approvals, audit, manual_runs, plans
 from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
@@ -79,6 +79,7 @@ def show(request: Request) -> Response:
         school = school_of(request, opened)
         run, outcome = _run(opened, school, request.path_params["run"])
         said, place = _said(opened, run, outcome), manual_runs.place(opened, run)
+        decidable = _decidable(opened, school, outcome)
     more: dict[str, Any] = {
         "run": run,
         "outcome": outcome,
@@ -86,6 +87,7 @@ def show(request: Request) -> Response:
         "url": run_url(run.id),
         "said": said,
         "place": place,
+        "decidable": decidable,
     }
     return page(request, "run.html", **_context(school), **more)
 
@@ -94,19 +96,21 @@ async def events(request: Request) -> Response:
     """GET: the same as it goes on."""
     run_id = request.path_params["run"]
 
-    def now() -> tuple[SchoolRow, ManualRun, Outcome, str, int]:
+    def now() -> tuple[SchoolRow, ManualRun, Outcome, str, int, bool]:
         with database(request).begin() as opened:
             school = school_of(request, opened)
             run, outcome = _run(opened, school, run_id)
-            return school, run, outcome, _said(opened, run, outcome), manual_runs.place(opened, run)
+            place, decidable = manual_runs.place(opened, run), _decidable(opened, school, outcome)
+            return school, run, outcome, _said(opened, run, outcome), place, decidable
 
     await run_in_threadpool(now)
 
     def look(position: str) -> Seen:
-        school, run, outcome, said, place = now()
+        school, run, outcome, said, place, decidable = now()
         here = f"at {run.step or 'the start'}, place {place}{', canceled' if run.canceled_by else ''}"
         here = "end" if run.ended_at else here
-        shown = piece(PIECES, "progress", run, steps_of(run), outcome, said, place, f"/schools/{school.key}")
+        home = f"/schools/{school.key}"
+        shown = piece(PIECES, "progress", run, steps_of(run), outcome, said, place, home, decidable)
         news = [Event("show", shown, here)] if here != position else []
         return Seen(news, ended=run.ended_at is not None)
 
@@ -135,6 +139,13 @@ def _said(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
         return ""
     report = report_of(sync_summary(opened, outcome.sync_id))
     return status_of_sync("sync", outcome.sync_outcome, report.as_dict() if report else {}).sentence
+
+
+def _decidable(opened: Connection, school: SchoolRow, outcome: Outcome) -> bool:
+    """Whether somebody may decide about some of what a run left held."""
+    if outcome.sync_outcome != "held" or outcome.plan_id is None:
+        return False
+    return any(hold.overridable for hold in approvals.held(opened, school_id=school.id, plan_id=outcome.plan_id))
 
 
 def _context(school: SchoolRow) -> dict[str, Any]:

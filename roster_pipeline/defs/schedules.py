@@ -23,7 +23,7 @@ def nightly(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note.
 
-    Why the other schools are not due is the reason of a tick that starts none, and in the log of any other.
+    Why schools are not due is the skip reason of a tick that starts none. Any other tick logs it.
     """
     from roster_pipeline.sync.schedule_due import (
         due_schools,  # loaded by the first tick, so that the code server starts fast

@@ -154,7 +154,8 @@ class SchoolStatus:
 class FirstDays:
     """What a school has come to. applied: syncs that changed something, or found that nothing had to change.
 
-    plan_id: the newest plan, of a dry run too. held: something of the newest plan that may be applied waits.
+    plan_id: the newest plan, of a dry run too. held: something of the newest plan waits, and an approval can let
+    it through.
     """
 
     applied: int
@@ -167,7 +168,9 @@ select
     (select count(*) from (select 1 from sync y where y.school_id = :school and y.kind in ('sync', 'approval')
         and y.outcome in ('applied', 'unchanged') limit 100) done) as applied,
     (select p.id from plan p where p.school_id = :school and p.person_id is null order by p.id desc limit 1) as plan_id,
-    exists (select from verdict v where v.verdict = 'hold' and v.rows > 0 and v.sync_id is null and v.plan_id = (
+    exists (select from verdict v where v.verdict = 'hold' and v.rows > 0 and v.sync_id is null
+        and (select bool_and(coalesce((finding ->> 'overridable')::boolean, false))
+            from jsonb_array_elements(v.findings) finding) and v.plan_id = (
         select p.id from plan p where p.school_id = :school and p.person_id is null and not p.dry_run
             and p.state = 'planned' order by p.id desc limit 1)) as held
 """

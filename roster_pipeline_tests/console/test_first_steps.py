@@ -17,7 +17,8 @@ from roster_pipeline.services.first_steps import first_steps, next_of
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.console.held_plans import held_creates
+from roster_pipeline_tests.console.held_plans import CREATES, INCOMPLETE, held_creates
+from roster_pipeline_tests.directory.builders import newcomer, write_plan
 from roster_pipeline_tests.scenarios.mailbox import post_office
 
 SignedIn = Callable[[str], Browser]
@@ -54,6 +55,8 @@ def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database
         tenants.set_school(conn, "lincoln", settings=off.model_copy(update=rostered))
     assert next_step(database) == ("Dry run", "/runs")
     assert '<button class="primary" type="submit">Dry run' in browser.get("/schools/lincoln/runs").text
+    write_plan(database, lincoln, [newcomer("u0")], held={CREATES: [INCOMPLETE]})
+    assert next_step(database) == ("Sync now", "/runs"), "nobody can approve it"
     held_creates(database, lincoln)
     assert next_step(database) == ("Look and decide", "/holds")
     with database.begin() as conn:

@@ -360,6 +360,7 @@ def test_one_role_and_kind_is_approved_and_the_rest_waits(
         assert [hold.action for hold in approvals.held(opened, plan_id=plan_id)] == ["archive", "create"]
         report = report_of(sync_summary(opened, sync_id))
     assert [(held.role, held.action) for held in report.held] == [("student", "archive"), ("student", "create")]
+    assert report.comparison is not None
     mail = render(report).text
     assert mail.index("2 archivals of students") < mail.index("2 creations of students")
     status, _, text = _decide(owner, database, plan_id, "approve", parts="chosen")
@@ -367,6 +368,9 @@ def test_one_role_and_kind_is_approved_and_the_rest_waits(
     status, place, _ = _decide(owner, database, plan_id, "approve", parts="chosen", part="student create")
     assert (status, one(database, PEOPLE)) == (303, 4)
     assert "2 rows stay held." in words_of(owner.get(place).text)
+    with database.begin() as opened:
+        approved = report_of(sync_summary(opened, int(place.rpartition("/")[2])))
+    assert approved.comparison is None, "it would be compared with itself"
     assert one(database, "select count(*) from membership where status = 'archived'") == 0
     assert "2 changes wait for a decision" in words_of(owner.get("/schools/lincoln/holds").text)
     assert _decide(owner, database, plan_id, "approve")[0] == 303

@@ -163,5 +163,6 @@ def _change(change: Change, zones: Mapping[str, str]) -> tuple[Any, ...]:
     if not (before and after):  # a row that was added, or taken away
         kept = {name: value for name, value in (before or after).items() if value not in (None, [], {})}
         text = "\n".join(f"{name}: {shown(kept[name])}" for name in sorted(kept.keys() - OURS - KEYS))
-    at = moment(change.at, zones[change.school]) if change.school in zones else change.at
+    zone = zones.get(change.school or "")
+    at = moment(change.at, zone) if zone else change.at
     return (at, change.sync_id or "by hand", change.school, change.entity, change.operation, text)

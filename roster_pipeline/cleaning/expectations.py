@@ -46,7 +46,7 @@ class _Later(ModuleType):
 def _loaded_later(*names: str) -> Iterator[None]:
     """In the block, `import` of these modules loads nothing. Each has a parent that is loaded, or none."""
     later = {name: _Later(name) for name in names if name not in sys.modules}
-    parents = {name: importlib.import_module(parent) for name in later if (parent := name.rpartition(".")[0])}
+    parents = {name: importlib.import_module(above) for name in later if (above := name.rpartition(".")[0])}
     sys.modules.update(later)
     for name, parent in parents.items():
         setattr(parent, name.rpartition(".")[2], later[name])

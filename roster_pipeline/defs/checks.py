@@ -75,7 +75,7 @@ def quality_results(rules: Iterable[Mapping[str, Any]]) -> list[dg.AssetCheckRes
 def _counted(rule: Mapping[str, Any]) -> str:
     if rule["tested"] is None:
         return "could not be evaluated"
-    return f"{rule['failed']} of {rule['tested']} fail"
+    return f"{rule['failed']} of {rule['tested']} {'fails' if rule['failed'] == 1 else 'fail'}"
 
 
 def _severity(rules: Iterable[Mapping[str, Any]]) -> dg.AssetCheckSeverity:

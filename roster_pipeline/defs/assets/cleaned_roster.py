@@ -15,7 +15,7 @@ from roster_pipeline.defs.checks import quality_results, quality_specs
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import tables
-from roster_pipeline.vocabulary import role_name
+from roster_pipeline.vocabulary import role_name, role_place
 
 LINEAGE = lineage(
     sourced_id={"raw_users": ["sourced_id"]},
@@ -53,7 +53,7 @@ def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResour
             "dagster/row_count": cleaned.people,
             "snapshot": cleaned.snapshot_id,
             "rejected": cleaned.rejected,
-            **{role_name(role): count for role, count in cleaned.by_role.items()},
+            **{role_name(role): cleaned.by_role[role] for role in sorted(cleaned.by_role, key=role_place)},
             **console_page(f"/schools/{context.partition_key}/rejected/{cleaned.snapshot_id}"),
         },
         check_results=quality_results(cleaned.quality),

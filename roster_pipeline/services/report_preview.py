@@ -14,6 +14,7 @@ from roster_pipeline.notifications import Mail, RoleCounts, SyncReport, mailer_f
 from roster_pipeline.runtime.embedded import home
 from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.sync.build_report import console_url, report_of
+from roster_pipeline.vocabulary import ROLE_ORDER
 
 
 def preview_mail(conn: Connection, school: SchoolRow) -> Mail:
@@ -24,13 +25,13 @@ def preview_mail(conn: Connection, school: SchoolRow) -> Mail:
 
 def _of_plan(conn: Connection, school: SchoolRow) -> SyncReport:
     plan = plans.latest(conn, school.id, dry_run=True)
-    counts = plan.counts if plan else {}
+    counts, rostered = plan.counts if plan else {}, school.settings.rostered
     return SyncReport(
         school_key=school.key,
         school_name=school.name,
         when=datetime.now(UTC),
         time_zone=school.settings.time_zone,
-        roles=tuple(RoleCounts.of(role, counts.get(role, {})) for role in school.settings.rostered),
+        roles=tuple(RoleCounts.of(role, counts.get(role, {})) for role in ROLE_ORDER if role in rostered),
         plan_id=plan.id if plan else None,
         console_url=console_url(),
     )

@@ -32,7 +32,7 @@ import night
 
 from roster_pipeline import sync
 from roster_pipeline.directory.database import Database
-from roster_pipeline.simulator.layout import Layout
+from roster_pipeline.simulator.person import Layout
 
 SCHOOLS, VILLAGE, PUPILS, NIGHTS = 120, 20, 500, 2
 CHANGED = 0.01

@@ -32,7 +32,7 @@ from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.runtime.embedded import embedded_server
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
-from roster_pipeline.simulator.layout import Layout
+from roster_pipeline.simulator.person import Layout
 
 SERVER = "ROSTER_BENCHMARK_DATABASE_URL"
 CLIENT = "benchmark"

@@ -30,7 +30,7 @@ from sqlalchemy.engine import URL
 from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.oneroster import Wanted, pull
-from roster_pipeline.simulator.layout import Layout
+from roster_pipeline.simulator.person import Layout
 from roster_pipeline.sync.client_factory import client_of
 from roster_pipeline.sync.gc_tuning import infrequent_collection
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from roster_pipeline.defs.assets import ASSETS, VIEWS
-from roster_pipeline.defs.jobs import JOBS
-from roster_pipeline.defs.pruning import prune, prune_nightly
+from roster_pipeline.defs.jobs import JOBS, prune, prune_nightly
 from roster_pipeline.defs.resources import RESOURCES
 from roster_pipeline.defs.schedules import SCHEDULES
 from roster_pipeline.defs.sensors import SENSORS

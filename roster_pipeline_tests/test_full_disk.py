@@ -23,7 +23,7 @@ GROW = """
 import os, shutil
 from pathlib import Path
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.runtime.embedded import addresses, home
 
 database = Database(addresses().roster)

@@ -68,8 +68,6 @@ def test_every_setting_is_in_one_section_of_the_pages() -> None:
     names = [name for section in fields.SECTIONS for name in section.names]
     assert len(names) == len(set(names))
     assert set(names) == {*SchoolSettings.model_fields, *ConnectionSettings.model_fields, "name"}
-    assert fields.section_of("guards.archive_share").key == "guards"
-    assert fields.section_of("client_secret").key == fields.section_of("url").key == "connection"
 
 
 def test_the_words_for_windows_and_severities_are_those_of_the_models() -> None:

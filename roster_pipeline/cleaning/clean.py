@@ -17,10 +17,9 @@ import pyarrow.compute as pc
 from roster_pipeline.cleaning.contact_exclusions import none_excluded
 from roster_pipeline.cleaning.contact_rules import ContactContext
 from roster_pipeline.cleaning.contacts import GONE, Chosen, choose_contacts, no_contacts
-from roster_pipeline.cleaning.duplicates import one_per_sourced_id
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
 from roster_pipeline.cleaning.field_values import clean_grades, clean_names, numbers_from, too_long, without_null_words
-from roster_pipeline.cleaning.rejections import Rejections, joined_rejections
+from roster_pipeline.cleaning.rejections import Rejections, joined_rejections, one_per_sourced_id
 from roster_pipeline.cleaning.roles import Entries, SchoolOrgs, read_roles
 from roster_pipeline.frames import (
     ROSTER_COLUMNS,

@@ -28,10 +28,9 @@ from roster_pipeline.cleaning.contact_rules import (
     stored_key,
 )
 from roster_pipeline.cleaning.contacts import clipped, usable_contacts
-from roster_pipeline.cleaning.duplicates import one_per_sourced_id
-from roster_pipeline.cleaning.rejections import Rejections
+from roster_pipeline.cleaning.rejections import Rejections, one_per_sourced_id
 from roster_pipeline.frames import Array, Flags, Ints, strings
-from roster_pipeline.settings import contact_rule_syntax
+from roster_pipeline.settings import school
 
 OTHER = "other"
 """Stands for roles and relationships that no rule names, because a SIS may write something private there."""
@@ -73,7 +72,7 @@ def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactCont
     of_pairs = relationships_of_pairs(pairs, students, people, relationships, context)
     accepted = []
     for rule in rules_of(context.connection.contact_rules):
-        lines = [line for line in context.connection.contact_rules if contact_rule_syntax.parts(line)[0] == rule.field]
+        lines = [line for line in context.connection.contact_rules if school.parts(line)[0] == rule.field]
         alone = replace(context, connection=context.connection.model_copy(update={"contact_rules": lines}))
         passes = _passes(pairs, students, people, relationships, alone)
         delivered = _is_delivered(rule.field, students, people, context)

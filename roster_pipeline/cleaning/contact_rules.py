@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Ints, lists, strings
-from roster_pipeline.settings import contact_rule_syntax
+from roster_pipeline.settings import school
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 ALLOWED, WITHHELD, UNKNOWN, EXCLUDED = range(4)
@@ -83,7 +83,7 @@ def rules_of(lines: Iterable[str]) -> tuple[FieldRule, ...]:
     allowed: dict[str, set[str]] = {}
     excluded: dict[str, set[str]] = {}
     for line in lines:
-        field, allows, values = contact_rule_syntax.parts(line)
+        field, allows, values = school.parts(line)
         (allowed if allows else excluded).setdefault(field, set()).update(map(plain_word, values))
     fields = sorted({*allowed, *excluded})
     return tuple(

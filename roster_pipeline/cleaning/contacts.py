@@ -34,10 +34,9 @@ from roster_pipeline.cleaning.contact_rules import (
     values_of,
     values_of_pairs,
 )
-from roster_pipeline.cleaning.duplicates import one_per_sourced_id
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
 from roster_pipeline.cleaning.field_values import clean_names, metadata_text
-from roster_pipeline.cleaning.rejections import Rejections
+from roster_pipeline.cleaning.rejections import Rejections, one_per_sourced_id
 from roster_pipeline.frames import (
     TEXT,
     Array,

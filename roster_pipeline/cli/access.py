@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roster_pipeline.cli.commands import CommandError, examples, group
+from roster_pipeline.cli.commands import AsJson, CommandError, Who, examples, group, open_directory, who_asks
 from roster_pipeline.cli.output import note, print_json, print_table, say
-from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -93,7 +92,7 @@ def list_(as_json: AsJson = False) -> None:
 @access.command("link", epilog=examples("roster access link ann@riverside.example"))
 def link(email: Email, who: Who = None) -> None:
     """Print a link that signs somebody in. It works once, within an hour."""
-    from roster_pipeline.console.auth.mail_link import link_address
+    from roster_pipeline.console.auth.session import link_address
     from roster_pipeline.console.config import config_from
     from roster_pipeline.services.access_changes import link_for
     from roster_pipeline.settings.installation import ConsoleVariables, Places

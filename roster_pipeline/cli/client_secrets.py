@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roster_pipeline.cli.commands import CommandError, examples, group
+from roster_pipeline.cli.commands import CommandError, Who, examples, group, open_directory, who_asks
 from roster_pipeline.cli.output import note, say
-from roster_pipeline.cli.session import Who, open_directory, who_asks
 from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:

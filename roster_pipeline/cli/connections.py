@@ -10,10 +10,20 @@ import typer
 from rich.text import Text
 
 from roster_pipeline.cli.client_secrets import ClientSecret, ClientSecretEnv, read_secret
-from roster_pipeline.cli.commands import FAILED, CommandError, ManyOptions, examples, group
+from roster_pipeline.cli.commands import (
+    FAILED,
+    AsJson,
+    CommandError,
+    ManyOptions,
+    SchoolKey,
+    Who,
+    examples,
+    group,
+    open_directory,
+    who_asks,
+)
 from roster_pipeline.cli.districts import valid_key
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table, safe
-from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
 from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
 from roster_pipeline.settings.fields import title_of
 
@@ -106,7 +116,7 @@ def add(
 ) -> None:
     """Add a connection. It asks for the Client Secret, unless an option says where to read it."""
     from roster_pipeline.directory import tenants
-    from roster_pipeline.services.connection_changes import add_connection
+    from roster_pipeline.services.settings_changes import add_connection
     from roster_pipeline.settings.school import ConnectionSettings
 
     start = preset_of(chosen["sis"]).defaults() if chosen["sis"] else {}

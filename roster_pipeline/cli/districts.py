@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.commands import AsJson, Who, examples, group, open_directory, who_asks
 from roster_pipeline.cli.output import note, print_json, print_table
-from roster_pipeline.cli.session import AsJson, Who, open_directory, who_asks
 from roster_pipeline.settings.fields import DISTRICT
 
 district = group("Districts: each owns its connections, schools and people.")

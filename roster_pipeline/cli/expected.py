@@ -8,9 +8,18 @@ from typing import Annotated
 
 import typer
 
-from roster_pipeline.cli.commands import examples, group
+from roster_pipeline.cli.commands import (
+    AsJson,
+    Reason,
+    SchoolKey,
+    Who,
+    examples,
+    given_reason,
+    group,
+    open_directory,
+    who_asks,
+)
 from roster_pipeline.cli.output import note, print_json, print_table
-from roster_pipeline.cli.session import AsJson, Reason, SchoolKey, Who, given_reason, open_directory, who_asks
 from roster_pipeline.vocabulary import counted, day
 
 guard = group("Guards: the limits of a school's guards.")
@@ -95,7 +104,7 @@ def add(
 ) -> None:
     """Announce people who leave on a day. An announcement archives nobody."""
     from roster_pipeline.directory import tenants
-    from roster_pipeline.services import leavers as service
+    from roster_pipeline.services import decisions as service
 
     words = "\n".join([*(people or ()), *([file.read_text(encoding="utf-8-sig")] if file else [])])
     given = {"who": who_asks(who), "reason": given_reason(reason)}

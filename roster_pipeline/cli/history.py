@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from roster_pipeline.cli.commands import HELD
-from roster_pipeline.cli.output import note, print_json, print_table, shown
-from roster_pipeline.cli.session import (
+from roster_pipeline.cli.commands import (
+    HELD,
     AsJson,
     MaybeSchoolKey,
     Who,
@@ -20,11 +19,12 @@ from roster_pipeline.cli.session import (
     open_directory,
     who_asks,
 )
+from roster_pipeline.cli.output import note, print_json, print_table, shown
 from roster_pipeline.vocabulary import DONE, counted, moment
 
 if TYPE_CHECKING:
+    from roster_pipeline.directory.alerts import FailureRow
     from roster_pipeline.directory.audit import Entry
-    from roster_pipeline.directory.failures import FailureRow
     from roster_pipeline.directory.ledger import SyncRow
     from roster_pipeline.directory.rollback import Undo
     from roster_pipeline.directory.tenants import SchoolRow
@@ -38,12 +38,12 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Show what was applied, newest first: syncs, approvals, relinks and rollbacks; and what failed."""
-    from roster_pipeline.directory import failures, ledger, tenants
+    from roster_pipeline.directory import alerts, ledger, tenants
 
     with open_directory() as database, database.begin() as conn:
         school_id = tenants.get_school(conn, key).id if key else None
         syncs = ledger.history(conn, school_id=school_id, limit=limit)
-        failed = failures.recent(conn, school_id=school_id, limit=limit)
+        failed = alerts.recent(conn, school_id=school_id, limit=limit)
         zones = tenants.time_zones(conn)
     rows: list[SyncRow | FailureRow] = [*syncs, *failed]
     rows = sorted(rows, key=lambda row: row.at, reverse=True)[:limit]

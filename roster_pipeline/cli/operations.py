@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from roster_pipeline.cli.commands import FAILED, CommandError, examples, group
+from roster_pipeline.cli.commands import FAILED, AsJson, CommandError, examples, group, open_directory
 from roster_pipeline.cli.connections import MARKS
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table, safe
-from roster_pipeline.cli.session import AsJson, open_directory
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -105,7 +104,7 @@ def prune(as_json: AsJson = False) -> None:
     """Delete raw snapshots, sent mails and Dagster runs after their retention. The daemon does it every night."""
     import dagster as dg
 
-    from roster_pipeline.defs.pruning import prune_runs
+    from roster_pipeline.defs.jobs import prune_runs
     from roster_pipeline.settings.installation import Retention
     from roster_pipeline.sync.prune_tables import prune as prune_tables
 
@@ -126,8 +125,8 @@ def metrics(
     """Print metrics for Prometheus: last syncs, people, holds, failures, mails, runs, workers. No data of a person."""
     import dagster as dg
 
+    from roster_pipeline.directory.operations import exposition
     from roster_pipeline.runtime.run_queue import look_at_runs, numbers
-    from roster_pipeline.sync.metrics import exposition
 
     with open_directory() as database:
         more = {}
@@ -172,7 +171,7 @@ def _runs(database: Database) -> Iterator[Item]:
     """Dagster's side: daemon, broker, workers, run queue."""
     import dagster as dg
 
-    from roster_pipeline.directory.database_errors import DirectoryError
+    from roster_pipeline.directory.database import DirectoryError
     from roster_pipeline.runtime.run_queue import findings, look_at_runs
     from roster_pipeline.sync.health_checks import Item
 

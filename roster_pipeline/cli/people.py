@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from roster_pipeline.cli.commands import AsJson, SchoolKey, open_directory
 from roster_pipeline.cli.output import note, print_json, print_table
-from roster_pipeline.cli.session import AsJson, SchoolKey, open_directory
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, full_name
 
 STATUSES = ("active", "archived", "all")

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.commands import CommandError, examples
-from roster_pipeline.cli.output import note, print_json, print_table, shown
-from roster_pipeline.cli.persons import District, Number, district_of, person
-from roster_pipeline.cli.session import (
+from roster_pipeline.cli.commands import (
     AsJson,
+    CommandError,
     Reason,
     SchoolKey,
     Who,
     Yes,
     confirm,
+    examples,
     given_reason,
     open_directory,
     who_asks,
 )
+from roster_pipeline.cli.output import note, print_json, print_table, shown
+from roster_pipeline.cli.persons import District, Number, district_of, person
 from roster_pipeline.vocabulary import ROLE_ORDER
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def home(number: Number, record: Record, connection: ConnectionKey, reason: Reas
 def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
     """Say of all leavers whose ids came as somebody else in the newest plan that the records are not theirs."""
     from roster_pipeline.directory import plans, tenants
-    from roster_pipeline.directory.reassigned_ids import unlink_leavers as unlink_all
+    from roster_pipeline.directory.relink import unlink_leavers as unlink_all
 
     with _by_hand(who, reason) as (opened, said):
         school = tenants.get_school(opened, key)

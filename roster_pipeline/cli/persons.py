@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.commands import CommandError, examples, group
+from roster_pipeline.cli.commands import AsJson, CommandError, examples, group, open_directory
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table, shown
-from roster_pipeline.cli.session import AsJson, open_directory
 from roster_pipeline.vocabulary import counted, full_name, moment
 
 if TYPE_CHECKING:

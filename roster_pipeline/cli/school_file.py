@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from roster_pipeline.cli.commands import WRONG_USAGE, CommandError, wrong_settings
 from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, merged, with_key_values
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.safe_csv import ENCODING, plain_cell
 from roster_pipeline.services.school_changes import NewSchool
-from roster_pipeline.services.settings_diff import FieldError
+from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.school import KEY_PATTERN, SchoolSettings
 
 KEY, CONNECTION, NAME, SCHOOL_ID = "school", "connection", "name", "school-id"

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.commands import ManyOptions, examples, group
+from roster_pipeline.cli.commands import AsJson, ManyOptions, SchoolKey, Who, examples, group, open_directory, who_asks
 from roster_pipeline.cli.connections import report_saved, warn_untested
 from roster_pipeline.cli.districts import valid_key
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table
-from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
 from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, merged, with_options
 from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.vocabulary import counted

@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roster_pipeline.cli.commands import DONE, FAILED, HELD, CommandError, examples, group
+from roster_pipeline.cli.commands import (
+    DONE,
+    FAILED,
+    HELD,
+    AsJson,
+    CommandError,
+    SchoolKey,
+    Who,
+    examples,
+    group,
+    open_directory,
+    who_asks,
+)
 from roster_pipeline.cli.output import console, note, print_findings, print_json, print_plan_counts, print_report
-from roster_pipeline.cli.session import AsJson, SchoolKey, Who, open_directory, who_asks
 from roster_pipeline.runtime.signals import Ended
 
 if TYPE_CHECKING:
@@ -84,7 +95,7 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
 
 
 def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
-    from roster_pipeline.services.plan_summary import summary_of_run, would_do
+    from roster_pipeline.services.plan_rows import summary_of_run, would_do
 
     with database.begin() as conn:
         summary = summary_of_run(conn, key, run_id)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from roster_pipeline.console import static_files
+from roster_pipeline.console import headers
 from roster_pipeline.console.auth.csrf import Forms
 from roster_pipeline.console.auth.session import SignedIn
 from roster_pipeline.console.config import Config
@@ -22,8 +22,6 @@ from roster_pipeline.console.headers import Headers
 from roster_pipeline.console.page import database
 from roster_pipeline.console.pages import (
     access,
-    account,
-    audit,
     conflicts,
     connection_tests,
     districts,
@@ -31,8 +29,6 @@ from roster_pipeline.console.pages import (
     holds,
     leavers,
     new_school,
-    openid,
-    overview,
     people_pages,
     person_page,
     plan_details,
@@ -41,7 +37,6 @@ from roster_pipeline.console.pages import (
     runs,
     settings,
     sign_in,
-    supported_sis,
     syncs,
     upload_pages,
 )
@@ -51,15 +46,13 @@ from roster_pipeline.directory.database import Database, DirectoryError
 PAGES = (
     new_school,  # before the school of that key
     access,
-    account,
-    audit,
     conflicts,
+    connection_tests,
     districts,
+    headers,
     history,
     holds,
     leavers,
-    openid,
-    overview,
     people_pages,
     person_page,
     plan_details,
@@ -68,11 +61,8 @@ PAGES = (
     runs,
     settings,
     sign_in,
-    static_files,
-    supported_sis,
     syncs,
     upload_pages,
-    connection_tests,
 )
 """Modules with `routes`, by name. Of two routes that fit, the first one counts."""
 

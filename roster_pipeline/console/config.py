@@ -1,17 +1,28 @@
-"""The settings of the console, checked before it listens."""
+"""The settings of the console, checked before it listens, and serving it with uvicorn.
+
+There is no access log, because addresses of pages can contain searches for people.
+"""
 
 from __future__ import annotations
 
+import signal
+import socket
+import sys
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
 
 from roster_pipeline.settings.installation import ConsoleVariables, InstallationError
 
 URL = "ROSTER_CONSOLE_URL"
 LOOPBACK = "127.0.0.1"
 PORT = 8080
+ENDING_SECONDS = 5
+"""For answers under way; a page that follows a run would otherwise keep the console from ending."""
 
 
 @dataclass(frozen=True)
@@ -107,3 +118,49 @@ def _oidc(given: ConsoleVariables) -> Oidc | None:
             "Register the console at the provider, and set both to what it shows.",
         )
     return Oidc(given.oidc_issuer, given.oidc_client_id, given.oidc_client_secret, given.oidc_trust_email)
+
+
+def server_of(app: Starlette, config: Config, host: str = "", port: int = 0) -> uvicorn.Server:
+    """A server that is not listening yet. Forwarded addresses are believed from the proxies of the settings alone."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=bool(config.proxies),
+            forwarded_allow_ips=config.proxies or None,
+            timeout_graceful_shutdown=ENDING_SECONDS,
+            ws="none",
+        )
+    )
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket on the address. Raises OSError where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
+    """Serve until a signal ends it; then this process ends in order, and an embedded database with it."""
+    exit_on_signals()
+    server_of(app, config).run(sockets=[listening])
+
+
+def exit_on_signals() -> None:
+    """Make SIGINT and SIGTERM end this process in order, as the end of the embedded database needs it.
+
+    uvicorn gives a signal on to the handler that was there before, and the default one would end us at once.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: sys.exit(0))

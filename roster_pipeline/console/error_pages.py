@@ -12,20 +12,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roster_pipeline.console.auth.provider_errors import ProviderAway
+from roster_pipeline.console.auth.openid import ProviderAway
 from roster_pipeline.console.auth.session import HTMX, SessionEnded, sign_in_before
 from roster_pipeline.console.auth.viewer import NOTHING_HERE, NoSuchSchool
 from roster_pipeline.console.page import page
 from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.approvals import PlanChanged
-from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.database_errors import RowRefused, StatementFailed
+from roster_pipeline.directory.database import DirectoryError, RowRefused, StatementFailed
 from roster_pipeline.directory.ledger import UnknownSync
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plans import UnknownPlan
 from roster_pipeline.directory.rollback import AlreadyUndone
 from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
-from roster_pipeline.services.settings_diff import ChangedMeanwhile
+from roster_pipeline.services.settings_changes import ChangedMeanwhile
 from roster_pipeline.sync.error_messages import explain
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,21 @@
-"""Headers of every answer: what the browser may load, who may frame it, what it may keep."""
+"""Headers of every response (what the browser may load, frame and keep), and the console's own static files.
+
+The address of a static file names its content (`v`). A browser may keep it for a year: when the file changes, its
+address changes.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = "; ".join(
@@ -32,6 +45,10 @@ ALWAYS = {
 NOT_KEPT = "no-store"
 """Pages hold people; a shared computer must not show them to the next one by its Back button."""
 A_YEAR = "max-age=31536000"
+KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+FOR_A_YEAR = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
+MARK_LENGTH = 12
 
 
 class Headers:
@@ -53,3 +70,44 @@ class Headers:
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+@dataclass(frozen=True)
+class StaticFile:
+    """One file. `mark` is the beginning of its content's hash."""
+
+    content: bytes
+    kind: str
+    mark: str
+
+
+@cache
+def static_files() -> dict[str, StaticFile]:
+    """File name to file; nothing outside the folder `static` can be asked for."""
+    found = {}
+    for entry in files("roster_pipeline.console").joinpath("static").iterdir():
+        kind = KINDS.get("." + entry.name.rpartition(".")[2])
+        if kind and entry.is_file():
+            content = entry.read_bytes()
+            found[entry.name] = StaticFile(content, kind, hashlib.sha256(content).hexdigest()[:MARK_LENGTH])
+    return found
+
+
+def static_url(name: str) -> str:
+    """The address of a file, for templates. Raises KeyError for one that there is not."""
+    return f"/static/{name}?v={static_files()[name].mark}"
+
+
+def serve(request: Request) -> Response:
+    """One file; without the right mark the browser has to ask again each time."""
+    found = static_files().get(request.path_params["name"])
+    if found is None:
+        raise HTTPException(404)
+    kept = FOR_A_YEAR if request.query_params.get("v") == found.mark else ASK_AGAIN
+    headers = {"cache-control": kept, "etag": f'"{found.mark}"'}
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(found.content, media_type=found.kind, headers=headers)
+
+
+routes = [Route("/static/{name}", serve, methods=["GET"])]

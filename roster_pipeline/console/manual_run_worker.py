@@ -18,13 +18,13 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from threading import Event, Thread
 
-from roster_pipeline.console.manual_run_launcher import DIED
+from roster_pipeline.console.launchers import DIED
 from roster_pipeline.directory import manual_runs
 from roster_pipeline.directory.database import NAME, Database, DirectoryError, end_sessions
 from roster_pipeline.directory.manual_runs import CANCELED, ManualRun
 from roster_pipeline.runtime.embedded import prepare_environment
+from roster_pipeline.sync.alerts import record_failure
 from roster_pipeline.sync.error_messages import SyncError, explain
-from roster_pipeline.sync.failure_alerts import record_failure
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether the run was canceled; each says that it lives."""

@@ -10,8 +10,8 @@ from starlette.requests import Request
 
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
-from roster_pipeline.console.template_filters import ACTIONS, role
-from roster_pipeline.directory import claims, plan_rows, plans
+from roster_pipeline.console.page import ACTIONS, role
+from roster_pipeline.directory import held_plans, plan_rows, plans
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
@@ -50,7 +50,7 @@ def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
 
 def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_id: int) -> bool:
     """Whether somebody may approve what only the district's manager may, or whoever has the people it concerns."""
-    return who.may_manage(school.district_id) or claims.has_all_of_them(opened, plan_id, who.schools)
+    return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
 
 
 def row_filter(asked: ListFilter, *, held: bool = False) -> RowFilter:

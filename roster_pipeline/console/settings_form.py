@@ -36,10 +36,9 @@ from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
 from roster_pipeline.planning.guard_history import MOST_PLANS, PastPlan, guard_lines
-from roster_pipeline.services.connection_changes import NOT_TESTED
 from roster_pipeline.services.connection_test_state import fields_named, last_test
 from roster_pipeline.services.save_settings import Wanted
-from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile
+from roster_pipeline.services.settings_changes import NOT_TESTED, SECRET, ChangedMeanwhile
 from roster_pipeline.settings import fields
 from roster_pipeline.settings.fields import SECTIONS, Section
 from roster_pipeline.settings.school import (

@@ -14,7 +14,7 @@ import logging
 import dagster as dg
 from dagster._core.run_coordinator import SubmitRunContext
 
-from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, SCHOOL_TAG
+from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, SCHOOL_TAG
 from roster_pipeline.defs.jobs import test_connection
 from roster_pipeline.defs.partitions import partition_of
 from roster_pipeline.defs.resources import DirectoryResource

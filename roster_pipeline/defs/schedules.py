@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SCHOOL_TAG, SLOW_TAG, WHO_TAG
+from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, SCHEDULE, SCHOOL_TAG, SLOW_TAG, WHO_TAG
 from roster_pipeline.defs.jobs import rostering
 from roster_pipeline.defs.partitions import PARTITION_TAG
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
-from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG, console_page
+from roster_pipeline.defs.asset_helpers import NIGHT_TAG, console_page
 from roster_pipeline.defs.checks import verdict_results
 from roster_pipeline.defs.partitions import partition_of, schools
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource
@@ -71,8 +71,7 @@ def send_mail(
     """Send due mail; a failure stays in the outbox and is tried again later."""
     from roster_pipeline.directory.locks import alone
     from roster_pipeline.sync.build_report import put_reports
-    from roster_pipeline.sync.daily_digest import put_digests
-    from roster_pipeline.sync.outbox_sender import send_due
+    from roster_pipeline.sync.outbox_sender import put_digests, send_due
 
     database = directory.database()
     with alone(database, "mail") as mine:
@@ -171,7 +170,7 @@ def watch_schools(
     context: dg.SensorEvaluationContext, directory: DirectoryResource, installation: InstallationResource
 ) -> dg.SensorResult:
     """Look once. The cursor is the time up to which failed runs were looked at."""
-    from roster_pipeline.sync.failure_alerts import record_crashes
+    from roster_pipeline.sync.alerts import record_crashes
     from roster_pipeline.sync.monitoring import beat, watch
     from roster_pipeline.sync.prune_tables import alert_not_pruned
 
@@ -198,7 +197,7 @@ def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource
     """
     from roster_pipeline.runtime.lost_runs import fail_lost_runs, retry_missed_runs
     from roster_pipeline.runtime.run_queue import findings, look_at_runs, recent_beats
-    from roster_pipeline.sync.operator_alerts import watch_installation
+    from roster_pipeline.sync.health_checks import watch_installation
 
     database, before = directory.database(), json.loads(context.cursor or "{}")
     queue = look_at_runs(context.instance, database)

@@ -16,15 +16,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from sqlalchemy.engine import make_url
 
-from roster_pipeline.demo import story
+from roster_pipeline.demo import demo_sis
 from roster_pipeline.demo.demo_sis import PORT, simulated
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.notifications.delivery import SMTP_URL
+from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
+from roster_pipeline.notifications.mail import SMTP_URL
 from roster_pipeline.runtime.embedded import Addresses, home, plain_connection, prepare_environment
+from roster_pipeline.sync.build_report import report_of
+from roster_pipeline.vocabulary import COUNTS
 
-NOON = f"{story.SCHOOLS[0].name}, noon"
+NOON = f"{demo_sis.SCHOOLS[0].name}, noon"
 BAD_NIGHT = 3
 BAD_CONNECTION = "southside-sis"
 BAD_FAULT = "record_missing"
@@ -54,7 +57,7 @@ def run_demo(console: Console) -> int:
     from roster_pipeline.sync.outbox_sender import send_due
 
     began = time.monotonic()
-    people = story.districts()
+    people = demo_sis.districts()
     os.environ.pop(SMTP_URL, None)  # its people are invented: no mail about them goes to a server
     with console.status("starting PostgreSQL"):
         database = _empty_databases()
@@ -63,17 +66,17 @@ def run_demo(console: Console) -> int:
         with simulated(people) as (base_url, served):
             _register(database, base_url)
             with _progress(console) as progress:
-                task = progress.add_task("", total=len(story.NIGHTS) * len(story.SCHOOLS) + 1)
-                for night, title in enumerate(story.NIGHTS, start=1):
-                    if night == story.NOON_BEFORE:
-                        story.pass_noon(people)
-                        progress.update(task, description=f"noon, manual run: {story.SCHOOLS[0].name}")
-                        results.append(_sync(night, story.SCHOOLS[0], NOON, None))
+                task = progress.add_task("", total=len(demo_sis.NIGHTS) * len(demo_sis.SCHOOLS) + 1)
+                for night, title in enumerate(demo_sis.NIGHTS, start=1):
+                    if night == demo_sis.NOON_BEFORE:
+                        demo_sis.pass_noon(people)
+                        progress.update(task, description=f"noon, manual run: {demo_sis.SCHOOLS[0].name}")
+                        results.append(_sync(night, demo_sis.SCHOOLS[0], NOON, None))
                         progress.advance(task)
-                    story.pass_night(people, night)
+                    demo_sis.pass_night(people, night)
                     if night == BAD_NIGHT:
                         served[BAD_CONNECTION].faults.set(BAD_FAULT)
-                    for school in story.SCHOOLS:
+                    for school in demo_sis.SCHOOLS:
                         progress.update(task, description=f"night {night} ({title}): {school.name}")
                         results.append(_sync(night, school, school.name, f"demo-{night}"))
                         progress.advance(task)
@@ -89,11 +92,10 @@ def run_demo(console: Console) -> int:
     return 1 if failed else 0
 
 
-def _sync(night: int, school: story.DemoSchool, shown: str, batch: str | None) -> SyncResult:
+def _sync(night: int, school: demo_sis.DemoSchool, shown: str, batch: str | None) -> SyncResult:
     """One run. batch: runs of one connection with the same batch share a pull; None for a manual run."""
     from roster_pipeline.defs.resources import DirectoryResource
     from roster_pipeline.runtime.run_school import run_school
-    from roster_pipeline.sync.latest_counts import latest_counts
 
     ran = run_school(school.key, night=batch)
     if ran.problem:
@@ -109,7 +111,7 @@ def _empty_databases() -> Database:
     migrate.upgrade(database)
     with database.begin() as conn:
         districts = [row.key for row in tenants.list_districts(conn)]
-    if set(districts) - {story.DISTRICT}:
+    if set(districts) - {demo_sis.DISTRICT}:
         database.close()
         raise DemoRefusedError(
             "This database has districts of your own; the demo starts from an empty one.\n"
@@ -146,17 +148,17 @@ def _recreate(addresses: Addresses) -> None:
 def _register(database: Database, base_url: str) -> None:
     """Add the demo's district, its two connections and three schools."""
     with database.begin() as conn:
-        tenants.add_district(conn, story.DISTRICT, story.DISTRICT_NAME)
-        for key in story.CONNECTIONS:
-            settings = story.connection_settings(key, base_url)
-            tenants.add_connection(conn, story.DISTRICT, key, settings, seal(story.CLIENT_SECRET))
-        for school in story.SCHOOLS:
-            tenants.add_school(conn, school.connection, school.key, school.name, story.school_settings(school))
+        tenants.add_district(conn, demo_sis.DISTRICT, demo_sis.DISTRICT_NAME)
+        for key in demo_sis.CONNECTIONS:
+            settings = demo_sis.connection_settings(key, base_url)
+            tenants.add_connection(conn, demo_sis.DISTRICT, key, settings, seal(demo_sis.CLIENT_SECRET))
+        for school in demo_sis.SCHOOLS:
+            tenants.add_school(conn, school.connection, school.key, school.name, demo_sis.school_settings(school))
 
 
 def _tables(results: list[SyncResult]) -> Iterator[Table]:
     """One table per night, at most 80 columns wide."""
-    for night, title in enumerate(story.NIGHTS, start=1):
+    for night, title in enumerate(demo_sis.NIGHTS, start=1):
         table = Table(
             title=f"\nNight {night}: {title}", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
         )
@@ -199,3 +201,14 @@ def _print_next_steps(console: Console, mails: int, base_url: str, seconds: floa
         "then open the link it prints\n"
         f"(roster is .venv/bin/roster.) Done in {seconds:.0f} s."
     )
+
+
+def latest_counts(database: Database, school_key: str) -> dict[str, int]:
+    """Created, updated, restored, skipped, archived, held, conflicts, unchanged and rejected; empty without a sync."""
+    with database.begin() as connection:
+        sync_id = latest_sync(connection, school_key)
+        if sync_id is None:
+            return {}
+        report = report_of(sync_summary(connection, sync_id))
+    rejected = sum(line.rows for line in report.rejected if line.severity == "error")
+    return {name: report.total(name) for name in COUNTS} | {"rejected": rejected}

@@ -1,17 +1,23 @@
-"""Alerts: one per subject and cause from the moment it is opened until it clears, so that a storm is one mail.
+"""Alerts and failed steps: one alert per subject and cause from opening to clearing, so that a storm is one mail.
 
 A subject is a school, a connection, or the installation itself. A school's alerts clear with its next finished sync, a
-connection's with its next finished pull. What is held clears when somebody decided, or a newer plan holds nothing. A
-school whose alert `paused` is open is not started by the schedule.
+connection's with its next finished pull. An alert on held changes clears when somebody decided, or a newer plan holds
+nothing. The schedule does not start a school while its alert `paused` is open. Alerts on a Client Secret follow its
+last day.
+
+Failed steps are kept as messages for people, so that one cause raises one alert, not one a night.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, select, text
+
+from roster_pipeline.directory.audit import RUN_ASKED_FOR
+from roster_pipeline.directory.tables import failure, school
 
 PAUSED, STALE, HELD, SOURCE_STALE, CLAIMED = "paused", "stale", "held", "source_stale", "claimed elsewhere"
 EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"
@@ -79,6 +85,23 @@ returning id, subject, cause, school_id, connection_id, message, opened_at
 UNKNOWN_RUNS = """
 select run from unnest(cast(:runs as text[])) run
 where not exists (select from failure f where f.run_id = run) and not exists (select from sync y where y.run_id = run)
+"""
+STARTED_BY = """coalesce(
+    (
+        select c.who from audit c where c.school_id = f.school_id and c.what = :asked
+          and c.details ->> 'run' = f.run_id order by c.id desc limit 1
+    ),
+    case when f.night is not null then 'schedule' else 'by hand' end
+)"""
+"""Who started the run of a failure `f`: a person of the audit, or the schedule. asked: `audit.RUN_ASKED_FOR`."""
+RECENT = f"""
+select f.id, f.at, s.key as school, f.step, f.message, f.run_id, {STARTED_BY} as who
+from failure f join school s on s.id = f.school_id
+where cast(:school as bigint) is null or f.school_id = :school order by f.id desc limit :limit
+"""  # noqa: S608 - constants
+DATED = """
+select id, key, cast(settings ->> 'secret_expires' as date) as expires from connection
+where settings ->> 'secret_expires' is not null order by key
 """
 
 
@@ -185,3 +208,73 @@ def open_alerts(conn: Connection) -> list[Alert]:
 
 def _alerts(conn: Connection, query: str, given: dict[str, Any]) -> list[Alert]:
     return [Alert(**row) for row in conn.execute(text(query), given).mappings()]
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """One failed step of a school. message: what was wrong, a line break, and what to do. who: started its run."""
+
+    id: int
+    at: datetime
+    school: str
+    step: str
+    message: str
+    run_id: str | None
+    who: str
+
+
+def recent(conn: Connection, *, school_id: int | None = None, limit: int = 50) -> list[FailureRow]:
+    """Failed steps, newest first."""
+    given = {"school": school_id, "limit": limit, "asked": RUN_ASKED_FOR}
+    return [FailureRow(**row) for row in conn.execute(text(RECENT), given).mappings()]
+
+
+def record(
+    connection: Connection,
+    school_key: str,
+    step: str,
+    message: str,
+    run_id: str | None,
+    *,
+    cause: str = "step",
+    night: str | None = None,
+    retryable: bool = False,
+) -> bool:
+    """Store one failed step; False where there is no such school. night: the night it failed in, None by hand."""
+    school_id = connection.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
+    if school_id is None:
+        return False
+    row = insert(failure).values(
+        school_id=school_id,
+        step=step,
+        message=message,
+        run_id=run_id,
+        cause=cause,
+        night=night,
+        retryable=retryable,
+    )
+    connection.execute(row)
+    return True
+
+
+@dataclass(frozen=True)
+class Dated:
+    """A connection whose Client Secret is valid up to a day, that day included."""
+
+    connection_id: int
+    key: str
+    expires: date
+
+
+def dated_secrets(conn: Connection) -> list[Dated]:
+    """Every connection that says when its secret ends, by key."""
+    return [Dated(row.id, row.key, row.expires) for row in conn.execute(text(DATED))]
+
+
+def open_expiries(conn: Connection) -> dict[int, list[Alert]]:
+    """Open alerts about secrets that end, by connection."""
+    found: dict[int, list[Alert]] = {}
+    for alert in open_alerts(conn):
+        if alert.cause in (EXPIRES, EXPIRES_SOON) and alert.connection_id is not None:
+            found.setdefault(alert.connection_id, []).append(alert)
+    return found

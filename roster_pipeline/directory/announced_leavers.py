@@ -1,6 +1,6 @@
 """Leavers whom somebody announced: people of a school with a day. They are no surprise once they are gone.
 
-An announcement archives nobody. It says that a person who is absent is expected to be (`planning/announced.py`).
+An announcement archives nobody. It says that a person who is absent is expected to be (`planning/plan.py`).
 """
 
 from __future__ import annotations

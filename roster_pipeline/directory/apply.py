@@ -16,8 +16,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping, select, text
 
 from roster_pipeline.directory import apply_sql, approvals, plans, rosters
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
 from roster_pipeline.directory.tables import approval, school, sync
 from roster_pipeline.vocabulary import CHANGING, approvable, needs_manager

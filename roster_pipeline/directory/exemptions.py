@@ -1,7 +1,7 @@
 """Exemptions: single changes that somebody took out of a held plan, and that no later sync makes either.
 
 An exemption names a person, or the records of somebody whom the directory does not know, and the kind of change. It
-ends by itself once the SIS no longer asks for that change (`planning/exempted_rows.py`), or if somebody takes it back.
+ends by itself once the SIS no longer asks for that change (`planning/plan.py`), or if somebody takes it back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.approvals import waiting_of
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, read_frame
 from roster_pipeline.vocabulary import CHANGING
 

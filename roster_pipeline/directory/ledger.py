@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, text
 
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.members import numbers_of
 from roster_pipeline.directory.tables import change_log, school, sync
 
@@ -93,12 +93,6 @@ def syncs(conn: Connection, sync_ids: Iterable[int]) -> dict[int, SyncRow]:
     return {row["id"]: SyncRow(**row) for row in conn.execute(query).mappings()}
 
 
-def changes_of(conn: Connection, sync_id: int, limit: int | None = None) -> list[Change]:
-    """What one sync wrote, in order."""
-    query = _changes().where(change_log.c.sync_id == sync_id).order_by(change_log.c.position).limit(limit)
-    return [Change(**row) for row in conn.execute(query).mappings()]
-
-
 def changes_of_person(conn: Connection, district_id: int, person_id: int) -> list[Change]:
     """What ever happened to one person, and to those who were merged into them; by syncs and by hand, in order."""
     people = numbers_of(conn, person_id)
@@ -117,12 +111,6 @@ def has_synced(conn: Connection, school_id: int) -> bool:
 def has_run(conn: Connection, run_id: str) -> bool:
     """Whether a run of Dagster has committed a sync."""
     return conn.scalar(select(sync.c.id).where(sync.c.run_id == run_id).limit(1)) is not None
-
-
-def last_sync_times(conn: Connection) -> dict[int, datetime]:
-    """School id to the time of its last sync of kind sync."""
-    query = select(sync.c.school_id, func.max(sync.c.at)).where(sync.c.kind == "sync").group_by(sync.c.school_id)
-    return dict(conn.execute(query).all())
 
 
 def _syncs() -> Select[Any]:

@@ -12,8 +12,7 @@ from threading import Event, Thread
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
 
 LOOK_EVERY = 5.0
 """Seconds between two looks of a running process at its lock."""

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import audit
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import Person, UnknownPerson, get_person, list_members
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow

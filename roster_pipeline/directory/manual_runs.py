@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, exists, func, insert, select, text, update
 
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tables import district, failure, manual_run, plan, school, sync
 

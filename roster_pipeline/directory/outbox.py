@@ -1,7 +1,9 @@
-"""Mail that is to go out: written in the transaction of what it tells, sent by somebody else, later.
+"""Mails to send, and reports that wait for a digest; each is written in the transaction that it reports.
 
 `due` locks what it hands out (SKIP LOCKED), so several senders never send one message twice, and a sender that dies
 leaves its messages to the next one. Message-IDs are fixed, so a mail that was sent just before a crash is recognised.
+
+One line per recipient and sync waits for the next digest.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from roster_pipeline.directory.tables import outbox, school
+from roster_pipeline.directory.tables import digest, outbox, school, sync
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
@@ -159,3 +161,39 @@ def retry(conn: Connection, letter_id: int) -> bool:
     values = {"dead_at": None, "attempts": 0, "due_at": func.now()}
     query = update(outbox).where(outbox.c.id == letter_id, outbox.c.dead_at.is_not(None))
     return bool(conn.execute(query.values(values)).rowcount)
+
+
+@dataclass(frozen=True)
+class WaitingReport:
+    """One report that waits for one recipient; `report` is its stored form."""
+
+    recipient: str
+    sync_id: int
+    put_at: datetime
+    time_zone: str
+    report: dict[str, Any]
+
+
+def put_for_digest(conn: Connection, recipients: Sequence[str], sync_id: int) -> None:
+    """Let a sync's report wait for each recipient's next digest."""
+    rows = [{"recipient": recipient, "sync_id": sync_id} for recipient in dict.fromkeys(recipients)]
+    conn.execute(insert(digest).values(rows).on_conflict_do_nothing())
+
+
+def waiting_for_digest(conn: Connection) -> list[WaitingReport]:
+    """What waits, by recipient, oldest first."""
+    zone = func.coalesce(school.c.settings["time_zone"].astext, "UTC").label("time_zone")
+    query = (
+        select(digest.c.recipient, digest.c.sync_id, digest.c.put_at, zone, sync.c.report)
+        .join(sync, sync.c.id == digest.c.sync_id)
+        .join(school, school.c.id == sync.c.school_id)
+        .where(digest.c.message_id.is_(None))
+        .order_by(digest.c.recipient, digest.c.put_at, digest.c.sync_id)
+    )
+    return [WaitingReport(**row) for row in conn.execute(query).mappings()]
+
+
+def sent_with_digest(conn: Connection, recipient: str, sync_ids: Sequence[int], message_id: str) -> None:
+    """These reports stand in this mail."""
+    chosen = (digest.c.recipient == recipient, digest.c.sync_id.in_(sync_ids))
+    conn.execute(update(digest).where(*chosen).values(message_id=message_id))

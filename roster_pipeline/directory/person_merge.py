@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import audit, tables
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
 

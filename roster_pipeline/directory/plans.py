@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, insert, select, text, update
 
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import plan, plan_row, verdict
 from roster_pipeline.directory.tenants import SchoolRow
@@ -37,14 +37,6 @@ ROWS: dict[str, Kind] = {
     "guard": "text",
     "sync_id": "int",
 }
-
-LOAD_ROWS = """
-select r.row, r.action, r.reason, r.role, r.person_id, array_to_json(r.sourced_ids), array_to_json(r.new_links),
-       r.matched_by, r.notes, r.changes, r.number_kind, r.absent_syncs, r.person_revision, r.membership_revision,
-       r.witness, r.guard, case when r.witness is distinct from 'here' and not r.exempted then v.sync_id end
-from plan_row r left join verdict v using (plan_id, role, action, guard)
-where r.plan_id = {plan} order by r.row
-"""
 
 
 @dataclass(frozen=True)
@@ -158,11 +150,6 @@ def replace(conn: Connection, plan_id: int) -> None:
 def snapshot_of(conn: Connection, plan_id: int) -> int:
     """The snapshot a plan was made from. Raises UnknownPlan."""
     return get(conn, plan_id).snapshot_id
-
-
-def load_rows(conn: Connection, plan_id: int) -> pd.DataFrame:
-    """The rows as `write` took them, and `sync_id`: which sync applied the row, null if none did."""
-    return read_frame(conn, LOAD_ROWS, ROWS, plan=plan_id)
 
 
 def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:

@@ -14,8 +14,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import copy_lines, escaped
 from roster_pipeline.directory.sis_records import Kind, RecordWriter

@@ -1,12 +1,17 @@
-"""Relink: the way out of a bulk re-key. Only the new sourcedIds are written, nobody is created, changed or archived.
+"""Records with new ids: bulk re-keys, the conflicts of single records, and ids that a SIS has given to somebody else.
 
 When most ids of a role are new while numbers or e-mails still match, the whole sync is held. If the new ids are right,
-this gives them to the people they matched; the next plan then finds everybody by link and judges the rest anew.
+a relink gives them to the people they matched, and changes nothing else; the next plan then finds everybody by link and
+judges the rest again.
+
+Some SISs assign all ids again every year. `unlink_leavers` takes the reassigned ids away from the people who left, all
+at once. People who are active somewhere, or have several records tonight, stay conflicts to decide one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
@@ -15,7 +20,10 @@ from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
+from roster_pipeline.directory.manual_edits import unlink_pairs
+from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tables import snapshot, sync
+from roster_pipeline.directory.tenants import SchoolRow
 
 STAGE = """
 create temporary table linking on commit drop as
@@ -47,6 +55,30 @@ select exists (
 COUNT = """
 select r.role, count(distinct r.person_id) from plan_row r join linking n on n.person_id = r.person_id
 where r.plan_id = :plan group by r.role order by r.role
+"""
+_CANDIDATES = """
+with record as (select * from cleaned_roster where snapshot_id = :snapshot and sourced_id = any(:ids))
+select l.person_id from link l where l.connection_id = :connection and l.sourced_id = any(:ids)
+union
+select p.id from record c join person p on p.district_id = :district and lower(p.email) = lower(c.email)
+union
+select p.id from record c join person p on p.district_id = :district and p.number_connection_id = :connection
+    and p.number_kind = c.number_kind and p.number = c.number
+order by 1 limit :most
+"""
+_DECIDED = """
+select sourced_id, person_id, 'same' as said from link
+where connection_id = :connection and sourced_id = any(:ids) and confirmed
+union all
+select sourced_id, person_id, 'two' from link_exclusion where connection_id = :connection and sourced_id = any(:ids)
+"""
+LEAVERS = """
+select r.person_id, l.sourced_id from plan_row r
+join link l on l.connection_id = :connection and l.sourced_id = r.sourced_ids[1] and l.person_id = r.person_id
+join person p on p.id = r.person_id and p.district_id = :district and p.revision = r.person_revision
+where r.plan_id = :plan and r.reason = 'id_reused' and cardinality(r.sourced_ids) = 1
+  and not exists (select from membership m where m.person_id = r.person_id and m.status = 'active')
+order by r.person_id
 """
 
 
@@ -110,3 +142,38 @@ def _write(
     details = {"plan": found.id, "sync": sync_id, "links": links}
     audit.record(conn, who=who, what="ids relinked", reason=reason, details=details, **owner)
     return SyncResult(sync_id, "applied", counts)
+
+
+def conflicting_records(
+    conn: Connection, snapshot_id: int, ids: Sequence[str], fields: Sequence[str]
+) -> list[dict[str, Any]]:
+    """sourced_id and these columns of `cleaned_roster`, by sourced_id."""
+    query = (
+        f"select sourced_id, {', '.join(fields)} from cleaned_roster "  # noqa: S608 - our own column names
+        "where snapshot_id = :snapshot and sourced_id = any(:ids) order by sourced_id"
+    )
+    return [dict(row) for row in conn.execute(text(query), {"snapshot": snapshot_id, "ids": list(ids)}).mappings()]
+
+
+def candidates(conn: Connection, school: SchoolRow, snapshot_id: int, ids: Sequence[str], *, limit: int) -> list[int]:
+    """The people whom records that fit several may be: by a link, the e-mail or the number."""
+    given = _of(school, ids) | {"snapshot": snapshot_id, "district": school.district_id, "most": limit}
+    return list(conn.scalars(text(_CANDIDATES), given))
+
+
+def decided_pairs(conn: Connection, school: SchoolRow, ids: Sequence[str]) -> dict[tuple[str, int], str]:
+    """(sourcedId, person) to `same` or `two`, where somebody decided about the pair."""
+    return {(row.sourced_id, row.person_id): row.said for row in conn.execute(text(_DECIDED), _of(school, ids))}
+
+
+def _of(school: SchoolRow, ids: Sequence[str]) -> dict[str, Any]:
+    return {"connection": school.connection.id, "ids": list(ids)}
+
+
+def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: str, reason: str) -> int:
+    """Say of every leaver of a plan whose id came as somebody else that the record is not theirs. Returns how many."""
+    lock_district(conn, school.district_id)
+    given = {"plan": plan.id, "district": school.district_id, "connection": school.connection.id}
+    found = [(row.person_id, row.sourced_id) for row in conn.execute(text(LEAVERS), given)]
+    unlink_pairs(conn, school.connection, found, who=who, reason=reason)
+    return len(found)

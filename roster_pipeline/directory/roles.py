@@ -17,7 +17,7 @@ from psycopg import sql
 from sqlalchemy import Connection, delete, insert, select
 
 from roster_pipeline.directory import tenants
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tables import application, district, school
 from roster_pipeline.vocabulary import PERSON_FIELDS, Role

@@ -1,15 +1,21 @@
-"""Cleaned rosters, what was rejected, and the quality of both; each belongs to one snapshot and is written whole."""
+"""Cleaned rosters, rejected records, and the quality of both; each belongs to one snapshot and is written whole.
+
+Rejected records are filtered, counted and read a page at a time.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, cast, delete, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import (
     cleaned_roster,
@@ -35,6 +41,43 @@ _QUALITY: dict[str, Kind] = {
 }
 _EXCLUDED: dict[str, Kind] = {"sourced_id": "text", "student_id": "text"}
 _REJECTED: dict[str, Kind] = dict.fromkeys(("collection", "sourced_id", "field", "rule", "severity", "role"), "text")
+DROP = """
+delete from contact c using sync y, school s, verdict v
+where y.id = :sync and s.id = y.school_id
+  and c.place > case when s.settings ->> 'primary_contacts' = 'false' then 0
+                     else coalesce((s.settings ->> 'contacts_most')::int, 1) end
+  and v.plan_id = y.plan_id and v.role = 'student' and v.action = 'update'
+  and v.guard = '' and v.sync_id = y.id
+  and c.district_id = y.district_id and c.school_id = y.school_id
+  and not exists (select from person p where p.id = c.person_id and p.district_id = c.district_id and p.excluded)
+"""
+"""The verdict on updates of students counts for these as well: a window or a hold keeps them."""
+_PAGE = """
+with chosen as (
+    select r.sourced_id, r.collection, r.field, r.rule, r.severity, r.role {source} {conditions} {order}
+)
+select chosen.*, concat_ws(' ', sent.payload ->> 'givenName', sent.payload ->> 'familyName') as name,
+    left(case chosen.field
+        when 'role' then (
+            select string_agg(entry ->> 'role', ', ') from json_array_elements(sent.payload -> 'roles') entry
+        )
+        when 'sourcedId' then chosen.sourced_id
+        else sent.payload ->> chosen.field
+    end, :longest) as value
+from chosen left join lateral (
+    select record.payload
+    from snapshot join school on school.id = snapshot.school_id
+    join sis_record record on record.connection_id = school.connection_id
+        and record.kind = 'user' and record.sourced_id = chosen.sourced_id
+    where snapshot.id = :snapshot
+        and exists (select from snapshot_record where snapshot_id = :snapshot and record_id = record.id offset 0)
+    limit 1
+) sent on true
+"""
+LONGEST_VALUE = 200
+"""Characters of a value that are shown."""
+_FROM = "from rejected_record r where r.snapshot_id = :snapshot"
+_ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"
 
 
 def write(
@@ -119,3 +162,85 @@ def quality_digest(results: pd.DataFrame) -> str | None:
 
 def _query(table: str, columns: Mapping[str, Kind], order: str) -> str:
     return f"select {', '.join(columns)} from {table} where snapshot_id = {{snapshot}} order by {order}"  # noqa: S608
+
+
+def drop_unwanted(conn: Connection, sync_id: int) -> int:
+    """Remove the contacts that a school wants no more and its sync left: of students who are archived, or absent.
+
+    In the transaction of that sync, so that a rollback brings them back. Who is excluded keeps theirs.
+    """
+    return conn.execute(text(DROP), {"sync": sync_id}).rowcount
+
+
+class UnknownSnapshot(DirectoryError):
+    """There is no snapshot with this number in this school."""
+
+    def __init__(self, snapshot_id: int) -> None:
+        super().__init__(f"There is no snapshot {snapshot_id}.", "See which syncs there were: roster history")
+
+
+@dataclass(frozen=True)
+class SnapshotHead:
+    """One snapshot, without its records."""
+
+    id: int
+    school_id: int
+    taken_at: datetime
+    complete: bool
+
+
+@dataclass(frozen=True)
+class RejectedFilter:
+    """Which records: of one rule, of one severity, and with these words in their sourcedId."""
+
+    rule: str = ""
+    severity: str = ""
+    words: str = ""
+
+    def sql(self) -> tuple[str, dict[str, Any]]:
+        """Conditions and their values."""
+        said, given = [], dict[str, Any]()
+        for name in ("rule", "severity"):
+            if getattr(self, name):
+                said.append(f"and r.{name} = :{name}")
+                given[name] = getattr(self, name)
+        if self.words.strip():
+            said.append("and position(:words in lower(r.sourced_id)) > 0")
+            given["words"] = self.words.strip().lower().replace("\0", "")
+        return " ".join(said), given
+
+
+def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> SnapshotHead:
+    """A snapshot, if it is one of this school. Raises UnknownSnapshot."""
+    query = "select id, school_id, taken_at, complete from snapshot where id = :id and school_id = :school"
+    found = conn.execute(text(query), {"id": snapshot_id, "school": school_id}).mappings().first()
+    if found is None:
+        raise UnknownSnapshot(snapshot_id)
+    return SnapshotHead(**found)
+
+
+def page(
+    conn: Connection, snapshot_id: int, chosen: RejectedFilter, *, limit: int, offset: int = 0
+) -> list[dict[str, Any]]:
+    """sourced_id, collection, field, rule, severity, role, name, value; errors before warnings.
+
+    name and value are what the SIS sent: empty or None where the record is no longer stored. For people who may see
+    the school only, never for mails or logs.
+    """
+    conditions, given = chosen.sql()
+    query = _PAGE.format(source=_FROM, conditions=conditions, order=_ORDER)
+    given |= {"snapshot": snapshot_id, "limit": limit, "offset": offset, "longest": LONGEST_VALUE}
+    return [dict(row) for row in conn.execute(text(query), given).mappings()]
+
+
+def count(conn: Connection, snapshot_id: int, chosen: RejectedFilter) -> int:
+    """How many were chosen."""
+    conditions, given = chosen.sql()
+    return int(conn.scalar(text(f"select count(*) {_FROM} {conditions}"), {**given, "snapshot": snapshot_id}) or 0)
+
+
+def by_rule(conn: Connection, snapshot_id: int) -> list[dict[str, Any]]:
+    """severity, collection, field, rule and rows of each."""
+    columns = "r.severity, r.collection, r.field, r.rule"
+    query = f"select {columns}, count(*) as rows {_FROM} group by {columns} order by 1, 5 desc, 4"
+    return [dict(row) for row in conn.execute(text(query), {"snapshot": snapshot_id}).mappings()]

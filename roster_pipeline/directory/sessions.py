@@ -1,21 +1,33 @@
-"""Sessions of the console. A session is a random token; kept is only its hash, with two ends: idle, and absolute."""
+"""Sessions of the console, sign-ins under way, and rate limits.
+
+A session is a random token; the table has its hash and two ends: idle and absolute. One-time links and attempts at an
+identity provider work once, for a short time. Rate limits are in the database, so that all processes of the console
+count together.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Update, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Update, case, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.accounts import Account, by_id
-from roster_pipeline.directory.tables import account, console_session
+from roster_pipeline.directory.tables import account, console_session, oidc_attempt, rate_limit, sign_in_link
 
 TOKEN_BYTES = 32
 """256 bits: nobody guesses one, so a plain hash of it is enough."""
 SEEN_EVERY = timedelta(minutes=1)
 """How exactly the last use is known; a write for every request would cost more than it tells."""
+LINK_LASTS = timedelta(hours=1)
+"""As long as a mail may be held back by a server that does not know ours yet."""
+ATTEMPT_LASTS = timedelta(minutes=10)
+"""For the way to the identity provider and back, a second factor included."""
+LINKS_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -116,3 +128,117 @@ def end(conn: Connection, token: str) -> None:
 
 def _own(token: str) -> Update:
     return update(console_session).where(console_session.c.token_hash == hashed(token))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What has to be the same when the browser comes back."""
+
+    nonce: str
+    verifier: str
+    next_path: str
+
+
+def new_link(conn: Connection, account_id: int) -> str:
+    """The token of a link that signs this account in, once, within `LINK_LASTS`."""
+    conn.execute(delete(sign_in_link).where(sign_in_link.c.expires_at < func.now() - LINKS_KEPT))
+    token = new_token()
+    row = insert(sign_in_link).values(
+        token_hash=hashed(token), account_id=account_id, expires_at=func.now() + LINK_LASTS
+    )
+    conn.execute(row)
+    return token
+
+
+def account_of_link(conn: Connection, token: str) -> int | None:
+    """Whom the link would still sign in; None where it is no good. Looking changes nothing: mail scanners look."""
+    return conn.scalar(select(sign_in_link.c.account_id).where(*_good(token)))
+
+
+def use_link(conn: Connection, token: str) -> int | None:
+    """The account of a link, which is used up by this, as are the account's other links; None where it is no good."""
+    used = update(sign_in_link).where(*_good(token)).values(used_at=func.now())
+    account_id = conn.scalar(used.returning(sign_in_link.c.account_id))
+    if account_id is None:
+        return None
+    use_up(conn, int(account_id))
+    return int(account_id)
+
+
+def use_up(conn: Connection, account_id: int) -> None:
+    """Make every open link of an account useless."""
+    open_ = update(sign_in_link).where(sign_in_link.c.account_id == account_id, sign_in_link.c.used_at.is_(None))
+    conn.execute(open_.values(used_at=func.now()))
+
+
+def begin_attempt(conn: Connection, visit: str, attempt: Attempt) -> str:
+    """Remember an attempt of this browser (visit: its token). Returns the state that has to come back."""
+    conn.execute(delete(oidc_attempt).where(oidc_attempt.c.expires_at < func.now()))
+    state = new_token()
+    row = insert(oidc_attempt).values(
+        state_hash=hashed(state),
+        visit_hash=hashed(visit),
+        nonce=attempt.nonce,
+        verifier=attempt.verifier,
+        next_path=attempt.next_path,
+        expires_at=func.now() + ATTEMPT_LASTS,
+    )
+    conn.execute(row)
+    return state
+
+
+def take_attempt(conn: Connection, visit: str, state: str) -> Attempt | None:
+    """The attempt that came back, once, and only to the browser that began it."""
+    taken = delete(oidc_attempt).where(
+        oidc_attempt.c.state_hash == hashed(state),
+        oidc_attempt.c.visit_hash == hashed(visit),
+        oidc_attempt.c.expires_at > func.now(),
+    )
+    row = conn.execute(taken.returning(oidc_attempt.c.nonce, oidc_attempt.c.verifier, oidc_attempt.c.next_path)).first()
+    return Attempt(*row) if row else None
+
+
+def _good(token: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        sign_in_link.c.token_hash == hashed(token),
+        sign_in_link.c.used_at.is_(None),
+        sign_in_link.c.expires_at > func.now(),
+    )
+
+
+def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int, int]:
+    """Count one more use of `name` by `key` (kept as a hash). Returns uses in this window, and seconds to its end."""
+    row = insert(rate_limit).values(name=name, key_hash=_hash(key), until=func.now() + window, used=1)
+    over = rate_limit.c.until <= func.now()
+    counted = row.on_conflict_do_update(
+        index_elements=["name", "key_hash"],
+        set_={
+            "used": case((over, 1), else_=rate_limit.c.used + 1),
+            "began_at": case((over, func.now()), else_=rate_limit.c.began_at),
+            "until": case((over, func.now() + window), else_=rate_limit.c.until),
+        },
+    )
+    left = func.extract("epoch", rate_limit.c.until - func.now())
+    used, seconds = conn.execute(counted.returning(rate_limit.c.used, left)).one()
+    return int(used), max(1, math.ceil(seconds))
+
+
+def forget(conn: Connection, name: str, key: str) -> None:
+    """Begin anew: uses of `name` by `key` so far do not count any more."""
+    conn.execute(delete(rate_limit).where(rate_limit.c.name == name, rate_limit.c.key_hash == _hash(key)))
+
+
+def sweep(conn: Connection) -> int:
+    """Forget windows that are over. Returns how many."""
+    old = (
+        select(rate_limit.c.name, rate_limit.c.key_hash)
+        .where(rate_limit.c.until <= func.now())
+        .with_for_update(skip_locked=True)
+    )
+    gone = old.cte("gone")
+    swept = delete(rate_limit).where(rate_limit.c.name == gone.c.name, rate_limit.c.key_hash == gone.c.key_hash)
+    return conn.execute(swept).rowcount
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,11 @@
-"""What a report says about one sync, read from the ledger: counts and ids of rules, never a value of a person."""
+"""The summary of one sync, a school's newest snapshot and plan, and the good snapshots that tonight's is measured by.
+
+A summary has counts and ids of rules, never a value of a person. A step uses the snapshot and the plan of its own run,
+else the school's newest.
+
+A snapshot is good once a sync that held nothing back was made from it, and no guard found it unusual. A snapshot that
+would change nobody holds nothing back either; but night after night it would become the usual size.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +13,55 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+import pandas as pd
+from sqlalchemy import Connection, case, func, select, text, true
 
-from roster_pipeline.directory.claims import claimed_of_school
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.held_plans import claimed_of_school
+from roster_pipeline.directory.ledger import HAS_SYNCED
 from roster_pipeline.directory.tables import (
     outbox,
+    plan,
     school,
     snapshot,
     sync,
 )
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
+
+ONE_PERSON = "one_person"
+"""In the proof of a snapshot: the roster of the snapshot before it, in which one person's records are newer."""
+HISTORY = 7
+"""Good snapshots whose median says how large a role usually is."""
+_GOOD = """
+select {} as one, s.id from snapshot s
+where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
+  and exists (
+    select from sync y
+    where y.school_id = s.school_id and y.snapshot_id = s.id and y.outcome <> 'held' and not exists (
+        select from verdict v
+        cross join lateral jsonb_array_elements(v.findings) f
+        where v.plan_id = y.plan_id and v.sync_id is null
+          and (v.action = 'create' and f ->> 'guard' = any(:unusual) or f ->> 'guard' = {})))
+order by s.id desc limit {}
+"""
+UNUSUAL = ("people_missing", "strangers", "empty_role", "no_orgs", "shrunk_role", "rejected")
+"""The guards that look at what came, not at what it would change, where they hold everything, creations too. An
+approval settles their findings, and the snapshot is good."""
+UNLIKE_BEFORE = "unlike_before"
+"""A night that this guard found is no measure of the connection, until somebody approves it."""
+
+
+_NEWEST_FIRST = "coalesce((select jsonb_agg(g.one order by g.id desc) from ({}) g), '[]'::jsonb)"
+_ROLES = "jsonb_build_object('id', s.id, 'roles', s.counts -> 'roles')"
+BEFORE = f"""
+select t.*, {_NEWEST_FIRST.format(_GOOD.format(_ROLES, ":nothing", ":n"))} as roles,
+    {_NEWEST_FIRST.format(_GOOD.format("s.proof", ":besides", ":proofs"))} as proofs,
+    {HAS_SYNCED} as synced,
+    (select coalesce(jsonb_object_agg(w.sourced_id, w.answer), '{{}}'::jsonb) from witness w
+     where w.snapshot_id = t.id) as answers
+from snapshot t where t.id = :snapshot
+"""  # noqa: S608 - put together here are our own queries
 
 
 @dataclass(frozen=True)
@@ -163,3 +209,67 @@ left join lateral (
 ) b on true
 where y.id = :sync
 """  # noqa: S608 - put together here are our own queries
+
+
+def latest_snapshot(
+    connection: Connection, school_key: str, run_id: str | None = None
+) -> tuple[SchoolRow, dict[str, Any] | None]:
+    """A school, and its newest snapshot as `snapshots.facts` has it; one that this run took goes first.
+
+    One of a single person does not count. Raises UnknownKey.
+    """
+    own = case((snapshot.c.run_id == run_id, 0), else_=1)
+    whole = snapshot.c.proof[ONE_PERSON].is_(None)
+    newest = select(snapshot).where(snapshot.c.school_id == school.c.id, whole)
+    last = newest.order_by(own, snapshot.c.id.desc()).limit(1).lateral("last")
+    columns = {name: last.c[name].label(f"last_{name}") for name in snapshot.c.keys()}  # noqa: SIM118 - no mapping
+    query = tenants.schools_query().add_columns(*columns.values()).outerjoin(last, true())
+    row = connection.execute(query.where(school.c.key == school_key)).mappings().first()
+    if row is None:
+        raise tenants.UnknownKey("school", school_key)
+    facts = {name: row[f"last_{name}"] for name in columns} if row["last_id"] is not None else None
+    return tenants.school_of(row), facts
+
+
+def latest_plan(connection: Connection, school_key: str, run_id: str | None = None) -> int | None:
+    """The newest plan of a school that may be applied; one that this run made goes first. Dry runs are left out."""
+    own = case((plan.c.run_id == run_id, 0), else_=1)
+    found = (
+        select(plan.c.id)
+        .join(school, school.c.id == plan.c.school_id)
+        .where(school.c.key == school_key, plan.c.state == "planned", plan.c.dry_run.is_(False))
+        .where(plan.c.person_id.is_(None))
+        .order_by(own, plan.c.id.desc())
+        .limit(1)
+    )
+    return connection.scalar(found)
+
+
+@dataclass(frozen=True)
+class History:
+    """facts: the snapshot that is planned. roles: people per role of the last good snapshots, newest last, by id.
+
+    proofs: of completeness, of the last good snapshots, newest first. first_sync: no sync ever changed anybody.
+    answers: what the SIS said of single people of this snapshot, by sourcedId.
+    """
+
+    facts: dict[str, Any]
+    roles: pd.DataFrame
+    proofs: list[dict[str, Any]]
+    first_sync: bool
+    answers: dict[str, str]
+
+
+def history_of(conn: Connection, school_id: int, snapshot_id: int, *, proofs: int = 0) -> History:
+    """What planning wants to know of earlier nights, in one statement. proofs: of how many good snapshots."""
+    given = {"school": school_id, "snapshot": snapshot_id, "n": HISTORY, "proofs": proofs}
+    given_too = {"unusual": list(UNUSUAL), "besides": UNLIKE_BEFORE, "nothing": ""}
+    row = conn.execute(text(BEFORE), given | given_too).mappings().one()
+    good = row["roles"][::-1]
+    return History(
+        facts={name: row[name] for name in snapshot.c.keys()},  # noqa: SIM118 - no mapping
+        roles=pd.DataFrame([one["roles"] for one in good], index=[one["id"] for one in good]).fillna(0),
+        proofs=row["proofs"],
+        first_sync=not row["synced"],
+        answers=row["answers"],
+    )

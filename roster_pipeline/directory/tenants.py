@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, Text, case, cast, false, func, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tables import connection, district, school
 from roster_pipeline.settings.school import (
     MOST_RECIPIENTS,

@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import Connection, insert, text
 
 from roster_pipeline.directory import audit
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tables import people_upload, sync
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import PERSON_FIELDS

@@ -19,16 +19,17 @@ from roster_pipeline.notifications.content import (
     RowNote,
     SyncReport,
 )
-from roster_pipeline.notifications.delivery import (
+from roster_pipeline.notifications.mail import (
     Delivery,
+    Mail,
     Mailer,
     MailError,
     MailSettingsError,
     PermanentDeliveryError,
     ServerAwayError,
     TemporaryDeliveryError,
+    message_id,
 )
-from roster_pipeline.notifications.mail import Mail, message_id
 from roster_pipeline.notifications.mailer import mailer_from
 from roster_pipeline.notifications.outcome import outcome, subject, tone, wants
 from roster_pipeline.notifications.render import render

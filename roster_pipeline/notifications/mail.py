@@ -1,4 +1,9 @@
-"""A rendered mail, and the message it becomes on its way out (RFC 5322, with both bodies quoted-printable)."""
+"""A rendered mail, the message it becomes (RFC 5322, both bodies quoted-printable), and the errors of sending it.
+
+Errors are of two kinds. `PermanentDeliveryError`: the servers will never take this mail, so there is no second try.
+`TemporaryDeliveryError`: everything else, also a wrong password, because the mail can be sent once that is corrected.
+Their texts have codes, never an address, a password or the server's own words (which like to repeat both).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,19 @@ from email.headerregistry import Address, Group
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from typing import Protocol
 
+from roster_pipeline.errors import RosterError
 from roster_pipeline.safe_csv import ENCODING
 
 _MESSAGE_ID = re.compile(r"<[^\s<>@]+@[^\s<>@]+>")
 _NOT_IN_AN_ADDRESS = re.compile(r"[\s\x00-\x1f\x7f<>,;:\"()\\]")
 _NOT_IN_A_FILE_NAME = re.compile(r"[^a-z0-9]+")
 _NOT_IN_A_HEADER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+SMTP_URL = "ROSTER_SMTP_URL"
+MAIL_FROM = "ROSTER_MAIL_FROM"
+FOLDER_SENDER = "Roster <roster@localhost>"
+"""The From of mails that go to a folder, where nobody has set one."""
 
 
 @dataclass(frozen=True)
@@ -90,3 +101,49 @@ def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity
 def _file_name(mail: Mail, at: datetime) -> str:
     school = _NOT_IN_A_FILE_NAME.sub("-", mail.school.lower()).strip("-") or "roster"
     return f"{school}-{at.astimezone(UTC):%Y-%m-%d}-rows.csv"
+
+
+class MailError(RosterError):
+    """A mail that did not get through, or cannot."""
+
+
+class MailSettingsError(MailError):
+    """The settings do not describe a way out."""
+
+
+class TemporaryDeliveryError(MailError):
+    """Nobody has the mail yet; try again later with the same Message-ID."""
+
+
+class ServerAwayError(TemporaryDeliveryError):
+    """The server is not there, or turns everybody away: the next mail would not get through either."""
+
+
+class PermanentDeliveryError(MailError):
+    """Nobody will get this mail, however often it is tried."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Who has the mail, who may be tried again (and only they), and who never gets it. At least one has it."""
+
+    accepted: tuple[str, ...]
+    later: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
+class Mailer(Protocol):
+    """A way out."""
+
+    sender: str
+
+    def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
+        """One message to all recipients. `at` becomes its Date; give the time of the report, so that a resend is equal.
+
+        Raises TemporaryDeliveryError or PermanentDeliveryError when no recipient has it.
+        """
+        ...
+
+    def check(self) -> None:
+        """Whether mails could leave now, without sending one. Raises MailError."""
+        ...

@@ -6,8 +6,19 @@ from dataclasses import fields
 from datetime import datetime
 
 from roster_pipeline.completeness_messages import in_words
-from roster_pipeline.notifications.blocks import Block, Command, Facts, Link, Page, Section, Sentence, Table
-from roster_pipeline.notifications.console_words import in_console
+from roster_pipeline.notifications.blocks import (
+    Block,
+    Command,
+    Facts,
+    Link,
+    Page,
+    Section,
+    Sentence,
+    Table,
+    in_console,
+    page_links,
+    web_address,
+)
 from roster_pipeline.notifications.content import (
     ConnectionFacts,
     FailureAlert,
@@ -19,7 +30,6 @@ from roster_pipeline.notifications.content import (
     RoleSize,
     SyncReport,
 )
-from roster_pipeline.notifications.links import page_links, web_address
 from roster_pipeline.notifications.outcome import (
     NOUNS,
     Tone,

@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from roster_pipeline.notifications.delivery import (
+from roster_pipeline.notifications.mail import (
     FOLDER_SENDER,
     MAIL_FROM,
     SMTP_URL,
     Delivery,
+    Mail,
     Mailer,
     MailSettingsError,
     PermanentDeliveryError,
     TemporaryDeliveryError,
+    address_of,
+    compose,
 )
-from roster_pipeline.notifications.mail import Mail, address_of, compose
 from roster_pipeline.notifications.smtp import SmtpMailer
 from roster_pipeline.settings.installation import MailServer
 

@@ -1,16 +1,35 @@
-"""Short mails beside the reports: stale, paused, all clear. A sentence or two, and what to do."""
+"""Mails beside the report of a sync: alerts and all-clears, sign-in links, invitations, the daily digest."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from roster_pipeline.notifications.blocks import Block, Command, Link, Page, Section, Sentence
-from roster_pipeline.notifications.console_words import in_console
+from roster_pipeline.notifications.blocks import (
+    Block,
+    Command,
+    Link,
+    Page,
+    Section,
+    Sentence,
+    in_console,
+    page_links,
+    web_address,
+)
+from roster_pipeline.notifications.content import SyncReport
 from roster_pipeline.notifications.mail import Mail
-from roster_pipeline.notifications.outcome import Tone
+from roster_pipeline.notifications.outcome import Tone, outcome, remarks, tone
 from roster_pipeline.notifications.render import draw
-from roster_pipeline.vocabulary import moment
+from roster_pipeline.vocabulary import counted, moment
+
+FOOTER = (
+    "Counts only: this mail names nobody. One mail a day instead of one per sync is a setting of each school: "
+    "roster school set {school} --report-when daily"
+)
+FOOTER_IN_CONSOLE = (
+    "Counts only: this mail names nobody. One mail a day instead of one per sync is a choice on the page Settings."
+)
 
 
 @dataclass(frozen=True)
@@ -53,3 +72,106 @@ def notice_mail(notice: Notice, *, commands: bool = True) -> Mail:
         run=notice.run,
     )
     return draw(page, f"{notice.about}: {notice.headline[0].lower()}{notice.headline[1:]}", notice.key)
+
+
+def sign_in_mail(url: str, site: str, minutes: int) -> Mail:
+    """url: the link. site: the console's address, so that the reader can tell where it leads."""
+    page = Page(
+        school="Roster",
+        tone="good",
+        badge="Sign in",
+        headline="Your sign-in link.",
+        remarks=(),
+        details=(),
+        action=None,
+        sections=(
+            Section(
+                "Sign in",
+                (
+                    Sentence(f"Somebody, most likely you, asked to sign in at {site}."),
+                    Link("Sign in", url),
+                    Sentence(f"The link works once, within {minutes} minutes."),
+                    Sentence("If it was not you, do nothing: without the link nobody gets in.", "quiet"),
+                ),
+            ),
+        ),
+        footer="You get this mail because this address may sign in.",
+    )
+    return draw(page, "Your sign-in link for Roster", "")
+
+
+MOST_NAMED = 10
+"""Schools that an invitation names."""
+
+
+def invitation_mail(places: Sequence[str], url: str | None) -> Mail:
+    """places: names of schools or districts; none for everything. url: the first page, if there is a console."""
+    named = list(places[:MOST_NAMED])
+    more = len(places) - len(named)
+    what = ", ".join(named) + (f" and {more} more" if more else "") if named else "all schools"
+    page = Page(
+        school="Roster",
+        tone="good",
+        badge="Invitation",
+        headline=f"You can now look after {what} in Roster.",
+        remarks=("Somebody who runs Roster for your schools gave you access.",),
+        details=(),
+        action=Link("Open Roster", url) if url else None,
+        sections=(
+            Section(
+                "How to begin",
+                (
+                    Sentence("Sign in with the address to which this mail came."),
+                    Sentence("The first page shows the steps until people come from the SIS every night."),
+                    *(() if url else (Sentence("Ask the person who invited you for the address of the console."),)),
+                ),
+            ),
+        ),
+        footer="You get this mail once, because somebody gave this address access.",
+    )
+    return draw(page, f"Invitation to Roster: {what}", "")
+
+
+def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, console_url: str | None = None) -> Mail:
+    """The digest of at least one report."""
+    worrying = [report for report in reports if tone(report) != "good"]
+    fine = [report for report in reports if tone(report) == "good"]
+    schools = counted(len({report.school_key for report in reports}), "school", "schools")
+    look = f", {len(worrying)} to look at" if worrying else ", nothing to look at"
+    sections = []
+    decide = any(held.rows and held.overridable for report in worrying for held in report.held)
+    text, path = ("Look and decide", "/holds") if decide else ("Look at these schools", "/?state=attention")
+    action = next(iter(page_links(console_url, path, text)), None) if worrying else None
+    if worrying:
+        blocks = _lines(worrying, console_url)
+        if decide and not action:
+            blocks.append(Command("roster hold list"))
+        sections.append(Section("Please look", tuple(blocks), attention=True))
+    if fine:
+        sections.append(Section("Done", tuple(_lines(fine, console_url))))
+    page = Page(
+        school="Roster digest",
+        tone="attention" if worrying else "good",
+        badge="Please look" if worrying else "Done",
+        headline=f"{schools}{look}.",
+        remarks=(),
+        details=(moment(when, time_zone),),
+        action=action,
+        sections=tuple(sections),
+        footer=FOOTER_IN_CONSOLE if web_address(console_url) else FOOTER.format(school=reports[0].school_key),
+    )
+    return draw(page, f"Roster digest: {schools}{look}", "")
+
+
+def _lines(reports: Sequence[SyncReport], console_url: str | None) -> list[Block]:
+    """School, outcome and a link to the sync, or to its run where there is no console, one report after the other."""
+    blocks: list[Block] = []
+    for report in reports:
+        blocks += [Sentence(report.school_name, "strong"), Sentence(outcome(report))]
+        blocks += [Sentence(remark) for remark in remarks(report)]
+        page = f"/schools/{report.school_key}/syncs/{report.sync_id}" if report.sync_id is not None else ""
+        pages = page_links(console_url, page, "See this sync") if page else ()
+        url = web_address(report.run_url)
+        blocks += [Link(one.text, one.url, quiet=True) for one in pages]
+        blocks += [Link("Dagster run", url, quiet=True)] if url and not pages else []
+    return blocks

@@ -19,17 +19,19 @@ from threading import Event, Thread
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from roster_pipeline.notifications.delivery import (
+from roster_pipeline.notifications.mail import (
     MAIL_FROM,
     SMTP_URL,
     Delivery,
+    Mail,
     MailError,
     MailSettingsError,
     PermanentDeliveryError,
     ServerAwayError,
     TemporaryDeliveryError,
+    address_of,
+    compose,
 )
-from roster_pipeline.notifications.mail import Mail, address_of, compose
 
 TIMEOUT_SECONDS = 30.0
 """For every answer of the server: servers that check a sender while we wait take up to about 20 s."""

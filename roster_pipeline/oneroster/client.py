@@ -19,12 +19,11 @@ from roster_pipeline.oneroster.errors import (
     ServerFailed,
     SignInRefused,
 )
-from roster_pipeline.oneroster.http.address import segment, with_query
-from roster_pipeline.oneroster.http.connected import Connected, recalled
 from roster_pipeline.oneroster.http.discovery import Discovery
-from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint
+from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, segment, with_query
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
+from roster_pipeline.oneroster.http.token_search import Connected, recalled
 from roster_pipeline.oneroster.paging.list_end import Revision
 from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.page import Collection, PagingHabits

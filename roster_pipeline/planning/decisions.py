@@ -1,7 +1,14 @@
-"""The decision table: what happens to an identity of the roster, given what the directory says about its person.
+"""The decision table, and the home record that a person's fields follow.
 
-The table is read from the top; the first row that fits decides. A row without an action is not in the plan: the
-identity has a role that is not rostered or a record that we could not use, and is no active member of this school.
+The table says what happens to an identity of the roster, given what the directory says about its person. It is read
+from the top; the first row that fits decides. A row without an action is not in the plan: the identity has a role that
+is not rostered or a record that we could not use, and is no active member of this school.
+
+Trust decides which record is the home record; which came first does not. Among the connections through which a person
+has an active membership, the home record is in the first of these: the connection that somebody chose by hand, the
+first of the district's ranking, a connection of the district before one of a school, the connection of the oldest
+active membership. Within a connection it stays the same record until that record is gone. So two schools or two systems
+that know one person never overwrite each other's fields.
 """
 
 from __future__ import annotations
@@ -10,10 +17,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from roster_pipeline.frames import Flags
+from roster_pipeline.frames import Flags, Ints, positions, strings
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
+from roster_pipeline.identity.identity_groups import NOBODY, IdentityGroups
+from roster_pipeline.vocabulary import STATUS_RANK, UNUSABLE
 
 Words = npt.NDArray[np.object_]
+_UNUSABLE = [STATUS_RANK[name] for name in UNUSABLE]
+_LAST = np.iinfo(np.int64).max
+"""After every place of a ranking, and younger than every membership."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +98,107 @@ def decide(s: Situation) -> tuple[Words, Words]:
     actions: Words = np.array([row[1] for row in table], dtype=object)[place]
     reasons: Words = np.array([row[2] for row in table], dtype=object)[place]
     return actions, reasons
+
+
+@dataclass(frozen=True)
+class PrimaryRecords:
+    """fields: the roster row that a person's fields follow, -1 if it is not in this snapshot.
+
+    moves: whether the home link moves to `fields`. arrives: whether it comes from another connection. left: the
+    sourcedId that the home link leaves. stays: the sourcedId of a home link of this connection that stays, although
+    another record of this snapshot is stronger.
+    """
+
+    fields: Ints
+    moves: Flags
+    arrives: Flags
+    left: dict[int, str]
+    stays: dict[int, str]
+
+
+def primary_records_of(
+    identities: IdentityGroups,
+    chosen: Ints,
+    person: Ints,
+    by_link: Flags,
+    directory: DirectoryFrames,
+    snapshot: SnapshotFacts,
+) -> PrimaryRecords:
+    """The home records of the chosen identities. person: the person of each, or -1 for somebody new.
+
+    by_link: matched by a link. A record that is missing in a complete list of the whole connection is gone. A list of
+    one school may lack it because it belongs to another school; there it is gone only if no link was found at all. A
+    home record that is another identity of this snapshot is not followed, because its id may have gone to somebody
+    else. If a person returns, their home record may be in another school, so only the home records of active members
+    count as gone here; the home link then moves in the next sync.
+    """
+    lead = identities.lead[chosen]
+    fields = lead.copy()
+    moves = np.zeros(len(chosen), dtype=bool)
+    home_links = directory.links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
+    place = pd.Index(home_links["person_id"].to_numpy(dtype=np.int64)).get_indexer(pd.Index(person))
+    elsewhere = _best_elsewhere(person, home_links, directory)
+    moves[(person >= 0) & (place < 0)] = True
+    fields[elsewhere] = -1
+    moves[elsewhere] = False
+    arrives = np.zeros(len(chosen), dtype=bool)
+
+    with_home = np.flatnonzero((person >= 0) & (place >= 0) & ~elsewhere)
+    if not len(with_home):
+        return PrimaryRecords(fields, moves, arrives, {}, {})
+    home = home_links.iloc[place[with_home]]
+    own = (home["connection_id"] == directory.connection_id).to_numpy(dtype=bool)
+    row = positions(strings(home["sourced_id"]), identities.sourced_ids)
+    record_status = np.append(identities.record_status, STATUS_RANK["deleted"])[row]
+    followed = np.isin(person[with_home], directory.members.index[directory.active].to_numpy(dtype=np.int64))
+    listed = np.full(len(with_home), snapshot.complete and snapshot.mode != "delta")
+    whole = listed & (~by_link[with_home] | (snapshot.mode == "full"))
+    gone = np.where(row >= 0, record_status == STATUS_RANK["deleted"], whole & followed)
+    theirs = np.append(identities.identity, NOBODY)[row] == chosen[with_home]
+    kept = own & theirs & ~gone
+    leaves = ~own | gone
+    arrived = np.where(leaves, lead[with_home], -1)
+    fields[with_home] = np.where(kept & ~np.isin(record_status, _UNUSABLE), row, arrived)
+    moves[with_home] = leaves
+    arrives[with_home] = ~own
+    left = dict(zip(with_home[leaves].tolist(), home["sourced_id"][leaves].tolist(), strict=True))
+    other = ~leaves & (row != lead[with_home])
+    stays = dict(zip(with_home[other].tolist(), home["sourced_id"][other].tolist(), strict=True))
+    return PrimaryRecords(fields, moves, arrives, left, stays)
+
+
+def _best_elsewhere(person: Ints, home_links: pd.DataFrame, directory: DirectoryFrames) -> Flags:
+    """Whether another connection than the one of this snapshot ranks first.
+
+    Everybody in the roster counts as a member through this connection, also those who are new. If no other connection
+    has a person in a school, this connection ranks first.
+    """
+    own = directory.connection_id
+    links = directory.links
+    others = links.loc[links["connection_id"] != own, ["person_id", "connection_id"]].drop_duplicates()
+    if others.empty:
+        return np.zeros(len(person), dtype=bool)
+    others = others.merge(directory.affiliations, on=["person_id", "connection_id"])
+    others = others[others["since"].notna() & others["person_id"].isin(person)]
+    if others.empty:
+        return np.zeros(len(person), dtype=bool)
+    here = directory.affiliations[directory.affiliations["connection_id"] == own]
+    mine = others[["person_id"]].drop_duplicates().merge(here, on="person_id", how="left").assign(connection_id=own)
+    by_hand = home_links.loc[flags_of(home_links["primary_by_hand"]), ["person_id", "connection_id"]].assign(
+        chosen=True
+    )
+    ranked = (
+        pd.concat([others, mine], ignore_index=True)
+        .merge(by_hand, on=["person_id", "connection_id"], how="left")
+        .merge(directory.connections, on="connection_id", how="left")
+    )
+    keys = {
+        "not_chosen": ~flags_of(ranked["chosen"]),
+        "rank": ranked["rank"].to_numpy(dtype=np.int64, na_value=_LAST),
+        "of_school": ~flags_of(ranked["of_district"]),
+        "since": ranked["since"].to_numpy(dtype=np.int64, na_value=_LAST),
+    }
+    first = ranked.assign(**keys).sort_values([*keys, "connection_id"], kind="stable").drop_duplicates("person_id")
+    lost = first.loc[first["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
+    flags: Flags = np.isin(person, lost)
+    return flags

@@ -1,12 +1,17 @@
 """Which fields of a person, a membership and a contact differ between roster and directory, and the notes of plan rows.
 
 Notes say how a person was recognised without a link, which records were joined, and which keys another person has too.
+
+A contact that the SIS excludes is removed in the same sync, whatever auto update, holds and windows say, for active and
+archived students alike, and for students who are excluded from the sync. So the rest of the plan is made as if that
+contact were gone already.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +19,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, strings, taken, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, column_of, filled, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.identity.match_keys import numbered
 from roster_pipeline.identity.matching import BY
-from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+from roster_pipeline.vocabulary import (
+    CONTACT,
+    CONTACT_EXCLUDED,
+    CONTACT_FIELDS,
+    MEMBERSHIP_FIELDS,
+    MORE_CONTACTS,
+    PERSON_FIELDS,
+    STUDENT_CONTACTS,
+)
 
 PRIMARY = "primary_record"
 """The change of a row that moves the primary link: from the old sourcedId (or null) to the new one."""
+_ID_ALONE = r'\["(?:[^"\\]|\\.)*"\]'
+"""In MORE_CONTACTS, a contact with only an id: the SIS names it and did not deliver it."""
 
 
 @dataclass(frozen=True)
@@ -178,3 +193,123 @@ def _another_has(directory: DirectoryFrames, name: str, wanted: Array, person: I
     flags = np.zeros(len(wanted), dtype=bool)
     flags[met.loc[met["holder"] != met["person"], "row"].to_numpy()] = True
     return flags
+
+
+def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tuple[DirectoryFrames, pd.DataFrame]:
+    """The directory without the contacts that nobody may call, and a plan row (less `row`) for each student who had
+    one.
+
+    excluded: `EXCLUDED_COLUMNS`. The rows have the role `contact`; their `sourced_ids` are those of the contacts.
+    """
+    if excluded.empty or directory.members.empty:
+        return directory, pd.DataFrame()
+    members = directory.members
+    of_everybody = strings(excluded["sourced_id"][excluded["student_id"].isna()])
+    of_some = _by_person(directory, excluded[excluded["student_id"].notna()])
+    stored = {name: strings(members[name]) for name in STUDENT_CONTACTS}
+    who = stored["contact_sourced_id"]
+    primary = filled(who) & truth(pc.is_in(who, value_set=of_everybody))
+    places = pd.Index(members.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(list(of_some), dtype="int64"))
+    barred = {place: ids for place, ids in zip(places.tolist(), of_some.values(), strict=True) if place >= 0}
+    for place, theirs in barred.items():
+        primary[place] |= who[place].as_py() in theirs
+    more, gone = _more_without(stored[MORE_CONTACTS], set(of_everybody.to_pylist()), barred)
+    hit = np.flatnonzero(primary | np.isin(np.arange(len(members)), list(gone)))
+    if not len(hit):
+        return directory, pd.DataFrame()
+    kept = {name: pc.if_else(pa.array(primary), pa.scalar(None, TEXT), stored[name]) for name in CONTACT_FIELDS}
+    kept[MORE_CONTACTS] = more
+    ids: list[list[str]] = []
+    changes: list[dict[str, Any]] = []
+    for place in hit.tolist():
+        own = [who[place].as_py()] if primary[place] else []
+        ids.append([*own, *gone.get(place, ())])
+        pairs = {name: [array[place].as_py(), kept[name][place].as_py()] for name, array in stored.items()}
+        changes.append({name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
+    columns = {name: column_of(array) for name, array in kept.items()}
+    return replace(directory, members=members.assign(**columns)), _rows(directory, hit, ids, changes)
+
+
+def keep_undelivered(differences: Differences) -> None:
+    """Contacts after the primary one that the SIS names and did not deliver stay as they are stored."""
+    want, have = differences.want[MORE_CONTACTS], differences.have[MORE_CONTACTS]
+    rows = truth(pc.match_substring_regex(want, pattern=_ID_ALONE))
+    if not rows.any():
+        return
+    places = pa.array(np.flatnonzero(rows))
+    with_stored = [
+        _with_stored(json.loads(new), json.loads(old) if old else [])
+        for new, old in zip(want.take(places).to_pylist(), have.take(places).to_pylist(), strict=True)
+    ]
+    differences.want[MORE_CONTACTS] = pc.replace_with_mask(want, pa.array(rows), pa.array(with_stored, TEXT))
+    same = [new == old for new, old in zip(with_stored, have.take(places).to_pylist(), strict=True)]
+    differences.differ[MORE_CONTACTS][np.flatnonzero(rows)[same]] = False
+
+
+def _with_stored(wanted: list[list[str | None]], stored: list[list[str | None]]) -> str | None:
+    by_id = {each[0]: each for each in stored}
+    contacts = [each if len(each) > 1 else by_id.get(each[0]) for each in wanted]
+    present = [each for each in contacts if each is not None]
+    if sorted(map(str, present)) == sorted(map(str, stored)):
+        present = stored
+    return _listed(present)
+
+
+def _listed(contacts: list[list[str | None]]) -> str | None:
+    """MORE_CONTACTS as the database writes it."""
+    return json.dumps(contacts, ensure_ascii=False) if contacts else None
+
+
+def _by_person(directory: DirectoryFrames, excluded: pd.DataFrame) -> dict[int, set[str]]:
+    """Person to the contacts that one of their records excludes for them."""
+    links = directory.own_links.set_index("sourced_id")["person_id"]
+    contacts: dict[int, set[str]] = {}
+    of_people = excluded[excluded["student_id"].isin(links.index)]
+    for student, contact in zip(of_people["student_id"].tolist(), of_people["sourced_id"].tolist(), strict=True):
+        contacts.setdefault(int(links[student]), set()).add(contact)
+    return contacts
+
+
+def _more_without(
+    stored: Array, of_everybody: set[str], barred: dict[int, set[str]]
+) -> tuple[Array, dict[int, list[str]]]:
+    """MORE_CONTACTS without the excluded ones; and the ids of these, by place in the frame."""
+    gone: dict[int, list[str]] = {}
+    there = np.flatnonzero(filled(stored)) if of_everybody or barred else ()
+    remaining: dict[int, str | None] = {}
+    for place in there:
+        contacts = json.loads(stored[int(place)].as_py())
+        out = [each[0] for each in contacts if each[0] in of_everybody or each[0] in barred.get(int(place), ())]
+        if out:
+            gone[int(place)] = out
+            remaining[int(place)] = _listed([each for each in contacts if each[0] not in out])
+    if not remaining:
+        return stored, gone
+    mask: Flags = np.isin(np.arange(len(stored)), list(remaining))
+    return pc.replace_with_mask(
+        stored, pa.array(mask), pa.array([remaining[at] for at in sorted(remaining)], TEXT)
+    ), gone
+
+
+def _rows(directory: DirectoryFrames, hit: Any, ids: list[list[str]], changes: list[dict[str, Any]]) -> pd.DataFrame:
+    members = directory.members
+    who = members.index.to_numpy(dtype=np.int64)[hit]
+    people = directory.people["revision"].reindex(who).to_numpy(dtype=np.int64)
+    nothing = column_of(blanks(len(hit)))
+    return pd.DataFrame(
+        {
+            "action": pd.Series("update", index=range(len(hit)), dtype="str"),
+            "reason": pd.Series(CONTACT_EXCLUDED, index=range(len(hit)), dtype="str"),
+            "role": pd.Series(CONTACT, index=range(len(hit)), dtype="str"),
+            "person_id": pd.array(who, dtype="Int64"),
+            "sourced_ids": pd.Series(ids, dtype=object),
+            "new_links": pd.Series([[] for _ in ids], dtype=object),
+            "matched_by": nothing,
+            "changes": pd.Series(changes, dtype=object),
+            "number_kind": nothing,
+            "absent_syncs": pd.array([None] * len(hit), dtype="Int64"),
+            "person_revision": pd.array(people, dtype="Int64"),
+            "membership_revision": pd.array(members["revision"].to_numpy(dtype=np.int64)[hit], dtype="Int64"),
+            "witness": nothing,
+        }
+    )

@@ -18,14 +18,12 @@ import pandas as pd
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.completeness_messages import in_words
 from roster_pipeline.frames import strings
-from roster_pipeline.planning.announced import COUNT_ARCHIVALS
 from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
 from roster_pipeline.planning.moved_keys import moved_keys_finding
-from roster_pipeline.planning.plan import Plan
+from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
 from roster_pipeline.planning.role_guards import role_findings, unproved_roles
-from roster_pipeline.planning.school_guards import school_findings
-from roster_pipeline.planning.snapshot_guards import older_source, stale_source, unlike_before
+from roster_pipeline.planning.snapshot_guards import older_source, school_findings, stale_source, unlike_before
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import (
     ANNOUNCED,

@@ -5,14 +5,22 @@ One more row, with the role `contact`, for each student who loses a contact that
 If a row moves the home link of an existing person, its changes contain `home`: [old sourcedId or null, new sourcedId].
 An update without field changes writes a link, or takes over a membership that was entered by hand. After every create,
 update and restore the sync manages the membership.
+
+Exempted rows: a later plan does not make a change that a person refused. Otherwise a guard would hold sixty archivals
+tonight, somebody would take out three people, and tomorrow these three alone would be few enough to pass.
+
+Announced leavers: an announcement archives nobody. A person who is still in the roster stays, and the second witness
+is asked as for everybody. A person who is announced and absent is in no number of a guard, as if they had left already.
+Guards that doubt the snapshot hold their archival; guards that only count archivals do not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import orjson
@@ -20,22 +28,23 @@ import pandas as pd
 import pyarrow as pa
 
 from roster_pipeline.cleaning.contact_exclusions import none_excluded
-from roster_pipeline.frames import PLAN_COLUMNS, persons_of, strings
+from roster_pipeline.frames import PLAN_COLUMNS, Flags, persons_of, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
-from roster_pipeline.planning.announced import with_notes
-from roster_pipeline.planning.exempted_rows import with_exemptions
+from roster_pipeline.planning.field_changes import without_excluded
 from roster_pipeline.planning.plan_absent import absent_rows
 from roster_pipeline.planning.plan_present import PlanningContext, present_rows
-from roster_pipeline.planning.stored_contacts import without_excluded
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline.vocabulary import CHANGING
+from roster_pipeline.vocabulary import ANNOUNCED, ARCHIVE, CHANGING, CONTACT, CREATE, UPDATE
 
 GONE, HERE, ELSEWHERE, UNCLEAR, UNANSWERED = "gone", "here", "elsewhere", "unclear", "unanswered"
 _OWN_WITNESS = ("disabled", "not_enrolled")
 """Statuses of records that came and say themselves that the person is gone. The SIS would answer that they are active,
 so it is not asked for them; it is asked for the other records of the same person."""
+EXEMPTED = "exempted"
+COUNT_ARCHIVALS = ("archivals", "archive_most")
+"""The guards that only count how many people go. They do not hold the archival of an announced leaver."""
 
 
 @dataclass(frozen=True)
@@ -165,3 +174,92 @@ def _after_witness(reason: str, answers: set[str], *, asked: bool) -> tuple[str,
     if ELSEWHERE in answers:
         return "archive", "moved_school" if reason == "left" else reason, ELSEWHERE
     return "archive", reason, GONE
+
+
+def with_exemptions(
+    rows: pd.DataFrame, directory: DirectoryFrames, snapshot: SnapshotFacts
+) -> tuple[pd.DataFrame, tuple[int, ...]]:
+    """The rows of a plan with the exempted changes skipped, and the ids of the exemptions that have ended.
+
+    An exemption holds for the same kind of change of the same person, an update only for the same values. It ends once
+    a complete list of the SIS no longer leads to that change. One about an archival ends once the person came again, or
+    is no active member any more: a person who is in a conflict, or whose role is off, is still away.
+    """
+    exemptions = directory.exemptions
+    if exemptions.empty:
+        return rows, ()
+    person, action = persons_of(rows), rows["action"].to_numpy(dtype=object)
+    usable = (rows["role"].to_numpy(dtype=object) != CONTACT) & (action != "conflict")
+    of_person = {int(who): place for place, who in enumerate(person) if usable[place] and who >= 0}
+    new = np.flatnonzero(usable & (person < 0) & (action == CREATE))
+    records, came = rows["sourced_ids"].tolist(), rows["matched_by"].notna().to_numpy(dtype=bool)
+    of_record = {record: place for place in new.tolist() for record in records[place]}
+    active = set(directory.members.index[directory.active])
+    chosen, ended = [], []
+    for one in exemptions.to_dict("records"):
+        who = None if pd.isna(one["person_id"]) else int(one["person_id"])
+        places = [of_person.get(who)] if who is not None else list(map(of_record.get, one["sourced_ids"]))
+        place = next((place for place in places if place is not None), None)
+        if place is not None and action[place] == one["action"] and _same(one, rows["changes"].iloc[place]):
+            chosen.append(place)
+        elif one["action"] != ARCHIVE or who not in active or (place is not None and came[place]):
+            ended.append(int(one["id"]))
+    whole = snapshot.complete and snapshot.mode != "delta"
+    return _skipped(rows, chosen), tuple(ended) if whole else ()
+
+
+def _same(exemption: Mapping[Hashable, Any], changes: dict[str, list[Any]]) -> bool:
+    return exemption["action"] != UPDATE or _plain(exemption["changes"]) == _plain(changes)
+
+
+def _plain(changes: Any) -> bytes:
+    return orjson.dumps(changes or {}, option=orjson.OPT_SORT_KEYS)
+
+
+def _skipped(rows: pd.DataFrame, places: list[int]) -> pd.DataFrame:
+    if not places:
+        return rows
+    here = np.zeros(len(rows), dtype=bool)
+    here[places] = True
+    action, reason = (rows[name].astype(object).to_numpy(copy=True) for name in ("action", "reason"))
+    action[here], reason[here] = "skip", EXEMPTED
+    links = [[] if flag else new for flag, new in zip(here, rows["new_links"], strict=True)]
+    given = {"action": pd.Series(action, dtype="str"), "reason": pd.Series(reason, dtype="str")}
+    return rows.assign(**given, new_links=pd.Series(links, dtype=object))
+
+
+def announced_gone(rows: pd.DataFrame, announced: frozenset[int]) -> frozenset[int]:
+    """The announced leavers for whom no record of this roster came. rows: of the plan."""
+    came = persons_of(rows)[rows["matched_by"].notna().to_numpy(dtype=bool)]
+    return announced - frozenset(came.tolist()) if announced else announced
+
+
+def with_notes(rows: pd.DataFrame, announced: frozenset[int]) -> pd.DataFrame:
+    """The rows of a plan with a note on each archival that was announced."""
+    here = archivals_of(rows, announced)
+    if not here.any():
+        return rows
+    notes = rows["notes"].astype(object).to_numpy(copy=True)
+    notes[here] = ANNOUNCED
+    return rows.assign(notes=pd.Series(notes, dtype="str"))
+
+
+def archivals_of(rows: pd.DataFrame, people: Collection[int]) -> Flags:
+    """Which rows of a plan archive one of these people."""
+    flags: Flags = (rows["action"] == ARCHIVE).to_numpy(dtype=bool) & np.isin(persons_of(rows), list(people))
+    return flags
+
+
+def usual_sizes(
+    history: pd.DataFrame, earlier: Sequence[Mapping[str, Sequence[int]]], gone: Collection[int]
+) -> pd.DataFrame:
+    """The sizes of earlier snapshots without the announced leavers who are gone now.
+
+    history: one row per snapshot, a column per role. earlier: for each of these snapshots, role to the announced people
+    who were members in it.
+    """
+    left, without = frozenset(gone), history.copy()
+    for role in history.columns:
+        away = [len(left.intersection(roles.get(str(role), ()))) for roles in earlier]
+        without[role] = history[role].to_numpy() - np.array(away)
+    return without

@@ -27,10 +27,16 @@ from roster_pipeline.frames import (
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, ROLE_OFF, IdentityGroups
 from roster_pipeline.identity.matching import BY, Matched
-from roster_pipeline.planning.decisions import Situation, Words, decide
-from roster_pipeline.planning.field_changes import PRIMARY, BeforeAfter, Differences, compare, row_notes, suppress
-from roster_pipeline.planning.primary_record import PrimaryRecords, primary_records_of
-from roster_pipeline.planning.stored_contacts import keep_undelivered
+from roster_pipeline.planning.decisions import PrimaryRecords, Situation, Words, decide, primary_records_of
+from roster_pipeline.planning.field_changes import (
+    PRIMARY,
+    BeforeAfter,
+    Differences,
+    compare,
+    keep_undelivered,
+    row_notes,
+    suppress,
+)
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import (
     CONTACT,

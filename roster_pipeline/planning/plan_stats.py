@@ -11,11 +11,9 @@ import pandas as pd
 from roster_pipeline.frames import Flags, Ints, persons_of, positions, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.matching import district_controlled, known_elsewhere
-from roster_pipeline.planning.announced import announced_gone, archivals_of
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
-from roster_pipeline.planning.plan import Plan
-from roster_pipeline.planning.school_guards import WholeSchool, whole_school
-from roster_pipeline.planning.snapshot_guards import UnlikeBefore
+from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
+from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
 from roster_pipeline.vocabulary import ID_REUSED, ROLE_GROUPS
 
 UNKNOWN = "unknown"

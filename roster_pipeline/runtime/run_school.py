@@ -66,7 +66,7 @@ def run_school(
     import dagster as dg
 
     from roster_pipeline.definitions import defs
-    from roster_pipeline.defs.assets.asset_helpers import DRY_RUN_TAG, NIGHT_TAG
+    from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG
     from roster_pipeline.defs.partitions import schools
     from roster_pipeline.defs.run_coordinator import school_tags
 
@@ -144,7 +144,7 @@ def _execute(
 
 
 def _failed(result: _Executed) -> RunResult:
-    from roster_pipeline.defs.assets.asset_helpers import NOTHING_FOUND
+    from roster_pipeline.defs.asset_helpers import NOTHING_FOUND
 
     for event in result.all_events:
         if event.is_step_failure:

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from roster_pipeline.console.serve import exit_on_signals
+from roster_pipeline.console.config import exit_on_signals
 from roster_pipeline.runtime.instance import keep_connections
 from roster_pipeline.settings.installation import WebAddresses
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import accounts, audit, outbox, sign_ins, tenants
+from roster_pipeline.directory import accounts, audit, outbox, sessions, tenants
 from roster_pipeline.directory.accounts import Account, Place
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.notifications import message_id
-from roster_pipeline.notifications.delivery import FOLDER_SENDER
-from roster_pipeline.notifications.sign_in_mail import invitation_mail
+from roster_pipeline.notifications.mail import FOLDER_SENDER
+from roster_pipeline.notifications.notice import invitation_mail
 from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.settings.school import EmailAddress
 
@@ -87,7 +87,7 @@ def link_for(conn: Connection, email: str, *, who: str) -> str:
     if account is None:
         raise NoAccess
     audit.record(conn, who=who, what="sign-in link made", details={"account": account.email})
-    return sign_ins.new_link(conn, account.id)
+    return sessions.new_link(conn, account.id)
 
 
 def invite(conn: Connection, email: str, places: Sequence[str], *, console_url: str | None, path: str = "") -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import conflict_sides as sides
-from roster_pipeline.directory import plan_rows
+from roster_pipeline.directory import plan_rows, relink
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
@@ -107,13 +106,15 @@ def _conflict(
     manages: Callable[[int], bool],
 ) -> Conflict:
     ids = line.sourced_ids
-    records = [Side(row, row["sourced_id"]) for row in sides.records(conn, plan.snapshot_id, ids, COMPARED)]
+    records = [
+        Side(row, row["sourced_id"]) for row in relink.conflicting_records(conn, plan.snapshot_id, ids, COMPARED)
+    ]
     if line.person_id is not None:
         candidates = [line.person_id]
     else:
-        candidates = sides.candidates(conn, school, plan.snapshot_id, ids, limit=MOST_PEOPLE)
+        candidates = relink.candidates(conn, school, plan.snapshot_id, ids, limit=MOST_PEOPLE)
     people = [side for one in candidates if (side := _side(conn, school, line, one, sees, manages)) is not None]
-    said = sides.decided(conn, school, ids)
+    said = relink.decided_pairs(conn, school, ids)
     return Conflict(line, records, people, len(candidates) - len(people), said)
 
 

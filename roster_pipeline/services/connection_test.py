@@ -15,16 +15,15 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, connection_tests, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.http.endpoint import Limits
-from roster_pipeline.services.connection_changes import allowed, same_org, secret_must_be_typed, servers_of
 from roster_pipeline.services.save_settings import Wanted, secret_of
+from roster_pipeline.services.settings_changes import allowed, same_org, secret_must_be_typed, servers_of
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.sync.connection_checks import item_as_data, items_of
 from roster_pipeline.sync.error_messages import explain

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.connection_test.items import ROLE_NAMES
 from roster_pipeline.settings.fields import CONNECTION, Setting

@@ -1,27 +1,45 @@
-"""What people decide about what is held, and about a sync that was wrong: each in one transaction, with a reason.
+"""What people decide: about held rows, about a sync that was wrong, and about leavers whom they announce.
 
-A decision is bound to the plan that the person looked at: by its number, its school and, where it is given, its hash.
+Each decision is one transaction, with a reason. It is bound to the plan that the person looked at: by its number, its
+school and, where it is given, its hash. Leavers come as a typed or uploaded list of numbers, ids, e-mails or user
+names, with a day.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import approvals, exemptions, ledger, plans, rollback, tenants, unreported_decisions
+from roster_pipeline.directory import (
+    announced_leavers,
+    approvals,
+    exemptions,
+    ledger,
+    plans,
+    rollback,
+    tenants,
+    unreported_decisions,
+)
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.approvals import Part
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.sync.apply_changes import conclude, finish
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.vocabulary import NO_REASON
+
+MOST = 2000
+"""Entries of one list: the leavers of a large school."""
+LONGEST = timedelta(days=400)
+SEPARATORS = re.compile(r"[\s,;]+")
 
 
 @dataclass(frozen=True)
@@ -206,4 +224,45 @@ def _moved(key: str) -> SyncError:
         key,
         "people of this plan were changed since it was made, or its roster was tested again, so it was not applied",
         f"Run: roster sync {key}, look at the new plan and approve that",
+    )
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What became of a list. people: who was announced. unknown, several: entries that fit nobody or several people."""
+
+    people: int
+    unknown: list[str]
+    several: list[str]
+
+
+def words_of(text: str) -> list[str]:
+    """The entries of a list: one or several a line, with commas, semicolons or blanks between them."""
+    found = (word.strip("\"'") for word in SEPARATORS.split(text.replace("\0", "").removeprefix("\ufeff")))
+    return list(dict.fromkeys(word for word in found if word))
+
+
+def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: str, reason: str) -> Announced:
+    """Announce the active people of a school whom a list names. Entries that do not fit exactly one are left out.
+
+    Raises FieldError for an empty or endless list, a day far away, or no reason. Its message repeats no entry.
+    """
+    words = words_of(text)
+    today = datetime.now(school.settings.zone).date()
+    if not words or len(words) > MOST:
+        raise FieldError(
+            "people", "Name at least one person." if not words else f"Name at most {MOST:,} people at once."
+        )
+    if not today - announced_leavers.STAYS <= day <= today + LONGEST:
+        raise FieldError("day", f"Give a day from {announced_leavers.STAYS.days} days ago to a year ahead.")
+    if not reason.strip():
+        raise FieldError("reason", NO_REASON)
+    found = announced_leavers.find(conn, school, words)
+    people = {of[0] for of in found.values() if len(of) == 1}
+    if people:
+        announced_leavers.announce(conn, school, people, day, who, reason.strip())
+    return Announced(
+        len(people),
+        [word for word in words if not found[word]],
+        [word for word in words if len(found[word]) > 1],
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
 from roster_pipeline.cleaning.field_values import clean_names, clean_text, too_long
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.frames import Array, strings
 
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.emails_and_phones import e164
 from roster_pipeline.directory import tenants, unreported_decisions, uploads
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload

@@ -1,29 +1,41 @@
-"""Saving settings: one call each for the settings page and for the command line, which returns a `SaveResult`."""
+"""Saving settings, for the settings page and the command line; each call returns a `SaveResult`.
+
+Also the preview of a school's Roster Email for its settings page, and one copy of it by mail.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory import audit, connection_tests, plans, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import unseal
+from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.connection_changes import (
+from roster_pipeline.notifications import Mail, RoleCounts, SyncReport, mailer_from, message_id, render
+from roster_pipeline.runtime.embedded import home
+from roster_pipeline.services.connection_test_state import LastTest, NeedsTest, last_test, may_be_automatic
+from roster_pipeline.services.school_changes import change_school, locked_school, write_school
+from roster_pipeline.services.settings_changes import (
+    SECRET,
     TYPE_AGAIN,
+    ChangedMeanwhile,
+    FieldError,
     allowed,
     change_connection,
     same_org,
     secret_must_be_typed,
     usable_secret,
 )
-from roster_pipeline.services.connection_test_state import LastTest, NeedsTest, last_test, may_be_automatic
-from roster_pipeline.services.school_changes import change_school, locked_school, write_school
-from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile, FieldError
+from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.sync.build_report import console_url, report_of
+from roster_pipeline.vocabulary import ROLE_ORDER
 
 NOT_KEPT = "The Client Secret that you typed for the test is no longer kept. Type it again."
 
@@ -195,3 +207,33 @@ def stands_for(test: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: 
     if secret is None:
         return not test.typed and test.connection_revision == before.connection.revision
     return test.typed and test.secret is not None and unseal(test.secret) == secret
+
+
+def preview_mail(conn: Connection, school: SchoolRow) -> Mail:
+    """The mail of the last sync; before the first one, that of a sync of the newest plan. Counts only, no rows."""
+    sync_id = latest_sync(conn, school.key)
+    return render(report_of(sync_summary(conn, sync_id)) if sync_id is not None else _of_plan(conn, school))
+
+
+def _of_plan(conn: Connection, school: SchoolRow) -> SyncReport:
+    plan = plans.latest(conn, school.id, dry_run=True)
+    counts, rostered = plan.counts if plan else {}, school.settings.rostered
+    return SyncReport(
+        school_key=school.key,
+        school_name=school.name,
+        when=datetime.now(UTC),
+        time_zone=school.settings.time_zone,
+        roles=tuple(RoleCounts.of(role, counts.get(role, {})) for role in ROLE_ORDER if role in rostered),
+        plan_id=plan.id if plan else None,
+        console_url=console_url(),
+    )
+
+
+def send_test_mail(conn: Connection, school: SchoolRow, to: str, *, who: str) -> None:
+    """Send the preview to one address at once, so that the answer of the mail server is known. Raises MailError."""
+    mail = preview_mail(conn, school)
+    mail = replace(mail, subject=f"Test: {mail.subject}")
+    mailer = mailer_from(MailServer.read(), home() / "outbox")
+    identity = message_id("test", school.key, to, datetime.now(UTC).isoformat(), sender=mailer.sender)
+    mailer.send(identity, [to], mail)
+    audit.record(conn, who=who, what="test mail sent", district_id=school.district_id, school_id=school.id)

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import alerts, audit, tenants
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.connection_test_state import runs_untested
-from roster_pipeline.services.settings_diff import ChangedMeanwhile, FieldError, SettingsDiff, changed_names
+from roster_pipeline.services.settings_changes import ChangedMeanwhile, FieldError, SettingsDiff, changed_names
 from roster_pipeline.settings.school import DistrictSettings, Guards, SchoolSettings
 from roster_pipeline.sync.schedule_due import begin_with_next_night
 from roster_pipeline.vocabulary import NO_REASON

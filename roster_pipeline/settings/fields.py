@@ -556,12 +556,6 @@ SECTIONS = (
 """The pages of a school's settings, in the order in which a new school needs them: the first three on its first day."""
 
 
-def section_of(name: str) -> Section:
-    """The section of a setting; nested ones, such as `guards.archive_share`, are in the section of the outer one."""
-    outer = name.partition(".")[0]
-    return next((one for one in SECTIONS if outer in one.names), SECTIONS[0])
-
-
 def by_name(settings: Iterable[Setting]) -> dict[str, Setting]:
     """The settings by their names."""
     return {setting.name: setting for setting in settings}

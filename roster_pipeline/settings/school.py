@@ -1,7 +1,8 @@
 """What an owner can choose: connections, schools, what each role does, and the guards.
 
 Everything is validated on the way in; the messages are written for the person who fills in the form.
-Secrets are not here: a connection's Client Secret lives encrypted in its own column (`directory/secrets.py`).
+Secrets are not here: a connection's Client Secret is encrypted in its own column (`directory/secrets.py`).
+`cleaning/contact_rules.py` applies the contact rules that are parsed here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from roster_pipeline.settings.contact_rule_syntax import checked_field, checked_rule
 from roster_pipeline.vocabulary import CONTACT, Role
 
 KEY_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
@@ -40,6 +40,36 @@ DEFAULT_ROLE_MAP: dict[str, str] = {
     "relative": CONTACT,
 }
 """OneRoster's role, lower-cased, to our group. Extension roles only where a school maps them."""
+_CONTACT_FIELD = r"(?:metadata|agents):[^=!,]*[^=!,\s]"
+_CONTACT_RULE = re.compile(rf"^(role|relationship|{_CONTACT_FIELD})\s*(!=|=)\s*(.*)$")
+
+
+def parts(rule: str) -> tuple[str, bool, tuple[str, ...]]:
+    """A contact rule in its parts: the field, whether its values are the allowed ones, and the values.
+
+    `FIELD=VALUES` names the allowed values, `FIELD!=VALUES` the excluded ones. Raises ValueError for anything else.
+    """
+    found = _CONTACT_RULE.match(rule.strip())
+    values = tuple(value.strip() for value in found[3].split(",") if value.strip()) if found else ()
+    if found is None or not values:
+        raise ValueError(
+            "write FIELD=VALUES for the values with which a contact may be called, or FIELD!=VALUES for those with "
+            "which it may not; FIELD is role, relationship, metadata:KEY or agents:KEY"
+        )
+    return found[1], found[2] == "=", values
+
+
+def checked_rule(rule: str) -> str:
+    """The rule in its plain form. Raises ValueError."""
+    field, allowed, values = parts(rule)
+    return f"{field}{'=' if allowed else '!='}{','.join(values)}"
+
+
+def checked_field(field: str) -> str:
+    """A field of a contact that the SIS fills: `metadata:KEY` or `agents:KEY`. Raises ValueError."""
+    if not re.fullmatch(_CONTACT_FIELD, field.strip()):
+        raise ValueError("say where it is: metadata:KEY, or agents:KEY for a member of the entries in agents")
+    return field.strip()
 
 
 @cache
@@ -151,7 +181,7 @@ class DistrictSettings(_Settings):
 
     home_ranking: list[Key] = []
     """Connections whose records come first where several know a person, the first first
-    (`planning/primary_record.py`).
+    (`planning/decisions.py`).
     """
 
 

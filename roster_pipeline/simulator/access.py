@@ -12,7 +12,7 @@ from urllib.parse import quote
 from oauthlib.oauth1.rfc5849 import signature
 
 from roster_pipeline.simulator.catalog import CORE, FULL
-from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.fault_table import Faults
 from roster_pipeline.simulator.messages import Call, RequestError, read_pairs
 from roster_pipeline.simulator.payload import V11
 from roster_pipeline.simulator.tokens import SCOPE_PREFIXES, Tokens

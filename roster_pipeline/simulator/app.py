@@ -14,8 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.fault_table import FAULTS
-from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.fault_table import FAULTS, Faults
 from roster_pipeline.simulator.messages import Answer, Call
 from roster_pipeline.simulator.payload import ROOTS
 from roster_pipeline.simulator.person import Person, Role

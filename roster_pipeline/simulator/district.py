@@ -10,9 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from roster_pipeline.simulator.days import DayReport, pass_day, turn_year
-from roster_pipeline.simulator.layout import Layout
-from roster_pipeline.simulator.names import FAMILY_NAMES
-from roster_pipeline.simulator.person import STUDENT, Person, Role
+from roster_pipeline.simulator.person import FAMILY_NAMES, STUDENT, Layout, Person, Role
 from roster_pipeline.simulator.population import FIRST_ID, Org, Population, generated_orgs, newcomer
 
 WAYS_OF_LEAVING = ("mark", "vanish", "lose_org", "end_date", "linger", "mark_then_vanish")

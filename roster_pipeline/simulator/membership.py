@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.layout import KINDS
+from roster_pipeline.simulator.fault_table import Faults
 from roster_pipeline.simulator.payload import V11
-from roster_pipeline.simulator.person import CONTACT_ROLES, LEGACY_ROLES, STUDENT, TEACHER, Person
+from roster_pipeline.simulator.person import CONTACT_ROLES, KINDS, LEGACY_ROLES, STUDENT, TEACHER, Person
 
 Indexes: TypeAlias = "array[int]"
 

@@ -1,10 +1,19 @@
-"""What the simulated SIS knows of one person, independent of the version of the standard.
+"""What the simulated SIS knows of one person, independent of the version of the standard; names and places.
 
 A `Person` is one record as in 1.2: one sourcedId with a list of roles in 1.2's vocabulary; `LEGACY_ROLES` has 1.1's
 words. They are tuples because a district of a million people makes and drops them by the thousand.
+
+The invented names have the letters that break careless software: apostrophes (straight and typographic), accents, other
+Latin letters, hyphens, blanks, capitals inside a word and one-letter names.
+
+`Layout` is arithmetic between a row and (school, kind, ordinal). Rows run from 0 to size-1: the people of the district
+office, then one block per school, and in each block one range per kind. Nothing is stored per person, so a district of
+a million people needs as little memory as one of a hundred.
 """
 
-from collections.abc import Mapping
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 STUDENT = "student"
@@ -24,6 +33,73 @@ LEGACY_ROLES: Mapping[str, str] = {
     "systemAdministrator": "administrator",
 }
 """1.2 role -> 1.1 role, where they differ. The standard has no rule for `counselor`; `aide` is the nearest."""
+GIVEN_NAMES: tuple[str, ...] = (
+    "Ada", "Aisha", "Aleksander", "Amara", "Ana Lucía", "Anaïs", "Anders", "Anouk", "Ansel", "Arlo", "Aroha", "Astrid",
+    "Ayşe", "Beatriz", "Benedikt", "Bo", "Brónach", "Bruno", "Calla", "Caoimhe", "Cato", "Chidi", "Chloë", "Cormac",
+    "D'Andre", "Dagny", "Dalia", "Daniyar", "Delphine", "Dilan", "Dorothea", "Ebba", "Edvard", "Efua", "Eilidh", "Elif",
+    "Elōra", "Emeka", "Enzo", "Esmé", "Eun-ji", "Fatou", "Fenna", "Fionn", "Flora", "Gaia", "Gideon", "Goran",
+    "Grażyna", "Hana", "Haruto", "Hedda", "Henrike", "Hugo", "Ibrahim", "Ilse", "Imani", "Ines", "Ivo", "Jamal",
+    "Jean-Luc", "Joaquín", "Jonna", "Josefa", "Jun", "Kaia", "Kamala", "Kateryna", "Kenji", "Kwame", "LaToya", "Laszlo",
+    "Leilani", "Linnéa", "Lorcan", "Łucja", "Maëlle", "Mahina", "Malik", "María José", "Mateo", "Mei", "Mette", "Mira",
+    "Mo'ana", "Naledi", "Nils", "Nkechi", "Noor", "Nora", "O", "Odile", "Oisín", "Olu", "Orla", "Oskar",
+    "Pilar", "Priya", "Quill", "Rafael", "Rania", "Renée", "Rohan", "Rosalind", "Ruairí", "Saga", "Samir", "Sanne",
+    "Seán", "Shanice", "Sigrid", "Sólveig", "Søren", "Tālia", "Tariq", "Tevita", "Thandi", "Tobias", "Ursula",
+    "Valentín", "Veda", "Wanjiru", "Wren", "Xochitl", "Yara", "Yusuf", "Zoë", "Žofia",
+)  # fmt: skip
+
+FAMILY_NAMES: tuple[str, ...] = (
+    "Aaltonen", "Abara", "Achterberg", "Adeyo", "Åkerblom", "Al-Hadid", "Albescu", "Almqvist", "Alvarado Ruiz", "Amsel",
+    "Anand", "Ardley", "Arroyo", "Ashdown", "Aubrac", "Ayodele", "Bakkerud", "Balogh", "Banerjea", "Barrowclough",
+    "Beaulieu", "Beck-Larsen", "Bellwether", "Benítez", "Birchall", "Bjørnstad", "Blackwood", "Bondarchuk", "Borowski",
+    "Boyce", "Brackenbury", "Brightwater", "Cabrera", "Caldicott", "Castellanos", "Çetin", "Chandrakar",
+    "Chisholm-Reid", "Cisneros", "Cockburn", "Colmenares", "Coppersmith", "Crane", "Czerny", "D'Alessio", "D’Amore",
+    "Dahlgren", "Danjuma", "De la Cruz", "de Vries", "Delacroix", "Dembélé", "Deng", "Dickinson-Shaw", "Dlamini",
+    "Dragomir", "Drummond", "Dubček", "Dunmore", "Eastwick", "Eguchi", "Eide", "Ekström", "Elphick", "Encinas",
+    "Ercan", "Espinoza", "Eze", "Fairweather", "Farrow", "Fernsby", "Ferreira", "Fitzwarren", "Fjeld", "Fontaine",
+    "Forsström", "Fujimori", "Gallowglass", "Garr", "Ghanem", "Giannakis", "Glasscock", "Goh", "Goldwater", "Graça",
+    "Greenleaf", "Grünwald", "Guðnadóttir", "Gupte", "Hägg", "Halloran", "Harkaway", "Hartono", "Hasegawa",
+    "Hathersage", "Hawksley", "Heikkinen", "Hollander", "Holub", "Horvat", "Ibáñez", "Igwe", "Ilunga", "Ingram-West",
+    "Iqbal", "Ivanenko", "Jagiełło", "Janssens", "Jaramillo", "Jokinen", "Jumaev", "Kahale", "Kalita", "Kamara",
+    "Karlsdóttir", "Kaur", "Keoghan", "Kettleburn", "Kierkebæk", "Kim", "Kinoshita", "Kobayakawa", "Koroma", "Kováč",
+    "Kruszewski", "Lacombe", "Lam", "Langstroth", "Larkspur", "Le Goff", "Lindqvist", "Locke", "Lopez-O'Hara", "Łoś",
+    "Lundgaard", "M'Baye", "Mac Giolla", "MacAllister", "Magnusson", "Malhotra", "Mansaray", "Marchetti", "Matsuda",
+    "McCullough", "Mendes", "Merriweather", "Mihaylov", "Montclair", "Moreau", "Mulder", "Mwangi", "N'Dour",
+    "Nakagawa", "Nasser", "Navarrete", "Nguyễn", "Nightingale", "Noboa", "Norrgård", "Novák", "Nwosu", "O'Brannigan",
+    "O'Shea", "Obuya", "Ødegaard", "Oduya", "Okafor", "Olander", "Ólafsdóttir", "Ongaro", "Orlov", "Osei",
+    "Ostrowska", "Øverby", "Pacheco", "Pankhurst", "Papadaki", "Park", "Pelletier", "Pemberton", "Peñalosa",
+    "Petrović", "Piątek", "Pomfrey", "Quayle", "Quintanilla", "Rasmussen", "Ravensdale", "Reyes", "Rosenthal",
+    "Rowntree", "Ruiz", "Rydberg", "Saelens", "Saint-Clair", "Salgado", "Sandoval", "Santos Lima", "Schäfer",
+    "Schreiber", "Selassie", "Sharma", "Silverthorne", "Šimić", "Sokolova", "St. John", "Strömberg", "Suárez", "Süß",
+    "Svoboda", "Tahir", "Tamm", "Tanaka", "Te Aroha", "Thistlewood", "Thorne", "Toivonen", "Torres Vega", "Tsiolkas",
+    "Tu", "Uddin", "Uribe", "Vaičiūnas", "van den Berg", "Van Houten", "Vasquez", "Vestergaard", "Villanueva",
+    "von Arx", "Vries", "Wainwright", "Wei", "Whitlock", "Wildsmith", "Wójcik", "Xiong", "Yamane", "Yıldız",
+    "Zabala", "Zeller", "Zhao", "Zieliński",
+)  # fmt: skip
+
+SCHOOL_NAMES: tuple[str, ...] = (
+    "Harbour", "Lincoln Grove", "Saint Brigid's", "Copper Ridge", "Willow Creek", "Mount Aspen", "Old Mill",
+    "Lakeshore", "Juniper", "Five Oaks", "Northgate", "Peñasco", "Riverbend", "Stonebridge", "Tamarack", "Eastfield",
+)  # fmt: skip
+
+_LETTERS_WITHOUT_DECOMPOSITION = str.maketrans(
+    {"ø": "o", "ł": "l", "æ": "ae", "ß": "ss", "ð": "d", "ı": "i", "þ": "th"}
+)
+KINDS = (
+    "student", "teacher", "aide", "counselor", "proctor", "principal", "siteAdministrator", "contact",
+)  # fmt: skip
+DISTRICT_KINDS = ("districtAdministrator", "systemAdministrator")
+
+FAMILY_BLOCK = 4
+"""Students in one block of families. Each full block has `CONTACTS_PER_BLOCK` contacts, in one of several patterns."""
+CONTACTS_PER_BLOCK = 5
+
+STUDENTS_PER_TEACHER = 15
+STUDENTS_PER_AIDE = 60
+STUDENTS_PER_COUNSELOR = 200
+STUDENTS_PER_PROCTOR = 300
+STUDENTS_PER_SITE_ADMINISTRATOR = 400
+FEWEST_TEACHERS = 4
+"""Teachers 0 to 3 of each school are special cases, see `population.py`."""
 
 
 class Role(NamedTuple):
@@ -75,3 +151,70 @@ class Person(NamedTuple):
     def is_in(self, org: str) -> bool:
         """Whether any entry of `roles`, ended or not, points to this org."""
         return any(entry.org == org for entry in self.roles)
+
+
+def ascii_slug(name: str) -> str:
+    """The letters and digits of a name in lower-case ASCII, as in e-mail addresses: `O'Shea` -> `oshea`."""
+    plain = unicodedata.normalize("NFKD", name.lower().translate(_LETTERS_WITHOUT_DECOMPOSITION))
+    return "".join(letter for letter in plain if letter.isascii() and letter.isalnum())
+
+
+GIVEN_SLUGS: tuple[str, ...] = tuple(map(ascii_slug, GIVEN_NAMES))
+FAMILY_SLUGS: tuple[str, ...] = tuple(map(ascii_slug, FAMILY_NAMES))
+
+
+class Place(NamedTuple):
+    """The place of a row. school: -1 for the district office. ordinal: counts from 0 within school and kind."""
+
+    school: int
+    kind: str
+    ordinal: int
+
+
+class Layout:
+    """The sizes of a district, and the arithmetic that follows from them."""
+
+    def __init__(self, schools: int, students_per_school: int, contacts: bool = True) -> None:
+        if schools < 1 or students_per_school < 0:
+            raise ValueError("a district needs at least one school and 0 or more students per school")
+        students = students_per_school
+        blocks, rest = divmod(students, FAMILY_BLOCK)
+        self.schools = schools
+        self.students_per_school = students
+        self.counts = {
+            "student": students,
+            "teacher": max(FEWEST_TEACHERS, students // STUDENTS_PER_TEACHER),
+            "aide": max(1, students // STUDENTS_PER_AIDE),
+            "counselor": max(1, students // STUDENTS_PER_COUNSELOR),
+            "proctor": max(1, students // STUDENTS_PER_PROCTOR),
+            "principal": 1,
+            "siteAdministrator": 1 + students // STUDENTS_PER_SITE_ADMINISTRATOR,
+            "contact": blocks * CONTACTS_PER_BLOCK + rest if contacts else 0,
+        }
+        self.district_counts = {"districtAdministrator": 2, "systemAdministrator": 1}
+        self.office = sum(self.district_counts.values())
+        self.bounds: list[int] = [0]
+        for kind in KINDS:
+            self.bounds.append(self.bounds[-1] + self.counts[kind])
+        self.block = self.bounds[-1]
+        self.starts = dict(zip(KINDS, self.bounds[:-1], strict=True))
+        self.size = self.office + schools * self.block
+
+    def place(self, row: int) -> Place:
+        """The place of a generated person's row."""
+        if row < self.office:
+            split = self.district_counts["districtAdministrator"]
+            return Place(-1, DISTRICT_KINDS[row >= split], row if row < split else row - split)
+        school, rest = divmod(row - self.office, self.block)
+        kind = bisect_right(self.bounds, rest) - 1
+        return Place(school, KINDS[kind], rest - self.bounds[kind])
+
+    def row_at(self, school: int, kind: str, ordinal: int) -> int:
+        """The row of a person of a school: the inverse of `place`."""
+        return self.office + school * self.block + self.starts[kind] + ordinal
+
+    def ranges(self, kind: str) -> Iterator[range]:
+        """The rows of one kind, one range per school."""
+        for school in range(self.schools):
+            first = self.row_at(school, kind, 0)
+            yield range(first, first + self.counts[kind])

@@ -16,9 +16,20 @@ import random
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from roster_pipeline.simulator.layout import CONTACTS_PER_BLOCK, FAMILY_BLOCK, Layout
-from roster_pipeline.simulator.names import FAMILY_NAMES, FAMILY_SLUGS, GIVEN_NAMES, GIVEN_SLUGS, SCHOOL_NAMES
-from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, Person, Role
+from roster_pipeline.simulator.person import (
+    CONTACT_ROLES,
+    CONTACTS_PER_BLOCK,
+    FAMILY_BLOCK,
+    FAMILY_NAMES,
+    FAMILY_SLUGS,
+    GIVEN_NAMES,
+    GIVEN_SLUGS,
+    SCHOOL_NAMES,
+    STUDENT,
+    Layout,
+    Person,
+    Role,
+)
 
 LEVEL_NAMES = ("High School", "Middle School", "Elementary School")
 

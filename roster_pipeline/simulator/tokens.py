@@ -11,7 +11,7 @@ from time import time
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.fault_table import Faults
 from roster_pipeline.simulator.messages import Answer, Call, read_pairs
 
 SCOPE_PREFIXES = {

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import contacts, plans, tenants, trends
+from roster_pipeline.directory import plans, rosters, school_history, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.latest import latest_plan
-from roster_pipeline.directory.sync_summary import sync_summary
+from roster_pipeline.directory.sync_summary import latest_plan, sync_summary
 from roster_pipeline.sync.build_report import put_report
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.monitoring import settle
@@ -60,7 +59,7 @@ def _apply_or_replan(database: Database, school_key: str, plan_id: int, run_id: 
 
 def finish(connection: Connection, result: SyncResult) -> None:
     """What belongs to every sync, in its transaction: the contacts nobody wants any more go, then `conclude`."""
-    contacts.drop_unwanted(connection, result.sync_id)
+    rosters.drop_unwanted(connection, result.sync_id)
     conclude(connection, result)
 
 
@@ -68,7 +67,7 @@ def conclude(connection: Connection, result: SyncResult) -> None:
     """Write the report of a sync of any kind, count it in its week, and settle the alerts that it answers or opens."""
     summary = sync_summary(connection, result.sync_id)
     put_report(connection, summary)
-    trends.note(connection, result.sync_id)
+    school_history.note(connection, result.sync_id)
     settle(connection, summary.school_id, datetime.now(UTC))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.completeness_messages import clock_in_words, noticed
-from roster_pipeline.directory import digests, outbox
+from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import SyncSummary, mark_reported, sync_summary, unreported
 from roster_pipeline.notifications import (
@@ -33,7 +33,7 @@ from roster_pipeline.notifications import (
     wants,
 )
 from roster_pipeline.notifications import message_id as stable_message_id
-from roster_pipeline.notifications.delivery import FOLDER_SENDER
+from roster_pipeline.notifications.mail import FOLDER_SENDER
 from roster_pipeline.settings.installation import MailServer, WebAddresses
 from roster_pipeline.sync.report_attachment import attach
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
@@ -52,8 +52,6 @@ from roster_pipeline.vocabulary import (
 
 UI_ADDRESS = "ROSTER_UI_URL"
 """Where owners reach the Dagster UI; without it a mail carries no link to the run."""
-CONSOLE_ADDRESS = "ROSTER_CONSOLE_URL"
-"""Where owners reach the console; without it a mail names commands alone."""
 TOLD_ANYWAY = (
     "people_missing",
     "strangers",
@@ -88,7 +86,7 @@ def put_report(connection: Connection, known: SyncSummary) -> int:
     if not known.settings.report_to or not wants(report, known.settings.report_when):
         return 0
     if known.settings.report_when == "daily":
-        digests.put(connection, known.settings.report_to, sync_id)
+        outbox.put_for_digest(connection, known.settings.report_to, sync_id)
         return 0
     details, file = attach(connection, known.plan_id, sync_id, known.settings.report_attachment)
     outbox.put(

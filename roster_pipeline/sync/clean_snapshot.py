@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fields, stored_key, withheld_fields
-from roster_pipeline.cleaning.duplicates import not_among
 from roster_pipeline.cleaning.quality import not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
+from roster_pipeline.cleaning.rejections import not_among
 from roster_pipeline.cleaning.roles import school_orgs
 from roster_pipeline.directory import pulls, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.latest import latest_snapshot
+from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import frame_of
 from roster_pipeline.planning.plan_stats import people_by_role

@@ -20,8 +20,7 @@ from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset, UnknownPreset, preset
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
-from roster_pipeline.sync.contact_rule_items import ContactPreview
-from roster_pipeline.sync.usable_records import UsableRecords
+from roster_pipeline.sync.usable_records import ContactPreview, UsableRecords
 
 
 def check_connection(database: Database, school_key: str, limits: Limits | None = None) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.errors import RosterError, with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.errors import (

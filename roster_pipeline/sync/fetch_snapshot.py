@@ -19,15 +19,14 @@ from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
 from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
 from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
-from roster_pipeline.oneroster.records.memberships import ENROLLMENTS_UNKNOWN
+from roster_pipeline.oneroster.records.orgs import ENROLLMENTS_UNKNOWN
 from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
-from roster_pipeline.sync.delta_proof import READS, is_proved, look_at_changes
 from roster_pipeline.sync.error_messages import CONNECTION, GaveWay, SyncError
-from roster_pipeline.sync.fetch_strategy import Choice, choose
+from roster_pipeline.sync.fetch_strategy import READS, Choice, choose, is_proved, look_at_changes
 from roster_pipeline.sync.gc_tuning import infrequent_collection
+from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL
 from roster_pipeline.sync.source_age import aged, last_read, too_old
-from roster_pipeline.sync.source_alerts import watch_source
 
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""

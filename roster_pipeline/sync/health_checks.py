@@ -1,30 +1,38 @@
-"""The check-up of an installation, as far as it does not concern Dagster: green, red with its remedy, or a note."""
+"""Health checks of an installation without those of Dagster, and the alerts that report them.
+
+A check is green, red with a remedy, or a note. Only the operators get these alerts: one mail when something breaks and
+one when it works again.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import alerts, migrate, tenants
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.notifications import MailError, mailer_from
+from roster_pipeline.notifications.blocks import Link
 from roster_pipeline.notifications.mail import address_of
+from roster_pipeline.notifications.notice import Notice
+from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.runtime.embedded import home
 from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs
-from roster_pipeline.sync.alert_recipients import operators
+from roster_pipeline.sync.alerts import operators, send_alert, was_open
 from roster_pipeline.sync.client_factory import client_of, is_bundle
 from roster_pipeline.vocabulary import counted, moment
 
 LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
+INSTALLATION = "installation"
 
 
 @dataclass(frozen=True)
@@ -161,3 +169,45 @@ def _sis(one: tenants.ConnectionRow, school: str | None) -> Item:
             return Item(name, True, f"answers, OneRoster {client.version}")
     except (OneRosterError, DirectoryError) as problem:
         return Item(name, False, problem.message, problem.remedy)
+
+
+def open_for_operators(
+    database: Database, cause: str, headline: str, hint: str, now: datetime, link: Link | None = None
+) -> bool:
+    """Open an alert and tell the operators. False where they know already."""
+    with database.begin() as conn:
+        opened = alerts.open_alert(conn, INSTALLATION, cause, headline)
+        if opened is None:
+            return False
+        send_alert(conn, [], _notice(now, "failed", "Problem", headline, hint, link), opened, "opened")
+    return True
+
+
+def close_for_operators(database: Database, cause: str, headline: str, now: datetime) -> bool:
+    """Close an alert and tell the operators. False where none is open."""
+    with database.begin() as conn:
+        closed = alerts.close_of(conn, INSTALLATION, cause)
+        if closed is None:
+            return False
+        since = was_open(closed.opened_at, closed.message)
+        send_alert(conn, [], _notice(now, "good", "All clear", headline, since), closed.id, "cleared")
+    return True
+
+
+def watch_installation(database: Database, items: Iterable[Item], now: datetime) -> tuple[int, int]:
+    """Open an alert for each red item and close those of the others. Returns how many were opened and closed."""
+    opened = closed = 0
+    for item in items:
+        if item.ok is False:
+            opened += open_for_operators(database, item.name, f"{_capital(item.name)}: {item.detail}", item.remedy, now)
+        else:
+            closed += close_for_operators(database, item.name, f"{_capital(item.name)}: well again", now)
+    return opened, closed
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _notice(now: datetime, tone: Tone, badge: str, headline: str, hint: str, link: Link | None = None) -> Notice:
+    return Notice("Installation", "", now, "UTC", tone, badge, headline, (hint,), link=link)

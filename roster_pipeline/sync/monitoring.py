@@ -1,21 +1,47 @@
-"""Watching over the nights: schools that nothing is heard of, schools that fail night after night, and all-clears."""
+"""Alerts on schools and connections: silent or failing schools, old sources, ending secrets, all-clears.
+
+The nights that read a source open and clear its alert. A night inside a blackout window opens none: in summer, a school
+that changes nothing has a SIS that does not change either.
+
+The alert on a Client Secret is sent two weeks and three days before its last day, and again when it is renewed.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import alerts, tenants
-from roster_pipeline.directory.alerts import PAUSED, STALE, Alert
+from roster_pipeline.directory.alerts import (
+    EXPIRES,
+    EXPIRES_SOON,
+    PAUSED,
+    SOURCE_STALE,
+    STALE,
+    Alert,
+    Dated,
+    dated_secrets,
+    open_expiries,
+)
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
-from roster_pipeline.sync.alert_recipients import page_of_school, school_notice, send_alert, was_open
-from roster_pipeline.sync.claim_alerts import watch_claims
-from roster_pipeline.sync.hold_alerts import Watched, watch_holds
-from roster_pipeline.sync.secret_expiry import secret_turns, send_turn
-from roster_pipeline.vocabulary import moment
+from roster_pipeline.notifications.outcome import Tone
+from roster_pipeline.sync.alerts import (
+    Watched,
+    page_of_school,
+    school_notice,
+    send_alert,
+    was_open,
+    watch_claims,
+    watch_holds,
+)
+from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
+from roster_pipeline.vocabulary import day, moment
 
 SILENCE = timedelta(hours=36)
 """Without a finished sync: one missed night and half a day, so that a late night is no alarm."""
@@ -23,6 +49,8 @@ MOST_NIGHTS = 7
 """Failed nights in a row after which a school is paused: a week in which nobody put it right."""
 REMIND_AFTER = timedelta(days=7)
 HEARTBEAT_SECONDS = 10.0
+EARLY_DAYS, LATE_DAYS = 14, 3
+"""Before the last day: time to ask whoever runs the SIS for a new secret, and the last call."""
 
 
 def watch(database: Database, now: datetime) -> Watched:
@@ -33,7 +61,7 @@ def watch(database: Database, now: datetime) -> Watched:
         failing = alerts.failing_schools(connection, MOST_NIGHTS)
         silent = alerts.silent_schools(connection, now, SILENCE)
         reminded = alerts.to_remind(connection, now, REMIND_AFTER)
-        turns = secret_turns(connection, now)
+        turns = expiry_changes(connection, now)
         if not (cleared or failing or silent or reminded or turns):
             return Watched(held.opened + claimed.opened, held.cleared + claimed.cleared)
         schools = {school.id: school for school in tenants.list_schools(connection)}
@@ -51,7 +79,7 @@ def watch(database: Database, now: datetime) -> Watched:
         for alert in reminded:
             school = schools[alert.school_id or 0]
             _paused(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
-        told = [send_turn(connection, turn, schools.values(), now) for turn in turns]
+        told = [send_expiry_change(connection, turn, schools.values(), now) for turn in turns]
     opened = held.opened + claimed.opened + len(failing) + len(silent) + sum(opened for opened, _ in told)
     return Watched(
         opened, held.cleared + claimed.cleared + len(cleared) + sum(cleared for _, cleared in told), len(reminded)
@@ -122,3 +150,138 @@ def _stale(connection: Connection, school: SchoolRow, said: str, now: datetime, 
     link = page_of_school(school.key, "Sync now", "/runs")
     notice = school_notice(school, now, "failed", "Silent", said, hint, command="roster doctor", link=link)
     send_alert(connection, [school], notice, alert_id, "opened")
+
+
+def stage_of(expires: date, today: date) -> str | None:
+    """The cause that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`. Only one is open at a time."""
+    left = (expires - today).days
+    return EXPIRES_SOON if left <= LATE_DAYS else EXPIRES if left <= EARLY_DAYS else None
+
+
+@dataclass(frozen=True)
+class ExpiryChange:
+    """What changed for one connection: the stage that is due now, if any, and the open alerts that no longer hold.
+
+    one: its secret's last day; None where it has none any more.
+    """
+
+    connection_id: int
+    one: Dated | None
+    stage: str | None
+    over: list[Alert]
+
+
+def expiry_changes(connection: Connection, now: datetime) -> list[ExpiryChange]:
+    """Connections whose alert about the secret must open, change or clear; mostly none."""
+    today = now.astimezone(UTC).date()
+    dated = {one.connection_id: one for one in dated_secrets(connection)}
+    open_now = open_expiries(connection)
+    turns = []
+    for number in sorted(dated.keys() | open_now.keys()):
+        one, known = dated.get(number), open_now.get(number, [])
+        stage = stage_of(one.expires, today) if one else None
+        over = [alert for alert in known if alert.cause != stage]
+        if over or (stage and not known):
+            turns.append(ExpiryChange(number, one, stage, over))
+    return turns
+
+
+def settle_expiry(connection: Connection, connection_id: int, now: datetime) -> None:
+    """What a new last day of a connection's secret opens and closes, in the transaction of that change."""
+    for turn in expiry_changes(connection, now):
+        if turn.connection_id == connection_id:
+            send_expiry_change(connection, turn, tenants.schools_of(connection, connection_id), now)
+
+
+def send_expiry_change(
+    connection: Connection, turn: ExpiryChange, schools: Iterable[SchoolRow], now: datetime
+) -> tuple[int, int]:
+    """Open and clear what a turn asks for, with its mail. Returns how many were opened and cleared."""
+    mine = [school for school in schools if school.connection.id == turn.connection_id]
+    concerned = [school for school in mine if school.settings.automatic] or mine
+    for alert in turn.over:
+        alerts.close(connection, alert.id)
+    if turn.stage and turn.one:
+        return int(_open_expiry(connection, turn.one, turn.stage, concerned, now)), 0
+    notice = _renewed(turn.over[0].subject, turn.one, concerned, now)
+    send_alert(connection, concerned, notice, turn.over[-1].id, "cleared")
+    return 0, 1
+
+
+def _open_expiry(connection: Connection, one: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
+    today = now.astimezone(UTC).date()
+    verb = "ended" if one.expires < today else "ends"
+    said = f"The Client Secret of {one.key} {verb} on {day(one.expires)}"
+    alert = alerts.open_alert(connection, f"connection {one.key}", stage, said, connection=one.connection_id)
+    if alert is None:
+        return False
+    hints = (
+        "After that day the SIS may refuse the sign-in, and no school of this connection can be synced.",
+        "Ask for a new secret in the SIS, then enter it here with its last day.",
+    )
+    command = f"roster connection set {one.key} --client-secret ask --secret-expires YYYY-MM-DD"
+    notice = _expiry_notice(f"Connection {one.key}", concerned, now, "attention", "Secret ends", said, hints, command)
+    send_alert(connection, concerned, notice, alert, "opened")
+    return True
+
+
+def _renewed(subject: str, one: Dated | None, concerned: list[SchoolRow], now: datetime) -> Notice:
+    until = f"It is now valid until {day(one.expires)}" if one else "No last day is entered for it any more"
+    about = subject[0].upper() + subject[1:]
+    return _expiry_notice(
+        about, concerned, now, "good", "All clear", "The Client Secret was renewed", (f"{until}.",), ""
+    )
+
+
+def _expiry_notice(
+    about: str,
+    concerned: list[SchoolRow],
+    now: datetime,
+    tone: Tone,
+    badge: str,
+    headline: str,
+    sentences: tuple[str, ...],
+    command: str,
+) -> Notice:
+    zone = concerned[0].settings.time_zone if concerned else "UTC"
+    link = page_of_school(concerned[0].key, "Enter the new secret", "/settings") if concerned and command else None
+    return Notice(about, "", now, zone, tone, badge, headline, sentences, command, link)
+
+
+def watch_source(connection: Connection, school: SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
+    """Open or clear the school's alert on its source. facts: of the snapshot that was just taken."""
+    found = wrong_with_age(snapshot_facts(facts), school.settings.guards)
+    subject = f"school {school.key}"
+    if not found:
+        cleared = alerts.close_of(connection, subject, SOURCE_STALE)
+        if cleared is not None:
+            since = was_open(cleared.opened_at, cleared.message, school.settings.time_zone)
+            notice = school_notice(school, now, "good", "All clear", "The source is up to date again", since)
+            send_alert(connection, [school], notice, cleared.id, "cleared")
+        return
+    if _in_blackout(school, now):
+        return
+    message = " ".join(found)
+    opened = alerts.open_alert(connection, subject, SOURCE_STALE, message, school=school.id)
+    if opened is not None:
+        hint = "Nobody is archived meanwhile. Check whether the export still runs, and where it writes to."
+        if facts["written_at"] is None:
+            hint = "Nobody is archived meanwhile. Check whether the SIS still passes its changes on to this connection."
+        notice = school_notice(
+            school,
+            now,
+            "attention",
+            "Old source",
+            "The source of the roster looks old",
+            message,
+            hint,
+            command=f"roster test-connection {school.key}",
+            link=page_of_school(school.key, "Test and settings", "/settings"),
+        )
+        send_alert(connection, [school], notice, opened, "opened")
+
+
+def _in_blackout(school: SchoolRow, now: datetime) -> bool:
+    today = now.astimezone(school.settings.zone).date()
+    windows = school.settings.guards.windows
+    return any(window.kind == "blackout" and window.first <= today <= window.last for window in windows)

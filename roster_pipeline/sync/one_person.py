@@ -25,7 +25,7 @@ from roster_pipeline.directory import (
 )
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.latest import ONE_PERSON, latest_snapshot
+from roster_pipeline.directory.sync_summary import ONE_PERSON, latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.records.orgs import OrgReferences

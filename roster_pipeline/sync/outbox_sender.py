@@ -1,24 +1,36 @@
-"""Mail leaves: what is due in the outbox is sent, and what failed waits longer each time."""
+"""Sends the mails of the outbox, and puts the daily digests into it.
+
+A mail that fails waits longer each time. In the morning, the reports that waited for a recipient become one mail.
+"""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from itertools import groupby
+from time import monotonic
+from zoneinfo import ZoneInfo
 
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.notifications import (
     Mail,
     Mailer,
     PermanentDeliveryError,
     ServerAwayError,
+    SyncReport,
     TemporaryDeliveryError,
 )
+from roster_pipeline.notifications.notice import digest_mail
+from roster_pipeline.sync.build_report import console_url, message_id
 
 MOST_AT_ONCE = 200
 """Mails of one look; the rest waits for the next, so that a tick stays short."""
 MOST_SECONDS = 20.0
 """After so long no mail is begun any more: Dagster waits 60 s for a look, and one mail may take 35 s."""
+MORNING = time(7, 0)
+"""When a digest is sent, on the clock of the school whose report waited longest: all nights are over by then."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +48,9 @@ def send_due(database: Database, mailer: Mailer) -> Sent:
     A server that is away ends the look: every other mail would wait as long for it, and use up one of its tries.
     """
     sent = failed = dead = 0
-    away, until = False, time.monotonic() + MOST_SECONDS
+    away, until = False, monotonic() + MOST_SECONDS
     for _ in range(MOST_AT_ONCE):
-        if away or time.monotonic() > until:
+        if away or monotonic() > until:
             break
         with database.begin() as connection:
             waiting = outbox.due(connection, limit=1)
@@ -64,3 +76,39 @@ def send_due(database: Database, mailer: Mailer) -> Sent:
                 else:
                     outbox.sent(connection, letter.id, refused)
     return Sent(sent, failed, dead)
+
+
+def due_at(put_at: datetime, time_zone: str) -> datetime:
+    """The first morning after a report was written, as UTC."""
+    zone = ZoneInfo(time_zone)
+    local = put_at.astimezone(zone)
+    morning = datetime.combine(local.date(), MORNING, zone)
+    if morning <= local:
+        morning = datetime.combine(local.date() + timedelta(days=1), MORNING, zone)
+    return morning.astimezone(UTC)
+
+
+def put_digests(database: Database, now: datetime) -> int:
+    """Write the digests that are due into the outbox; a report goes into exactly one. Returns how many were put."""
+    put = 0
+    with database.begin() as connection:
+        lock_until_commit(connection, "digests")
+        for recipient, lines in groupby(outbox.waiting_for_digest(connection), key=lambda line: line.recipient):
+            group = list(lines)
+            if now < due_at(group[0].put_at, group[0].time_zone):
+                continue
+            identity = message_id("digest", recipient, *(line.sync_id for line in group))
+            outbox.put(
+                connection,
+                message_id=identity,
+                kind="digest",
+                school_id=None,
+                sync_id=None,
+                recipients=[recipient],
+                mail=digest_mail(
+                    [SyncReport.from_dict(line.report) for line in group], now, group[0].time_zone, console_url()
+                ),
+            )
+            outbox.sent_with_digest(connection, recipient, [line.sync_id for line in group], identity)
+            put += 1
+    return put

@@ -13,23 +13,22 @@ from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_
 from roster_pipeline.directory import (
     announced_leavers,
     exemptions,
-    good_snapshots,
     planning_input,
     plans,
     rosters,
     snapshots,
+    sync_summary,
     tenants,
 )
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.latest import latest_snapshot
+from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import MOST_PRESENT
-from roster_pipeline.planning.announced import announced_gone, usual_sizes
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
-from roster_pipeline.planning.plan import Plan, make_plan
+from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, usual_sizes
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.planning.snapshot_guards import (
     GOOD_SNAPSHOTS_READ,
@@ -97,7 +96,7 @@ def plan_snapshot(
     """Plan and judge one snapshot against the directory of this moment. only: leave out the rows of everybody else."""
     today = datetime.now(school.settings.zone).date()
     with database.begin() as connection:
-        before = good_snapshots.history_of(connection, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
+        before = sync_summary.history_of(connection, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
         roster, rejected = rosters.load(connection, snapshot_id)
         loaded = planning_input.load_directory(connection, school, snapshot_id)
         quality = rosters.load_quality(connection, snapshot_id)

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from roster_pipeline.directory import snapshots, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.retention import drop_old
+from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.sis_records import prune_records
 from roster_pipeline.notifications.blocks import Link
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync.build_report import run_url
-from roster_pipeline.sync.operator_alerts import close_for_operators, open_for_operators
+from roster_pipeline.sync.health_checks import close_for_operators, open_for_operators
 
 
 def prune(database: Database, retention: Retention) -> dict[str, int]:

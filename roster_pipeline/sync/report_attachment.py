@@ -11,7 +11,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory.row_details import RowDetail, count_rows, rows_of
+from roster_pipeline.directory.plan_rows import RowDetail, count_details, details_of
 from roster_pipeline.notifications import RowDetails
 from roster_pipeline.safe_csv import ENCODING, csv_chunks
 from roster_pipeline.vocabulary import why_of
@@ -29,12 +29,12 @@ def attach(conn: Connection, plan_id: int | None, sync_id: int, names: str) -> t
     if plan_id is None or names not in ("ids", "masked"):
         return None, None
     chosen: Names = "masked" if names == "masked" else "ids"
-    rows = count_rows(conn, plan_id, sync_id)
+    rows = count_details(conn, plan_id, sync_id)
     if not rows:
         return None, None
     if rows > MOST_ROWS:
         return RowDetails(rows, chosen, attached=False), None
-    return RowDetails(rows, chosen, attached=True), details_csv(rows_of(conn, plan_id, sync_id, MOST_ROWS), chosen)
+    return RowDetails(rows, chosen, attached=True), details_csv(details_of(conn, plan_id, sync_id, MOST_ROWS), chosen)
 
 
 def details_csv(rows: Iterable[RowDetail], names: Names) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.cleaning.duplicates import not_among
+from roster_pipeline.cleaning.rejections import not_among
 from roster_pipeline.frames import REJECTED_COLUMNS, ROSTER_COLUMNS, frame_of
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
 from roster_pipeline_tests.planning.builders import SIS, cleaned, entry, row_of, school, user

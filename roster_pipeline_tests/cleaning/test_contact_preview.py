@@ -8,7 +8,7 @@ import pytest
 
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test.items import CheckItem
-from roster_pipeline.sync.contact_rule_items import FIELD_REMEDY, REMEDY, ContactPreview
+from roster_pipeline.sync.usable_records import FIELD_REMEDY, RULES_REMEDY, ContactPreview
 from roster_pipeline_tests.cleaning.test_contact_rules import parent, ruled
 from roster_pipeline_tests.hostile_strings import POISON
 from roster_pipeline_tests.planning.builders import HERE, TODAY, entry, school, user
@@ -55,9 +55,9 @@ def test_each_rule_tells_how_many_of_each_role_it_accepts() -> None:
 @pytest.mark.parametrize(
     ("rule", "value", "detail", "remedy"),
     [
-        ("metadata:call=ja", "yes", "none would be accepted: metadata:call=ja", REMEDY),
-        ("metadata:call!=yes", "yes", "none would be accepted: metadata:call!=yes", REMEDY),
-        ("role=mother", None, "none would be accepted: role=mother", REMEDY),
+        ("metadata:call=ja", "yes", "none would be accepted: metadata:call=ja", RULES_REMEDY),
+        ("metadata:call!=yes", "yes", "none would be accepted: metadata:call!=yes", RULES_REMEDY),
+        ("role=mother", None, "none would be accepted: role=mother", RULES_REMEDY),
         ("metadata:call=yes", None, "none would be accepted: no contact has this field", FIELD_REMEDY),
         ("metadata:barred!=yes", None, "9 of 9 contacts would be accepted", FIELD_REMEDY),
     ],

@@ -14,8 +14,7 @@ from sqlalchemy import text
 
 from roster_pipeline.console.server_sent_events import Event, written
 from roster_pipeline.directory import connection_tests, tenants
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import RowRefused
+from roster_pipeline.directory.database import Database, RowRefused
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.connection_test import carry_out

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from roster_pipeline.directory import alerts, failures, trends
+from roster_pipeline.directory import alerts, school_history
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import day
@@ -42,7 +42,7 @@ def test_a_dead_sis_is_one_row_with_its_schools_below(
         east = add_school(opened, "east", connection="other-sis")
         west = add_school(opened, "west", connection="other-sis")
         for school in (east, west):
-            failures.record(
+            alerts.record(
                 opened, school.key, "raw_users", "the SIS did not answer", run_id=None, retryable=True, cause="away"
             )
     held_creates(database, lincoln)
@@ -92,10 +92,10 @@ def test_each_sync_counts_in_its_week(database: Database, lincoln: SchoolRow) ->
     second = sync_rows(database, lincoln, newcomer("u3"))
     with database.begin() as opened:
         for sync in (first, second):
-            trends.note(opened, sync.sync_id)
-        (week,) = trends.year(opened, school_id=lincoln.id)
+            school_history.note(opened, sync.sync_id)
+        (week,) = school_history.year(opened, school_id=lincoln.id)
         assert (week.created, week.changes, week.usable) == (3, 3, None)
-        assert trends.year(opened, district_id=lincoln.district_id) == [week]
+        assert school_history.year(opened, district_id=lincoln.district_id) == [week]
 
 
 def test_three_thousand_schools_are_shown_within_a_second(

@@ -21,8 +21,7 @@ from roster_pipeline.console.error_pages import error_text
 from roster_pipeline.directory import accounts
 from roster_pipeline.directory.accounts import LastOperator, Place
 from roster_pipeline.directory.approvals import PlanChanged
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DatabaseBusy, DatabaseUnreachable, RowRefused
+from roster_pipeline.directory.database import Database, DatabaseBusy, DatabaseUnreachable, RowRefused
 from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
 from roster_pipeline.services import access_changes
 from roster_pipeline.settings.school import SchoolSettings

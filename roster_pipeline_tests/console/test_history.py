@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from roster_pipeline.console.charts import role_bars
-from roster_pipeline.directory import alerts, audit, failures, tenants
+from roster_pipeline.directory import alerts, audit, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.directory.school_history import school_history
@@ -38,7 +38,7 @@ def test_the_history_tells_syncs_rollbacks_and_failures_newest_first(
     undone = roll_back(database, done.sync_id, who="it@example.org", reason="by mistake")
     put_reports(database)
     with database.begin() as opened:
-        failures.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
+        alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
         kinds = [one.kind for one in school_history(opened, lincoln.id)]
         alerts.open_alert(opened, "connection sis", "down", "The SIS is away.", connection=lincoln.connection.id)
     assert kinds == ["failure", "rollback", "sync"]
@@ -77,7 +77,7 @@ def test_a_failure_offers_its_next_step_and_no_command(
     put_reports(database)
     message = "lincoln: the SIS refused the sign-in.\nThen run: roster test-connection lincoln"
     with database.begin() as opened:
-        failures.record(opened, "lincoln", "raw_users", message, "run-1", cause=cause)
+        alerts.record(opened, "lincoln", "raw_users", message, "run-1", cause=cause)
         alerts.open_alert(opened, "connection sis", cause, message, connection=lincoln.connection.id)
     page = signed_in(OWNER).get("/schools/lincoln").text
     assert f'<a class="button primary" href="{leads_to}">{words}</a>' in page
@@ -119,10 +119,10 @@ def test_a_pause_is_ended_on_the_schools_page(signed_in: SignedIn, database: Dat
 def test_a_failed_run_says_who_started_it(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as opened:
         audit.record_run(opened, "run-1", "sync", lincoln.id, lincoln.district_id, who="ann@example.org")
-        failures.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-1")
-        failures.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-2", night="2026-11-03")
+        alerts.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-1")
+        alerts.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-2", night="2026-11-03")
         found = [entry.who for entry in school_history(opened, lincoln.id)]
-        listed = [failure.who for failure in failures.recent(opened, school_id=lincoln.id)]
+        listed = [failure.who for failure in alerts.recent(opened, school_id=lincoln.id)]
     assert sorted(found) == sorted(listed) == ["ann@example.org", "schedule"]
     assert "ann@example.org" in signed_in(OWNER).get("/schools/lincoln").text
 
@@ -132,7 +132,7 @@ def test_a_long_history_is_turned_page_by_page_without_losing_a_line(
 ) -> None:
     with database.begin() as opened:  # one transaction: all of them at the same moment
         for number in range(45):
-            failures.record(opened, "lincoln", f"step_{number}", "lincoln: no answer.", None)
+            alerts.record(opened, "lincoln", f"step_{number}", "lincoln: no answer.", None)
         seen, before = [], None
         while page := school_history(opened, lincoln.id, before=before, limit=7):
             seen += [one.id for one in page]

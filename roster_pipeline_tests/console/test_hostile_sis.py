@@ -111,15 +111,13 @@ def test_a_hostile_sis_leaves_the_console_and_the_others_alone(signed_in: Signed
 
 
 def test_a_test_that_is_ended_by_its_limit_says_so(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "roster_pipeline.console.connection_test_launcher.MODULE", "roster_pipeline_tests.console.greedy"
-    )
+    monkeypatch.setattr("roster_pipeline.console.launchers.TEST_MODULE", "roster_pipeline_tests.console.greedy")
     browser = signed_in(OPERATOR)
     assert "more than a test may hold in memory" in words(browser, started(browser, "lincoln"))
 
 
 def test_a_test_that_dies_says_so(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roster_pipeline.console.connection_test_launcher.MODULE", "no.such.module")
+    monkeypatch.setattr("roster_pipeline.console.launchers.TEST_MODULE", "no.such.module")
     browser = signed_in(OPERATOR)
     said = words(browser, started(browser, "lincoln"))
     assert "The test could not be finished." in said
@@ -127,7 +125,7 @@ def test_a_test_that_dies_says_so(signed_in: SignedIn, monkeypatch: pytest.Monke
 
 
 def test_a_test_has_a_longest_time(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
-    monkeypatch.setattr("roster_pipeline.console.connection_test_launcher.LONGEST", 0.01)
+    monkeypatch.setattr("roster_pipeline.console.launchers.LONGEST", 0.01)
     browser = signed_in(OPERATOR)
     assert "was not done after" in words(browser, started(browser, "lincoln"))
     with database.begin() as conn:

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from roster_pipeline.console.static_files import static_files, static_url
-from roster_pipeline.console.template_filters import ago, clock
-from roster_pipeline.directory import alerts, approvals, failures, tenants
+from roster_pipeline.console.headers import static_files, static_url
+from roster_pipeline.console.page import ago, clock
+from roster_pipeline.directory import alerts, approvals, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.school_overview import Overview, overview
 from roster_pipeline.directory.tenants import SchoolRow
@@ -65,7 +65,7 @@ def test_what_needs_attention_comes_first(database: Database) -> None:
             now = tenants.get_school(opened, name).settings
             tenants.set_school(opened, name, now.model_copy(update={"automatic": True}))
         alerts.open_alert(opened, "school c-silent", alerts.STALE, "silent", school=schools["c-silent"].id)
-        failures.record(opened, "e-failing", "raw_users", "e-failing: the SIS did not answer.", None)
+        alerts.record(opened, "e-failing", "raw_users", "e-failing: the SIS did not answer.", None)
     held_creates(database, schools["d-held"])
     found = _asked(database)
     assert [(school.key, school.state) for school in found.page] == [
@@ -82,7 +82,7 @@ def test_what_needs_attention_comes_first(database: Database) -> None:
 
 def test_a_sync_after_a_failure_ends_the_failing(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as opened:
-        failures.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", None)
+        alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", None)
     assert _asked(database).page[0].failure == "lincoln: the SIS did not answer."
     sync_rows(database, lincoln, newcomer("u1"))
     assert (_asked(database).page[0].state, _asked(database).failing) == ("off", 0)
@@ -169,7 +169,7 @@ def test_the_tiles_open_what_they_count(database: Database) -> None:
     with database.begin() as opened:
         tenants.pause(opened, datetime.now(UTC).date() + timedelta(days=9), school_id=schools["d-fine"].id)
         for name in ("b-failing", "c-failing"):
-            failures.record(opened, name, "raw_users", f"{name}: no answer.", None)
+            alerts.record(opened, name, "raw_users", f"{name}: no answer.", None)
     found = _asked(database)
     assert (found.held, found.failing, found.silent) == (1, 2, 2)
     for state, keys in (("held", ["c-failing"]), ("failing", ["b-failing", "c-failing"])):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import alerts, failures
+from roster_pipeline.directory import alerts
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.fields import SECTIONS
@@ -35,7 +35,7 @@ def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[st
     """A school with a sync, a failed night, an alert, and a plan that is held. Gives the numbers that paths need."""
     sync_rows(database, lincoln, newcomer("u0"), newcomer("a-very-long-sourced-id-" + "x" * 60))
     with database.begin() as opened:
-        failures.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer. " + "word " * 30, "run-1")
+        alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer. " + "word " * 30, "run-1")
         alerts.open_alert(opened, "connection sis", "unreachable", "Away.", connection=lincoln.connection.id)
         add_school(opened, "a-school-with-a-very-long-key-that-nobody-would-want-to-read-aloud")
     plan_id = held_creates(database, lincoln)

@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.console import manual_run_launcher
+from roster_pipeline.console import launchers
 from roster_pipeline.directory import manual_runs, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.manual_runs import ManualRun, next_to_start, order_of
@@ -192,15 +192,15 @@ def test_one_district_leaves_a_slot_to_the_others_and_a_waiting_run_tells_its_pl
 def test_a_run_that_waits_for_its_turn_starts_by_itself(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manual_run_launcher, "MODULE", "roster_pipeline.console.no_such_module")
+    monkeypatch.setattr(launchers, "MODULE", "roster_pipeline.console.no_such_module")
     with database.begin() as conn:
         oak = add_school(conn, "oak")
     going = ask(database, oak)
     assert begin(database, going, 1) is True
     browser = signed_in(OWNER)
     with database.begin() as conn:
-        waiting = manual_run_launcher.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=1)
-    time.sleep(manual_run_launcher.LOOK_EVERY * 2)
+        waiting = launchers.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=1)
+    time.sleep(launchers.LOOK_EVERY * 2)
     assert run_of(database, lincoln, waiting).started_at is None
     with database.begin() as conn:
         manual_runs.end(conn, going)
@@ -313,7 +313,7 @@ def test_a_run_that_takes_longer_than_it_may_is_ended_and_told(
 ) -> None:
     sis.sis.faults.set("hangs=100")
     try:
-        run_id = manual_run_launcher.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=0.25)
+        run_id = launchers.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=0.25)
         fetching(database, lincoln, run_id)
         ended(database, lincoln, run_id, seconds=40)
     finally:
@@ -328,7 +328,7 @@ def test_a_run_that_takes_longer_than_it_may_is_ended_and_told(
 def test_a_process_that_dies_is_noticed(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manual_run_launcher, "MODULE", "roster_pipeline.console.no_such_module")
+    monkeypatch.setattr(launchers, "MODULE", "roster_pipeline.console.no_such_module")
     browser = signed_in(OWNER)
     told = events_of(browser, started(browser, "sync") + "/events")[-2][2]
     assert "ended before it could say why (exit code 1)" in told
@@ -362,7 +362,7 @@ def test_runs_of_other_schools_and_other_words_are_nowhere(
 
 def test_a_child_without_its_row_does_nothing(database: Database, environment: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", manual_run_launcher.MODULE, "nothing", "1"],
+        [sys.executable, "-m", launchers.MODULE, "nothing", "1"],
         env=dict(os.environ),
         timeout=300,
         check=False,

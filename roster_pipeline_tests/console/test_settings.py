@@ -14,7 +14,7 @@ from roster_pipeline.directory import audit, secrets, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.school_changes import change_school
-from roster_pipeline.settings.fields import section_of
+from roster_pipeline.settings.fields import SECTIONS
 from roster_pipeline.settings.school import (
     ConnectionSettings,
     Guards,
@@ -49,7 +49,9 @@ def opened(browser: Browser, page: str = PAGE) -> dict[str, str]:
 def page_of(field: str) -> str:
     """The page of a section that has this field."""
     kind, _, name = field.partition("-")
-    return PAGE if kind in ("connection", "secret") else f"{SETTINGS}/{section_of(name.partition('-')[0]).key}"
+    outer = name.partition("-")[0]
+    section = next((one for one in SECTIONS if outer in one.names), SECTIONS[0])
+    return PAGE if kind in ("connection", "secret") else f"{SETTINGS}/{section.key}"
 
 
 def of_page(fields: dict[str, Any], page: str) -> dict[str, Any]:

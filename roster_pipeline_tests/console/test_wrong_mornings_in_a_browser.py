@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from roster_pipeline.directory import failures, tenants
+from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -44,7 +44,7 @@ HOME = "/schools/lincoln"
 
 def _fails(database: Database, message: str, cause: str) -> None:
     with database.begin() as opened:
-        failures.record(opened, "lincoln", "raw_users", message, run_id=None, cause=cause)
+        alerts.record(opened, "lincoln", "raw_users", message, run_id=None, cause=cause)
 
 
 def _opened(open_page: Open, path: str = HOME, who: str = OWNER) -> Page:

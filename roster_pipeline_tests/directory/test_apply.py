@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roster_pipeline.directory import approvals, plans
+from roster_pipeline.directory import approvals, plan_rows, plans
 from roster_pipeline.directory.apply import (
     NotApproved,
     PlanNotForApply,
@@ -176,9 +176,8 @@ def test_what_is_held_stays_and_the_rest_goes_on(database: Database, lincoln: Sc
     assert result.held == {"student": {"archive": 1}}
     assert one(database, "select count(*) from membership where status = 'active'") == 2
     with database.begin() as conn:
-        applied = plans.load_rows(conn, plan_id)
-    assert applied.set_index("action")["sync_id"].to_dict()["create"] == result.sync_id
-    assert applied.set_index("action")["sync_id"].isna()["archive"]
+        rows_now = plan_rows.page(conn, plans.get(conn, plan_id), plan_rows.RowFilter())
+    assert {line["action"]: line["sync_id"] for line in rows_now} == {"create": result.sync_id, "archive": None}
 
 
 def test_a_row_without_a_verdict_is_never_applied(database: Database, lincoln: SchoolRow) -> None:

@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DatabaseUnreachable
+from roster_pipeline.directory.database import Database, DatabaseUnreachable
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (

@@ -7,21 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from roster_pipeline.directory import (
-    approvals,
-    audit,
-    held_plans,
-    manual_edits,
-    plan_rows,
-    plans,
-    rejected,
-    rollback,
-    rosters,
-)
+from roster_pipeline.directory import approvals, audit, held_plans, manual_edits, plan_rows, plans, rollback, rosters
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
-from roster_pipeline.directory.rejected import RejectedFilter, UnknownSnapshot
+from roster_pipeline.directory.rosters import RejectedFilter, UnknownSnapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
     add_school,
@@ -120,12 +110,12 @@ def test_rejected_records_belong_to_their_school(database: Database, lincoln: Sc
     )
     with database.begin() as conn:
         rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
-        assert rejected.snapshot_of_school(conn, lincoln.id, snapshot_id).id == snapshot_id
+        assert rosters.snapshot_of_school(conn, lincoln.id, snapshot_id).id == snapshot_id
         with pytest.raises(UnknownSnapshot):
-            rejected.snapshot_of_school(conn, roosevelt.id, snapshot_id)
-        assert rejected.page(conn, snapshot_id, RejectedFilter(), limit=1)[0]["severity"] == "error"
-        assert rejected.count(conn, snapshot_id, RejectedFilter(rule="invalid_email", words="U3")) == 1
-        assert [(line["rule"], line["rows"]) for line in rejected.by_rule(conn, snapshot_id)] == [
+            rosters.snapshot_of_school(conn, roosevelt.id, snapshot_id)
+        assert rosters.page(conn, snapshot_id, RejectedFilter(), limit=1)[0]["severity"] == "error"
+        assert rosters.count(conn, snapshot_id, RejectedFilter(rule="invalid_email", words="U3")) == 1
+        assert [(line["rule"], line["rows"]) for line in rosters.by_rule(conn, snapshot_id)] == [
             ("missing", 1),
             ("invalid_email", 5),
         ]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import good_snapshots, planning_input, pulls, rosters, snapshots
+from roster_pipeline.directory import planning_input, pulls, rosters, snapshots, sync_summary
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
@@ -296,7 +296,7 @@ def test_the_history_of_roles_leaves_out_tonight_and_what_was_held(database: Dat
             sync_rows(database, lincoln, snapshot_id=snapshot_id)
     every(database, "update sync set outcome = 'held' where id = (select min(id) from sync) returning 1")
     with database.begin() as conn:
-        history = good_snapshots.history_of(conn, lincoln.id, snapshot_id)
+        history = sync_summary.history_of(conn, lincoln.id, snapshot_id)
         assert history.roles.to_dict("records") == [{"student": 11}]
         assert snapshots.facts(conn, snapshot_id)["counts"]["roles"] == {"student": 12}
 
@@ -331,7 +331,7 @@ def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
                 sync=synced.sync_id if approved else None,
             )
     with database.begin() as conn:
-        assert good_snapshots.history_of(conn, lincoln.id, snapshot_id).roles["student"].tolist() == usual
+        assert sync_summary.history_of(conn, lincoln.id, snapshot_id).roles["student"].tolist() == usual
 
 
 def test_old_snapshots_lose_their_records_and_keep_their_counts(database: Database, lincoln: SchoolRow) -> None:

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import audit, manual_edits, tenants
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import (
+from roster_pipeline.directory.database import (
+    Database,
     DatabaseExhausted,
     DatabaseUnreachable,
     DirectoryError,

@@ -13,8 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import erase, roles
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError, RowRefused, StatementFailed
+from roster_pipeline.directory.database import Database, DirectoryError, RowRefused, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.scenarios.conftest import make_town

@@ -130,8 +130,6 @@ def test_the_ledger_says_when_and_whether_a_school_was_synced(database: Database
         (line,) = ledger.history(conn, school_id=lincoln.id)
         assert (line.id, line.school, line.counts) == (result.sync_id, "lincoln", {"student": {"create": 1}})
         assert ledger.history(conn, district_id=lincoln.district_id + 1) == []
-        assert ledger.last_sync_times(conn) == {lincoln.id: line.at}
-        assert [change.entity for change in ledger.changes_of(conn, result.sync_id)] == ["person", "link", "membership"]
     assert one(database, "select count(distinct xid) from change_log") == 1
 
 

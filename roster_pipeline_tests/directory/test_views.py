@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import manual_edits, rollback
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import StatementFailed
+from roster_pipeline.directory.database import Database, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows
 

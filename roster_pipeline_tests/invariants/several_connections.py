@@ -17,7 +17,7 @@ from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
-from roster_pipeline.services.connection_changes import change_connection
+from roster_pipeline.services.settings_changes import change_connection
 from roster_pipeline.settings.school import ConnectionSettings, Guards, RoleSettings, SchoolSettings
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle

@@ -13,8 +13,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
-from roster_pipeline.planning.school_guards import WholeSchool
-from roster_pipeline.planning.snapshot_guards import UnlikeBefore
+from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool
 from roster_pipeline.settings.school import Guards, Window
 
 TODAY = date(2026, 3, 2)

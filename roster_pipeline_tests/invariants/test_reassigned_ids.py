@@ -6,7 +6,7 @@ import pytest
 
 from roster_pipeline.directory import plans, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.reassigned_ids import unlink_leavers
+from roster_pipeline.directory.relink import unlink_leavers
 from roster_pipeline_tests.invariants.district import DistrictUnderProof
 from roster_pipeline_tests.invariants.manual_edits import say_the_truth_of
 from roster_pipeline_tests.invariants.person import Person

@@ -11,7 +11,7 @@ import pytest
 
 import roster_pipeline
 from roster_pipeline.errors import with_keys
-from roster_pipeline.notifications.console_words import in_console
+from roster_pipeline.notifications.blocks import in_console
 
 COMMAND_LINE = ("cli", "demo", "simulator")
 PLACEHOLDER = re.compile(r"roster [a-z -]*(\b(SCHOOL|CONNECTION|DISTRICT)\b|<[a-z]+>)")

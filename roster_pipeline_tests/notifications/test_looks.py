@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.notifications import Mail, RowDetails, render
-from roster_pipeline.notifications.digest import digest_mail
-from roster_pipeline.notifications.notice import Notice, notice_mail
+from roster_pipeline.notifications.notice import Notice, digest_mail, notice_mail
 from roster_pipeline_tests.notifications.examples import FAILED, FIRST, GOOD, HELD, NIGHT, QUIET
 
 CONSOLE = "https://roster.example.org"

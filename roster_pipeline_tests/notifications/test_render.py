@@ -24,7 +24,7 @@ from roster_pipeline.notifications import (
     SyncReport,
     render,
 )
-from roster_pipeline.notifications.digest import digest_mail
+from roster_pipeline.notifications.notice import digest_mail
 from roster_pipeline_tests.notifications.examples import FAILED, FIRST, GOOD, HELD, QUIET
 
 EXAMPLES = pytest.mark.parametrize("report", [GOOD, QUIET, HELD, FIRST, FAILED])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from roster_pipeline.oneroster import NotOneRoster, WrongAddress
-from roster_pipeline.oneroster.http.address import roots, segment, token_urls, understand, with_query
+from roster_pipeline.oneroster.http.endpoint import roots, segment, token_urls, understand, with_query
 from roster_pipeline_tests.oneroster.client_helpers import Served
 
 Start = Callable[..., Served]

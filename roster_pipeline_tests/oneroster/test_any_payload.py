@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roster_pipeline.oneroster.errors import WrongAddress
-from roster_pipeline.oneroster.http.address import segment, understand
+from roster_pipeline.oneroster.http.endpoint import segment, understand
 from roster_pipeline.oneroster.records.coercion import UNREADABLE, boolean, day, text, texts
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline_tests.oneroster.fuzz import run

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster import CheckItem, check
-from roster_pipeline.oneroster.http.address import is_version_1_0
+from roster_pipeline.oneroster.http.endpoint import is_version_1_0
 from roster_pipeline_tests.oneroster.client_helpers import Served
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 

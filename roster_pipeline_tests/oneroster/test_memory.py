@@ -131,7 +131,7 @@ def test_a_body_that_is_refused_is_freed_although_its_error_is_kept() -> None:
     import tracemalloc
 
     from roster_pipeline.oneroster.errors import TooLarge
-    from roster_pipeline.oneroster.http.bounded_body import LargeBody, read_body
+    from roster_pipeline.oneroster.http.throttle import LargeBody, read_body
 
     tracemalloc.start()
     parts = (bytes(MEGABYTE) for _ in range(40))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from roster_pipeline.oneroster.http.address import understand
+from roster_pipeline.oneroster.http.endpoint import understand
 from roster_pipeline.oneroster.presets import (
     OTHER,
     SUBJECTS,

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.planning.announced import usual_sizes
 from roster_pipeline.planning.guards import Verdict, judge
-from roster_pipeline.planning.plan import Plan, make_plan
+from roster_pipeline.planning.plan import Plan, make_plan, usual_sizes
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user

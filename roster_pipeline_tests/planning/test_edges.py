@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.cleaning.duplicates import one_per_sourced_id
-from roster_pipeline.cleaning.rejections import Rejections
+from roster_pipeline.cleaning.rejections import Rejections, one_per_sourced_id
 from roster_pipeline.frames import frame_of
 from roster_pipeline.planning.findings import percent
 from roster_pipeline.planning.guards import judge

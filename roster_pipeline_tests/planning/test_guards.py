@@ -13,7 +13,7 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of
-from roster_pipeline.planning.school_guards import WholeSchool
+from roster_pipeline.planning.snapshot_guards import WholeSchool
 from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings, Window
 from roster_pipeline.vocabulary import CHANGING, Role
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, entry, school, user

@@ -17,8 +17,7 @@ from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
-from roster_pipeline.planning.school_guards import WholeSchool
-from roster_pipeline.planning.snapshot_guards import USABLE, quality_findings
+from roster_pipeline.planning.snapshot_guards import USABLE, WholeSchool, quality_findings
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import ARCHIVE, CHANGING
 from roster_pipeline_tests.planning.builders import COMPLETE, TODAY

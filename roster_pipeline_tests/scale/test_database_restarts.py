@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from benchmarks.plant import plant, runs, submit, wait_for
-from roster_pipeline.defs.assets.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
+from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
 from roster_pipeline.defs.partitions import PARTITION_TAG
 from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database

@@ -13,8 +13,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.assets.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, WHO_TAG
+from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, WHO_TAG
 from roster_pipeline.defs.resources import DirectoryResource, close_databases
+from roster_pipeline.demo.run import latest_counts
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
@@ -22,7 +23,6 @@ from roster_pipeline.oneroster import Endpoint, Limits
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline.sync import client_factory
-from roster_pipeline.sync.latest_counts import latest_counts
 
 CLIENT = "client"
 SECRET = "s3cret"

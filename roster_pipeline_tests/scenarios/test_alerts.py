@@ -15,11 +15,10 @@ from sqlalchemy import text
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource
 from roster_pipeline.defs.sensors import failed_runs, watch_schools
-from roster_pipeline.directory import alerts, approvals, failures, tenants
+from roster_pipeline.directory import alerts, approvals, tenants
 from roster_pipeline.services import decisions
+from roster_pipeline.sync.alerts import Watched, record_crashes, record_failure
 from roster_pipeline.sync.error_messages import SyncError
-from roster_pipeline.sync.failure_alerts import record_crashes, record_failure
-from roster_pipeline.sync.hold_alerts import Watched
 from roster_pipeline.sync.monitoring import beat, watch
 from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline_tests.scenarios.conftest import SECRET, Town
@@ -42,7 +41,7 @@ def two_schools(town: Town) -> None:
 def fail_nights(town: Town, key: str, nights: int) -> None:
     with town.database.begin() as conn:
         for night in range(nights):
-            failures.record(conn, key, "plan", "broken", f"run-{night}", night=f"2026-11-{night + 1:02}")
+            alerts.record(conn, key, "plan", "broken", f"run-{night}", night=f"2026-11-{night + 1:02}")
 
 
 def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and_one_all_clear(

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.defs.resources import InstallationResource
-from roster_pipeline.directory.retention import drop_old
+from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync import report_attachment
 from roster_pipeline.sync.outbox_sender import send_due

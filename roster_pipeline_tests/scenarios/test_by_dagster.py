@@ -15,7 +15,7 @@ from dagster._core.run_coordinator import SubmitRunContext
 from sqlalchemy import text
 
 from roster_pipeline.definitions import defs
-from roster_pipeline.defs.assets.asset_helpers import (
+from roster_pipeline.defs.asset_helpers import (
     BACKFILL_TAG,
     CONNECTION_TAG,
     IN_DAGSTER,

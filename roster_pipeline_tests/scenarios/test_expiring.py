@@ -9,9 +9,8 @@ from sqlalchemy import text
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON
-from roster_pipeline.services.connection_changes import change_connection
-from roster_pipeline.sync.monitoring import watch
-from roster_pipeline.sync.secret_expiry import stage_of
+from roster_pipeline.services.settings_changes import change_connection
+from roster_pipeline.sync.monitoring import stage_of, watch
 from roster_pipeline_tests.scenarios.conftest import Town
 
 LAST_DAY = date(2027, 6, 1)

@@ -15,8 +15,7 @@ from roster_pipeline.defs.sensors import send_mail
 from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.sync.build_report import put_reports
-from roster_pipeline.sync.daily_digest import due_at, put_digests
-from roster_pipeline.sync.outbox_sender import send_due
+from roster_pipeline.sync.outbox_sender import due_at, put_digests, send_due
 from roster_pipeline_tests.scenarios.conftest import Town
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, post_office
 

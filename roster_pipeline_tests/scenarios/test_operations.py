@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.pruning import prune_runs
+from roster_pipeline.defs.jobs import prune_runs
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import secrets
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.operations import exposition
 from roster_pipeline.settings.installation import InstallationError, Retention
 from roster_pipeline.sync.health_checks import health_checks
-from roster_pipeline.sync.metrics import exposition
 from roster_pipeline_tests.scenarios.conftest import Town
 
 

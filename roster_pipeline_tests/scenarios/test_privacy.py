@@ -22,15 +22,14 @@ from sqlalchemy import Connection, text
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import approvals, erase, manual_edits, tables, tenants
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.operations import exposition
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.services import decisions
 from roster_pipeline.simulator import Role
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES
 from roster_pipeline.sync.health_checks import health_checks
-from roster_pipeline.sync.metrics import exposition
 from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked

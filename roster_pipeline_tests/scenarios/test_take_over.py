@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from roster_pipeline.directory import alerts, approvals, audit, claims, manual_edits, plan_rows, plans, tenants
+from roster_pipeline.directory import alerts, approvals, audit, held_plans, manual_edits, plan_rows, plans, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.notifications import wants
 from roster_pipeline.services import decisions
 from roster_pipeline.services.plan_rows import lines
+from roster_pipeline.sync.alerts import watch_holds
 from roster_pipeline.sync.build_report import report_of
-from roster_pipeline.sync.hold_alerts import watch_holds
 from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
@@ -272,10 +272,10 @@ def test_whoever_owns_the_school_that_has_them_may_decide_unless_the_district_co
     with town.database.begin() as conn:
         (held,) = approvals.held(conn)
         ids = {key: tenants.get_school(conn, key).id for key in ("main", "east", "west")}
-        assert not claims.has_all_of_them(conn, held.plan_id, [ids[owns]])
-        assert not claims.has_all_of_them(conn, held.plan_id, list(ids.values())), "the district's own people"
-        assert not claims.has_all_of_them(conn, 0, list(ids.values())), "a plan that claims nobody"
+        assert not held_plans.has_all_of_them(conn, held.plan_id, [ids[owns]])
+        assert not held_plans.has_all_of_them(conn, held.plan_id, list(ids.values())), "the district's own people"
+        assert not held_plans.has_all_of_them(conn, 0, list(ids.values())), "a plan that claims nobody"
     town.control("west", "school")
     with town.database.begin() as conn:
-        assert not claims.has_all_of_them(conn, held.plan_id, [ids[owns]])
-        assert claims.has_all_of_them(conn, held.plan_id, [ids["west"]])
+        assert not held_plans.has_all_of_them(conn, held.plan_id, [ids[owns]])
+        assert held_plans.has_all_of_them(conn, held.plan_id, [ids["west"]])

@@ -11,16 +11,16 @@ import pytest
 from roster_pipeline.directory import audit, secrets, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.connection_changes import (
+from roster_pipeline.services.connection_test_state import LastTest, last_test
+from roster_pipeline.services.save_settings import Wanted, save_settings
+from roster_pipeline.services.school_changes import add_school, change_school
+from roster_pipeline.services.settings_changes import (
+    ChangedMeanwhile,
     add_connection,
     change_connection,
     same_place,
     secret_must_be_typed,
 )
-from roster_pipeline.services.connection_test_state import LastTest, last_test
-from roster_pipeline.services.save_settings import Wanted, save_settings
-from roster_pipeline.services.school_changes import add_school, change_school
-from roster_pipeline.services.settings_diff import ChangedMeanwhile
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 GREEN = [{"name": "Sign-in", "ok": True, "detail": "", "remedy": ""}]

@@ -6,8 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+from roster_pipeline.cli.holds import changes_text
 from roster_pipeline.cli.output import safe, shown
-from roster_pipeline.cli.plans import changes_text
 from roster_pipeline.services.plan_rows import HEADER, Line, cells, write_csv
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from roster_pipeline.directory.row_details import RowDetail
+from roster_pipeline.directory.plan_rows import RowDetail
 from roster_pipeline.sync.report_attachment import details_csv, masked
 
 ROW = RowDetail(

@@ -13,7 +13,7 @@ import pytest
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, close_databases
 from roster_pipeline.defs.schedules import nightly
-from roster_pipeline.directory import alerts, failures, tenants
+from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools
 from roster_pipeline.services.school_changes import add_school, change_school, resume_school
@@ -122,7 +122,7 @@ def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
         tenants.set_school(conn, "oak", settings)
     (first,) = due_schools(oak, tick)[0]
     with oak.begin() as conn:
-        failures.record(conn, "oak", "fetch", "away", "r1", night=first.night, retryable=True)
+        alerts.record(conn, "oak", "fetch", "away", "r1", night=first.night, retryable=True)
     assert due_schools(oak, tick + 15 * MINUTES)[0] == []
     (second,) = due_schools(oak, tick + 75 * MINUTES)[0]
     assert (second.night, second.attempt) == (first.night, SECOND)

@@ -1,7 +1,10 @@
-"""OpenID Connect: the way to the identity provider and back (authorization code, PKCE, state, nonce).
+"""OpenID Connect: the way to the identity provider and back (authorization code, PKCE, state, nonce), and the account.
 
 What the provider says counts only as an ID token that was verified: signature by its published keys, issuer,
-audience, time and nonce. PyJWT does the cryptography. Nothing here knows accounts.
+audience, time and nonce. PyJWT does the cryptography. Errors never contain a token or a person's address.
+
+An e-mail address counts once, at the first sign-in. From then on the account belongs to that subject of the provider.
+If an office gives the address to somebody else later, that person does not get the account.
 """
 
 from __future__ import annotations
@@ -18,10 +21,13 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import jwt
+from sqlalchemy import Connection
 
-from roster_pipeline.console.auth.provider_errors import ProviderAway, TokenRefused
 from roster_pipeline.console.config import Oidc, is_loopback
-from roster_pipeline.directory.sign_ins import Attempt
+from roster_pipeline.directory import accounts, sessions
+from roster_pipeline.directory.accounts import Account
+from roster_pipeline.directory.sessions import Attempt
+from roster_pipeline.services.access_changes import note_refusal, note_sign_in
 
 log = logging.getLogger(__name__)
 SCOPE = "openid email profile"
@@ -36,6 +42,19 @@ LARGEST_ANSWER = 512 * 1024
 KEPT_SECONDS = 3600.0
 KEYS_AT_MOST_EVERY = 60.0
 """A key that is not known is looked for anew, but strangers with made-up keys do not make us ask all the time."""
+UNKNOWN = "somebody unknown"
+NOT_VERIFIED = (
+    "The identity provider does not say that your e-mail address is verified, so it cannot be used here. "
+    "Verify it there, or ask whoever runs this console."
+)
+NOT_LET_IN = (
+    "You are signed in there as {email}, but nobody has let this address in here. "
+    "Ask an operator of this console, or the manager of your district, for access."
+)
+ANOTHER_PERSON = (
+    "The account of {email} belongs to another person at the identity provider. "
+    "If it is to be yours now, an operator has to take its access away and give it anew."
+)
 
 
 @dataclass(frozen=True)
@@ -215,3 +234,41 @@ def _signing_keys(document: dict[str, Any]) -> list[jwt.PyJWK]:
 def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
     kinds = {"R": "RSA", "P": "RSA", "E": "OKP" if algorithm == "EdDSA" else "EC"}
     return key.key_type == kinds[algorithm[0]]
+
+
+def account_of(opened: Connection, identity: Identity) -> Account | str:
+    """The account, bound to this identity, with the audit's line; or why there is none, for the person to read."""
+    known = accounts.by_subject(opened, identity.issuer, identity.subject)
+    if known is None and not identity.email:
+        note_refusal(opened, UNKNOWN, "the e-mail address is not verified")
+        return NOT_VERIFIED
+    account = known or accounts.find(opened, identity.email)
+    email = accounts.normal(identity.email)
+    if account is None:
+        note_refusal(opened, email, "this address has no access")
+        return NOT_LET_IN.format(email=email)
+    if not accounts.bind(opened, account.id, identity.issuer, identity.subject, identity.name):
+        note_refusal(opened, email, "the account belongs to another subject")
+        return ANOTHER_PERSON.format(email=email)
+    if not account.bound:
+        sessions.use_up(opened, account.id)  # from now on the provider is asked
+    note_sign_in(opened, account, "openid")
+    return account
+
+
+class ProviderAway(Exception):
+    """The provider does not answer, or not as it should."""
+
+    def __init__(self, what: str) -> None:
+        self.message = f"The identity provider {what}."
+        self.remedy = "Try again in a minute. If it stays so, whoever runs the console should look at its settings."
+        super().__init__(self.message)
+
+
+class TokenRefused(Exception):
+    """What the provider sent does not prove who somebody is."""
+
+    def __init__(self, what: str) -> None:
+        self.message = f"The identity provider did not prove who you are: {what}."
+        self.remedy = "Try again from the beginning."
+        super().__init__(self.message)

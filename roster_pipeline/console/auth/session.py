@@ -1,13 +1,23 @@
-"""Who is asking: the session of a request, and its cookie. Without one, only the ways in are open.
+"""The session of a request and its cookie, one-time links by mail, and rate limits.
 
-Before the sign-in a browser carries a *visit*: a random cookie that binds its forms and its attempts to it. The
-sign-in begins a session with a token of its own and drops the visit, so nobody can plant a session beforehand.
+Without a session, only the pages for signing in are open. Before the sign-in a browser carries a *visit*: a random
+cookie that binds its forms and its attempts to it. The sign-in begins a session with a new token and drops the visit,
+so nobody can plant a session beforehand.
+
+The mail with a link is sent at once and not through the outbox: everybody who may look at the database could read a
+link there, and it would outlive its hour. If it cannot be sent, the person asks for another.
+
+Rate limits are counted in the database, by all processes together.
 """
 
 from __future__ import annotations
 
-from urllib.parse import quote
+import logging
+from datetime import timedelta
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import quote, urlencode
 
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,12 +26,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roster_pipeline.console.auth.viewer import Viewer
 from roster_pipeline.console.config import Config
-from roster_pipeline.directory import sessions
-from roster_pipeline.directory.database import Database
+from roster_pipeline.directory import accounts, sessions
+from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.sessions import hashed
+from roster_pipeline.notifications import MailError, mailer_from, message_id
+from roster_pipeline.notifications.notice import sign_in_mail
+from roster_pipeline.runtime.embedded import home
+from roster_pipeline.services.access_changes import note_refusal
+from roster_pipeline.settings.installation import MailServer
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 OPEN = (SIGN_IN, "/static", "/health")
 HTMX, PAGE_OF_SCRIPT = "hx-request", "hx-current-url"
+IPV6_HOME = 64
+"""Whoever has one address of such a network has them all."""
+log = logging.getLogger(__name__)
+UNKNOWN = "somebody unknown"
 
 
 class SessionEnded(HTTPException):
@@ -132,3 +152,62 @@ def _page_before(request: Request, config: Config) -> str:
     if not said.startswith(f"{config.url}/"):
         return "/"
     return said.removeprefix(config.url).partition("#")[0]
+
+
+class TooMany(HTTPException):
+    """Too often; the answer says when to come back."""
+
+    def __init__(self, seconds: int) -> None:
+        minutes = max(1, -(-seconds // 60))
+        wait = f"{minutes} minute{'' if minutes == 1 else 's'}"
+        super().__init__(429, f"This was tried too often. Please wait {wait}.", {"Retry-After": str(seconds)})
+
+
+def limit(opened: Connection, name: str, key: str, most: int, window: timedelta) -> None:
+    """Count one more use of `name` by `key`; raises TooMany beyond `most` in one window.
+
+    Give it a transaction of its own, at the beginning: what is rolled back is not counted.
+    """
+    used, seconds = sessions.count(opened, name, key, window)
+    if used > most:
+        raise TooMany(seconds)
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, for counting: an IPv4 address, or an IPv6 network.
+
+    A proxy's word for it counts only where the proxy is named in the settings (`config.py`).
+    """
+    host = request.client.host if request.client else "unknown"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or int(address) >> (128 - IPV6_HOME))
+    return host
+
+
+def link_address(config: Config, token: str, next_path: str = "/") -> str:
+    """The link itself. It begins with the address of the settings, never with what a request said of itself."""
+    more = {"next": next_path} if next_path != "/" else {}
+    return f"{config.url}/sign-in/link?{urlencode({'token': token, **more})}"
+
+
+def send_link(database: Database, config: Config, email: str, next_path: str) -> None:
+    """Send a link if the address may sign in. Runs after the answer, which therefore tells nobody whether it may."""
+    try:
+        with database.begin() as opened:
+            account = accounts.find(opened, email)
+            if account is None:
+                note_refusal(opened, UNKNOWN, "a link was asked for by an address without access")
+                return
+            if config.oidc is not None and account.bound:
+                note_refusal(opened, account.email, "a link was asked for, but the account signs in at the provider")
+                return
+            token = sessions.new_link(opened, account.id)
+        mail = sign_in_mail(link_address(config, token, next_path), config.url, sessions.LINK_LASTS.seconds // 60)
+        mailer = mailer_from(MailServer.read(), home() / "outbox")
+        mailer.send(message_id("sign-in", hashed(token), sender=mailer.sender), [account.email], mail)
+    except (MailError, DirectoryError) as problem:
+        log.error("A sign-in link could not be sent: %s %s", problem.message, problem.remedy)

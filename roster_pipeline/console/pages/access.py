@@ -1,18 +1,22 @@
-"""Who may see what: operators let everybody in and out, managers those of their own districts."""
+"""Who may see what: operators let everybody in and out, managers those of their own districts.
+
+One's own account: where it is signed in, and signing out everywhere.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from roster_pipeline.console.auth.session import signed_out
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer, zone_of
 from roster_pipeline.console.page import database, form, page, piece, redirect
-from roster_pipeline.directory import accounts, tenants
+from roster_pipeline.directory import accounts, audit, sessions, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Place
 from roster_pipeline.directory.tenants import UnknownKey
-from roster_pipeline.notifications.console_words import in_console
+from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes
 from roster_pipeline.services.access_changes import NoAddress
 
@@ -27,6 +31,23 @@ NO_SUCH_PLACE = (
 )
 NOT_FOR_OPERATORS = "An operator may do everything, everywhere. Leave this empty, or choose another role."
 NEEDS_PLACE = "Write the key or the name of the school or district."
+
+
+def show_account(request: Request) -> Response:
+    """GET /account: the sessions of whoever asks."""
+    who, config = viewer(request), request.app.state.config
+    with database(request).begin() as opened:
+        found, zone = sessions.open_of(opened, who.account_id, request.state.token, config.idle), zone_of(who, opened)
+    return page(request, "account.html", sessions=found, zone=zone)
+
+
+def sign_out_everywhere(request: Request) -> Response:
+    """POST /account/sign-out-everywhere: end every session of the account, this one included."""
+    who = viewer(request)
+    with database(request).begin() as opened:
+        ended = sessions.end_all(opened, who.account_id)
+        audit.record(opened, who=who.who, what="signed out everywhere", details={"sessions": ended})
+    return signed_out(request, RedirectResponse("/sign-in", 303))
 
 
 def show(request: Request) -> Response:
@@ -169,4 +190,6 @@ routes = [
     Route("/access", grant, methods=["POST"]),
     Route("/access/places", places, methods=["GET"]),
     Route("/access/revoke", revoke, methods=["POST"]),
+    Route("/account", show_account, methods=["GET"]),
+    Route("/account/sign-out-everywhere", sign_out_everywhere, methods=["POST"]),
 ]

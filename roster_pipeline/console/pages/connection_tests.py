@@ -1,4 +1,7 @@
-"""Test Your Information: starts with what stands in the form, and is followed item by item."""
+"""Test Your Information: starts with what stands in the form, and is followed item by item.
+
+Supported SISs: what each can do, where to find what to enter, what to grant there, and the way without an API.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.rate_limits import TooMany, limit
-from roster_pipeline.console.auth.session import HTMX
+from roster_pipeline.console.auth.session import HTMX, TooMany, limit
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
-from roster_pipeline.console.connection_test_launcher import launch
+from roster_pipeline.console.launchers import launch_test
 from roster_pipeline.console.page import database, page, piece
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
@@ -26,13 +28,31 @@ from roster_pipeline.console.settings_form import (
     wrong,
 )
 from roster_pipeline.directory import connection_tests
+from roster_pipeline.oneroster.presets import SIGN_IN, SUBJECTS, UNKNOWN, UnknownPreset, offered, preset, presets
 from roster_pipeline.services.connection_test import TestGoesOn, begin
-from roster_pipeline.services.settings_diff import FieldError
+from roster_pipeline.services.settings_changes import FieldError
 
 WINDOW = timedelta(minutes=15)
 BY_ONE_PERSON = 30
 OF_ONE_SCHOOL = 30
 PIECES = "live_pieces.html"
+
+
+def list_supported_sis(request: Request) -> Response:
+    """GET: all of them, and CSV bundles for a SIS without an API."""
+    viewer(request)
+    return page(request, "supported_sis.html", presets=presets(), sign_in=SIGN_IN, unknown=UNKNOWN)
+
+
+def show_supported_sis(request: Request) -> Response:
+    """GET: one of them."""
+    viewer(request)
+    try:
+        found = preset(request.path_params["sis"])
+    except UnknownPreset:
+        raise nothing_here() from None
+    delivers = [(name, offered(found, subject)) for subject, name in SUBJECTS.items()]
+    return page(request, "one_sis.html", preset=found, delivers=delivers, sign_in=SIGN_IN, unknown=UNKNOWN)
 
 
 def start(request: Request) -> Response:
@@ -66,7 +86,7 @@ def start(request: Request) -> Response:
         if request.headers.get(HTMX) and problem.here and problem.here.who == who.who:
             came.test = problem.here  # a second click goes on showing what the first one started
         return _answer(request, came, 409)
-    launch(database(request), school.key, test_id)
+    launch_test(database(request), school.key, test_id)
     if request.headers.get(HTMX):
         return _answer(request, came, 200)
     return RedirectResponse(f"/schools/{school.key}/settings/connection?test={test_id}#test", 303)
@@ -113,4 +133,6 @@ def _answer(request: Request, came: Form, status: int) -> Response:
 routes = [
     Route("/schools/{key}/test", start, methods=["POST"]),
     Route("/schools/{key}/test/{test}/events", events, methods=["GET"]),
+    Route("/sis", list_supported_sis, methods=["GET"]),
+    Route("/sis/{sis}", show_supported_sis, methods=["GET"]),
 ]

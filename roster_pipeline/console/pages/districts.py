@@ -1,8 +1,13 @@
-"""A district: its connections with their schools, what can be done for all of them at once, and its year."""
+"""A district: its connections with their schools, what can be done for all of them at once, and its year.
+
+The first page: every school the viewer may see, those that need attention first.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -12,14 +17,15 @@ from starlette.routing import Route
 from roster_pipeline.console.auth.viewer import nothing_here, viewer
 from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.manual_run_launcher import launch_all
+from roster_pipeline.console.launchers import launch_all
 from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
-from roster_pipeline.directory import school_overview, tenants, trends
+from roster_pipeline.directory import school_history, school_overview, tenants
+from roster_pipeline.directory.school_overview import STATES, Overview, overview
 from roster_pipeline.directory.tenants import DistrictRow, UnknownKey
-from roster_pipeline.notifications.console_words import in_console
+from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import school_changes
-from roster_pipeline.services.school_status import plain, status_of
-from roster_pipeline.services.settings_diff import FieldError
+from roster_pipeline.services.school_status import next_run, plain, status_of
+from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.vocabulary import counted, day
 
 SHOWN = 200
@@ -27,6 +33,75 @@ SHOWN = 200
 MOST_SYNCS = 200
 """Syncs that one click asks for."""
 NOT_WELL: tuple[school_overview.State, ...] = ("failing", "stale")
+PAGE = 50
+STATE_NAMES = {
+    "": "All",
+    "attention": "Needs attention",
+    "held": "Held",
+    "failing": "Failing",
+    "paused": "Paused",
+    "stale": "Silent",
+    "resting": "Paused until a day",
+    "quiet": "Paused or silent",
+    "off": "By hand",
+    "fine": "In order",
+}
+"""What can be chosen as a filter, in words."""
+LONGEST_SEARCH = 100
+
+
+def show_overview(request: Request) -> Response:
+    """The overview. `q` searches, `state` filters, `page` counts from 1."""
+    who = viewer(request)
+    search = request.query_params.get("q", "")[:LONGEST_SEARCH]
+    state = request.query_params.get("state") or None
+    state = state if state in (*STATES, "attention", "quiet") else None
+    number = max(1, _number(request.query_params.get("page", "")))
+    with database(request).begin() as opened:
+        found = overview(
+            opened,
+            everyone=who.operator,
+            districts=who.districts,
+            schools=who.schools,
+            search=search,
+            state=state,
+            limit=PAGE,
+            offset=(number - 1) * PAGE,
+        )
+        districts = tenants.list_districts(opened) if who.lets_others_in else []
+    return page(
+        request,
+        "overview.html",
+        districts=[row for row in districts if who.may_manage(row.id)],
+        **overview_lines(found, search, state, number),
+    )
+
+
+def overview_lines(found: Overview, search: str, state: str | None, number: int) -> dict[str, Any]:
+    """What the template shows."""
+    now = datetime.now(UTC)
+    first = (number - 1) * PAGE + 1
+    return {
+        "found": found,
+        "lines": [(one, status_of(one), next_run(one, now)) for one in found.page],
+        "search": search,
+        "state": state or "",
+        "states": list(STATE_NAMES.items()),
+        "now": now,
+        "said": f"{first:,} to {first + len(found.page) - 1:,} of {found.found:,}" if found.page else "",
+        "newer": _address(search, state, number - 1) if number > 1 else None,
+        "older": _address(search, state, number + 1) if number * PAGE < found.found else None,
+    }
+
+
+def _address(search: str, state: str | None, number: int) -> str:
+    chosen = {"q": search, "state": state or "", "page": str(number) if number > 1 else ""}
+    given = urlencode({name: value for name, value in chosen.items() if value})
+    return f"/?{given}" if given else "/"
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 7 else 1
 
 
 def show(request: Request) -> Response:
@@ -36,7 +111,7 @@ def show(request: Request) -> Response:
         district = _district_of(request, opened)
         connections = school_overview.connections(opened, district.id)
         attention = school_overview.overview(opened, districts=[district.id], state="attention", limit=SHOWN)
-        weeks = trends.year(opened, district_id=district.id)
+        weeks = school_history.year(opened, district_id=district.id)
         zone = tenants.usual_time_zone(opened, [district.id]) or "UTC"
     under = {one.id: [school for school in attention.page if school.connection_id == one.id] for one in connections}
     return page(
@@ -132,4 +207,5 @@ routes = [
     Route("/districts/{key}/resume", resume, methods=["POST"]),
     Route("/districts/{key}/pause", pause, methods=["POST"]),
     Route("/districts/{key}/pause/end", resume_all, methods=["POST"]),
+    Route("/", show_overview, methods=["GET"]),
 ]

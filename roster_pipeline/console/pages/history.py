@@ -1,28 +1,107 @@
-"""A school's own page: how it stands, what waits, when it runs next, and everything that happened to it."""
+"""A school's own page: how it stands, what waits, when it runs next, and everything that happened to it.
+
+The audit: who did what, when and why. Operators see all of it, managers their districts', owners their school's.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer, zone_of
 from roster_pipeline.console.charts import year_charts
+from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter
 from roster_pipeline.console.page import database, day_of, page, redirect, texts
-from roster_pipeline.directory import announced_leavers, approvals, trends
-from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history
+from roster_pipeline.directory import announced_leavers, approvals, audit
+from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history, year
 from roster_pipeline.directory.school_overview import school_status
-from roster_pipeline.services.first_steps import first_steps, next_of
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.school_changes import pause, resume_school
-from roster_pipeline.services.school_status import NextStep, next_run, next_step, status_of, status_of_entry
-from roster_pipeline.services.settings_diff import FieldError
+from roster_pipeline.services.school_status import (
+    NextStep,
+    first_steps,
+    next_of,
+    next_run,
+    next_step,
+    status_of,
+    status_of_entry,
+)
+from roster_pipeline.services.settings_changes import FieldError
+from roster_pipeline.settings.fields import title_of
 from roster_pipeline.sync.build_report import run_url
 from roster_pipeline.vocabulary import day, role_place
 
 PAGE = 30
+DAYS = ("until", "day")
+"""Details that are days."""
+
+
+def whole_audit(request: Request) -> Response:
+    """All that the viewer may see; posted, it is searched."""
+    who = viewer(request)
+    if not who.lets_others_in:
+        raise nothing_here()
+    return _page_of(request, districts=None if who.operator else who.districts)
+
+
+def audit_of_school(request: Request) -> Response:
+    """What concerns one school."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+    return _page_of(request, school=school)
+
+
+def _page_of(
+    request: Request, *, districts: Collection[int] | None = None, school: SchoolRow | None = None
+) -> Response:
+    asked = list_filter(request, "what")
+    with database(request).begin() as opened:
+        found = audit.search(
+            opened,
+            districts=districts,
+            school_id=school.id if school else None,
+            what=asked["what"],
+            words=asked.words,
+            limit=ROWS + 1,
+            offset=asked.offset,
+        )
+        kinds = audit.kinds(opened, districts, school.id if school else None)
+        zone = school.settings.time_zone if school else zone_of(viewer(request), opened)
+    return page(
+        request,
+        "school_audit.html" if school else "audit.html",
+        school=school,
+        tab="",
+        listed=_listed(asked, found),
+        kinds=kinds,
+        details=_details,
+        zone=zone,
+    )
+
+
+def _listed(asked: ListFilter, found: list[audit.Shown]) -> Listed:
+    return Listed(asked, list(found[:ROWS]), more=len(found) > ROWS)
+
+
+def _details(entry: audit.Shown) -> str:
+    """`plan 17, rows 120`, or `changed Recipients, Students: Archive`."""
+    details = entry.details | {"changed": ", ".join(map(title_of, entry.details.get("changed") or ()))}
+    details |= {name: day(date.fromisoformat(details[name])) for name in DAYS if name in details}
+    given = ((name.replace("_", " "), _plain(value)) for name, value in details.items() if value)
+    return ", ".join(f"{name} {value}".strip() for name, value in given)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(_plain(one) for one in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    return "" if value is True else str(value)
 
 
 def show(request: Request) -> Response:
@@ -40,7 +119,7 @@ def show(request: Request) -> Response:
         alerts = alerts_of(opened, school.id, school.connection.id)
         steps = first_steps(opened, school)
         people = people_by_role(opened, school.district_id, school.id)
-        weeks = trends.year(opened, school_id=school.id) if not before else []
+        weeks = year(opened, school_id=school.id) if not before else []
         leavers = announced_leavers.of_school(opened, school.id, limit=1)
     shown = found[:PAGE]
     step = next_step(stands, decidable=any(hold.overridable for hold in holds), tested=bool(school.test))
@@ -108,4 +187,6 @@ routes = [
     Route("/schools/{key}", show, methods=["GET"]),
     Route("/schools/{key}/resume", resume, methods=["POST"]),
     Route("/schools/{key}/pause", pause_until, methods=["POST"]),
+    Route("/audit", whole_audit, methods=["GET", "POST"]),
+    Route("/schools/{key}/audit", audit_of_school, methods=["GET", "POST"]),
 ]

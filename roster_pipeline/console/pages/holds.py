@@ -21,11 +21,11 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.exemptions import NothingExempted
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.console_words import in_console
+from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import decisions, school_changes
 from roster_pipeline.services.decisions import Chosen
 from roster_pipeline.services.hold_explanations import ADVICE, HoldExplanation, hold_explanation_of
-from roster_pipeline.services.settings_diff import FieldError
+from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.fields import title_of
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.sync.error_messages import SyncError

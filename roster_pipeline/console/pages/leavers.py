@@ -12,8 +12,8 @@ from roster_pipeline.console.auth.viewer import school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, list_filter
 from roster_pipeline.console.page import database, day_of, form, page, redirect
 from roster_pipeline.directory import announced_leavers
-from roster_pipeline.services import leavers
-from roster_pipeline.services.settings_diff import FieldError
+from roster_pipeline.services import decisions
+from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.vocabulary import counted, day
 
 
@@ -30,7 +30,7 @@ def announce(request: Request) -> Response:
         school = school_of(request, opened)
         try:
             leaves = day_of(values["day"], "day")
-            done = leavers.announce(
+            done = decisions.announce(
                 opened, school, values["people"], leaves, who=viewer(request).who, reason=values["reason"]
             )
         except FieldError as problem:
@@ -52,7 +52,7 @@ def withdraw(request: Request) -> Response:
 
 
 def _page_of(
-    request: Request, values: dict[str, str], errors: dict[str, str], done: leavers.Announced | None
+    request: Request, values: dict[str, str], errors: dict[str, str], done: decisions.Announced | None
 ) -> Response:
     asked = list_filter(request)
     with database(request).begin() as opened:

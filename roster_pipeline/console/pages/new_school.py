@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.rate_limits import limit
+from roster_pipeline.console.auth.session import limit
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
-from roster_pipeline.console.connection_test_launcher import launch_list
 from roster_pipeline.console.forms import CONNECTION, Values, errors_of, name_of, shown
+from roster_pipeline.console.launchers import launch_list
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.pages.connection_tests import BY_ONE_PERSON, WINDOW
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
@@ -30,9 +30,15 @@ from roster_pipeline.directory.tenants import ConnectionRow, KeyTaken, RefusedSe
 from roster_pipeline.oneroster.presets import presets
 from roster_pipeline.services import access_changes, sis_schools
 from roster_pipeline.services.access_changes import NoAddress
-from roster_pipeline.services.connection_changes import add_connection, allowed, change_connection, usable_secret
 from roster_pipeline.services.connection_test import TestGoesOn
-from roster_pipeline.services.settings_diff import SECRET, FieldError
+from roster_pipeline.services.settings_changes import (
+    SECRET,
+    FieldError,
+    add_connection,
+    allowed,
+    change_connection,
+    usable_secret,
+)
 from roster_pipeline.services.sis_schools import RESERVED, PickedSchool, key_of, new_key
 from roster_pipeline.settings.school import KEY_PATTERN, ConnectionSettings, SchoolSettings, display_name
 from roster_pipeline.vocabulary import ROLE_ORDER, people_of

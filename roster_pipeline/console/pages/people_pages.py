@@ -15,10 +15,9 @@ from starlette.routing import Route
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, list_filter
-from roster_pipeline.console.page import database, page, redirect, texts
-from roster_pipeline.console.template_filters import role
+from roster_pipeline.console.page import database, page, redirect, role, texts
 from roster_pipeline.directory import people_list, plans, tenants
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
 from roster_pipeline.services import person_changes

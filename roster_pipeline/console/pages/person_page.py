@@ -17,16 +17,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.rate_limits import limit
+from roster_pipeline.console.auth.session import limit
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.console.list_filters import number_of
 from roster_pipeline.console.page import database, page, redirect, texts
 from roster_pipeline.directory import members, rosters, tenants
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.manual_edits import NotAMember
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.person_merge import merges_of
-from roster_pipeline.notifications.console_words import in_console
+from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import person_changes, person_view, possible_duplicates
 from roster_pipeline.services.person_view import Found
 from roster_pipeline.sync import one_person

@@ -9,15 +9,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import viewer
-from roster_pipeline.console.downloads import csv_answer
 from roster_pipeline.console.list_filters import list_filter
-from roster_pipeline.console.page import database, page
+from roster_pipeline.console.page import ACTIONS, csv_answer, database, page
 from roster_pipeline.console.plan_view import FIELDS, decides_as_manager, plan_of, row_filter, rows_of
-from roster_pipeline.console.template_filters import ACTIONS
 from roster_pipeline.directory import audit, held_plans, plan_rows
 from roster_pipeline.services.hold_explanations import hold_explanation_of
-from roster_pipeline.services.plan_rows import HEADER, cells, every_line
-from roster_pipeline.services.plan_summary import summary_of
+from roster_pipeline.services.plan_rows import HEADER, cells, every_line, summary_of
 from roster_pipeline.vocabulary import REASONS, held_place, role_place
 
 ALWAYS = ("create", "update", "archive")

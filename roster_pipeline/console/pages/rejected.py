@@ -13,12 +13,11 @@ from starlette.routing import Route
 
 from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
-from roster_pipeline.console.downloads import csv_answer
 from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
-from roster_pipeline.console.page import database, page
-from roster_pipeline.directory import audit, rejected
+from roster_pipeline.console.page import csv_answer, database, page
+from roster_pipeline.directory import audit, rosters
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.rejected import RejectedFilter, SnapshotHead, UnknownSnapshot
+from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead, UnknownSnapshot
 from roster_pipeline.directory.tenants import SchoolRow
 
 HEADER = ("name", "value", "sourcedId", "collection", "field", "rule", "meaning", "severity", "role")
@@ -30,9 +29,9 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school, snapshot = _snapshot_of(request, opened)
         asked, wanted = _asked(request)
-        found = rejected.page(opened, snapshot.id, wanted, limit=ROWS, offset=asked.offset)
-        listed = Listed(asked, list(found), rejected.count(opened, snapshot.id, wanted))
-        by_rule = rejected.by_rule(opened, snapshot.id)
+        found = rosters.page(opened, snapshot.id, wanted, limit=ROWS, offset=asked.offset)
+        listed = Listed(asked, list(found), rosters.count(opened, snapshot.id, wanted))
+        by_rule = rosters.by_rule(opened, snapshot.id)
     return page(
         request,
         "rejected.html",
@@ -53,7 +52,7 @@ def rows_csv(request: Request) -> Response:
     with database(request).begin() as opened:
         school, snapshot = _snapshot_of(request, opened)
         asked, wanted = _asked(request)
-        details = {"snapshot": snapshot.id, "rows": rejected.count(opened, snapshot.id, wanted)}
+        details = {"snapshot": snapshot.id, "rows": rosters.count(opened, snapshot.id, wanted)}
         audit.record(
             opened,
             who=viewer(request).who,
@@ -70,7 +69,7 @@ def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> 
     offset = 0
     while True:
         with opened_again.begin() as opened:
-            found = rejected.page(opened, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
+            found = rosters.page(opened, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
         for row in found:
             rule = row["rule"]
             yield (
@@ -101,7 +100,7 @@ def _meaning(rule: str) -> str:
 def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, SnapshotHead]:
     school = school_of(request, opened)
     try:
-        return school, rejected.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))
+        return school, rosters.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))
     except UnknownSnapshot:
         raise nothing_here() from None
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.rate_limits import limit
+from roster_pipeline.console.auth.session import limit
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.manual_run_launcher import launch
+from roster_pipeline.console.launchers import launch
 from roster_pipeline.console.page import database, form, page, piece
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.directory import approvals, audit, manual_runs, plans
@@ -22,9 +22,8 @@ from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun,
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime.run_school import LAST_STEP, STEPS
-from roster_pipeline.services.first_steps import first_steps
-from roster_pipeline.services.plan_summary import summary_of, would_do
-from roster_pipeline.services.school_status import status_of_sync
+from roster_pipeline.services.plan_rows import summary_of, would_do
+from roster_pipeline.services.school_status import first_steps, status_of_sync
 from roster_pipeline.sync.build_report import report_of, run_url
 
 WINDOW = timedelta(hours=1)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.rate_limits import limit
+from roster_pipeline.console.auth.session import limit
 from roster_pipeline.console.auth.viewer import school_of, viewer
 from roster_pipeline.console.page import database, page, redirect
 from roster_pipeline.console.settings_form import (
@@ -26,11 +26,10 @@ from roster_pipeline.console.settings_form import (
 )
 from roster_pipeline.directory import connection_tests
 from roster_pipeline.notifications import MailError
-from roster_pipeline.notifications.console_words import in_console
+from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services.connection_test_state import LastTest
-from roster_pipeline.services.first_steps import first_steps
-from roster_pipeline.services.report_preview import preview_mail, send_test_mail
-from roster_pipeline.services.save_settings import SaveResult, save_settings
+from roster_pipeline.services.save_settings import SaveResult, preview_mail, save_settings, send_test_mail
+from roster_pipeline.services.school_status import first_steps
 from roster_pipeline.settings.fields import SECTIONS, Section
 
 WINDOW = timedelta(minutes=15)

@@ -1,7 +1,11 @@
-"""Signing in by a one-time link, and out again. A link is only looked at by GET; the button behind it signs in."""
+"""Signing in by a one-time link, and out again. A link is only looked at by GET; the button behind it signs in.
+
+Signing in by OpenID Connect: to the identity provider, and back.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -10,12 +14,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.mail_link import send_link
-from roster_pipeline.console.auth.rate_limits import address_of, limit
-from roster_pipeline.console.auth.session import signed_in, signed_out
+from roster_pipeline.console.auth.openid import UNKNOWN, Provider, TokenRefused, account_of
+from roster_pipeline.console.auth.session import address_of, keep_visit, limit, send_link, signed_in, signed_out
+from roster_pipeline.console.auth.viewer import nothing_here
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.page import database, form, page
-from roster_pipeline.directory import accounts, rate_limit, sign_ins
+from roster_pipeline.directory import accounts, sessions
+from roster_pipeline.directory.sessions import Attempt, new_token
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in
 
 WINDOW = timedelta(minutes=15)
@@ -29,6 +34,66 @@ LONGEST_ADDRESS = 320
 NO_REFERRER = {"referrer-policy": "no-referrer"}
 """The address of this page is the link itself."""
 PROVIDERS = {"accounts.google.com": "Google", "login.microsoftonline.com": "Microsoft"}
+CALLBACK = "/sign-in/callback"
+ERROR_CODE = re.compile(r"[a-z_]{1,40}")
+NOT_OURS = "This sign-in was begun in another browser, or too long ago. Please begin again."
+
+
+def begin_openid(request: Request) -> Response:
+    """GET /sign-in/oidc: remember the attempt and send the browser to the provider."""
+    provider = _provider(request)
+    visit = request.state.visit or new_token()
+    attempt = Attempt(new_token(), new_token(), local_path(request.query_params.get("next", "")))
+    with database(request).begin() as opened:
+        sessions.sweep(opened)
+        limit(opened, "openid begun from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
+        state = sessions.begin_attempt(opened, visit, attempt)
+    answer = RedirectResponse(provider.address(state, attempt), 303)
+    keep_visit(request, answer, visit)
+    return answer
+
+
+def come_back(request: Request) -> Response:
+    """GET /sign-in/callback: what the provider says of the person."""
+    provider = _provider(request)
+    given = request.query_params
+    with database(request).begin() as opened:
+        limit(opened, "openid back from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
+    with database(request).begin() as opened:
+        attempt = sessions.take_attempt(opened, request.state.visit or "", given.get("state", ""))
+    if attempt is None:
+        return _refused(request, NOT_OURS)
+    if "code" not in given:
+        code = given.get("error", "")
+        said = code if ERROR_CODE.fullmatch(code) else "no reason given"
+        return _refused(request, f"The identity provider did not sign you in ({said}).")
+    try:
+        identity = provider.identity(given["code"], attempt)
+    except TokenRefused as problem:
+        with database(request).begin() as opened:
+            note_refusal(opened, UNKNOWN, problem.message)
+        return _refused(request, f"{problem.message} {problem.remedy}")
+    with database(request).begin() as opened:
+        found = account_of(opened, identity)
+    if isinstance(found, str):
+        return _refused(request, found)
+    return signed_in(request, RedirectResponse(attempt.next_path, 303), found.id)
+
+
+def _provider(request: Request) -> Provider:
+    """The one of the settings; 404 where there is none."""
+    state = request.app.state
+    config: Config = state.config
+    if config.oidc is None:
+        raise nothing_here()
+    if not hasattr(state, "provider"):
+        state.provider = Provider(config.oidc, config.url + CALLBACK)
+    found: Provider = state.provider
+    return found
+
+
+def _refused(request: Request, message: str) -> Response:
+    return page(request, "sign_in_refused.html", status=403, message=message)
 
 
 def choose(request: Request) -> Response:
@@ -51,10 +116,10 @@ def ask(request: Request) -> Response:
             request, next_path, email=email, error="Write your e-mail address, like office@riverside.example."
         )
     with database(request).begin() as opened:
-        rate_limit.sweep(opened)
+        sessions.sweep(opened)
         limit(opened, "links asked from", address_of(request), ASKED_FROM_ONE_PLACE, WINDOW)
         limit(opened, "links asked by all", "", ASKED_BY_ALL, WINDOW)
-        used, seconds = rate_limit.count(opened, "links asked for", _asker(request, email), sign_ins.LINK_LASTS)
+        used, seconds = sessions.count(opened, "links asked for", _asker(request, email), sessions.LINK_LASTS)
     minutes = -(-seconds // 60)
     answer = page(request, "sign_in_sent.html", sent=used <= ASKED_FOR_ONE_ADDRESS, minutes=minutes)
     if used > ASKED_FOR_ONE_ADDRESS:
@@ -69,7 +134,7 @@ def look(request: Request) -> Response:
     next_path = local_path(request.query_params.get("next", ""))
     with database(request).begin() as opened:
         limit(opened, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
-        account_id = sign_ins.account_of_link(opened, token)
+        account_id = sessions.account_of_link(opened, token)
         account = accounts.by_id(opened, account_id) if account_id is not None else None
     if account is None:
         return _no_longer(request)
@@ -84,13 +149,13 @@ def use(request: Request) -> Response:
     with database(request).begin() as opened:
         limit(opened, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
     with database(request).begin() as opened:
-        account_id = sign_ins.use_link(opened, token)
+        account_id = sessions.use_link(opened, token)
         account = accounts.by_id(opened, account_id) if account_id is not None else None
         if account is None:
             note_refusal(opened, "somebody unknown", "a link that was used, is over, or never was")
         else:
             note_sign_in(opened, account, "link")
-            rate_limit.forget(opened, "links asked for", _asker(request, account.email))
+            sessions.forget(opened, "links asked for", _asker(request, account.email))
     if account is None:
         return _no_longer(request)
     return signed_in(request, RedirectResponse(next_path, 303), account.id)
@@ -146,4 +211,6 @@ routes = [
     Route("/sign-in/link", look, methods=["GET"]),
     Route("/sign-in/link", use, methods=["POST"]),
     Route("/sign-out", leave, methods=["POST"]),
+    Route("/sign-in/oidc", begin_openid, methods=["GET"]),
+    Route(CALLBACK, come_back, methods=["GET"]),
 ]

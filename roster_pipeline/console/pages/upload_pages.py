@@ -10,10 +10,9 @@ from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, list_filter, number_of
-from roster_pipeline.console.page import database, form, page, redirect, texts
-from roster_pipeline.console.template_filters import role
+from roster_pipeline.console.page import database, form, page, redirect, role, texts
 from roster_pipeline.directory import uploads
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_upload

@@ -6,14 +6,6 @@ a row that reaches into another district.
 
 from __future__ import annotations
 
-from roster_pipeline.directory.tables.accounts import (
-    access_grant,
-    account,
-    console_session,
-    oidc_attempt,
-    rate_limit,
-    sign_in_link,
-)
 from roster_pipeline.directory.tables.base import metadata
 from roster_pipeline.directory.tables.intake import (
     RAW_VIEWS,
@@ -39,8 +31,15 @@ from roster_pipeline.directory.tables.ledger import (
     sync,
     unreported_decision,
 )
-from roster_pipeline.directory.tables.monitoring import alert, digest, scheduled_run
-from roster_pipeline.directory.tables.on_demand import connection_test, manual_run, people_upload, sis_school_list
+from roster_pipeline.directory.tables.on_demand import (
+    alert,
+    connection_test,
+    digest,
+    manual_run,
+    people_upload,
+    scheduled_run,
+    sis_school_list,
+)
 from roster_pipeline.directory.tables.people import (
     announced_leaver,
     contact,
@@ -52,7 +51,18 @@ from roster_pipeline.directory.tables.people import (
     person_merge,
 )
 from roster_pipeline.directory.tables.planning import approval, exemption, plan, plan_row, verdict
-from roster_pipeline.directory.tables.tenants import application, connection, district, school
+from roster_pipeline.directory.tables.tenants import (
+    access_grant,
+    account,
+    application,
+    connection,
+    console_session,
+    district,
+    oidc_attempt,
+    rate_limit,
+    school,
+    sign_in_link,
+)
 
 __all__ = [
     "RAW_VIEWS",

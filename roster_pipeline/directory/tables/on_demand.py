@@ -1,4 +1,8 @@
-"""What people ask for from a page: tests of values not saved yet, runs by hand, and uploaded lists of people."""
+"""What pages and nights note for themselves.
+
+Pages: tests of values not saved yet, manual runs, uploaded lists of people. Nights: scheduled runs, open alerts,
+reports that wait for a digest.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     Table,
     text,
@@ -93,4 +99,44 @@ people_upload = Table(
     now("at"),
     PrimaryKeyConstraint("id"),
     ForeignKeyConstraint(["district_id", "school_id"], ["school.district_id", "school.id"], ondelete="CASCADE"),
+)
+scheduled_run = Table(
+    "scheduled_run",
+    metadata,
+    number("school_id"),
+    words("night", comment="the local date of the evening"),
+    Column("attempt", Integer, nullable=False),
+    Column(
+        "requested_at", DateTime(timezone=True), nullable=False, comment="the schedule's tick that asked for the run"
+    ),
+    moment("slow_at", comment="when the run gave way because its SIS was slow"),
+    PrimaryKeyConstraint("school_id", "night", "attempt"),
+    ForeignKeyConstraint(["school_id"], ["school.id"]),
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    identity(),
+    words("subject", comment="school KEY, connection KEY or installation"),
+    words("cause", comment="the failed step, or a word of docs/operations.md"),
+    Column("school_id", BigInteger, ForeignKey("school.id")),
+    Column("connection_id", BigInteger, ForeignKey("connection.id")),
+    words("message"),
+    now("opened_at"),
+    now("notified_at"),
+    moment("cleared_at"),
+    PrimaryKeyConstraint("id"),
+    Index("uq_alert_open", "subject", "cause", unique=True, postgresql_where=text("(cleared_at IS NULL)")),
+)
+
+digest = Table(
+    "digest",
+    metadata,
+    words("recipient"),
+    Column("sync_id", BigInteger, ForeignKey("sync.id"), nullable=False),
+    now("put_at"),
+    words("message_id", comment="of the mail it went into; null while it waits", optional=True),
+    PrimaryKeyConstraint("recipient", "sync_id"),
+    Index("ix_digest_waiting", "recipient", postgresql_where=text("(message_id IS NULL)")),
 )

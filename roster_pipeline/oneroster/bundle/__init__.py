@@ -7,9 +7,10 @@ people.proof.mode  # "full", or "delta" where absence means nothing
 """
 
 from roster_pipeline.oneroster.bundle.bundle_check import check_bundle
-from roster_pipeline.oneroster.bundle.bundle_errors import (
+from roster_pipeline.oneroster.bundle.bundle_files import (
     BundleBroken,
     BundleError,
+    BundleLimits,
     BundleMoving,
     BundleNotFound,
     BundleTooLarge,
@@ -20,7 +21,6 @@ from roster_pipeline.oneroster.bundle.bundle_errors import (
     WrongHeader,
     WrongManifest,
 )
-from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits
 from roster_pipeline.oneroster.bundle.bundle_pull import BundlePull, pull_bundle
 from roster_pipeline.oneroster.bundle.delta_chain import MISSED, LastRead
 from roster_pipeline.oneroster.bundle.sources import BundleSource, LocalSource, SftpSource, is_bundle_url, source_of

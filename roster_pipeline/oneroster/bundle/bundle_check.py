@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from roster_pipeline.completeness_messages import in_words
-from roster_pipeline.oneroster.bundle.bundle_errors import HostKeyRefused, WrongHeader, WrongManifest
+from roster_pipeline.oneroster.bundle.bundle_files import HostKeyRefused, WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
 from roster_pipeline.oneroster.bundle.sources import BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof

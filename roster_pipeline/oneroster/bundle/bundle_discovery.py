@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from roster_pipeline.oneroster.bundle.bundle_errors import BundleNotFound
-from roster_pipeline.oneroster.bundle.bundle_files import KNOWN_NAMES, BundleLimits
+from roster_pipeline.oneroster.bundle.bundle_files import KNOWN_NAMES, BundleLimits, BundleNotFound
 from roster_pipeline.oneroster.errors import TooLarge
 
 ANY_ZIP = "*.zip"

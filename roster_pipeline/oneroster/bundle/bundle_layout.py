@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from roster_pipeline.oneroster.bundle.bundle_errors import MissingFile, WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.bundle_files import (
     ENROLLMENTS,
     KNOWN_NAMES,
@@ -20,7 +19,10 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
     READ_FILES,
     BundleLimits,
     Member,
+    MissingFile,
     OpenedBundle,
+    WrongHeader,
+    WrongManifest,
 )
 from roster_pipeline.oneroster.bundle.columns import BY_FILE, ColumnLayout, column_layout, wrong_separator
 from roster_pipeline.oneroster.bundle.csv_table import WINDOWS_1252, Preflight, Table, Unreadable, preflight

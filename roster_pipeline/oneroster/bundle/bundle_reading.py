@@ -12,8 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.bundle.bundle_errors import BundleBroken, BundleTooLarge, WrongEncoding, WrongHeader
-from roster_pipeline.oneroster.bundle.bundle_files import ENROLLMENTS, BundleLimits, Member, OpenedBundle
+from roster_pipeline.oneroster.bundle.bundle_files import (
+    ENROLLMENTS,
+    BundleBroken,
+    BundleLimits,
+    BundleTooLarge,
+    Member,
+    OpenedBundle,
+    WrongEncoding,
+    WrongHeader,
+)
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, BundleLayout
 from roster_pipeline.oneroster.bundle.columns import (
     ENROLLMENTS as ENROLLMENT_COLUMNS,
@@ -25,8 +33,15 @@ from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, U
 from roster_pipeline.oneroster.collections.reading import LISTED, Batch, Wanted
 from roster_pipeline.oneroster.paging.seen_ids import Flags, SeenIds
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
-from roster_pipeline.oneroster.records.memberships import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships
-from roster_pipeline.oneroster.records.orgs import OrgReferences, ReferenceCounts, orgs_of
+from roster_pipeline.oneroster.records.orgs import (
+    IN_PART,
+    UNREAD,
+    UNREADABLE_ROWS,
+    Memberships,
+    OrgReferences,
+    ReferenceCounts,
+    orgs_of,
+)
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import reject
 from roster_pipeline.org_tree import GONE_STATUSES

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from roster_pipeline.oneroster.bundle.bundle_errors import WrongHeader
+from roster_pipeline.oneroster.bundle.bundle_files import WrongHeader
 from roster_pipeline.oneroster.bundle.csv_table import EMPTY_CELL, Row, Unreadable
 from roster_pipeline.oneroster.http.response import folded
 from roster_pipeline.oneroster.records.user_records import ALIASES, reject

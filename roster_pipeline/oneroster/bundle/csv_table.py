@@ -14,8 +14,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from roster_pipeline.oneroster.bundle.bundle_errors import BundleTooLarge, WrongEncoding, WrongHeader
-from roster_pipeline.oneroster.bundle.bundle_files import BUFFER_BYTES, BundleLimits, Member
+from roster_pipeline.oneroster.bundle.bundle_files import (
+    BUFFER_BYTES,
+    BundleLimits,
+    BundleTooLarge,
+    Member,
+    WrongEncoding,
+    WrongHeader,
+)
 from roster_pipeline.oneroster.bundle.row_repair import RowRepair
 
 Row = list[str]

@@ -1,19 +1,29 @@
-"""Bundles as a chain in time: which ones must be read, and whether one of them is missing.
+"""Several bundles as one: which must be read, whether one is missing, and which record of each id counts.
 
 A delta is useful only if every delta before it was applied. Each bundle between the last one read and the newest is
 read. If one may have appeared and disappeared unseen, the pull is incomplete until a bulk bundle comes.
+
+Some systems write one bulk bundle for each school, others export the same twice. A bundle is left out if a newer one
+has all its schools. If it has further schools, their people are read too, and a person in several such bundles belongs
+to the schools of all.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import median
+from typing import Any
+
+import numpy as np
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle
+from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.paging.seen_ids import Hashes, SeenIds, hashes
+from roster_pipeline.org_tree import GONE_STATUSES, is_school
 
 MISSED = "deltas-missed"
 """Problem: a delta may be missing."""
@@ -36,6 +46,10 @@ FEW_STEPS = 9
 """The largest step between the numbers of two bundles that counts as a gap where no other step is known."""
 AT_ONCE = timedelta(minutes=10)
 """New bundles written this close together may be one for each school, numbered by school."""
+SAME_EXPORT = timedelta(hours=12)
+"""Bulk bundles written within this time belong to one export; the next day's export is a day away."""
+
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -150,3 +164,133 @@ def _counters(name: str) -> Iterator[tuple[str, int]]:
     for match in COUNTER.finditer(name):
         if len(match[0]) <= COUNTS_UP_TO:
             yield f"{name[: match.start()]}#{name[match.end() :]}", int(match[0])
+
+
+class NewestRecords:
+    """Takes one bundle after the other, newest first, and passes on only the newest record of each id.
+
+    superseded: how many records of people were not passed on.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[dict[str, SeenIds]] = []
+        self.superseded = 0
+
+    def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """A bundle's batches without the records and rejects of ids that a newer bundle has."""
+        newer, own = list(self._seen), {"org": SeenIds(), "user": SeenIds()}
+        self._seen.append(own)
+        for batch in batches:
+            own[batch.kind].add(hashes(batch.records))
+            if not newer:
+                yield batch
+                continue
+            seen = [ids[batch.kind] for ids in newer]
+            records = _not_in(seen, batch.records)
+            if batch.kind == "user":
+                self.superseded += len(batch.records) - len(records)
+            yield Batch(batch.kind, records, _not_in(seen, batch.rejects))
+
+
+def _not_in(newer: list[SeenIds], records: list[Record]) -> list[Record]:
+    values = hashes(records)
+    superseded = np.zeros(len(values), dtype=np.bool_)
+    for seen in newer:
+        superseded |= seen.has(values)
+    return [record for record, is_old in zip(records, superseded.tolist(), strict=True) if not is_old]
+
+
+def same_export(newest: DatedBundle, bundles: Sequence[DatedBundle]) -> list[DatedBundle]:
+    """The older bundles of the same export. bundles: all of the place; both lists start with the newest."""
+    since = newest.written - SAME_EXPORT.total_seconds()
+    return [bundle for bundle in bundles[bundles.index(newest) + 1 :] if bundle.written >= since]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a first reading of a bundle finds. schools: those that its people name. ids: hashes of their ids."""
+
+    schools: frozenset[str]
+    ids: Hashes
+
+
+def outline(batches: Iterable[Batch]) -> Outline:
+    """The schools and people of a bundle."""
+    not_schools: set[str] = set()
+    named: set[str] = set()
+    ids = [np.zeros(0, dtype=np.int64)]
+    for batch in batches:
+        if batch.kind == "org":
+            not_schools.update(org["sourcedId"] for org in batch.records if not is_school(org))
+            continue
+        ids.append(hashes(batch.records))
+        for user in batch.records:
+            if user["status"] not in GONE_STATUSES:
+                named.update(entry["org"] for entry in user["roles"] if entry["org"])
+    return Outline(frozenset(named - not_schools), np.unique(np.concatenate(ids)))
+
+
+@dataclass
+class Share:
+    """What is used of one bundle. schools: those that no newer one has. taken: those that newer ones have.
+
+    left_out: how many records were not used at the latest reading.
+    """
+
+    schools: frozenset[str]
+    taken: frozenset[str]
+    left_out: int = 0
+
+    def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches without the roles in schools that newer bundles have, and without people who have only those."""
+        self.left_out = 0
+        for batch in batches:
+            if batch.kind == "user" and self.taken:
+                kept = [user for user in map(self._own_part, batch.records) if user]
+                self.left_out += len(batch.records) - len(kept)
+                yield Batch(batch.kind, kept, batch.rejects)
+            else:
+                yield batch
+
+    def _own_part(self, user: Record) -> Record | None:
+        kept = [entry for entry in user["roles"] if entry["org"] not in self.taken]
+        return user | {"roles": kept} if kept or not user["roles"] else None
+
+
+def shares_of(outlines: Sequence[Outline]) -> list[Share]:
+    """Which schools each bundle is read for. outlines: newest first; the newest is read for all of its schools."""
+    taken: frozenset[str] = frozenset()
+    shares = []
+    for each in outlines:
+        shares.append(Share(each.schools - taken, taken))
+        taken |= each.schools
+    return shares
+
+
+def in_several(outlines: Sequence[Outline]) -> Hashes:
+    """Hashes of the ids that are in more than one bundle."""
+    values, counts = np.unique(np.concatenate([each.ids for each in outlines]), return_counts=True)
+    repeated: Hashes = values[counts > 1]
+    return repeated
+
+
+def records_of(batches: Iterable[Batch], ids: Hashes) -> dict[str, Record]:
+    """The records with one of these ids by sourcedId, without those that are marked as gone."""
+    records: dict[str, Record] = {}
+    for batch in batches:
+        if batch.kind == "user" and batch.records:
+            for place in np.flatnonzero(np.isin(hashes(batch.records), ids)).tolist():
+                user = batch.records[place]
+                if user["status"] not in GONE_STATUSES:
+                    records[user["sourcedId"]] = user
+    return records
+
+
+def completed(batches: Iterable[Batch], others: Sequence[dict[str, Record]]) -> Iterator[Batch]:
+    """The batches, with the roles and agents added that the same people have in other bundles."""
+    for batch in batches:
+        for user in batch.records if batch.kind == "user" else ():
+            for other in (records[user["sourcedId"]] for records in others if user["sourcedId"] in records):
+                user["roles"] = [*user["roles"], *(entry for entry in other["roles"] if entry not in user["roles"])]
+                user["agents"] = list(dict.fromkeys([*user["agents"], *other["agents"]]))
+        yield batch

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import FoundFile
-from roster_pipeline.oneroster.bundle.bundle_errors import BundleBroken, BundleMoving, BundleTooLarge, BundleUnsafe
 from roster_pipeline.oneroster.bundle.bundle_files import (
     ENROLLMENTS,
     SEND_AGAIN,
+    BundleBroken,
     BundleLimits,
+    BundleMoving,
+    BundleTooLarge,
+    BundleUnsafe,
     Member,
     OpenedBundle,
     check_name,

@@ -21,8 +21,13 @@ from roster_pipeline.oneroster.bundle.bundle_discovery import (
     too_many_files,
     unpacked_files,
 )
-from roster_pipeline.oneroster.bundle.bundle_errors import BundleMoving, BundleNotFound
-from roster_pipeline.oneroster.bundle.bundle_files import ENROLLMENTS_NAME, BundleLimits, too_large
+from roster_pipeline.oneroster.bundle.bundle_files import (
+    ENROLLMENTS_NAME,
+    BundleLimits,
+    BundleMoving,
+    BundleNotFound,
+    too_large,
+)
 from roster_pipeline.oneroster.bundle.sftp_sign_in import SftpAccess, signed_in, unreachable
 from roster_pipeline.oneroster.errors import Refused, ServerFailed, TooSlow
 

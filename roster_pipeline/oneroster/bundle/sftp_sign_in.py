@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 import asyncssh
 import httpcore
 
-from roster_pipeline.oneroster.bundle.bundle_errors import HostKeyRefused
-from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits
+from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits, HostKeyRefused
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused, Unreachable
-from roster_pipeline.oneroster.http.ip_addresses import allowed_addresses
+from roster_pipeline.oneroster.http.network import allowed_addresses
 
 Result = TypeVar("Result")
 

@@ -20,8 +20,7 @@ from roster_pipeline.oneroster.bundle.bundle_discovery import (
     too_many_files,
     unpacked_files,
 )
-from roster_pipeline.oneroster.bundle.bundle_errors import BundleNotFound
-from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits, OpenedBundle
+from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits, BundleNotFound, OpenedBundle
 from roster_pipeline.oneroster.bundle.open_bundle import bundle_files_in, opened_path
 from roster_pipeline.oneroster.errors import AddressNotAllowed, SignInRefused, WrongAddress
 from roster_pipeline.oneroster.witness import WitnessReport

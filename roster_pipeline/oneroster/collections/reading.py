@@ -16,8 +16,7 @@ from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused
 from roster_pipeline.oneroster.paging.list_end import Revision
 from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.seen_ids import Flags, Hashes, Repetitions, SeenIds, hashes
-from roster_pipeline.oneroster.records.memberships import Memberships
-from roster_pipeline.oneroster.records.orgs import OrgReferences
+from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import UserReader, reject
 from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below

@@ -22,15 +22,14 @@ from roster_pipeline.oneroster.collections.membership_lookup import (
     read_memberships,
     sampled,
     school_list,
+    single_guardians,
 )
 from roster_pipeline.oneroster.collections.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
-from roster_pipeline.oneroster.collections.single_guardians import single_guardians
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.seen_ids import SeenIds
-from roster_pipeline.oneroster.records.memberships import UNREAD, Memberships
-from roster_pipeline.oneroster.records.orgs import orgs_of
+from roster_pipeline.oneroster.records.orgs import UNREAD, Memberships, orgs_of
 
 FEW_ORGS = 0.1
 """Up to this share of students and teachers may name an org at a server that does not really deliver orgs."""

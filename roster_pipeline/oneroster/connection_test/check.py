@@ -33,9 +33,8 @@ from roster_pipeline.oneroster.errors import (
     SignInRefused,
     TlsFailed,
 )
-from roster_pipeline.oneroster.http.address import is_version_1_0
 from roster_pipeline.oneroster.http.auth import SignIn
-from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
+from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0
 from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, OAuth2SignIn
 from roster_pipeline.oneroster.paging.seen_ids import hashes
 

@@ -1,17 +1,20 @@
-"""Counts one school's people batch by batch for Test Your Information, without keeping the people."""
+"""Counts people batch by batch for Test Your Information: of one school, or of each school that a SIS lists.
+
+No person is kept.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from roster_pipeline.oneroster.collections.reading import ROLES_OF
+from roster_pipeline.oneroster.collections.reading import GROUPS, ROLES_OF, Batch
 from roster_pipeline.oneroster.paging.seen_ids import SeenIds, hashes
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.witness import ACTIVE_STATUSES, current
-from roster_pipeline.org_tree import GONE_STATUSES, orgs_below
+from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
 
 GROUP_OF = {role: group for group, roles in ROLES_OF.items() for role in roles}
 NUMBER_FIELDS = ("identifier", "userMasterIdentifier", "username")
@@ -156,3 +159,47 @@ def _person(user: dict[str, Any]) -> int:
     """A hash of the name and the first of number, e-mail and username: records of one person have the same."""
     key = next((user[field] for field in ("identifier", "email", "username") if user[field]), user["sourcedId"])
     return hash(tuple(str(part or "").casefold() for part in (user["givenName"], user["familyName"], key)))
+
+
+class SchoolList:
+    """Gets all batches of a SIS. Memory grows with its orgs. today: for roles that begin and end."""
+
+    def __init__(self, today: date) -> None:
+        self._today = today
+        self.start()
+
+    def start(self) -> None:
+        """Begin again, because the data changed while they were read."""
+        self.counted = False
+        self._orgs: dict[str, dict[str, Any]] = {}
+        self._people: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def take(self, batch: Batch) -> None:
+        """Add one batch; orgs come before users."""
+        if batch.kind == "org":
+            self._orgs |= {org["sourcedId"]: org for org in batch.records}
+            return
+        self.counted = True
+        for user in batch.records:
+            if user["status"] in ACTIVE_STATUSES:
+                here = [entry for entry in user["roles"] if current(entry, self._today)]
+                for org, group in {(entry["org"], GROUP_OF.get(str(entry["role"]))) for entry in here}:
+                    if org is not None and group in GROUPS:
+                        self._people[org][group] += 1
+
+    def schools(self) -> list[dict[str, Any]]:
+        """id, identifier, name and people of each school, by name. people: role group to count; None before counting.
+
+        Orgs that are not schools come too if the SIS calls none of its orgs a school.
+        """
+        there = [org for org in self._orgs.values() if org["status"] not in GONE_STATUSES]
+        chosen = [org for org in there if is_school(org)] or there
+        return [
+            {
+                "id": org["sourcedId"],
+                "identifier": org["identifier"],
+                "name": org["name"],
+                "people": {role: self._people[org["sourcedId"]][role] for role in GROUPS} if self.counted else None,
+            }
+            for org in sorted(chosen, key=lambda org: ((org["name"] or "").casefold(), org["sourcedId"]))
+        ]

@@ -21,15 +21,13 @@ from roster_pipeline.oneroster.errors import (
     ServerFailed,
     SignInRefused,
 )
-from roster_pipeline.oneroster.http.address import Root, host_of, roots, understand, with_query
 from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, NoMoreTries, OAuth1SignIn, SignIn
-from roster_pipeline.oneroster.http.connected import Connected
-from roster_pipeline.oneroster.http.endpoint import Endpoint
+from roster_pipeline.oneroster.http.endpoint import Endpoint, Root, host_of, roots, understand, with_query
 from roster_pipeline.oneroster.http.error_mapping import TokenRefused, failure_of, transient, unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, NoToken, OAuth2SignIn
 from roster_pipeline.oneroster.http.response import Response
-from roster_pipeline.oneroster.http.token_search import MOST_TRIES, TokenAddresses, find_form, scope_choices
+from roster_pipeline.oneroster.http.token_search import MOST_TRIES, Connected, TokenAddresses, find_form, scope_choices
 from roster_pipeline.oneroster.paging.response_body import records_of
 
 

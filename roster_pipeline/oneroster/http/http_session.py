@@ -25,15 +25,12 @@ from roster_pipeline.oneroster.errors import (
     SignInRefused,
     TooSlow,
 )
-from roster_pipeline.oneroster.http.address import host_of, same_origin
 from roster_pipeline.oneroster.http.auth import Allowance, NoMoreTries, SignIn
-from roster_pipeline.oneroster.http.bounded_body import LargeBody, read_body
-from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint
+from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, host_of, same_origin
 from roster_pipeline.oneroster.http.error_mapping import Situation, failure_of, in_context, network_failure
-from roster_pipeline.oneroster.http.ip_addresses import is_loopback
-from roster_pipeline.oneroster.http.network import http_client, set_deadline
+from roster_pipeline.oneroster.http.network import http_client, is_loopback, set_deadline
 from roster_pipeline.oneroster.http.response import Response
-from roster_pipeline.oneroster.http.throttle import Backoff, HostSemaphore
+from roster_pipeline.oneroster.http.throttle import Backoff, HostSemaphore, LargeBody, read_body
 
 REDIRECTS = 3
 TRIES_WHEN_SLOW = 2

@@ -10,8 +10,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import httpx
 
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, ServerFailed, SignInRefused
-from roster_pipeline.oneroster.http.address import same_origin, with_query
 from roster_pipeline.oneroster.http.auth import BasicAuth, BearerAuth, SignIn
+from roster_pipeline.oneroster.http.endpoint import same_origin, with_query
 from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, RETRY_STATUSES, Situation, TokenRefused
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.response import Response, decoded

@@ -19,7 +19,7 @@ from roster_pipeline.oneroster.errors import (
     ServerFailed,
     TooLarge,
 )
-from roster_pipeline.oneroster.http.address import with_query
+from roster_pipeline.oneroster.http.endpoint import with_query
 from roster_pipeline.oneroster.http.error_mapping import failure_of, transient
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.response import (

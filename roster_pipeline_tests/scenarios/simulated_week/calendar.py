@@ -19,10 +19,9 @@ from dagster._core.storage.tags import RUN_KEY_TAG
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from roster_pipeline.defs.assets.asset_helpers import NIGHT_TAG
+from roster_pipeline.defs.asset_helpers import NIGHT_TAG
 from roster_pipeline.directory import tenants
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.database_errors import DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError
 
 DAY = timedelta(days=1)
 QUARTER = timedelta(minutes=15)

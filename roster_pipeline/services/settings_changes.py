@@ -1,7 +1,7 @@
-"""Adding and changing connections, and which connections a person may enter who is not an operator.
+"""Changes of settings: what differs, how a change is refused, and who may enter which connection.
 
-A stored Client Secret goes only to the server it was entered for. Who changes the server, or what proves its identity,
-enters the secret again: a stolen session must not be able to send it elsewhere.
+A stored Client Secret goes only to the server it was entered for. A person who changes the server, or what proves its
+identity, enters the secret again: a stolen session must not be able to send it elsewhere.
 
 A form that tests an address makes this machine call that address. Owners and managers reach public servers only. An
 operator can allow one server in the private network for a connection; the permission ends when somebody else changes
@@ -10,19 +10,25 @@ the address. Only operators can name files of this machine. Variables for secret
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, secrets, tenants
+from roster_pipeline.directory.audit import Entry
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.services.connection_test_state import runs_untested
-from roster_pipeline.services.settings_diff import SECRET, ChangedMeanwhile, FieldError, SettingsDiff, changed_names
+from roster_pipeline.settings.fields import title_of
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.sync.secret_expiry import settle_expiry
+from roster_pipeline.sync.monitoring import settle_expiry
 from roster_pipeline.vocabulary import day
 
 PEM = "-----BEGIN"
@@ -30,6 +36,7 @@ TYPE_AGAIN = "The server changed, so type the Client Secret again: the stored on
 WHAT = "connection changed"
 NOT_TESTED = {"sis", "secret_expires", "controlled_by"}
 """Settings that describe a connection and do not change how it is used, so a test of it stays valid."""
+SECRET = "client_secret"  # noqa: S105 - the field's name
 
 
 def add_connection(
@@ -170,3 +177,50 @@ def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, type
     if stored is not None and stored.secret and secret_must_be_typed(stored.settings, wanted):
         raise FieldError(SECRET, TYPE_AGAIN)
     return None
+
+
+class FieldError(DirectoryError):
+    """The value of one setting is well formed and still refused. field: its name in the model, or `client_secret`."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message, "Nothing was saved.")
+        self.field = field
+
+
+class ChangedMeanwhile(DirectoryError):
+    """Somebody saved other values since the form was filled in; saving over them is refused."""
+
+    def __init__(self, thing: str, entries: Sequence[Entry]) -> None:
+        names = sorted({title_of(name) for entry in entries for name in entry.details.get("changed", ())})
+        who = " and ".join(dict.fromkeys(entry.who for entry in entries)) or "Somebody else"
+        super().__init__(
+            f"{who} changed {thing} meanwhile: {', '.join(names) or 'its settings'}. Your changes were not saved.",
+            "Look at the settings as they are now, then make your changes again.",
+        )
+
+
+@dataclass(frozen=True)
+class SettingsDiff:
+    """A change that was written. names: of the settings that differ.
+
+    untested: keys of the schools that run every night although their connection was not tested since it changed.
+    """
+
+    names: list[str]
+    untested: list[str]
+
+
+def changed_names(before: BaseModel, after: BaseModel) -> list[str]:
+    """The names of the settings that differ, in order; of nested ones the whole path, such as `students.archive`."""
+    return _changed(before.model_dump(mode="json"), after.model_dump(mode="json"))
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    names: list[str] = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            names += [f"{name}.{inner}" for inner in _changed(old, new)]
+        elif old != new:
+            names.append(name)
+    return names

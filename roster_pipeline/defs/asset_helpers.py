@@ -73,9 +73,9 @@ def clear_failures(context: dg.AssetExecutionContext, database: Database, step: 
     The original exception is left behind on purpose: its text and its frames may hold values of records. Where the
     database was away, the step waits for it and begins again; nothing of it was written.
     """
-    from roster_pipeline.directory.database_errors import DatabaseUnreachable
+    from roster_pipeline.directory.database import DatabaseUnreachable
     from roster_pipeline.sync import SyncError, explain  # not needed to list the assets
-    from roster_pipeline.sync.failure_alerts import record_failure
+    from roster_pipeline.sync.alerts import record_failure
 
     problem: SyncError | None = None
     away = False
@@ -149,7 +149,7 @@ def started_by(run: dg.DagsterRun, instance: dg.DagsterInstance, database: Datab
 
 def console_page(path: str) -> dict[str, dg.MetadataValue]:
     """Metadata with the page of the console that shows the same; none where there is no console."""
-    from roster_pipeline.notifications.links import web_address
+    from roster_pipeline.notifications.blocks import web_address
     from roster_pipeline.sync.build_report import console_url
 
     address = web_address(console_url(), path) if console_url() else None

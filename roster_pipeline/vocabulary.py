@@ -75,12 +75,12 @@ def reason_problem(reason: str) -> str:
 
 
 def role_place(role: str) -> int:
-    """Where a role stands among the others, on pages, in tables and in mails; what is none of these comes last."""
+    """The place of a role among the others, on pages, in tables and in mails; any other text comes last."""
     return list(ROLE_NAMES).index(role) if role in ROLE_NAMES else len(ROLE_NAMES)
 
 
 def held_place(role: str, action: str) -> tuple[int, int]:
-    """Where a kind of change stands among what is held: archivals first, then by role."""
+    """The place of a kind of change among held changes: archivals first, then by role."""
     return RISKIEST_FIRST.index(action) if action in RISKIEST_FIRST else len(RISKIEST_FIRST), role_place(role)
 
 
@@ -237,7 +237,7 @@ REASONS: dict[str, str] = {
     "now, unlink the record; if it is the same person, link it to them.",
     OTHER_CONNECTION: "Fits a person whom another connection knows, so this connection cannot decide alone. "
     "The district's manager says whether they are the same, and links or unlinks the record.",
-    NUMBER_SHARED: "Shares a number with people of whom too little else agrees.",
+    NUMBER_SHARED: "Shares a number with people who agree in too little else.",
     RECORDS_ALIKE: "Has the name and the e-mail of two people who cannot be one. If it is one of them, "
     "link the record to that one.",
 }

@@ -1,4 +1,4 @@
-"""The console as one application: its pages, and what stands between them and the world."""
+"""The console as one application: its pages and its middleware."""
 
 from __future__ import annotations
 

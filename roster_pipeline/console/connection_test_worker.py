@@ -3,7 +3,7 @@
 With `--schools CONNECTION LIST`, it lists the schools of the connection's SIS instead.
 
 A SIS that sends far too much can end this process, and nothing else: its memory is limited, and it is the first that a
-machine without memory ends. What is to be tested stands in the test's row, and so does how far it is.
+machine without memory ends. The test's row says what to test and how far it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FIRST_TO_END = "1000"
 
 
 def main(*arguments: str) -> int:
-    """Carry the test, or the list, out; how it ended stands in its row."""
+    """Run the test, or read the list; its row says how it ended."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))

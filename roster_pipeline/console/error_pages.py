@@ -79,7 +79,7 @@ class ErrorPages:
 
 
 def answer_to(request: Request, problem: Exception) -> Response:
-    """The page for a problem. Of foreign errors only the type and the place are told, and only to the log."""
+    """The page for a problem. The log gets the type and the place of foreign errors; the page gets neither."""
     status, message, remedy = error_text(problem)
     headers = dict(problem.headers or {}) if isinstance(problem, HTTPException) else {}
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -1,7 +1,7 @@
 """Lists with a filter, a page at a time.
 
-What people type into a search is often a name, and an address stands in the logs of every proxy on the way. So a search
-is sent as a form; only what names nobody (a role, an action, a page's number) may stand in an address.
+What people type into a search is often a name, and every proxy on the way logs addresses. So a search
+is sent as a form; an address contains only what names nobody (a role, an action, a page's number).
 """
 
 from __future__ import annotations

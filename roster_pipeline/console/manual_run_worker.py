@@ -1,7 +1,7 @@
 """One run that somebody asked for, apart from the console: `python -m roster_pipeline.console.manual_run_worker RUN
 MINUTES`.
 
-What is to be done stands in the run's row; how far it is, and how it ended, is written there too. The run is a child of
+The run's row says what to do, how far it is, and how it ended. The run is a child of
 this process, which stays light: it says that the run lives, and ends it where somebody cancels it, where it takes too
 long, or where the machine ends its services. It does so by SIGKILL, so that no clean-up of a library can hold it up;
 what the run had not committed by then, PostgreSQL rolls back.
@@ -36,7 +36,7 @@ TOO_LONG_REMEDY = (
 STOPPED = "The console's machine was stopped, and this run with it.\nStart it again; nothing was half applied."
 APPLIED = "Canceled by {who}, after its changes had been applied."
 IN_DAGSTER = "Canceled in the console; the audit of the school says by whom."
-"""Owners of other districts can read Dagster's events, so no person's name stands in them."""
+"""Owners of other districts can read Dagster's events, so they contain no person's name."""
 
 
 def main(run_id: str, minutes: float) -> int:

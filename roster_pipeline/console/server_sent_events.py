@@ -1,4 +1,4 @@
-"""Server-sent events: a page follows a test or a run by looking at its row in the database, whoever works on it.
+"""Server-sent events: a page follows a test or a run by looking at its row in the database, in any process.
 
 Every event has a number, so that a browser that lost the stream gets what came after, and nothing twice.
 """

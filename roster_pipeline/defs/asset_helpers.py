@@ -29,7 +29,7 @@ SCHOOL_TAG = "roster/school"
 """The name of the school, for people who do not know its key."""
 DRY_RUN_TAG = "roster/dry_run"
 WHO_TAG = "roster/who"
-"""Set by the schedule only. Owners of other districts can read tags, so people's names never stand in them."""
+"""Set by the schedule only. Owners of other districts can read tags, so they never contain people's names."""
 SCHEDULE = "schedule"
 NOTHING_FOUND = "nothing_found"
 """In a failure's metadata: the SIS answered, but shows nothing of this school."""
@@ -173,7 +173,7 @@ def code_version(*parts: str) -> str:
 def columns(table: Table, origins: dg.TableColumnLineage | None = None) -> dict[str, Any]:
     """Metadata of an asset: names, types and descriptions of a table's columns, and where they come from; no values.
 
-    It stands at the definition. Written with every materialization, it was most of what Dagster kept of a run.
+    It is part of the definition. Written with every materialization, it was most of what Dagster kept of a run.
     """
     schema = dg.TableSchema(
         columns=[

@@ -21,7 +21,7 @@ from roster_pipeline.directory.tables import access_grant, account, district, sc
 
 OPERATOR, MANAGER, OWNER = "operator", "manager", "owner"
 ACCESS_LOCK = "access"
-"""The lock of whoever takes something away: two operators who remove each other must not both succeed."""
+"""The lock for taking access away: two operators who remove each other must not both succeed."""
 
 
 class LastOperator(DirectoryError):

@@ -191,7 +191,7 @@ def failing_schools(conn: Connection, nights: int) -> list[tuple[int, str, int]]
 
 
 def to_remind(conn: Connection, now: datetime, after: timedelta) -> list[Alert]:
-    """Pauses that were last told of so long ago; noted as told of now."""
+    """Pauses with the last mail that long ago; notes a mail for now."""
     return _alerts(conn, TO_REMIND, {"now": now, "after": after})
 
 

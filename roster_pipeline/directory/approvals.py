@@ -59,7 +59,7 @@ class PlanChanged(DirectoryError):
 
 
 class NotOverridable(DirectoryError):
-    """What is held stays held, whoever asks: an incomplete snapshot proves nobody's absence."""
+    """Nobody can approve what is held: an incomplete snapshot proves nobody's absence."""
 
     def __init__(self, plan_id: int, school_key: str) -> None:
         super().__init__(
@@ -69,7 +69,7 @@ class NotOverridable(DirectoryError):
 
 
 class ManagerDecides(DirectoryError):
-    """People of another connection are among what is held, and whoever asks looks after this school alone."""
+    """Held changes concern people of another connection, and the person who asks manages this school alone."""
 
     def __init__(self, plan_id: int) -> None:
         super().__init__(

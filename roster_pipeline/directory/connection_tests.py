@@ -20,7 +20,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 KEPT_MINUTES = 60
-"""How long a test may stand for what is saved after it."""
+"""How long a test is valid for settings that are saved after it."""
 LOST_MINUTES = 30
 """A test is bounded to less; one that is older and has no end lost the process it ran in."""
 

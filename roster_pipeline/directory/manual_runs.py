@@ -115,7 +115,7 @@ def place(conn: Connection, run: ManualRun) -> int:
 
 
 def order_of(waiting: Sequence[tuple[str, int]], running: Mapping[int, int]) -> list[str]:
-    """The order in which waiting runs start: districts with the fewest runs first, then whoever asked first.
+    """The order in which waiting runs start: districts with the fewest runs first, then the earliest request.
 
     waiting: ids and districts, the oldest first. running: district to its runs on this machine.
     """

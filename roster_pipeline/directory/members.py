@@ -1,4 +1,4 @@
-"""The directory as it stands, for people to look at: members of a school, one person with everything, a search."""
+"""The directory as it is, for people to look at: members of a school, one person with everything, a search."""
 
 from __future__ import annotations
 

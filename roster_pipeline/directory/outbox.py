@@ -194,6 +194,6 @@ def waiting_for_digest(conn: Connection) -> list[WaitingReport]:
 
 
 def sent_with_digest(conn: Connection, recipient: str, sync_ids: Sequence[int], message_id: str) -> None:
-    """These reports stand in this mail."""
+    """Note which mail contains these reports."""
     chosen = (digest.c.recipient == recipient, digest.c.sync_id.in_(sync_ids))
     conn.execute(update(digest).where(*chosen).values(message_id=message_id))

@@ -147,7 +147,7 @@ class LoadedDirectory:
 
 
 def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> LoadedDirectory:
-    """Members of the school, and whoever shares a link, a number or an e-mail with the snapshot's roster.
+    """Members of the school, and people who share a link, a number or an e-mail with the snapshot's roster.
 
     Waits for changes of the district that are under way, so that `position` is behind everything that was read and
     before everything that was not.

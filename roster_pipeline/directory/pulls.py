@@ -22,8 +22,8 @@ from roster_pipeline.directory.tables import pull, pull_record
 from roster_pipeline.directory.tenants import ConnectionRow
 
 KEPT_PULLS = 2
-"""Per connection: tonight's, and the one before for whoever looks into a difference. Snapshots hold the rest.
-The newest complete one stays besides: deltas stand on it."""
+"""Per connection: tonight's, and the one before for people who look into a difference. Snapshots hold the rest.
+The newest complete one stays too, because deltas build on it."""
 
 BROKEN_AFTER = "interval '2 days'"
 SAME_NIGHT = "interval '1 day'"

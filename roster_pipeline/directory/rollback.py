@@ -27,7 +27,7 @@ select max(y.id) from sync y where y.undoes = :sync and not exists (
     select from audit a where a.school_id = y.school_id and a.what = 'sync rolled back'
       and a.details ->> 'by' = y.id::text and a.details ->> 'only' = 'archived')
 """
-"""What a rollback was told to undo stands in the audit, which nothing can change."""
+"""The audit, which nothing can change, says what a rollback was asked to undo."""
 
 
 class AlreadyUndone(DirectoryError):
@@ -69,7 +69,7 @@ class Outline:
 
     @property
     def undone(self) -> int:
-        """People of whom everything would be taken back."""
+        """People for whom everything would be taken back."""
         return sum(number for of in self.people.values() for what, number in of.items() if what != "moved")
 
     @property

@@ -55,7 +55,7 @@ where district_id = :district and school_id = :school and status = 'active' grou
 
 LETTERS = {"failure": "f", "canceled": "c"}
 RANKS = {"f": 0, "s": 1, "c": 2}
-"""Of lines with the same time; the letters stand in addresses."""
+"""The order of lines with the same time; addresses contain the letters."""
 NOTE = """
 insert into school_week (school_id, week, people, created, updated, restored, archived, records, rejected)
 select y.school_id, w.week,

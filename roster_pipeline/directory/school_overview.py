@@ -1,4 +1,4 @@
-"""Every school that somebody may see, with how it stands: one query for the counts and for one page of schools.
+"""Every school that somebody may see, with its status: one query for the counts and for one page of schools.
 
 What happened last is found by one look into an index per school, so the age of the ledger does not matter. A school
 needs attention when its last sync failed, when something is held, when it was paused after failed nights, or when it

@@ -1,6 +1,6 @@
 """Client Secrets at rest: a Fernet token, or a reference to an environment variable. Never plain in the database.
 
-The key is `ROSTER_SECRET_KEY`. Several keys, separated by commas, may stand there while they are exchanged: the first
+The key is `ROSTER_SECRET_KEY`. It may contain several keys, separated by commas, while they are exchanged: the first
 one seals, all of them open.
 """
 

@@ -122,7 +122,7 @@ def tell(conn: Connection, token: str, message: str | None) -> None:
 
 
 def end(conn: Connection, token: str) -> None:
-    """The session is over, for whoever has the token."""
+    """End the session, for everybody who has the token."""
     conn.execute(delete(console_session).where(console_session.c.token_hash == hashed(token)))
 
 

@@ -1,6 +1,6 @@
 """Districts, connections and schools: who is rostered, from where, with which settings.
 
-Changing a setting is the caller's to put into the audit, with the name of whoever asked for it.
+Callers put changes of settings into the audit, with the name of the person who asked.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def may_be_one(one: StoredPerson, other: StoredPerson) -> bool:
     """Whether two people are proposed as possible duplicates.
 
     That is so if the table of evidence cannot rule it out and nothing strong speaks against it. A name alone proposes
-    nobody of whom the SIS has two records now.
+    nobody who has two records in the SIS now.
     """
     weighed = compared(one, other)
     if not weighed.may_be or against(one, other):

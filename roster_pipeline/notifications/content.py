@@ -114,7 +114,7 @@ class LeftAlone:
 
 @dataclass(frozen=True)
 class RowNote:
-    """People of whom the plan tells more than its reason: recognised without a link, or with a key of somebody else.
+    """People with a note in the plan: recognised without a link, or with a key of somebody else.
 
     message: the note as a sentence about one of them. to_check: somebody should look at it.
     """
@@ -220,7 +220,7 @@ class SyncReport(_Stored):
     """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
 
     linked: of a relink, the people who got their new ids. claimed: people of this school whom another connection also
-    delivers. noted: what guards found and let through. console_url: where the console stands, for links to its pages;
+    delivers. noted: what guards found and let through. console_url: the address of the console, for links to its pages;
     None where there is none. found: people of rostered roles in the roster; records: what the SIS sent of the school;
     None where that was not counted.
     """

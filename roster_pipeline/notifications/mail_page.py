@@ -1,4 +1,4 @@
-"""What stands where in a mail: from a report or an alert to a page of blocks. Pure."""
+"""The layout of a mail: from a report or an alert to a page of blocks. Pure."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def looks_wrong(report: SyncReport) -> bool:
 
 
 def claimed_words(people: int) -> str:
-    """What a school is told of its people who come from another connection too."""
+    """The sentence for a school about its people who come from another connection too."""
     come = "also comes" if people == 1 else "also come"
     return (
         f"{counted(people, 'person', 'people')} of this school {come} from another connection of the district, which "

@@ -46,7 +46,7 @@ class Finding:
 
     approver: `MANAGER` if an owner of the school may not decide, else "". about: the role it is about, or "" for the
     school. people: role to the number of people it is about; more than `allowed` of them make the finding. explains:
-    role to the number of people whom it explains in other findings, if that differs from `people`.
+    role to the number of people that it explains in other findings, if that differs from `people`.
     """
 
     guard: str

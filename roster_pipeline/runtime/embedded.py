@@ -1,7 +1,7 @@
 """Where the databases are: a PostgreSQL server named by the environment, or an embedded one under `.roster/`.
 
 The embedded server comes out of a wheel and needs neither root nor a service. It is shared by every process of this
-folder and stops when the last of them ends. Who uses it is told by locks on one file, which the kernel takes back from
+folder and stops when the last of them ends. Locks on one file show who uses it, which the kernel takes back from
 a killed process: a server that was left running is found, used and stopped by the next command.
 """
 

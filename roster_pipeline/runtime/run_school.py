@@ -29,7 +29,7 @@ STEPS = {
 LOOK_EVERY = 0.5
 """Seconds between two looks at which step runs."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""What a run has to say stands in the UI; the terminal gets the outcome."""
+"""The UI shows the log of a run; the terminal gets the outcome."""
 
 
 @dataclass(frozen=True)

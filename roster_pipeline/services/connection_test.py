@@ -1,4 +1,4 @@
-"""Test Your Information with what stands in a form: tried as it is, kept only as a test, saved by nobody.
+"""Test Your Information with the values of a form: tested as they are, stored with the test, not as settings.
 
 The stored Client Secret is used where the form leaves it empty and the server stays the same. A test of exactly what
 is stored counts as the school's last test; one of other values counts from the moment these are saved (`saving`).

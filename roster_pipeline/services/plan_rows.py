@@ -90,7 +90,7 @@ def lines(
 def every_line(database: Database, plan: PlanRow, chosen: RowFilter | None = None) -> Iterator[Line]:
     """The same, all of them, some hundred at a time: for a download.
 
-    Each part is read in a transaction of its own, so that whoever reads slowly holds no connection. Rows of a plan
+    Each part is read in a transaction of its own, so that a slow reader holds no connection. Rows of a plan
     never change.
     """
     from roster_pipeline.directory import plan_rows

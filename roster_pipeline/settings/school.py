@@ -102,7 +102,7 @@ UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 def display_name(name: str) -> str:
     """The name of a school or district as it is kept: NFC, no blank at the ends.
 
-    It stands in subjects of mails and in headlines, so ValueError, for people, where it is empty, over `LONGEST_NAME`
+    Subjects of mails and headlines contain it, so ValueError, for people, where it is empty, over `LONGEST_NAME`
     characters, or holds `UNPRINTABLE` ones.
     """
     plain = unicodedata.normalize("NFC", name).strip()

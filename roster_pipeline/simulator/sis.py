@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from roster_pipeline.simulator.access import Access
+from roster_pipeline.simulator.authorization import Access
 from roster_pipeline.simulator.catalog import DISCOVERY_FILES, FULL, ROUTES, Listing, discovery_document
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.fault_table import Faults

@@ -124,7 +124,7 @@ def send_alert(
     """Put one mail to all of them into the outbox. identity: what makes its Message-ID the same each time.
 
     Where there is a console, owners are led to its pages, and the operators get a mail of their own with the commands.
-    owners_too: False where the owners know already, so that only the operators are told. also: further addresses.
+    owners_too: False where the owners know already, so that only the operators get the mail. also: further addresses.
     """
     owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
     told, operate = list(dict.fromkeys([*owners, *also])), operators()

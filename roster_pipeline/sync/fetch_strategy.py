@@ -119,7 +119,7 @@ def look_at_changes(
     """Compare a full pull with whom the SIS names as changed since an earlier one.
 
     Returns the kinds that are proved now, and notes for the pull's proof. One person who was not named switches
-    "changes only" off for the connection, and its owners are told.
+    "changes only" off for the connection, and its owners get a mail.
     """
     proved = set(school.connection.learned.get(PROVED, ()))
     if base.proof.get(READS) != reads:

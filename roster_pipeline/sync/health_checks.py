@@ -81,7 +81,7 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
 
 
 def _server_log(verbosity: str) -> Item:
-    """PostgreSQL quotes rows in the details of an error, unless it is told to be terse."""
+    """PostgreSQL quotes rows in the details of an error, unless its setting is `terse`."""
     if verbosity == "terse":
         return Item("server log", True, "quotes no rows")
     remedy = "As an administrator: alter system set log_error_verbosity = terse; select pg_reload_conf()"

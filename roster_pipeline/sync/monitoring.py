@@ -50,7 +50,7 @@ MOST_NIGHTS = 7
 REMIND_AFTER = timedelta(days=7)
 HEARTBEAT_SECONDS = 10.0
 EARLY_DAYS, LATE_DAYS = 14, 3
-"""Before the last day: time to ask whoever runs the SIS for a new secret, and the last call."""
+"""Before the last day: time to ask the people who run the SIS for a new secret, and the last call."""
 
 
 def watch(database: Database, now: datetime) -> Watched:

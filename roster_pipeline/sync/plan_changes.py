@@ -1,4 +1,4 @@
-"""Plan: compare the roster with the directory as it stands now, ask the second witness, judge, write."""
+"""Plan: compare the roster with the directory as it is now, ask the second witness, judge, write."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[
 
 
 def snapshot_facts(row: Mapping[str, Any]) -> SnapshotFacts:
-    """What the core is told of a snapshot. row: that of the table."""
+    """What the core knows of a snapshot. row: of the table."""
     proof = row["proof"]
     return SnapshotFacts(
         complete=bool(row["complete"]),

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from roster_pipeline.oneroster import SignInRefused
 from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
 from roster_pipeline.simulator import District
-from roster_pipeline.simulator.access import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
+from roster_pipeline.simulator.authorization import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
 from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by, serve
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 

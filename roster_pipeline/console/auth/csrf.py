@@ -41,7 +41,7 @@ STALE_FORM = "This form is no longer valid. Open the page again and repeat what 
 
 
 def token_for(cookie: str) -> str:
-    """The token for the forms of whoever carries this cookie; the cookie cannot be told from it."""
+    """The token for the forms of a browser with this cookie; it does not reveal the cookie."""
     return _token_of(sessions.hashed(cookie))
 
 

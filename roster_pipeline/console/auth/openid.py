@@ -105,7 +105,7 @@ class Provider:
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), attempt.nonce.encode()):
             raise TokenRefused("its answer belongs to another sign-in (nonce)")
         if "email" not in claims and isinstance(answer.get("access_token"), str):
-            # Whether an address is verified is said by whoever says the address: the token's word is about none.
+            # the source of the address says whether it is verified; the token has no address here
             claims.pop("email_verified", None)
             claims |= self._more(answer["access_token"], claims["sub"])
         return Identity(self.settings.issuer, claims["sub"], self._email(claims), str(claims.get("name") or ""))
@@ -140,7 +140,7 @@ class Provider:
                 leeway=LEEWAY_SECONDS,
                 options={"require": CLAIMS_NEEDED},
             )
-        except jwt.PyJWTError as problem:  # its text repeats values of the token, so only its name is told
+        except jwt.PyJWTError as problem:  # its text repeats values of the token, so only its name is shown
             raise TokenRefused(f"its ID token is not valid ({type(problem).__name__})") from None
         if not isinstance(claims["sub"], str) or not claims["sub"].strip():
             raise TokenRefused("its ID token names nobody (sub)")

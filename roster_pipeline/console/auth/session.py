@@ -39,7 +39,7 @@ SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 OPEN = (SIGN_IN, "/static", "/health")
 HTMX, PAGE_OF_SCRIPT = "hx-request", "hx-current-url"
 IPV6_HOME = 64
-"""Whoever has one address of such a network has them all."""
+"""One subscriber has all addresses of such a network."""
 log = logging.getLogger(__name__)
 UNKNOWN = "somebody unknown"
 
@@ -53,7 +53,7 @@ class SessionEnded(HTTPException):
 
 
 class SignedIn:
-    """Finds the session, and refuses whoever has none: a page sends to the sign-in, a form gets 401 and is kept."""
+    """Finds the session. Without one, a page redirects to the sign-in, and a form gets 401 and is kept."""
 
     def __init__(self, app: ASGIApp, database: Database, config: Config) -> None:
         self.app = app

@@ -34,7 +34,7 @@ NEEDS_PLACE = "Write the key or the name of the school or district."
 
 
 def show_account(request: Request) -> Response:
-    """GET /account: the sessions of whoever asks."""
+    """GET /account: the sessions of this account."""
     who, config = viewer(request), request.app.state.config
     with database(request).begin() as opened:
         found, zone = sessions.open_of(opened, who.account_id, request.state.token, config.idle), zone_of(who, opened)

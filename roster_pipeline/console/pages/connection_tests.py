@@ -1,4 +1,4 @@
-"""Test Your Information: starts with what stands in the form, and is followed item by item.
+"""Test Your Information: starts with the values of the form, and shows its items as they come.
 
 Supported SISs: what each can do, where to find what to enter, what to grant there, and the way without an API.
 """
@@ -56,7 +56,7 @@ def show_supported_sis(request: Request) -> Response:
 
 
 def start(request: Request) -> Response:
-    """POST: try what stands in the form. Nothing is saved but the result."""
+    """POST: test the values of the form. Only the result is saved."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         came, wanted = sent_form(request, stored_form(opened, school, CONNECTION_SECTION))

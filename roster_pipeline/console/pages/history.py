@@ -1,4 +1,4 @@
-"""A school's own page: how it stands, what waits, when it runs next, and everything that happened to it.
+"""A school's own page: its status, what waits, when it runs next, and everything that happened to it.
 
 The audit: who did what, when and why. Operators see all of it, managers their districts', owners their school's.
 """

@@ -105,7 +105,7 @@ def choose(request: Request) -> Response:
 
 
 def ask(request: Request) -> Response:
-    """POST /sign-in: send a link, and say the same whoever asks."""
+    """POST /sign-in: send a link; the answer is the same for unknown addresses."""
     config: Config = request.app.state.config
     sent = form(request)
     email, next_path = accounts.normal(str(sent.get("email", ""))), local_path(str(sent.get("next", "")))
@@ -167,7 +167,7 @@ def leave(request: Request) -> Response:
 
 
 def _asker(request: Request, email: str) -> str:
-    """An address together with whoever asks for it."""
+    """An address together with the network that asks for it."""
     return f"{email} {address_of(request)}"
 
 

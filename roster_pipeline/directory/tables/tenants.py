@@ -112,7 +112,7 @@ rate_limit = Table(
 
 
 def revision() -> Column[object]:
-    """How often the row's settings were changed: a form that was filled in before is told so."""
+    """How often the row's settings were changed: a form that was opened before is refused."""
     return Column("revision", Integer, nullable=False, server_default=text("1"))
 
 

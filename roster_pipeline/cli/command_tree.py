@@ -17,8 +17,8 @@ from roster_pipeline.cli.expected import guard, leavers, pause
 from roster_pipeline.cli.history import audit, history, rollback
 from roster_pipeline.cli.holds import hold, plan
 from roster_pipeline.cli.operations import doctor, init, metrics, outbox, prune
-from roster_pipeline.cli.people import people
 from roster_pipeline.cli.person_changes import person
+from roster_pipeline.cli.persons import people
 from roster_pipeline.cli.schools import school
 from roster_pipeline.cli.sync import run, sync
 

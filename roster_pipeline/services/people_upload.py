@@ -23,9 +23,8 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.identity.person_pairs import StoredPerson, compared, name_of
 from roster_pipeline.services.decisions import given_reason
-from roster_pipeline.services.manual_values import NotUsable
 from roster_pipeline.services.people_file import LONGEST_CELL, PeopleFile
-from roster_pipeline.services.person_changes import stored_grade, stored_value
+from roster_pipeline.services.person_changes import NotUsable, stored_grade, stored_value
 from roster_pipeline.services.possible_duplicates import stored_people
 from roster_pipeline.vocabulary import PERSON_FIELDS
 

@@ -1,8 +1,10 @@
-"""What people do to one person by hand: the same functions for the command line and for the pages.
+"""Manual changes of one person: the same functions for the command line and for the pages.
 
-Each takes the reason as it was typed and refuses an empty one, takes values as they were typed and stores them in the
-directory's spelling, and writes an audit entry in the same transaction. Raises DirectoryError; who may do what is asked
-before.
+Each takes the reason as it was typed and refuses an empty one, and writes an audit entry in the same transaction.
+Raises DirectoryError. Callers check before who may do what.
+
+Typed values are normalized like those from a SIS, or refused: applications read one directory, where e-mails are
+lower-case and phone numbers in international form, from any source.
 """
 
 from __future__ import annotations
@@ -12,18 +14,23 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.cleaning.field_values import CEDS, ceds
+from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
+from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean_text, too_long
 from roster_pipeline.directory import manual_edits, tenants, unreported_decisions
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.erase import erase as erase_everywhere
 from roster_pipeline.directory.members import get_person
+from roster_pipeline.frames import Array, strings
 from roster_pipeline.services.decisions import given_reason
-from roster_pipeline.services.manual_values import NotUsable, as_stored
 from roster_pipeline.vocabulary import PERSON_FIELDS, ROLE_ORDER
 
 WORDS = {"yes": True, "true": True, "no": False, "false": False}
 LONGEST_ID = 255
 ADDED = tuple(name for name in PERSON_FIELDS if name != "enabled")
 """Fields that somebody who is entered by hand may have."""
+NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
+_NO_COUNTRY = "ZZ"
+"""The library's code for an unknown region: a person may have schools in several, so a number needs its country."""
 
 
 def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
@@ -155,3 +162,33 @@ def _sourced_id(text: str) -> str:
     if not record or len(record) > LONGEST_ID:
         raise NotUsable("This is not a sourcedId.", f"Copy it from the SIS: 1 to {LONGEST_ID} letters.")
     return record
+
+
+class NotUsable(DirectoryError):
+    """The entered value cannot be stored. The error does not repeat it."""
+
+
+def as_stored(name: str, text: str) -> str | None:
+    """The text of a field as the directory holds it; None where it is empty. Raises NotUsable."""
+    cleaned: Array = clean_text(strings([text.strip()]))
+    value: str | None = cleaned.to_pylist()[0]
+    if value is None:
+        return None
+    if name == "email":
+        return _or_refuse(valid_email(value.lower()), "Enter a valid e-mail address.", "ada@example.org")
+    if name == "phone":
+        wrong = "Enter a phone number in international form."
+        return _or_refuse(e164(value, _NO_COUNTRY), wrong, "+1 312 555 0142")
+    if name in NAMES:
+        names = clean_names(cleaned)
+        usable = None if too_long(names)[0] else names.to_pylist()[0]
+        return _or_refuse(
+            usable, f"Enter a valid {name.replace('_', ' ')}.", f"--set {name}=Ada, or --set {name}= for none"
+        )
+    return value
+
+
+def _or_refuse(value: str | None, wrong: str, right: str) -> str:
+    if value is None:
+        raise NotUsable(wrong, f"For example: {right}")
+    return value

@@ -1,6 +1,6 @@
-"""A school's own page: its status, what waits, when it runs next, and everything that happened to it.
+"""A school's own page (status, what waits, next run, everything that happened), announced leavers, and the audit.
 
-The audit: who did what, when and why. Operators see all of it, managers their districts', owners their school's.
+The audit says who did what, when and why. Operators see all of it, managers their districts', owners their school's.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from starlette.routing import Route
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer, zone_of
 from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter
-from roster_pipeline.console.page import database, day_of, page, redirect, texts
+from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
 from roster_pipeline.directory import announced_leavers, approvals, audit
 from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history, year
 from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services import decisions
 from roster_pipeline.services.school_changes import pause, resume_school
 from roster_pipeline.services.school_status import (
     NextStep,
@@ -34,11 +35,67 @@ from roster_pipeline.services.school_status import (
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.fields import title_of
 from roster_pipeline.sync.build_report import run_url
-from roster_pipeline.vocabulary import day, role_place
+from roster_pipeline.vocabulary import counted, day, role_place
 
 PAGE = 30
 DAYS = ("until", "day")
 """Details that are days."""
+
+
+def show_leavers(request: Request) -> Response:
+    """GET: the list, and the form to add to it."""
+    return _leavers_page(request, {}, {}, None)
+
+
+def announce_leavers(request: Request) -> Response:
+    """POST: announce the people of a typed or an uploaded list."""
+    sent = form(request)
+    values = {name: str(sent.get(name, "")) for name in ("people", "day", "reason")}
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        try:
+            leaves = day_of(values["day"], "day")
+            done = decisions.announce(
+                opened, school, values["people"], leaves, who=viewer(request).who, reason=values["reason"]
+            )
+        except FieldError as problem:
+            return _leavers_page(request, values, {problem.field: problem.message}, None)
+    if done.unknown or done.several or not done.people:
+        return _leavers_page(request, {"day": values["day"], "reason": values["reason"]}, {}, done)
+    told = f"{counted(done.people, 'person is', 'people are')} announced as leaving on {day(leaves)}."
+    return redirect(request, f"/schools/{school.key}/leavers", told=told)
+
+
+def withdraw_leavers(request: Request) -> Response:
+    """POST: take announcements back."""
+    chosen = [int(one) for one in map(str, form(request).getlist("person")) if one.isdecimal() and len(one) < 19]
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        done = announced_leavers.withdraw(opened, school, chosen, viewer(request).who)
+    told = f"{counted(done, 'announcement was', 'announcements were')} taken back."
+    return redirect(request, f"/schools/{school.key}/leavers", told=told)
+
+
+def _leavers_page(
+    request: Request, values: dict[str, str], errors: dict[str, str], done: decisions.Announced | None
+) -> Response:
+    asked = list_filter(request)
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        found = announced_leavers.of_school(opened, school.id, limit=ROWS, offset=asked.offset)
+    return page(
+        request,
+        "leavers.html",
+        status=400 if errors else 200,
+        school=school,
+        tab="people",
+        listed=Listed(asked, list(found), found[0].total if found else 0),
+        today=datetime.now(UTC).astimezone(school.settings.zone).date(),
+        stays=announced_leavers.STAYS.days,
+        values={"people": "", "day": "", "reason": ""} | values,
+        errors=errors,
+        done=done,
+    )
 
 
 def whole_audit(request: Request) -> Response:
@@ -189,4 +246,7 @@ routes = [
     Route("/schools/{key}/pause", pause_until, methods=["POST"]),
     Route("/audit", whole_audit, methods=["GET", "POST"]),
     Route("/schools/{key}/audit", audit_of_school, methods=["GET", "POST"]),
+    Route("/schools/{key}/leavers", show_leavers, methods=["GET"]),
+    Route("/schools/{key}/leavers", announce_leavers, methods=["POST"]),
+    Route("/schools/{key}/leavers/withdraw", withdraw_leavers, methods=["POST"]),
 ]

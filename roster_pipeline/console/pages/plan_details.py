@@ -1,24 +1,36 @@
-"""A plan: every row with who, what, from, to and why; what became of it; and the rows as a file."""
+"""A plan: every row with who, what, from, to and why, and what became of it; and the rows as a file.
+
+Plans and holds share the filter, the page of rows, and the choices of the filter.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import viewer
-from roster_pipeline.console.list_filters import list_filter
-from roster_pipeline.console.page import ACTIONS, csv_answer, database, page
-from roster_pipeline.console.plan_view import FIELDS, decides_as_manager, plan_of, row_filter, rows_of
-from roster_pipeline.directory import audit, held_plans, plan_rows
+from roster_pipeline.console.auth.viewer import Viewer, nothing_here, school_of, viewer
+from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
+from roster_pipeline.console.page import ACTIONS, csv_answer, database, page, role
+from roster_pipeline.directory import audit, held_plans, plan_rows, plans
+from roster_pipeline.directory.plan_rows import RowFilter
+from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.hold_explanations import hold_explanation_of
-from roster_pipeline.services.plan_rows import HEADER, cells, every_line, summary_of
-from roster_pipeline.vocabulary import REASONS, held_place, role_place
+from roster_pipeline.services.plan_rows import HEADER, cells, every_line, lines, summary_of
+from roster_pipeline.vocabulary import REASONS, ROLE_ORDER, held_place, role_place
 
 ALWAYS = ("create", "update", "archive")
 """Columns that are shown also where they are empty."""
+FIELDS = ("action", "role", "held", "sort")
+EVERY_ROW = "all"
+QUIET = "unchanged"
+"""Rows of which nothing is to be told; they are shown only where somebody asks for them."""
 
 
 def show(request: Request) -> Response:
@@ -88,3 +100,77 @@ routes = [
     Route("/schools/{key}/plans/{plan_id}", show, methods=["GET", "POST"]),
     Route("/schools/{key}/plans/{plan_id}/rows.csv", rows_csv, methods=["GET", "POST"]),
 ]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One page of a plan's rows with the choices of its filter: pairs of value and words. manages: the reader manages
+    the district, and may follow a name to a person of another school."""
+
+    listed: Listed
+    actions: list[tuple[str, str]]
+    roles: list[tuple[str, str]]
+    csv: str
+    manages: bool
+
+
+def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
+    """School and plan of the path. Raises HTTPException 404 also for a plan of another school."""
+    school = school_of(request, opened)
+    try:
+        found = plans.get(opened, number_of(request, "plan_id"))
+    except plans.UnknownPlan:
+        raise nothing_here() from None
+    if found.school_id != school.id:
+        raise nothing_here()
+    return school, found
+
+
+def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_id: int) -> bool:
+    """Whether somebody may approve what only the district's manager may, or whoever has the people it concerns."""
+    return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
+
+
+def row_filter(asked: ListFilter, *, held: bool = False) -> RowFilter:
+    """What a page asks for, as the directory wants it. What is no action or role is no condition."""
+    action = asked["action"]
+    if action in ACTIONS:
+        actions: tuple[str, ...] = (action,)
+    else:
+        actions = () if action == EVERY_ROW or held else tuple(name for name in ACTIONS if name != QUIET)
+    return RowFilter(
+        actions=actions,
+        role=asked["role"] if asked["role"] in ROLE_ORDER else None,
+        words=asked.words,
+        held=held or bool(asked["held"]),
+        sort=asked["sort"],
+    )
+
+
+def rows_of(
+    request: Request,
+    opened: Connection,
+    school: SchoolRow,
+    plan: PlanRow,
+    *,
+    address: str,
+    kinds: Iterable[tuple[str, str]] | None = None,
+) -> Rows:
+    """The rows that the request asks for. kinds: role and action of what is held, where only that is shown."""
+    asked = list_filter(request, *FIELDS, address=address)
+    wanted = row_filter(asked, held=kinds is not None)
+    found = lines(opened, plan, wanted, limit=ROWS, offset=asked.offset)
+    if kinds is None:
+        actions = [("", "All but unchanged"), (EVERY_ROW, "Every row"), *ACTIONS.items()]
+        roles = list(ROLE_ORDER)
+    else:
+        listed = list(kinds)
+        actions = [("", "All"), *((name, ACTIONS[name]) for name in ACTIONS if name in {of for _, of in listed})]
+        roles = [name for name in ROLE_ORDER if name in {of for of, _ in listed}]
+    return Rows(
+        listed=Listed(asked, list(found), plan_rows.count(opened, plan, wanted)),
+        actions=actions,
+        roles=[("", "All"), *((name, role(name)) for name in roles)],
+        csv=f"/schools/{school.key}/plans/{plan.id}/rows.csv",
+        manages=viewer(request).may_manage(school.district_id),
+    )

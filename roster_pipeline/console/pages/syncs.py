@@ -1,4 +1,7 @@
-"""One sync: what it did and what it left, in the words of its mail, with the checks and the facts behind it."""
+"""One sync: what it did and what it left, in the words of its mail, with checks and facts; and its rollback.
+
+A rollback shows first what would happen, in numbers, then asks for a reason, then shows the outcome.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,90 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import nothing_here, school_of
+from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.charts import SHOWN, role_bars
 from roster_pipeline.console.list_filters import number_of
-from roster_pipeline.console.page import database, page
+from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.directory import approvals, ledger, rollback
 from roster_pipeline.directory.ledger import SyncRow, UnknownSync
+from roster_pipeline.directory.rollback import Only
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import SyncReport
 from roster_pipeline.notifications.mail_page import page_of
 from roster_pipeline.notifications.outcome import remarks, wrong_as_such
+from roster_pipeline.services import decisions
 from roster_pipeline.services.school_status import status_of_sync
 from roster_pipeline.sync.build_report import report_of, run_url
-from roster_pipeline.vocabulary import role_place
+from roster_pipeline.vocabulary import counted, reason_problem, role_place
 
 COLUMNS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
 ALWAYS = ("created", "updated", "archived")
 """Columns that are shown also where they are empty."""
 BEHIND = ("Compared with the sync before", "Quality checks", "Left as they are", "Connection")
 """Sections of the mail that the page shows as they are; the others have tables of their own here."""
+ARCHIVED = "archived"
+LEFT = ("person was changed since and is left as is", "people were changed since and are left as they are")
+
+
+def preview(request: Request) -> Response:
+    """What a rollback would do now."""
+    return _page_of(request, only=_only(request.query_params.get("only")))
+
+
+def roll_back(request: Request) -> Response:
+    """Do it."""
+    only = _only(form(request).get("only"))
+    with database(request).begin() as opened:
+        school, sync = _sync_of(request, opened)
+    reason = str(form(request).get("reason", "")).strip()
+    if error := reason_problem(reason):
+        return _page_of(request, only=only, status=400, error=error)
+    home = f"/schools/{school.key}/syncs"
+    try:
+        result = decisions.roll_back(database(request), sync.id, who=viewer(request).who, reason=reason, only=only)
+    except (rollback.AlreadyUndone, rollback.NothingToUndo):
+        with database(request).begin() as opened:
+            undone_by = rollback.undone_whole_by(opened, sync.id)
+        if undone_by is None:
+            return _page_of(request, only=only, status=409)
+        return redirect(request, f"{home}/{undone_by}", told=f"Sync {sync.id} was undone already, by this one.")
+    moved = sum(of.get("moved", 0) for of in result.counts.values())
+    left = f" {counted(moved, *LEFT)}." if moved else ""
+    return redirect(request, f"{home}/{result.sync_id}", told=f"Sync {sync.id} is undone by this one.{left}")
+
+
+def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, SyncRow]:
+    school = school_of(request, opened)
+    try:
+        found = ledger.get_sync(opened, number_of(request, "sync_id"))
+    except ledger.UnknownSync:
+        raise nothing_here() from None
+    if found.school_id != school.id:
+        raise nothing_here()
+    return school, found
+
+
+def _only(value: object) -> Only | None:
+    return "archived" if value == ARCHIVED else None
+
+
+def _page_of(request: Request, *, only: Only | None, status: int = 200, error: str = "") -> Response:
+    with database(request).begin() as opened:
+        school, sync = _sync_of(request, opened)
+    return page(
+        request,
+        "rollback.html",
+        status=status,
+        school=school,
+        tab="syncs",
+        sync=sync,
+        only=only,
+        outline=rollback.outline(database(request), sync.id, only=only),
+        error=error,
+        now=datetime.now(UTC),
+        zone=school.settings.time_zone,
+    )
 
 
 def show(request: Request) -> Response:
@@ -85,4 +152,8 @@ def _sections(report: SyncReport | None) -> list[object]:
     return [found[title] for title in BEHIND if title in found]
 
 
-routes = [Route("/schools/{key}/syncs/{sync_id}", show, methods=["GET"])]
+routes = [
+    Route("/schools/{key}/syncs/{sync_id}", show, methods=["GET"]),
+    Route("/schools/{key}/syncs/{sync_id}/rollback", preview, methods=["GET"]),
+    Route("/schools/{key}/syncs/{sync_id}/rollback", roll_back, methods=["POST"]),
+]

@@ -1,4 +1,4 @@
-"""`roster pause`, `roster guard` and `roster leavers`: what is said beforehand, so that no morning is a surprise."""
+"""`roster pause`, `roster guard` and `roster leavers`: what people announce before it happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every shell shares: which school, which night, how a failure is shown, what the tables look like."""
+"""What all assets share: tags, the night of a run, how a failure is shown, metadata of tables."""
 
 from __future__ import annotations
 

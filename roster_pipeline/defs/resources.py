@@ -1,4 +1,4 @@
-"""What assets and sensors get handed: the directory, the SISs, and the installation with its mail server.
+"""The resources of assets and sensors: the directory, the SISs, and the installation with its mail server.
 
 Plain objects that know nothing of Dagster come out of here. `build_defs(resource_overrides=...)` swaps them. Their
 values come from the environment, but not by `EnvVar`: that fails where a variable is not set, and ours have defaults.

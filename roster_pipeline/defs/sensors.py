@@ -1,4 +1,4 @@
-"""What reacts: partitions follow the schools, the outbox is sent, and what people decided is reported to Dagster.
+"""The sensors: partitions follow the schools, mails leave the outbox, and decisions are reported to Dagster.
 
 What a sensor needs is imported by its first tick: the code server and every run start without it.
 """

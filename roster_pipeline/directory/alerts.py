@@ -23,7 +23,7 @@ PAUSED, STALE, HELD, SOURCE_STALE, CLAIMED = "paused", "stale", "held", "source_
 EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"
 """No night clears these two: a new secret does."""
 LASTING = f"('{HELD}', '{SOURCE_STALE}', '{CLAIMED}', '{EXPIRES}', '{EXPIRES_SOON}')"
-"""Causes that a finished sync does not answer, and that do not say why nothing is heard of a school."""
+"""Causes that a finished sync does not clear, and that do not explain why a school is silent."""
 
 OPEN = """
 insert into alert (subject, cause, school_id, connection_id, message)
@@ -58,7 +58,7 @@ where (s.settings ->> 'automatic')::boolean
       and (a.school_id = s.id or a.connection_id = s.connection_id)
   )
 """  # noqa: S608 - constants
-"""Schools that nothing is heard of: one that fails has an alert of its own, and so has a connection that is down."""
+"""Silent schools. A school that fails has an alert of its own, and so has a connection that is down."""
 FAILING = """
 select s.id, s.key, count(distinct f.night) as nights from school s join failure f on f.school_id = s.id
 where (s.settings ->> 'automatic')::boolean and f.night is not null
@@ -120,7 +120,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class Silent:
-    """A school that nothing was heard of since."""
+    """A school without news since then."""
 
     id: int
     key: str

@@ -1,4 +1,4 @@
-"""Leavers whom somebody announced: people of a school with a day. They are no surprise once they are gone.
+"""Leavers whom somebody announced: people of a school with a day. Guards do not count them once they are gone.
 
 An announcement archives nobody. It says that a person who is absent is expected to be (`planning/plan.py`).
 """
@@ -73,7 +73,7 @@ class AnnouncedLeaver:
     total: int
 
     def ended(self, today: date) -> bool:
-        """Whether the announcement counts no more."""
+        """Whether the announcement has ended."""
         return today > self.day + STAYS
 
 

@@ -1,4 +1,4 @@
-"""Approvals: a person's word, with a reason, that the held rows of one plan may be applied.
+"""Approvals: a person allows, with a reason, that the held rows of one plan are applied.
 
 An approval is bound to the plan's hash. It covers a later plan of the school that has the same hash (a re-run of the
 same night), serves one sync, and lapses after 72 hours.

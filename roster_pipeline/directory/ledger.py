@@ -1,4 +1,4 @@
-"""The ledger: which syncs there were, and what each changed in whom."""
+"""The ledger: all syncs, and what each changed in which person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advisory locks: who waits for whom. PostgreSQL holds them, so they go when the process that held them dies.
+"""Advisory locks: which process waits for which. PostgreSQL holds them, so they end when their process dies.
 
 Order, so that nothing can deadlock: a pull's lock before a district's, and never two districts in one transaction.
 """

@@ -20,7 +20,7 @@ SCRIPTS = Path(__file__).parent / "migrations"
 
 RESTORED = "select exists (select from change_log where xid >= pg_current_xact_id()::text::bigint)"
 RESTAMP = "select restart_log()"
-"""Transaction ids start anew when a dump is restored into another server; the feed would wait for them for ever."""
+"""Transaction ids start again when a dump is restored into another server; the feed would wait for them for ever."""
 
 
 class OldSchema(DirectoryError):

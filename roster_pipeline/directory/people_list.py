@@ -114,7 +114,7 @@ class PeopleFilter:
 
 @dataclass(frozen=True)
 class ListedPerson:
-    """One person of a list. moved_on: archived here, active elsewhere, and the reader may see no more than the name."""
+    """One person of a list. moved_on: archived here, active elsewhere, and the reader may see only the name."""
 
     id: int
     name: str

@@ -168,7 +168,7 @@ def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
 
 
 def write_witnesses(conn: Connection, snapshot_id: int, answers: Mapping[str, str]) -> None:
-    """Keep what the SIS said of single people: sourcedId to its answer (`witness.answer`). Newer ones count."""
+    """Store the answers of the SIS about single people: sourcedId to `witness.answer`. Newer ones count."""
     if not answers:
         return
     conn.execute(

@@ -49,7 +49,8 @@ class PullGone(DirectoryError):
 
     def __init__(self, pull_id: int) -> None:
         super().__init__(
-            f"The pull {pull_id} is not there, or was not finished.", "Sync the school again; that fetches anew."
+            f"The pull {pull_id} is not there, or was not finished.",
+            "Sync the school again; that fetches everything again.",
         )
 
 

@@ -171,7 +171,7 @@ def _of(school: SchoolRow, ids: Sequence[str]) -> dict[str, Any]:
 
 
 def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: str, reason: str) -> int:
-    """Say of every leaver of a plan whose id came as somebody else that the record is not theirs. Returns how many."""
+    """Unlink the record of every leaver of a plan if their id came as somebody else. Returns how many."""
     lock_district(conn, school.district_id)
     given = {"plan": plan.id, "district": school.district_id, "connection": school.connection.id}
     found = [(row.person_id, row.sourced_id) for row in conn.execute(text(LEAVERS), given)]

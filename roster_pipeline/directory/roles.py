@@ -56,7 +56,7 @@ class Application:
 
 
 def grant_pipeline(conn: Connection, login: str) -> None:
-    """Let a login do the pipeline's work, and no more. Run it as the owner of the tables, after each migration."""
+    """Let a login do the pipeline's work and nothing else. Run it as the owner of the tables, after each migration."""
     role = sql.Identifier(login)
     statements = [
         "grant usage on schema public, roster_public, roster_application to {role}",

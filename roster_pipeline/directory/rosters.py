@@ -165,7 +165,7 @@ def _query(table: str, columns: Mapping[str, Kind], order: str) -> str:
 
 
 def drop_unwanted(conn: Connection, sync_id: int) -> int:
-    """Remove the contacts that a school wants no more and its sync left: of students who are archived, or absent.
+    """Remove the contacts of archived or absent students if the school does not want contacts any more.
 
     In the transaction of that sync, so that a rollback brings them back. Who is excluded keeps theirs.
     """

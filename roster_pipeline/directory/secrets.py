@@ -67,7 +67,7 @@ def unseal(sealed: str, key_file: Path | None = None) -> str:
 
 
 def rotate(conn: Connection, old: str, new: str) -> int:
-    """Seal every stored secret anew. Returns how many. Raises WrongKey and changes nothing if one cannot be opened.
+    """Seal every stored secret again. Returns how many. Raises WrongKey and changes nothing if one cannot be opened.
 
     A secret that was typed for a test is deleted with its test if the old key does not open it.
     """

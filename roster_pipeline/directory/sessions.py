@@ -224,7 +224,7 @@ def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int
 
 
 def forget(conn: Connection, name: str, key: str) -> None:
-    """Begin anew: uses of `name` by `key` so far do not count any more."""
+    """Begin again: uses of `name` by `key` so far do not count any more."""
     conn.execute(delete(rate_limit).where(rate_limit.c.name == name, rate_limit.c.key_hash == _hash(key)))
 
 

@@ -74,7 +74,7 @@ class SyncSummary:
     previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
     claimed: people of this school whom another connection also delivers, when the report was written first.
     undone: of a rollback, role to what was undone (or `moved`) to people. linked: of a relink, the people it linked;
-    nothing else is told of one, for its plan is made anew. snapshot: its row, None for a sync without one.
+    it says nothing else of one, because its plan is made again. snapshot: its row, None for a sync without one.
     """
 
     sync_id: int

@@ -46,7 +46,7 @@ class DirectoryFrames:
     elsewhere: person_id, role, grade, status, years: memberships in other schools, of people who are not active here.
 
     connections: connection_id, of_district (only managers and operators may change it), rank (place in the district's
-    ranking of home records, or missing): all of the district. A connection that is not listed is a school's own.
+    ranking of primary records, or missing): all of the district. A connection that is not listed is a school's own.
 
     affiliations: person_id, connection_id, since: for people whom another connection knows too, the connections that
     have them in a school; since when the oldest active membership is there (a moment as a number), or missing if none

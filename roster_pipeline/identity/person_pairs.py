@@ -1,8 +1,8 @@
 """Two people of the directory who may be one human being: what speaks against it, and what one of them keeps of both.
 
-The table of evidence compares two people as it compares a record and a person. What the SIS or somebody said of the two
-counts as well: two records in one school at the same time, or a record that somebody said is not this person. The rules
-are in docs/rules.md, section 3, "Two people who are one".
+The table of evidence compares two people as it compares a record and a person. What the SIS or a person said about the
+two counts as well: two records in one school at the same time, or a record that somebody said is not this person. The
+rules are in docs/rules.md, section 3, "Two people who are one".
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def compared(one: StoredPerson, other: StoredPerson) -> Evidence:
 def against(one: StoredPerson, other: StoredPerson, *, said_two: bool = False) -> tuple[str, ...]:
     """What speaks against one human being so strongly that the two are never merged: keys of `AGAINST`.
 
-    said_two: somebody said of the two that they are two people.
+    said_two: somebody said that they are two people.
     """
     weighed = compared(one, other)
     found = set(AGAINST) & weighed.differ

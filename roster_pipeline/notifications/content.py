@@ -1,6 +1,6 @@
 """What a roster e-mail or an alert says, as data.
 
-Here: the facts, without a word of layout. They are stored as JSON next to the sync, so that a mail can be drawn again.
+This module has the facts and no layout. They are stored as JSON next to the sync, so that a mail can be drawn again.
 There is no field for a name, an address or a number of a person, and none may be added: mails carry counts only.
 """
 

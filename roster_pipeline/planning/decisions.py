@@ -1,14 +1,14 @@
-"""The decision table, and the home record that a person's fields follow.
+"""The decision table, and the primary record that a person's fields follow.
 
 The table says what happens to an identity of the roster, given what the directory says about its person. It is read
 from the top; the first row that fits decides. A row without an action is not in the plan: the identity has a role that
 is not rostered or a record that we could not use, and is no active member of this school.
 
-Trust decides which record is the home record; which came first does not. Among the connections through which a person
-has an active membership, the home record is in the first of these: the connection that somebody chose by hand, the
-first of the district's ranking, a connection of the district before one of a school, the connection of the oldest
-active membership. Within a connection it stays the same record until that record is gone. So two schools or two systems
-that know one person never overwrite each other's fields.
+Trust decides which record is the primary record; which came first does not. Among the connections through which a
+person has an active membership, the primary record is in the first of these: the connection that somebody chose by
+hand, the first of the district's ranking, a connection of the district before one of a school, the connection of the
+oldest active membership. Within a connection it stays the same record until that record is gone. So two schools or two
+systems that know one person never overwrite each other's fields.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Situation:
     be used. known: matched to a person. excluded: the person is excluded from the sync.
 
     member, active, archived_by_hand: the membership in this school. member_role_off: that membership has a role that is
-    not rostered. auto_update: the setting of the role. differs: fields or role. links: a link is new, the home link
+    not rostered. auto_update: the setting of the role. differs: fields or role. links: a link is new, the primary link
     moves, or the sync takes over a membership. relinks: as links, for a person whom this connection knew before.
-    arrives: the home link moves here from another connection. contacts_off: a stored contact must be removed.
+    arrives: the primary link moves here from another connection. contacts_off: a stored contact must be removed.
     restores_by_hand: the school lets the sync restore people who were archived by hand.
     """
 
@@ -104,9 +104,9 @@ def decide(s: Situation) -> tuple[Words, Words]:
 class PrimaryRecords:
     """fields: the roster row that a person's fields follow, -1 if it is not in this snapshot.
 
-    moves: whether the home link moves to `fields`. arrives: whether it comes from another connection. left: the
-    sourcedId that the home link leaves. stays: the sourcedId of a home link of this connection that stays, although
-    another record of this snapshot is stronger.
+    moves: whether the primary link moves to `fields`. arrives: whether it comes from another connection. left: the
+    sourcedId that the primary link leaves. stays: the sourcedId of a primary link of this connection that stays,
+    although another record of this snapshot is stronger.
     """
 
     fields: Ints
@@ -124,13 +124,13 @@ def primary_records_of(
     directory: DirectoryFrames,
     snapshot: SnapshotFacts,
 ) -> PrimaryRecords:
-    """The home records of the chosen identities. person: the person of each, or -1 for somebody new.
+    """The primary records of the chosen identities. person: the person of each, or -1 for somebody new.
 
     by_link: matched by a link. A record that is missing in a complete list of the whole connection is gone. A list of
     one school may lack it because it belongs to another school; there it is gone only if no link was found at all. A
-    home record that is another identity of this snapshot is not followed, because its id may have gone to somebody
-    else. If a person returns, their home record may be in another school, so only the home records of active members
-    count as gone here; the home link then moves in the next sync.
+    primary record that is another identity of this snapshot is not followed, because its id may have gone to somebody
+    else. If a person returns, their primary record may be in another school, so only the primary records of active
+    members count as gone here; the primary link then moves in the next sync.
     """
     lead = identities.lead[chosen]
     fields = lead.copy()

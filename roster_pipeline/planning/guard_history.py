@@ -1,6 +1,6 @@
 """What each guard would have done on the last syncs, with the limits as they are now; one line for each. Pure.
 
-The guards on archivals, creations, restorations and updates are judged anew from the counts of the stored plans, so a
+The guards on archivals, creations, restorations and updates are judged again from the counts of the stored plans, so a
 limit that was changed since shows its effect. Of the others only what they found is stored.
 """
 

@@ -2,9 +2,9 @@
 
 One more row, with the role `contact`, for each student who loses a contact that nobody may call.
 
-If a row moves the home link of an existing person, its changes contain `home`: [old sourcedId or null, new sourcedId].
-An update without field changes writes a link, or takes over a membership that was entered by hand. After every create,
-update and restore the sync manages the membership.
+If a row moves the primary link of an existing person, its changes contain `primary_record`: [old sourcedId or null, new
+sourcedId]. An update without field changes writes a link, or takes over a membership that was entered by hand. After
+every create, update and restore the sync manages the membership.
 
 Exempted rows: a later plan does not make a change that a person refused. Otherwise a guard would hold sixty archivals
 tonight, somebody would take out three people, and tomorrow these three alone would be few enough to pass.

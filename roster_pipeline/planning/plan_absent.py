@@ -146,7 +146,7 @@ def _only_deleted(context: PlanningContext, who: Ints) -> Flags:
 
 
 def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:
-    """The sourcedIds that are linked to each person, the home link first."""
+    """The sourcedIds that are linked to each person, the primary link first."""
     links = context.directory.own_links
     some = links[np.isin(links["person_id"].to_numpy(dtype=np.int64), who)]
     some = some.assign(away=~flags_of(some["is_primary"])).sort_values(["person_id", "away", "sourced_id"])

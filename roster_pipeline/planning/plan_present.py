@@ -261,7 +261,7 @@ def _frame(
 def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) -> Any:
     """The records of each identity; of somebody new only those that get a link.
 
-    The apply step takes the first as the home record. So the home record comes first, even if it is not in this
+    The apply step takes the first as the primary record. So the primary record comes first, even if it is not in this
     snapshot.
     """
     identities, identity = context.identities, context.identity[rows]
@@ -282,7 +282,7 @@ def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) 
 
 
 def _new_links(context: PlanningContext, identity: Ints, home: Ints, writes: Flags) -> Any:
-    """The records of each identity that get a link, the home record first; only if the row writes something."""
+    """The records of each identity that get a link, the primary record first; only if the row writes something."""
     identities = context.identities
     links: list[list[str]] = [_NONE] * len(identity)
     new = np.flatnonzero(context.linkable)

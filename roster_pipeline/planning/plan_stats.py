@@ -166,7 +166,7 @@ def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int
 
 
 def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
-    """For each role, of the active members: how many came as somebody else, and how many came.
+    """For each role, of the active members: how many came as somebody else, and how many came at all.
 
     People who left do not count, because a SIS may give their ids to new people every year.
     """

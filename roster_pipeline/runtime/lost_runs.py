@@ -1,4 +1,4 @@
-"""Runs that nobody works on: their message or their process is gone. They are failed, so that the daemon retries them.
+"""Fails lost runs, so that the daemon retries them: their message or their process is gone.
 
 Dagster's own monitoring believes what the broker's result store says, or waits for an hour.
 """

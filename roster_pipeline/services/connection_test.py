@@ -1,7 +1,7 @@
 """Test Your Information with the values of a form: tested as they are, stored with the test, not as settings.
 
-The stored Client Secret is used where the form leaves it empty and the server stays the same. A test of exactly what
-is stored counts as the school's last test; one of other values counts from the moment these are saved (`saving`).
+The stored Client Secret is used where the form leaves it empty and the server stays the same. A test of exactly what is
+stored counts as the school's last test; one of other values counts from the moment these are saved (`save_settings`).
 """
 
 from __future__ import annotations

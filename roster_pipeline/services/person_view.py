@@ -74,7 +74,7 @@ class Record:
 
 @dataclass(frozen=True)
 class FieldLine:
-    """One field: its value in the directory, where that comes from, and what the home record says."""
+    """One field: its value in the directory, where that comes from, and what the primary record says."""
 
     name: str
     value: Any

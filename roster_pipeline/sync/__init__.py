@@ -1,7 +1,7 @@
 """One school's sync as plain functions: fetch, clean, plan, apply, report.
 
 Here the core's decisions meet the SIS, the database and the mail; Dagster's assets, the command line and the console
-call these functions and nothing below them twice. Nothing in here knows Dagster.
+call these functions. This package does not know Dagster.
 """
 
 from importlib import import_module

@@ -31,7 +31,7 @@ from roster_pipeline.sync.build_report import console_url, message_id, run_url
 from roster_pipeline.sync.error_messages import CREDENTIALS, STEP, GaveWay, SyncError
 from roster_pipeline.vocabulary import counted, moment, role_name
 
-CLAIM_HINT = "The plan of the other school names the records, and there it is said who they are."
+CLAIM_HINT = "The plan of the other school lists the records. There somebody decides who they are."
 
 
 def record_failure(

@@ -1,4 +1,4 @@
-"""Apply: carry out what the stored verdict lets through; plan anew when the directory moved meanwhile."""
+"""Apply: carry out what the stored verdict allows; plan again if the directory has changed meanwhile."""
 
 from __future__ import annotations
 

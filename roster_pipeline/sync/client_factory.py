@@ -1,4 +1,4 @@
-"""From a stored connection to what can talk to its SIS: a client of its API, or the source of its CSV bundles."""
+"""Makes the client of a stored connection: of the API of its SIS, or the source of its CSV bundles."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ LISTS_LEAVE_OUT = "lists_leave_out"
 SLOW_SECONDS = 60.0
 """A SIS that is away after so long was not just away: it kept a run waiting."""
 NOTHING_BELOW = "delta-without-whole"
-"""A delta before anything that says everything: good for who is in it, and no more."""
+"""A delta before any full list: it is valid for the people in it and for nobody else."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def _answers(school: SchoolRow, ids: tuple[str, ...]) -> dict[str, Answer]:
 
 
 def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], answers: Mapping[str, Answer]) -> int:
-    """The newest roster once more, with what was said of these records in it. A record that is missing counts as
+    """The newest roster with the answers of the SIS for these records. A record that is missing counts as
     deleted; before anybody is archived for that, the second witness is asked."""
     with database.begin() as conn:
         raw = snapshots.load(conn, base["id"])

@@ -1,4 +1,4 @@
-"""Pruning our own tables, and who hears of it when that fails; how long things are kept is chosen by environment."""
+"""Prunes our own tables, as long back as environment variables say, and alerts the operators if that fails."""
 
 from __future__ import annotations
 

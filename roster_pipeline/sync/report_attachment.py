@@ -1,6 +1,6 @@
 """The CSV beside a report: one line per row of the plan, with ids alone or with masked names, never with values.
 
-A mail lies in mailboxes for years. So the file never holds a whole name, an e-mail, a user name or a number, and a
+Mailboxes keep a mail for years. So the file never holds a whole name, an e-mail, a user name or a number, and a
 sourcedId that is one of these (some systems do so) is left out.
 """
 

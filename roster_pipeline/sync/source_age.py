@@ -1,4 +1,4 @@
-"""How old a night's data are: what a pull notes of it, what a school finds too old, and what it says of it."""
+"""The age of a night's data: what a pull records, which age a school accepts, and the words for it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ READ_BY_RULES = ("sourcedId", "status", "dateLastModified", "givenName", "family
 """What the rules look at; of a contact nothing else is kept while the test runs."""
 RULES_REMEDY = (
     "Compare the field and its values with what the SIS sends; nobody is a contact until a rule accepts somebody. "
-    "Set the rules anew: roster connection set CONNECTION --contact-rule FIELD=VALUES"
+    "Set the rules again: roster connection set CONNECTION --contact-rule FIELD=VALUES"
 )
 FIELD_REMEDY = "The rule decides nothing until the SIS sends the field. Check its spelling, and let the SIS share it."
 
@@ -60,7 +60,7 @@ class UsableRecords:
         self.start()
 
     def start(self) -> None:
-        """Begin anew, where the data are read once more."""
+        """Begin again, if the data are read a second time."""
         self._orgs: list[dict[str, Any]] = []
         self._users: list[dict[str, Any]] = []
         self._rejects: list[dict[str, Any]] = []
@@ -137,7 +137,7 @@ class ContactPreview:
         self.start()
 
     def start(self) -> None:
-        """Begin anew, where the data are read once more."""
+        """Begin again, if the data are read a second time."""
         self._orgs: list[dict[str, Any]] = []
         self._students: list[dict[str, Any]] = []
         self._contacts: list[dict[str, Any]] = []

@@ -145,7 +145,7 @@ class Directory:
         by_hand: bool = False,
         master: str | None = None,
     ) -> None:
-        """One more record of a person; the first is the home record, and one that was made it by hand."""
+        """One more record of a person; the first is the primary record, and one that was made it by hand."""
         theirs = [link for link in self.links if link["person_id"] == who]
         home = by_hand or not any(link["is_primary"] for link in theirs)
         for link in theirs if by_hand else []:
@@ -154,7 +154,7 @@ class Directory:
         self.links.append(dict(zip(LINK, values, strict=True)))
 
     def unlink(self, who: int, sourced_id: str) -> None:
-        """Say that a record is not this person; another one becomes the home record."""
+        """Say that a record is not this person; another one becomes the primary record."""
         self.links = [each for each in self.links if (each["person_id"], each["sourced_id"]) != (who, sourced_id)]
         self.exclusions.append({"sourced_id": sourced_id, "person_id": who})
         theirs = [link for link in self.links if link["person_id"] == who]

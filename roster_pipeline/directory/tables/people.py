@@ -1,5 +1,5 @@
 """The directory itself: people, the SIS records that are theirs and that are not, memberships, contacts, and people who
-were merged or are said to be two.
+were merged, or who are two people although they look like one.
 
 Every table carries `district_id` in its key and in its foreign keys, so the database itself refuses a row that
 reaches into another district.

@@ -1,4 +1,4 @@
-"""What will be read from a bundle, and as what: manifest, files and headers are compared before any row is used.
+"""The plan for reading a bundle: manifest, files and headers are compared before any row is used.
 
 The manifest says of each file whether it is complete ("bulk") or holds changes ("delta"). A file that is missing,
 renamed, announced but absent, or without rows is an error here, and never an empty list later.

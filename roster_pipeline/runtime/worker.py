@@ -134,6 +134,9 @@ def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iter
         while not ended.wait(CANCELED_WITHIN_SECONDS):
             with suppress(*DATABASE_AWAY):
                 if cancel_was_asked(instance, run_id) and not ended.is_set():
+                    run = instance.get_run_by_id(run_id)
+                    if run is not None and run.status is dg.DagsterRunStatus.STARTED:
+                        instance.report_run_canceling(run)  # else Dagster takes the signal for a failure
                     os.kill(os.getpid(), signal.SIGINT)
 
     looking = Thread(target=look, name="cancel", daemon=True)

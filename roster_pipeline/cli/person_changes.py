@@ -24,7 +24,7 @@ from roster_pipeline.cli.commands import (
 )
 from roster_pipeline.cli.output import note, print_json, print_table, shown
 from roster_pipeline.cli.persons import District, Number, district_of, person
-from roster_pipeline.vocabulary import ROLE_ORDER
+from roster_pipeline.vocabulary import ROLE_ORDER, counted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -212,7 +212,8 @@ def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
     if not found:
         note(f"In plan {plan.id} no id of a leaver came as somebody else.")
         return
-    note(f"Leavers whose id is theirs no more: {found}. The next sync creates whoever has them now: roster sync {key}")
+    lost = counted(found, "person who left lost their SIS id", "people who left lost their SIS ids")
+    note(f"{lost}, because somebody else has it now. The next sync creates the new people: roster sync {key}")
 
 
 @person.command("exclude", epilog=examples("roster person exclude 42 --reason 'kept by hand'"))

@@ -140,7 +140,7 @@ class ConnectionSettings(_Settings):
     staff_number_from: str = "identifier"
     primary_contact_from: str | None = None
     contact_rules: list[ContactRule] = []
-    """Which contacts may be called (`contact_rule_syntax.parts`). A value that no rule of its field names excludes."""
+    """Which contacts may be called (`parts`). A value that no rule of its field names excludes."""
     contact_relationship_from: ContactField | None = None
     contact_flags: list[ContactField] = []
     disabled_means_gone: bool = False

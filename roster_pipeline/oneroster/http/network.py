@@ -33,7 +33,7 @@ from roster_pipeline.oneroster.http.endpoint import Endpoint
 USER_AGENT = "roster-pipeline (OneRoster consumer)"
 KEPT_CONNECTIONS = 8
 ACCEPTED_ENCODINGS = "gzip, deflate"
-"""The encodings that `bounded_body` decompresses. By default httpx offers all that are installed."""
+"""The encodings that `throttle.read_body` decompresses. By default httpx offers all that are installed."""
 
 _deadline = threading.local()
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address

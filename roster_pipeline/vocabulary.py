@@ -6,6 +6,7 @@ Each is written here once; roster, plan, directory, mails and pages use the same
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
@@ -65,13 +66,23 @@ def similar(word: str, keys: Iterable[str]) -> list[str]:
 LONGEST_REASON = 500
 """Letters of a reason: a sentence or two."""
 NO_REASON = "Say why; it is kept in the audit."
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories: line breaks, and signs that turn the direction of a text or are not seen at all."""
+
+
+def in_one_line(text: str) -> bool:
+    """Whether a text has none of the `UNPRINTABLE` characters."""
+    return not any(unicodedata.category(sign) in UNPRINTABLE for sign in text)
 
 
 def reason_problem(reason: str) -> str:
-    """What is wrong with the reason that a form brought, without blanks at its ends; empty if nothing is."""
-    if not reason:
+    """What is wrong with a reason as it was typed; empty if nothing is. Page, command line and services ask this."""
+    plain = reason.strip()
+    if not plain:
         return NO_REASON
-    return f"The reason has more than {LONGEST_REASON} characters." if len(reason) > LONGEST_REASON else ""
+    if len(plain) > LONGEST_REASON:
+        return f"The reason has more than {LONGEST_REASON} characters."
+    return "" if in_one_line(plain) else "Write the reason in one line, without invisible characters."
 
 
 def role_place(role: str) -> int:

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.vocabulary import MANAGER, NOTES, REASONS, approvable, needs_manager, why_of, without_repeats
+from roster_pipeline.vocabulary import (
+    LONGEST_REASON,
+    MANAGER,
+    NO_REASON,
+    NOTES,
+    REASONS,
+    approvable,
+    needs_manager,
+    reason_problem,
+    why_of,
+    without_repeats,
+)
 
 YES = {"overridable": True}
 NO = {"overridable": False}
@@ -46,3 +57,20 @@ def test_the_notes_of_a_row_follow_its_reason() -> None:
         (REASONS["linked"], NOTES["found_by_email"], NOTES["records_joined"])
     )
     assert why_of("of_a_later_version", None) == "of_a_later_version"
+
+
+@pytest.mark.parametrize(
+    ("reason", "problem"),
+    [
+        ("the holidays, « à bientôt »", ""),
+        (f" {'x' * LONGEST_REASON} ", ""),
+        (" \n", NO_REASON),
+        ("x" * (LONGEST_REASON + 1), "more than 500"),
+        ("two\nlines", "one line"),
+        ("rings\x07", "one line"),
+        ("turns \u202eround", "one line"),
+        ("hidden\u200b", "one line"),
+    ],
+)
+def test_a_reason_is_one_line_of_at_most_500_visible_characters(reason: str, problem: str) -> None:
+    assert (problem in reason_problem(reason)) if problem else reason_problem(reason) == ""

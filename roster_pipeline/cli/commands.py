@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from roster_pipeline.cli.output import note
 from roster_pipeline.errors import with_keys
 from roster_pipeline.runtime.signals import Ended
-from roster_pipeline.vocabulary import counted, similar
+from roster_pipeline.vocabulary import counted, reason_problem, similar
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -207,9 +207,9 @@ def who_asks(given: str | None) -> str:
 
 
 def given_reason(reason: str) -> str:
-    """The reason without blanks at its ends. Raises BadParameter if it is empty."""
-    if not reason.strip():
-        raise typer.BadParameter("--reason: say why; it is kept in the audit")
+    """The reason without blanks at its ends. Raises BadParameter."""
+    if problem := reason_problem(reason):
+        raise typer.BadParameter(f"--reason: {problem}")
     return reason.strip()
 
 

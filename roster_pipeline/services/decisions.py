@@ -30,11 +30,11 @@ from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.approvals import Part
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.settings_changes import FieldError
+from roster_pipeline.services.settings_changes import FieldError, usable_reason
 from roster_pipeline.sync.apply_changes import conclude, finish
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.monitoring import settle
-from roster_pipeline.vocabulary import NO_REASON
+from roster_pipeline.vocabulary import reason_problem
 
 MOST = 2000
 """Entries of one list: the leavers of a large school."""
@@ -68,16 +68,16 @@ class NotOfSchool(DirectoryError):
 
 
 class NoReason(DirectoryError):
-    """Decisions need a reason."""
+    """Decisions need a reason that can be kept. problem: what is wrong with the one that was typed."""
 
-    def __init__(self) -> None:
-        super().__init__("A decision needs a reason.", NO_REASON)
+    def __init__(self, problem: str) -> None:
+        super().__init__("A decision needs a reason.", problem)
 
 
 def given_reason(reason: str) -> str:
-    """The reason, if there is one. Raises NoReason for an empty one."""
-    if not reason.strip():
-        raise NoReason
+    """The reason without blanks at its ends. Raises NoReason."""
+    if problem := reason_problem(reason):
+        raise NoReason(problem)
     return reason.strip()
 
 
@@ -255,12 +255,11 @@ def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: 
         )
     if not today - announced_leavers.STAYS <= day <= today + LONGEST:
         raise FieldError("day", f"Give a day from {announced_leavers.STAYS.days} days ago to a year ahead.")
-    if not reason.strip():
-        raise FieldError("reason", NO_REASON)
+    why = usable_reason(reason)
     found = announced_leavers.find(conn, school, words)
     people = {of[0] for of in found.values() if len(of) == 1}
     if people:
-        announced_leavers.announce(conn, school, people, day, who, reason.strip())
+        announced_leavers.announce(conn, school, people, day, who, why)
     return Announced(
         len(people),
         [word for word in words if not found[word]],

@@ -14,10 +14,15 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.connection_test_state import runs_untested
-from roster_pipeline.services.settings_changes import ChangedMeanwhile, FieldError, SettingsDiff, changed_names
+from roster_pipeline.services.settings_changes import (
+    ChangedMeanwhile,
+    FieldError,
+    SettingsDiff,
+    changed_names,
+    usable_reason,
+)
 from roster_pipeline.settings.school import DistrictSettings, Guards, SchoolSettings
 from roster_pipeline.sync.schedule_due import begin_with_next_night
-from roster_pipeline.vocabulary import NO_REASON
 
 WHAT = "school changed"
 LONGEST_PAUSE = timedelta(days=400)
@@ -166,9 +171,7 @@ def pause(
     today = datetime.now(row.settings.zone if row else UTC).date()
     if not today < until <= today + LONGEST_PAUSE:
         raise FieldError("until", f"Give a day after today and within the next {LONGEST_PAUSE.days} days.")
-    if not reason.strip():
-        raise FieldError("reason", NO_REASON)
-    given: dict[str, Any] = {"who": who, "reason": reason.strip(), "details": {"until": until.isoformat()}}
+    given: dict[str, Any] = {"who": who, "reason": usable_reason(reason), "details": {"until": until.isoformat()}}
     if row is not None:
         tenants.pause(conn, until, school_id=row.id)
         audit.record(conn, what="school paused", district_id=row.district_id, school_id=row.id, **given)
@@ -206,15 +209,14 @@ def raise_limit(conn: Connection, key: str, name: str, value: float, until: date
         raise FieldError("value", f"The limit is {now[name]:g} now. Give a higher one.")
     if not today <= until <= today + LONGEST_RAISE:
         raise FieldError("until", f"Give a day from today on and within the next {LONGEST_RAISE.days} days.")
-    if not reason.strip():
-        raise FieldError("reason", NO_REASON)
+    why = usable_reason(reason)
     kept = {one: raised for one, raised in row.raised_limits.items() if raised["until"] >= today.isoformat()}
-    raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": reason.strip()}
+    raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": why}
     tenants.raise_limits(conn, row.id, kept | {name: raised})
     details = {"limit": name, "value": plain, "until": until.isoformat()}
     audit.record(
         conn, who=who, what="limit raised", district_id=row.district_id, school_id=row.id,
-        reason=reason.strip(), details=details,
+        reason=why, details=details,
     )  # fmt: skip
 
 
@@ -243,6 +245,16 @@ def resume_school(conn: Connection, key: str, *, who: str) -> bool:
     begin_with_next_night(conn, row.id, row.settings, datetime.now(UTC))
     audit.record(conn, who=who, what="school resumed", district_id=row.district_id, school_id=row.id)
     return True
+
+
+def set_school_defaults(conn: Connection, key: str, defaults: SchoolSettings | None, *, who: str) -> SettingsDiff:
+    """Say with which settings new schools of a district begin; None: the standard ones. Schools that are there stay.
+
+    School ID, recipients and automatic rostering are each school's own, so they are left out. Raises UnknownKey.
+    """
+    stored = tenants.get_district(conn, key).settings
+    plain = defaults.for_new_schools() if defaults else None
+    return change_district(conn, key, stored.model_copy(update={"school_defaults": plain}), who=who)
 
 
 def change_district(conn: Connection, key: str, settings: DistrictSettings, *, who: str) -> SettingsDiff:

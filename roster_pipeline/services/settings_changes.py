@@ -26,16 +26,17 @@ from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.services.connection_test_state import runs_untested
-from roster_pipeline.settings.fields import title_of
+from roster_pipeline.settings.fields import ROLES, SCHOOL, title_of
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.sync.monitoring import settle_expiry
-from roster_pipeline.vocabulary import day
+from roster_pipeline.vocabulary import day, reason_problem
 
 PEM = "-----BEGIN"
 TYPE_AGAIN = "The server changed, so type the Client Secret again: the stored one is not sent to another."
 WHAT = "connection changed"
 NOT_TESTED = {"sis", "secret_expires", "controlled_by"}
 """Settings that describe a connection and do not change how it is used, so a test of it stays valid."""
+CHOICES = {setting.name: dict(setting.choices) for setting in SCHOOL}
 SECRET = "client_secret"  # noqa: S105 - the field's name
 
 
@@ -199,6 +200,13 @@ class ChangedMeanwhile(DirectoryError):
         )
 
 
+def usable_reason(reason: str) -> str:
+    """The reason of a form without blanks at its ends. Raises FieldError."""
+    if problem := reason_problem(reason):
+        raise FieldError("reason", problem)
+    return reason.strip()
+
+
 @dataclass(frozen=True)
 class SettingsDiff:
     """A change that was written. names: of the settings that differ.
@@ -213,6 +221,29 @@ class SettingsDiff:
 def changed_names(before: BaseModel, after: BaseModel) -> list[str]:
     """The names of the settings that differ, in order; of nested ones the whole path, such as `students.archive`."""
     return _changed(before.model_dump(mode="json"), after.model_dump(mode="json"))
+
+
+def differences(before: BaseModel, after: BaseModel) -> list[tuple[str, str]]:
+    """Title and value of each setting of a school that differs, as people read it."""
+    plain = after.model_dump(mode="json")
+    found = {}
+    for name in changed_names(before, after):
+        value: Any = plain
+        first, _, inner = name.partition(".")
+        for step in (first, inner) if first in (*ROLES, "guards") else (first,):
+            value = value[step]
+        found[title_of(name)] = _in_words(name, value)
+    return list(found.items())
+
+
+def _in_words(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value * 100:g} %"
+    if isinstance(value, list | dict):
+        return f"{len(value)} set" if value else "none"
+    return CHOICES.get(name, {}).get(value) or (value[:5] if name == "sync_time" else str(value))
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -102,6 +102,12 @@ DISTRICT = (
         "--home-ranking",
         metavar="CONNECTIONS",
     ),
+    Setting(
+        "school_defaults",
+        "Settings of new schools",
+        "What a new school of the district begins with.",
+        shown_default="the standard settings",
+    ),
 )
 
 CONNECTION = (

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from roster_pipeline.vocabulary import CONTACT, Role
+from roster_pipeline.vocabulary import CONTACT, Role, in_one_line
 
 KEY_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
@@ -92,23 +92,23 @@ def _email(address: str) -> str:
 
 
 LONGEST_NAME = 200
+ANY_SCHOOL = "any"
+"""In place of a School ID, in settings that are no school's."""
 MOST_RECIPIENTS = 20
 """Of one school's report. Checked where settings are saved, so that what was saved before can still be read."""
 TOO_MANY_RECIPIENTS = f"Name at most {MOST_RECIPIENTS} recipients; for more people use one address of a mailing list."
-UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode categories: line breaks, and signs that turn the direction of a text or are not seen at all."""
 
 
 def display_name(name: str) -> str:
     """The name of a school or district as it is kept: NFC, no blank at the ends.
 
     Subjects of mails and headlines contain it, so ValueError, for people, where it is empty, over `LONGEST_NAME`
-    characters, or holds `UNPRINTABLE` ones.
+    characters, or is not one line of visible characters.
     """
     plain = unicodedata.normalize("NFC", name).strip()
     if not plain or len(plain) > LONGEST_NAME:
         raise ValueError(f"Write a name of at most {LONGEST_NAME} characters.")
-    if any(unicodedata.category(sign) in UNPRINTABLE for sign in plain):
+    if not in_one_line(plain):
         raise ValueError("Write the name in one line, without invisible characters or ones that turn its direction.")
     return plain
 
@@ -174,15 +174,6 @@ class ConnectionSettings(_Settings):
                 "userIds:TYPE or metadata:KEY"
             )
         return value
-
-
-class DistrictSettings(_Settings):
-    """The settings of a district. One row of `district`."""
-
-    home_ranking: list[Key] = []
-    """Connections whose records come first where several know a person, the first first
-    (`planning/decisions.py`).
-    """
 
 
 class RoleSettings(_Settings):
@@ -284,6 +275,10 @@ class SchoolSettings(_Settings):
         grace = max(self.guards.grace_syncs, self.guards.grace_without_witness)
         return self.model_copy(update={"guards": self.guards.model_copy(update={"grace_syncs": grace})})
 
+    def for_new_schools(self) -> SchoolSettings:
+        """The same without what each school has of its own: School ID, recipients, automatic rostering."""
+        return self.model_copy(update={"school_id": ANY_SCHOOL, "report_to": [], "automatic": False})
+
     @property
     def rostered(self) -> tuple[str, ...]:
         """The rostered role groups, strongest first."""
@@ -303,3 +298,15 @@ class SchoolSettings(_Settings):
     def zone(self) -> ZoneInfo:
         """The school's time zone."""
         return ZoneInfo(self.time_zone)
+
+
+class DistrictSettings(_Settings):
+    """The settings of a district. One row of `district`."""
+
+    home_ranking: list[Key] = []
+    """Connections whose records come first where several know a person, the first first
+    (`planning/decisions.py`).
+    """
+
+    school_defaults: SchoolSettings | None = None
+    """What a new school begins with (`SchoolSettings.for_new_schools`); None: the standard settings."""

@@ -21,6 +21,7 @@ SignedIn = Callable[[str], Browser]
 TODAY = datetime.now(UTC).date()
 SOON = TODAY + timedelta(days=20)
 WHY = {"reason": "the summer holidays"}
+UNUSABLE = (" ", "x" * 501, "rings\x07", "turns \u202eround")
 
 
 def _automatic(database: Database, school: SchoolRow) -> None:
@@ -42,6 +43,9 @@ def test_a_school_is_paused_until_a_day_and_then_runs_again(
     for wrong in ("", "soon", TODAY.isoformat(), (TODAY + timedelta(days=500)).isoformat()):
         place = owner.send_form("/schools/lincoln/pause", {"until": wrong} | WHY).headers["location"]
         assert "Not paused." in words_of(owner.get(place).text)
+    for reason in UNUSABLE:
+        place = owner.send_form("/schools/lincoln/pause", {"until": SOON.isoformat(), "reason": reason})
+        assert "Not paused." in words_of(owner.get(place.headers["location"]).text)
     owner.send_form("/schools/lincoln/pause", {"until": SOON.isoformat()} | WHY)
     page = words_of(owner.get("/schools/lincoln").text)
     assert f"Paused until {day(SOON)}. A sync by hand still works." in page
@@ -67,7 +71,7 @@ def test_a_limit_is_higher_until_a_day_and_goes_back_by_itself(
         {"value": "400"},
         {"limit": "contradictions"},
         {"until": (TODAY + timedelta(days=200)).isoformat()},
-        {"reason": " "},
+        *({"reason": reason} for reason in UNUSABLE),
     ):
         assert owner.send_form("/schools/lincoln/limits", given | wrong).status_code == 400, wrong
     assert owner.send_form("/schools/lincoln/limits", given).status_code == 303
@@ -97,7 +101,8 @@ def test_leavers_are_announced_by_number_or_id(
     )
     sync_rows(database, foreign, newcomer("f1", "Stranger", changes={"number": "99"}))
     owner, leaves = signed_in(OWNER), {"day": SOON.isoformat(), "reason": "the last class"}
-    assert owner.send_form("/schools/lincoln/leavers", leaves | {"people": " "}).status_code == 400
+    for wrong in ({"people": " "}, *({"people": "77", "reason": reason} for reason in UNUSABLE)):
+        assert owner.send_form("/schools/lincoln/leavers", leaves | wrong).status_code == 400
     page = owner.send_form("/schools/lincoln/leavers", leaves | {"people": "77, grace\n99 family@zyxpoison.example"})
     said = words_of(page.text)
     assert "2 people were announced" in said

@@ -112,15 +112,29 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Everything the directory holds of one person."""
-    from roster_pipeline.directory import ledger, members, tenants
+    from roster_pipeline.directory import audit, ledger, members, tenants
+    from roster_pipeline.services.person_view import undoable
 
     with open_directory() as database, database.begin() as opened:
         owner = district_of(opened, district)
         found = members.get_person(opened, owner.id, number)
         changes = ledger.changes_of_person(opened, owner.id, number) if history else []
         zones = tenants.time_zones(opened) if changes else {}
+        entries = audit.entries(opened, person_id=number) if history else []
+        edits = [
+            {
+                "edit": edit.entry.id,
+                "when": edit.entry.at,
+                "who": edit.entry.who,
+                "what": edit.entry.what,
+                "reason": edit.entry.reason,
+                "undo": problem or "possible",
+            }
+            for edit, problem in undoable(opened, found, entries, changes)
+        ]
     if as_json:
-        print_json(vars(found) | ({"history": [vars(change) for change in changes]} if history else {}))
+        more = {"history": [vars(change) for change in changes], "edits": edits} if history else {}
+        print_json(vars(found) | more)
         return
     facts = {field.replace("_", " "): value for field, value in found.fields.items()}
     by_hand = {"excluded": found.excluded, "locked fields": found.locked_fields}
@@ -130,6 +144,7 @@ def show(
         "Links": found.links,
         "Told apart (not this person)": found.exclusions,
         "Contacts": found.contacts,
+        "Edits by hand": edits,
     }
     for title, rows in tables.items():
         if rows:

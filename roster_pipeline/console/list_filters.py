@@ -102,6 +102,15 @@ def _number(text: str) -> int:
 def number_of(request: Request, name: str) -> int:
     """A number of the path. Raises HTTPException 404 for what is none, or is larger than any."""
     text = str(request.path_params[name])
-    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
+    if not _is_number(text):
         raise nothing_here()
     return int(text)
+
+
+def plain_number(text: str) -> int:
+    """A number of a form or a query; 0, which nothing has, for what is none or is larger than any."""
+    return int(text) if _is_number(text) else 0
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER

@@ -97,6 +97,12 @@ def entries(
     return [Entry(**row) for row in conn.execute(query).mappings()]
 
 
+def get(conn: Connection, entry_id: int) -> Entry | None:
+    """One line by its number, or None."""
+    row = conn.execute(select(audit).where(audit.c.id == entry_id)).mappings().first()
+    return Entry(**row) if row else None
+
+
 def since_revision(
     conn: Connection, what: str, revision: int, *, school_id: int | None = None, connection: str | None = None
 ) -> list[Entry]:

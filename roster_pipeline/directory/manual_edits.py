@@ -87,9 +87,12 @@ def link(
     found = conn.execute(text(f"select person_id, confirmed from link where {theirs}"), given).first()  # noqa: S608
     if found is not None and found.person_id != person_id:
         raise LinkTaken(found.person_id)
+    details: dict[str, Any] = {"connection": connection.key}
     if found is None:
         what = "record linked"
-        conn.execute(text(f"delete from link_exclusion where {theirs} and person_id = :person"), given)  # noqa: S608
+        excluded = f"delete from link_exclusion where {theirs} and person_id = :person"  # noqa: S608
+        if conn.execute(text(excluded), given).rowcount:
+            details["was_excluded"] = True
         change = (
             "insert into link (district_id, connection_id, sourced_id, person_id, confirmed, is_primary) "
             "values (:district, :connection, :sourced_id, :person, true, "
@@ -100,7 +103,7 @@ def link(
     else:
         what, change = "link confirmed", f"update link set confirmed = true where {theirs}"  # noqa: S608
     conn.execute(text(change), given)
-    _touched(conn, given, what, who, reason, {"connection": connection.key})
+    _touched(conn, given, what, who, reason, details)
 
 
 def unlink(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
 from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean_text, too_long
-from roster_pipeline.directory import manual_edits, tenants, unreported_decisions
+from roster_pipeline.directory import manual_edits, tenants, undo_edit, unreported_decisions
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.erase import erase as erase_everywhere
 from roster_pipeline.directory.members import get_person
@@ -108,6 +108,15 @@ def choose_home(conn: Connection, connection: str, person_id: int, sourced_id: s
     source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
     manual_edits.choose_home(conn, source, person_id, record, who=who, reason=given_reason(reason))
     return f"The fields of person {person_id} follow this record, from the next sync of {connection} on."
+
+
+def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, who: str, reason: str) -> str:
+    """Undo one edit by hand. edit_id: the number of its audit entry. Raises CannotUndo."""
+    edit = undo_edit.undo(conn, district_id, person_id, edit_id, who=who, reason=given_reason(reason))
+    back: dict[str, unreported_decisions.Kind] = {"membership archived": "restore", "membership active": "archival"}
+    if edit.entry.what in back and edit.entry.school_id is not None:
+        unreported_decisions.put(conn, edit.entry.school_id, back[edit.entry.what], who)
+    return f"Undone: {edit.entry.what}, by {edit.entry.who}."
 
 
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:

@@ -4,19 +4,21 @@ SIS beside them, what the newest plan does with them, and what ever happened to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, ledger, members, plans, rosters, tenants
+from roster_pipeline.directory import audit, ledger, members, plans, rosters, tenants, undo_edit
+from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.ledger import Change, SyncRow
 from roster_pipeline.directory.members import Person, UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.services.plan_rows import Line, lines
 from roster_pipeline.vocabulary import PERSON_FIELDS, full_name
 
@@ -96,7 +98,10 @@ class Step:
 
 @dataclass
 class Event:
-    """What one sync, decision or edit did to a person."""
+    """What one sync, decision or edit did to a person.
+
+    may_undo: whether the reader may undo `edit`. cannot_undo: why nobody can; empty if it can be undone.
+    """
 
     at: datetime
     who: str = ""
@@ -104,6 +109,9 @@ class Event:
     reason: str | None = None
     sync: SyncRow | None = None
     steps: list[Step] = field(default_factory=list)
+    edit: Edit | None = None
+    may_undo: bool = False
+    cannot_undo: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,11 +235,29 @@ def history(conn: Connection, found: Found) -> list[Event]:
             event.who, event.what = event.sync.who, event.sync.kind
         event.steps += _steps(change)
     if found.whole:
-        for entry in audit.entries(conn, person_id=found.person.id, limit=MOST_EVENTS):
+        entries = audit.entries(conn, person_id=found.person.id, limit=MOST_EVENTS)
+        for entry in entries:
             event = events.setdefault(entry.at, Event(entry.at))
             event.who, event.what, event.reason = entry.who, entry.what, entry.reason
+        for edit, problem in undoable(conn, found.person, entries, changes):
+            event, schools = events[edit.entry.at], {school.id for school in found.schools.values()}
+            event.edit, event.cannot_undo = edit, problem
+            event.may_undo = found.may_change if edit.shared else edit.entry.school_id in schools
     told = [event for event in events.values() if event.steps or event.what]
     return sorted(told, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
+
+
+def undoable(
+    conn: Connection, person: Person, entries: Sequence[Entry], changes: Sequence[Change]
+) -> list[tuple[Edit, str]]:
+    """The edits by hand among the audit entries of a person, each with why it cannot be undone, or an empty text."""
+    found = undo_edit.edits(entries, changes, person.id)
+    if not found:
+        return []
+    now = undo_edit.rows_now(conn, person.district_id, person.id)
+    undone = {entry.details["edit"] for entry in entries if entry.what == undo_edit.UNDONE}
+    said = "It was undone already."
+    return [(edit, said if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in found]
 
 
 def _may_see(found: Found, change: Change, syncs: Mapping[int, SyncRow]) -> bool:

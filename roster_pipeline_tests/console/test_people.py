@@ -175,6 +175,12 @@ def test_what_the_command_line_does_to_a_person_is_done_by_buttons_with_a_reason
     assert (person("email"), person("locked_fields")) == ("ada@new.example.org", ["email"])
     do("edit", "person edited", field="phone", value="+1 312 555 0142")
     assert (person("phone"), person("locked_fields")) == ("+13125550142", ["email"])
+    newest = str(one(database, "select max(id) from audit"))
+    do("undo", "edit undone", edit=newest)
+    assert (person("phone"), person("email")) == (None, "ada@new.example.org")
+    assert "It was undone already." in words_of(owner.get(page).text)
+    assert "undone already" in owner.send_form(f"{page}/undo", WHY | {"edit": newest}).text
+    assert owner.send_form(f"{page}/undo", WHY | {"edit": "999"}).status_code == 404
     do("archive", "membership archived", school="lincoln")
     again = owner.send_form(f"{page}/archive", {"school": "lincoln"} | WHY)
     assert again.status_code == 303, "a second click does no harm"
@@ -239,8 +245,16 @@ def test_what_two_schools_share_is_changed_by_those_alone_who_look_after_both(
     for action in ("exclude", "lock", "edit", "link", "unlink", "home"):
         assert owner.send_form(f"/people/{ada}/{action}", WHY).status_code == 403, action
     assert owner.send_form(f"/people/{ada}/archive", WHY | {"school": "oak"}).status_code == 404
+    manager, newest, undo = signed_in(MANAGER), "select max(id) from audit", f"/people/{ada}/undo"
+    assert manager.send_form(f"/people/{ada}/exclude", WHY).status_code == 303
+    shared = str(one(database, newest))
+    assert owner.send_form(undo, WHY | {"edit": shared}).status_code == 403
+    assert manager.send_form(f"/people/{ada}/archive", WHY | {"school": "oak"}).status_code == 303
+    assert owner.send_form(undo, WHY | {"edit": str(one(database, newest))}).status_code == 403
     assert owner.send_form(f"/people/{ada}/archive", WHY | {"school": "lincoln"}).status_code == 303
-    assert signed_in(MANAGER).send_form(f"/people/{ada}/exclude", WHY).status_code == 303
+    assert "Undo this edit" in owner.get(f"/people/{ada}").text
+    assert owner.send_form(undo, WHY | {"edit": str(one(database, newest))}).status_code == 303
+    assert manager.send_form(undo, WHY | {"edit": shared}).status_code == 303
 
 
 def test_who_has_moved_to_another_school_is_a_name_to_the_old_one(

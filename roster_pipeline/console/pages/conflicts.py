@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
-from roster_pipeline.console.list_filters import ListFilter, list_filter, number_of
+from roster_pipeline.console.list_filters import ListFilter, list_filter, number_of, plain_number
 from roster_pipeline.console.page import database, page
 from roster_pipeline.directory import plans, tenants
 from roster_pipeline.directory.members import UnknownPerson
@@ -91,7 +91,7 @@ def beside(request: Request) -> Response:
     """Two people beside each other, whatever made somebody think of them."""
     who = viewer(request)
     typed = request.query_params.get("other", "").strip()
-    other = int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 19 else 0
+    other = plain_number(typed)
     one = number_of(request, "person_id")
     try:
         with database(request).begin() as opened:

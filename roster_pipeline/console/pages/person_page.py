@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from roster_pipeline.console.auth.session import limit
 from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
-from roster_pipeline.console.list_filters import number_of
+from roster_pipeline.console.list_filters import number_of, plain_number
 from roster_pipeline.console.page import database, page, redirect, texts
 from roster_pipeline.directory import members, rosters, tenants
 from roster_pipeline.directory.database import DirectoryError
@@ -53,7 +53,7 @@ def show(request: Request) -> Response:
         if now is not None:
             _seen(opened, now, viewer(request))
             return RedirectResponse(f"/people/{now}", 303)
-    return _page_of(request, asked=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else 0)
+    return _page_of(request, asked=plain_number(asked))
 
 
 def ask(request: Request) -> Response:
@@ -76,7 +76,7 @@ def sync(request: Request) -> Response:
     reason, number = given.get("reason", "").strip(), given.get("plan", "")
     with database(request).begin() as opened:
         found = _found(request, opened)
-        plan_id = int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
+        plan_id = plain_number(number)
         shown = person_view.asked_now(opened, found, plan_id)
     if shown is None:
         raise nothing_here()
@@ -171,20 +171,35 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
     return handler
 
 
-def _exclude(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return person_changes.exclude(opened, *_of(found), who=who.who, reason=given["reason"])
+def _shared(change: Callable[..., str]) -> Act:
+    """A change of the person. change: a function of `person_changes`; so are the others."""
+
+    def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+        return change(opened, *_of(found), who=who.who, reason=given["reason"])
+
+    return act
 
 
-def _include(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return person_changes.include(opened, *_of(found), who=who.who, reason=given["reason"])
+def _of_field(change: Callable[..., str]) -> Act:
+    def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+        return change(opened, *_of(found), given.get("field", ""), who=who.who, reason=given["reason"])
+
+    return act
 
 
-def _lock(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return person_changes.lock(opened, *_of(found), given.get("field", ""), who=who.who, reason=given["reason"])
+def _of_membership(change: Callable[..., str]) -> Act:
+    def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+        return change(opened, _school(found, given), found.person.id, who=who.who, reason=given["reason"])
+
+    return act
 
 
-def _unlock(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return person_changes.unlock(opened, *_of(found), given.get("field", ""), who=who.who, reason=given["reason"])
+def _of_record(change: Callable[..., str], *, theirs: bool = False) -> Act:
+    def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+        key, record = _record(opened, found, given, theirs=theirs)
+        return change(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
+
+    return act
 
 
 def _edit(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
@@ -194,31 +209,14 @@ def _edit(opened: Connection, found: Found, given: Mapping[str, str], who: Viewe
     )
 
 
-def _archive(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return person_changes.archive(opened, _school(found, given), found.person.id, who=who.who, reason=given["reason"])
-
-
-def _restore(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return person_changes.restore(opened, _school(found, given), found.person.id, who=who.who, reason=given["reason"])
-
-
-def _link(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    key, record = _record(opened, found, given, theirs=True)
-    return person_changes.link(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
-
-
-def _unlink(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    key, record = _record(opened, found, given)
-    return person_changes.unlink(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
-
-
-def _home(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    key, record = _record(opened, found, given)
-    return person_changes.choose_home(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
-
-
-def _undo_merge(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return possible_duplicates.undo_merge(opened, *_of(found), who=who.who, reason=given["reason"])
+def _undo(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+    number = plain_number(given.get("edit", ""))
+    for event in person_view.history(opened, found):
+        if event.edit is not None and event.edit.entry.id == number:
+            if not event.may_undo:
+                raise HTTPException(403, OF_A_MANAGER)
+            return person_changes.undo(opened, *_of(found), number, who=who.who, reason=given["reason"])
+    raise nothing_here()
 
 
 def _merge(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
@@ -242,16 +240,14 @@ def _deciding(act: Decision) -> Callable[[Request], Response]:
     def handler(request: Request) -> Response:
         given, who = texts(request), viewer(request)
         given["reason"] = given.get("reason", "").strip()
-        other = given.get("other", "")
-        if not (other.isascii() and other.isdigit() and len(other) < 19) or not 0 < int(other) != number_of(
-            request, "person_id"
-        ):
+        other = plain_number(given.get("other", ""))
+        if other in (0, number_of(request, "person_id")):
             raise nothing_here()
         if error := reason_problem(given["reason"]):
             return _page_of(request, status=400, error=error)
         try:
             with database(request).begin() as opened:
-                found, second = _found(request, opened), _seen(opened, int(other), who)
+                found, second = _found(request, opened), _seen(opened, other, who)
                 if not (found.may_change and second.may_change):
                     raise HTTPException(403, OF_A_MANAGER)
                 told = act(opened, found, second, given, who)
@@ -261,7 +257,7 @@ def _deciding(act: Decision) -> Callable[[Request], Response]:
             return _page_of(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
         back = given.get("back", "")
         listed = LIST.fullmatch(back)
-        kept = given.get("keep") if act is _merge and given.get("keep") == other else found.person.id
+        kept = other if act is _merge and given.get("keep") == str(other) else found.person.id
         return redirect(request, back if listed else f"/people/{kept}", told=told)
 
     return handler
@@ -317,17 +313,22 @@ def _record(opened: Connection, found: Found, given: Mapping[str, str], *, their
 
 routes = [
     Route("/people/{person_id}", show, methods=["GET"]),
-    Route("/people/{person_id}/exclude", _changing(_exclude), methods=["POST"]),
-    Route("/people/{person_id}/include", _changing(_include), methods=["POST"]),
-    Route("/people/{person_id}/lock", _changing(_lock), methods=["POST"]),
-    Route("/people/{person_id}/unlock", _changing(_unlock), methods=["POST"]),
+    Route("/people/{person_id}/exclude", _changing(_shared(person_changes.exclude)), methods=["POST"]),
+    Route("/people/{person_id}/include", _changing(_shared(person_changes.include)), methods=["POST"]),
+    Route("/people/{person_id}/lock", _changing(_of_field(person_changes.lock)), methods=["POST"]),
+    Route("/people/{person_id}/unlock", _changing(_of_field(person_changes.unlock)), methods=["POST"]),
     Route("/people/{person_id}/edit", _changing(_edit), methods=["POST"]),
-    Route("/people/{person_id}/archive", _changing(_archive, shared=False), methods=["POST"]),
-    Route("/people/{person_id}/restore", _changing(_restore, shared=False), methods=["POST"]),
-    Route("/people/{person_id}/link", _changing(_link), methods=["POST"]),
-    Route("/people/{person_id}/unlink", _changing(_unlink), methods=["POST"]),
-    Route("/people/{person_id}/home", _changing(_home), methods=["POST"]),
-    Route("/people/{person_id}/undo-merge", _changing(_undo_merge), methods=["POST"]),
+    Route(
+        "/people/{person_id}/archive", _changing(_of_membership(person_changes.archive), shared=False), methods=["POST"]
+    ),
+    Route(
+        "/people/{person_id}/restore", _changing(_of_membership(person_changes.restore), shared=False), methods=["POST"]
+    ),
+    Route("/people/{person_id}/link", _changing(_of_record(person_changes.link, theirs=True)), methods=["POST"]),
+    Route("/people/{person_id}/unlink", _changing(_of_record(person_changes.unlink)), methods=["POST"]),
+    Route("/people/{person_id}/home", _changing(_of_record(person_changes.choose_home)), methods=["POST"]),
+    Route("/people/{person_id}/undo", _changing(_undo, shared=False), methods=["POST"]),
+    Route("/people/{person_id}/undo-merge", _changing(_shared(possible_duplicates.undo_merge)), methods=["POST"]),
     Route("/people/{person_id}/merge", _deciding(_merge), methods=["POST"]),
     Route("/people/{person_id}/two", _deciding(_two), methods=["POST"]),
     Route("/people/{person_id}/open-again", _deciding(_open_again), methods=["POST"]),

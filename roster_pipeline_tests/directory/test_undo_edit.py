@@ -1,0 +1,195 @@
+"""Undo of one edit by hand: everything is as before, unless something newer changed the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import audit, ledger, manual_edits, members, undo_edit
+from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.undo_edit import CannotUndo
+from roster_pipeline.services import person_changes
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
+
+BY = {"who": "owner", "reason": "asked to"}
+Do = Callable[[Connection], object]
+
+
+@pytest.fixture
+def ada(database: Database, lincoln: SchoolRow) -> int:
+    sync_rows(database, lincoln, newcomer("u1", changes={"email": "ada@example.org", "number": "17"}))
+    return person_of(database, "u1")
+
+
+def _edits(school: SchoolRow, person: int) -> dict[str, Do]:
+    """Every kind of edit, in an order in which each can be made."""
+    district, source = school.district_id, school.connection
+    return {
+        "link confirmed": lambda conn: manual_edits.link(conn, source, person, "u1", **BY),
+        "record linked": lambda conn: manual_edits.link(conn, source, person, "u2", **BY),
+        "home chosen": lambda conn: manual_edits.choose_home(conn, source, person, "u2", **BY),
+        "record unlinked": lambda conn: manual_edits.unlink(conn, source, person, "u2", **BY),
+        "person excluded": lambda conn: manual_edits.exclude(conn, district, person, **BY),
+        "person included": lambda conn: manual_edits.include(conn, district, person, **BY),
+        "field locked": lambda conn: manual_edits.lock(conn, district, person, "email", **BY),
+        "field unlocked": lambda conn: manual_edits.unlock(conn, district, person, "email", **BY),
+        "person edited": lambda conn: manual_edits.edit(
+            conn, district, person, {"phone": "+1", "email": None, "enabled": False}, **BY
+        ),
+        "membership archived": lambda conn: manual_edits.archive(conn, school, person, **BY),
+        "membership restored": lambda conn: manual_edits.restore(conn, school, person, **BY),
+    }
+
+
+def _state(conn: Connection, school: SchoolRow, person: int) -> Any:
+    found = vars(members.get_person(conn, school.district_id, person)).copy()
+    del found["updated_at"]
+    for each in found["exclusions"]:
+        del each["since"]
+    return found
+
+
+def _newest(database: Database, person: int) -> int:
+    with database.begin() as conn:
+        return audit.entries(conn, person_id=person, limit=1)[0].id
+
+
+def _undo(database: Database, school: SchoolRow, person: int, edit: int) -> None:
+    with database.begin() as conn:
+        undo_edit.undo(conn, school.district_id, person, edit, who="manager", reason="a mistake")
+
+
+def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    kinds = _edits(lincoln, ada)
+    audited = {"membership archived": "membership archived", "membership restored": "membership active"}
+    assert undo_edit.EDITS.keys() == {audited.get(what, what) for what in kinds}
+    for what, do in kinds.items():
+        with database.begin() as conn:
+            before = _state(conn, lincoln, ada)
+            do(conn)
+        with database.begin() as conn:
+            after = _state(conn, lincoln, ada)
+        assert after != before, what
+        edit = _newest(database, ada)
+        plan = write_plan(database, lincoln, [row("update", ada, changes={"email": "x@example.org"})])
+        _undo(database, lincoln, ada, edit)
+        with database.begin() as conn:
+            assert _state(conn, lincoln, ada) == before, what
+            line = audit.entries(conn, person_id=ada, limit=1)[0]
+        assert (line.who, line.what, line.reason) == ("manager", "edit undone", "a mistake")
+        assert line.details == {"edit": edit, "was": audited.get(what, what)}
+        with pytest.raises(PlanStale):
+            apply_plan(database, plan, who="test")
+        with pytest.raises(CannotUndo, match="already"):
+            _undo(database, lincoln, ada, edit)
+        with database.begin() as conn:
+            do(conn)
+
+
+def test_what_was_said_of_a_record_before_comes_back(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    excluded = "select sourced_id from link_exclusion"
+    with database.begin() as conn:
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
+    with database.begin() as conn:
+        manual_edits.unlink(conn, lincoln.connection, ada, "u2", **BY)
+    with database.begin() as conn:
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
+    assert every(database, excluded) == []
+    _undo(database, lincoln, ada, _newest(database, ada))
+    assert every(database, excluded) == [("u2",)]
+    write_plan(database, lincoln, [row("conflict", ada, links=["u3"], reason="match_contradicted")])
+    with database.begin() as conn:
+        manual_edits.unlink(conn, lincoln.connection, ada, "u3", **BY)
+    assert len(every(database, excluded)) == 2
+    _undo(database, lincoln, ada, _newest(database, ada))
+    assert every(database, excluded) == [("u2",)], "of a record that was never linked"
+
+
+def test_another_value_that_moved_since_is_no_reason_to_refuse(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    district = lincoln.district_id
+    with database.begin() as conn:
+        manual_edits.edit(conn, district, ada, {"phone": "+1"}, **BY)
+    edit = _newest(database, ada)
+    sync_rows(database, lincoln, row("update", ada, changes={"email": "new@example.org"}, links=["u1"]))
+    with database.begin() as conn:
+        manual_edits.lock(conn, district, ada, "username", **BY)
+    _undo(database, lincoln, ada, edit)
+    assert every(database, "select phone, email, locked_fields from person") == [
+        (None, "new@example.org", ["username"])
+    ]
+
+
+def test_what_something_newer_changed_is_refused_in_words(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    district, source = lincoln.district_id, lincoln.connection
+    sync_rows(database, lincoln, newcomer("b1", "Bo"))
+    bo = person_of(database, "b1")
+    newer: dict[str, tuple[Do, Do]] = {
+        "Phone was changed again since": (
+            lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+1"}, **BY),
+            lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+2"}, **BY),
+        ),
+        "The lock of a field was changed again since": (
+            lambda conn: manual_edits.lock(conn, district, ada, "email", **BY),
+            lambda conn: manual_edits.unlock(conn, district, ada, "email", **BY),
+        ),
+        "The membership was changed again since": (
+            lambda conn: manual_edits.archive(conn, lincoln, ada, **BY),
+            lambda conn: manual_edits.restore(conn, lincoln, ada, **BY),
+        ),
+        "Whether syncs change the person was changed": (
+            lambda conn: manual_edits.exclude(conn, district, ada, **BY),
+            lambda conn: manual_edits.include(conn, district, ada, **BY),
+        ),
+        f"The record is linked to person {bo} now": (
+            lambda conn: manual_edits.unlink(conn, source, ada, "u1", **BY),
+            lambda conn: manual_edits.link(conn, source, bo, "u1", **BY),
+        ),
+        "The link of the record was changed since": (
+            lambda conn: manual_edits.link(conn, source, ada, "u5", **BY),
+            lambda conn: manual_edits.choose_home(conn, source, ada, "u5", **BY),
+        ),
+        "It changed nothing that is still there": (
+            lambda conn: manual_edits.include(conn, district, ada, **BY),
+            lambda conn: manual_edits.exclude(conn, district, ada, **BY),
+        ),
+    }
+    for words, (edit, later) in newer.items():
+        with database.begin() as conn:
+            edit(conn)
+        number = _newest(database, ada)
+        with database.begin() as conn:
+            later(conn)
+        count = one(database, "select count(*) from change_log")
+        with pytest.raises(CannotUndo) as refused:
+            _undo(database, lincoln, ada, number)
+        assert words in str(refused.value)
+        assert one(database, "select count(*) from change_log") == count
+    with pytest.raises(CannotUndo, match="no edit"):
+        _undo(database, lincoln, bo, _newest(database, ada))
+    with pytest.raises(CannotUndo, match="no edit"):
+        _undo(database, lincoln, ada, 999_999)
+
+
+def test_an_undone_archival_is_shown_in_dagster_as_a_restoration(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    with database.begin() as conn:
+        person_changes.archive(conn, "lincoln", ada, **BY)
+    edit = _newest(database, ada)
+    with database.begin() as conn:
+        person_changes.undo(conn, lincoln.district_id, ada, edit, **BY)
+        log = ledger.changes_of_person(conn, lincoln.district_id, ada)
+    assert [kind for (kind,) in every(database, "select kind from unreported_decision order by id")] == [
+        "archival",
+        "restore",
+    ]
+    assert (log[-1].sync_id, log[-1].entity) == (None, "membership")

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import person_merge, tenants
+from roster_pipeline.directory import duplicate_pairs, person_merge, tenants
+from roster_pipeline.directory.duplicate_pairs import MergeImpossible
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
-from roster_pipeline.directory.person_merge import MergeImpossible
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.identity.person_pairs import (
     AGAINST,
@@ -86,7 +86,7 @@ def possible_duplicates(
 
     said_two: the pairs of which somebody said that they are two people, in place of the others.
     """
-    found = person_merge.pairs(conn, district_id, school_id=school_id, said_two=said_two)
+    found = duplicate_pairs.pairs(conn, district_id, school_id=school_id, said_two=said_two)
     people = stored_people(conn, district_id, sorted({one for pair in found for one in pair[:2]}))
     proposed = [
         (people[one], people[other])
@@ -113,7 +113,7 @@ def pair_of(
     if len(people) < 2 or not all(find(conn, each, sees, manages).whole for each in people):
         raise UnknownPerson(other)
     first, second = sorted(people)
-    said = person_merge.said_two(conn, first, second)
+    said = duplicate_pairs.said_two(conn, first, second)
     return _pair(conn, (people[first], people[second]), said, sees, manages)
 
 
@@ -130,7 +130,7 @@ def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str,
             raise UnknownPerson(each)
     if kept == gone:
         raise MergeImpossible(f"Person {kept} is one person.", "Name two different people.")
-    said = person_merge.said_two(conn, kept, gone)
+    said = duplicate_pairs.said_two(conn, kept, gone)
     reasons = against(people[kept], people[gone], said_two=said)
     if reasons:
         raise MergeImpossible(
@@ -151,13 +151,13 @@ def undo_merge(conn: Connection, district_id: int, kept: int, *, who: str, reaso
 
 def say_two(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
     """Remember that two people are two."""
-    person_merge.say_two(conn, district_id, one, other, who=who, reason=given_reason(reason))
+    duplicate_pairs.say_two(conn, district_id, one, other, who=who, reason=given_reason(reason))
     return f"Person {one} and person {other} are two people. They are not proposed again."
 
 
 def ask_again(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
     """Take back that two people are two."""
-    person_merge.ask_again(conn, district_id, one, other, who=who, reason=given_reason(reason))
+    duplicate_pairs.ask_again(conn, district_id, one, other, who=who, reason=given_reason(reason))
     return f"It is open again whether person {one} and person {other} are one."
 
 
@@ -172,7 +172,7 @@ def stored_people(conn: Connection, district_id: int, people: Sequence[int]) -> 
             current=frozenset(row["current"]),
             not_theirs=frozenset(row["not_theirs"]),
         )
-        for number, row in person_merge.stored(conn, district_id, people).items()
+        for number, row in duplicate_pairs.stored(conn, district_id, people).items()
     }
 
 

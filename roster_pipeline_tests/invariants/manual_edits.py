@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import manual_edits, tenants
-from roster_pipeline.directory.person_merge import MergeImpossible
+from roster_pipeline.directory.duplicate_pairs import MergeImpossible
 from roster_pipeline.services import possible_duplicates
 from roster_pipeline_tests.invariants.district import DistrictUnderProof
 from roster_pipeline_tests.invariants.merging import merge, never_one

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from roster_pipeline.cli.commands import (
-    AsJson,
     CommandError,
     Reason,
     SchoolKey,
@@ -22,9 +20,10 @@ from roster_pipeline.cli.commands import (
     open_directory,
     who_asks,
 )
-from roster_pipeline.cli.output import note, print_json, print_table, shown
-from roster_pipeline.cli.persons import District, Number, district_of, person
-from roster_pipeline.vocabulary import ROLE_ORDER, counted
+from roster_pipeline.cli.output import note
+from roster_pipeline.cli.person_intake import pairs, person
+from roster_pipeline.cli.persons import District, Number, district_of
+from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,119 +32,6 @@ ConnectionKey = Annotated[str, typer.Option("--connection", help="The connection
 Record = Annotated[str, typer.Argument(metavar="SOURCED_ID", help="sourcedId of the record in the SIS.")]
 School = Annotated[str, typer.Option("--school", help="The school of the membership.")]
 Field = Annotated[str, typer.Argument(help="The name of a field; see: roster person show PERSON")]
-
-
-@person.command(
-    "import",
-    epilog=examples(
-        "roster person import list.xlsx --school oak",
-        "roster person import list.csv --school oak --apply --reason 'the staff'",
-    ),
-)
-def import_list(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or XLSX file with a row of column names.")],
-    school: Annotated[str, typer.Option("--school", help="The school they join.")],
-    role: Annotated[
-        str, typer.Option("--role", help="Role of rows without one: student, teacher, staff or admin.", metavar="ROLE")
-    ] = "",
-    do: Annotated[bool, typer.Option("--apply", help="Do it. Without it, only the preview is shown.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit. Needed with --apply.")] = "",
-    who: Who = None,
-    as_json: AsJson = False,
-) -> None:
-    """Enter the people of a list whom the SIS does not have. Shows what each row would do; nobody is archived."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.directory.uploads import Upload
-    from roster_pipeline.services import people_upload
-    from roster_pipeline.services.people_file import read_people_file
-
-    if role and role not in ROLE_ORDER:
-        raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
-    why = given_reason(reason) if do else ""
-    if not file.is_file():
-        raise CommandError(f"{file}: there is no such file.\nName a CSV or XLSX file.")
-    read = read_people_file(file.read_bytes())
-    columns = people_upload.fields_of_columns(read.header)
-    may: dict[str, Any] = {"sees": lambda _: True, "manages": lambda _: True}
-    sync = None
-    with open_directory() as database, database.begin() as opened:
-        row = tenants.get_school(opened, school)
-        seen = people_upload.preview(opened, row, read, columns, role=role, **may)
-        if do and seen.doing:
-            upload = Upload(0, read.header, read.rows, columns, role)
-            sync = people_upload.apply(opened, row, upload, seen.digest, who=who_asks(who), reason=why, **may)
-    if seen.problem:
-        raise CommandError(f"{file}: {seen.problem}\nSee which columns are recognised: roster person import --help")
-    if as_json:
-        rows = [{"row": one.number, "what": one.what, "why": one.why, "person": one.person_id} for one in seen.rows]
-        print_json({"sync": sync, "columns_left_out": seen.unknown, "counts": seen.counts, "rows": rows})
-        return
-    if seen.unknown:
-        note(f"Columns that are not recognised and left out: {', '.join(seen.unknown)}")
-    print_table(
-        ["row", "name", "what", "person", "why"],
-        [(one.number, one.name, one.what, one.person_id, one.why) for one in seen.rows],
-    )
-    said = [f"{what}: {number:,}" for what, number in seen.counts.items() if number]
-    note(f"{school}: {', '.join(said)}")
-    if sync is not None:
-        note(f"Done: sync {sync}. To undo it: roster rollback {sync}")
-    elif seen.doing:
-        note("Nothing was changed. To do it, add --apply and --reason.")
-
-
-@person.command(
-    "sync",
-    epilog=examples(
-        "roster person sync 42 --school oak", "roster person sync 42 --school oak --apply --reason 'asked for it'"
-    ),
-)
-def sync_person(
-    number: Number,
-    school: Annotated[str, typer.Option("--school", help="The school whose SIS is asked.")],
-    do: Annotated[bool, typer.Option("--apply", help="Do it. Without it, only the changes are shown.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit. Needed with --apply.")] = "",
-    who: Who = None,
-    as_json: AsJson = False,
-) -> None:
-    """Ask the SIS for this person alone, show what would change, and apply it."""
-    from roster_pipeline.directory import plans
-    from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.services.plan_rows import lines
-    from roster_pipeline.sync import one_person
-
-    why = given_reason(reason) if do else ""
-    with open_directory() as database:
-        asked = one_person.ask(database, school, number)
-        with database.begin() as opened:
-            rows = lines(opened, plans.get(opened, asked.plan_id), RowFilter())
-        result = one_person.apply_asked(database, school, asked.plan_id, who=who_asks(who), reason=why) if do else None
-    if as_json:
-        changes = [{"action": row.action, "why": row.why, "held": row.held, "changes": row.readable} for row in rows]
-        outcome = result.outcome if result else None
-        print_json({"said": dict(asked.said), "rows": changes, "outcome": outcome, "sync": result and result.sync_id})
-        return
-    for record, state in asked.said.items():
-        note(f"The SIS on record {record}: {state}.")
-    print_table(
-        ["what", "from, to", "why"],
-        [
-            (
-                f"{row.action}{', held' if row.held else ''}",
-                "\n".join(f"{name}: {shown(old)} -> {shown(new)}" for name, (old, new) in row.readable.items()),
-                row.why,
-            )
-            for row in rows
-        ],
-    )
-    if result is None:
-        note("Nothing was changed. To do it, add --apply and --reason.")
-    elif result.outcome == "applied":
-        note(f"Synced: sync {result.sync_id}. To undo it: roster rollback {result.sync_id}")
-    elif result.outcome == "held":
-        note("A guard held the change, so nothing was done. See: roster hold list")
-    else:
-        note("Nothing had to change.")
 
 
 Other = Annotated[int, typer.Argument(metavar="OTHER", help="The number of the other person.")]
@@ -270,7 +156,7 @@ def edit(
     """Set fields by hand; they are locked too, or the next sync would set them back."""
     from roster_pipeline.services import person_changes
 
-    typed = _typed(fields)
+    typed = pairs("--set", fields)
     with _by_hand(who, reason) as (opened, said):
         owner = district_of(opened, district).id
         done = person_changes.edit(opened, owner, number, typed, locked=locked, **said)
@@ -296,6 +182,22 @@ def restore(number: Number, school: School, reason: Reason, district: District =
     with _by_hand(who, reason) as (opened, said):
         _in_district(opened, school, district)
         done = person_changes.restore(opened, school, number, **said)
+    note(done)
+
+
+@person.command("undo", epilog=examples("roster person undo 42 1234 --reason 'the wrong pupil'"))
+def undo(
+    number: Number,
+    edit: Annotated[int, typer.Argument(metavar="EDIT", help="Its number; see: roster person show PERSON --history")],
+    reason: Reason,
+    district: District = None,
+    who: Who = None,
+) -> None:
+    """Undo one edit by hand, if nothing has changed the same values since."""
+    from roster_pipeline.services import person_changes
+
+    with _by_hand(who, reason) as (opened, said):
+        done = person_changes.undo(opened, district_of(opened, district).id, number, edit, **said)
     note(done)
 
 
@@ -369,15 +271,7 @@ def add(
     """Enter somebody by hand whom the SIS does not have; no sync archives them before the SIS knows them."""
     from roster_pipeline.services import person_changes
 
-    typed = _typed(fields) | {"role": role, "grade": grade}
+    typed = pairs("--set", fields) | {"role": role, "grade": grade}
     with _by_hand(who, reason) as (opened, said):
         number = person_changes.add(opened, school, typed, **said)
     note(f"Person {number} is entered in {school}.")
-
-
-def _typed(texts: list[str]) -> dict[str, str]:
-    """FIELD=VALUE pairs. Raises BadParameter for a text without an equals sign."""
-    pairs = [text.partition("=") for text in texts]
-    if any(not equals for _, equals, _ in pairs):
-        raise typer.BadParameter("--set: write FIELD=VALUE")
-    return {name.strip(): value for name, _, value in pairs}

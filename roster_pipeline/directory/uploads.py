@@ -7,9 +7,10 @@ A list is kept for a day at most, because it holds people's data. A rollback und
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -65,13 +66,28 @@ where m.district_id = :district and m.school_id = :school
 
 @dataclass(frozen=True)
 class Upload:
-    """A list that waits. columns: the field of each column, or an empty text. role: of rows without one."""
+    """A list that waits. columns: the field of each column, or an empty text. role: of rows without one.
+
+    choices: number of a row to what was decided of it, see `services.upload_matching`.
+    """
 
     id: int
     header: list[str]
     rows: list[tuple[int, list[str]]]
     columns: list[str]
     role: str
+    choices: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """Of the file as it is read: decisions count for this alone."""
+        return hash_of(self.header, self.rows, self.columns, self.role)
+
+
+def hash_of(header: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]], columns: Sequence[str], role: str) -> str:
+    """Of a list with what its columns mean."""
+    plain = [list(header), [[number, list(cells)] for number, cells in rows], list(columns), role]
+    return hashlib.sha256(orjson.dumps(plain)).hexdigest()
 
 
 def keep(
@@ -101,13 +117,23 @@ def kept(conn: Connection, school: SchoolRow, upload_id: int, *, who: str) -> Up
     if content is None:
         return None
     rows = [(number, cells) for number, cells in content["rows"]]
-    return Upload(upload_id, content["header"], rows, content["columns"], content["role"])
+    found = Upload(upload_id, content["header"], rows, content["columns"], content["role"])
+    of = content.get("choices", {}).get(found.hash, {})
+    return replace(found, choices={int(number): choice for number, choice in of.items()})
 
 
 def choose_columns(conn: Connection, upload_id: int, columns: Sequence[str]) -> None:
     """Say which field each column has."""
     query = "update people_upload set content = content || cast(:columns as jsonb) where id = :id"
     conn.execute(text(query), {"id": upload_id, "columns": orjson.dumps({"columns": list(columns)}).decode()})
+
+
+def choose(conn: Connection, upload: Upload, choices: Mapping[int, str]) -> None:
+    """Keep what was decided of rows, with the hash of the file that it was decided for. An empty text takes it back."""
+    kept = {number: choice for number, choice in (dict(upload.choices) | dict(choices)).items() if choice}
+    content = {"choices": {upload.hash: {str(number): choice for number, choice in kept.items()}}}
+    query = "update people_upload set content = content || cast(:content as jsonb) where id = :id"
+    conn.execute(text(query), {"id": upload.id, "content": orjson.dumps(content).decode()})
 
 
 def forget(conn: Connection, upload_id: int) -> None:

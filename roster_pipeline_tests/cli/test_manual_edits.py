@@ -56,6 +56,13 @@ def test_each_change_by_hand_is_done_and_audited_with_its_reason(school: Roster,
     fields = shown(school, ada)["fields"]
     assert (fields["given_name"], fields["phone"], fields["enabled"]) == ("Augusta", None, False)
     assert shown(school, ada)["locked_fields"] == ["enabled", "given_name", "phone"]
+    edit = school("person", "show", ada, "--history", "--json").data["edits"][0]
+    assert (edit["what"], edit["who"], edit["undo"]) == ("person edited", "Ada", "possible")
+    do("undo", edit["edit"])
+    assert shown(school, ada)["fields"]["given_name"] == "Ada"
+    assert "undone already" in school("person", "show", ada, "--history").out
+    again = school("person", "undo", ada, edit["edit"], *WHY)
+    assert (again.code, "undone already" in again.err) == (1, True)
     do("archive", "--school", "oak")
     assert shown(school, ada)["memberships"][0]["status"] == "archived"
     do("restore", "--school", "oak")
@@ -175,6 +182,14 @@ def test_a_list_is_previewed_and_entered(school: Roster, database: Database, ada
     (sync,) = [each["id"] for each in school("history", "oak", "--json").data if each["kind"] == "upload"]
     assert school("rollback", sync, "--yes", *WHY).code == 0
     assert [row["given_name"] for row in school("people", "oak", "--json").data] == ["Ada"]
+    file.write_text("First name,Last name\nAda,Byron\nAda,Byron\n")
+    looked = school(*asked, "--json").data
+    assert [row["what"] for row in looked["rows"]] == ["look", "look"]
+    decided = (*asked, "--decide", f"2={ada}", "--decide", "3=new", "--hash")
+    assert "not the file" in school(*decided, "0" * 64, "--apply", *WHY).err
+    done = school(*decided, looked["hash"], "--apply", "--json", *WHY)
+    assert [row["what"] for row in done.data["rows"]] == ["nothing", "create"], done.err
+    assert len(school("people", "oak", "--json").data) == 2
     file.write_text("Vorname\nAda\n")
     assert "No column has a given name" in school(*asked).err
     assert "no such file" in school("person", "import", tmp_path / "x.csv", "--school", "oak").err

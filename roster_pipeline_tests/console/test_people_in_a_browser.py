@@ -75,6 +75,12 @@ def test_an_owner_finds_excludes_and_restores_a_pupil_and_fixes_a_link(
         "link confirmed",
         "record unlinked",
     ]
+    undo = page.locator("details.act").filter(has=page.get_by_text("Undo this edit", exact=True)).first
+    undo.locator("summary").click()
+    undo.get_by_label("Reason").fill("it is hers after all")
+    undo.get_by_role("button", name="Undo", exact=True).click()
+    page.get_by_text("Undone: record unlinked").wait_for()
+    assert one(database, LINK_OF, id=ada) == 1
     for summary in page.locator("details.act > summary").all():
         summary.click()
     assert faults_of(page) == []
@@ -160,7 +166,7 @@ def test_an_owner_uploads_a_list_and_rolls_it_back(
     file = tmp_path / "list.csv"
     file.write_text(
         "First name,Last name,Mail,Shoe size\nAda,Lovelace,ada@example.org,38\nBo,Poe,bo@example.org,41\n"
-        "Cy,Roe,nothing,40\n=1+1,Roe,,\n"
+        "Cy,Roe,nothing,40\n=1+1,Roe,,\nAda,Lovelace,,39\n"
     )
     page = open_page(OWNER)
     page.goto("/schools/lincoln/people")
@@ -170,11 +176,15 @@ def test_an_owner_uploads_a_list_and_rolls_it_back(
     page.get_by_label("Role of everybody").select_option("teacher")
     page.get_by_role("button", name="Preview").click()
     page.get_by_text("Not recognised: Shoe size").wait_for()
+    page.get_by_label("Decide on row 6").select_option("A new person")
+    page.get_by_role("button", name="Keep these decisions").click()
+    page.get_by_text("Kept. Nothing is entered yet.").wait_for()
     _shown_well(page, "upload-preview")
     page.get_by_label("Reason").fill("the list of the office")
     page.get_by_role("button", name="Enter them").click()
     page.get_by_text("The list is entered").wait_for()
     assert one(database, "select count(*) from person where given_name = 'Bo'") == 1
+    assert one(database, "select count(*) from person where given_name = 'Ada'") == 2
     page.get_by_role("link", name="Roll back").click()
     page.get_by_label("Reason").first.fill("the wrong list")
     page.get_by_role("button", name="Roll back").first.click()

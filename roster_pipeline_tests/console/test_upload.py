@@ -82,6 +82,31 @@ def test_a_list_is_previewed_entered_and_rolled_back(
     assert one(database, "select count(*) from person") == 2
 
 
+def test_rows_that_need_a_look_are_decided_on_the_preview(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Ada", changes={"family_name": "Byron"}), newcomer("u2", "Bo"))
+    owner = signed_in(OWNER)
+    address, page = preview(owner, "First name,Last name,Role\nAda,Byron,student\nBo,Lovelace,student\n")
+    assert "The list changes nothing." in words_of(page)
+    file = re.search(r'name="file" value="([0-9a-f]+)"', page)
+    assert file
+    given = {"file": file[1], "show": "look", "page": "1", "row-2": "new", "row-3": "out", "row-77": "new"}
+    stale = owner.send_form(f"{address}/decide", given | {"file": "0" * 64})
+    assert (stale.status_code, "Decide again." in stale.text) == (400, True)
+    assert signed_in(MANAGER).send_form(f"{address}/decide", given).status_code == 404, "somebody else's list"
+    assert owner.send_form(f"{address}/decide", given).headers["location"] == f"{address}?show=look"
+    assert one(database, "select count(*) from person") == 2, "nothing is written"
+    assert audited(database) == []
+    page = owner.get(address).text
+    assert "Enter 1 person" in words_of(page)
+    assert "left out" in words_of(page)
+    assert len(re.findall(r"<option[^>]* selected", page.split("<tbody>")[1].split("</tbody>")[0])) == 2
+    answer = owner.send_form(f"{address}/apply", {"digest": digest_of(page)} | WHY)
+    assert answer.status_code == 303
+    assert one(database, "select count(*) from person where family_name = 'Byron'") == 2
+
+
 def test_columns_are_chosen_where_their_names_say_nothing(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow
 ) -> None:

@@ -66,15 +66,24 @@ def seen(
     role: str = "student",
     sees: Callable[[SchoolRow], bool] = lambda _: True,
     manages: bool = True,
+    choices: dict[int, str] | None = None,
 ) -> Preview:
     with database.begin() as conn:
         columns = fields_of_columns(file.header)
-        return people_upload.preview(conn, school, file, columns, role=role, sees=sees, manages=lambda _: manages)
+        return people_upload.preview(
+            conn, school, file, columns, role=role, sees=sees, manages=lambda _: manages, choices=choices
+        )
 
 
-def entered(database: Database, school: SchoolRow, file: PeopleFile, digest: str | None = None) -> int:
+def entered(
+    database: Database,
+    school: SchoolRow,
+    file: PeopleFile,
+    digest: str | None = None,
+    choices: dict[int, str] | None = None,
+) -> int:
     digest = digest or seen(database, school, file).digest
-    upload = Upload(1, file.header, file.rows, fields_of_columns(file.header), "student")
+    upload = Upload(1, file.header, file.rows, fields_of_columns(file.header), "student", choices or {})
     with database.begin() as conn:
         return people_upload.apply(conn, school, upload, digest, sees=lambda _: True, manages=lambda _: True, **BY)
 
@@ -234,6 +243,64 @@ def test_what_each_row_would_do(database: Database, lincoln: SchoolRow, oak: Sch
     assert found.counts["create"] == 2
 
 
+def test_a_row_that_needs_a_look_is_decided_and_nothing_else_is(
+    database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u2", "Ann", changes={"family_name": "Ray"}), newcomer("u4", "Kit"))
+    sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
+    ann, kit, kim = (str(person_of(database, record)) for record in ("u2", "u4", "u3"))
+    file = listed(
+        ("Ann", "Ray", "ray@example.org"),
+        ("Ann", "Ray", "other@example.org"),
+        ("Kim", "Poe", "kim@example.org"),
+        ("Di", "Fox", "di@example.org"),
+        ("Di", "Fox", "di@example.org"),
+    )
+    plain = seen(database, lincoln, file)
+    assert [row.what for row in plain.rows] == ["look", "look", "look", "create", "look"]
+    assert [str(number) for number, _ in plain.rows[0].candidates] == [ann]
+    for wrong in ({2: kit}, {2: kim}, {2: "everything"}, {5: "out"}, {99: "new"}):
+        assert seen(database, lincoln, file, choices=wrong).digest == plain.digest, wrong
+    decided = seen(database, lincoln, file, choices={2: ann, 3: "new", 4: "new", 6: "out"})
+    assert [row.what for row in decided.rows] == ["nothing", "create", "create", "create", "left"]
+    assert decided.counts["left"] == 1
+    both = seen(database, lincoln, file, choices={2: ann, 3: ann})
+    assert [row.what for row in both.rows[:2]] == ["nothing", "look"]
+    assert "same person as row 2" in both.rows[1].why
+    with pytest.raises(UploadChanged):
+        entered(database, lincoln, file, plain.digest, choices={3: "new"})
+    entered(database, lincoln, file, decided.digest, choices={2: ann, 3: "new", 4: "new", 6: "out"})
+    names = "select count(*) from person where given_name = :name"
+    assert [one(database, names, name=name) for name in ("Ann", "Kim", "Di")] == [2, 2, 1]
+
+
+def test_decisions_count_for_the_file_and_its_columns_alone(database: Database, lincoln: SchoolRow) -> None:
+    with database.begin() as conn:
+        number = uploads.keep(conn, lincoln, ["a"], [(2, ["b"]), (3, ["c"])], ["given_name"], "student", who="ann")
+        for choices in ({2: "new"}, {3: "out"}, {2: ""}):
+            kept = uploads.kept(conn, lincoln, number, who="ann")
+            assert kept is not None
+            uploads.choose(conn, kept, choices)
+        kept = uploads.kept(conn, lincoln, number, who="ann")
+        assert kept is not None
+        assert kept.choices == {3: "out"}
+        uploads.choose_columns(conn, number, ["family_name"])
+        other = uploads.kept(conn, lincoln, number, who="ann")
+    assert other is not None
+    assert (other.choices, other.hash == kept.hash) == ({}, False)
+
+
+def test_an_owner_decides_nothing_about_people_of_other_schools(
+    database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
+    file = listed(("Kim", "Roe", "kim@example.org"))
+    for choice, what in (("new", "look"), (str(person_of(database, "u3")), "look"), ("out", "left")):
+        mine = {"sees": lambda school: school.id == lincoln.id, "manages": False}
+        (row,) = seen(database, lincoln, file, choices={2: choice}, **mine).rows  # type: ignore[arg-type]
+        assert (row.what, row.candidates) == (what, ())
+
+
 def test_somebody_of_another_school_is_left_to_the_manager(
     database: Database, lincoln: SchoolRow, oak: SchoolRow
 ) -> None:
@@ -342,6 +409,6 @@ def test_the_school_of_a_connection_counts_for_numbers(database: Database, linco
     found = seen(
         database, lincoln, listed(("Ann", "Leigh", "", "007"), ("Ann", "Lee", "", "007"), ("Bo", "Ray", "", "7"))
     )
-    assert [(row.what, row.person_id) for row in found.rows] == [("look", ann), ("look", None), ("look", None)]
+    assert [(row.what, row.person_id) for row in found.rows] == [("look", ann)] * 3
     (alone,) = seen(database, lincoln, listed(("Bo", "Ray", "", "7"))).rows
     assert (alone.what, alone.person_id, alone.why) == ("look", ann, "Somebody else here has this number.")

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
-from roster_pipeline.console.list_filters import ROWS, Listed, list_filter, number_of
+from roster_pipeline.console.list_filters import ROWS, Listed, list_filter, number_of, plain_number
 from roster_pipeline.console.page import database, form, page, redirect, role, texts
 from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database import DirectoryError
@@ -23,7 +23,8 @@ from roster_pipeline.services.people_file import (
     PeopleFile,
     read_people_file,
 )
-from roster_pipeline.services.people_upload import COLUMNS, LOOK, UNREADABLE, Preview
+from roster_pipeline.services.people_upload import COLUMNS, Preview
+from roster_pipeline.services.upload_matching import LEFT, LOOK, NEW, OUT, UNREADABLE, Row
 from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
 
 SHOWN = {
@@ -31,6 +32,7 @@ SHOWN = {
     "create": "New here",
     "same": "Same person",
     LOOK: "Needs a look",
+    "decided": "Decided",
     UNREADABLE: "Cannot be read",
 }
 """The choices of the list's filter."""
@@ -40,8 +42,11 @@ WORDS = {
     "update": ("info", "same person"),
     "nothing": ("none", "same person"),
     LOOK: ("warn", "needs a look"),
+    LEFT: ("none", "left out"),
     UNREADABLE: ("bad", "cannot be read"),
 }
+ROW = "row-"
+"""The beginning of a field that holds what was decided of a row; its number follows."""
 SAME = ("join", "update", "nothing")
 
 
@@ -95,6 +100,25 @@ def columns(request: Request) -> Response:
         once = [name if name in COLUMNS and name not in chosen[:place] else "" for place, name in enumerate(chosen)]
         uploads.choose_columns(opened, kept.id, once)
     return redirect(request, f"/schools/{school.key}/people/upload/{kept.id}")
+
+
+def decide(request: Request) -> Response:
+    """Keep what was decided of rows that need a look. Nothing of it is done before the list is entered."""
+    given = texts(request)
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        kept = _kept(request, opened, school)
+        same = given.get("file", "") == kept.hash
+        chosen = {plain_number(name.removeprefix(ROW)): value for name, value in given.items() if name.startswith(ROW)}
+        if same:
+            numbers = {number for number, _ in kept.rows}
+            uploads.choose(
+                opened, kept, {number: choice[:20] for number, choice in chosen.items() if number in numbers}
+            )
+    if not same:
+        return _shown(request, school, "The list is read in another way since you looked. Decide again.")
+    shown = list_filter(request, "show", address=f"/schools/{school.key}/people/upload/{kept.id}")
+    return redirect(request, shown.at(1 if shown["show"] == LOOK else shown.page), told="Kept. Nothing is entered yet.")
 
 
 def apply(request: Request) -> Response:
@@ -155,10 +179,19 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
         kept = _kept(request, opened, school)
         file = PeopleFile(kept.header, kept.rows)
         seen: Preview = people_upload.preview(
-            opened, school, file, kept.columns, role=kept.role, sees=who.may_see, manages=who.may_manage
+            opened,
+            school,
+            file,
+            kept.columns,
+            role=kept.role,
+            sees=who.may_see,
+            manages=who.may_manage,
+            choices=kept.choices,
         )
     wanted = SAME if asked["show"] == "same" else (asked["show"],)
-    rows = [row for row in seen.rows if not asked["show"] or row.what in wanted]
+    decided = asked["show"] == "decided"
+    rows = [row for row in seen.rows if not asked["show"] or (row.choice if decided else row.what in wanted)]
+    shown = rows[asked.offset : asked.offset + ROWS]
     address = f"/schools/{school.key}/people/upload/{kept.id}"
     return page(
         request,
@@ -168,9 +201,12 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
         tab="people",
         error=error,
         seen=seen,
+        file=kept.hash,
+        choices_of=_choices_of,
+        deciding=any(map(_choices_of, shown)),
         total=len(file.rows),
         counts=seen.counts,
-        listed=Listed(asked, list(rows[asked.offset : asked.offset + ROWS]), len(rows)),
+        listed=Listed(asked, list(shown), len(rows)),
         address=address,
         words=WORDS,
         choices=list(SHOWN.items()),
@@ -178,10 +214,20 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
     )
 
 
+def _choices_of(row: Row) -> list[tuple[str, str]]:
+    """What may be decided of a row; empty where nothing has to be decided."""
+    if row.what != LOOK and not row.choice:
+        return []
+    people = [(str(number), f"The same person as {words}") for number, words in row.candidates]
+    new = [(NEW, "A new person")] if row.may_be_new else []
+    return [("", "Not decided"), *people, *new, (OUT, "Leave it out")]
+
+
 routes = [
     Route("/schools/{key}/people/upload", choose, methods=["GET"]),
     Route("/schools/{key}/people/upload", upload, methods=["POST"]),
     Route("/schools/{key}/people/upload/{upload_id}", show, methods=["GET"]),
     Route("/schools/{key}/people/upload/{upload_id}/columns", columns, methods=["POST"]),
+    Route("/schools/{key}/people/upload/{upload_id}/decide", decide, methods=["POST"]),
     Route("/schools/{key}/people/upload/{upload_id}/apply", apply, methods=["POST"]),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ import typer
 from pydantic import ValidationError
 
 from roster_pipeline.cli.commands import WRONG_USAGE, CommandError, wrong_settings
-from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, merged, with_key_values
+from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, school_settings
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.safe_csv import ENCODING, plain_cell
 from roster_pipeline.services.school_changes import NewSchool
 from roster_pipeline.services.settings_changes import FieldError
-from roster_pipeline.settings.school import KEY_PATTERN, SchoolSettings
+from roster_pipeline.settings.school import KEY_PATTERN
 
 KEY, CONNECTION, NAME, SCHOOL_ID = "school", "connection", "name", "school-id"
 NOT_FOR_NEW = ("--unmap", "--no-windows")
@@ -62,10 +62,17 @@ class Problems:
         raise CommandError(f"{self.path}: no school was added.\n{listed}", WRONG_USAGE)
 
 
-def read_schools(path: Path, connection: str | None, chosen: Mapping[str, Any], problems: Problems) -> list[NewSchool]:
+def read_schools(
+    path: Path,
+    connection: str | None,
+    chosen: Mapping[str, Any],
+    problems: Problems,
+    begin: Callable[[str], Mapping[str, Any]],
+) -> list[NewSchool]:
     """The schools of a CSV file; adds to `problems` what is wrong with the others.
 
-    connection, chosen: given as options, for the lines whose cell is empty. Raises CommandError where the file cannot
+    connection, chosen: given as options, for the lines whose cell is empty. begin: from a connection's key to the
+    settings that its new schools begin with. Raises CommandError where the file cannot
     be read, or its first line does not name the columns.
     """
     rows = _rows(path)
@@ -73,13 +80,16 @@ def read_schools(path: Path, connection: str | None, chosen: Mapping[str, Any], 
     _check_header(path, header, connection)
     schools: list[NewSchool] = []
     lines: dict[str, int] = {}
+    known: dict[str, Mapping[str, Any]] = {}
     for line, cells in rows:
         if len(cells) > len(header):
             problems.note(line, f"{len(cells)} cells, but there are {len(header)} columns. Quote cells with commas.")
             continue
         row = {name: plain_cell(cell).strip() for name, cell in zip(header, cells, strict=False)}
         row[CONNECTION] = row.get(CONNECTION) or connection or ""
-        new = _school(line, row, chosen, problems)
+        if row[CONNECTION] not in known:
+            known[row[CONNECTION]] = begin(row[CONNECTION])
+        new = _school(line, row, chosen, problems, known[row[CONNECTION]])
         if new is not None and new.key in lines:
             problems.note(line, f"{KEY}: {new.key} is on line {lines[new.key]} already. Keys are unique.")
         elif new is not None:
@@ -125,7 +135,9 @@ def _check_header(path: Path, header: Sequence[str], connection: str | None) -> 
         raise CommandError(f"{path}: the first line must name the columns.\n{listed}", WRONG_USAGE)
 
 
-def _school(line: int, row: Mapping[str, str], chosen: Mapping[str, Any], problems: Problems) -> NewSchool | None:
+def _school(
+    line: int, row: Mapping[str, str], chosen: Mapping[str, Any], problems: Problems, begins: Mapping[str, Any]
+) -> NewSchool | None:
     """The school of one line, or None if something is wrong with it."""
     before = len(problems.of_lines)
     for name in (KEY, NAME, CONNECTION, SCHOOL_ID):
@@ -142,7 +154,7 @@ def _school(line: int, row: Mapping[str, str], chosen: Mapping[str, Any], proble
                 problems.note(line, f"{name}: {problem}")
     settings = None
     try:
-        settings = SchoolSettings.model_validate(with_key_values(merged({}, SCHOOL_OPTIONS, given), given))
+        settings = school_settings(begins, given)
     except typer.BadParameter as problem:
         problems.note(line, problem.message)
     except ValidationError as problem:

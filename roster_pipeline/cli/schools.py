@@ -11,13 +11,13 @@ from roster_pipeline.cli.commands import AsJson, ManyOptions, SchoolKey, Who, ex
 from roster_pipeline.cli.connections import report_saved, warn_untested
 from roster_pipeline.cli.districts import valid_key
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table
-from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, merged, with_options
+from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, new_school, school_settings, with_options
 from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import SchoolRow
-    from roster_pipeline.settings.school import RoleSettings, SchoolSettings
+    from roster_pipeline.settings.school import RoleSettings
 
 school = group("Schools: which roles are rostered, what a sync may do, when it runs and who hears of it.")
 
@@ -63,9 +63,9 @@ def add(
         raise typer.BadParameter("give the School ID, the sourcedId of the school's org in the SIS: --school-id")
     from roster_pipeline.services.school_changes import add_school
 
-    settings = _settings({}, chosen)
     with open_directory() as database:
         with database.begin() as conn:
+            settings = school_settings(new_school(conn, connection), chosen)
             row = add_school(conn, connection, valid_key(key), name, settings, who=who_asks(who))
         _note_added([row])
     note(f"School {key} added. Next: roster test-connection {key}")
@@ -76,9 +76,9 @@ def _add_file(file: Path, connection: str | None, chosen: dict[str, Any], who: s
     from roster_pipeline.services.school_changes import add_schools
 
     problems = Problems(file)
-    wanted = read_schools(file, connection, chosen, problems)
     with open_directory() as database:
         with database.begin() as conn:
+            wanted = read_schools(file, connection, chosen, problems, lambda source: new_school(conn, source))
             rows, refused = add_schools(conn, wanted, who=who)
             for line, problem in refused:
                 problems.note_refused(line, problem)
@@ -125,7 +125,7 @@ def set_(
     with open_directory() as database:
         with database.begin() as conn:
             row = tenants.get_school(conn, key)
-        settings = _settings(row.settings.model_dump(mode="json"), chosen)
+        settings = school_settings(row.settings.model_dump(mode="json"), chosen)
         result = save_school(database, key, settings, who=who_asks(who), name=name or None, seen=row.revision)
     report_saved(f"School {key}", result)
 
@@ -205,10 +205,3 @@ def switches(role: RoleSettings) -> str:
     if not role.rostered:
         return "not rostered"
     return ", ".join(["rostered"] + ["auto update"] * role.auto_update + ["archive"] * role.archive)
-
-
-def _settings(plain: dict[str, Any], chosen: dict[str, Any]) -> SchoolSettings:
-    from roster_pipeline.cli.setting_options import with_key_values
-    from roster_pipeline.settings.school import SchoolSettings
-
-    return SchoolSettings.model_validate(with_key_values(merged(plain, SCHOOL_OPTIONS, chosen), chosen))

@@ -10,11 +10,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from roster_pipeline.settings.fields import CONNECTION, GUARDS, SCHOOL, Setting
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from roster_pipeline.settings.school import SchoolSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BACK = "default"
@@ -119,6 +124,9 @@ PAIR_OPTIONS = (
     ),
 )
 SCHOOL_OPTIONS = (*(_option(setting) for setting in SCHOOL if setting.option), *PAIR_OPTIONS)
+OF_ONE_SCHOOL = ("school_id", "report_to", "automatic")
+DEFAULT_OPTIONS = tuple(option for option in SCHOOL_OPTIONS if option.name not in OF_ONE_SCHOOL)
+"""Of the settings with which new schools of a district begin."""
 
 
 def guard_names() -> tuple[str, ...]:
@@ -131,6 +139,25 @@ def rule_names() -> tuple[str, ...]:
     from roster_pipeline.cleaning.quality_suite import installed_suite
 
     return tuple(rule.name for rule in installed_suite().rules)
+
+
+def school_settings(plain: Mapping[str, Any], chosen: Mapping[str, Any]) -> SchoolSettings:
+    """A school's settings, as plain data, with the chosen options. Raises BadParameter, ValidationError."""
+    from roster_pipeline.settings.school import SchoolSettings
+
+    return SchoolSettings.model_validate(with_key_values(merged(plain, SCHOOL_OPTIONS, chosen), chosen))
+
+
+def new_school(conn: Connection, connection: str) -> dict[str, Any]:
+    """What a new school of a connection begins with, as plain data: the defaults of its district, if there are any."""
+    from roster_pipeline.directory import tenants
+
+    try:
+        owner = tenants.get_connection(conn, connection).district_key
+    except tenants.UnknownKey:  # said where the school is added
+        return {}
+    defaults = tenants.get_district(conn, owner).settings.school_defaults
+    return defaults.model_dump(mode="json", exclude={"school_id"}) if defaults else {}
 
 
 def with_key_values(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from roster_pipeline.console.pages import (
     runs,
     settings,
     sign_in,
+    sis_school_pages,
     syncs,
     upload_pages,
 )
@@ -57,6 +58,7 @@ PAGES = (
     runs,
     settings,
     sign_in,
+    sis_school_pages,
     syncs,
     upload_pages,
 )

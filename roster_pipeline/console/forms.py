@@ -23,6 +23,8 @@ from roster_pipeline.settings.school import (
 )
 
 Values = dict[str, str]
+KEY_WORDS = "Use lower-case letters, digits and hyphens, at most 64."
+TAKEN = "This key is in use; choose another."
 ON = "on"
 CONNECTION, SCHOOL = "connection", "school"
 SWITCHES = tuple(RoleSettings.model_fields)
@@ -37,6 +39,11 @@ CHECKS = {
     SCHOOL: tuple(name for name, field in SchoolSettings.model_fields.items() if field.annotation is bool),
 }
 NESTED = (*ROLES, "guards", "quality")
+
+
+def addresses(text: str) -> list[str]:
+    """E-mail addresses, one a line or with commas, semicolons or blanks between them."""
+    return text.replace(",", " ").replace(";", " ").split()
 
 
 def name_of(*path: object) -> str:
@@ -117,7 +124,7 @@ def plain_school(values: Values, stored: Mapping[str, Any], names: frozenset[str
         elif typed is None:
             continue
         elif name == "report_to":
-            plain[name] = typed.replace(",", "\n").replace(";", "\n").split()
+            plain[name] = addresses(typed)
         else:
             plain[name] = _pairs(typed) if name == "role_map" else typed.strip()
     return plain

@@ -24,7 +24,7 @@ from roster_pipeline.services import access_changes
 from roster_pipeline.services.connection_test import LIMITS, MOST_AT_ONCE, TestGoesOn, note_end
 from roster_pipeline.services.school_changes import add_school
 from roster_pipeline.services.settings_changes import servers_of
-from roster_pipeline.settings.school import MOST_RECIPIENTS, SchoolSettings
+from roster_pipeline.settings.school import ANY_SCHOOL, MOST_RECIPIENTS, SchoolSettings
 from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
 
 RESERVED = ("new",)
@@ -106,12 +106,13 @@ def add_picked(
     """Add schools of a connection, let their owners in and invite them by mail; in the caller's transaction.
 
     pattern: the settings to take over. Automatic rostering stays off until each is tested, and the Roster Email goes to
-    the owners of the new school, never to those of the pattern. None: the standard settings, in the time zone that most
-    schools of the district have. Raises KeyTaken, FieldError, NoAddress.
+    the owners of the new school, never to those of the pattern. None: the district's defaults; if it has none, the
+    standard settings in the time zone that most of its schools have. Raises KeyTaken, FieldError, NoAddress.
     """
+    pattern = pattern or tenants.get_district(conn, connection.district_key).settings.school_defaults
     if pattern is None:
         zone = tenants.usual_time_zone(conn, [connection.district_id])
-        pattern = SchoolSettings(school_id="any", **({"time_zone": zone} if zone else {}))
+        pattern = SchoolSettings(school_id=ANY_SCHOOL, **({"time_zone": zone} if zone else {}))
     taken = {key for key, _ in tenants.school_names(conn, None, limit=1_000_000)}
     added: list[SchoolRow] = []
     invited: dict[str, list[SchoolRow]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,6 +213,42 @@ def test_the_home_ranking_of_a_district_names_its_connections_and_stands_in_the_
     assert "The district spring has no connection other" in refused.err
     assert school("district", "set", "spring", "--home-ranking", "").code == 0
     assert ranking() == []
+
+
+def test_new_schools_of_a_district_begin_with_its_defaults(school: Roster, tmp_path: Path) -> None:
+    def defaults(*words: str) -> Any:
+        answer = school("district", "defaults", "spring", *words, "--json", "--who", "Ada")
+        assert answer.code == 0, answer.err
+        return answer.data
+
+    def settings(key: str) -> Any:
+        return school("school", "show", key, "--json").data["settings"]
+
+    assert defaults() is None
+    report = ("--report-to", "head@oak.example", "--automatic")
+    assert school("school", "set", "oak", "--students", "--guard", "archive_share=0.3", *report).code == 0
+    taken = defaults("--from", "oak")
+    assert (taken["students"]["rostered"], taken["guards"]["archive_share"]) == (True, 0.3)
+    assert not taken.keys() & {"report_to", "automatic", "school_id"}
+    newest = school("audit", "--json").data[0]
+    assert (newest["who"], newest["what"]) == ("Ada", "district changed")
+    assert newest["details"] == {"changed": ["school_defaults"]}
+    defaults("--time-zone", "America/Chicago", "--guard", "archive_share=default")
+    assert "America/Chicago" in school("district", "defaults", "spring").out
+    add = ("--connection", "sis", "--teachers")
+    assert school("school", "add", "elm", *add, "--name", "Elm", "--school-id", "e", "--time-zone", "UTC").code == 0
+    file = tmp_path / "schools.csv"
+    file.write_text("school,name,school-id,students\nfir,Fir,f,no\n")
+    assert school("school", "add", "--file", file, *add).code == 0
+    elm, fir = settings("elm"), settings("fir")
+    assert [one["students"]["rostered"] for one in (elm, fir)] == [True, False]
+    assert [one["teachers"]["rostered"] for one in (elm, fir)] == [True, True]
+    assert [one["time_zone"] for one in (elm, fir)] == ["UTC", "America/Chicago"]
+    assert (elm["automatic"], elm["report_to"], elm["guards"]["archive_share"]) == (False, [], 0.1)
+    assert school("district", "defaults", "spring", "--standard", "--students").code == 2
+    assert school("district", "defaults", "spring", "--from", "nowhere").code == 1
+    assert defaults("--standard") is None
+    assert settings("elm") == elm, "schools that are there stay as they are"
 
 
 def test_who_may_change_a_connection_is_chosen_and_a_school_by_default(school: Roster) -> None:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from roster_pipeline.directory import alerts, school_history
+from roster_pipeline.directory import alerts, school_history, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import audited, held_creates, words_of
@@ -121,3 +122,30 @@ def test_three_thousand_schools_are_shown_within_a_second(
     assert max(took.values()) < 3, took  # a second on an idle machine; tests share theirs
     assert len(every(database, "select 1 from school")) == 3002
     assert signed_in(OPERATOR).get(HOME).status_code == 200
+
+
+def test_new_schools_begin_with_the_settings_that_a_manager_chose(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+) -> None:
+    manager, picked = signed_in(MANAGER), "/connections/sis/schools"
+    assert "New schools begin with the standard settings" in words_of(manager.get(HOME).text)
+    with database.begin() as opened:
+        roles = RoleSettings(rostered=True, archive=True)
+        own = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "report_when": "problems"}
+        tenants.set_school(opened, "lincoln", lincoln.settings.model_copy(update=own))
+    assert signed_in(OWNER).send_form(f"{HOME}/defaults", {"pattern": "lincoln"}).status_code == 404
+    for other in ("foreign", "nowhere"):
+        assert manager.send_form(f"{HOME}/defaults", {"pattern": other}).status_code == 404
+    assert manager.send_form(f"{HOME}/defaults", {"pattern": "lincoln"}).status_code == 303
+    page = words_of(manager.get(HOME).text)
+    assert "Students: Archive yes" in page
+    assert "When Only on changes and problems" in page
+    assert "head@lincoln.example" not in page
+    assert audited(database)[-1][:2] == (MANAGER, "district changed")
+    assert manager.send_form(picked, {"name": "Oak", "school_id": "o-1"}).status_code == 303
+    assert manager.send_form(f"{HOME}/defaults").status_code == 303
+    assert manager.send_form(picked, {"name": "Elm", "school_id": "e-1"}).status_code == 303
+    with database.begin() as opened:
+        oak, elm = (tenants.get_school(opened, key).settings for key in ("oak", "elm"))
+    assert (oak.students, oak.report_when, oak.automatic, oak.report_to) == (roles, "problems", False, [])
+    assert (elm.students.rostered, elm.report_when) == (False, "every")

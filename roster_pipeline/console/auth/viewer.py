@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.tenants import SchoolRow, UnknownKey
+from roster_pipeline.directory.tenants import ConnectionRow, DistrictRow, SchoolRow, UnknownKey
 from roster_pipeline.vocabulary import similar
 
 NOTHING_HERE = "There is no such page, or it is not one of yours."
@@ -93,6 +93,28 @@ def _like(opened: Connection, who: Viewer, key: str) -> list[tuple[str, str]]:
 def zone_of(who: Viewer, opened: Connection) -> str:
     """The clock of pages that are about no single school: that of most of the viewer's schools."""
     return tenants.usual_time_zone(opened, None if who.operator else who.districts, who.schools) or "UTC"
+
+
+def district_of(request: Request, opened: Connection, key: str) -> DistrictRow:
+    """A district that the viewer manages. Raises HTTPException 404, the same for one that there is not."""
+    try:
+        district = tenants.get_district(opened, key)
+    except UnknownKey:
+        raise nothing_here() from None
+    if not viewer(request).may_manage(district.id):
+        raise nothing_here()
+    return district
+
+
+def connection_of(request: Request, opened: Connection) -> ConnectionRow:
+    """The connection in the path, of a district that the viewer manages. Raises HTTPException 404."""
+    try:
+        connection = tenants.get_connection(opened, request.path_params["connection"])
+    except UnknownKey:
+        raise nothing_here() from None
+    if not viewer(request).may_manage(connection.district_id):
+        raise nothing_here()
+    return connection
 
 
 def nothing_here() -> HTTPException:

@@ -1,10 +1,11 @@
-"""A district: its connections with their schools, what can be done for all of them at once, and its year.
+"""Districts: a new one; and of one its connections with their schools, what can be done for all at once, its year.
 
 The first page: every school the viewer may see, those that need attention first.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -14,18 +15,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import nothing_here, viewer
+from roster_pipeline.console.auth.viewer import Viewer, district_of, nothing_here, viewer
 from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.config import Config
+from roster_pipeline.console.forms import KEY_WORDS, TAKEN, addresses
 from roster_pipeline.console.launchers import launch_all
 from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
-from roster_pipeline.directory import school_history, school_overview, tenants
+from roster_pipeline.directory import audit, school_history, school_overview, tenants
+from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.school_overview import STATES, Overview, overview
-from roster_pipeline.directory.tenants import DistrictRow, UnknownKey
+from roster_pipeline.directory.tenants import DistrictRow, KeyTaken, SchoolRow, UnknownKey
 from roster_pipeline.notifications.blocks import in_console
-from roster_pipeline.services import school_changes
+from roster_pipeline.services import access_changes, school_changes
+from roster_pipeline.services.access_changes import NoAddress
 from roster_pipeline.services.school_status import next_run, plain, status_of
-from roster_pipeline.services.settings_changes import FieldError
+from roster_pipeline.services.settings_changes import FieldError, differences
+from roster_pipeline.services.sis_schools import RESERVED, key_of
+from roster_pipeline.settings.school import ANY_SCHOOL, KEY_PATTERN, SchoolSettings, display_name
 from roster_pipeline.vocabulary import counted, day
 
 SHOWN = 200
@@ -108,11 +114,12 @@ def show(request: Request) -> Response:
     """GET /districts/KEY."""
     now = datetime.now(UTC)
     with database(request).begin() as opened:
-        district = _district_of(request, opened)
+        district = district_of(request, opened, request.path_params["key"])
         connections = school_overview.connections(opened, district.id)
         attention = school_overview.overview(opened, districts=[district.id], state="attention", limit=SHOWN)
         weeks = school_history.year(opened, district_id=district.id)
         zone = tenants.usual_time_zone(opened, [district.id]) or "UTC"
+        names = tenants.school_names(opened, [district.id], limit=1000)
     under = {one.id: [school for school in attention.page if school.connection_id == one.id] for one in connections}
     return page(
         request,
@@ -129,7 +136,47 @@ def show(request: Request) -> Response:
         now=now,
         resting=district.paused_until is not None and district.paused_until > now.date(),
         earliest=now.date() + timedelta(days=1),
+        patterns=[(key, f"As {name}") for key, name in names],
+        defaults=differences(SchoolSettings(school_id=ANY_SCHOOL), district.settings.school_defaults)
+        if district.settings.school_defaults
+        else None,
     )
+
+
+def district_form(request: Request) -> Response:
+    """GET: the form of a new district, for operators."""
+    _operator(request)
+    return page(request, "new_district.html", v={}, e={})
+
+
+def add_district(request: Request) -> Response:
+    """POST: a new district, and the invitations of its managers."""
+    who, errors = _operator(request), dict[str, str]()
+    values = {name: str(value).strip() for name, value in form(request).items()}
+    key = values.get("key", "") or key_of(values.get("name", ""))
+    try:
+        values["name"] = display_name(values.get("name", ""))
+    except ValueError as problem:
+        errors["name"] = str(problem)
+    if "name" not in errors and (not re.match(KEY_PATTERN, key) or key in RESERVED):
+        errors["key"] = KEY_WORDS
+    if not errors:
+        try:
+            with database(request).begin() as opened:
+                managers = [access_changes.address(email) for email in addresses(values.get("managers", ""))]
+                row = tenants.add_district(opened, key, values["name"])
+                audit.record(opened, who=who.who, what="district added", district_id=row.id)
+                for email in dict.fromkeys(managers):
+                    access_changes.grant(opened, email, Place(district_id=row.id), who=who.who)
+                    url = request.app.state.config.url
+                    access_changes.invite(opened, email, [row.name], console_url=url, path="/schools/new")
+        except KeyTaken:
+            errors["key"] = TAKEN
+        except NoAddress as problem:
+            errors["managers"] = f"{problem.message} {problem.remedy}"
+        else:
+            return redirect(request, "/schools/new", told=f"{row.name} was added. Connect its SIS next.")
+    return page(request, "new_district.html", status=400, v=values, e=errors)
 
 
 def sync(request: Request) -> Response:
@@ -161,7 +208,7 @@ def pause(request: Request) -> Response:
     """POST: let the schedule start no school of the district before a day."""
     sent = texts(request)
     with database(request).begin() as opened:
-        district = _district_of(request, opened)
+        district = district_of(request, opened, request.path_params["key"])
         try:
             until = day_of(sent.get("until", ""), "until")
             given = {"who": viewer(request).who, "reason": sent.get("reason", "")}
@@ -174,24 +221,42 @@ def pause(request: Request) -> Response:
 def resume_all(request: Request) -> Response:
     """POST: end the pause of the district."""
     with database(request).begin() as opened:
-        district = _district_of(request, opened)
+        district = district_of(request, opened, request.path_params["key"])
         done = school_changes.resume_district(opened, district.key, who=viewer(request).who)
     told = "The schools run by themselves again." if done else "The district was not paused."
     return redirect(request, f"/districts/{district.key}", told=told)
 
 
-def _district_of(request: Request, opened: Connection) -> DistrictRow:
+def set_defaults(request: Request) -> Response:
+    """POST: new schools begin with the settings of a school of the district, or with the standard ones."""
+    key, who = texts(request).get("pattern", ""), viewer(request).who
+    with database(request).begin() as opened:
+        district = district_of(request, opened, request.path_params["key"])
+        settings = _pattern(opened, district, key).settings if key else None
+        school_changes.set_school_defaults(opened, district.key, settings, who=who)
+    told = "New schools begin with these settings." if key else "New schools begin with the standard settings."
+    return redirect(request, f"/districts/{district.key}#defaults", told=told)
+
+
+def _operator(request: Request) -> Viewer:
+    who = viewer(request)
+    if not who.operator:
+        raise nothing_here()
+    return who
+
+
+def _pattern(opened: Connection, district: DistrictRow, key: str) -> SchoolRow:
     try:
-        found = tenants.get_district(opened, request.path_params["key"])
+        school = tenants.get_school(opened, key)
     except UnknownKey:
         raise nothing_here() from None
-    if not viewer(request).may_manage(found.id):
+    if school.district_id != district.id:
         raise nothing_here()
-    return found
+    return school
 
 
 def _connection_of(request: Request, opened: Connection) -> tuple[DistrictRow, int]:
-    district = _district_of(request, opened)
+    district = district_of(request, opened, request.path_params["key"])
     try:
         found = tenants.get_connection(opened, str(form(request).get("connection", "")))
     except UnknownKey:
@@ -202,10 +267,13 @@ def _connection_of(request: Request, opened: Connection) -> tuple[DistrictRow, i
 
 
 routes = [
+    Route("/districts/new", district_form, methods=["GET"]),
+    Route("/districts/new", add_district, methods=["POST"]),
     Route("/districts/{key}", show, methods=["GET"]),
     Route("/districts/{key}/sync", sync, methods=["POST"]),
     Route("/districts/{key}/resume", resume, methods=["POST"]),
     Route("/districts/{key}/pause", pause, methods=["POST"]),
+    Route("/districts/{key}/defaults", set_defaults, methods=["POST"]),
     Route("/districts/{key}/pause/end", resume_all, methods=["POST"]),
     Route("/", show_overview, methods=["GET"]),
 ]

@@ -1,65 +1,26 @@
-"""New districts, connections and schools. A school is picked from the list of its SIS; nobody has to know its id."""
+"""Add schools: of a SIS that is connected, or of one that is connected here first."""
 
 from __future__ import annotations
 
-import json
 import re
-from threading import Thread
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.session import limit
-from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
-from roster_pipeline.console.forms import CONNECTION, Values, errors_of, name_of, shown
-from roster_pipeline.console.launchers import launch_list
-from roster_pipeline.console.page import database, form, page, redirect
-from roster_pipeline.console.pages.connection_tests import BY_ONE_PERSON, WINDOW
-from roster_pipeline.console.server_sent_events import Event, Seen, stream
+from roster_pipeline.console.auth.viewer import Viewer, district_of, nothing_here, viewer
+from roster_pipeline.console.forms import KEY_WORDS, TAKEN, Values
+from roster_pipeline.console.page import database, form, page
+from roster_pipeline.console.pages.sis_school_pages import LABELS, listed, place_of, settings_of
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, SETTINGS, chosen_preset, typed_secret
-from roster_pipeline.defs.partitions import add_partitions
-from roster_pipeline.directory import audit, sis_school_lists, tenants
-from roster_pipeline.directory.accounts import Place
-from roster_pipeline.directory.sis_school_lists import SisSchoolList
-from roster_pipeline.directory.tenants import ConnectionRow, KeyTaken, RefusedSetting, SchoolRow, UnknownKey
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.tenants import KeyTaken
 from roster_pipeline.oneroster.presets import presets
-from roster_pipeline.services import access_changes, sis_schools
-from roster_pipeline.services.access_changes import NoAddress
-from roster_pipeline.services.connection_test import TestGoesOn
-from roster_pipeline.services.settings_changes import (
-    SECRET,
-    FieldError,
-    add_connection,
-    allowed,
-    change_connection,
-    usable_secret,
-)
-from roster_pipeline.services.sis_schools import RESERVED, PickedSchool, key_of, new_key
-from roster_pipeline.settings.school import KEY_PATTERN, ConnectionSettings, SchoolSettings, display_name
-from roster_pipeline.vocabulary import ROLE_ORDER, people_of
-
-KEY_WORDS = "Use lower-case letters, digits and hyphens, at most 64."
-TAKEN = "This key is in use; choose another."
-TYPED = ("sis", "url", "client_id", "token_url")
-"""The settings of a connection that are entered here; the others keep what is known of the SIS."""
-MOST_SHOWN = 400
-"""Schools on one page: a form may have 1,000 fields."""
-LONGEST_SEARCH = 100
-LONGEST_ID = 255
-TESTED_NEXT = "Test Your Information is next."
-LABELS = {name: setting.title for name, setting in SETTINGS.items()} | {
-    "connection_key": "Key of the connection",
-    "name": "Name",
-    "school_id": "School ID",
-    "owners": "Owners",
-    "pattern": "Settings",
-}
-"""Fields of the forms to what they are called there, for the list of what is wrong above a form."""
+from roster_pipeline.services.settings_changes import FieldError, add_connection, allowed, usable_secret
+from roster_pipeline.services.sis_schools import new_key
+from roster_pipeline.settings.school import KEY_PATTERN
 
 
 def choose(request: Request) -> Response:
@@ -72,14 +33,14 @@ def connect(request: Request) -> Response:
     """POST: a new connection; then the schools of its SIS are listed."""
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
-    settings = _settings_of(values, None, errors)
+    settings = settings_of(values, None, errors)
     key = values.get("connection_key", "")
     if key and not re.match(KEY_PATTERN, key):
         errors["connection_key"] = KEY_WORDS
     if not errors and settings is not None:
         try:
             with database(request).begin() as opened:
-                district = _district(opened, who, values.get("district", ""))
+                district = district_of(request, opened, values.get("district", ""))
                 wanted = allowed(None, settings, operator=who.operator, manager=True)
                 taken = {row.key for row in tenants.list_connections(opened)}
                 key = key or new_key(f"{district.key}-{wanted.sis}", taken)
@@ -88,267 +49,13 @@ def connect(request: Request) -> Response:
         except KeyTaken:
             errors["connection_key"] = TAKEN
         except FieldError as problem:
-            errors[_place(problem.field)] = problem.message
+            errors[place_of(problem.field)] = problem.message
         else:
-            return _listed(request, connection)
+            return listed(request, connection)
     if typed_secret(request):
         errors.setdefault("secret", SECRET_IS_LOST)
     with database(request).begin() as opened:
         return page(request, "new_school.html", status=400, **_choice(opened, who, values, errors))
-
-
-def list_(request: Request) -> Response:
-    """POST: read the schools of a connection's SIS; with the fields of the connection, correct those first."""
-    given, who, errors = form(request), viewer(request), dict[str, str]()
-    values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
-    with database(request).begin() as opened:
-        connection = _connection(request, opened)
-    if name_of(CONNECTION, "url") in values:
-        settings = _settings_of(values, connection.settings, errors)
-        if settings is not None:
-            try:
-                with database(request).begin() as opened:
-                    wanted = allowed(connection.settings, settings, operator=who.operator, manager=True)
-                    secret = usable_secret(connection, wanted, str(given.get("secret", "")))
-                    if secret or wanted != connection.settings:
-                        change_connection(opened, connection.key, who=who.who, settings=wanted, secret=secret)
-                    connection = tenants.get_connection(opened, connection.key)
-            except FieldError as problem:
-                errors[_place(problem.field)] = problem.message
-    if errors:
-        if typed_secret(request):
-            errors.setdefault("secret", SECRET_IS_LOST)
-        with database(request).begin() as opened:
-            context = _pick_context(request, opened, connection, values, errors)
-        return page(request, "sis_schools.html", status=400, **context)
-    return _listed(request, connection)
-
-
-def pick(request: Request) -> Response:
-    """GET: the schools of the SIS, to tick."""
-    with database(request).begin() as opened:
-        connection = _connection(request, opened)
-        return page(request, "sis_schools.html", **_pick_context(request, opened, connection, {}, {}))
-
-
-async def events(request: Request) -> Response:
-    """GET: `reload` once the schools are there or cannot be, then `fill` with the numbers of their people."""
-
-    def now() -> SisSchoolList | None:
-        with database(request).begin() as opened:
-            return sis_school_lists.get(opened, _connection(request, opened))
-
-    await run_in_threadpool(now)
-    shown = request.query_params.get("shown") == "yes"
-
-    def look(position: str) -> Seen:
-        found = now()
-        if found is None or (not shown and (found.schools or found.ended_at)):
-            return Seen([Event("reload", "", "end")], ended=True)
-        if found.ended_at is None:
-            return Seen([], ended=False)
-        numbers = {one["id"]: people_words(one["people"]) for one in found.schools}
-        return Seen([Event("fill", json.dumps(numbers), "end")], ended=True)
-
-    return stream(request, look)
-
-
-def add(request: Request) -> Response:
-    """POST: the schools that were ticked, and one that was typed because it is not in the list."""
-    given, who, errors = form(request), viewer(request), dict[str, str]()
-    values = {name: str(value).strip() for name, value in given.items()}
-    ticked = {str(value) for name, value in given.multi_items() if name == "school"}
-    with database(request).begin() as opened:
-        connection = _connection(request, opened)
-        found = sis_school_lists.get(opened, connection)
-        for_all = _addresses(values.get("owners", ""))
-        picked = []
-        everything = "all" in values
-        for one, _, ours in _lines(opened, connection, found, _words(request)):
-            if one["id"] in ticked or (everything and ours is None):
-                owners = [*_addresses(values.get(f"owner-{one['id']}", "")), *for_all]
-                picked.append(PickedSchool(one["id"], _usable_name(one), owners))
-        if values.get("school_id") or values.get("name"):
-            picked += _typed(values, for_all, errors)
-        pattern = _pattern(opened, who, connection, values.get("pattern", ""), errors)
-    if not picked and not errors:
-        errors["schools"] = "Tick at least one school."
-    if not errors:
-        try:
-            with database(request).begin() as opened:
-                url = request.app.state.config.url
-                added = sis_schools.add_picked(opened, connection, picked, pattern, who=who.who, console_url=url)
-        except NoAddress as problem:
-            errors["owners"] = f"{problem.message} {problem.remedy}"
-        except (FieldError, RefusedSetting) as problem:
-            errors["schools"] = problem.message
-        else:
-            return _added(request, added)
-    with database(request).begin() as opened:
-        context = _pick_context(request, opened, connection, values, errors) | {"ticked": ticked}
-    return page(request, "sis_schools.html", status=400, **context)
-
-
-def district_form(request: Request) -> Response:
-    """GET: the form of a new district, for operators."""
-    _operator(request)
-    return page(request, "new_district.html", v={}, e={})
-
-
-def add_district(request: Request) -> Response:
-    """POST: a new district, and the invitations of its managers."""
-    who, errors = _operator(request), dict[str, str]()
-    values = {name: str(value).strip() for name, value in form(request).items()}
-    key = values.get("key", "") or key_of(values.get("name", ""))
-    try:
-        values["name"] = display_name(values.get("name", ""))
-    except ValueError as problem:
-        errors["name"] = str(problem)
-    if "name" not in errors and (not re.match(KEY_PATTERN, key) or key in RESERVED):
-        errors["key"] = KEY_WORDS
-    if not errors:
-        try:
-            with database(request).begin() as opened:
-                managers = [access_changes.address(email) for email in _addresses(values.get("managers", ""))]
-                row = tenants.add_district(opened, key, values["name"])
-                audit.record(opened, who=who.who, what="district added", district_id=row.id)
-                for email in dict.fromkeys(managers):
-                    access_changes.grant(opened, email, Place(district_id=row.id), who=who.who)
-                    url = request.app.state.config.url
-                    access_changes.invite(opened, email, [row.name], console_url=url, path="/schools/new")
-        except KeyTaken:
-            errors["key"] = TAKEN
-        except NoAddress as problem:
-            errors["managers"] = f"{problem.message} {problem.remedy}"
-        else:
-            return redirect(request, "/schools/new", told=f"{row.name} was added. Connect its SIS next.")
-    return page(request, "new_district.html", status=400, v=values, e=errors)
-
-
-def people_words(people: dict[str, int] | None) -> str:
-    """The people of a school in words; empty where they are not counted."""
-    if people is None:
-        return ""
-    counts = [people_of(role, people[role]) for role in ROLE_ORDER if people[role]]
-    return ", ".join(counts) or "nobody"
-
-
-def _added(request: Request, added: list[SchoolRow]) -> Response:
-    keys = [row.key for row in added]
-    Thread(target=add_partitions, args=(keys,), name="partition").start()  # Dagster takes a second to load
-    if len(added) == 1:
-        return redirect(request, f"/schools/{keys[0]}", told=f"{added[0].name} was added. {TESTED_NEXT}")
-    return redirect(request, "/", told=f"{len(added)} schools were added. The page of each shows its next step.")
-
-
-def _listed(request: Request, connection: ConnectionRow) -> Response:
-    who = viewer(request)
-    with database(request).begin() as opened:
-        limit(opened, "tests by", who.email, BY_ONE_PERSON, WINDOW)
-    told = None
-    try:
-        with database(request).begin() as opened:
-            list_id = sis_schools.begin(opened, connection, who=who.who)
-        if list_id is not None:
-            launch_list(database(request), connection, list_id)
-    except TestGoesOn as problem:
-        told = f"{problem.message} {problem.remedy}"
-    return redirect(request, f"/connections/{connection.key}/schools", told=told)
-
-
-def _settings_of(
-    values: Values, stored: ConnectionSettings | None, errors: dict[str, str]
-) -> ConnectionSettings | None:
-    """The settings of a connection with what was typed. A new one starts from what is known of the SIS."""
-    typed = {name: values.get(name_of(CONNECTION, name), "") or None for name in TYPED}
-    chosen = chosen_preset(values)
-    known = stored is not None and stored.sis == chosen.name
-    plain = stored.model_dump(mode="json") if stored and known else chosen.defaults()
-    given: dict[str, Any] = {"url": typed["url"] or "", "client_id": typed["client_id"] or ""}
-    if typed["token_url"] or known:
-        given["token_url"] = typed["token_url"]
-    if not typed["url"]:
-        errors[name_of(CONNECTION, "url")] = "Fill this in."
-        return None
-    try:
-        return ConnectionSettings.model_validate(plain | given)
-    except ValidationError as problem:
-        errors |= errors_of(problem, CONNECTION, values)
-        return None
-
-
-def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[PickedSchool]:
-    """The school that was typed."""
-    name, school_id = values.get("name", ""), values.get("school_id", "")
-    try:
-        name = display_name(name)
-    except ValueError as problem:
-        errors["name"] = str(problem)
-    if not 0 < len(school_id) <= LONGEST_ID:
-        errors["school_id"] = f"Fill this in, with at most {LONGEST_ID} characters."
-    return [] if errors else [PickedSchool(school_id, name, owners)]
-
-
-def _pattern(
-    opened: Connection, who: Viewer, connection: ConnectionRow, key: str, errors: dict[str, str]
-) -> SchoolSettings | None:
-    """The settings of the school that the new ones take over; None for the standard settings."""
-    if not key:
-        return None
-    try:
-        school = tenants.get_school(opened, key)
-    except UnknownKey:
-        school = None
-    if school is None or school.district_id != connection.district_id:
-        errors["pattern"] = "Choose one of the list."
-        return None
-    return school.settings
-
-
-def _addresses(text: str) -> list[str]:
-    return text.replace(",", " ").replace(";", " ").split()
-
-
-def _usable_name(one: dict[str, Any]) -> str:
-    """The name of a school of the SIS, or its number where the SIS gives it none that can be kept."""
-    for text in (one["name"], one["identifier"], one["id"]):
-        try:
-            return display_name(text or "")
-        except ValueError:
-            continue
-    return "School"
-
-
-def _place(field: str) -> str:
-    return "secret" if field == SECRET else name_of(CONNECTION, field)
-
-
-def _operator(request: Request) -> Viewer:
-    who = viewer(request)
-    if not who.operator:
-        raise nothing_here()
-    return who
-
-
-def _district(opened: Connection, who: Viewer, key: str) -> tenants.DistrictRow:
-    try:
-        district = tenants.get_district(opened, key)
-    except UnknownKey:
-        raise nothing_here() from None
-    if not who.may_manage(district.id):
-        raise nothing_here()
-    return district
-
-
-def _connection(request: Request, opened: Connection) -> ConnectionRow:
-    """The connection in the path; 404 for one of a district that is not the viewer's."""
-    try:
-        connection = tenants.get_connection(opened, request.path_params["connection"])
-    except UnknownKey:
-        raise nothing_here() from None
-    if not viewer(request).may_manage(connection.district_id):
-        raise nothing_here()
-    return connection
 
 
 def _choice(opened: Connection, who: Viewer, values: Values, errors: dict[str, str]) -> dict[str, Any]:
@@ -369,61 +76,7 @@ def _choice(opened: Connection, who: Viewer, values: Values, errors: dict[str, s
     }
 
 
-def _words(request: Request) -> str:
-    return request.query_params.get("q", "")[:LONGEST_SEARCH]
-
-
-def _lines(
-    opened: Connection, connection: ConnectionRow, found: SisSchoolList | None, words: str
-) -> list[tuple[dict[str, Any], str, SchoolRow | None]]:
-    """The schools of the SIS in whose name or numbers all words are: the school, its people, ours if it is added."""
-    there = {row.settings.school_id: row for row in tenants.schools_of(opened, connection.id)}
-    lines = []
-    for one in found.schools if found else []:
-        text = f"{one['name']} {one['id']} {one['identifier']}".casefold()
-        if all(word in text for word in words.casefold().split()):
-            lines.append((one, people_words(one["people"]), there.get(one["id"]) or there.get(one["identifier"])))
-    return lines
-
-
-def _pick_context(
-    request: Request, opened: Connection, connection: ConnectionRow, values: Values, errors: dict[str, str]
-) -> dict[str, Any]:
-    found = sis_school_lists.get(opened, connection)
-    words = _words(request)
-    lines = _lines(opened, connection, found, words)
-    stored = shown(connection.settings, CONNECTION)
-    district = next(row for row in tenants.list_districts(opened) if row.id == connection.district_id)
-    return {
-        "connection": connection,
-        "district": district,
-        "base": f"/connections/{connection.key}",
-        "found": found,
-        "lines": lines[:MOST_SHOWN],
-        "more": len(lines) > MOST_SHOWN,
-        "words": words,
-        "ticked": frozenset(),
-        "new": sum(ours is None for _, _, ours in lines),
-        "patterns": [
-            (key, f"As {name}") for key, name in tenants.school_names(opened, [connection.district_id], limit=1000)
-        ],
-        "v": stored | values,
-        "e": errors,
-        "s": SETTINGS,
-        "labels": LABELS,
-        "presets": presets(),
-        "preset": chosen_preset(stored | values),
-        "secret_hint": "The stored one is kept if you leave this empty." if connection.secret else "",
-    }
-
-
 routes = [
-    Route("/districts/new", district_form, methods=["GET"]),
-    Route("/districts/new", add_district, methods=["POST"]),
     Route("/schools/new", choose, methods=["GET"]),
     Route("/schools/new", connect, methods=["POST"]),
-    Route("/connections/{connection}/list", list_, methods=["POST"]),
-    Route("/connections/{connection}/schools", pick, methods=["GET"]),
-    Route("/connections/{connection}/schools", add, methods=["POST"]),
-    Route("/connections/{connection}/schools/events", events, methods=["GET"]),
 ]

@@ -1,6 +1,7 @@
 """One test of a connection, in a process of its own: `python -m ...connection_test_worker SCHOOL TEST`.
 
-With `--schools CONNECTION LIST`, it lists the schools of the connection's SIS instead.
+With `--schools CONNECTION LIST`, it lists the schools of the connection's SIS instead; with `--together NUMBER`, it
+carries out the test of several schools that has this number.
 
 A SIS that sends far too much can end this process, and nothing else: its memory is limited, and it is the first that a
 machine without memory ends. The test's row says what to test and how far it is.
@@ -17,7 +18,7 @@ from pathlib import Path
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import DATABASE_URL
 from roster_pipeline.services import sis_schools
-from roster_pipeline.services.connection_test import carry_out
+from roster_pipeline.services.connection_test import carry_out, carry_out_together
 
 MOST_MEMORY = 1024 * 1024 * 1024
 """Bytes of memory that a test may have. A pull of ours stays under it whatever is sent: this is the second wall."""
@@ -34,6 +35,8 @@ def main(*arguments: str) -> int:
     database = Database(os.environ[DATABASE_URL])
     if arguments[0] == "--schools":
         sis_schools.carry_out(database, *arguments[1:3])
+    elif arguments[0] == "--together":
+        carry_out_together(database, arguments[1])
     else:
         carry_out(database, *arguments[:2])
     return 0

@@ -25,7 +25,7 @@ MODULE = "roster_pipeline.console.manual_run_worker"
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether a run's turn has come."""
 TEST_MODULE = "roster_pipeline.console.connection_test_worker"
-SCHOOLS = "--schools"
+SCHOOLS, TOGETHER = "--schools", "--together"
 LONGEST = 25 * 60.0
 """Seconds until a test that has no end is ended: less than after which it would count as lost."""
 SMALL = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -126,6 +126,11 @@ def launch_list(database: Database, connection: ConnectionRow, list_id: str) -> 
     """Start reading the schools of a connection's SIS, in the same way."""
     arguments = [SCHOOLS, connection.key, list_id]
     _start(database, arguments, lambda conn, problem: sis_school_lists.end(conn, list_id, problem))
+
+
+def launch_together(database: Database, together: str) -> None:
+    """Start the test of several schools that was noted with this number, in the same way."""
+    _start(database, [TOGETHER, together], lambda conn, problem: connection_tests.end_together(conn, together, problem))
 
 
 def _start(database: Database, arguments: list[str], end: End) -> None:

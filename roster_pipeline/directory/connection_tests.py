@@ -7,11 +7,12 @@ is deleted with it when it is saved or grows old. One that tries the stored secr
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -21,6 +22,8 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 KEPT_MINUTES = 60
 """How long a test is valid for settings that are saved after it."""
+TOGETHER = "together"
+"""In place of what was typed into a form: the number of several tests that read their SIS once."""
 LOST_MINUTES = 30
 """A test is bounded to less; one that is older and has no end lost the process it ran in."""
 
@@ -88,6 +91,56 @@ def start(
     return test_id
 
 
+def start_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
+    """Note a test of what is stored of several schools of one connection; gives the number that they have in common."""
+    prune(conn)
+    together = str(uuid.uuid4())
+    rows = [
+        {
+            "id": str(uuid.uuid4()),
+            "school_id": school.id,
+            "who": who,
+            "form": {TOGETHER: together},
+            "settings": school.connection.settings.model_dump(mode="json"),
+            "school_settings": school.settings.model_dump(mode="json"),
+            "learned": school.connection.learned,
+            "connection_revision": school.connection.revision,
+        }
+        for school in schools
+    ]
+    conn.execute(insert(connection_test).values(rows))
+    return together
+
+
+def of_together(conn: Connection, together: str) -> list[ConnectionTest]:
+    """The tests that were noted together, by school."""
+    query = select(connection_test).where(connection_test.c.form[TOGETHER].as_string() == together)
+    return [_row(row) for row in conn.execute(query.order_by(connection_test.c.school_id)).mappings()]
+
+
+def end_together(
+    conn: Connection, together: str, problem: str | None = None, items: Mapping[str, Sequence[Any]] | None = None
+) -> None:
+    """They are over, unless they were before. items: test to what it found."""
+    over = """
+    update connection_test t set ended_at = now(), problem = :problem, items = coalesce(i.value, t.items)
+    from connection_test o left join jsonb_each(cast(:items as jsonb)) i on i.key = o.id
+    where o.id = t.id and t.form ->> 'together' = :together and t.ended_at is null
+    """
+    given = {"together": together, "problem": problem, "items": orjson.dumps(items or {}).decode()}
+    conn.execute(text(over), given)
+
+
+def newest(conn: Connection, connection_id: int) -> dict[int, ConnectionTest]:
+    """School to its newest test that still counts or goes on, of the schools of a connection."""
+    _end_lost(conn)
+    query = """
+    select distinct on (t.school_id) t.* from connection_test t join school s on s.id = t.school_id
+    where s.connection_id = :connection order by t.school_id, t.started_at desc
+    """
+    return {row["school_id"]: _row(row) for row in conn.execute(text(query), {"connection": connection_id}).mappings()}
+
+
 def prune(conn: Connection) -> int:
     """Delete the tests, of all schools, that no longer count, with their secrets. Returns how many."""
     return conn.execute(
@@ -143,11 +196,10 @@ def recent(conn: Connection, school_id: int) -> list[ConnectionTest]:
 
 
 def going(conn: Connection) -> int:
-    """How many tests go on, of all schools."""
+    """How many tests go on, of all schools. Schools that are tested together are one test."""
     _end_lost(conn)
-    return int(
-        conn.scalar(select(func.count()).select_from(connection_test).where(connection_test.c.ended_at.is_(None))) or 0
-    )
+    one = func.coalesce(connection_test.c.form[TOGETHER].as_string(), connection_test.c.id)
+    return int(conn.scalar(select(func.count(one.distinct())).where(connection_test.c.ended_at.is_(None))) or 0)
 
 
 def under_way(conn: Connection, school_id: int) -> ConnectionTest | None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, Text, case, cast, false, func, insert, or_, select, true, update
+import orjson
+from sqlalchemy import Connection, Select, Table, Text, case, cast, false, func, insert, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.database import DirectoryError
@@ -289,6 +290,28 @@ def save_test(
     }
     conn.execute(update(school).where(school.c.id == tested.id).values(test=test))
     return test
+
+
+def save_tests(conn: Connection, tested: Sequence[tuple[SchoolRow, Sequence[Mapping[str, Any]]]]) -> None:
+    """`save_test` for several schools at once; not of those whose connection or School ID has changed since."""
+    rows = [
+        {
+            "school": row.id,
+            "revision": row.connection.revision,
+            "school_id": row.settings.school_id,
+            "items": [dict(item) for item in items],
+        }
+        for row, items in tested
+    ]
+    written = """
+    update school s set test = jsonb_build_object('at', cast(:at as text), 'items', r.items, 'of',
+        jsonb_build_object('revision', r.revision, 'school_id', r.school_id))
+    from jsonb_to_recordset(cast(:rows as jsonb)) r (school bigint, revision integer, school_id text, items jsonb)
+    join connection c on c.revision = r.revision
+    where s.id = r.school and c.id = s.connection_id and s.settings ->> 'school_id' = r.school_id
+    """
+    given = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "rows": orjson.dumps(rows).decode()}
+    conn.execute(text(written), given)
 
 
 def keep_tests(conn: Connection, connection_id: int, revision: int, newer: int) -> None:

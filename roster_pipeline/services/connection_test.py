@@ -6,7 +6,7 @@ stored counts as the school's last test; one of other values counts from the mom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.services.save_settings import Wanted, secret_of
 from roster_pipeline.services.settings_changes import allowed, same_org, secret_must_be_typed, servers_of
 from roster_pipeline.settings.school import ConnectionSettings
-from roster_pipeline.sync.connection_checks import item_as_data, items_of
+from roster_pipeline.sync.connection_checks import item_as_data, items_of, items_of_schools
 from roster_pipeline.sync.error_messages import explain
 
 LIMITS = Limits(
@@ -43,6 +43,8 @@ TOO_MUCH = (
     "The SIS sends more than a test may hold in memory.\n"
     "Choose a smaller page size; if it is small already, ask the SIS's vendor."
 )
+MOST_TOGETHER = 50
+"""Schools of one test: all their records are in memory at once."""
 MOST_AT_ONCE = 4
 """Trials of all schools together: each reads a whole SIS once."""
 
@@ -122,6 +124,55 @@ def _learned_before(
 
 def _typed_in(test: ConnectionTest) -> str | None:
     return unseal(test.secret) if test.typed and test.secret else None
+
+
+def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
+    """Note one test of what is stored of several schools of a connection; gives its number. Raises TestGoesOn.
+
+    The SIS is read once for all of them. At most `MOST_TOGETHER`.
+    """
+    lock_until_commit(conn, "connection tests")
+    connection = schools[0].connection
+    known = connection_tests.newest(conn, connection.id)
+    if any(school.id in known and known[school.id].ended_at is None for school in schools):
+        raise TestGoesOn("A test of some of these schools is going on.")
+    if connection_tests.going(conn) >= MOST_AT_ONCE:
+        raise TestGoesOn("Several other tests are going on.")
+    details = {
+        "connection": connection.key,
+        "schools": [school.key for school in schools],
+        "servers": servers_of(connection.settings),
+    }
+    audit.record(conn, who=who, what="information tested", district_id=connection.district_id, details=details)
+    return connection_tests.start_together(conn, schools, who=who)
+
+
+def carry_out_together(database: Database, together: str) -> None:
+    """Try several schools with one look at their SIS. Never raises: what goes wrong is the `problem` of each test."""
+    with database.begin() as conn:
+        tests = {test.school_id: test for test in connection_tests.of_together(conn, together)}
+        schools = tenants.schools_by_id(conn, tests)
+    items: dict[str, list[dict[str, Any]]] = {test.id: [] for test in tests.values()}
+    learned: dict[str, Any] = {}
+
+    def look() -> None:
+        rows = [schools[number] for number in tests]
+        if any(row.connection.revision != tests[row.id].connection_revision for row in rows):
+            raise DirectoryError("The connection was changed while this test began.", "Test again.")
+        wanted = [(row.settings, row.name) for row in rows]
+        for place, item in items_of_schools(rows[0].connection, wanted, LIMITS, keep=learned.update):
+            for row in rows if place is None else [rows[place]]:
+                items[tests[row.id].id].append(item_as_data(item, row))
+
+    def end(conn: Connection, problem: str | None) -> None:
+        connection_tests.end_together(conn, together, problem, items)
+        if problem is None:
+            tenants.save_tests(conn, [(schools[number], items[test.id]) for number, test in tests.items()])
+            tenants.remember(conn, connection.id, learned)
+
+    if tests:
+        connection = next(iter(schools.values())).connection
+        note_end(database, look, end, connection=connection.key)
 
 
 def carry_out(database: Database, school_key: str, test_id: str) -> None:

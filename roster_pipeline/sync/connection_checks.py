@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.errors import with_keys
-from roster_pipeline.oneroster.bundle import check_bundle
+from roster_pipeline.oneroster.bundle import check_bundle_schools
 from roster_pipeline.oneroster.collections.reading import Batch
-from roster_pipeline.oneroster.connection_test.check import check
-from roster_pipeline.oneroster.connection_test.items import CheckItem, Watcher
+from roster_pipeline.oneroster.connection_test.check import check_schools
+from roster_pipeline.oneroster.connection_test.items import CheckItem, Placed, TestedSchool, Watcher
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset, UnknownPreset, preset
 from roster_pipeline.settings.school import SchoolSettings
@@ -57,41 +56,50 @@ def items_of(
 
     keep: gets what was learned of the server, at the end. name: what we call the school.
     """
-    sis = _preset(connection.settings.sis)
-    today = datetime.now(chosen.zone).date()
-    usable = UsableRecords(connection.settings, chosen, today)
-    preview = ContactPreview(connection.settings, chosen, today)
-    watcher = _Both(usable, preview)
+    for _, item in items_of_schools(connection, [(chosen, name)], limits, keep):
+        yield item
+
+
+def items_of_schools(
+    connection: ConnectionRow,
+    schools: Sequence[tuple[SchoolSettings, str]],
+    limits: Limits | None = None,
+    keep: Callable[[Mapping[str, Any]], object] = dict,
+) -> Iterator[Placed]:
+    """`items_of` for several schools, whose SIS is read once; each item has the place of its school.
+
+    schools: settings and name of each.
+    """
+    settings = connection.settings
+    watchers: list[tuple[UsableRecords, ContactPreview]] = []
+    tested: list[TestedSchool] = []
+    for chosen, name in schools:
+        today = datetime.now(chosen.zone).date()
+        watchers.append((UsableRecords(settings, chosen, today), ContactPreview(settings, chosen, today)))
+        tested.append(
+            TestedSchool(
+                chosen.school_id,
+                frozenset(chosen.rostered),
+                chosen.primary_contacts,
+                chosen.include_orgs_below,
+                name,
+                _Both(*watchers[-1]),
+            )
+        )
+    enrollments = settings.no_enrollment_means_gone
     if is_bundle(connection):
+        old_days = min(chosen.guards.bundle_age_days for chosen, _ in schools)
         source = source_of_connection(connection)
-        yield from check_bundle(
-            source,
-            chosen.school_id,
-            chosen.rostered,
-            contacts=chosen.primary_contacts,
-            old_days=chosen.guards.bundle_age_days,
-            include_orgs_below=chosen.include_orgs_below,
-            enrollments=connection.settings.no_enrollment_means_gone,
-            name=name,
-            watcher=watcher,
-        )
-        yield from chain(usable.items(), preview.items())
-        return
-    with client_of(connection, limits) as client:
-        items = check(
-            client,
-            chosen.school_id,
-            chosen.rostered,
-            contacts=chosen.primary_contacts,
-            per_school=connection.settings.strategy == "per_school",
-            include_orgs_below=chosen.include_orgs_below,
-            enrollments=connection.settings.no_enrollment_means_gone,
-            name=name,
-            watcher=watcher,
-        )
-        yield from _with_what_is_known(items, sis) if sis is not None else items
-        keep(client.learned)
-    yield from chain(usable.items(), preview.items())
+        yield from check_bundle_schools(source, tested, old_days=old_days, enrollments=enrollments)
+    else:
+        sis = _preset(settings.sis)
+        with client_of(connection, limits) as client:
+            per_school = settings.strategy == "per_school"
+            items = check_schools(client, tested, per_school=per_school, enrollments=enrollments)
+            yield from _with_what_is_known(items, sis) if sis is not None else items
+            keep(client.learned)
+    for place, of_school in enumerate(watchers):
+        yield from ((place, item) for watcher in of_school for item in watcher.items())
 
 
 def _preset(name: str) -> Preset | None:
@@ -102,16 +110,16 @@ def _preset(name: str) -> Preset | None:
         return None
 
 
-def _with_what_is_known(items: Iterator[CheckItem], sis: Preset) -> Iterator[CheckItem]:
+def _with_what_is_known(items: Iterator[Placed], sis: Preset) -> Iterator[Placed]:
     """The items; to those that are not green it is added what is known of this SIS in the version found."""
     version = None
-    for item in items:
+    for place, item in items:
         if item.name == "Version":
             version = "1.2" if "1.2" in item.detail else "1.1"
         subject = next((subject for subject, name in SUBJECTS.items() if name == item.name), None)
         told = [one.says for one in sis.offered(subject, version)] if subject and item.ok is not True else []
         known = f"Known of {sis.display_name}: {' '.join(told)}" if told else ""
-        yield replace(item, remedy=f"{item.remedy} {known}".strip())
+        yield place, replace(item, remedy=f"{item.remedy} {known}".strip())
 
 
 class _Both:

@@ -15,14 +15,16 @@ from sqlalchemy import text
 from roster_pipeline.console.server_sent_events import Event, written
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.database import Database, RowRefused
-from roster_pipeline.directory.secrets import unseal
+from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.connection_test import carry_out
+from roster_pipeline.services.connection_test import begin_together, carry_out, carry_out_together
 from roster_pipeline.services.connection_test_state import LastTest, last_test
 from roster_pipeline.settings.installation import Retention
+from roster_pipeline.settings.school import RoleSettings, SchoolSettings
 from roster_pipeline.sync.prune_tables import prune
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
+from roster_pipeline_tests.console.held_plans import words_of
 from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
 from roster_pipeline_tests.directory.builders import every, one
 
@@ -85,6 +87,68 @@ def test_what_is_stored_is_tested_item_by_item_and_kept(signed_in: SignedIn, dat
     assert state(database) is LastTest.GREEN
     assert "Everything works" in browser.get(PAGE).text
     assert switched_on(browser).is_redirect
+
+
+TOGETHER = "/connections/sis/test"
+
+
+def reads(sis: Served) -> int:
+    """How many pages of users the SIS has been asked for."""
+    return sis.sis.log.by_resource["/users"]
+
+
+def test_several_schools_are_tested_with_one_look_at_their_sis(
+    signed_in: SignedIn, database: Database, sis: Served
+) -> None:
+    with database.begin() as conn:
+        roles = {"students": RoleSettings(rostered=True), "teachers": RoleSettings(rostered=True)}
+        tenants.add_school(conn, "sis", "oak", "Oak", SchoolSettings(school_id="sch-2", **roles))
+        tenants.add_school(conn, "sis", "elm", "Elm", SchoolSettings(school_id="nowhere", **roles))
+    assert signed_in(OWNER).get(TOGETHER).status_code == 404
+    assert signed_in(OWNER).send_form(TOGETHER).status_code == 404
+    browser = signed_in(MANAGER)
+    assert "Test these 3 schools" in browser.get(TOGETHER).text
+    sis.sis.log.clear()
+    alone = tried(signed_in(OWNER), opened(signed_in(OWNER)))
+    once = reads(sis)
+    assert "Test these 2 schools" in browser.get(TOGETHER).text
+    sis.sis.log.clear()
+    assert browser.send_form(TOGETHER).status_code == 303
+    assert "a test of some of these schools is going on" in browser.send_form(TOGETHER).text.lower()
+    assert events_of(browser, f"{TOGETHER}/events")[0][1] == "reload"
+    assert 0 < reads(sis) <= once, "as often as for one school alone"
+    shown = words_of(browser.get(TOGETHER).text)
+    with database.begin() as conn:
+        oak, elm = (tenants.get_school(conn, key) for key in ("oak", "elm"))
+    assert (last_test(oak), last_test(elm)) == (LastTest.GREEN, LastTest.RED)
+    name = next(org.name for org in sis.people.orgs if org.sourced_id == "sch-2")
+    assert f"{name}: {len(sis.people.people_of('sch-2', 'student'))} students" in shown
+    assert "no org of the SIS has this School ID" in shown
+    assert one(database, "select count(*) from audit where what = 'information tested'") == 2
+    items = {item["name"] for item in (oak.test or {})["items"]}
+    assert {"Address", "Sign-in", "School", "Students", "Guardians", "Completeness", "Page size", "Clock"} <= items
+    assert all(f"<strong>{name}</strong>" in words(alone) for name in ("Address", "Students", "Clock"))
+    assert "Test this school" in browser.get(TOGETHER).text
+
+
+def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as conn:
+        tenants.set_connection(conn, "sis", secret_sealed=seal("wr0ng"))
+        number = begin_together(conn, [tenants.get_school(conn, "lincoln")], who="test")
+        assert connection_tests.going(conn) == 1
+    carry_out_together(database, number)
+    shown = signed_in(MANAGER).get(TOGETHER).text
+    assert "Check Client ID and Client Secret" in shown
+    assert "wr0ng" not in shown
+    assert state(database) is LastTest.RED
+    with database.begin() as conn:
+        number = begin_together(conn, [tenants.get_school(conn, "lincoln")], who="test")
+        tenants.set_connection(conn, "sis", secret_sealed=seal(SECRET))
+    carry_out_together(database, number)
+    assert "The connection was changed while this test began." in signed_in(MANAGER).get(TOGETHER).text
+    assert state(database) is LastTest.STALE, "what was tried is not connected any more"
 
 
 def test_a_stream_goes_on_where_it_broke_off(signed_in: SignedIn) -> None:

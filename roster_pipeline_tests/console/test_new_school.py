@@ -159,7 +159,7 @@ def test_all_schools_that_the_search_leaves_are_added_at_once(
     with database.begin() as conn:
         added = [row.name for row in tenants.schools_of(conn, connection.id)]
     assert sorted(added) == sorted(fitting)
-    assert browser.send_form(page, {"all": "on"}).headers["location"] == "/"
+    assert browser.send_form(page, {"all": "on"}).headers["location"] == "/connections/csv/test"
     with database.begin() as conn:
         assert len(tenants.schools_of(conn, connection.id)) == len(names)
 

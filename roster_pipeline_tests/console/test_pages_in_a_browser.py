@@ -58,6 +58,8 @@ PATHS = (
     "/sis/powerschool",
     "/sis/other",
     "/connections/sis/schools",
+    "/connections/sis/test",
+    "/districts/springfield",
     "/schools/lincoln",
     "/schools/lincoln/people",
     "/schools/lincoln/people/add",

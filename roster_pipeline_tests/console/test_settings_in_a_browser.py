@@ -156,3 +156,15 @@ def test_a_manager_ticks_a_school_of_the_sis_while_its_people_are_counted(open_p
     expect(page.get_by_role("status").first).to_contain_text("was added")
     page.get_by_role("link", name="Settings", exact=True).click()
     expect(page.get_by_text("This connection is shared with Lincoln.")).to_be_visible()
+
+    page.goto("/connections/sis/test")
+    page.get_by_role("button", name="Test these 2 schools").click()
+    expect(page.get_by_text(re.compile(r"\d+ students"))).to_have_count(2, timeout=PATIENCE)
+    assert faults_of(page) == []
+    page.goto("/districts/springfield")
+    page.get_by_label("Take the settings of").select_option("As Lincoln")
+    page.get_by_role("button", name="Begin with these settings").click()
+    expect(page.get_by_text("New schools begin with these settings.").first).to_be_visible()
+    assert faults_of(page) == []
+    page.goto("/connections/sis/schools")
+    expect(page.get_by_label("Settings", exact=True)).to_contain_text("The district’s defaults")

@@ -1,4 +1,5 @@
-"""Test Your Information: starts with the values of the form, and shows its items as they come.
+"""Test Your Information: starts with the values of the form, and shows its items as they come. Several schools of one
+connection are tested together, as they are stored.
 
 Supported SISs: what each can do, where to find what to enter, what to grant there, and the way without an API.
 """
@@ -13,9 +14,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.session import HTMX, TooMany, limit
-from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
-from roster_pipeline.console.launchers import launch_test
-from roster_pipeline.console.page import database, page, piece
+from roster_pipeline.console.auth.viewer import connection_of, nothing_here, school_of, viewer
+from roster_pipeline.console.launchers import launch_test, launch_together
+from roster_pipeline.console.page import database, page, piece, redirect
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.settings_form import (
@@ -27,9 +28,10 @@ from roster_pipeline.console.settings_form import (
     worded,
     wrong,
 )
-from roster_pipeline.directory import connection_tests
+from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.oneroster.presets import SIGN_IN, SUBJECTS, UNKNOWN, UnknownPreset, offered, preset, presets
-from roster_pipeline.services.connection_test import TestGoesOn, begin
+from roster_pipeline.services.connection_test import MOST_TOGETHER, TestGoesOn, begin, begin_together
+from roster_pipeline.services.connection_test_state import LastTest, last_test, tested_school
 from roster_pipeline.services.settings_changes import FieldError
 
 WINDOW = timedelta(minutes=15)
@@ -123,6 +125,68 @@ async def events(request: Request) -> Response:
     return stream(request, look)
 
 
+def together(request: Request) -> Response:
+    """GET: the schools of a connection that have no green test, and what a test of all of them found."""
+    return _together(request)
+
+
+def start_together(request: Request) -> Response:
+    """POST: test all of them. Their SIS is read once."""
+    who = viewer(request)
+    try:
+        with database(request).begin() as opened:
+            connection = connection_of(request, opened)
+            limit(opened, "tests by", who.email, BY_ONE_PERSON, WINDOW)
+        with database(request).begin() as opened:
+            schools = [row for row in tenants.schools_of(opened, connection.id) if last_test(row) is not LastTest.GREEN]
+            number = begin_together(opened, schools[:MOST_TOGETHER], who=who.who) if schools else None
+    except TestGoesOn as problem:
+        return _together(request, f"{problem.message} {problem.remedy}")
+    if number is not None:
+        launch_together(database(request), number)
+    return redirect(request, f"/connections/{connection.key}/test")
+
+
+async def events_together(request: Request) -> Response:
+    """GET: `reload` once the test is over."""
+
+    def going() -> bool:
+        with database(request).begin() as opened:
+            known = connection_tests.newest(opened, connection_of(request, opened).id)
+        return any(test.ended_at is None for test in known.values())
+
+    await run_in_threadpool(going)
+
+    def look(position: str) -> Seen:
+        return Seen([], ended=False) if going() else Seen([Event("reload", "", "end")], ended=True)
+
+    return stream(request, look)
+
+
+def _together(request: Request, error: str = "") -> Response:
+    with database(request).begin() as opened:
+        connection = connection_of(request, opened)
+        known = connection_tests.newest(opened, connection.id)
+        schools = tenants.schools_of(opened, connection.id)
+    lines = [
+        (school, last_test(school), known.get(school.id), tested_school(school.test["items"]) if school.test else "")
+        for school in schools
+    ]
+    waiting = sum(state is not LastTest.GREEN for _, state, _, _ in lines)
+    return page(
+        request,
+        "test_together.html",
+        status=409 if error else 200,
+        connection=connection,
+        base=f"/connections/{connection.key}",
+        lines=[line for line in lines if line[1] is not LastTest.GREEN or line[2] is not None],
+        going=any(test.ended_at is None for test in known.values()),
+        waiting=min(waiting, MOST_TOGETHER),
+        more=max(waiting - MOST_TOGETHER, 0),
+        error=error,
+    )
+
+
 def _answer(request: Request, came: Form, status: int) -> Response:
     """The test's place alone where a script asked, and then always with 200: it shows nothing else."""
     if request.headers.get(HTMX):
@@ -135,4 +199,7 @@ routes = [
     Route("/schools/{key}/test/{test}/events", events, methods=["GET"]),
     Route("/sis", list_supported_sis, methods=["GET"]),
     Route("/sis/{sis}", show_supported_sis, methods=["GET"]),
+    Route("/connections/{connection}/test", together, methods=["GET"]),
+    Route("/connections/{connection}/test", start_together, methods=["POST"]),
+    Route("/connections/{connection}/test/events", events_together, methods=["GET"]),
 ]

@@ -53,7 +53,8 @@ def show(request: Request, section: Section) -> Response:
         school = school_of(request, opened)
         opened_form = stored_form(opened, school, section)
         test = connection_tests.get(opened, school.id, request.query_params.get("test", ""))
-    if test is not None and test.who == viewer(request).who and section is CONNECTION_SECTION:
+    typed = test is not None and test.who == viewer(request).who and "values" in test.form
+    if test is not None and typed and section is CONNECTION_SECTION:
         opened_form.test = test
         opened_form.values = test.form["values"]
         opened_form.seen = test.form["seen"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from roster_pipeline.completeness_messages import in_words
@@ -17,6 +17,8 @@ from roster_pipeline.oneroster.collections.reading import GROUPS, Wanted
 from roster_pipeline.oneroster.connection_test.items import (
     ROLE_NAMES,
     CheckItem,
+    Placed,
+    TestedSchool,
     Watcher,
     disabled_item,
     enrollment_item,
@@ -64,52 +66,83 @@ def check_bundle(
 ) -> list[CheckItem]:
     """Read the whole bundle as a sync would. A bundle that cannot be read is a red item, never an exception.
 
-    roles: the role groups that are rostered. old_days: an older bundle suggests that the export stopped. enrollments: a
-    student without one counts as gone. name: our name of the school. watcher: receives the batches that are read.
+    roles ... watcher: of `TestedSchool`. old_days, enrollments, now: see `check_bundle_schools`.
+    """
+    school = TestedSchool(school_id, frozenset(roles), contacts, include_orgs_below, name, watcher)
+    placed = check_bundle_schools(source, [school], old_days=old_days, enrollments=enrollments, now=now)
+    return [item for _, item in placed]
+
+
+def check_bundle_schools(
+    source: BundleSource,
+    schools: Sequence[TestedSchool],
+    *,
+    old_days: int = Guards().bundle_age_days,
+    enrollments: bool = False,
+    now: datetime | None = None,
+) -> list[Placed]:
+    """`check_bundle` for several schools of one bundle, which is read once. Each item has the place of its school.
+
+    old_days: an older bundle suggests that the export stopped. enrollments: a student without one counts as gone.
     """
     now = now or datetime.now(UTC)
-    wanted = Wanted(contacts=True, roles=frozenset(roles), enrollments=enrollments, enrollments_if_there=True)
+    roles = frozenset[str]().union(*(one.roles for one in schools))
+    wanted = Wanted(contacts=True, roles=roles, enrollments=enrollments, enrollments_if_there=True)
     pulled = pull_bundle(source, wanted, now=now)
-    school: dict[str, Any] | None = None
-    counts: PeopleCounts | None = None
+    counts: list[PeopleCounts] = []
     orgs: list[dict[str, Any]] = []
     odd: Counter[str] = Counter()
     try:
         for batch in pulled:
             odd.update(each["rule"] for each in batch.rejects if each["rule"] in LENGTHS)
-            if watcher is not None:
-                watcher.take(batch)
+            for one in schools:
+                if one.watcher is not None:
+                    one.watcher.take(batch)
             if batch.kind == "org":
                 orgs += batch.records
                 continue
-            if counts is None:
-                school = found_school(orgs, school_id)
-                own = school["sourcedId"] if school else school_id.strip()
-                counts = PeopleCounts(own, now.date(), include_orgs_below=include_orgs_below)
-                counts.note_orgs(orgs)
-            counts.count(batch.records)
+            counts = counts or [_counts(one, orgs, now.date()) for one in schools]
+            for of_school in counts:
+                of_school.count(batch.records)
     except OneRosterError as problem:
         part = next((part for kind, part in _NAMES if isinstance(problem, kind)), "Bundle")
-        return [CheckItem(part, False, problem.message, problem.remedy)]
+        return [(None, CheckItem(part, False, problem.message, problem.remedy))]
     proof = pulled.proof
-    school = school or found_school(orgs, school_id)
-    items = [_bundle(source, proof), _age(proof, now, old_days), _mode(proof)]
+    items: list[Placed] = [(None, item) for item in (_bundle(source, proof), _age(proof, now, old_days), _mode(proof))]
+    for place, one in enumerate(schools):
+        known = counts[place] if counts else None
+        items += [(place, item) for item in _of_school(one, known, orgs, proof, enrollments=enrollments)]
+    return items + [(None, item) for item in (*_odd_rows(odd), _completeness(proof), _witness())]
+
+
+def _counts(one: TestedSchool, orgs: list[dict[str, Any]], today: date) -> PeopleCounts:
+    school = found_school(orgs, one.school_id)
+    own = school["sourcedId"] if school else one.school_id.strip()
+    counts = PeopleCounts(own, today, include_orgs_below=one.include_orgs_below)
+    counts.note_orgs(orgs)
+    return counts
+
+
+def _of_school(
+    one: TestedSchool, counts: PeopleCounts | None, orgs: list[dict[str, Any]], proof: Proof, *, enrollments: bool
+) -> Iterator[CheckItem]:
+    school = found_school(orgs, one.school_id)
     if school is not None or _no_orgs(proof):
-        items.append(_school(school, name))
+        yield _school(school, one.name)
     else:
-        items.append(missing_school_item(orgs, school_id, name))
-    if counts is not None and (school is not None or not orgs):
-        items += [_role(counts, proof, group, rostered=wanted.wants(group)) for group in GROUPS]
-        items += other_role_items(counts)
-        items += not_counted_items(counts)
-        items += reference_items(counts, proof)
-        items.append(_guardians(counts, proof, wanted=contacts))
-        items.append(enrollment_item(counts, proof, decide=enrollments, read=True))
-        items.append(disabled_item(counts))
-        items += [*number_items(counts), *field_items(counts)]
-    items += _odd_rows(odd)
-    items.append(_completeness(proof))
-    return [*items, _witness()]
+        yield missing_school_item(orgs, one.school_id, one.name)
+    if counts is None or (school is None and orgs):
+        return
+    for group in GROUPS:
+        yield _role(counts, proof, group, rostered=group in one.roles)
+    yield from other_role_items(counts)
+    yield from not_counted_items(counts)
+    yield from reference_items(counts, proof)
+    yield _guardians(counts, proof, wanted=one.contacts)
+    yield enrollment_item(counts, proof, decide=enrollments, read=True)
+    yield disabled_item(counts)
+    yield from number_items(counts)
+    yield from field_items(counts)
 
 
 def found_school(orgs: list[dict[str, Any]], school_id: str) -> dict[str, Any] | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, filter_works
+from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Reading, Wanted
 from roster_pipeline.oneroster.connection_test.items import (
     CheckItem,
+    Placed,
+    TestedSchool,
     Watcher,
     completeness_item,
     disabled_item,
@@ -66,44 +69,60 @@ def check(
 ) -> Iterator[CheckItem]:
     """Test everything that a sync needs. Yields each item as soon as it is known; never raises for a server's errors.
 
-    roles: the role groups that are rostered. contacts: guardians are rostered. per_school: the connection reads the
-    school's own lists; else it is read as a whole. include_orgs_below: orgs below the school count as the school.
-    enrollments: a student without an enrollment counts as gone. name: our name of the school. watcher: gets all batches
-    that are read.
+    roles ... watcher: of `TestedSchool`. per_school, enrollments: see `check_schools`.
+    """
+    school = TestedSchool(school_id, frozenset(roles), contacts, include_orgs_below, name, watcher)
+    for _, item in check_schools(client, [school], per_school=per_school, enrollments=enrollments):
+        yield item
+
+
+def check_schools(
+    client: Client, schools: Sequence[TestedSchool], *, per_school: bool = False, enrollments: bool = False
+) -> Iterator[Placed]:
+    """`check` for several schools of one SIS, which is read once. Each item comes with the place of its school.
+
+    per_school: the connection reads the schools' own lists; else it is read as a whole. enrollments: a student without
+    an enrollment counts as gone.
     """
     connected = False
+    found: dict[int, PeopleCounts] = {}
     try:
         for item in _connection(client):
             connected = True
-            yield item
+            yield None, item
         client.habits.ends.clear()  # a test starts without knowing what proves the end of a list
-        school = client.find_org(school_id)
-        item = school_item(school, name) if school else missing_school_item(list(client.orgs()), school_id, name)
+        for place, one in enumerate(schools):
+            org = client.find_org(one.school_id)
+            if org is None:
+                yield place, missing_school_item(list(client.orgs()), one.school_id, one.name)
+                continue
+            yield place, school_item(org, one.name)
+            found[place] = PeopleCounts(
+                org["sourcedId"], client.clock.now().date(), include_orgs_below=one.include_orgs_below
+            )
     except OneRosterError as problem:
-        yield _failed(_failed_part(problem, connected), problem)
+        yield None, _failed(_failed_part(problem, connected), problem)
         return
-    yield item
-    if school is None:
+    if not found:
         return
-    own = (school["sourcedId"],)
+    own = tuple(counts.school for counts in found.values())
     wanted = Wanted(
         own if per_school else None,
         True,
         None,
-        frozenset(roles),
+        frozenset().union(*(schools[place].roles for place in found)),
         own,
         enrollments=enrollments,
-        single_contacts=contacts,
+        single_contacts=any(schools[place].contacts for place in found),
     )
-    counts = PeopleCounts(school["sourcedId"], client.clock.now().date(), include_orgs_below=include_orgs_below)
     try:
-        yield from _people(client, wanted, counts, watcher, contacts=contacts)
+        yield from _people(client, wanted, {place: (schools[place], counts) for place, counts in found.items()})
     except OneRosterError as problem:
-        yield _failed("People", problem)
+        yield None, _failed("People", problem)
         if isinstance(problem, PagingBroken):
-            yield from _offset_unit(client)
-    yield _delta(client, wanted)
-    yield _clock(client)
+            yield from ((None, item) for item in _offset_unit(client))
+    yield None, _delta(client, wanted)
+    yield None, _clock(client)
 
 
 def _connection(client: Client) -> Iterator[CheckItem]:
@@ -136,30 +155,40 @@ def _missing_scopes(sign_in: SignIn) -> list[str]:
     return [scope.rsplit("/", 1)[-1] for scope in sign_in.form.scope.split() if scope not in sign_in.granted.split()]
 
 
-def _people(
-    client: Client, wanted: Wanted, counts: PeopleCounts, watcher: Watcher | None, *, contacts: bool
-) -> Iterator[CheckItem]:
+def _people(client: Client, wanted: Wanted, found: Mapping[int, tuple[TestedSchool, PeopleCounts]]) -> Iterator[Placed]:
     def count(batches: Iterable[Batch]) -> None:
-        counts.start()
-        if watcher is not None:
-            watcher.start()
+        for school, counts in found.values():
+            counts.start()
+            if school.watcher is not None:
+                school.watcher.start()
         for batch in batches:
-            if watcher is not None:
-                watcher.take(batch)
-            if batch.kind == "user":
-                counts.count(batch.records)
-            else:
-                counts.note_orgs(batch.records)
+            for school, counts in found.values():
+                if school.watcher is not None:
+                    school.watcher.take(batch)
+                if batch.kind == "user":
+                    counts.count(batch.records)
+                else:
+                    counts.note_orgs(batch.records)
 
     pulled = pull(client, wanted)
     pulled.into(count)
     proof = pulled.proof
+    for place, (school, counts) in found.items():
+        yield from ((place, item) for item in _of_school(school, counts, proof, wanted))
+    yield None, completeness_item(proof)
+    if "total-not-reached" in proof.problems:
+        yield from ((None, item) for item in _offset_unit(client))
+    yield None, _page_size(client)
+    yield None, _single_users(client, next((counts.present for _, counts in found.values() if counts.present), None))
+
+
+def _of_school(school: TestedSchool, counts: PeopleCounts, proof: Proof, wanted: Wanted) -> Iterator[CheckItem]:
     for group in GROUPS:
-        yield role_item(counts, proof, group, rostered=wanted.wants(group))
+        yield role_item(counts, proof, group, rostered=group in school.roles)
     yield from other_role_items(counts)
     yield from not_counted_items(counts)
     yield from reference_items(counts, proof)
-    yield guardian_item(counts, proof, wanted=contacts)
+    yield guardian_item(counts, proof, wanted=school.contacts)
     yield enrollment_item(counts, proof, decide=wanted.enrollments, read=wanted.enrollments)
     for ending, place in MEMBERSHIP_FROM.items():
         if proof.strategy.endswith(ending):
@@ -167,11 +196,6 @@ def _people(
     yield disabled_item(counts)
     yield from number_items(counts)
     yield from field_items(counts)
-    yield completeness_item(proof)
-    if "total-not-reached" in proof.problems:
-        yield from _offset_unit(client)
-    yield _page_size(client)
-    yield _single_users(client, counts)
 
 
 def _page_size(client: Client) -> CheckItem:
@@ -182,11 +206,12 @@ def _page_size(client: Client) -> CheckItem:
     return CheckItem("Page size", True, (f"{used}" if used == chosen else f"{used} instead of {chosen}") + sort)
 
 
-def _single_users(client: Client, counts: PeopleCounts) -> CheckItem:
+def _single_users(client: Client, present: str | None) -> CheckItem:
+    """present: the sourcedId of somebody who is in a school."""
     name = "Second witness"
-    if counts.present is None:
+    if present is None:
         return CheckItem(name, None, "the school has nobody whom we could request")
-    if client.user_answers([counts.present])[counts.present].user is not None:
+    if client.user_answers([present])[present].user is not None:
         return CheckItem(name, True, "single users can be requested")
     return CheckItem(
         name,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from roster_pipeline.completeness_messages import in_words, noticed
 from roster_pipeline.oneroster.collections.proof import Proof
-from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.collections.reading import GROUPS, Batch
 from roster_pipeline.oneroster.connection_test.people_counts import FIELD_NAMES, PeopleCounts
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, role_name
@@ -48,6 +48,28 @@ class Watcher(Protocol):
 
     def start(self) -> None: ...
     def take(self, batch: Batch) -> None: ...
+
+
+@dataclass(frozen=True)
+class TestedSchool:
+    """A school of a test. roles: the role groups that are rostered. contacts: guardians are rostered.
+
+    include_orgs_below: orgs below the school count as the school. name: what we call it. watcher: gets all batches that
+    are read.
+    """
+
+    __test__ = False
+
+    school_id: str
+    roles: frozenset[str] = frozenset(GROUPS)
+    contacts: bool = False
+    include_orgs_below: bool = False
+    name: str = ""
+    watcher: Watcher | None = None
+
+
+Placed = tuple[int | None, CheckItem]
+"""An item with the place of its school among those that are tested; None: it is about the connection."""
 
 
 def school_item(school: dict[str, Any], name: str) -> CheckItem:

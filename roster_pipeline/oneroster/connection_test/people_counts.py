@@ -29,7 +29,7 @@ class PeopleCounts:
     """
 
     def __init__(self, school: str, today: date, *, include_orgs_below: bool = False) -> None:
-        self._school = school
+        self.school = school
         self._today = today
         self._include_below = include_orgs_below
         self.start()
@@ -62,7 +62,7 @@ class PeopleCounts:
         self.below = 0
         """People of orgs below the school who do not name the school, if such orgs do not count as the school."""
         self._orgs: list[dict[str, Any]] = []
-        self._here = frozenset((self._school,))
+        self._here = frozenset((self.school,))
         self._below: frozenset[str] = frozenset()
         self.students_with_agents = 0
         self.present: str | None = None
@@ -75,8 +75,8 @@ class PeopleCounts:
     def note_orgs(self, orgs: Sequence[dict[str, Any]]) -> None:
         """Add orgs that the SIS lists. All of them must come before the first user."""
         self._orgs += orgs
-        below = orgs_below(self._orgs, self._school)
-        self._here = frozenset((self._school, *(below if self._include_below else ())))
+        below = orgs_below(self._orgs, self.school)
+        self._here = frozenset((self.school, *(below if self._include_below else ())))
         self._below = below - self._here
 
     def count(self, users: Sequence[dict[str, Any]]) -> None:

@@ -21,11 +21,17 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import DirectoryResource
-from roster_pipeline.directory import approvals, erase, manual_edits, tables, tenants
+from roster_pipeline.directory import approvals, erase, manual_edits, tables, tenants, uploads
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import exposition
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.services import decisions
+from roster_pipeline.services import (
+    connection_test,
+    decisions,
+    people_file,
+    people_upload,
+    person_changes,
+)
 from roster_pipeline.simulator import Role
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES
@@ -43,7 +49,7 @@ FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", 
 
 OF_PEOPLE = {
     *("sis_record", "cleaned_roster", "plan_row"),
-    *("person", "link", "membership", "contact", "change_log"),
+    *("person", "link", "membership", "contact", "change_log", "person_merge", "exemption", "people_upload"),
 }
 """Where people are kept. Every other table is for whoever runs the house."""
 STEPS = {"fetch": "sis_record", "clean": "cleaned_roster", "plan": "plan_row", "apply": "person"}
@@ -356,3 +362,135 @@ def test_nothing_about_people_stands_in_what_is_said_while_they_wait_for_the_dis
             said += [json.dumps(row, default=str) for row in district.rows(f"select to_jsonb(t) as row from {table} t")]
     assert any("the district's manager" in one for one in said)
     assert leaked("\n".join([*said, postgres_log()])) == []
+
+
+LIST = "First name,Last name,Mail,Student ID,Role\n" + "".join(
+    f"Zyxpoison-u{place},Zyxpoison,qqleak-u{place}@zyxpoison.example,9988776655{place},student\n" for place in range(3)
+)
+
+
+def test_nothing_about_people_stands_in_what_is_said_of_leavers_exemptions_uploads_and_undone_edits(
+    town: Town, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    town.add_school(report_to=["it@school.example"], report_attachment="masked", first_sync="approve")
+    hostile_strings(town.people)
+    town.run_sync()
+    said = [_exempted(town, "create")]
+    decisions.approve(town.database, "lincoln", _newest(town, "plan"), **WHO)
+    students = town.people.people_of("sch-1", "student")
+    for place, student in enumerate(students):
+        town.people.edit(student.sourced_id, email=f"qqleak-e{place}@zyxpoison.example")
+    town.people.remove(students[0].sourced_id)
+    town.run_sync()
+    said += [_exempted(town, "update"), *_left(town), *_uploaded(town), *_undone(town)]
+    town.run_sync()
+    for fault in ("", "email=invalid", "truncated_json"):
+        if fault:
+            town.sis.faults.set(fault)
+        with town.database.begin() as conn:
+            together = connection_test.begin_together(conn, [tenants.get_school(conn, "lincoln")], who="owner")
+        connection_test.carry_out_together(town.database, together)
+        town.sis.faults.clear()
+    assert town.count("connection_test", "ended_at is not null") == 3
+    assert leaked("\n".join([*said, _everything_said(town, caplog), postgres_log()])) == []
+
+
+def _exempted(town: Town, action: str) -> str:
+    """What is said where single held rows are left out, and planned again."""
+    plan = _newest(town, "plan")
+    with town.database.begin() as conn:
+        query = "select row from plan_row where plan_id = :plan and action = :action order by row limit 2"
+        rows = list(conn.scalars(text(query), {"plan": plan, "action": action}))
+    assert decisions.exempt(town.database, "lincoln", plan, rows, **WHO) == 2
+    said = _complaint(lambda: decisions.exempt(town.database, "lincoln", plan, [-1], **WHO))
+    decisions.take_back(town.database, "lincoln", [_newest(town, "exemption")], **WHO)
+    return said
+
+
+def _left(town: Town) -> list[str]:
+    """What is said of announced leavers, known ones and others."""
+
+    def announced(words: str, reason: str) -> Any:
+        with town.database.begin() as conn:
+            day = datetime.now(UTC).date()
+            return decisions.announce(conn, tenants.get_school(conn, "lincoln"), words, day, who="owner", reason=reason)
+
+    with town.database.begin() as conn:
+        known = conn.execute(
+            text("select number, email, username from person where username is not null limit 3")
+        ).all()
+    words = f"{known[0].number}, {known[1].email} {known[2].username} Zyxpoison"
+    done = announced(words, "they leave")
+    assert (done.people > 0, bool(done.unknown)) == (True, True)
+    assert leaked(words) == ["zyxpoison", "qqleak", "99887766"]
+    wrong = ((words, "x" * 600), (words, "rings\x07"), (" ".join(f"qqleak{n}" for n in range(3000)), "they leave"))
+    said = [_complaint(lambda words=words, reason=reason: announced(words, reason)) for words, reason in wrong]  # type: ignore[misc]
+    _refuse_all(town, "announced_leaver")
+    said.append(_complaint(lambda: announced(str(known[2].username), "they leave")))
+    _allow(town, "announced_leaver")
+    return said
+
+
+def _uploaded(town: Town) -> list[str]:
+    """What is said of a list of people: of its decisions, its end, and what goes wrong with it."""
+    file = people_file.read_people_file(LIST.encode())
+    columns = people_upload.fields_of_columns(file.header)
+    may: dict[str, Any] = {"sees": lambda _: True, "manages": lambda _: True}
+
+    def entered(upload: uploads.Upload, digest: str) -> int:
+        with town.database.begin() as conn:
+            school = tenants.get_school(conn, "lincoln")
+            return people_upload.apply(conn, school, upload, digest, **may, **WHO)
+
+    with town.database.begin() as conn:
+        school = tenants.get_school(conn, "lincoln")
+        number = uploads.keep(conn, school, file.header, file.rows, columns, "student", who="owner")
+        kept = uploads.kept(conn, school, number, who="owner")
+        assert kept is not None
+        uploads.choose(conn, kept, {2: "new", 3: "out"})
+        upload = uploads.kept(conn, school, number, who="owner")
+        assert upload is not None
+        seen = people_upload.preview(conn, school, file, columns, role="", choices=upload.choices, **may)
+    said = [_complaint(lambda: entered(upload, "another"))]
+    _refuse(town, "person")
+    said.append(_complaint(lambda: entered(upload, seen.digest)))
+    _allow(town, "person")
+    entered(upload, seen.digest)
+    said.append(_complaint(lambda: entered(upload, seen.digest)))
+    broken = (b"PK\x03\x04 Zyxpoison", b"Zyxpoison,qqleak\n", b"Zyxpoison\n" + b"qqleak\n" * 6000)
+    for data in broken:
+        with pytest.raises(people_file.FileUnusable) as unusable:
+            people_file.read_people_file(data)
+        said.append("".join(traceback.format_exception(unusable.value)))
+    return said
+
+
+def _undone(town: Town) -> list[str]:
+    """What is said of an edit that is undone, and of one that cannot be."""
+    with town.database.begin() as conn:
+        district = tenants.get_school(conn, "lincoln").district_id
+        who = int(conn.scalar(text("select max(person_id) from link")) or 0)
+
+    def edited(name: str) -> int:
+        with town.database.begin() as conn:
+            person_changes.edit(conn, district, who, {"given_name": name}, **WHO)
+        return _newest(town, "audit")
+
+    def undone(edit: int) -> None:
+        with town.database.begin() as conn:
+            person_changes.undo(conn, district, who, edit, **WHO)
+
+    undone(edited("Zyxpoison-undone"))
+    first = edited("Zyxpoison-first")
+    second = edited("Zyxpoison-second")
+    said = [_complaint(lambda: undone(first))]
+    _refuse(town, "person")
+    said.append(_complaint(lambda: undone(second)))
+    _allow(town, "person")
+    return said
+
+
+def _refuse_all(town: Town, table: str) -> None:
+    with town.database.begin() as conn:
+        conn.execute(text(f"alter table {table} add constraint refuse check (false) not valid"))

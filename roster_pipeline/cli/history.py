@@ -113,7 +113,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Undo one sync by a new sync. Rows that changed since are not touched; they are reported."""
-    from roster_pipeline.directory import rollback as undoing
+    from roster_pipeline.directory import rollback as rollbacks
     from roster_pipeline.services import decisions
 
     if only not in (None, ARCHIVED):
@@ -121,13 +121,13 @@ def rollback(
     part: Literal["archived"] | None = "archived" if only else None
     with open_directory() as database:
         if preview:
-            _show(undoing.preview(database, sync_id, only=part), as_json)
+            _show(rollbacks.preview(database, sync_id, only=part), as_json)
             return
         if reason is None:
             raise typer.BadParameter("--reason: say why; it is kept in the audit (or --preview to look first)")
         why = given_reason(reason)
         if not yes:
-            note(_summary(undoing.preview(database, sync_id, only=part)))
+            note(_summary(rollbacks.preview(database, sync_id, only=part)))
         confirm(f"Undo sync {sync_id}?", yes=yes)
         result = decisions.roll_back(database, sync_id, who=who_asks(who), reason=why, only=part)
     if as_json:

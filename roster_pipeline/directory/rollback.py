@@ -166,9 +166,9 @@ def _staged(conn: Connection, sync_id: int, only: Only | None) -> Iterator[tuple
         "school": undone.school_id,
         "only_archived": only == "archived",
     }
-    conn.execute(text("drop table if exists undoing"))
+    conn.execute(text("drop table if exists rollback_row"))
     conn.execute(text(rollback_sql.STAGE), given)
-    conn.execute(text("analyze undoing"))
+    conn.execute(text("analyze rollback_row"))
     for statement in (*rollback_sql.MARK_MOVED, *rollback_sql.MARK_ROOTED):
         conn.execute(text(statement), given)
     yield undone, given

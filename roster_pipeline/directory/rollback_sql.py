@@ -42,7 +42,7 @@ KEYS = {
 REVISED = ("person", "membership")
 
 STAGE = """
-create temporary table undoing on commit drop as
+create temporary table rollback_row on commit drop as
 with net as (
     select entity, person_id, school_id,
            case entity when 'link' then coalesce(after, before) ->> 'connection_id' end::bigint as connection_id,
@@ -81,19 +81,19 @@ _SAME = {entity: _as_left(entity) for entity in KEPT}
 _SAME["link"] += " and x.person_id = u.person_id"
 MARK_MOVED = (
     *(
-        f"update undoing u set moved = true where u.entity = '{entity}' and "
+        f"update rollback_row u set moved = true where u.entity = '{entity}' and "
         f"case when u.way = 'remake' then exists (select from {entity} x where {KEYS[entity]}) "
         f"else not exists (select from {entity} x where {KEYS[entity]} and {same}) end"
         for entity, same in _SAME.items()
     ),
     """
-update undoing u set moved = true
+update rollback_row u set moved = true
 where u.entity = 'link' and u.way = 'remake' and not u.moved and exists (
     select from link_exclusion a
     where a.connection_id = u.connection_id and a.sourced_id = u.sourced_id and a.person_id = u.person_id)
 """,
     """
-update undoing u set moved = true
+update rollback_row u set moved = true
 where u.entity = 'contact' and u.way <> 'remove' and not u.moved and exists (
     select from excluded_contact e
     where e.snapshot_id = (select max(id) from snapshot s where s.school_id = u.school_id)
@@ -102,7 +102,7 @@ where u.entity = 'contact' and u.way <> 'remove' and not u.moved and exists (
           where l.sourced_id = e.student_id and l.person_id = u.person_id)))
 """,
     """
-update undoing u set moved = true
+update rollback_row u set moved = true
 where u.way = 'remove' and not u.moved and exists (
     select from person_merge g where g.kept_id = u.person_id and g.district_id = :district and g.undone_at is null
       and g.at > (select at from sync where id = :sync))
@@ -113,23 +113,23 @@ whom the SIS said last that nobody may call them; and what the sync made of some
 since.
 """
 _PRIMARY_MOVES = "coalesce({0}.before ->> 'is_primary', 'false') <> coalesce({0}.after ->> 'is_primary', 'false')"
-_STAYS = "not exists (select from undoing o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
-_COMES = "exists (select from undoing o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
+_STAYS = "not exists (select from rollback_row o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
+_COMES = "exists (select from rollback_row o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
 MARK_ROOTED = (
     f"""
-update undoing u set moved = true
-from undoing o
+update rollback_row u set moved = true
+from rollback_row o
 where u.entity = 'link' and o.entity = 'link' and o.person_id = u.person_id and o.moved and not u.moved
   and {_PRIMARY_MOVES.format("u")} and {_PRIMARY_MOVES.format("o")}
 """,
     f"""
-update undoing u set moved = true
+update rollback_row u set moved = true
 where u.entity = 'membership' and u.way = 'remove' and not u.moved and exists (
     select from contact c where c.district_id = :district and c.school_id = u.school_id and c.person_id = u.person_id
       and {_STAYS.format("contact", "o.person_id = c.person_id and o.school_id = c.school_id and o.place = c.place")})
 """,
     f"""
-update undoing u set moved = true
+update rollback_row u set moved = true
 where u.entity = 'person' and u.way = 'remove' and not u.moved and (
     exists (
         select from membership m where m.person_id = u.person_id
@@ -140,19 +140,19 @@ where u.entity = 'person' and u.way = 'remove' and not u.moved and (
     or exists (select from link_exclusion a where a.person_id = u.person_id))
 """,
     """
-update undoing u set moved = true
-from undoing p
+update rollback_row u set moved = true
+from rollback_row p
 where p.entity = 'person' and p.way = 'remove' and p.moved and p.person_id = u.person_id
   and u.entity = 'link' and u.way = 'remove'
 """,
     f"""
-update undoing u set moved = true
+update rollback_row u set moved = true
 where u.entity in ('link', 'membership') and u.way = 'remake' and not u.moved
   and not exists (select from person p where p.id = u.person_id and p.district_id = :district)
   and not {_COMES.format("person", "o.person_id = u.person_id")}
 """,
     f"""
-update undoing u set moved = true
+update rollback_row u set moved = true
 where u.entity = 'contact' and u.way = 'remake' and not u.moved
   and not exists (
       select from membership m
@@ -174,7 +174,7 @@ def _set_back(entity: str) -> str:
     if entity != "link":
         pairs.append("updated_at = now()")
     return (
-        f"update {entity} x set {', '.join(pairs)} from undoing u "
+        f"update {entity} x set {', '.join(pairs)} from rollback_row u "
         f"where u.entity = '{entity}' and u.way = 'set back' and not u.moved and {KEYS[entity]}"
     )
 
@@ -184,14 +184,14 @@ def _remake(entity: str, keys: str, values: str) -> str:
     if entity in REVISED:
         names, contents = f"{names}, revision", f"{contents}, (u.before ->> 'revision')::integer + 1"
     return (
-        f"insert into {entity} ({keys}, {names}) select {values}, {contents} from undoing u "
+        f"insert into {entity} ({keys}, {names}) select {values}, {contents} from rollback_row u "
         f"where u.entity = '{entity}' and u.way = 'remake' and not u.moved"
     )
 
 
 def _remove(entity: str) -> str:
     return (
-        f"delete from {entity} x using undoing u "
+        f"delete from {entity} x using rollback_row u "
         f"where u.entity = '{entity}' and u.way = 'remove' and not u.moved and {KEYS[entity]}"
     )
 
@@ -199,8 +199,8 @@ def _remove(entity: str) -> str:
 _TOUCH = """
 update person x set revision = x.revision + 1
 where x.district_id = :district
-  and exists (select from undoing u where u.entity = 'link' and not u.moved and u.person_id = x.id)
-  and not exists (select from undoing u where u.entity = 'person' and not u.moved and u.person_id = x.id)
+  and exists (select from rollback_row u where u.entity = 'link' and not u.moved and u.person_id = x.id)
+  and not exists (select from rollback_row u where u.entity = 'person' and not u.moved and u.person_id = x.id)
 """
 """A plan that found somebody by a link that goes is stale, also where nothing else of them changes."""
 _OF_SCHOOL = ("district_id, school_id, person_id", ":district, u.school_id, u.person_id")
@@ -230,7 +230,7 @@ select u.person_id, u.entity, s.key as school, u.way, u.moved,
        case when u.way = 'set back' then array(
            select b.key from jsonb_each(u.before) b
            where b.value is distinct from u.after -> b.key and b.key not in ('revision') order by b.key) end as fields
-from undoing u left join school s on s.id = u.school_id
+from rollback_row u left join school s on s.id = u.school_id
 order by u.person_id, u.entity, s.key, u.sourced_id, u.place
 """
 COUNT = """
@@ -242,7 +242,7 @@ with part as (
                     when u.before ->> 'status' = 'archived' and u.after ->> 'status' = 'active' then 'restore'
                     when u.way = 'remake' then 'remove'
                     else 'update' end) filter (where u.entity = 'membership') as what
-    from undoing u group by u.person_id
+    from rollback_row u group by u.person_id
 )
 select coalesce(p.role, m.role, 'student'), case when p.moved then 'moved' else coalesce(p.what, 'update') end, count(*)
 from part p
@@ -251,12 +251,12 @@ group by 1, 2
 """
 """People by what was undone of them; who moved since, in anything, counts as moved."""
 
-OUTLINE = "select entity, way, moved, count(*) as rows from undoing group by 1, 2, 3 order by 1, 2, 3"
+OUTLINE = "select entity, way, moved, count(*) as rows from rollback_row group by 1, 2, 3 order by 1, 2, 3"
 MOVED = """
 select u.person_id, max(nullif(concat_ws(' ', p.given_name, p.family_name), '')) as name,
        array_agg(distinct u.entity order by u.entity) filter (where u.moved) as entities,
        max(coalesce(u.after ->> 'role', u.before ->> 'role')) filter (where u.entity = 'membership') as role
-from undoing u left join person p on p.id = u.person_id and p.district_id = :district
+from rollback_row u left join person p on p.id = u.person_id and p.district_id = :district
 group by u.person_id having bool_or(u.moved) order by u.person_id limit :limit
 """
 """Whom a rollback would leave alone, wholly or in part, with what changed since."""

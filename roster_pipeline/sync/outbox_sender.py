@@ -56,25 +56,25 @@ def send_due(database: Database, mailer: Mailer) -> Sent:
             waiting = outbox.due(connection, limit=1)
             if not waiting:
                 break
-            letter = waiting[0]
-            mail = Mail(letter.subject, letter.text, letter.html, letter.school or "", letter.attachment)
+            message = waiting[0]
+            mail = Mail(message.subject, message.text, message.html, message.school or "", message.attachment)
             try:
-                delivery = mailer.send(letter.message_id, letter.recipients, mail, at=letter.created_at)
+                delivery = mailer.send(message.message_id, message.recipients, mail, at=message.created_at)
             except TemporaryDeliveryError as problem:
-                alive = outbox.failed(connection, letter.id, problem.message)
+                alive = outbox.failed(connection, message.id, problem.message)
                 failed, dead = failed + alive, dead + (not alive)
                 away = isinstance(problem, ServerAwayError)
             except PermanentDeliveryError as problem:
-                outbox.failed(connection, letter.id, problem.message, permanent=True)
+                outbox.failed(connection, message.id, problem.message, permanent=True)
                 dead += 1
             else:
                 sent += 1
                 refused = f"refused for good: {', '.join(delivery.never)}" if delivery.never else None
                 if delivery.later:
                     put_off = "; ".join(["some recipients were put off", *([refused] if refused else [])])
-                    outbox.failed(connection, letter.id, put_off, recipients=delivery.later)
+                    outbox.failed(connection, message.id, put_off, recipients=delivery.later)
                 else:
-                    outbox.sent(connection, letter.id, refused)
+                    outbox.sent(connection, message.id, refused)
     return Sent(sent, failed, dead)
 
 

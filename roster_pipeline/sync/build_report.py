@@ -247,7 +247,7 @@ def _of_rules(rules: list[dict[str, Any]], count: str) -> Iterable[int]:
 def _connection(known: SyncSummary) -> ConnectionFacts | None:
     if known.snapshot is None or not known.snapshot["proof"]:
         return None
-    facts, proof = snapshot_facts(known.snapshot), known.snapshot["proof"]
+    facts, proof = snapshot_facts(known.snapshot, known.settings.zone), known.snapshot["proof"]
     return ConnectionFacts(
         strategy=str(proof.get("strategy", "")),
         pages=int(proof.get("pages", 0)),

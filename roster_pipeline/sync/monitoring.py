@@ -250,7 +250,7 @@ def _expiry_notice(
 
 def watch_source(connection: Connection, school: SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
     """Open or clear the school's alert on its source. facts: of the snapshot that was just taken."""
-    found = wrong_with_age(snapshot_facts(facts), school.settings.guards)
+    found = wrong_with_age(snapshot_facts(facts, school.settings.zone), school.settings.guards)
     subject = f"school {school.key}"
     if not found:
         cleared = alerts.close_of(connection, subject, SOURCE_STALE)

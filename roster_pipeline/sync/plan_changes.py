@@ -106,7 +106,7 @@ def plan_snapshot(
     if only is not None:
         announced &= {only.person_id}
     facts, first_sync, answers = before.facts, before.first_sync, before.answers
-    snapshot = snapshot_facts(facts)
+    snapshot = snapshot_facts(facts, school.settings.zone)
     directory = DirectoryFrames(
         connection_id=school.connection.id,
         people=loaded.people,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from roster_pipeline.completeness_messages import in_words
 from roster_pipeline.directory.delta_base import Compared, DeltaBase
@@ -101,9 +102,9 @@ def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[
     return [f"{SOURCE_OLD}:{counted(days, 'day', 'days')}"] if days >= guards.bundle_age_days else []
 
 
-def snapshot_facts(row: Mapping[str, Any]) -> SnapshotFacts:
-    """What the core knows of a snapshot. row: of the table."""
-    proof = row["proof"]
+def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
+    """What the core knows of a snapshot. row: of the table. zone: of the school, for the days that findings name."""
+    proof, since = row["proof"], row["unchanged_since"]
     return SnapshotFacts(
         complete=bool(row["complete"]),
         mode=row["mode"],
@@ -111,7 +112,7 @@ def snapshot_facts(row: Mapping[str, Any]) -> SnapshotFacts:
         version=str(proof.get("version", "")),
         bundle=row["written_at"] is not None,
         taken_at=row["taken_at"],
-        unchanged_since=row["unchanged_since"],
+        unchanged_since=since.astimezone(zone) if since is not None else None,
     )
 
 

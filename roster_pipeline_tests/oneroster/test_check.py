@@ -184,7 +184,7 @@ def test_people_are_counted_and_not_records() -> None:
 def test_people_in_no_school_are_counted() -> None:
     roles = [{"roleType": "primary", "role": "student"}]
     found = items_of(listed(*[person(f"s-{number}") for number in range(20)], person("n-1", roles=roles)))
-    assert found["No school"].detail == "1 people of this SIS name no school"
+    assert found["No school"].detail == "1 person of this SIS names no school"
 
 
 @pytest.mark.parametrize(("delivered", "ok"), [(10, True), (8, True), (7, False), (0, False)])

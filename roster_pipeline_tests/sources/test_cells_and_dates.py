@@ -94,7 +94,7 @@ def test_a_row_that_may_have_been_moved_is_rejected_and_its_owner_spared(
     assert len(school.active) == 9
     ok, detail = school.tested()["Cells"]
     assert ok is False
-    assert "1 rows have" in detail
+    assert "1 row has" in detail
 
 
 def test_a_line_break_inside_a_cell_makes_no_second_person(database: Database, bundle: Source) -> None:

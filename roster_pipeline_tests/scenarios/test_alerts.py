@@ -239,7 +239,8 @@ def test_what_is_held_is_told_once_until_somebody_decided(
         watch(town.database, NOW)
     ((subject, recipients),) = mails(town)
     assert subject.startswith("Lincoln: ")
-    assert "41 creations of students and 3 creations of teachers are held until someone decides" in subject
+    each = "41 creations of students, 3 creations of teachers, 3 creations of staff and 3 creations of admins"
+    assert f"{each} are held until someone decides" in subject
     assert recipients == ["ops@example.org"], "the owner has read it in the report"
     assert town.count("outbox", "kind = 'alert' and html like '%/schools/lincoln/holds%'") == 1
     decide(town, approved=approved)

@@ -61,24 +61,6 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def main() -> None:
-    """Serve until a signal ends it: `python -m roster_pipeline.demo.demo_sis --night 3`."""
-    parser = argparse.ArgumentParser(description="The demo's simulated SISs.")
-    parser.add_argument("--night", type=int, default=3, help="the night of the story to start from (default 3)")
-    parser.add_argument("--port", type=int, default=PORT)
-    chosen = parser.parse_args()
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with simulated(bring_to(chosen.night), chosen.port) as (base_url, _):
-        print(f"simulated SISs at {base_url}{', '.join(prefix for prefix, _ in CONNECTIONS.values())}", flush=True)  # noqa: T201
-        stop.wait()
-
-
-if __name__ == "__main__":
-    main()
-
-
 @dataclass(frozen=True)
 class DemoSchool:
     """A school of the demo, and its connection and id in the SIS."""
@@ -172,3 +154,21 @@ def school_settings(school: DemoSchool) -> SchoolSettings:
         automatic=True,
         first_sync="apply",
     )
+
+
+def main() -> None:
+    """Serve until a signal ends it: `python -m roster_pipeline.demo.demo_sis --night 3`."""
+    parser = argparse.ArgumentParser(description="The demo's simulated SISs.")
+    parser.add_argument("--night", type=int, default=3, help="the night of the story to start from (default 3)")
+    parser.add_argument("--port", type=int, default=PORT)
+    chosen = parser.parse_args()
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with simulated(bring_to(chosen.night), chosen.port) as (base_url, _):
+        print(f"simulated SISs at {base_url}{', '.join(prefix for prefix, _ in CONNECTIONS.values())}", flush=True)  # noqa: T201
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -87,7 +87,7 @@ def test_a_pair_that_is_excluded_leaves_the_contact_to_the_other_child() -> None
     one = user("s1", agents=["p"], metadata={"agents:court": {"p": "no"}})
     other = user("s2", agents=["p"], metadata={"agents:court": {"p": "yes"}})
     found = items([one, other, parent("p", "parent")], "agents:court!=yes")
-    assert "1 of 1 contacts" in found["Contact rule on agents:court"].detail
+    assert "1 of 1 contact would" in found["Contact rule on agents:court"].detail
     assert "1 of 2 students" in found["Contact rules"].detail
 
 

@@ -1,9 +1,9 @@
 """Dagster's daemon with shorter pauses: `python -m roster_pipeline_tests.scenarios.simulated_week.brisk_daemon run -w
 FILE`.
 
-Its loops, threads, storage, queue and code server are Dagster's own. Between two looks it waits a second instead of
-up to a minute, and it asks its storage for the last tick each time instead of remembering it, because the test makes
-what is stored older (`calendar.py`).
+Its loops, threads, storage, queue and code server are Dagster's own. Between two looks it waits seconds instead of up
+to a minute, and it asks its storage for the last tick each time instead of remembering it, because the test makes what
+is stored older (`calendar.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import dagster._daemon.controller as controller
 import dagster._daemon.sensor as sensors
 import dagster._scheduler.scheduler as schedules
 
-PAUSE = 1.0
+PAUSE = 3.0
+"""Seconds. Shorter pauses take a core from the runs that the test waits for."""
 
 
 def _soon(start_time: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from types import TracebackType
@@ -59,6 +59,7 @@ class Client:
         self.executor = ThreadPoolExecutor(max_workers=max(1, endpoint.parallel), thread_name_prefix="oneroster")
         self._connected: Connected | None = None
         self._padded: dict[str, str] = {}
+        self._lists: dict[str, tuple[list[dict[str, Any]], Iterator[dict[str, Any]]]] = {}
         self._lock = threading.RLock()
 
     def __enter__(self) -> Client:
@@ -126,6 +127,24 @@ class Client:
             yield from orgs_of(page)[0]
         self.note_paging()
 
+    def listed_orgs(self) -> Iterator[dict[str, Any]]:
+        """The same, requested once for each client, and only as far as somebody reads."""
+        return self._once("orgs", self.orgs)
+
+    def _listed_schools(self) -> Iterator[dict[str, Any]]:
+        return self._once("schools", self._schools)
+
+    def _once(self, name: str, read: Callable[[], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+        known, rest = self._lists.setdefault(name, ([], read()))
+        yield from known
+        try:
+            for org in rest:
+                known.append(org)
+                yield org
+        except OneRosterError:  # what ended early must not look like the whole list
+            del self._lists[name]
+            raise
+
     def _schools(self) -> Iterator[dict[str, Any]]:
         """The orgs of `/schools`, for a SIS whose `/orgs` lacks them; none if the SIS does not offer `/schools`."""
         listing = self.listing(self.collection("/schools", "orgs"))
@@ -169,7 +188,7 @@ class Client:
         if alone is not None:
             return {**alone, "foundBy": "sourcedId"}
         named: list[dict[str, Any]] = []
-        for listed in (self.orgs, self._schools):
+        for listed in (self.listed_orgs, self._listed_schools):
             for org in listed() if not named else ():
                 if org["sourcedId"] == wanted:
                     return {**org, "foundBy": "sourcedId"}

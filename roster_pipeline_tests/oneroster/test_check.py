@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster import CheckItem, check
+from roster_pipeline.oneroster.connection_test.check import check_schools
+from roster_pipeline.oneroster.connection_test.items import Placed, TestedSchool
 from roster_pipeline.oneroster.http.endpoint import is_version_1_0
 from roster_pipeline_tests.oneroster.client_helpers import Served
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
@@ -127,6 +129,30 @@ def test_two_schools_with_one_identifier_are_red(sis: Start) -> None:
     found = items(served, identifier)["School"]
     assert found.ok is False
     assert "sourcedId" in found.remedy
+
+
+def test_several_schools_are_found_with_one_reading_of_the_orgs(sis: Start) -> None:
+    """One that is not there, and one that two have as identifier, are red alone."""
+    served = sis("org_identifier=doubled")
+    with served.client() as client:
+        doubled = next(org["identifier"] for org in client.orgs() if org["type"] == "school")
+
+    def tested(*ids: str) -> tuple[list[Placed], int]:
+        served.sis.log.clear()
+        with served.client() as client:
+            placed = list(check_schools(client, [TestedSchool(one) for one in ids]))
+        return placed, served.sis.log.by_resource["/orgs"]
+
+    _, reads = tested("sch-1", "nowhere")
+    placed, reads_of_many = tested("sch-1", "nowhere", doubled, "elsewhere")
+    assert {place: item.ok for place, item in placed if item.name == "School"} == {
+        0: True,
+        1: False,
+        2: False,
+        3: False,
+    }
+    assert {place for place, item in placed if item.name == "Students" and item.ok} == {0}
+    assert reads_of_many == reads
 
 
 def test_no_item_names_a_person(sis: Start) -> None:

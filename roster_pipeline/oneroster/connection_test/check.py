@@ -33,6 +33,7 @@ from roster_pipeline.oneroster.errors import (
     OneRosterError,
     PagingBroken,
     Refused,
+    SchoolNotFound,
     SignInRefused,
     TlsFailed,
 )
@@ -92,9 +93,13 @@ def check_schools(
             yield None, item
         client.habits.ends.clear()  # a test starts without knowing what proves the end of a list
         for place, one in enumerate(schools):
-            org = client.find_org(one.school_id)
+            try:
+                org = client.find_org(one.school_id)
+            except SchoolNotFound as problem:  # says nothing about the other schools
+                yield place, _failed("School", problem)
+                continue
             if org is None:
-                yield place, missing_school_item(list(client.orgs()), one.school_id, one.name)
+                yield place, missing_school_item(list(client.listed_orgs()), one.school_id, one.name)
                 continue
             yield place, school_item(org, one.name)
             found[place] = PeopleCounts(

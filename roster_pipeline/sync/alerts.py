@@ -178,12 +178,8 @@ def operators() -> list[str]:
 
 def affected_schools(connection: Connection, school: SchoolRow) -> list[SchoolRow]:
     """The schools that a fault of this school's connection concerns: itself, and those that run by themselves."""
-    others = tenants.list_schools(connection)
-    return [school] + [
-        other
-        for other in others
-        if other.connection.id == school.connection.id and other.id != school.id and other.settings.automatic
-    ]
+    sharing = tenants.schools_of(connection, school.connection.id)
+    return [school] + [other for other in sharing if other.id != school.id and other.settings.automatic]
 
 
 @dataclass(frozen=True)

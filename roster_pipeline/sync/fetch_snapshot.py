@@ -175,8 +175,8 @@ def _choice(connection: Connection, school: SchoolRow) -> Choice:
 
 def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted:
     """What the schools that share the pull need: contacts and roles that nobody rosters are not kept."""
-    schools = [school] if choice.per_school else tenants.list_schools(connection)
-    sharing = [one.settings for one in schools if one.connection.id == school.connection.id]
+    schools = [school] if choice.per_school else tenants.schools_of(connection, school.connection.id)
+    sharing = [one.settings for one in schools]
     return Wanted(
         school_ids=(school.settings.school_id,) if choice.per_school else None,
         contacts=any(settings.primary_contacts for settings in sharing),

@@ -48,10 +48,7 @@ def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots
 
     slots: runs at once on this machine. minutes: how long the run may take.
     """
-    run_id = str(uuid.uuid4())
-    with database.begin() as conn:
-        manual_runs.ask(conn, run_id, school.id, school.key, kind=kind, who=who, host=socket.gethostname())
-        audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who)
+    run_id = _asked(database, school, kind, who)
     Thread(target=_carry_out, args=(database, run_id, slots, minutes), daemon=True, name="run").start()
     return run_id
 
@@ -62,12 +59,8 @@ def launch_all(
     """Start a sync of each school, in turn. Returns how many wait or run now, and how many were running already."""
     run_ids, going = [], 0
     for school in schools:
-        run_id = str(uuid.uuid4())
         try:
-            with database.begin() as conn:
-                manual_runs.ask(conn, run_id, school.id, school.key, kind="sync", who=who, host=socket.gethostname())
-                audit.record_run(conn, run_id, "sync", school.id, school.district_id, who=who)
-            run_ids.append(run_id)
+            run_ids.append(_asked(database, school, "sync", who))
         except manual_runs.AlreadyGoing:
             going += 1
     waiting = iter(run_ids)
@@ -86,28 +79,28 @@ def launch_all(
     return len(run_ids), going
 
 
+def _asked(database: Database, school: SchoolRow, kind: Kind, who: str) -> str:
+    """Note a run that somebody asks for; gives its id. Raises AlreadyGoing."""
+    run_id = str(uuid.uuid4())
+    with database.begin() as conn:
+        manual_runs.ask(conn, run_id, school.id, school.key, kind=kind, who=who, host=socket.gethostname())
+        audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who)
+    return run_id
+
+
 def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> None:
     """Wait for the run's turn, run it in a process, and note it where that dies."""
     while (turn := _turn(database, run_id, slots)) is not True:
         if turn is None:
             return
         time.sleep(LOOK_EVERY)
-    url = database.engine.url.render_as_string(hide_password=False)
     try:
-        child = subprocess.Popen(  # noqa: S603 - the command is ours
-            [sys.executable, "-m", MODULE, run_id, str(minutes)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, DATABASE_URL: url},
-            start_new_session=True,
-        )
+        child = _process(database, MODULE, [run_id, str(minutes)], {})
     except OSError:
         code = "none"
     else:
         code = str(child.wait())
-    with suppress(DirectoryError), database.begin() as conn:
-        manual_runs.end(conn, run_id, DIED.format(code=code))  # counts only where the run did not say how it ended
+    _end(database, lambda conn, problem: manual_runs.end(conn, run_id, problem), DIED.format(code=code))
 
 
 def _turn(database: Database, run_id: str, slots: int) -> bool | None:
@@ -134,16 +127,8 @@ def launch_together(database: Database, together: str) -> None:
 
 
 def _start(database: Database, arguments: list[str], end: End) -> None:
-    url = database.engine.url.render_as_string(hide_password=False)
     try:
-        child = subprocess.Popen(  # noqa: S603 - the command is ours
-            [sys.executable, "-m", TEST_MODULE, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **SMALL, DATABASE_URL: url},
-            start_new_session=True,
-        )
+        child = _process(database, TEST_MODULE, arguments, SMALL)
     except OSError:
         _end(database, end, TEST_DIED.format(code="none"))
         return
@@ -158,6 +143,21 @@ def _watch(database: Database, end: End, child: subprocess.Popen[bytes]) -> None
         child.wait()
         problem = TOO_LONG.format(minutes=LONGEST / 60)
     _end(database, end, problem)
+
+
+def _process(
+    database: Database, module: str, arguments: list[str], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """A module of ours in a process of its own, on the console's database. Raises OSError."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    return subprocess.Popen(  # noqa: S603 - the command is ours
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment, DATABASE_URL: url},
+        start_new_session=True,
+    )
 
 
 def _end(database: Database, end: End, problem: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -92,8 +92,8 @@ def _value(name: str) -> str:
 _PAIR = "(district_id, connection_id, sourced_id, person_id"
 _ITS = "(:district, cast(:one as bigint), :two, :person"
 _NO_HOME = " and not exists (select from link h where h.person_id = :person and h.is_primary)"
-_OF_LINK = [_value(name) + _NO_HOME * (name in ("is_primary", "primary_by_hand")) for name in KEPT["link"]]
-_REMAKE = f"insert into link {_PAIR}, {', '.join(KEPT['link'])}) values {_ITS}, {', '.join(_OF_LINK)})"
+_LINK_VALUES = [_value(name) + _NO_HOME * (name in ("is_primary", "primary_by_hand")) for name in KEPT["link"]]
+_REMAKE = f"insert into link {_PAIR}, {', '.join(KEPT['link'])}) values {_ITS}, {', '.join(_LINK_VALUES)})"
 _WHERE = {
     "person": "x.district_id = :district and x.id = :person",
     "membership": "x.district_id = :district and x.person_id = :person "
@@ -147,18 +147,16 @@ class Edit:
 
 def edits(entries: Sequence[Entry], changes: Sequence[Change], person_id: int) -> list[Edit]:
     """The edits by hand among audit entries, with what each changed of this person."""
-    found = []
-    for entry in entries:
-        if entry.what not in EDITS or entry.person_id != person_id:
-            continue
-        ways: Ways = {}
-        for each in changes:
-            mine = each.at == entry.at and each.sync_id is None and each.person_id == person_id
-            if mine and each.entity == EDITS[entry.what]:
-                place = (each.entity, _key(each))
-                ways[place] = (ways[place][0] if place in ways else each.before, each.after)
-        found.append(Edit(entry, ways))
-    return found
+    of: dict[tuple[datetime, str], Ways] = {}
+    for each in changes:
+        if each.sync_id is None and each.person_id == person_id:
+            ways, place = of.setdefault((each.at, each.entity), {}), (each.entity, _key(each))
+            ways[place] = (ways[place][0] if place in ways else each.before, each.after)
+    return [
+        Edit(entry, of.get((entry.at, EDITS[entry.what]), {}))
+        for entry in entries
+        if entry.what in EDITS and entry.person_id == person_id
+    ]
 
 
 def rows_now(conn: Connection, district_id: int, person_id: int) -> Rows:

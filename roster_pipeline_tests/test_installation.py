@@ -31,6 +31,7 @@ PASS_ON = {
     "directory/database.py",
     "directory/secrets.py",
     "runtime/embedded.py",
+    "runtime/preloaded.py",
 }
 """Modules that hand the environment to children, change it for them, read what a child was given, or look up a
 variable that a person named (`env:NAME`)."""

@@ -1,4 +1,4 @@
-"""One test of a connection, in a process of its own: `python -m ...connection_test_worker SCHOOL TEST`.
+"""One test of a connection, in a process of its own: of a school and a test.
 
 With `--schools CONNECTION LIST`, it lists the schools of the connection's SIS instead; with `--together NUMBER`, it
 carries out the test of several schools that has this number.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import resource
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,14 +20,17 @@ from roster_pipeline.services import sis_schools
 from roster_pipeline.services.connection_test import carry_out, carry_out_together
 
 MOST_MEMORY = 1024 * 1024 * 1024
-"""Bytes of memory that a test may have. A pull of ours stays under it whatever is sent: this is the second wall."""
+"""Bytes of memory that a test may take beyond what is loaded. A pull of ours stays under it whatever is sent: this is
+the second wall."""
 FIRST_TO_END = "1000"
 
 
 def main(*arguments: str) -> int:
     """Run the test, or read the list; its row says how it ended."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
+    most = _loaded() + MOST_MEMORY
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, "ascii")
@@ -42,5 +44,10 @@ def main(*arguments: str) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+def _loaded() -> int:
+    """Bytes of memory that this process has, as its limit counts them; 0 where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+    except OSError:
+        return 0
+    return int(status.partition("VmData:")[2].split()[0]) * 1024

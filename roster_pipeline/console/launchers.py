@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,18 +16,20 @@ from roster_pipeline.directory import audit, connection_tests, manual_runs, sis_
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.manual_runs import Kind
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
+from roster_pipeline.runtime import preloaded
 from roster_pipeline.runtime.embedded import DATABASE_URL
 
 DIED = "The run's process ended before it could say why (exit code {code}).\nStart it again; nothing was half applied."
+UNKNOWN = "unknown"
 MODULE = "roster_pipeline.console.manual_run_worker"
+NEEDS = ("roster_pipeline.definitions", "roster_pipeline.cleaning.expectations")
+"""What a run loads when it comes to it."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether a run's turn has come."""
 TEST_MODULE = "roster_pipeline.console.connection_test_worker"
 SCHOOLS, TOGETHER = "--schools", "--together"
 LONGEST = 25 * 60.0
 """Seconds until a test that has no end is ended: less than after which it would count as lost."""
-SMALL = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""A test computes nothing, and the threads of these libraries would take memory of its limit."""
 TEST_DIED = (
     "The test's process ended before it was done (exit code {code}).\n"
     "Start it again. If it stays, the SIS sends more than a test may hold in memory: choose a smaller page size."
@@ -95,12 +95,11 @@ def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> N
             return
         time.sleep(LOOK_EVERY)
     try:
-        child = _process(database, MODULE, [run_id, str(minutes)], {})
+        code = preloaded.start(MODULE, [run_id, minutes], _environment(database), NEEDS).wait()
     except OSError:
-        code = "none"
-    else:
-        code = str(child.wait())
-    _end(database, lambda conn, problem: manual_runs.end(conn, run_id, problem), DIED.format(code=code))
+        code = None
+    died = DIED.format(code=code or UNKNOWN)
+    _end(database, lambda conn, problem: manual_runs.end(conn, run_id, problem), died)
 
 
 def _turn(database: Database, run_id: str, slots: int) -> bool | None:
@@ -128,36 +127,26 @@ def launch_together(database: Database, together: str) -> None:
 
 def _start(database: Database, arguments: list[str], end: End) -> None:
     try:
-        child = _process(database, TEST_MODULE, arguments, SMALL)
+        child = preloaded.start(TEST_MODULE, arguments, _environment(database))
     except OSError:
-        _end(database, end, TEST_DIED.format(code="none"))
+        _end(database, end, TEST_DIED.format(code=UNKNOWN))
         return
     Thread(target=_watch, args=(database, end, child), daemon=True, name="test").start()
 
 
-def _watch(database: Database, end: End, child: subprocess.Popen[bytes]) -> None:
+def _watch(database: Database, end: End, child: preloaded.Started) -> None:
     try:
-        problem = TEST_DIED.format(code=child.wait(LONGEST))
-    except subprocess.TimeoutExpired:
+        problem = TEST_DIED.format(code=child.wait(LONGEST) or UNKNOWN)
+    except TimeoutError:
         child.kill()
         child.wait()
         problem = TOO_LONG.format(minutes=LONGEST / 60)
     _end(database, end, problem)
 
 
-def _process(
-    database: Database, module: str, arguments: list[str], environment: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    """A module of ours in a process of its own, on the console's database. Raises OSError."""
-    url = database.engine.url.render_as_string(hide_password=False)
-    return subprocess.Popen(  # noqa: S603 - the command is ours
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **environment, DATABASE_URL: url},
-        start_new_session=True,
-    )
+def _environment(database: Database) -> dict[str, str]:
+    """Ours, on the console's database."""
+    return {**os.environ, DATABASE_URL: database.engine.url.render_as_string(hide_password=False)}
 
 
 def _end(database: Database, end: End, problem: str) -> None:

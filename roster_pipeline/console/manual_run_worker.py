@@ -1,17 +1,15 @@
-"""One run that somebody asked for, apart from the console: `python -m roster_pipeline.console.manual_run_worker RUN
-MINUTES`.
+"""One run that somebody asked for, in a process of its own.
 
-The run's row says what to do, how far it is, and how it ended. The run is a child of
-this process, which stays light: it says that the run lives, and ends it where somebody cancels it, where it takes too
-long, or where the machine ends its services. It does so by SIGKILL, so that no clean-up of a library can hold it up;
-what the run had not committed by then, PostgreSQL rolls back.
+The run's row says what to do, how far it is, and how it ended. The run is a child of this process, which says that the
+run lives, and ends it where somebody cancels it, where it takes too long, or where the machine ends its services. It
+does so by SIGKILL, so that no clean-up of a library can hold it up; what the run had not committed by then, PostgreSQL
+rolls back.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from contextlib import suppress
 from multiprocessing import get_context
@@ -158,7 +156,3 @@ def _end_with(watcher: int) -> None:
     while os.getppid() == watcher:
         time.sleep(LOOK_EVERY)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], float(sys.argv[2])))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,6 +21,7 @@ from roster_pipeline.directory.manual_runs import ManualRun, next_to_start, orde
 from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.runtime import preloaded
 from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.served_sis import Served, events_of, school_in, served_sis
@@ -361,10 +360,4 @@ def test_runs_of_other_schools_and_other_words_are_nowhere(
 
 
 def test_a_child_without_its_row_does_nothing(database: Database, environment: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", launchers.MODULE, "nothing", "1"],
-        env=dict(os.environ),
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 1
+    assert preloaded.start(launchers.MODULE, ["nothing", 1], os.environ).wait() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ pytest_plugins = [
     "roster_pipeline_tests.console.browser",
 ]
 LEFT_OUT = "were left out: "
+gc.set_threshold(100_000, 50, 100)  # a process of the tests keeps millions of objects, and looks at them less often so
 INVARIANTS = Path(__file__).parent / "invariants"
 
 

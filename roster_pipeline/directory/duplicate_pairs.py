@@ -1,60 +1,33 @@
-"""Who may be in the directory twice: pairs to compare, and pairs of which somebody said that they are two people."""
-
-# ruff: noqa: S608 - what is put together here are our own table and column names
+"""Who may be in the directory twice: what people are compared by, and pairs that somebody called two people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.pg_copy import Kind, read_frame
 
-_LARGEST_GROUP = 6
-"""More people than this with one number, e-mail or name are not duplicates of each other, but bad data."""
-MOST_PAIRS = 500
-"""Pairs that are compared for one list."""
+KEYS: Mapping[str, Kind] = {
+    "id": "int",
+    "given_name": "text",
+    "family_name": "text",
+    "email": "text",
+    "number": "text",
+    "number_source": "text",
+}
+"""What people are compared by. number_source: whose number it is, its connection and kind; missing without a SIS."""
 
-_NAME = "nullif(regexp_replace(lower(normalize({0}, NFKD)), '[^[:alnum:]]+', '', 'g'), '')"
-_PAIRS = f"""
-with named as materialized (
-    select id, lower(email) as email, number_kind, number_connection_id, nullif(ltrim(number, '0'), '') as number,
-           {_NAME.format("given_name")} as given, {_NAME.format("family_name")} as family
-    from person where district_id = :district
-), keyed as (
-    select 1 as way, id, concat_ws('/', number_connection_id, number_kind, number) as key from named
-    where number is not null and number_connection_id is not null
-    union all
-    select 2, id, email from named where email is not null
-    union all
-    select 3, id, concat_ws('/', given, family) from named where given is not null and family is not null
-), several as materialized (
-    select way, array_agg(id order by id) as ids from keyed group by way, key
-    having count(*) between 2 and {_LARGEST_GROUP}
-), pair as (
-    select min(s.way) as way, a.id as one, b.id as other
-    from several s cross join lateral unnest(s.ids) a(id) cross join lateral unnest(s.ids) b(id)
-    where a.id < b.id group by 2, 3
-)
-select p.one, p.other, n.person_id is not null as said_two
-from pair p join named a on a.id = p.one join named b on b.id = p.other
-left join not_duplicate n on n.person_id = p.one and n.other_id = p.other
-where (p.way = 1 or a.given is null or b.given is null or a.given = b.given)
-  and (p.way = 1 or a.family is null or b.family is null or a.family = b.family)
-  and (p.way < 3 or a.email is null or b.email is null)
-  and (p.way < 3 or a.number is null or b.number is null
-       or (a.number_kind, a.number_connection_id) is distinct from (b.number_kind, b.number_connection_id))
-  and (:said_two or n.person_id is null)
-  and (cast(:school as bigint) is null or exists (
-      select from membership m where m.district_id = :district and m.school_id = :school
-        and m.person_id in (p.one, p.other)))
-order by p.way, p.one, p.other limit {MOST_PAIRS}
+_KEYS = """
+select id, given_name, family_name, email, number, number_connection_id || '/' || number_kind
+from person where district_id = {district} order by id
 """
-"""Pairs that share a number, an e-mail, or both names, without those that the table of evidence would refuse anyhow."""
 _PEOPLE = "select * from person where district_id = :district and id = any(:people)"
 _LINKS = """
 select person_id, connection_id, sourced_id, master_identifier from link
@@ -90,16 +63,21 @@ class MergeImpossible(DirectoryError):
     """The merge, or undoing it, is not possible as things are."""
 
 
-def pairs(
-    conn: Connection, district_id: int, *, school_id: int | None = None, said_two: bool = False
-) -> list[tuple[int, int, bool]]:
-    """At most `MOST_PAIRS` pairs of people of a district who share a number, an e-mail or both names.
+def keys(conn: Connection, district_id: int) -> pd.DataFrame:
+    """Every person of a district by id, with the columns of `KEYS`."""
+    return read_frame(conn, _KEYS, KEYS, district=district_id)
 
-    school_id: only pairs with somebody who is or was in this school. said_two: also pairs of which somebody said that
-    they are two people; the third value of a pair tells.
-    """
-    given = {"district": district_id, "school": school_id, "said_two": said_two}
-    return [(row.one, row.other, row.said_two) for row in conn.execute(text(_PAIRS), given)]
+
+def members(conn: Connection, district_id: int, school_id: int) -> frozenset[int]:
+    """Who is or was in a school."""
+    query = "select person_id from membership where district_id = :district and school_id = :school"
+    return frozenset(conn.scalars(text(query), {"district": district_id, "school": school_id}))
+
+
+def two_people(conn: Connection, district_id: int) -> list[tuple[int, int]]:
+    """The pairs of a district of which somebody said that they are two people."""
+    query = "select person_id, other_id from not_duplicate where district_id = :district order by 1, 2"
+    return [(row.person_id, row.other_id) for row in conn.execute(text(query), {"district": district_id})]
 
 
 def stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, dict[str, Any]]:

@@ -40,10 +40,14 @@ _MARKS = {
 }
 _SOURCES = {"sis": _LINKED, "hand": f"not {_LINKED}"}
 _ROWS = """
+with page as materialized (
+    select p.id from person p where p.district_id = :district {conditions}
+    order by p.family_name, p.given_name, p.id limit :limit offset :offset
+)
 select p.id, p.given_name, p.family_name, p.email, p.number, p.username, p.excluded, p.locked_fields,
        {linked} as linked, {moved_on} as moved_on
-from person p where p.district_id = :district {conditions}
-order by p.family_name, p.given_name, p.id limit :limit offset :offset
+from page join person p on p.district_id = :district and p.id = page.id
+order by p.family_name, p.given_name, p.id
 """
 _MEMBERSHIPS = """
 select m.person_id, s.key as school, s.name as school_name, m.role, m.grade, m.status, m.archived_by, m.managed

@@ -1,4 +1,5 @@
-"""Two people of the directory who may be one human being: what speaks against it, and what one of them keeps of both.
+"""Two people of the directory who may be one human being: who is compared, what speaks against it, and what one of
+them keeps of both.
 
 The table of evidence compares two people as it compares a record and a person. What the SIS or a person said about the
 two counts as well: two records in one school at the same time, or a record that somebody said is not this person. The
@@ -11,6 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, on_distinct, strings
 from roster_pipeline.identity.evidence import Evidence, MatchKeys, kind_of, weigh, year_of
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.vocabulary import PERSON_FIELDS
@@ -35,6 +42,8 @@ REMEDIES = {
     "said": "If that was wrong, take it back first.",
 }
 
+LARGEST_GROUP = 6
+"""More people than this with one number, e-mail or name are not duplicates of each other, but bad data."""
 _NUMBER = ("number", "number_kind", "number_connection_id")
 _FOLLOWING = tuple(name for name in PERSON_FIELDS if name != "number")
 
@@ -54,6 +63,62 @@ class StoredPerson:
     memberships: tuple[Mapping[str, Any], ...]
     current: frozenset[int]
     not_theirs: frozenset[tuple[int, str]]
+
+
+def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
+    """Pairs that share a number, an e-mail or both names, without those that the table of evidence would refuse anyhow.
+
+    people: id, given_name, family_name, email, number and number_source, in order of id. Those who share a number come
+    first, then those who share an e-mail.
+    """
+    given, family = (_name_keys(people[name]) for name in ("given_name", "family_name"))
+    emails = pc.utf8_lower(strings(people["email"]))
+    numbers = pc.utf8_ltrim(strings(people["number"]), characters="0")
+    numbers = pc.if_else(pc.equal(numbers, ""), None, numbers)
+    sources = strings(people["number_source"])
+    keys = (_joined(sources, numbers), emails, _joined(given, family))
+    email, number, source = (codes(each)[0] for each in (emails, numbers, sources))
+    given_name, family_name = codes(given)[0], codes(family)[0]
+    ids = people["id"].to_numpy(dtype=np.int64)
+    found: dict[tuple[int, int], None] = {}
+    for way, key in zip(("number", "email", "names"), keys, strict=True):
+        one, other = _with_one_key(codes(key)[0])
+        likely = np.ones(len(one), dtype=bool)
+        if way != "number":
+            likely &= _equal_or_missing(given_name, one, other) & _equal_or_missing(family_name, one, other)
+        if way == "names":
+            likely &= (email[one] < 0) | (email[other] < 0)
+            likely &= (number[one] < 0) | (number[other] < 0) | (source[one] != source[other])
+        found |= dict.fromkeys(zip(ids[one[likely]].tolist(), ids[other[likely]].tolist(), strict=True))
+    return list(found)
+
+
+def _with_one_key(key: Ints) -> tuple[Ints, Ints]:
+    """The places of every two rows with the same key, in order; none of a key that more than `LARGEST_GROUP` have."""
+    places = np.flatnonzero(key >= 0)
+    often = np.bincount(key[places])
+    few = (often > 1) & (often <= LARGEST_GROUP)
+    places = places[few[key[places]]]
+    rows = pd.DataFrame({"key": key[places], "place": places})
+    both = rows.merge(rows, on="key")
+    one, other = both["place_x"].to_numpy(dtype=np.int64), both["place_y"].to_numpy(dtype=np.int64)
+    order = np.lexsort((other, one))
+    order = order[one[order] < other[order]]
+    return one[order], other[order]
+
+
+def _equal_or_missing(key: Ints, one: Ints, other: Ints) -> Flags:
+    alike: Flags = (key[one] == key[other]) | (key[one] < 0) | (key[other] < 0)
+    return alike
+
+
+def _name_keys(names: pd.Series[str]) -> Array:
+    """The `name_key` of each name, missing for a name without letters."""
+    return on_distinct(strings(names), lambda some: strings([name_key(name) or None for name in some.to_pylist()]))
+
+
+def _joined(one: Array, other: Array) -> Array:
+    return pc.binary_join_element_wise(one, other, pa.scalar("\x1f", TEXT))
 
 
 def compared(one: StoredPerson, other: StoredPerson) -> Evidence:

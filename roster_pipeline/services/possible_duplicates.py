@@ -25,11 +25,14 @@ from roster_pipeline.identity.person_pairs import (
     may_be_one,
     merged_fields,
     merged_membership,
+    sharing,
 )
 from roster_pipeline.services.conflicts import COMPARED, Side, side_of
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.services.person_view import Found, find
 
+MOST_PAIRS = 500
+"""Pairs that are compared for one list."""
 _AGREED = {"number": "the same number", "email": "the same e-mail"}
 
 
@@ -86,13 +89,17 @@ def possible_duplicates(
 
     said_two: the pairs of which somebody said that they are two people, in place of the others.
     """
-    found = duplicate_pairs.pairs(conn, district_id, school_id=school_id, said_two=said_two)
-    people = stored_people(conn, district_id, sorted({one for pair in found for one in pair[:2]}))
-    proposed = [
-        (people[one], people[other])
-        for one, other, said in found
-        if said == said_two and (said or may_be_one(people[one], people[other]))
-    ]
+    found = duplicate_pairs.two_people(conn, district_id)
+    if not said_two:
+        said = frozenset(found)
+        found = [pair for pair in sharing(duplicate_pairs.keys(conn, district_id)) if pair not in said]
+    if school_id is not None:
+        theirs = duplicate_pairs.members(conn, district_id, school_id)
+        found = [pair for pair in found if not theirs.isdisjoint(pair)]
+    found = found[:MOST_PAIRS]
+    people = stored_people(conn, district_id, sorted({each for pair in found for each in pair}))
+    both = [(people[one], people[other]) for one, other in found]
+    proposed = both if said_two else [pair for pair in both if may_be_one(*pair)]
     if manages(district_id):
         shown, hidden = proposed, 0
     else:

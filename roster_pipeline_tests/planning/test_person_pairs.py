@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from roster_pipeline.identity.person_pairs import (
     AGAINST,
+    LARGEST_GROUP,
     REMEDIES,
     StoredPerson,
     against,
     may_be_one,
     merged_fields,
     merged_membership,
+    sharing,
 )
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
@@ -196,3 +199,47 @@ def test_two_memberships_in_one_school_become_one(
 ) -> None:
     made = merged_membership(kept, gone)
     assert {name: made[name] for name in result} == result
+
+
+COLUMNS = ("given_name", "family_name", "email", "number", "number_source")
+SIS_STUDENT, OTHER_STUDENT = f"{SIS}/student", f"{OTHER_SIS}/student"
+ANN, ANN_AGAIN, BEN = ("Ann", "Lee"), ("\u00c1nn", "LEE"), ("Ben", "Ray")
+COMPARED = {
+    "one name": ((*ANN, None, None, None), (*ANN_AGAIN, None, None, None), True),
+    "one name, one of the e-mails missing": ((*ANN, "a@x.org", None, None), (*ANN, None, None, None), True),
+    "one name, other e-mails": ((*ANN, "a@x.org", None, None), (*ANN, "b@x.org", None, None), False),
+    "one name, other numbers of one SIS": ((*ANN, None, "1", SIS_STUDENT), (*ANN, None, "2", SIS_STUDENT), False),
+    "one name, numbers of two SISs": ((*ANN, None, "1", SIS_STUDENT), (*ANN, None, "2", OTHER_STUDENT), True),
+    "one name, numbers of no SIS": ((*ANN, None, "1", None), (*ANN, None, "2", None), False),
+    "a name of punctuation is none": (("-", "Lee", None, None, None), ("-", "Lee", None, None, None), False),
+    "one e-mail": ((*ANN, "a@x.org", "1", SIS_STUDENT), (None, "Lee", "A@x.org", "2", SIS_STUDENT), True),
+    "one e-mail, other names": ((*ANN, "a@x.org", None, None), (*BEN, "a@x.org", None, None), False),
+    "one number, other names": ((*ANN, None, "007", SIS_STUDENT), (*BEN, None, "7", SIS_STUDENT), True),
+    "zeros are no number": ((*ANN, None, "00", SIS_STUDENT), (*BEN, None, "0", SIS_STUDENT), False),
+    "one number of two SISs": ((*ANN, None, "7", SIS_STUDENT), (*BEN, None, "7", OTHER_STUDENT), False),
+    "nothing": ((*ANN, None, None, None), (*BEN, None, None, None), False),
+}
+
+
+def people_of(*rows: tuple[str | None, ...]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS), dtype="str")
+    frame.insert(0, "id", range(11, 11 + len(rows)))
+    return frame
+
+
+@pytest.mark.parametrize(("one", "other", "wanted"), COMPARED.values(), ids=COMPARED.keys())
+def test_who_is_compared(one: tuple[str | None, ...], other: tuple[str | None, ...], wanted: bool) -> None:
+    assert sharing(people_of(one, other)) == [(11, 12)] * wanted
+
+
+def test_pairs_come_in_the_order_of_what_they_share_and_once() -> None:
+    by_email, by_number = (*BEN, "b@x.org", None, None), (*ANN, None, "7", SIS_STUDENT)
+    found = sharing(people_of(by_email, by_email, (*ANN, "a@x.org", "7", SIS_STUDENT), by_number))
+    assert found == [(13, 14), (11, 12)]
+
+
+def test_a_name_of_many_makes_no_pairs() -> None:
+    person = (*ANN, None, None, None)
+    assert len(sharing(people_of(*[person] * LARGEST_GROUP))) == LARGEST_GROUP * (LARGEST_GROUP - 1) // 2
+    assert sharing(people_of(*[person] * (LARGEST_GROUP + 1))) == []
+    assert sharing(people_of()) == []

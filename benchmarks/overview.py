@@ -65,7 +65,7 @@ def main(schools: int) -> None:
     with database_server() as server, fresh_database(server, "bench_overview") as url:
         address = url.render_as_string(hide_password=False)
         database = Database(address)
-        _fill(database, schools)
+        fill(database, schools)
         console = console_of(database, address)
         with database.begin() as conn:
             cases: dict[str, Callable[[], object]] = {
@@ -81,7 +81,8 @@ def main(schools: int) -> None:
     last_line("overview", schools=schools, **{f"{name} ms": round(value) for name, value in figures.items()})
 
 
-def _fill(database: Database, schools: int) -> None:
+def fill(database: Database, schools: int) -> None:
+    """Schools with nights behind them, all of one district and connection."""
     migrate.upgrade(database)
     roles = (RoleCounts("student", created=4, updated=2),)
     report = SyncReport("school-1", "School 1", datetime.now(UTC), "UTC", roles).as_dict()

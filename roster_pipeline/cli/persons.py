@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -119,7 +120,8 @@ def show(
         owner = district_of(opened, district)
         found = members.get_person(opened, owner.id, number)
         changes = ledger.changes_of_person(opened, owner.id, number) if history else []
-        zones = tenants.time_zones(opened) if changes else {}
+        zones = tenants.time_zones(opened)
+        usual = tenants.usual_time_zone(opened, [owner.id]) or "UTC"
         entries = audit.entries(opened, person_id=number) if history else []
         edits = [
             {
@@ -148,10 +150,11 @@ def show(
     }
     for title, rows in tables.items():
         if rows:
-            print_table(list(rows[0]), [list(row.values()) for row in rows], title=f"\n{title}")
+            lines = [_in_zone(row, zones.get(str(row.get("school")), usual)) for row in rows]
+            print_table(list(rows[0]), lines, title=f"\n{title}")
     if changes:
         columns = ["when", "sync", "school", "entity", "operation", "changes"]
-        print_table(columns, [_change(change, zones) for change in changes], title="\nHistory")
+        print_table(columns, [_change(change, zones, usual) for change in changes], title="\nHistory")
 
 
 def district_of(opened: Connection, key: str | None) -> DistrictRow:
@@ -172,15 +175,19 @@ def _membership(membership: dict[str, Any]) -> str:
     return f"{membership['school']}: {membership['role']}, {membership['status']}"
 
 
-def _change(change: Change, zones: Mapping[str, str]) -> tuple[Any, ...]:
+def _in_zone(row: Mapping[str, Any], zone: str) -> list[Any]:
+    """The values of a row, its times by this clock."""
+    return [moment(value, zone) if isinstance(value, datetime) else value for value in row.values()]
+
+
+def _change(change: Change, zones: Mapping[str, str], usual: str) -> tuple[Any, ...]:
     before, after = change.before or {}, change.after or {}
     moved = sorted(name for name in before.keys() & after.keys() - OURS if before[name] != after[name])
     text = "\n".join(f"{name}: {shown(before[name])} -> {shown(after[name])}" for name in moved)
     if not (before and after):  # a row that was added, or taken away
         kept = {name: value for name, value in (before or after).items() if value not in (None, [], {})}
         text = "\n".join(f"{name}: {shown(kept[name])}" for name in sorted(kept.keys() - OURS - KEYS))
-    zone = zones.get(change.school or "")
-    at = moment(change.at, zone) if zone else change.at
+    at = moment(change.at, zones.get(change.school or "", usual))
     return (at, change.sync_id or "by hand", change.school, change.entity, change.operation, text)
 
 

@@ -141,14 +141,6 @@ def csv_answer(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     return StreamingResponse(csv_chunks(header, rows), media_type="text/csv", headers=headers)
 
 
-def clock(at: datetime, zone: str, now: datetime | None = None) -> str:
-    """`today 20:00`, `tomorrow 20:00`, else `Tue 3 Nov, 20:00`, by the school's own clock."""
-    local = at.astimezone(ZoneInfo(zone))
-    days = (local.date() - (now or datetime.now(UTC)).astimezone(ZoneInfo(zone)).date()).days
-    named = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get(days)
-    return f"{named} {local:%H:%M}" if named else f"{local:%a} {local.day} {local:%b, %H:%M}"
-
-
 def ago(at: datetime, zone: str, now: datetime | None = None) -> str:
     """`just now`, `12 minutes ago`, `3 hours ago`, `5 days ago`, else the date by the school's own clock."""
     now = now or datetime.now(UTC)
@@ -185,7 +177,6 @@ def words(slug: str) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "changes": changes,
-    "clock": clock,
     "day": day,
     "exact": moment,
     "fields_named": fields_named,

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 
 from sqlalchemy import Connection, text
 
-AUTOMATIC = """
+SCHOOLS = """
 select s.id, s.key, s.name, c.key as connection_key,
     coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
     coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
@@ -20,7 +20,10 @@ select s.id, s.key, s.name, c.key as connection_key,
         as gave_way,
     coalesce(usual.time > cast(:first_pull as interval), false) as usually_slow,
     broken.at as failed_at, broken.night as failed_night, coalesce(broken.retryable, false) as retryable,
-    greatest(s.paused_until, d.paused_until) as paused_until
+    greatest(s.paused_until, d.paused_until) as paused_until,
+    case when not coalesce((s.settings ->> 'automatic')::boolean, false) then 'automatic rostering is off'
+         when exists (select from alert a where a.school_id = s.id and a.cause = 'paused' and a.cleared_at is null)
+         then 'paused after failed nights, until somebody resumes it' else '' end as stopped
 from school s
 join connection c on c.id = s.connection_id
 join district d on d.id = s.district_id
@@ -37,8 +40,6 @@ left join lateral (
 left join lateral (
     select max(p.finished_at - p.started_at) as time from pull p where p.connection_id = c.id
 ) usual on true
-where (s.settings ->> 'automatic')::boolean
-  and not exists (select from alert a where a.school_id = s.id and a.cause = 'paused' and a.cleared_at is null)
 order by s.key
 """
 ASKED = """
@@ -58,11 +59,12 @@ select exists (
 
 
 @dataclass(frozen=True)
-class Automatic:
-    """A school with automatic rostering on that is not paused, and what is known of its nights.
+class ScheduledSchool:
+    """A school, and what is known of its nights.
 
-    gave_way: its first run of `asked_night` gave way to others. usually_slow: a pull of its connection took longer than
-    a first run may take. paused_until: the first night that the schedule starts again.
+    stopped: why the schedule does not start it at all, or empty. gave_way: its first run of `asked_night` gave way to
+    others. usually_slow: a pull of its connection took longer than a first run may take. paused_until: the first night
+    that the schedule starts again.
     """
 
     id: int
@@ -81,14 +83,15 @@ class Automatic:
     failed_night: str | None
     retryable: bool
     paused_until: date | None = None
+    stopped: str = ""
 
 
-def automatic_schools(conn: Connection, first_pull: timedelta) -> list[Automatic]:
-    """Every school that the schedule may start, by key. One query, and no settings are parsed that it does not need.
+def scheduled_schools(conn: Connection, first_pull: timedelta) -> list[ScheduledSchool]:
+    """Every school by key, and what the schedule has to know of it: one query.
 
     first_pull: how long the pull of a first run may take.
     """
-    return [Automatic(**row) for row in conn.execute(text(AUTOMATIC), {"first_pull": first_pull}).mappings()]
+    return [ScheduledSchool(**row) for row in conn.execute(text(SCHOOLS), {"first_pull": first_pull}).mappings()]
 
 
 def give_way(conn: Connection, school_id: int, night: str) -> bool:

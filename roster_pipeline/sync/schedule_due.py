@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools, note_requested
+from roster_pipeline.directory.scheduled_runs import ScheduledSchool, note_requested, scheduled_schools
 from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import moment
@@ -71,8 +71,10 @@ def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime, paused_until
     return next(at for at in times if at > now.astimezone(UTC))
 
 
-def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
+def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     """What to start for one school at `now`, if anything. Pure; the table of cases is in its test."""
+    if school.stopped:
+        return None
     starts_at = night_of(school.sync_time, zone, now)
     if now - starts_at > CATCH_UP or (school.last_sync is not None and school.last_sync >= starts_at):
         return None
@@ -95,27 +97,32 @@ def due(school: Automatic, now: datetime, zone: ZoneInfo) -> DueSchool | None:
     return None
 
 
-def why_not(schools: Sequence[Automatic], now: datetime) -> str:
+def why_not(schools: Sequence[ScheduledSchool], now: datetime) -> str:
     """Why none of these schools is due at `now`: what became of each, and when it comes next. Pure.
 
     Of few schools each is named; of many the reasons are counted, and the one that comes next is named.
     """
     if not schools:
-        return "none runs by itself now (automatic rostering is off, or the school is paused)"
+        return "there is no school"
     reasons = [(school.key, not_due(school, now, ZoneInfo(school.time_zone))) for school in schools]
     if len(reasons) <= MOST_NAMED:
-        return "; ".join(f"{key} {why} (next: {when})" for key, (why, when) in reasons)
+        return "; ".join(f"{key}: {why}" + (f" (next: {when})" if when else "") for key, (why, when) in reasons)
     counts = Counter(why for _, (why, _) in reasons)
+    said = ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
+    going = [school for school in schools if not school.stopped]
+    if not going:
+        return said
     following = min(
-        schools, key=lambda each: next_night(each.sync_time, ZoneInfo(each.time_zone), now, each.paused_until)
+        going, key=lambda each: next_night(each.sync_time, ZoneInfo(each.time_zone), now, each.paused_until)
     )
     _, when = not_due(following, now, ZoneInfo(following.time_zone))
-    said = ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
     return f"{said}; the next is {following.key}: {when}"
 
 
-def not_due(school: Automatic, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
-    """Why one school is not due at `now`, and its next sync time, in words. Pure."""
+def not_due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
+    """Why one school is not due at `now`, and its next sync time, in words; empty if it has none. Pure."""
+    if school.stopped:
+        return school.stopped, ""
     starts_at = night_of(school.sync_time, zone, now)
     when = moment(next_night(school.sync_time, zone, now, school.paused_until), zone)
     if school.paused_until is not None and starts_at.astimezone(zone).date() < school.paused_until:
@@ -136,8 +143,8 @@ def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSett
 
 def due_schools(
     database: Database, now: datetime, first_pull: timedelta = FIRST_PULL
-) -> tuple[list[DueSchool], list[Automatic]]:
-    """Schools to start at the tick `now`, by key, noted as asked for; and those that run by themselves and are not due.
+) -> tuple[list[DueSchool], list[ScheduledSchool]]:
+    """Schools to start at the tick `now`, by key, noted as asked for; and all others.
 
     Two statements, for any number of schools. first_pull: how long the pull of a first run may take; a connection that
     took longer is slow.
@@ -145,7 +152,7 @@ def due_schools(
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
     with database.begin() as connection:
-        schools = automatic_schools(connection, first_pull)
+        schools = scheduled_schools(connection, first_pull)
         found = {
             one.id: one
             for school in schools

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -227,6 +228,18 @@ def test_a_wrong_secret_is_named_and_corrected_in_place(signed_in: SignedIn, dat
         assert tenants.get_connection(conn, "sis").settings.allow_private_addresses, "the rest stays"
     moved = browser.send_form(LIST, fields_of(shown, LIST) | {"connection-url": "https://elsewhere.example/ims"})
     assert "type the Client Secret again" in errors_in(moved.text)["secret"]
+
+
+def test_a_problem_with_the_token_url_unfolds_that_field_and_links_to_it(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    for problem, unfolded in (("Enter the token URL that the SIS shows.", True), ("Check the Client ID.", False)):
+        with database.begin() as conn:
+            found = sis_school_lists.start(conn, lincoln.connection, who="test")
+            sis_school_lists.end(conn, found, f"It did not work.\n{problem}")
+        shown = signed_in(MANAGER).get(PICK).text
+        assert bool(re.search(r"<details open>\s*<summary>Token URL", shown)) == unfolded
+        assert ('<a href="#connection-token_url">Token URL</a>' in shown) == unfolded
 
 
 def test_the_end_of_a_list_is_not_the_end_of_the_next_one(database: Database, lincoln: SchoolRow) -> None:

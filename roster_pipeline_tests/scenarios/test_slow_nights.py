@@ -110,10 +110,10 @@ def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(town: Town, t
     town.run_sync("lincoln")
     with town.database.begin() as conn:
         source = get_connection(conn, "sis")
-        assert not any(school.usually_slow for school in scheduled_runs.automatic_schools(conn, QUARTER))
+        assert not any(school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER))
     one(town.database, "update pull set started_at = finished_at - interval '16 minutes' returning id")
     with town.database.begin() as conn:
-        assert all(school.usually_slow for school in scheduled_runs.automatic_schools(conn, QUARTER))
+        assert all(school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER))
         assert not scheduled_runs.is_slow(conn, source.id, "2026-09-01")
     assert asked(town, tick)["grant"]["roster/slow"] == "sis"
 

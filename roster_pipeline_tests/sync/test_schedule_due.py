@@ -9,19 +9,22 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, close_databases
 from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.scheduled_runs import Automatic, automatic_schools
+from roster_pipeline.directory.scheduled_runs import ScheduledSchool, scheduled_schools
 from roster_pipeline.services.school_changes import add_school, change_school, resume_school
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.sync.schedule_due import FIRST, MOST_NAMED, SECOND, due, due_schools, night_of, not_due, why_not
 
 TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
-OAK = Automatic(1, "oak", "Oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False)
+OAK = ScheduledSchool(
+    1, "oak", "Oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False
+)
 ASKED = replace(OAK, asked_night="2026-11-03", asked_attempt=FIRST, requested_at=TONIGHT)
 FAILED = replace(ASKED, failed_at=TONIGHT + timedelta(minutes=5), failed_night="2026-11-03", retryable=True)
 MINUTES = timedelta(minutes=1)
@@ -53,7 +56,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("school", "now", "attempt"), CASES.values(), ids=CASES.keys())
-def test_what_is_started_when(school: Automatic, now: datetime, attempt: int | None) -> None:
+def test_what_is_started_when(school: ScheduledSchool, now: datetime, attempt: int | None) -> None:
     found = due(school, now, ZoneInfo("UTC"))
     assert (found.attempt if found else None) == attempt
 
@@ -128,7 +131,8 @@ def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
     assert (second.night, second.attempt) == (first.night, SECOND)
     assert due_schools(oak, tick + 90 * MINUTES)[0] == []
     with oak.begin() as conn:
-        assert [school.asked_attempt for school in automatic_schools(conn, 15 * MINUTES)] == [SECOND]
+        attempts = {school.key: school.asked_attempt for school in scheduled_schools(conn, 15 * MINUTES)}
+    assert attempts == {"oak": SECOND, "elm": None}
 
 
 def test_the_schedule_asks_by_the_partition_tag_alone_and_logs_why_others_wait(
@@ -146,7 +150,7 @@ def test_the_schedule_asks_by_the_partition_tag_alone_and_logs_why_others_wait(
         )
         data = nightly.evaluate_tick(context)
     close_databases()
-    assert "not due: elm not yet due (next: Tue 3 Nov 2026, 23:00 UTC)" in capfd.readouterr().err
+    assert "not due: elm: not yet due (next: Tue 3 Nov 2026, 23:00 UTC)" in capfd.readouterr().err
     assert [request.run_key for request in data.run_requests or []] == ["oak:2026-11-03:1"]
     (request,) = data.run_requests or []
     assert request.partition_key is None or request.tags["dagster/partition"] == "oak"
@@ -193,7 +197,7 @@ def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_night_is_lost
         (replace(OAK, last_sync=TONIGHT - timedelta(hours=40)), "not yet due"),
     ],
 )
-def test_why_a_school_is_not_due_is_said_with_its_next_time(school: Automatic, why: str) -> None:
+def test_why_a_school_is_not_due_is_said_with_its_next_time(school: ScheduledSchool, why: str) -> None:
     now = TONIGHT + (timedelta(hours=13) if why.startswith("not yet") else 15 * MINUTES)
     assert not_due(school, now, ZoneInfo("UTC")) == (why, "Wed 4 Nov 2026, 20:00 UTC")
 
@@ -202,9 +206,9 @@ def test_the_schedule_says_why_it_starts_nobody_and_runs_carry_the_schools_name(
     oak: Database, database_url: str
 ) -> None:
     tick = TONIGHT + timedelta(hours=13)
-    assert _why_not(oak, tick).startswith("oak not yet due (next: ")
+    assert "; oak: not yet due (next: " in _why_not(oak, tick)
     assert [one.name for one in due_schools(oak, TONIGHT)[0]] == [tenants_name(oak)]
-    assert "oak started this night" in _why_not(oak, TONIGHT + 15 * MINUTES)
+    assert "oak: started this night" in _why_not(oak, TONIGHT + 15 * MINUTES)
 
 
 def test_of_many_schools_the_schedule_counts_the_reasons_and_names_the_next(oak: Database) -> None:
@@ -215,7 +219,17 @@ def test_of_many_schools_the_schedule_counts_the_reasons_and_names_the_next(oak:
             later = settings.model_copy(update={"sync_time": time(21), "school_id": f"s{place}"})
             tenants.add_school(conn, connection, f"elm-{place}", f"Elm {place}", later)
     tick = TONIGHT + timedelta(hours=14)
-    assert _why_not(oak, tick) == "11 not yet due; the next is oak: Wed 4 Nov 2026, 20:00 IST"
+    assert _why_not(oak, tick) == (
+        "11 not yet due, 1 automatic rostering is off; the next is oak: Wed 4 Nov 2026, 20:00 IST"
+    )
+
+
+def test_why_a_school_does_not_run_by_itself_is_said_too(oak: Database) -> None:
+    with oak.begin() as conn:
+        query = "insert into alert (subject, cause, school_id, message) select key, 'paused', id, '' from school "
+        conn.execute(text(query + "where key = 'oak'"))
+    off, paused = "automatic rostering is off", "paused after failed nights, until somebody resumes it"
+    assert _why_not(oak, TONIGHT) == f"elm: {off}; oak: {paused}"
 
 
 def _why_not(database: Database, at: datetime) -> str:

@@ -43,6 +43,10 @@ join membership m using (district_id, school_id, person_id)
 join person p on p.id = a.person_id and p.district_id = a.district_id
 where a.school_id = :school order by a.day, lower(p.family_name), p.id limit :limit offset :offset
 """
+OF_PERSON = """
+select s.key as school, a.day, a.who, a.reason, a.at from announced_leaver a join school s on s.id = a.school_id
+where a.district_id = :district and a.person_id = :person order by a.at, s.key
+"""
 IN_FORCE = """
 select person_id from announced_leaver where school_id = :school and :today between day and day + :stays
 """
@@ -74,7 +78,23 @@ class AnnouncedLeaver:
 
     def ended(self, today: date) -> bool:
         """Whether the announcement has ended."""
-        return today > self.day + STAYS
+        return has_ended(self.day, today)
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A day on which one person leaves a school, by its key, and who said so."""
+
+    school: str
+    day: date
+    who: str
+    reason: str
+    at: datetime
+
+
+def has_ended(day: date, today: date) -> bool:
+    """Whether an announcement of this day counts no more."""
+    return today > day + STAYS
 
 
 def find(conn: Connection, school: SchoolRow, words: Collection[str]) -> dict[str, list[int]]:
@@ -119,6 +139,12 @@ def of_school(conn: Connection, school_id: int, *, limit: int = 50, offset: int 
     """The announced leavers of a school, by day and name."""
     given = {"school": school_id, "limit": limit, "offset": offset}
     return [AnnouncedLeaver(**row) for row in conn.execute(text(OF_SCHOOL), given).mappings()]
+
+
+def of_person(conn: Connection, district_id: int, person_id: int) -> list[Announcement]:
+    """The announcements of one person, of each school at most one, also those that have ended."""
+    given = {"district": district_id, "person": person_id}
+    return [Announcement(**row) for row in conn.execute(text(OF_PERSON), given).mappings()]
 
 
 def in_force(conn: Connection, school_id: int, today: date) -> frozenset[int]:

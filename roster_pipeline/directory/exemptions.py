@@ -54,6 +54,16 @@ select e.id, e.action, e.role, e.person_id, nullif(concat_ws(' ', p.given_name, 
 from exemption e left join person p on p.id = e.person_id and p.district_id = e.district_id
 where e.school_id = :school order by e.id desc limit :limit
 """
+OF_PERSON = """
+select s.key as school, e.action, coalesce(array(select jsonb_object_keys(e.changes) order by 1), '{}') as fields,
+       e.who, e.reason, e.at
+from exemption e join school s on s.id = e.school_id
+where e.district_id = :district and (e.person_id = :person or (e.person_id is null and exists (
+    select from link l
+    where l.person_id = :person and l.connection_id = e.connection_id and l.sourced_id = any(e.sourced_ids)
+)))
+order by e.id
+"""
 TAKE_BACK = """
 delete from exemption where school_id = :school and (:every or id = any(cast(:ids as bigint[]))) returning id
 """
@@ -80,6 +90,18 @@ class Exemption:
     reason: str
     at: datetime
     total: int
+
+
+@dataclass(frozen=True)
+class ExemptedChange:
+    """A change of one person that is not made. school: its key. fields: those of an update."""
+
+    school: str
+    action: str
+    fields: list[str]
+    who: str
+    reason: str
+    at: datetime
 
 
 def exempt(
@@ -111,6 +133,12 @@ def of_school(conn: Connection, school_id: int, *, limit: int = 50) -> list[Exem
     """What no sync of a school does, because somebody said so; newest first."""
     found = conn.execute(text(OF_SCHOOL), {"school": school_id, "limit": limit}).mappings()
     return [Exemption(**row) for row in found]
+
+
+def of_person(conn: Connection, district_id: int, person_id: int) -> list[ExemptedChange]:
+    """What no sync does with a person, because somebody said so; oldest first."""
+    found = conn.execute(text(OF_PERSON), {"district": district_id, "person": person_id}).mappings()
+    return [ExemptedChange(**row) for row in found]
 
 
 def take_back(

@@ -93,6 +93,13 @@ def syncs(conn: Connection, sync_ids: Iterable[int]) -> dict[int, SyncRow]:
     return {row["id"]: SyncRow(**row) for row in conn.execute(query).mappings()}
 
 
+def sync_of_plan(conn: Connection, plan_id: int) -> SyncRow | None:
+    """The newest sync that applied a plan, or a part of it; also one that left everything to a decision."""
+    query = _syncs().where(sync.c.plan_id == plan_id, sync.c.kind.in_(("sync", "approval")))
+    found = conn.execute(query.order_by(sync.c.id.desc()).limit(1)).mappings().first()
+    return None if found is None else SyncRow(**found)
+
+
 def changes_of_person(conn: Connection, district_id: int, person_id: int) -> list[Change]:
     """What ever happened to one person, and to those who were merged into them; by syncs and by hand, in order."""
     people = numbers_of(conn, person_id)

@@ -6,12 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, ledger, members, plans, rosters, tenants, undo_edit
+from roster_pipeline.directory import (
+    announced_leavers,
+    audit,
+    exemptions,
+    ledger,
+    members,
+    plans,
+    rosters,
+    tenants,
+    undo_edit,
+)
+from roster_pipeline.directory.announced_leavers import Announcement, has_ended
 from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.ledger import Change, SyncRow
 from roster_pipeline.directory.members import Person, UnknownPerson
@@ -20,7 +31,7 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.services.plan_rows import Line, lines
-from roster_pipeline.vocabulary import PERSON_FIELDS, full_name
+from roster_pipeline.vocabulary import PERSON_FIELDS, day, full_name
 
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
 MOST_EVENTS = 100
@@ -34,6 +45,13 @@ QUIET = {
     "number_kind",
 }
 """Columns of the change log that tell a reader nothing."""
+LEFT_OUT = {
+    "create": "No sync enters them in {}",
+    "update": "No sync makes this change in {}",
+    "restore": "No sync restores them in {}",
+    "archive": "No sync archives them in {}",
+}
+"""What an exemption of an action means, in a school."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +134,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Planned:
-    """What the newest plan of a school does with a person."""
+    """What the newest plan of a school does with a person, or did.
+
+    sync: the one that applied the plan; None before that. edited: the newest edit by hand that the plan does not know.
+    """
 
     school: SchoolRow
     plan: PlanRow
     rows: list[Line]
+    sync: SyncRow | None = None
+    edited: Entry | None = None
 
 
 def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]) -> Found:
@@ -191,9 +214,10 @@ def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
 
 
 def planned(conn: Connection, found: Found) -> list[Planned]:
-    """What the newest plan of each school, a dry run's too, does with the person; schools without such a row are left
-    out."""
+    """What the newest plan of each school, a dry run's too, does or did with the person; schools without such a row are
+    left out."""
     result = []
+    newest = next(iter(audit.entries(conn, person_id=found.person.id, limit=1)), None) if found.whole else None
     for school in found.schools.values():
         plan = plans.latest(conn, school.id, dry_run=True)
         if plan is None:
@@ -202,7 +226,8 @@ def planned(conn: Connection, found: Found) -> list[Planned]:
         records = tuple(each["sourced_id"] for each in links)
         rows = lines(conn, plan, RowFilter(person_id=found.person.id, records=records))
         if rows:
-            result.append(Planned(school, plan, rows))
+            edited = newest if newest and newest.at > plan.made_at else None
+            result.append(Planned(school, plan, rows, ledger.sync_of_plan(conn, plan.id), edited))
     return result
 
 
@@ -216,6 +241,12 @@ def asked_now(conn: Connection, found: Found, plan_id: int) -> Planned | None:
     if school is None or plan.person_id != found.person.id:
         return None
     return Planned(school, plan, lines(conn, plan, RowFilter()))
+
+
+def leaving(conn: Connection, found: Found, today: date) -> dict[str, Announcement]:
+    """The announcements that count, by school, of schools that the reader may see."""
+    every = announced_leavers.of_person(conn, found.person.district_id, found.person.id)
+    return {one.school: one for one in every if one.school in found.schools and not has_ended(one.day, today)}
 
 
 def history(conn: Connection, found: Found) -> list[Event]:
@@ -244,7 +275,24 @@ def history(conn: Connection, found: Found) -> list[Event]:
             event.edit, event.cannot_undo = edit, problem
             event.may_undo = found.may_change if edit.shared else edit.entry.school_id in schools
     told = [event for event in events.values() if event.steps or event.what]
+    told += _said_of_the_future(conn, found) if found.whole else []
     return sorted(told, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
+
+
+def _said_of_the_future(conn: Connection, found: Found) -> list[Event]:
+    """Exemptions and announcements of the person; the audit has one entry for all people of such a decision."""
+    whom = found.person.district_id, found.person.id
+    events = []
+    for one in exemptions.of_person(conn, *whom):
+        if found.manages or one.school in found.schools:
+            of = f": {', '.join(one.fields).replace('_', ' ')}" if one.fields else ""
+            step = Step(LEFT_OUT[one.action].format(one.school) + of)
+            events.append(Event(one.at, one.who, "change left out", one.reason, steps=[step]))
+    for said in announced_leavers.of_person(conn, *whom):
+        if found.manages or said.school in found.schools:
+            step = Step(f"announced to leave on {day(said.day)} in {said.school}")
+            events.append(Event(said.at, said.who, "leaver announced", said.reason, steps=[step]))
+    return events
 
 
 def undoable(

@@ -6,18 +6,20 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import accounts, manual_edits
+from roster_pipeline.directory import accounts, announced_leavers, exemptions, manual_edits
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
-from roster_pipeline_tests.console.held_plans import SCRIPT, audited, held_archive, words_of
+from roster_pipeline_tests.console.held_plans import MANY, SCRIPT, audited, held_archive, words_of
 from roster_pipeline_tests.console.test_isolation import OF_A_PERSON, at
 from roster_pipeline_tests.directory.builders import (
     add_school,
@@ -342,6 +344,69 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
     assert "email: ada@example.org → to new@example.org" in after
     assert "record u1 linked" in after
     assert "what a rollback of this sync would undo" in after
+
+
+def test_the_card_of_the_plan_says_whether_it_is_about_the_last_sync_or_the_next_and_what_it_does_not_know(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+    page, since = f"/people/{ada}", "changed this person since; the next sync may do something else."
+    first = one(database, "select max(id) from sync")
+    shown = words_of(owner.get(page).text)
+    assert f"In the last sync, sync {first} :" in shown
+    assert "The next sync would do this" not in shown
+    write_plan(database, lincoln, [row("update", ada, reason="changed", links=["u1"], changes={"email": "a@b.org"})])
+    shown = words_of(owner.get(page).text)
+    assert "The next sync would do this" in shown
+    assert "In the last sync" not in shown
+    assert since not in shown
+    assert owner.send_form(f"{page}/lock", WHY | {"field": "email"}).status_code == 303
+    assert f"You {since}" in words_of(owner.get(page).text)
+    assert f"{OWNER} {since}" in words_of(manager.get(page).text)
+    write_plan(database, lincoln, [row("skip", ada, reason="changed", links=["u1"])])
+    assert since not in words_of(owner.get(page).text), "a plan of after the edit knows it"
+    with database.begin() as conn:
+        conn.execute(text("update plan set state = 'discarded' where id = (select max(id) from plan)"))
+    assert "It was discarded, so the next sync makes a new plan." in words_of(owner.get(page).text)
+
+
+def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, ada: int
+) -> None:
+    sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
+    leaves = datetime.now(UTC).date() + timedelta(days=7)
+    for school, who, why in ((lincoln, OWNER, "on a journey"), (oak, NEIGHBOUR, "secret of oak")):
+        update = row("update", ada, reason="changed", links=["u1"], changes={"grade": "10", "email": "a@b.org"})
+        plan = write_plan(database, school, [update], held={("student", "update"): [MANY]})
+        with database.begin() as conn:
+            exemptions.exempt(conn, plan, [0], who, why)
+            announced_leavers.announce(conn, school, [ada], leaves, who, f"moves, {why}")
+    shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+    assert f"Change left out by {OWNER}: “on a journey”" in shown
+    assert "No sync makes this change in lincoln: email, grade" in shown
+    assert f"Leaver announced by {OWNER}" in shown
+    assert f"announced to leave on {day(leaves)} in lincoln" in shown
+    assert shown.count(f"Announced to leave on {day(leaves)}.") == 1, "beside the membership"
+    assert "left out" in shown
+    assert "secret of oak" not in shown
+    managers = words_of(signed_in(MANAGER).get(f"/people/{ada}").text)
+    assert "“secret of oak”" in managers
+    assert "“moves, secret of oak”" in managers
+    with database.begin() as conn:
+        announced_leavers.announce(conn, lincoln, [ada], date(2020, 1, 2), OWNER, "moved")
+    shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+    assert "Announced to leave" not in shown, "it has ended"
+    assert "announced to leave on Thu 2 Jan 2020 in lincoln" in shown
+
+
+def test_the_history_names_a_change_left_out_before_the_person_was_known(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    plan = write_plan(database, lincoln, [newcomer("u9", "Adele")], held={("student", "create"): [MANY]})
+    with database.begin() as conn:
+        exemptions.exempt(conn, plan, [0], OWNER, "is ada")
+        manual_edits.link(conn, lincoln.connection, ada, "u9", who=OWNER, reason="is ada")
+    assert "No sync enters them in lincoln" in words_of(signed_in(OWNER).get(f"/people/{ada}").text)
 
 
 def test_whom_the_newest_plan_created_reads_so_on_their_page(signed_in: SignedIn, database: Database, ada: int) -> None:

@@ -114,6 +114,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
             "asked": person_view.asked_now(opened, found, asked) if asked else None,
             "planned": person_view.planned(opened, found),
             "events": person_view.history(opened, found),
+            "leaving": person_view.leaving(opened, found, datetime.now(UTC).date()),
             "connections": connections,
             "merges": [one for one in merges_of(opened, *_of(found)) if one.undone_at is None],
         }

@@ -63,8 +63,13 @@ select chosen.*, concat_ws(' ', sent.payload ->> 'givenName', sent.payload ->> '
         )
         when 'sourcedId' then chosen.sourced_id
         else sent.payload ->> chosen.field
-    end, :longest) as value
-from chosen left join lateral (
+    end, :longest) as value, theirs.person_id, exists (
+        select from membership m where m.district_id = taken.district_id and m.school_id = taken.school_id
+        and m.person_id = theirs.person_id
+    ) as of_school
+from chosen join snapshot taken on taken.id = :snapshot
+left join link theirs on theirs.connection_id = taken.connection_id and theirs.sourced_id = chosen.sourced_id
+left join lateral (
     select record.payload
     from snapshot join school on school.id = snapshot.school_id
     join sis_record record on record.connection_id = school.connection_id
@@ -73,6 +78,7 @@ from chosen left join lateral (
         and exists (select from snapshot_record where snapshot_id = :snapshot and record_id = record.id offset 0)
     limit 1
 ) sent on true
+order by chosen.severity, chosen.collection, chosen.field, chosen.rule, chosen.sourced_id nulls first
 """
 LONGEST_VALUE = 200
 """Characters of a value that are shown."""
@@ -222,10 +228,11 @@ def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> Sn
 def page(
     conn: Connection, snapshot_id: int, chosen: RejectedFilter, *, limit: int, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """sourced_id, collection, field, rule, severity, role, name, value; errors before warnings.
+    """sourced_id, collection, field, rule, severity, role, name, value, person_id, of_school; errors before warnings.
 
-    name and value are what the SIS sent: empty or None where the record is no longer stored. For people who may see
-    the school only, never for mails or logs.
+    name and value are what the SIS sent: empty or None where the record is no longer stored. person_id: whom the record
+    is linked to. of_school: whether they have a membership in the school. For people who may see the school only, never
+    for mails or logs.
     """
     conditions, given = chosen.sql()
     query = _PAGE.format(source=_FROM, conditions=conditions, order=_ORDER)

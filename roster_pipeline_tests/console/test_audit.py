@@ -19,7 +19,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import SCRIPT, words_of
-from roster_pipeline_tests.directory.builders import snapshot_of
+from roster_pipeline_tests.directory.builders import add_school, newcomer, person_of, snapshot_of, sync_rows
 
 SignedIn = Callable[[str], Browser]
 POISONED = "Zyxpoison"
@@ -145,6 +145,29 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
         assert not conn.scalar(
             text("select count(*) from audit where audit::text like :name"), {"name": f"%{POISONED}%"}
         )
+
+
+def test_the_name_of_a_rejected_record_leads_to_its_person_for_those_who_may_see_them(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as conn:
+        oak = add_school(conn, "oak")
+    sync_rows(database, lincoln, newcomer("u1", "Ada"))
+    sync_rows(database, oak, newcomer("u2", "Beth"))
+    ada, beth = person_of(database, "u1"), person_of(database, "u2")
+    snapshot_id = snapshot_of(database, lincoln)
+    rows = [("users", record, "email", "invalid_email", "warning", "student") for record in ("u1", "u2", "u3")]
+    with database.begin() as conn:
+        given = {"snapshot": snapshot_id, "connection": lincoln.connection.id}
+        conn.execute(text(STORED), given | {"payload": json.dumps({"givenName": "Ada", "familyName": "Lovelace"})})
+        written = pd.DataFrame(rows, columns=COLUMNS)
+        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), written)
+    page = f"/schools/lincoln/rejected/{snapshot_id}"
+    leads = re.compile(r'href="(/people/\d+)"><bdi>([^<]*)<')
+    assert leads.findall(signed_in(OWNER).get(page).text) == [(f"/people/{ada}", "Ada Lovelace")]
+    assert signed_in(OWNER).get(f"/people/{ada}").status_code == 200
+    everybody = [(f"/people/{ada}", "Ada Lovelace"), (f"/people/{beth}", "No name")]
+    assert leads.findall(signed_in(MANAGER).get(page).text) == everybody
 
 
 def test_the_filter_offers_only_what_it_can_find(signed_in: SignedIn, entries: None) -> None:

@@ -439,7 +439,9 @@ def test_a_name_of_another_school_leads_nowhere_before_the_plan_is_applied(
     plan = write_plan(database, lincoln, rows)
     where = f"/schools/lincoln/plans/{plan}"
     assert f'href="/people/{beth}"' not in signed_in(OWNER).get(where).text
-    assert f'href="/people/{beth}"' in signed_in(MANAGER).get(where).text
+    shown = signed_in(MANAGER).get(where).text
+    assert f'href="/people/{beth}"><bdi>' in shown
+    assert f'href="/people/{beth}">person {beth}</a>' in shown, "whom a conflict is about"
 
 
 def test_markup_in_names_stays_text_and_nothing_of_people_is_logged(

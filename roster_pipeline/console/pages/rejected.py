@@ -40,6 +40,7 @@ def show(request: Request) -> Response:
         snapshot=snapshot,
         listed=listed,
         by_rule=by_rule,
+        manages=viewer(request).may_manage(school.district_id),
         meaning=_meaning,
         csv=f"/schools/{school.key}/rejected/{snapshot.id}/rows.csv",
         now=datetime.now(UTC),

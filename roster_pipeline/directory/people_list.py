@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS
 from roster_pipeline.vocabulary import full_name
 
 MOST_WORDS = 8
@@ -55,14 +56,11 @@ from membership m join school s on s.id = m.school_id
 where m.district_id = :district and m.person_id = any(:persons) and (cast(:school as bigint) is null or s.id = :school)
 order by m.status, s.name
 """
-IN_CONFLICT = """
-select distinct r.person_id from school s
-cross join lateral (
-    select id from plan where school_id = s.id and person_id is null order by id desc limit 1
-) newest
+IN_CONFLICT = f"""
+select distinct r.person_id from {NEWEST_OF_SCHOOLS}
 join plan_row r on r.plan_id = newest.id and r.action = 'conflict'
 where s.district_id = :district and (cast(:school as bigint) is null or s.id = :school) and r.person_id is not null
-"""
+"""  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True)

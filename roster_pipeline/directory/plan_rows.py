@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS, PlanRow
 from roster_pipeline.vocabulary import RISKIEST_FIRST, ROLE_NAMES
 
 SORTS = {
@@ -34,14 +34,14 @@ _NAME = "nullif(concat_ws(' ', p.given_name, p.family_name), '')"
 _HELD = (
     "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is distinct from 'here', false) and not r.exempted"
 )
-_FROM = """
+_JOINED = """
 from plan_row r
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 left join person p on p.id = r.person_id and p.district_id = :district and r.reason <> 'other_connection'
-where r.plan_id = :plan
 """
 """Of somebody whom another connection knows a school sees nothing, and finds nothing by searching, until the match is
 settled."""
+_FROM = f"{_JOINED} where r.plan_id = :plan"
 _SEARCHED = (
     "lower(concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, p.email, "
     "p.username, p.number, array_to_string(r.sourced_ids, ' '), "
@@ -58,6 +58,14 @@ select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.m
        {_HELD} as held, r.exempted,
        case when r.witness is distinct from 'here' and not r.exempted then v.sync_id end as sync_id,
        case when v.sync_id is not null then {_LINKED} end as linked_person_id
+"""
+_CONFLICTS = f"""
+with newest as materialized (
+    select newest.id, s.id as school_id, s.name from {NEWEST_OF_SCHOOLS} where s.district_id = :district
+)
+{_COLUMNS}, r.plan_id, newest.school_id, count(*) over () as total
+{_JOINED} join newest on newest.id = r.plan_id
+where r.action = 'conflict' order by newest.name, newest.school_id, r.row limit :limit offset :offset
 """
 DETAILS = """
 select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reason, r.notes,
@@ -135,6 +143,15 @@ def page(
     query = f"{_COLUMNS} {_FROM} {conditions} order by {order} limit :limit offset :offset"
     found = conn.execute(text(query), {**_of(plan), **given, "limit": limit, "offset": offset})
     return [dict(row) for row in found.mappings()]
+
+
+def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
+    """One page of the conflicts in the newest plans of a district's schools, by the name of the school.
+
+    The columns of `_COLUMNS`, plan_id, school_id, and total: over all pages. One query.
+    """
+    given = {"district": district_id, "limit": limit, "offset": offset}
+    return [dict(row) for row in conn.execute(text(_CONFLICTS), given).mappings()]
 
 
 def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int = -1) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ A plan and its verdict are written in one transaction, so there is never one wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -117,6 +117,18 @@ def get(conn: Connection, plan_id: int) -> PlanRow:
     if found is None:
         raise UnknownPlan(plan_id)
     return PlanRow(**found)
+
+
+NEWEST_OF_SCHOOLS = """school s cross join lateral (
+    select id from plan where school_id = s.id and person_id is null order by id desc limit 1
+) newest"""
+"""Schools with their newest plan of the whole school, a dry run's too: in SQL, after `from`."""
+
+
+def get_all(conn: Connection, plan_ids: Collection[int]) -> dict[int, PlanRow]:
+    """These plans by number, without their rows; unknown numbers are left out. One query."""
+    found = conn.execute(select(plan).where(plan.c.id.in_(plan_ids))).mappings()
+    return {row["id"]: PlanRow(**row) for row in found}
 
 
 def latest(conn: Connection, school_id: int, *, dry_run: bool = False) -> PlanRow | None:

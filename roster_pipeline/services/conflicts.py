@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import plan_rows, relink
+from roster_pipeline.directory import plan_rows, plans, relink, tenants
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
@@ -49,14 +49,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Conflict:
-    """One row of the plan. hidden: people of schools that the reader may not see. said: (sourcedId, person) to `same`
-    or `two`, where somebody decided since."""
+    """One row of a school's plan. hidden: people of schools that the reader may not see. said: (sourcedId, person) to
+    `same` or `two`, where somebody decided since."""
 
     line: Line
     records: list[Side]
     people: list[Side]
     hidden: int
     said: Mapping[tuple[str, int], str]
+    school: SchoolRow
+    plan: PlanRow
 
     @property
     def fields(self) -> list[str]:
@@ -97,6 +99,25 @@ def page(
     return [_conflict(conn, school, plan, line_of(row), sees, manages) for row in rows]
 
 
+def page_of_district(
+    conn: Connection,
+    district_id: int,
+    sees: Callable[[SchoolRow], bool],
+    manages: Callable[[int], bool],
+    *,
+    limit: int,
+    offset: int = 0,
+) -> tuple[list[Conflict], int]:
+    """One page of the conflicts in the newest plans of a district's schools, and how many there are on all pages."""
+    rows = plan_rows.conflicts_of_district(conn, district_id, limit=limit, offset=offset)
+    schools = tenants.schools_by_id(conn, {row["school_id"] for row in rows})
+    of = plans.get_all(conn, {row["plan_id"] for row in rows})
+    found = [
+        _conflict(conn, schools[row["school_id"]], of[row["plan_id"]], line_of(row), sees, manages) for row in rows
+    ]
+    return found, rows[0]["total"] if rows else 0
+
+
 def _conflict(
     conn: Connection,
     school: SchoolRow,
@@ -115,7 +136,7 @@ def _conflict(
         candidates = relink.candidates(conn, school, plan.snapshot_id, ids, limit=MOST_PEOPLE)
     people = [side for one in candidates if (side := _side(conn, school, line, one, sees, manages)) is not None]
     said = relink.decided_pairs(conn, school, ids)
-    return Conflict(line, records, people, len(candidates) - len(people), said)
+    return Conflict(line, records, people, len(candidates) - len(people), said, school, plan)
 
 
 def _side(

@@ -522,15 +522,50 @@ def test_conflicts_are_worked_through_side_by_side(
     assert f'href="/people/{grace}"' in shown, "whom a record that fits several people may be"
     assert "Given name differs" in words_of(shown)
     assert "roster person" not in shown
-    pair = {"connection": "sis", "conflicts_of": "lincoln"}
+    pair = {"connection": "sis", "back": where}
     same = owner.send_form(f"/people/{ada}/link", WHY | pair | {"sourced_id": "new1"})
     two = owner.send_form(f"/people/{grace}/unlink", WHY | pair | {"sourced_id": "new2"})
     assert [answer.headers["location"] for answer in (same, two)] == [where, where]
     assert person_of(database, "new1") == ada
     assert every(database, "select sourced_id, person_id from link_exclusion") == [("new2", grace)]
     assert words_of(owner.get(where).text).count("decided, the next sync follows") == 2
-    elsewhere = owner.send_form(f"/people/{ada}/exclude", WHY | {"conflicts_of": "//evil.example"})
+    elsewhere = owner.send_form(f"/people/{ada}/exclude", WHY | {"back": "//evil.example"})
     assert elsewhere.headers["location"] == f"/people/{ada}"
+
+
+def test_conflicts_of_a_district_are_one_list_for_its_manager(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, foreign: SchoolRow, ada: int
+) -> None:
+    write_plan(database, oak, [row("conflict", links=["old"], reason="several_matches")])
+    for school, records in ((oak, ["o1"]), (lincoln, [f"l{number:02}" for number in range(21)]), (foreign, ["f1"])):
+        rows = [row("conflict", links=[record], reason="several_matches", role="teacher") for record in records]
+        write_plan(database, school, [*rows, row("unchanged", links=["plain"], reason="equal")])
+    plan = write_plan(database, oak, [row("conflict", ada, links=["o1"], reason="match_contradicted")])
+    with database.begin() as conn:
+        said = "insert into cleaned_roster (snapshot_id, sourced_id, record_status, given_name) select snapshot_id, "
+        conn.execute(text(f"{said} 'o1', 'member', 'Adele' from plan where id = :plan"), {"plan": plan})
+    manager = signed_in(MANAGER)
+    where = "/people/conflicts?district=springfield"
+    assert where in manager.get("/people").text
+    first = words_of(manager.get(where).text)
+    assert "22 conflicts." in first
+    assert first.count("Plan ") == 20
+    assert "of Lincoln, made" in first
+    assert "of Oak" not in first, "by school"
+    second = manager.get(f"{where}&page=2").text
+    assert f"Plan {plan} of Oak, made" in words_of(second)
+    assert words_of(second).count("of Lincoln, made") == 1
+    assert f'href="/people/{ada}"' in second
+    back = f"{where}&page=2"
+    answer = manager.send_form(f"/people/{ada}/link", WHY | {"connection": "sis", "sourced_id": "o1", "back": back})
+    assert answer.headers["location"] == back
+    assert "decided, the next sync follows" in words_of(manager.get(back).text)
+    assert "1 conflict." in words_of(signed_in(OPERATOR).get("/people/conflicts?district=shelbyville").text)
+    assert manager.get("/people/conflicts?district=shelbyville").status_code == 404
+    assert signed_in(OWNER).get("/people/conflicts").status_code == 404
+    write_plan(database, lincoln, [])
+    write_plan(database, oak, [])
+    assert "The newest plans know who everybody is." in words_of(manager.get(where).text)
 
 
 def test_whom_another_connection_knows_is_shown_to_the_manager_alone(

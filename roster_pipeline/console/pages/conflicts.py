@@ -1,4 +1,4 @@
-"""Conflicts of a school and possible duplicates of the directory, to be worked through: both sides beside each other,
+"""Conflicts and possible duplicates of a school or a district, to be worked through: both sides beside each other,
 "same person" or "two people".
 """
 
@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.auth.viewer import Viewer, nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ListFilter, list_filter, number_of, plain_number
 from roster_pipeline.console.page import database, page
 from roster_pipeline.directory import plans, tenants
 from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.tenants import DistrictRow
 from roster_pipeline.services import conflicts
 from roster_pipeline.services.person_view import find
 from roster_pipeline.services.possible_duplicates import Pairs, pair_of, possible_duplicates
@@ -42,6 +44,7 @@ def show(request: Request) -> Response:
         plan=plan,
         conflicts=found,
         total=total,
+        back=asked.at(asked.page),
         newer=asked.at(asked.page - 1) if asked.page > 1 else None,
         older=asked.at(asked.page + 1) if offset + AT_ONCE < total else None,
         now=datetime.now(UTC),
@@ -71,10 +74,7 @@ def of_district(request: Request) -> Response:
     """Possible duplicates of a district, for those who manage it."""
     who, asked = viewer(request), list_filter(request, "said", "district")
     with database(request).begin() as opened:
-        districts = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)]
-        district = next((row for row in districts if asked["district"] in ("", row.key)), None)
-        if district is None:
-            raise nothing_here()
+        district = _managed(opened, who, asked)
         found = possible_duplicates(
             opened,
             district.id,
@@ -85,6 +85,37 @@ def of_district(request: Request) -> Response:
             offset=(asked.page - 1) * AT_ONCE,
         )
     return _listed(request, found, asked, f"/people?district={district.key}", district.name)
+
+
+def conflicts_of_district(request: Request) -> Response:
+    """The conflicts in the newest plans of a district's schools, for those who manage it."""
+    who, asked = viewer(request), list_filter(request, "district")
+    offset = (asked.page - 1) * AT_ONCE
+    with database(request).begin() as opened:
+        district = _managed(opened, who, asked)
+        found, total = conflicts.page_of_district(
+            opened, district.id, who.may_see, who.may_manage, limit=AT_ONCE, offset=offset
+        )
+    return page(
+        request,
+        "district_conflicts.html",
+        district=district,
+        conflicts=found,
+        total=total,
+        back=asked.at(asked.page),
+        newer=asked.at(asked.page - 1) if asked.page > 1 else None,
+        older=asked.at(asked.page + 1) if offset + AT_ONCE < total else None,
+        now=datetime.now(UTC),
+    )
+
+
+def _managed(opened: Connection, who: Viewer, asked: ListFilter) -> DistrictRow:
+    """The district asked for, else the first that the viewer manages. Raises HTTPException 404 for every other."""
+    managed = (row for row in tenants.list_districts(opened) if who.may_manage(row.id))
+    district = next((row for row in managed if asked["district"] in ("", row.key)), None)
+    if district is None:
+        raise nothing_here()
+    return district
 
 
 def beside(request: Request) -> Response:
@@ -123,5 +154,6 @@ routes = [
     Route("/schools/{key}/conflicts", show, methods=["GET"]),
     Route("/schools/{key}/duplicates", of_school, methods=["GET"]),
     Route("/people/duplicates", of_district, methods=["GET"]),
+    Route("/people/conflicts", conflicts_of_district, methods=["GET"]),
     Route("/people/{person_id}/beside", beside, methods=["GET"]),
 ]

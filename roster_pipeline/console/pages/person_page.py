@@ -37,9 +37,8 @@ OF_A_MANAGER = "This person is active in a school that is not yours, so a manage
 NOT_YOURS = "No school of yours has such a record. Ask a manager of the district."
 ASKS, WINDOW = 60, timedelta(hours=1)
 """How often one person may ask a SIS."""
-KEY = re.compile("[a-z0-9-]+")
-LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/duplicates(\?[a-z0-9=&-]*)?")
-"""The addresses of lists of pairs, where a decision leads back to."""
+LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/(conflicts|duplicates)(\?[a-z0-9=&-]*)?")
+"""The addresses of lists of conflicts and of pairs, where a decision leads back to."""
 
 Act = Callable[[Connection, Found, Mapping[str, str], Viewer], str]
 Decision = Callable[[Connection, Found, Found, Mapping[str, str], Viewer], str]
@@ -165,9 +164,7 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
             if problem.retryable:
                 raise
             return _page_of(request, status=400, error=problem.message)
-        back = given.get("conflicts_of", "")  # the list that the form stood in, by a school's key
-        known = back in found.schools or (found.manages and KEY.fullmatch(back))
-        return redirect(request, f"/schools/{back}/conflicts" if known else f"/people/{found.person.id}", told=told)
+        return redirect(request, _back(given, found.person.id), told=told)
 
     return handler
 
@@ -256,12 +253,16 @@ def _deciding(act: Decision) -> Callable[[Request], Response]:
             if problem.retryable:
                 raise
             return _page_of(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
-        back = given.get("back", "")
-        listed = LIST.fullmatch(back)
         kept = other if act is _merge and given.get("keep") == str(other) else found.person.id
-        return redirect(request, back if listed else f"/people/{kept}", told=told)
+        return redirect(request, _back(given, kept), told=told)
 
     return handler
+
+
+def _back(given: Mapping[str, str], person_id: int) -> str:
+    """The list that the form stood in, else the person's page."""
+    back = given.get("back", "")
+    return back if LIST.fullmatch(back) else f"/people/{person_id}"
 
 
 def erase(request: Request) -> Response:

@@ -90,7 +90,8 @@ totals as (
         count(*) filter (where not automatic) as off, (select count(*) from matching) as found
     from known
 )
-select t.schools, t.held_schools, t.failing, t.silent, t.off, t.found, page.*, y.kind, y.outcome, y.report
+select t.schools, t.held_schools, t.failing, t.silent, t.off, t.found, page.*, y.kind, y.outcome, y.report,
+    y.plan_id as sync_plan_id
 from totals t left join page on true left join sync y on y.id = page.sync_id
 order by array_position(cast(:order as text[]), page.state), lower(page.name), page.key
 """  # noqa: S608 - a constant
@@ -119,7 +120,8 @@ class SchoolStatus:
     """One school. held: rows that wait for a person. failed_at: set when something failed after the last sync;
     sign_in: because the SIS refused the sign-in.
 
-    report: that of the last sync as it was stored, {} for none. paused_until: somebody paused the school, or its
+    report: that of the last sync as it was stored, {} for none. plan_id: the newest plan; sync_plan_id: that of the
+    last sync. paused_until: somebody paused the school, or its
     district, until this day. state: the most pressing of what is the matter.
     """
 
@@ -148,6 +150,7 @@ class SchoolStatus:
     kind: str | None = None
     outcome: str | None = None
     report: dict[str, Any] | None = None
+    sync_plan_id: int | None = None
 
 
 @dataclass(frozen=True)

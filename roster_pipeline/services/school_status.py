@@ -24,7 +24,7 @@ from roster_pipeline.notifications.outcome import age_of_source, nothing_found
 from roster_pipeline.services.connection_test_state import LastTest, last_test, tested_school
 from roster_pipeline.services.plan_rows import summary_of, would_do
 from roster_pipeline.sync.schedule_due import next_night
-from roster_pipeline.vocabulary import ROLE_ORDER, day, role_name
+from roster_pipeline.vocabulary import ROLE_ORDER, counted, day, role_name
 
 Tone = Literal["ok", "warn", "bad", "info", "none"]
 NO_SYNC = "Nothing was synced yet."
@@ -81,10 +81,12 @@ def status_of(school: SchoolStatus) -> StatusText:
     if school.state == "failing":
         return StatusText("bad", "Failed", in_console(plain(school.failure or "", school.key)))
     last = status_of_sync(school.kind, school.outcome, school.report or {}) if school.kind else None
+    if last and last.badge == "Held" and not school.held:
+        last = StatusText("none", *_became(school), last.source)
     sentence = last.sentence if last else NO_SYNC
     source = last.source if last else ""
     if school.state == "held":
-        return StatusText("warn", "Held", sentence, source)
+        return StatusText("warn", "Held", _waiting(school, sentence), source)
     if school.state == "paused":
         return StatusText(
             "bad", "Paused", "Paused after a week of failed nights; it runs by itself again once resumed."
@@ -93,9 +95,24 @@ def status_of(school: SchoolStatus) -> StatusText:
         return StatusText("none", "Paused", f"Paused until {day(school.paused_until)}. A sync by hand still works.")
     if school.state == "stale":
         return StatusText("warn", "Silent", sentence, source)
-    if last and last.badge == "Held":
-        return StatusText("none", "Discarded" if school.plan_state == "discarded" else "Replaced", sentence, source)
     return last or StatusText("none", "No sync", sentence)
+
+
+def _became(school: SchoolStatus) -> tuple[str, str]:
+    """Badge and sentence for what the last sync held, where none of it waits any more."""
+    if school.plan_state == "discarded":
+        return "Discarded", "What was held was discarded. The next sync makes a new plan."
+    if school.plan_state == "planned" and school.plan_id == school.sync_plan_id:
+        return "Left out", "What was held was left out. Later syncs leave it out too."
+    return "Replaced", "What was held was replaced by a newer plan."
+
+
+def _waiting(school: SchoolStatus, sentence: str) -> str:
+    """The sentence of the last report, unless something else waits now than it says."""
+    told = SyncReport.from_dict(school.report).held if school.report else ()
+    if sum(held.rows for held in told) == school.held:
+        return sentence
+    return f"{counted(school.held, 'change is', 'changes are')} held."
 
 
 def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> StatusText:

@@ -14,12 +14,13 @@ from roster_pipeline.directory import alerts, approvals, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.school_overview import Overview, overview
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services import decisions
 from roster_pipeline.sync.build_report import put_reports
 from roster_pipeline.sync.schedule_due import next_night
 from roster_pipeline.vocabulary import moment
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
 from roster_pipeline_tests.console.held_plans import held_creates, words_of
-from roster_pipeline_tests.directory.builders import add_school, newcomer, sync_rows
+from roster_pipeline_tests.directory.builders import add_school, newcomer, sync_rows, write_plan
 
 SignedIn = Callable[[str], Browser]
 NOW = datetime(2026, 11, 3, 18, 0, tzinfo=UTC)
@@ -103,7 +104,25 @@ def test_a_discarded_plan_no_longer_counts_as_held(signed_in: SignedIn, database
     with database.begin() as opened:
         approvals.discard(opened, plan_id, "me", "no", datetime.now(UTC))
     assert _asked(database).page[0].held == 0
-    assert "Discarded 2 creations" in words_of(signed_in(OWNER).get("/").text)
+    text = words_of(signed_in(OWNER).get("/").text)
+    assert "Discarded What was held was discarded. The next sync makes a new plan." in text
+    assert "until someone decides" not in text
+
+
+def test_what_is_left_out_is_no_longer_said_to_be_held(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = held_creates(database, lincoln, "u1", "u2", "u3")
+    put_reports(database)
+    owner, why = signed_in(OWNER), {"who": "me", "reason": "guests"}
+    decisions.exempt(database, "lincoln", plan_id, [0], **why)
+    assert "Held 2 changes are held." in words_of(owner.get("/").text)
+    decisions.exempt(database, "lincoln", plan_id, [1, 2], **why)
+    assert "Left out What was held was left out. Later syncs leave it out too." in words_of(owner.get("/").text)
+    held_creates(database, lincoln, "u4", night=False)
+    assert "Held 1 change is held." in words_of(owner.get("/").text)
+    write_plan(database, lincoln, [newcomer("u5")])
+    assert "Replaced What was held was replaced by a newer plan." in words_of(owner.get("/schools/lincoln").text)
 
 
 @pytest.mark.parametrize(

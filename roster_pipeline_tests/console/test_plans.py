@@ -20,7 +20,16 @@ from roster_pipeline.directory.plan_rows import AT_ONCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.safe_csv import plain_cell
 from roster_pipeline_tests.console.conftest import OWNER, Browser
-from roster_pipeline_tests.console.held_plans import SCRIPT, audited, hash_of, held_archive, held_creates, words_of
+from roster_pipeline_tests.console.held_plans import (
+    INCOMPLETE,
+    MANY,
+    SCRIPT,
+    audited,
+    hash_of,
+    held_archive,
+    held_creates,
+    words_of,
+)
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 SignedIn = Callable[[str], Browser]
@@ -139,11 +148,20 @@ def test_a_dry_run_says_so_and_offers_no_decision(signed_in: SignedIn, database:
     assert "A dry run" in text_
     assert "Nothing of it was applied" in text_
     assert "What a sync would hold" in text_
-    assert "Look at what is held and decide" not in text_
+    assert "Look and decide" not in text_
     assert "Nothing is held" in owner.get("/schools/lincoln/holds").text
     fields = {"reason": "x", "hash": hash_of(database, plan_id)}
     assert owner.send_form(f"/schools/lincoln/plans/{plan_id}/approve", fields).status_code == 409
     assert one(database, "select count(*) from person") == 0
+
+
+@pytest.mark.parametrize(("finding", "link"), [(MANY, "Look and decide"), (INCOMPLETE, "Look at what is held")])
+def test_a_plan_offers_a_decision_only_where_there_is_one(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, finding: dict[str, Any], link: str
+) -> None:
+    plan_id = held_archive(database, lincoln, finding)
+    page = signed_in(OWNER).get(f"/schools/lincoln/plans/{plan_id}").text
+    assert f'<a href="/schools/lincoln/holds">{link}</a>' in page
 
 
 def test_rows_say_who_what_from_to_and_why_and_can_be_filtered(

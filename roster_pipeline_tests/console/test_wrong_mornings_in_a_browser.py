@@ -17,6 +17,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync.build_report import put_reports
+from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.browser import Open, faults_of
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER
@@ -96,8 +97,11 @@ def test_held_and_decided_in_parts_with_one_row_left_out(
 def test_held_and_not_approvable_leads_to_another_sync(open_page: Open, database: Database, lincoln: SchoolRow) -> None:
     held_archive(database, lincoln, INCOMPLETE)
     put_reports(database)
+    with database.begin() as opened:
+        settle(opened, lincoln.id, datetime.now(UTC))
     page = _opened(open_page)
     assert _primary(page) == ["Sync again"]
+    page.get_by_text("Nobody can approve it. It closes once a newer plan holds nothing.").wait_for()
     assert "decides" not in page.locator("main").inner_text()
     page.goto(f"{HOME}/holds")
     page.get_by_text("An approval cannot let this through").wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import unescape
 
@@ -67,6 +68,45 @@ def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database
     assert next_step(database) is None
     for path in ("", "/runs", "/settings/synced"):
         assert "First steps" not in browser.get(f"/schools/lincoln{path}").text
+
+
+def _primary(browser: Browser, path: str) -> list[str]:
+    """The buttons of a page that stand out."""
+    found = re.findall(r'class="(?:button )?primary"[^>]*>([^<]+)<', browser.get(f"/schools/lincoln{path}").text)
+    return [one.strip() for one in found]
+
+
+def test_one_button_stands_out_and_it_is_the_next_step(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    browser = signed_in(OWNER)
+    on = lincoln.settings.model_copy(update={"students": RoleSettings(rostered=True)})
+    with database.begin() as conn:
+        tenants.set_school(conn, "lincoln", settings=on)
+
+    def shown() -> list[list[str]]:
+        return [_primary(browser, path) for path in ("", "/runs", "/settings/connection", "/settings/synced")]
+
+    test, save = ["Test Your Information"], ["Save"]
+    assert shown() == [test, test, test, save]
+    assert (
+        'class="button" href="/schools/lincoln/settings/connection"'
+        in browser.get("/schools/lincoln/settings/synced").text
+    ), "the next step is there, and does not stand out beside Save"
+    with database.begin() as conn:
+        tenants.save_test(conn, tenants.get_school(conn, "lincoln"), GREEN)
+    assert shown() == [["Dry run"], ["Dry run"], save, save]
+    write_plan(database, lincoln, [newcomer("u0")], dry_run=True)
+    assert shown() == [["Sync now"], ["Sync now"], save, save]
+    held_creates(database, lincoln)
+    assert shown() == [["Look and decide"], ["Look and decide"], save, save]
+    with database.begin() as conn:
+        conn.execute(sql("update sync set outcome = 'applied', kind = 'approval'"))
+        conn.execute(sql("update verdict set rows = 0"))
+    assert shown()[1:] == [["Open the schedule"], save, save]
+    with database.begin() as conn:
+        tenants.set_school(conn, "lincoln", settings=on.model_copy(update={"automatic": True}))
+    assert shown() == [["Preview and run"], ["Sync now"], save, save]
 
 
 def test_what_a_red_item_asks_for_is_named_and_unfolded(

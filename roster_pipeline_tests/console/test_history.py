@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
 from roster_pipeline.console.charts import role_bars
-from roster_pipeline.directory import alerts, audit, tenants
+from roster_pipeline.directory import alerts, audit, manual_runs, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.directory.school_history import school_history
@@ -61,6 +62,21 @@ def test_the_regions_of_a_syncs_page_have_names_of_their_own(
     headings = [words_of(re.findall(rf'id="{each}"[^>]*>(.*?)</h2>', page, re.S)[0]).strip() for each in ids]
     names = headings + re.findall(r'role="region" aria-label="([^"]+)"', page)
     assert len(names) == len(set(names)) > 2
+
+
+def test_the_runs_of_the_engineers_are_not_in_the_way_of_owners(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_UI_URL", "https://dagster.example")
+    run_id = str(uuid.uuid4())
+    with database.begin() as opened:
+        alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
+        manual_runs.ask(opened, run_id, lincoln.id, "lincoln", kind="sync", who=OWNER, host="here")
+    owner = signed_in(OWNER)
+    assert "Dagster" not in owner.get("/schools/lincoln").text
+    assert "https://dagster.example/runs/run-1" in signed_in(OPERATOR).get("/schools/lincoln").text
+    shown = owner.get(f"/schools/lincoln/runs/{run_id}").text
+    assert shown.index('aria-label="Steps of the run"') < shown.index("Dagster run")
 
 
 STATES = [

@@ -47,6 +47,7 @@ def test_a_wrong_secret_then_the_right_one_then_every_night(open_page: Open, peo
     secret.fill(SECRET)
     test.click()
     expect(page.get_by_text("Everything works.")).to_be_visible(timeout=PATIENCE)
+    assert page.locator("main .primary").all_inner_texts() == ["Save"], "not the test any more"
     expect(results.get_by_role("listitem").nth(8)).to_be_visible()
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1, "the page was not loaded again"
     assert faults_of(page) == []

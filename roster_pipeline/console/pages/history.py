@@ -18,7 +18,7 @@ from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter
 from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
 from roster_pipeline.directory import announced_leavers, approvals, audit
-from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history, year
+from roster_pipeline.directory.school_history import HistoryEntry, alerts_of, people_by_role, school_history, year
 from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
@@ -179,7 +179,8 @@ def show(request: Request) -> Response:
         weeks = year(opened, school_id=school.id) if not before else []
         leavers = announced_leavers.of_school(opened, school.id, limit=1)
     shown = found[:PAGE]
-    step = next_step(stands, decidable=any(hold.overridable for hold in holds), tested=bool(school.test))
+    decidable = any(hold.overridable for hold in holds)
+    step = next_step(stands, decidable=decidable, tested=bool(school.test))
     todo = next_of(steps)
     if todo is not None and stands.state in ("off", "fine"):
         step = NextStep(todo.button, todo.path)
@@ -191,6 +192,7 @@ def show(request: Request) -> Response:
         stands=stands,
         said=status_of(stands),
         step=step,
+        decidable=decidable,
         steps=steps,
         next=next_run(stands, now),
         now=now,
@@ -201,7 +203,9 @@ def show(request: Request) -> Response:
         weeks=weeks[::-1],
         leavers=leavers[0].total if leavers else 0,
         earliest=now.astimezone(school.settings.zone).date() + timedelta(days=1),
-        lines=[(one, status_of_entry(one, school.key), run_url(one.run_id)) for one in shown],
+        lines=[
+            (one, status_of_entry(one, school.key), _run_of(one) if viewer(request).operator else None) for one in shown
+        ],
         newer=f"/schools/{school.key}" if before else None,
         older=f"/schools/{school.key}?before={shown[-1].place}" if len(found) > PAGE else None,
     )
@@ -230,6 +234,11 @@ def pause_until(request: Request) -> Response:
         except FieldError as problem:
             return redirect(request, f"/schools/{school.key}", told=f"Not paused. {problem.message}")
     return redirect(request, f"/schools/{school.key}", told=f"Paused until {day(until)}. A sync by hand still works.")
+
+
+def _run_of(one: HistoryEntry) -> str | None:
+    """The Dagster run of what has no page of its own; the page of a sync has its link."""
+    return run_url(one.run_id) if one.kind in ("failure", "canceled") else None
 
 
 def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@
       });
     }
     on("add", function (html) { place.querySelector("[data-items]").append(piece(html)); });
-    on("state", function (html) { place.querySelector("[data-state]").replaceChildren(piece(html)); unfold(place); });
+    on("state", function (html) { place.querySelector("[data-state]").replaceChildren(piece(html)); unfold(place); standOut(place); });
     on("show", function (html) { place.replaceChildren(piece(html)); });
     on("reload", function () { source.close(); window.location.reload(); });
     on("fill", function (json) {
@@ -30,6 +30,10 @@
     source.addEventListener("error", function () {
       if (source.readyState === EventSource.CLOSED && place.isConnected) place.append(note("This page hears no more of it. Reload it to see how it went on."));
     });
+  }
+  function standOut(place) {
+    if (!place.querySelector(".primary")) return;
+    document.querySelectorAll("main .primary").forEach(function (it) { if (!place.contains(it)) it.classList.remove("primary"); });
   }
   function unfold(place) {
     place.querySelectorAll("[data-unfold]").forEach(function (link) {

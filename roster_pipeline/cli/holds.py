@@ -98,8 +98,10 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
         return
     print_lines(lines)
     print_findings((held.role, held.action, held.rows, _findings(held)) for held in holds)
-    if any(held.overridable for held in holds):
-        note(f"\nApply it: roster hold approve {key} --plan {holds[0].plan_id} --reason WHY")
+    if not any(held.overridable for held in holds):
+        note(f"\nThis cannot be approved. Sync again: roster sync {key}")
+        return
+    note(f"\nApply it: roster hold approve {key} --plan {holds[0].plan_id} --reason WHY")
     note(f"Drop it:  roster hold discard {key} --plan {holds[0].plan_id} --reason WHY")
 
 

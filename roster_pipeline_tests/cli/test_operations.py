@@ -10,8 +10,11 @@ import psycopg
 import pytest
 from sqlalchemy.engine import URL, make_url
 
+from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.cli.conftest import Roster, drop
+from roster_pipeline_tests.console.held_plans import INCOMPLETE, held_archive, held_creates
+from roster_pipeline_tests.directory.builders import add_school
 
 
 @pytest.fixture
@@ -106,3 +109,16 @@ def test_a_home_that_cannot_be_made_is_told(roster: Roster, tmp_path: Path, monk
     answer = roster("doctor")
     assert answer.code == 1
     assert "Set ROSTER_HOME to another." in answer.err
+
+
+def test_what_is_held_comes_with_the_commands_that_can_help(roster: Roster, database: Database) -> None:
+    with database.begin() as conn:
+        oak, elm = add_school(conn, "oak"), add_school(conn, "elm")
+    plan = held_creates(database, oak)
+    held_archive(database, elm, INCOMPLETE)
+    said = roster("hold", "show", "oak").err
+    assert f"roster hold approve oak --plan {plan}" in said
+    assert f"roster hold discard oak --plan {plan}" in said
+    said = roster("hold", "show", "elm").err
+    assert "This cannot be approved. Sync again: roster sync elm" in said
+    assert "roster hold" not in said

@@ -10,6 +10,7 @@ Failed steps are kept as messages for people, so that one cause raises one alert
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -62,6 +63,7 @@ where (s.settings ->> 'automatic')::boolean
 FAILING = """
 select s.id, s.key, count(distinct f.night) as nights from school s join failure f on f.school_id = s.id
 where (s.settings ->> 'automatic')::boolean and f.night is not null
+  and (cast(:key as text) is null or s.key = :key)
   and f.at > greatest(
     (select max(at) from sync y where y.school_id = s.id and y.kind = 'sync'),
     (select max(cleared_at) from alert a where a.school_id = s.id and a.cause = 'paused'), '-infinity'
@@ -152,6 +154,12 @@ def lock_of_school(conn: Connection, school_id: int) -> list[int]:
     return list(conn.scalars(text(OF_SCHOOL), {"school": school_id}))
 
 
+def lock_open(conn: Connection, ids: Collection[int]) -> set[int]:
+    """Those of these alerts that are still open, locked; those that somebody else has locked are left."""
+    query = "select id from alert where cleared_at is null and id = any(:ids) order by id for update skip locked"
+    return set(conn.scalars(text(query), {"ids": sorted(ids)}))
+
+
 def close(conn: Connection, alert_id: int) -> None:
     """Close one alert."""
     conn.execute(text("update alert set cleared_at = now() where id = :id"), {"id": alert_id})
@@ -185,9 +193,12 @@ def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Si
     return [Silent(**row) for row in conn.execute(text(SILENT), {"now": now, "after": after}).mappings()]
 
 
-def failing_schools(conn: Connection, nights: int) -> list[tuple[int, str, int]]:
-    """Automatic schools (id, key, nights) whose nights failed so often since their last sync, not yet paused."""
-    return [(row.id, row.key, row.nights) for row in conn.execute(text(FAILING), {"nights": nights})]
+def failing_schools(conn: Connection, nights: int, key: str | None = None) -> list[tuple[int, str, int]]:
+    """Automatic schools (id, key, nights) whose nights failed so often since their last sync, not yet paused.
+
+    key: look at this school alone.
+    """
+    return [(row.id, row.key, row.nights) for row in conn.execute(text(FAILING), {"nights": nights, "key": key})]
 
 
 def to_remind(conn: Connection, now: datetime, after: timedelta) -> list[Alert]:

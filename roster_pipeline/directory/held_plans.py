@@ -46,7 +46,7 @@ union all
 order by at, sync_id nulls first
 """
 CLAIMED = """
-select m.school_id, count(distinct m.person_id) as people
+select m.school_id, count(distinct m.person_id) as people, array_agg(distinct s.id) as by_schools
 from plan p
 join school s on s.id = p.school_id
 join plan_row r on r.plan_id = p.id and r.reason = 'other_connection'
@@ -63,8 +63,8 @@ group by m.school_id
 """By the newest plans of all schools; what somebody has settled since is left out."""
 
 
-CLAIMED_OF_SCHOOL = """
-select count(distinct m.person_id)
+CLAIMED_OF_SCHOOLS = """
+select m.school_id, count(distinct m.person_id) as people, array_agg(distinct s.id) as by_schools
 from membership m
 cross join lateral (
     select plan_id, sourced_ids from plan_row
@@ -73,15 +73,27 @@ cross join lateral (
 join plan p on p.id = r.plan_id and p.district_id = m.district_id and p.state = 'planned' and not p.dry_run
 join school s on s.id = p.school_id
 join school o on o.id = m.school_id and o.connection_id <> s.connection_id
-where m.school_id = :school and m.status = 'active'
+where m.school_id = any(:schools) and m.status = 'active'
   and not exists (
     select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
   and not exists (
     select from link_exclusion a
     where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = m.person_id)
+group by m.school_id
 """
-"""The same for one school. It begins with the people of the school, so that it costs the same in a city as in a
-village."""
+"""The same for some schools. It begins with their people, so that it costs the same in a city as in a village."""
+CONCERNED = """
+select distinct m.school_id
+from (
+    select p.id, p.district_id from plan p
+    where p.school_id = :school and not p.dry_run and p.person_id is null order by p.id desc limit 2
+) newest
+cross join lateral (
+    select person_id from plan_row where plan_id = newest.id and reason = 'other_connection' offset 0
+) r
+join membership m on m.district_id = newest.district_id and m.person_id = r.person_id
+"""
+"""Schools with people whom the newest plan of a school claims, or the one before did."""
 
 THEIR_OWN = """
 with claimed as (
@@ -126,6 +138,14 @@ class HeldPlan:
     kinds: list[dict[str, Any]]
     plans: int
     all_rows: int
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """Active people of one school who wait in other schools' plans. by_schools: whose plans."""
+
+    people: int
+    by_schools: list[int]
 
 
 @dataclass(frozen=True)
@@ -194,11 +214,25 @@ def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) ->
     return bool(conn.scalar(text(THEIR_OWN), {"plan": plan_id, "schools": list(schools)}))
 
 
-def claimed_people(conn: Connection) -> dict[int, int]:
-    """School to how many of its active people wait in another school's plan; of all schools that have any."""
-    return {row.school_id: row.people for row in conn.execute(text(CLAIMED))}
+def claimed_people(conn: Connection, schools: Collection[int] | None = None) -> dict[int, Claimed]:
+    """School to its active people who wait in another school's plan; of all schools that have any, or of these."""
+    query, given = (CLAIMED, {}) if schools is None else (CLAIMED_OF_SCHOOLS, {"schools": sorted(schools)})
+    found = conn.execute(text(query), given)
+    return {row.school_id: Claimed(row.people, sorted(row.by_schools)) for row in found}
 
 
 def claimed_of_school(conn: Connection, school_id: int) -> int:
     """How many active people of one school wait in another school's plan."""
-    return int(conn.scalar(text(CLAIMED_OF_SCHOOL), {"school": school_id}) or 0)
+    found = claimed_people(conn, [school_id]).get(school_id)
+    return found.people if found else 0
+
+
+def schools_concerned(conn: Connection, school_id: int) -> set[int]:
+    """Schools where a sync of this school, or a decision on its plan, may change who is claimed."""
+    return {school_id, *conn.scalars(text(CONCERNED), {"school": school_id})}
+
+
+def schools_of_people(conn: Connection, district_id: int, people: Collection[int]) -> set[int]:
+    """Every school that these people are or were in."""
+    query = "select distinct school_id from membership where district_id = :district and person_id = any(:people)"
+    return set(conn.scalars(text(query), {"district": district_id, "people": sorted(people)}))

@@ -10,6 +10,7 @@ lower-case and phone numbers in international form, from any source.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -22,6 +23,7 @@ from roster_pipeline.directory.erase import erase as erase_everywhere
 from roster_pipeline.directory.members import get_person
 from roster_pipeline.frames import Array, strings
 from roster_pipeline.services.decisions import given_reason
+from roster_pipeline.sync.monitoring import settle_people
 from roster_pipeline.vocabulary import PERSON_FIELDS, ROLE_ORDER
 
 WORDS = {"yes": True, "true": True, "no": False, "false": False}
@@ -93,6 +95,7 @@ def link(conn: Connection, connection: str, person_id: int, sourced_id: str, *, 
     """Say that a record of the SIS is this person, or confirm a link that a sync made. connection: its key."""
     source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
     manual_edits.link(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    settle_people(conn, source.district_id, [person_id], datetime.now(UTC))
     return f"Person {person_id} is linked to the record."
 
 
@@ -100,6 +103,7 @@ def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *
     """Say that a record of the SIS is not this person."""
     source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
     manual_edits.unlink(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    settle_people(conn, source.district_id, [person_id], datetime.now(UTC))
     return f"No sync links person {person_id} to the record again, until somebody links them by hand."
 
 
@@ -116,6 +120,7 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
     back: dict[str, unreported_decisions.Kind] = {"membership archived": "restore", "membership active": "archival"}
     if edit.entry.what in back and edit.entry.school_id is not None:
         unreported_decisions.put(conn, edit.entry.school_id, back[edit.entry.what], who)
+    settle_people(conn, district_id, [person_id], datetime.now(UTC))
     return f"Undone: {edit.entry.what}, by {edit.entry.who}."
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -30,6 +31,7 @@ from roster_pipeline.identity.person_pairs import (
 from roster_pipeline.services.conflicts import COMPARED, Side, side_of
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.services.person_view import Found, find
+from roster_pipeline.sync.monitoring import settle_people
 
 MOST_PAIRS = 500
 """Pairs that are compared for one list."""
@@ -147,12 +149,14 @@ def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str,
     person_merge.merge(
         conn, district_id, kept, gone, fields=merged_fields, membership=merged_membership, who=who, reason=why
     )
+    settle_people(conn, district_id, [kept], datetime.now(UTC))
     return f"Person {gone} is now person {kept}."
 
 
 def undo_merge(conn: Connection, district_id: int, kept: int, *, who: str, reason: str) -> str:
     """Take the newest merge of a person back."""
     back = person_merge.undo(conn, district_id, kept, who=who, reason=given_reason(reason))
+    settle_people(conn, district_id, [kept, back], datetime.now(UTC))
     return f"Person {kept} and person {back} are two people again."
 
 

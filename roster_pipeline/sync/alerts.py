@@ -10,17 +10,18 @@ school and to the managers, who can settle it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import accounts, alerts, approvals, ledger, outbox, tenants
-from roster_pipeline.directory.alerts import CLAIMED, HELD
+from roster_pipeline.directory.alerts import CLAIMED, HELD, PAUSED
 from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.held_plans import claimed_people
+from roster_pipeline.directory.locks import try_lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import FailureAlert, render
 from roster_pipeline.notifications.blocks import Link, page_links
@@ -31,7 +32,11 @@ from roster_pipeline.sync.build_report import console_url, message_id, run_url
 from roster_pipeline.sync.error_messages import CREDENTIALS, STEP, GaveWay, SyncError
 from roster_pipeline.vocabulary import counted, moment, role_name
 
-CLAIM_HINT = "The plan of the other school lists the records. There somebody decides who they are."
+CLAIM_HINT = "There the manager says who they are."
+MOST_NAMED = 3
+"""Schools that an alert names."""
+MOST_NIGHTS = 7
+"""Failed nights in a row after which a school is paused: a week in which nobody put it right."""
 
 
 def record_failure(
@@ -44,6 +49,7 @@ def record_failure(
 ) -> None:
     """Store the failure and put an alert into the outbox, unless one for the same is open or the run only gave way.
 
+    A school whose nights failed for a week is paused in the same transaction.
     A database that is down cannot store it; then the run's own failure is all there is.
     """
     try:
@@ -60,39 +66,69 @@ def record_failure(
             )
             if not recorded or isinstance(problem, GaveWay):
                 return
-            school = tenants.get_school(connection, school_key)
-            shared = problem.cause != STEP
-            concerned = affected_schools(connection, school) if shared else [school]
-            opened = alerts.open_alert(
-                connection,
-                f"connection {school.connection.key}" if shared else f"school {school_key}",
-                problem.cause if shared else step,
-                str(problem),
-                school=None if shared else school.id,
-                connection=school.connection.id if shared else None,
-            )
-            if opened is None:
-                return
-            about, also = school.name, ""
-            if len(concerned) > 1:
-                about = f"Connection {school.connection.key}"
-                also = f"\nAll {len(concerned)} schools of the connection {school.connection.key} share this one alert."
-            alert = FailureAlert(
-                school_key=school_key,
-                school_name=about,
-                when=datetime.now(UTC),
-                time_zone=school.settings.time_zone,
-                step=step,
-                message=problem.message + also,
-                remedy=problem.remedy,
-                run_url=run_url(run_id),
-                console_url=console_url(),
-                sign_in=problem.cause == CREDENTIALS,
-                directory_unchanged=run_id is not None and not ledger.has_run(connection, run_id),
-            )
-            send_alert(connection, concerned, alert, opened, "opened")
+            _tell_failure(connection, school_key, step, problem, run_id)
+            pause_failing(connection, datetime.now(UTC), school_key)
     except DirectoryError:
         return
+
+
+def _tell_failure(connection: Connection, school_key: str, step: str, problem: SyncError, run_id: str | None) -> None:
+    """The alert on a failed step and its mail, unless one for the same is open."""
+    school = tenants.get_school(connection, school_key)
+    shared = problem.cause != STEP
+    concerned = affected_schools(connection, school) if shared else [school]
+    opened = alerts.open_alert(
+        connection,
+        f"connection {school.connection.key}" if shared else f"school {school_key}",
+        problem.cause if shared else step,
+        str(problem),
+        school=None if shared else school.id,
+        connection=school.connection.id if shared else None,
+    )
+    if opened is None:
+        return
+    about, also = school.name, ""
+    if len(concerned) > 1:
+        about = f"Connection {school.connection.key}"
+        also = f"\nAll {len(concerned)} schools of the connection {school.connection.key} share this one alert."
+    alert = FailureAlert(
+        school_key=school_key,
+        school_name=about,
+        when=datetime.now(UTC),
+        time_zone=school.settings.time_zone,
+        step=step,
+        message=problem.message + also,
+        remedy=problem.remedy,
+        run_url=run_url(run_id),
+        console_url=console_url(),
+        sign_in=problem.cause == CREDENTIALS,
+        directory_unchanged=run_id is not None and not ledger.has_run(connection, run_id),
+    )
+    send_alert(connection, concerned, alert, opened, "opened")
+
+
+def pause_failing(connection: Connection, now: datetime, key: str | None = None) -> int:
+    """Pause the schools whose nights failed for a week, or this one if it is; returns how many."""
+    failing = alerts.failing_schools(connection, MOST_NIGHTS, key)
+    schools = tenants.schools_by_id(connection, [number for number, _, _ in failing]) if failing else {}
+    paused = 0
+    for number, school_key, nights in failing:
+        said = f"The roster sync failed in {nights} nights in a row, so it no longer starts by itself"
+        opened = alerts.open_alert(connection, f"school {school_key}", PAUSED, said, school=number)
+        if opened is not None:
+            paused += 1
+            tell_pause(connection, schools[number], said, now, opened, "opened")
+    return paused
+
+
+def tell_pause(
+    connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int, occasion: str
+) -> None:
+    """The mail about a school that is paused, or the reminder of it."""
+    hint = "Put the cause right, then let it run by itself again. A sync by hand that finishes ends the pause too."
+    command, link = f"roster school resume {school.key}", page_of_school(school.key, "Look at the school")
+    notice = school_notice(school, now, "failed", "Paused", said, hint, command=command, link=link)
+    send_alert(connection, [school], notice, alert_id, occasion)
 
 
 def record_crashes(database: Database, runs: Mapping[str, tuple[str, str | None]]) -> int:
@@ -120,21 +156,29 @@ def send_alert(
     *identity: object,
     owners_too: bool = True,
     also: Sequence[str] = (),
+    also_link: Link | None = None,
 ) -> None:
     """Put one mail to all of them into the outbox. identity: what makes its Message-ID the same each time.
 
     Where there is a console, owners are led to its pages, and the operators get a mail of their own with the commands.
     owners_too: False where the owners know already, so that only the operators get the mail. also: further addresses.
+    also_link: a page that these and the operators may open, and the owners perhaps not.
     """
     owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
     told, operate = list(dict.fromkeys([*owners, *also])), operators()
     mails: list[tuple[list[str], bool, tuple[str, ...]]] = [(told + operate, True, ())]
     if console_url():
-        mails = [([one for one in told if one not in operate], False, ()), (operate, True, ("operators",))]
+        apart = [one for one in also if one not in operate] if also_link else []
+        rest = [one for one in told if one not in {*operate, *apart}]
+        mails = [(rest, False, ()), (apart, False, ("managers",)), (operate, True, ("operators",))]
     for recipients, commands, more in mails:
         if not recipients:
             continue
-        drawn = notice_mail(alert, commands=commands) if isinstance(alert, Notice) else render(alert, commands=commands)
+        if isinstance(alert, Notice):
+            shown = replace(alert, link=also_link) if also_link and more else alert
+            drawn = notice_mail(shown, commands=commands)
+        else:
+            drawn = render(alert, commands=commands)
         outbox.put(
             connection,
             message_id=message_id("alert", *identity, *more),
@@ -255,27 +299,51 @@ def _waits(school: SchoolRow) -> bool:
     return school.settings.report_when == "daily"
 
 
-def watch_claims(connection: Connection, now: datetime) -> Watched:
-    """One look, in the caller's transaction."""
-    claimed = claimed_people(connection)
-    known = {alert.school_id: alert for alert in alerts.open_alerts(connection) if alert.cause == CLAIMED}
-    fresh, over = claimed.keys() - known.keys(), known.keys() - claimed.keys()
-    if not (fresh or over):
+def watch_claims(connection: Connection, now: datetime, only: Collection[int] | None = None) -> Watched:
+    """One look, in the caller's transaction. only: at the people of these schools alone.
+
+    What another transaction is opening or closing right now is left to it, or to the next look.
+    """
+    claimed = claimed_people(connection, only)
+    known = {
+        alert.school_id or 0: alert
+        for alert in alerts.open_alerts(connection)
+        if alert.cause == CLAIMED and (only is None or alert.school_id in only)
+    }
+    if claimed.keys() == known.keys() or not try_lock_until_commit(connection, "alerts on claimed people"):
         return Watched()
-    schools = {school.id: school for school in tenants.list_schools(connection)}
-    for school_id in sorted(over, key=str):
-        alert, school = known[school_id], schools[school_id or 0]
+    fresh, over = claimed.keys() - known.keys(), known.keys() - claimed.keys()
+    mine = alerts.lock_open(connection, [known[number].id for number in over])
+    ended = [known[number] for number in sorted(over) if known[number].id in mine]
+    others = {by for number in fresh for by in claimed[number].by_schools}
+    schools = tenants.schools_by_id(connection, {*fresh, *over, *others})
+    for alert in ended:
+        school = schools[alert.school_id or 0]
         alerts.close(connection, alert.id)
         headline = "Nobody of this school is claimed elsewhere any more"
         since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
-        send_alert(
-            connection, [school], school_notice(school, now, "good", "All clear", headline, since), alert.id, "cleared"
-        )
-    for school_id in sorted(fresh):
-        school, message = schools[school_id], claimed_words(claimed[school_id])
-        opened = alerts.open_alert(connection, f"school {school.key}", CLAIMED, message, school=school_id)
-        headline = "Another school also claims people of this one"
-        notice = school_notice(school, now, "attention", "Claimed elsewhere", headline, message, CLAIM_HINT)
-        managers = accounts.managers_of(connection, school.district_id)
-        send_alert(connection, [school], notice, opened, "opened", also=managers)
-    return Watched(len(fresh), len(over))
+        notice = school_notice(school, now, "good", "All clear", headline, since)
+        send_alert(connection, [school], notice, alert.id, "cleared")
+    opened = 0
+    for number in sorted(fresh):
+        school, message = schools[number], claimed_words(claimed[number].people)
+        alert_id = alerts.open_alert(connection, f"school {school.key}", CLAIMED, message, school=number)
+        if alert_id is not None:
+            opened += 1
+            _tell_claim(connection, school, message, [schools[by] for by in claimed[number].by_schools], now, alert_id)
+    return Watched(opened, len(ended))
+
+
+def _tell_claim(
+    connection: Connection, school: SchoolRow, message: str, by: list[SchoolRow], now: datetime, alert_id: int
+) -> None:
+    """The mail to the school, and to the managers, who can open the conflicts of the schools that claim the people."""
+    named = [other.name for other in by[:MOST_NAMED]]
+    named += [counted(len(by) - MOST_NAMED, "more school", "more schools")] if len(by) > MOST_NAMED else []
+    plans = "plan" if len(by) == 1 else "plans"
+    hint = f"The {plans} of {joined(named)} {'lists' if len(by) == 1 else 'list'} the records. {CLAIM_HINT}"
+    headline = "Another school also claims people of this one"
+    notice = school_notice(school, now, "attention", "Claimed elsewhere", headline, message, hint)
+    link = page_of_school(by[0].key, "Say who they are", "/conflicts")
+    managers = accounts.managers_of(connection, school.district_id)
+    send_alert(connection, [school], notice, alert_id, "opened", also=managers, also_link=link)

@@ -8,7 +8,7 @@ The alert on a Client Secret is sent two weeks and three days before its last da
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,7 +19,6 @@ from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.alerts import (
     EXPIRES,
     EXPIRES_SOON,
-    PAUSED,
     SOURCE_STALE,
     STALE,
     Alert,
@@ -28,14 +27,17 @@ from roster_pipeline.directory.alerts import (
     open_expiries,
 )
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.held_plans import schools_concerned, schools_of_people
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.sync.alerts import (
     Watched,
     page_of_school,
+    pause_failing,
     school_notice,
     send_alert,
+    tell_pause,
     was_open,
     watch_claims,
     watch_holds,
@@ -45,8 +47,6 @@ from roster_pipeline.vocabulary import day, moment
 
 SILENCE = timedelta(hours=36)
 """Without a finished sync: one missed night and half a day, so that a late night is no alarm."""
-MOST_NIGHTS = 7
-"""Failed nights in a row after which a school is paused: a week in which nobody put it right."""
 REMIND_AFTER = timedelta(days=7)
 HEARTBEAT_SECONDS = 10.0
 EARLY_DAYS, LATE_DAYS = 14, 3
@@ -58,19 +58,15 @@ def watch(database: Database, now: datetime) -> Watched:
     with database.begin() as connection:
         held, claimed = watch_holds(connection, now), watch_claims(connection, now)
         cleared = alerts.clear_finished(connection)
-        failing = alerts.failing_schools(connection, MOST_NIGHTS)
+        paused = pause_failing(connection, now)
         silent = alerts.silent_schools(connection, now, SILENCE)
         reminded = alerts.to_remind(connection, now, REMIND_AFTER)
         turns = expiry_changes(connection, now)
-        if not (cleared or failing or silent or reminded or turns):
-            return Watched(held.opened + claimed.opened, held.cleared + claimed.cleared)
+        if not (cleared or silent or reminded or turns):
+            return Watched(held.opened + claimed.opened + paused, held.cleared + claimed.cleared)
         schools = {school.id: school for school in tenants.list_schools(connection)}
         for alert in cleared:
             _all_clear(connection, alert, schools, now)
-        for school_id, key, nights in failing:
-            said = f"The roster sync failed in {nights} nights in a row, so it no longer starts by itself"
-            opened = alerts.open_alert(connection, f"school {key}", PAUSED, said, school=school_id)
-            _paused(connection, schools[school_id], said, now, opened, "opened")
         for one in silent:
             zone = schools[one.id].settings.time_zone
             said = f"No roster sync was finished since {moment(one.since, zone)}, and no run says why"
@@ -78,9 +74,9 @@ def watch(database: Database, now: datetime) -> Watched:
             _stale(connection, schools[one.id], said, now, opened)
         for alert in reminded:
             school = schools[alert.school_id or 0]
-            _paused(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
+            tell_pause(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
         told = [send_expiry_change(connection, turn, schools.values(), now) for turn in turns]
-    opened = held.opened + claimed.opened + len(failing) + len(silent) + sum(opened for opened, _ in told)
+    opened = held.opened + claimed.opened + paused + len(silent) + sum(opened for opened, _ in told)
     return Watched(
         opened, held.cleared + claimed.cleared + len(cleared) + sum(cleared for _, cleared in told), len(reminded)
     )
@@ -98,7 +94,13 @@ def settle(connection: Connection, school_id: int, now: datetime) -> Watched:
         schools = {school.id: school for school in tenants.list_schools(connection)}
         for alert in cleared:
             _all_clear(connection, alert, schools, now)
-    return Watched(held.opened, held.cleared + len(cleared))
+    claimed = watch_claims(connection, now, schools_concerned(connection, school_id))
+    return Watched(held.opened + claimed.opened, held.cleared + len(cleared) + claimed.cleared)
+
+
+def settle_people(connection: Connection, district_id: int, people: Collection[int], now: datetime) -> None:
+    """The same for a decision about who somebody is, in its transaction. people: their numbers."""
+    watch_claims(connection, now, schools_of_people(connection, district_id, people))
 
 
 def beat(url: str) -> str:
@@ -134,15 +136,6 @@ def _all_clear(connection: Connection, alert: Alert, schools: dict[int, SchoolRo
         (was_open(alert.opened_at, alert.message.splitlines()[0], concerned[0].settings.time_zone),),
     )
     send_alert(connection, concerned, notice, alert.id, "cleared")
-
-
-def _paused(
-    connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None, occasion: str
-) -> None:
-    hint = "Put the cause right, then let it run by itself again. A sync by hand that finishes ends the pause too."
-    command, link = f"roster school resume {school.key}", page_of_school(school.key, "Look at the school")
-    notice = school_notice(school, now, "failed", "Paused", said, hint, command=command, link=link)
-    send_alert(connection, [school], notice, alert_id, occasion)
 
 
 def _stale(connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None) -> None:

@@ -113,6 +113,20 @@ def test_a_school_that_fails_for_a_week_is_paused_reminded_of_and_resumed(town: 
     assert [one.key for one in due_schools(town.database, tick)[0]] == ["lincoln"]
 
 
+def test_the_seventh_failed_night_pauses_the_school_at_once(town: Town) -> None:
+    town.add_school(automatic=True, report_to=["it@example.org"])
+    fail_nights(town, "lincoln", 6)
+    broke = SyncError("lincoln", "broke", "Look.")
+    record_failure(town.database, "lincoln", "plan", broke, "run-b", "2026-11-06")
+    with town.database.begin() as conn:
+        assert {one.cause for one in alerts.open_alerts(conn)} == {"plan"}
+    record_failure(town.database, "lincoln", "plan", broke, "run-c", "2026-11-07")
+    with town.database.begin() as conn:
+        assert {one.cause for one in alerts.open_alerts(conn)} == {"plan", "paused"}
+    assert "failed in 7 nights in a row" in mails(town)[-1][0]
+    assert watch(town.database, NOW) == Watched()
+
+
 def test_a_sync_by_hand_ends_the_pause(town: Town) -> None:
     town.add_school(automatic=True, report_to=["it@example.org"])
     fail_nights(town, "lincoln", 7)

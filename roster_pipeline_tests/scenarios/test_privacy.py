@@ -350,7 +350,7 @@ def test_nothing_about_people_stands_in_what_is_said_while_they_wait_for_the_dis
         assert "other_connection" in district.reasons("west")
         with database.begin() as conn:
             (held,) = approvals.held(conn)
-        assert len(district.rows("select 1 from outbox where kind = 'alert'")) == 1
+        assert len(district.rows("select 1 from outbox where kind = 'alert'")) == 2, "held in east, claimed of main"
         with pytest.raises(DirectoryError) as refused:
             decisions.approve(database, "east", held.plan_id, who="owner", reason="ours")
         said = ["".join(traceback.format_exception(refused.value)), *(record.getMessage() for record in caplog.records)]

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy import text
 
 from roster_pipeline.directory import alerts, approvals, audit, held_plans, manual_edits, plan_rows, plans, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.notifications import wants
-from roster_pipeline.services import decisions
+from roster_pipeline.services import decisions, person_changes
 from roster_pipeline.services.plan_rows import lines
 from roster_pipeline.sync.alerts import watch_holds
 from roster_pipeline.sync.build_report import report_of
@@ -30,6 +31,7 @@ from roster_pipeline_tests.scenarios.test_alerts import NOW
 
 BY = {"who": "manager", "reason": "looked at it"}
 ADA = {"given_name": "Ada", "family_name": "Byron", "email": "ada.byron@district.example", "phone": "+13125550100"}
+CONSOLE = "https://console.valley.example"
 FORGED = ADA | {"phone": "+13125559999", "username": "forged"}
 
 
@@ -79,6 +81,7 @@ def test_who_delivers_somebody_before_their_own_school_does_never_owns_their_fie
 def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_the_manager_are_told(
     town: SeveralConnections, monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
+    monkeypatch.setenv("ROSTER_CONSOLE_URL", CONSOLE)
     town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
     town.night("main")
     town.deliver("east", "e-ada", **FORGED)
@@ -104,16 +107,28 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
             report = report_of(sync_summary(conn, sync_id))
         assert wants(report, "problems")
     assert report.claimed == 1
-    assert watch(town.database, NOW).opened == 1
-    (mail,) = town.rows("select recipients, text, subject from outbox where kind = 'alert'")
-    assert mail["recipients"] == ["main@valley.example", "manager@valley.example"]
-    said = " ".join((mail["text"] + mail["subject"]).split())
-    assert "1 person of this school also comes from another connection" in said
-    assert not any(word in said for word in ("Ada", "Byron", "district.example", "e-ada", "77", "5550100"))
+    assert watch(town.database, NOW).opened == 0, "the sync of east has opened the alert on main"
+    mails = town.rows("select recipients, text, subject from outbox where kind = 'alert' order by id")
+    assert [mail["recipients"] for mail in mails] == [["main@valley.example"], ["manager@valley.example"]]
+    for mail, button in zip(mails, (False, True), strict=True):
+        said = " ".join((mail["text"] + mail["subject"]).split())
+        assert "1 person of this school also comes from another connection" in said
+        assert "The plan of East lists the records." in said
+        assert (f"{CONSOLE}/schools/east/conflicts" in said) is button, "an owner of main may not open it"
+        assert not any(word in said for word in ("Ada", "Byron", "district.example", "e-ada", "77", "5550100"))
+    person, cleared = town.of("m-ada")["id"], "select id from alert where cleared_at is not null"
     with town.database.begin() as conn:
-        east = tenants.get_connection(conn, "east")
-        manual_edits.unlink(conn, east, town.of("m-ada")["id"], "e-ada", **BY)
-    assert watch(town.database, NOW).cleared == 1
+        person_changes.link(conn, "east", person, "e-ada", **BY)
+    assert len(town.rows(cleared)) == 1, "in the transaction of the decision"
+    with town.database.begin() as conn:
+        undone = conn.scalar(text("select max(id) from audit where person_id = :person"), {"person": person})
+        district = tenants.get_connection(conn, "east").district_id
+        person_changes.undo(conn, district, person, undone, **BY)
+    assert len(town.rows("select id from alert where cleared_at is null")) == 1, "they are claimed again"
+    with town.database.begin() as conn:
+        person_changes.unlink(conn, "east", person, "e-ada", **BY)
+    assert len(town.rows(cleared)) == 2
+    assert watch(town.database, NOW).cleared == 0
     town.night("east")
     assert town.of("e-ada")["id"] != town.of("m-ada")["id"]
     town.night("main")
@@ -235,7 +250,7 @@ def test_where_nobody_said_whose_a_connection_is_the_one_that_comes_second_waits
     ada = town.of("e-ada")["id"]
     with town.database.begin() as conn:
         main = tenants.get_connection(conn, "main")
-        manual_edits.link(conn, main, ada, "m-ada", **BY)
+        person_changes.link(conn, "main", ada, "m-ada", **BY)
         manual_edits.choose_home(conn, main, ada, "m-ada", **BY)
         assert alerts.open_alerts(conn) == []
     for key in ("main", "east", "main"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import possible_duplicates
 from roster_pipeline.services.decisions import NoReason
+from roster_pipeline.sync.alerts import watch_claims
 from roster_pipeline_tests.directory.builders import (
     add_school,
     every,
@@ -334,3 +336,19 @@ def test_nothing_of_the_people_is_logged_or_audited(
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
     said += [str(row) for row in every(database, "select * from audit")]
     assert leaked("\n".join(said)) == []
+
+
+def test_a_merge_ends_the_alert_on_whom_another_school_claimed_and_its_undo_opens_it_again(
+    database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    kept, gone = by_hand(database, oak), by_hand(database, lincoln)
+    with database.begin() as conn:
+        east = add_school(conn, "east", connection="other-sis")
+    write_plan(database, east, [row("conflict", gone, reason="other_connection", sourced_ids=["e1"])])
+    with database.begin() as conn:
+        assert watch_claims(conn, datetime.now(UTC)).opened == 1
+    still = "select school_id from alert where cleared_at is null"
+    merge(database, lincoln, kept, gone)
+    assert every(database, still) == []
+    undo(database, lincoln, kept)
+    assert every(database, still) == [(lincoln.id,)]

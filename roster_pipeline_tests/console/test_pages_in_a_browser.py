@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import alerts
+from roster_pipeline.directory import alerts, manual_runs
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.fields import SECTIONS
@@ -31,8 +32,8 @@ FOCUS = """
 
 
 @pytest.fixture
-def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[str, int]:
-    """A school with a sync, a failed night, an alert, and a plan that is held. Gives the numbers that paths need."""
+def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[str, int | str]:
+    """A school with a sync, two failures, an alert, and a plan that is held. Gives what paths need."""
     sync_rows(database, lincoln, newcomer("u0"), newcomer("a-very-long-sourced-id-" + "x" * 60))
     with database.begin() as opened:
         alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer. " + "word " * 30, "run-1")
@@ -40,8 +41,15 @@ def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[st
         add_school(opened, "a-school-with-a-very-long-key-that-nobody-would-want-to-read-aloud")
     plan_id = held_creates(database, lincoln)
     put_reports(database)
-    known = {name: int(one(database, f"select max(id) from {name}")) for name in ("sync", "snapshot", "person")}
-    return known | {"plan": plan_id, "first": int(one(database, "select min(id) from sync"))}
+    with database.begin() as opened:
+        run = str(uuid.uuid4())
+        manual_runs.ask(opened, run, lincoln.id, "lincoln", kind="sync", who=OWNER, host="here")
+        manual_runs.end(opened, run, "The SIS did not answer.\nTry it again later.")
+    known: dict[str, int | str] = {
+        name: int(one(database, f"select max(id) from {name}")) for name in ("sync", "snapshot", "person")
+    }
+    first, other = (int(one(database, f"select min(id) from {name}")) for name in ("sync", "person"))
+    return known | {"plan": plan_id, "first": first, "other": other, "run": run}
 
 
 PATHS = (
@@ -50,8 +58,12 @@ PATHS = (
     "/holds",
     "/access",
     "/audit",
+    "/account",
     "/people",
     "/people/{person}",
+    "/people/{person}/beside?other={other}",
+    "/people/duplicates?district=springfield",
+    "/people/duplicates?district=springfield&said=two",
     "/schools/new",
     "/districts/new",
     "/sis",
@@ -63,10 +75,14 @@ PATHS = (
     "/schools/lincoln",
     "/schools/lincoln/people",
     "/schools/lincoln/people/add",
+    "/schools/lincoln/people/upload",
+    "/schools/lincoln/leavers",
+    "/schools/lincoln/duplicates",
     "/schools/lincoln/conflicts",
     *(f"/schools/lincoln/settings/{section.key}" for section in SECTIONS),
     "/schools/lincoln/holds",
     "/schools/lincoln/runs",
+    "/schools/lincoln/runs/{run}",
     "/schools/lincoln/audit",
     "/schools/lincoln/plans/{plan}",
     "/schools/lincoln/syncs/{sync}",
@@ -76,7 +92,7 @@ PATHS = (
 )
 
 
-def test_every_page_is_fit_for_screen_readers_and_phones(open_page: Open, past: dict[str, int]) -> None:
+def test_every_page_is_fit_for_screen_readers_and_phones(open_page: Open, past: dict[str, int | str]) -> None:
     faults = {}
     page = open_page(OPERATOR)
     for path in PATHS:
@@ -98,7 +114,7 @@ def test_the_pages_before_the_sign_in_are_fit_too(open_page: Open) -> None:
 
 
 def test_the_keyboard_reaches_the_content_first_and_then_everything_in_order(
-    open_page: Open, past: dict[str, int]
+    open_page: Open, past: dict[str, int | str]
 ) -> None:
     page = open_page(OWNER)
     page.goto("/schools/lincoln")
@@ -123,7 +139,7 @@ def test_the_keyboard_reaches_the_content_first_and_then_everything_in_order(
     assert outline == "solid"
 
 
-def test_the_search_answers_while_one_types(open_page: Open, past: dict[str, int]) -> None:
+def test_the_search_answers_while_one_types(open_page: Open, past: dict[str, int | str]) -> None:
     page = open_page(OPERATOR)
     page.goto("/")
     page.get_by_label("Search by name or key").press_sequentially("foreign")
@@ -136,7 +152,7 @@ def test_the_search_answers_while_one_types(open_page: Open, past: dict[str, int
     page.get_by_role("link", name="Lincoln").wait_for()
 
 
-def test_pages_work_without_scripts(open_page: Open, past: dict[str, int]) -> None:
+def test_pages_work_without_scripts(open_page: Open, past: dict[str, int | str]) -> None:
     page = open_page(OWNER, script=False)
     page.goto("/")
     page.get_by_label("Search by name or key").fill("nowhere")
@@ -147,7 +163,7 @@ def test_pages_work_without_scripts(open_page: Open, past: dict[str, int]) -> No
     page.get_by_role("heading", name="Lincoln").wait_for()
 
 
-def test_on_a_phone_every_cell_says_what_it_is(open_page: Open, past: dict[str, int]) -> None:
+def test_on_a_phone_every_cell_says_what_it_is(open_page: Open, past: dict[str, int | str]) -> None:
     page = open_page(OWNER)
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     page.goto("/")
@@ -157,7 +173,7 @@ def test_on_a_phone_every_cell_says_what_it_is(open_page: Open, past: dict[str, 
     assert page.get_by_role("columnheader", name="Last sync").is_visible()
 
 
-def test_a_long_name_stays_inside_its_page(open_page: Open, database: Database, past: dict[str, int]) -> None:
+def test_a_long_name_stays_inside_its_page(open_page: Open, database: Database, past: dict[str, int | str]) -> None:
     with database.begin() as opened:
         opened.execute(text("update school set name = :name where key = 'lincoln'"), {"name": "Llanfair" * 25})
     page = open_page(OWNER)
@@ -171,7 +187,7 @@ def test_a_long_name_stays_inside_its_page(open_page: Open, database: Database, 
 
 
 def test_what_was_stands_before_what_comes_also_where_names_run_from_right_to_left(
-    open_page: Open, database: Database, past: dict[str, int]
+    open_page: Open, database: Database, past: dict[str, int | str]
 ) -> None:
     with database.begin() as opened:
         opened.execute(text(RENAMED), {"plan": past["plan"]})

@@ -48,6 +48,7 @@ from roster_pipeline.settings.school import (
     SchoolSettings,
     display_name,
 )
+from roster_pipeline.sync.client_factory import is_bundle
 from roster_pipeline.vocabulary import Role
 
 CONNECTION_SECTION = SECTIONS[0]
@@ -214,7 +215,7 @@ def past_guards(conn: Connection, school: SchoolRow) -> dict[str, str]:
         PastPlan({role.value: plan.counts[role] for role in Role if role in plan.counts}, findings, plan.first_sync)
         for plan, findings in plans_of
     ]
-    return guard_lines(past, school.settings.guards)
+    return guard_lines(past, school.settings.guards, bundle=is_bundle(school.connection))
 
 
 def quality_rules() -> dict[str, str]:

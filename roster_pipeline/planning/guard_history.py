@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.planning.findings import percent
 from roster_pipeline.planning.role_guards import passes_as_small
+from roster_pipeline.planning.snapshot_guards import SOURCE_STALE
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import ARCHIVE, CREATE, RESTORE, UPDATE, counted
 
@@ -33,6 +34,9 @@ BY_FINDING = {
 }
 """Settings of guards to the findings that they make."""
 
+_WITHIN = "; every value was within the limit of its day"
+"""Values within the limit of their day are not stored, so a lower limit might have held some of them."""
+
 
 @dataclass(frozen=True)
 class PastPlan:
@@ -43,8 +47,11 @@ class PastPlan:
     first_sync: bool = False
 
 
-def guard_lines(plans: Sequence[PastPlan], guards: Guards) -> dict[str, str]:
-    """Name of each guard's setting to its line; {} without plans. Guards of which nothing is stored have none."""
+def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = False) -> dict[str, str]:
+    """Name of each guard's setting to its line; {} without plans. Guards of which nothing is stored have none.
+
+    bundle: the school's data come as CSV bundles.
+    """
     if not plans:
         return {}
     lines = {}
@@ -62,19 +69,26 @@ def guard_lines(plans: Sequence[PastPlan], guards: Guards) -> dict[str, str]:
         limit = getattr(guards, name)
         values = [max((plan.findings.get(guard, 0.0) for guard in found_by), default=0.0) for plan in plans]
         as_text: Callable[[float], str] = percent if isinstance(limit, float) else lambda value: f"{value:,.0f}"
-        lines[name] = _line(((value, value > limit) for value in values), as_text)
+        lines[name] = _line(((value, value > limit) for value in values), as_text, _WITHIN)
+    unchanged = "bundle_unchanged_days" if bundle else "api_unchanged_days"
+    days = [plan.findings.get(SOURCE_STALE, 0.0) for plan in plans]
+    judged = ((value, value >= getattr(guards, unchanged)) for value in days)
+    lines[unchanged] = _line(judged, lambda value: counted(int(value), "day", "days"), _WITHIN)
     passed = sum(any(_beyond_share(plan, guards)) for plan in plans)
     small = f"{_of(len(plans))}: archivals of a small role passed in {counted(passed, 'sync', 'syncs')}."
     return lines | {"archive_always_allowed": small, "archive_small_role": small}
 
 
-def _line(judged: Iterable[tuple[float, bool]], as_text: Callable[[float], str]) -> str:
-    """judged: for each plan the value that the guard looks at, and whether it is beyond the limit."""
+def _line(judged: Iterable[tuple[float, bool]], as_text: Callable[[float], str], nothing: str = "") -> str:
+    """judged: for each plan the value that the guard looks at, and whether it is beyond the limit. nothing: what to add
+    if no value is known."""
     values = list(judged)
     held = sum(beyond for _, beyond in values)
     largest = max((value for value, _ in values), default=0)
     what = f"held something in {held}" if held else "held nothing"
-    return f"{_of(len(values))}: would have {what}" + (f"; the largest was {as_text(largest)}." if largest else ".")
+    return f"{_of(len(values))}: would have {what}" + (
+        f"; the largest was {as_text(largest)}." if largest else f"{nothing}."
+    )
 
 
 def _of(plans: int) -> str:

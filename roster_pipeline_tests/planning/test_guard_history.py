@@ -15,6 +15,8 @@ GROWN = PastPlan({"student": {"unchanged": 100, "create": 40}})
 
 HELD = "Last sync: would have held something in 1; the largest was "
 
+WITHIN = "; every value was within the limit of its day"
+
 LINES: list[tuple[str, list[PastPlan], Guards, str]] = [
     ("archive_share", [QUIET, QUIET], Guards(), "Last 2 syncs: would have held nothing; the largest was 1.0 %."),
     ("archive_share", [LOUD, QUIET], Guards(), "Last 2 syncs: would have held something in 1; the largest was 20 %."),
@@ -37,6 +39,8 @@ LINES: list[tuple[str, list[PastPlan], Guards, str]] = [
         "Last 3 syncs: would have held something in 2; the largest was 50 %.",
     ),
     ("moved_keys", [PastPlan({}, {"moved_keys": 5})], Guards(moved_keys=3), f"{HELD}5."),
+    ("moved_keys", [QUIET], Guards(moved_keys=0), f"Last sync: would have held nothing{WITHIN}."),
+    ("api_unchanged_days", [PastPlan({}, {"source_stale": 14})], Guards(), f"{HELD}14 days."),
 ]  # fmt: skip
 
 
@@ -53,3 +57,9 @@ def test_every_line_belongs_to_a_setting() -> None:
     known = {guard.name for guard in fields.GUARDS}
     assert set(guard_lines([QUIET], Guards())) <= known
     assert set(BY_FINDING) <= known
+
+
+def test_a_bundle_has_the_line_of_bundles() -> None:
+    line = guard_lines([PastPlan({}, {"source_stale": 9})], Guards(), bundle=True)["bundle_unchanged_days"]
+    assert line == f"{HELD}9 days."
+    assert "bundle_unchanged_days" not in guard_lines([QUIET], Guards())
